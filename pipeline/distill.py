@@ -1,0 +1,37 @@
+"""Distillation: a student cut from its parent learns the teacher's frame logits and the labels."""
+
+import json
+import logging
+from pathlib import Path
+
+from pipeline import models, student, training
+from pipeline.corpus.manifest import open_corpus
+from pipeline.errors import BigfootError
+from pipeline.logits import LogitsStore
+from pipeline.params import Params
+
+log = logging.getLogger(__name__)
+CODE = [Path(student.__file__)]
+
+
+def make_student(name: str, params: Params, out: Path) -> dict:
+    """models/PARENT + teacher's logits + corpus -> models/NAME."""
+    if name not in params.students:
+        raise BigfootError(f"unknown student '{name}', known: {', '.join(params.students)}: add it to params.yaml")
+    settings = params.students[name]
+    corpus = open_corpus(Path("corpora") / params.corpus.name)
+    parent_folder = Path("models") / settings.parent
+    parent, processor = models.load(parent_folder)
+    model, rows = student.build(parent, settings)
+    store = LogitsStore(Path("logits/teacher")) if settings.distillation.kl_weight else None
+    fresh = [row["to"] for row in rows if row["from"] is None]
+    log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
+    job = training.Job(
+        name=name, model=model, processor=processor, corpus=corpus, training=settings.training,
+        fingerprint=training.fingerprint(settings, params.benchmark.country, corpus, [parent_folder / "model.safetensors", *CODE]),
+        country=params.benchmark.country, experiment=params.tracking.experiment,
+        params=settings.model_dump(mode="json"), store=store, distillation=settings.distillation,
+    )  # fmt: skip
+    metrics = training.train(job, out)
+    (out / "initialisation.json").write_text(json.dumps(rows, indent=1) + "\n")
+    return metrics

@@ -1,0 +1,76 @@
+"""The teacher's frame logits, kept once on disk for all students.
+
+Decision: the logits of every training utterance are stored in half precision, one after the other in one memory-mapped
+file, so that no student ever has the teacher in memory. The price is that training audio may not be moved in time (noise
+and SpecAugment are fine), and 2 bytes x alphabet x 50 frames a second: 11 MB an hour for 30 characters.
+"""
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import BigfootError
+
+STORE_VERSION = 1
+log = logging.getLogger(__name__)
+
+
+class LogitsStore:
+    """Frame logits by utterance: logits.bin (half precision, frames x vocabulary) and index.json (id -> first, frames).
+
+    >>> store[utterance_id].shape        # e.g. (181, 14): 3.6 s of audio, 14 tokens
+    """
+
+    def __init__(self, folder: Path):
+        index = Path(folder) / "index.json"
+        if not index.is_file():
+            raise BigfootError(f"{folder} holds no logits (index.json is missing): run `dvc repro teacher_logits`")
+        meta = json.loads(index.read_text())
+        if meta["version"] != STORE_VERSION:
+            raise BigfootError(f"{index} has version {meta['version']}, not {STORE_VERSION}: `dvc repro -f teacher_logits`")
+        self.vocabulary: int = meta["vocabulary"]
+        self._index: dict[str, list[int]] = meta["utterances"]
+        self._logits = np.memmap(Path(folder) / "logits.bin", np.float16, "r").reshape(-1, self.vocabulary)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __contains__(self, utterance: str) -> bool:
+        return utterance in self._index
+
+    def __getitem__(self, utterance: str) -> np.ndarray:
+        """float16 [frames, vocabulary] of one utterance."""
+        first, frames = self._index[utterance]
+        return self._logits[first : first + frames]
+
+
+def store_logits(model_folder: Path, corpus, split: str, out: Path) -> None:
+    """Write the teacher's logits of one split: one pass, in half precision, without augmentation.
+
+    Utterances go through one by one where the front end is group-norm (padding would change their logits); elsewhere
+    in batches, which a mask makes exact.
+    """
+    from pipeline import models
+    from pipeline.training import device_of_choice, frame_logits
+
+    model, processor = models.load(model_folder)
+    model.to(device_of_choice())
+    unfinished = out.with_name(out.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    index: dict[str, list[int]] = {}
+    first = 0
+    with (unfinished / "logits.bin").open("wb") as file:
+        for utterance, logits in frame_logits(model, processor, corpus, corpus.utterances(split), "teacher logits"):
+            logits.astype(np.float16).tofile(file)
+            index[utterance.id] = [first, len(logits)]
+            first += len(logits)
+    meta = {"version": STORE_VERSION, "split": split, "vocabulary": model.config.vocab_size, "utterances": index}
+    (unfinished / "index.json").write_text(json.dumps(meta))
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(unfinished, out)
+    log.info("teacher logits: %d utterances, %.1f MB", len(index), first * model.config.vocab_size * 2 / 1e6)

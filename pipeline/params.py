@@ -1,0 +1,372 @@
+"""params.yaml as typed, validated objects: the only reader of it, and the one place that says what each parameter means.
+
+Unknown keys are refused, because a mistyped parameter that is silently ignored costs a training run. `load` turns every
+mistake into one line that names the key. Stages are handed only the sections that dvc.yaml declares for them.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import BigfootError
+
+NAME = r"^[a-z][a-z0-9_]*$"
+Severity = Literal["report", "drop", "stop"]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: fixed once read, and without room for unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+# ---------------------------------------------------------------- corpus
+
+
+class SyntheticSource(Section):
+    """Digit strings spoken by espeak-ng's voices; the voices and sentences of dev and test never occur in train."""
+
+    kind: Literal["synthetic"]
+    seed: int = 7
+    train_utterances: int = Field(1800, ge=1)
+    dev_utterances: int = Field(100, ge=1)
+    test_utterances: int = Field(150, ge=1)
+
+
+class DigitsSource(Section):
+    """Connected digits cut together from the single digits of FSDD: real people, closed vocabulary, known speakers."""
+
+    kind: Literal["digits"]
+    seed: int = 7
+    uses: int = Field(4, ge=1, description="how often each training recording is used")
+
+
+class FolderSource(Section):
+    """A JSONL or CSV manifest a split, inside `corpus.data`: audio (path relative to the manifest), text, speaker."""
+
+    kind: Literal["folder"]
+    train: str = "train.jsonl"
+    dev: str = "dev.jsonl"
+    test: dict[str, str] = Field(default_factory=lambda: {"test": "test.jsonl"})
+
+
+class LibriSpeechSource(Section):
+    """LibriSpeech in its own folder layout under `corpus.data`, fetched with a checksum where it is absent."""
+
+    kind: Literal["librispeech"]
+    train: list[str] = ["train-clean-100"]
+    dev: list[str] = ["dev-clean"]
+    test: list[str] = ["test-clean", "test-other"]
+    download: bool = False
+
+
+class HuggingFaceSource(Section):
+    """Any Hugging Face dataset with audio and text: a hub name, or a local folder in `corpus.data`."""
+
+    kind: Literal["huggingface"]
+    path: str
+    name: str | None = None
+    revision: str | None = None
+    audio_column: str = "audio"
+    text_column: str = "text"
+    speaker_column: str | None = None
+    train: str = "train"
+    dev: str = "validation"
+    test: dict[str, str] = Field(default_factory=lambda: {"test": "test"})
+
+
+class TextRules(Section):
+    """How references and training targets are written; kept in corpus.json."""
+
+    case: Literal["lower", "upper", "keep"] = "lower"
+    punctuation: Literal["drop", "keep"] = "drop"
+    digits: Literal["spell", "keep"] = "spell"
+    apostrophes: Literal["keep", "drop"] = "keep"
+
+
+class Limits(Section):
+    """The bounds of the checks that have one."""
+
+    min_seconds: float = Field(0.3, ge=0)
+    max_seconds: float = Field(20.0, gt=0)
+    silence_dbfs: float = Field(-60.0, le=0, description="an utterance whose peak stays below is silent")
+    clipped_fraction: Fraction = Field(0.01, description="an utterance with more samples at full scale is clipped")
+
+
+class Checks(Section):
+    """What happens to an utterance that fails a check: it is reported, dropped, or stops the stage."""
+
+    missing: Severity = "drop"
+    unreadable: Severity = "drop"
+    empty: Severity = "drop"
+    truncated: Severity = "drop"
+    silent: Severity = "drop"
+    clipped: Severity = "report"
+    nan: Severity = "drop"
+    too_short: Severity = "drop"
+    too_long: Severity = "drop"
+    no_text: Severity = "drop"
+    unspellable: Severity = "drop"
+    text_too_long: Severity = "drop"
+    duplicate_audio: Severity = "drop"
+    shared_audio: Severity = "stop"
+    shared_sentence: Severity = "report"
+    shared_speaker: Severity = "report"
+
+
+Source = Annotated[
+    SyntheticSource | DigitsSource | FolderSource | LibriSpeechSource | HuggingFaceSource, Field(discriminator="kind")
+]
+
+
+class Corpus(Section):
+    """What `prepare` makes of a source; `data` is what DVC watches: the raw data, or the module that makes it."""
+
+    name: str = Field(pattern=NAME)
+    data: str
+    licence: str
+    source: Source
+    text: TextRules = TextRules()
+    limits: Limits = Limits()
+    checks: Checks = Checks()
+
+
+# ---------------------------------------------------------------- training
+
+
+class Augment(Section):
+    """Changes to the training audio, seeded by (seed, epoch, utterance). `speed` moves frames: not for stored logits."""
+
+    speed: tuple[float, float] | None = Field(None, description="range of the speed factor")
+    noise_probability: Fraction = 0.0
+    noise_snr_db: tuple[float, float] = (10.0, 40.0)
+
+
+class Training(Section):
+    """One run of the Trainer. Steps are optimiser steps; a batch is as many utterances as fit in `batch_seconds`."""
+
+    steps: int = Field(ge=1)
+    batch_seconds: float = Field(16.0, gt=0, description="most seconds of audio in a batch, padding included")
+    accumulate: int = Field(1, ge=1, description="batches a step and process")
+    learning_rate: float = Field(gt=0)
+    warmup: Fraction = 0.1
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    weight_decay: float = Field(0.0, ge=0)
+    head_only_steps: int = Field(0, ge=0, description="steps for which only the CTC head learns")
+    freeze_feature_encoder_steps: int = Field(0, ge=0, description="steps for which the CNN front end stays as it is")
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    evaluate_every: int = Field(200, ge=1, description="steps between dev WERs, which are also the checkpoints")
+    patience: int | None = Field(None, ge=1, description="stop after so many dev WERs without a better one")
+    augment: Augment = Augment()
+    seed: int = 7
+
+
+class Teacher(Section):
+    """The model that is shrunk: built from `config`, or pretrained (a folder in `data`, or a hub `name`)."""
+
+    init: Literal["config", "pretrained"]
+    data: str = Field("pipeline/teacher.py", description="what DVC watches: the model's folder, else this module")
+    name: str | None = Field(None, description="hub name of a pretrained model; null: the folder in data")
+    revision: str | None = None
+    alphabet: Literal["corpus", "model"] = "corpus"
+    finetune: bool = Field(True, description="false: used as it is (zero-shot), which needs a CTC head")
+    config: dict[str, int | float | bool | str | list[int]] = Field(
+        default_factory=dict, description="Wav2Vec2Config keys: the architecture, dropout and SpecAugment"
+    )
+    training: Training | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Teacher":
+        if self.finetune and self.training is None:
+            raise ValueError("finetune: true needs a training section")
+        if not self.finetune and self.init == "config":
+            raise ValueError("init: config makes an untrained model, so finetune has to be true")
+        if not self.finetune and self.alphabet == "corpus":
+            raise ValueError("finetune: false keeps the model's own head, so alphabet has to be model")
+        return self
+
+
+class Distillation(Section):
+    """Loss = kl_weight * T^2 * KL(teacher || student at temperature T, per non-padding frame) + ctc_weight * CTC."""
+
+    temperature: float = Field(1.0, gt=0)
+    kl_weight: float = Field(1.0, ge=0)
+    ctc_weight: float = Field(1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_a_loss(self) -> "Distillation":
+        if self.kl_weight == 0 and self.ctc_weight == 0:
+            raise ValueError("kl_weight and ctc_weight are both 0: there is nothing to learn from")
+        return self
+
+
+class Student(Section):
+    """A smaller model: which layers of its parent it keeps, and how wide it is (null: as its parent)."""
+
+    parent: str = Field("teacher", alias="from", pattern=NAME)
+    layers: int | list[int] | None = Field(None, description="how many layers, or which (counted from 0)")
+    choose: Literal["even", "first", "last"] = "even"
+    hidden: int | None = Field(None, ge=1)
+    heads: int | None = Field(None, ge=1)
+    feed_forward: int | None = Field(None, ge=1)
+    conv_channels: int | None = Field(None, ge=1)
+    config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment keys")
+    distillation: Distillation = Distillation()
+    training: Training
+
+    @field_validator("training")
+    @classmethod
+    def _keeps_frames(cls, training: Training) -> Training:
+        if training.augment.speed is not None:
+            raise ValueError("augment.speed moves frames away from the teacher's stored logits: leave it out")
+        return training
+
+
+# ---------------------------------------------------------------- variants and measurements
+
+
+class Variant(Section):
+    """A model in a scheme; `name` is its folder and run name, `slug` its name where dots are refused."""
+
+    model: str = Field(pattern=NAME)
+    scheme: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}.{self.scheme}"
+
+    @property
+    def slug(self) -> str:
+        return f"{self.model}-{self.scheme}"
+
+
+class Evaluate(Section):
+    """How sure a WER is: resamples of the bootstrap, and its seed."""
+
+    bootstrap: int = Field(2000, ge=100)
+    seed: int = 7
+
+
+class Benchmark(Section):
+    """How speed, memory and energy are measured; see pipeline/benchmark.py."""
+
+    threads: int = Field(2, ge=1)
+    utterances: int = Field(20, ge=2, description="test utterances timed, the same for all variants")
+    rounds: int = Field(5, ge=2)
+    turn: int = Field(3, ge=1, description="timed utterances a turn, after one untimed")
+    batch: int = Field(8, ge=1)
+    energy_seconds: float = Field(6.0, ge=0, description="length of a variant's energy block; 0: no energy pass")
+    energy_rounds: int = Field(2, ge=1)
+    country: str = Field("DEU", pattern="^[A-Z]{3}$", description="ISO code whose electricity mix gives CO2")
+    seed: int = 7
+
+
+class Gate(Section):
+    """The budget a variant has to keep, on dev, to be promoted."""
+
+    max_wer_rise: float = Field(0.01, ge=0)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    max_disk_mb: float | None = None
+    max_latency_p50_ms: float | None = None
+
+
+class Tracking(Section):
+    """Where runs go; the server is MLFLOW_TRACKING_URI's business, not a parameter."""
+
+    experiment: str = "bigfoot"
+
+
+class Params(Section):
+    """params.yaml."""
+
+    profile: str
+    corpus: Corpus
+    teacher: Teacher
+    students: dict[Annotated[str, Field(pattern=NAME)], Student]
+    schemes: dict[str, dict]
+    variants: dict[str, Variant]
+    evaluate: Evaluate = Evaluate()
+    benchmark: Benchmark = Benchmark()
+    gate: Gate = Gate()
+    tracking: Tracking = Tracking()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Params":
+        models = {"teacher", *self.students}
+        for name, student in self.students.items():
+            if name == "teacher":
+                raise ValueError("students.teacher: that name is the teacher's, call the student otherwise")
+            _check_chain(name, student, self.students)
+        for key, variant in self.variants.items():
+            if variant.model not in models:
+                raise ValueError(f"variants.{key}: unknown model '{variant.model}', known: {', '.join(sorted(models))}")
+            if variant.scheme not in self.schemes:
+                raise ValueError(f"variants.{key}: unknown scheme '{variant.scheme}', known: {', '.join(self.schemes)}")
+            if key != variant.slug:
+                raise ValueError(f"variants.{key}: has to be called {variant.slug}, after its model and scheme")
+        if "teacher-fp32" not in self.variants:
+            raise ValueError("variants: teacher-fp32 is missing, which all others are compared with")
+        return self
+
+
+def _check_chain(name: str, student: Student, students: dict[str, Student]) -> None:
+    """Refuse a student whose parents do not lead to the teacher."""
+    seen, parent = {name}, student.parent
+    while parent != "teacher":
+        if parent not in students:
+            raise ValueError(f"students.{name}: unknown parent '{parent}' in from, known: teacher, {', '.join(students)}")
+        if parent in seen:
+            raise ValueError(f"students.{name}: its parents form a ring and never lead to the teacher")
+        seen.add(parent)
+        parent = students[parent].parent
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml.
+
+    Raises BigfootError, in one line that names the key, where the file is absent, is no YAML or has a wrong value.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    path = Path(path)
+    if not path.is_file():
+        raise BigfootError(f"{path} is missing: run this in the project's folder, or `bigfoot use PROFILE` to make one")
+    try:
+        raw = YAML(typ="safe").load(path)
+    except YAMLError as error:
+        where = re.sub(r"\s+", " ", str(error))
+        raise BigfootError(f"{path} is not valid YAML: {where}") from None
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise BigfootError(_first_problem(path, error)) from None
+
+
+def section(kind: type[Section], raw: object, where: str) -> Section:
+    """Check one section on its own, as tools do that have no whole params file; errors as in `load`."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise BigfootError(_first_problem(where, error)) from None
+
+
+def _first_problem(where: str | Path, error: ValidationError) -> str:
+    """One line for the first of pydantic's complaints: file, key, what is wrong, and how many more there are."""
+    first, *more = error.errors()
+    key = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "digits", "folder", "librispeech"))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "is no parameter of Bigfoot: check its spelling, or remove it"
+    elif first["type"] == "missing":
+        message = "is missing"
+    else:
+        message = f"{message[0].lower()}{message[1:]}" if key else message
+        given = first.get("input")
+        if isinstance(given, str | int | float | bool) and not isinstance(first.get("ctx", {}).get("error"), ValueError):
+            message += f", not {given!r}"
+    rest = f" (and {len(more)} more)" if more else ""
+    return f"{where}: {key + ': ' if key else ''}{message}{rest}"

@@ -1,0 +1,18 @@
+"""Stage teacher_logits: models/teacher + corpus -> logits/teacher."""
+
+from pathlib import Path
+
+from pipeline import params
+from pipeline.stages import stage_main
+
+
+def main() -> None:
+    p = params.load()
+    from pipeline.corpus.manifest import open_corpus
+    from pipeline.logits import store_logits
+
+    store_logits(Path("models/teacher"), open_corpus(Path("corpora") / p.corpus.name), "train", Path("logits/teacher"))
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,456 @@
+"""One Trainer for teacher and student: resumable, several processes, batches by seconds of audio, best checkpoint by dev WER.
+
+Decision: transformers.Trainer does the training; what is ours is the order of batches, the loss and the dev WER. The
+order is one stream of `steps` batches that depends on (seed, epoch) alone, and the augmentation of an utterance on
+(seed, epoch, utterance), so that a run which was killed and resumed sees what an undisturbed one sees: on a CPU with the
+same number of threads it ends with the same weights. Checkpoints are the dev WERs' steps, under
+.bigfoot/checkpoints/MODEL/FINGERPRINT, and are removed once the model is saved.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from pipeline import audio, energy, losses, models, text, tracking
+from pipeline.corpus.manifest import Corpus, Utterance
+from pipeline.errors import BigfootError
+from pipeline.logits import LogitsStore
+from pipeline.params import Augment, Distillation, Training
+
+log = logging.getLogger(__name__)
+LOG_EVERY = 25
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one training run is: which model learns what, and from whom. `store` is None for a teacher."""
+
+    name: str
+    model: torch.nn.Module
+    processor: object
+    corpus: Corpus
+    training: Training
+    fingerprint: str
+    country: str
+    experiment: str
+    params: dict = field(default_factory=dict)
+    store: LogitsStore | None = None
+    distillation: Distillation = Distillation(kl_weight=0.0)
+
+
+def train(job: Job, out: Path) -> dict:
+    """Train `job.model`, save the checkpoint with the best dev WER into `out`, return and write its metrics.
+
+    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, train_co2_g, energy_mode.
+    curve.jsonl: a line each logging step and dev WER. Work of a run that was killed is taken up again.
+    """
+    checkpoints = Path(".bigfoot/checkpoints") / job.name / job.fingerprint
+    resume = _latest_checkpoint(checkpoints)
+    trainer = _trainer(job, checkpoints)
+    if resume:
+        log.info("%s: resuming from step %s", job.name, resume.name.rpartition("-")[2])
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    metrics = trainer.ledger.metrics(trainer)
+    if trainer.is_world_process_zero():
+        models.save(trainer.accelerator.unwrap_model(trainer.model), job.processor, out)
+        (out / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.ledger.curve))
+        (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    return metrics
+
+
+def fingerprint(settings: BaseModel, country: str, corpus: Corpus, files: list[Path]) -> str:
+    """What a checkpoint belongs to: the params and the content of all that decides the outcome, this code included."""
+    here = Path(__file__).parent
+    code = [here / f"{name}.py" for name in ("audio", "losses", "text", "training")]
+    manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
+    digest = hashlib.sha256(f"{settings.model_dump_json()} {country}".encode())
+    for file in [*manifests, *code, *files]:
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+# ---------------------------------------------------------------- what is fed
+
+
+class Batches:
+    """The stream of batches: lists of (epoch, index), each at most `seconds` of audio, padding included.
+
+    Within an epoch utterances of like length share a batch (lengths are jittered by 10%, so that the company changes),
+    and batches come in random order. `len` is the number of batches, not of an epoch.
+    """
+
+    batch_size, drop_last = None, False
+
+    def __init__(self, durations: list[float], seconds: float, count: int, seed: int):
+        self.durations, self.seconds, self.count, self.seed = np.asarray(durations), seconds, count, seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        left, epoch = self.count, 0
+        while left > 0:
+            batches = self._epoch(epoch)[:left]
+            yield from batches
+            left -= len(batches)
+            epoch += 1
+
+    def _epoch(self, epoch: int) -> list[list[tuple[int, int]]]:
+        rng = np.random.default_rng((self.seed, epoch))
+        order = np.argsort(self.durations * rng.uniform(0.9, 1.1, len(self.durations)), kind="stable")
+        batches: list[list[tuple[int, int]]] = []
+        longest = 0.0
+        for i in order.tolist():
+            longest = max(longest, self.durations[i])
+            if not batches or longest * (len(batches[-1]) + 1) > self.seconds:
+                batches.append([])
+                longest = self.durations[i]
+            batches[-1].append((epoch, i))
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+class Speech(Dataset):
+    """Utterances as the model is fed them: augmented waveform, labels and, for a student, the teacher's logits."""
+
+    def __init__(self, job: Job, utterances: list[Utterance]):
+        self.job, self.utterances = job, utterances
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        epoch, index = key
+        utterance = self.utterances[index]
+        rng = np.random.default_rng((self.job.training.seed, epoch, index))
+        waveform = augment(self.job.corpus.audio(utterance), self.job.training.augment, rng)
+        item = {"waveform": waveform, "labels": self.job.processor.tokenizer(utterance.text).input_ids}
+        if self.job.store is not None:
+            item["teacher_logits"] = np.array(self.job.store[utterance.id])
+        return item
+
+    def collate(self, items: list[dict]) -> dict:
+        """A batch: input_values [batch, samples] (and attention_mask), labels [batch, n], lengths, teacher_logits."""
+        batch = model_inputs(self.job.processor, [i["waveform"] for i in items])
+        samples = torch.tensor([len(i["waveform"]) for i in items])
+        batch["frames"] = self.job.model._get_feat_extract_output_lengths(samples)
+        batch["labels"] = _padded([torch.tensor(i["labels"]) for i in items])
+        batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
+        if "teacher_logits" in items[0]:
+            batch["teacher_logits"] = _padded([torch.from_numpy(i["teacher_logits"]) for i in items])
+        return batch
+
+
+def augment(waveform: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:
+    """float32 [T] -> float32 [T'] at another speed (T' = T / factor) and with white noise, as `settings` allow."""
+    if settings.speed is not None:
+        factor = rng.uniform(*settings.speed)
+        waveform = audio.change_rate(waveform, audio.SAMPLE_RATE * factor, audio.SAMPLE_RATE)
+    if settings.noise_probability and rng.random() < settings.noise_probability:
+        from torchaudio.functional import add_noise
+
+        noise = torch.from_numpy(rng.standard_normal(len(waveform)).astype(np.float32))
+        snr = torch.tensor(rng.uniform(*settings.noise_snr_db), dtype=torch.float32)
+        waveform = add_noise(torch.from_numpy(waveform), noise, snr).numpy()
+    return waveform
+
+
+def model_inputs(processor, waveforms: list[np.ndarray]) -> dict[str, torch.Tensor]:
+    """input_values [batch, samples], and attention_mask where the model wants one.
+
+    Each waveform is normalised before it is padded: the extractor on its own would let the padding of a group-norm
+    model's batch into mean and variance.
+    """
+    extractor = processor.feature_extractor
+    rows = [torch.from_numpy(extractor(w, sampling_rate=audio.SAMPLE_RATE).input_values[0]) for w in waveforms]
+    inputs = {"input_values": _padded(rows)}
+    if extractor.return_attention_mask:
+        inputs["attention_mask"] = _padded([torch.ones(len(row), dtype=torch.long) for row in rows])
+    return inputs
+
+
+def _padded(rows: list[torch.Tensor]) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+# ---------------------------------------------------------------- what is heard
+
+
+def device_of_choice() -> str:
+    """'cuda' where there is a GPU, else 'cpu'."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@torch.inference_mode()
+def frame_logits(
+    model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
+) -> Iterator[tuple[Utterance, np.ndarray]]:
+    """float32 [frames, vocabulary] for each utterance, without padding frames.
+
+    One by one for group-norm front ends, whose logits padding changes; in masked batches of 60 s for layer-norm ones.
+    `what` names the work in progress lines; None is silent.
+    """
+    started, done, total = time.monotonic(), 0.0, sum(u.duration for u in utterances)
+    said = started
+    for group in _groups(utterances, 60.0 if processor.feature_extractor.return_attention_mask else 0.0):
+        waveforms = [corpus.audio(u) for u in group]
+        inputs = {name: tensor.to(model.device) for name, tensor in model_inputs(processor, waveforms).items()}
+        logits = model(**inputs).logits.float().cpu().numpy()
+        frames = model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms])).tolist()
+        for utterance, rows, count in zip(group, logits, frames, strict=True):
+            yield utterance, rows[:count]
+        done += sum(u.duration for u in group)
+        if what and time.monotonic() - said > 10:
+            said = time.monotonic()
+            rate = done / (said - started)
+            log.info("%s: %.0f%%, %.0f s of audio a second, %s left", what, 100 * done / total, rate,
+                     _clock((total - done) / rate))  # fmt: skip
+
+
+def _groups(utterances: list[Utterance], seconds: float) -> Iterator[list[Utterance]]:
+    """Consecutive utterances that fit in `seconds` when padded; single ones where they don't."""
+    group: list[Utterance] = []
+    for utterance in utterances:
+        if group and max(u.duration for u in [*group, utterance]) * (len(group) + 1) > seconds:
+            yield group
+            group = []
+        group.append(utterance)
+    if group:
+        yield group
+
+
+def dev_wer(model, processor, corpus: Corpus, utterances: list[Utterance]) -> tuple[int, int]:
+    """(wrong words, reference words) of greedy decoding."""
+    import jiwer
+
+    tokenizer = processor.tokenizer
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    references, hypotheses = [], []
+    for utterance, logits in frame_logits(model, processor, corpus, utterances):
+        references.append(utterance.text)
+        hypotheses.append(text.greedy(logits.argmax(-1), tokens, tokenizer.pad_token_id, tokenizer.word_delimiter_token))
+    if not references:
+        return 0, 0
+    words = jiwer.process_words(references, hypotheses)
+    return words.substitutions + words.deletions + words.insertions, words.hits + words.substitutions + words.deletions
+
+
+# ---------------------------------------------------------------- the Trainer
+
+
+class SpeechTrainer(Trainer):
+    """transformers.Trainer with our batches, loss and dev WER."""
+
+    def __init__(self, job: Job, ledger: "Ledger", **kwargs):
+        super().__init__(model=job.model, callbacks=[ledger], **kwargs)
+        self.job, self.ledger = job, ledger
+        self.loss_is_scaled_for_ga = False
+        self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_wanted(c)]
+
+    def get_train_dataloader(self) -> DataLoader:
+        job, processes = self.job, self.accelerator.num_processes
+        utterances = job.corpus.utterances("train")
+        slowest = job.training.augment.speed[0] if job.training.augment.speed else 1.0
+        count = job.training.steps * job.training.accumulate * processes
+        batches = Batches([u.duration / slowest for u in utterances], job.training.batch_seconds, count, job.training.seed)
+        speech = Speech(job, utterances)
+        workers = min(8, (os.cpu_count() or 1) // processes) if torch.cuda.is_available() else 0
+        return self.accelerator.prepare(
+            DataLoader(speech, batch_sampler=batches, collate_fn=speech.collate, num_workers=workers)
+        )
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        d = self.job.distillation
+        logits = model(inputs["input_values"], attention_mask=inputs.get("attention_mask")).logits
+        parts = {}
+        if d.ctc_weight:
+            ctc = losses.ctc_loss(
+                logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], self.job.model.config.pad_token_id
+            )
+            parts["ctc"] = d.ctc_weight * ctc
+        if self.job.store is not None and d.kl_weight:
+            parts["kl"] = d.kl_weight * losses.kl_loss(logits, inputs["teacher_logits"], inputs["frames"], d.temperature)
+        return sum(parts.values())
+
+    def evaluate(self, *_, **__) -> dict[str, float]:
+        """Dev WER over all processes, each hearing its share."""
+        from accelerate.utils import gather_object
+
+        model = self.accelerator.unwrap_model(self.model).eval()
+        utterances = self.job.corpus.utterances("dev")
+        share = utterances[self.accelerator.process_index :: self.accelerator.num_processes]
+        counts = np.array(gather_object([dev_wer(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
+        metrics = {"eval_dev_wer": float(counts[:, 0].sum() / counts[:, 1].sum())}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class Ledger(TrainerCallback):
+    """What is remembered of a run: its curve, time and energy (added up across resumes), and what is said meanwhile."""
+
+    def __init__(self, job: Job, checkpoints: Path):
+        self.job, self.checkpoints = job, checkpoints
+        self.curve: list[dict] = []
+        self.before = {"seconds": 0.0, "wh": 0.0, "co2_g": 0.0}
+        self.run = None
+
+    def on_train_begin(self, args, state, control, **_):
+        self.begun_at, self.begun_step = time.monotonic(), state.global_step
+        note = self.checkpoints / f"checkpoint-{state.global_step}" / "ledger.json"
+        if note.is_file():
+            saved = json.loads(note.read_text())
+            self.curve, self.before = saved["curve"], saved["before"]
+        self.meter = energy.EnergyMeter(self.job.country)
+        self.meter.__enter__()
+        self.run = tracking.training_run(
+            model=self.job.name, key=self.job.fingerprint, params=self.job.params, experiment=self.job.experiment
+        ) if state.is_world_process_zero else None  # fmt: skip
+
+    def on_step_begin(self, args, state, control, **_):
+        steps = (self.job.training.head_only_steps, self.job.training.freeze_feature_encoder_steps)
+        if state.global_step == self.begun_step or state.global_step in steps:
+            self._freeze(*(state.global_step < n for n in steps))
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if not state.is_world_process_zero or "train_runtime" in logs:
+            return
+        row = {key.removeprefix("eval_"): value for key, value in logs.items() if key != "epoch"}
+        self.curve.append({"step": state.global_step, **row})
+        self.run.log(state.global_step, row)
+        log.info("%s: %s", self.job.name, self._line(state, row))
+
+    def on_save(self, args, state, control, **_):
+        if state.is_world_process_zero:
+            folder = self.checkpoints / f"checkpoint-{state.global_step}"
+            note = {"curve": self.curve, "before": self._spent()}
+            _write_whole(folder / "ledger.json", json.dumps(note))
+
+    def on_train_end(self, args, state, control, **_):
+        self.spent = self._spent()
+        self.meter.__exit__(None, None, None)
+
+    def metrics(self, trainer: Trainer) -> dict:
+        best = trainer.state.best_metric
+        count = sum(p.numel() for p in self.job.model.parameters())
+        spent = self.spent
+        return {
+            "dev_wer": best, "params": count, "steps": trainer.state.global_step,
+            "best_step": trainer.state.best_global_step, "train_hours": spent["seconds"] / 3600,
+            "train_energy_wh": spent["wh"], "train_co2_g": spent["co2_g"], "energy_mode": self.meter.mode,
+        }  # fmt: skip
+
+    def _spent(self) -> dict:
+        """Seconds, Wh and g CO2 so far, those before a kill included; None where the meter can't tell."""
+        now = self.meter.reading()
+        add = lambda name, value: None if value is None or self.before[name] is None else self.before[name] + value  # noqa: E731
+        return {
+            "seconds": self.before["seconds"] + time.monotonic() - self.begun_at,
+            "wh": add("wh", now.wh), "co2_g": add("co2_g", now.co2_g),
+        }  # fmt: skip
+
+    def _freeze(self, all_but_head: bool, feature_encoder: bool) -> None:
+        for name, parameter in self.job.model.named_parameters():
+            is_head, is_front = name.startswith("lm_head."), name.startswith("wav2vec2.feature_extractor.")
+            parameter.requires_grad_(is_head or not (all_but_head or (feature_encoder and is_front)))
+        # Else the model asks for the gradient of the waveform, and with it for a backward pass through the whole front end.
+        self.job.model.wav2vec2.feature_extractor._requires_grad = not (all_but_head or feature_encoder)
+
+    def _line(self, state, row: dict) -> str:
+        steps, total = state.global_step - self.begun_step, self.job.training.steps
+        spent = time.monotonic() - self.begun_at
+        figures = " ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "grad_norm")
+        if not steps:
+            return f"step {state.global_step}/{total} {figures}"
+        left = _clock((total - state.global_step) * spent / steps)
+        return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s a step, {left} left"
+
+
+def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
+    t = job.training
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=t.steps,
+        gradient_accumulation_steps=t.accumulate,
+        learning_rate=t.learning_rate,
+        lr_scheduler_type=t.schedule,
+        warmup_steps=round(t.warmup * t.steps),
+        weight_decay=t.weight_decay,
+        adam_beta2=0.98,
+        max_grad_norm=1.0,
+        **_precision(t.precision),
+        eval_strategy="steps",
+        eval_steps=t.evaluate_every,
+        save_strategy="steps",
+        save_steps=t.evaluate_every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="dev_wer",
+        greater_is_better=False,
+        logging_steps=min(LOG_EVERY, t.evaluate_every),
+        accelerator_config={"even_batches": False},
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        seed=t.seed,
+        ddp_find_unused_parameters=True,
+        use_cpu=not torch.cuda.is_available(),
+    )
+    trainer = SpeechTrainer(job, Ledger(job, checkpoints), args=arguments)
+    if t.patience is not None:
+        from transformers import EarlyStoppingCallback
+
+        trainer.add_callback(EarlyStoppingCallback(t.patience))
+    return trainer
+
+
+def _precision(precision: str) -> dict[str, bool]:
+    """auto: bf16 where the machine computes in it, else fp16 on a GPU, else fp32."""
+    cuda = torch.cuda.is_available()
+    if precision == "auto":
+        bf16 = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16" if bf16 else "fp16" if cuda else "fp32"
+    if precision == "fp16" and not cuda:
+        raise BigfootError("training.precision: fp16 needs a GPU: use auto, bf16 or fp32")
+    return {"bf16": precision == "bf16", "fp16": precision == "fp16"}
+
+
+def _is_wanted(callback: TrainerCallback) -> bool:
+    """Progress is ours to say: the Trainer's printer would print every row a second time."""
+    return type(callback).__name__ not in ("PrinterCallback", "ProgressCallback")
+
+
+def _latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written whole; what a kill left half-written is removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    for checkpoint in reversed(found):
+        if (checkpoint / "ledger.json").is_file():
+            return checkpoint
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def _write_whole(path: Path, content: str) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(content)
+    os.replace(partial, path)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
