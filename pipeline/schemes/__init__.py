@@ -1,0 +1,87 @@
+"""Schemes: the ways in which a model becomes a variant. `quantise` makes one; SCHEMES lists them all.
+
+A variant folder is written whole or not at all, needs nothing of what made it, and holds no pickle: safetensors, ONNX
+or OpenVINO IR, beside variant.json, which says how to run it. Every runtime has a float32 scheme too, so that what a
+runtime gives and what precision gives can be told apart.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from pipeline.errors import BigfootError
+from pipeline.schemes.base import Scheme
+from pipeline.schemes.model_folder import describe
+from pipeline.schemes.onnx import OnnxFp32, OnnxInt8
+from pipeline.schemes.openvino import OpenvinoFp32, OpenvinoInt8
+from pipeline.schemes.torch_fp32 import TorchFp32
+from pipeline.schemes.torch_int8 import TorchInt8
+
+if TYPE_CHECKING:
+    from pipeline.corpus.manifest import Corpus
+
+SCHEMES: dict[str, type[Scheme]] = {
+    "fp32": TorchFp32,
+    "fp32-onnx": OnnxFp32,
+    "fp32-openvino": OpenvinoFp32,
+    "int8-torch": TorchInt8,
+    "int8-onnx": OnnxInt8,
+    "int8-openvino": OpenvinoInt8,
+}
+
+
+def make(scheme: str, settings: Mapping | None = None) -> Scheme:
+    """The scheme of that name with these settings; BigfootError where either is unknown or wrong."""
+    if scheme not in SCHEMES:
+        raise BigfootError(f"schemes.{scheme}: there is no such scheme, known are {', '.join(SCHEMES)}")
+    try:
+        return SCHEMES[scheme].model_validate(dict(settings or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(["schemes", scheme, *map(str, first["loc"])])
+        known = ", ".join(SCHEMES[scheme].model_fields) or "none"
+        raise BigfootError(f"{key}: {first['msg'].lower()} (settings of this scheme: {known})") from None
+
+
+def quantise(
+    scheme: str, settings: Mapping | None, model_folder: str | Path, corpus: "Corpus | None", out_folder: str | Path
+) -> dict:
+    """Make a variant of the model in `model_folder` and write it to `out_folder`; returns its variant.json.
+
+    `corpus` is needed where the scheme calibrates (int8-openvino) and may be None otherwise. What was at `out_folder`
+    is replaced, and only once the new variant is complete. Raises BigfootError for an unknown scheme or setting, or a
+    model that is no wav2vec 2.0 CTC recogniser.
+    """
+    chosen = make(scheme, settings)
+    model_folder, out_folder = Path(model_folder), Path(out_folder)
+    described = describe(model_folder)
+    info = {
+        "variant": f"{model_folder.name}.{scheme}",
+        "model": model_folder.name,
+        "scheme": scheme,
+        "settings": chosen.model_dump(),
+        "runtime": chosen.runtime,
+        "file": chosen.file,
+        "padding": "exact",
+        **described,
+        "versions": {package: version(package) for package in chosen.packages},
+    }
+    out_folder.parent.mkdir(parents=True, exist_ok=True)
+    half_done = Path(tempfile.mkdtemp(prefix=f".{out_folder.name}.", dir=out_folder.parent))
+    try:
+        half_done.chmod(0o755)
+        chosen.write(model_folder, corpus, half_done)
+        text = json.dumps(info, indent=1, ensure_ascii=False)
+        (half_done / "variant.json").write_text(text + "\n", encoding="utf-8")
+        if out_folder.exists():
+            shutil.rmtree(out_folder)
+        half_done.rename(out_folder)
+    finally:
+        shutil.rmtree(half_done, ignore_errors=True)
+    return info

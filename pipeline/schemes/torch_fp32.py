@@ -1,0 +1,18 @@
+"""`fp32`: PyTorch in float32: the model's own weights and config. The teacher's is what all are compared with."""
+
+import shutil
+from pathlib import Path
+
+from pipeline.schemes.base import Scheme
+
+
+class TorchFp32(Scheme):
+    """Nothing is changed, so nothing heavy is imported."""
+
+    runtime = "torch"
+    file = "model.safetensors"
+    packages = ("torch", "transformers")
+
+    def write(self, model_folder: Path, corpus, out: Path) -> None:
+        for name in ("model.safetensors", "config.json"):
+            shutil.copyfile(model_folder / name, out / name)

@@ -1,0 +1,136 @@
+"""int8 is int8 where it should be (every Linear, attention included), float where it must be, close, and small."""
+
+import numpy as np
+import pytest
+
+from pipeline import torch_model
+from pipeline.errors import BigfootError
+from pipeline.recognizer import Recognizer
+from pipeline.schemes import quantise
+from pipeline.schemes.openvino import calibration
+from tests.tiny import TrainingAudio, speech
+
+NORMS = ("group", "layer")
+INT8 = {"int8-torch": "fp32", "int8-onnx": "fp32-onnx", "int8-openvino": "fp32-openvino"}
+LINEARS = 2 * 6 + 2  # two layers of q, k, v, out and two of feed-forward; the feature projection; the head
+
+
+def size(folder) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("scheme", INT8)
+def test_int8_stays_close_to_float(variants, norm, scheme):
+    audio = speech(2.0)
+    full = Recognizer.load(variants[norm, INT8[scheme]]).logits(audio)
+    small = Recognizer.load(variants[norm, scheme]).logits(audio)
+
+    assert not np.array_equal(small, full)
+    assert np.sqrt(np.mean((small - full) ** 2)) < 0.15 * full.std()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("scheme", INT8)
+def test_int8_is_much_smaller_on_disk(variants, norm, scheme):
+    assert size(variants[norm, scheme]) < 0.6 * size(variants[norm, INT8[scheme]])
+
+
+def test_torch_runs_every_linear_layer_in_int8_attention_and_head_included(variants):
+    from torch import nn
+    from torch.ao.nn.quantized import dynamic
+    from torch.profiler import profile
+
+    recognizer = Recognizer.load(variants["group", "int8-torch"])
+    model = recognizer._run.model
+    attention = model.wav2vec2.encoder.layers[0].attention
+    for module in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj, model.lm_head):
+        assert type(module) is dynamic.Linear
+    assert not any(type(module) is nn.Linear for module in model.modules())
+
+    with profile() as trace:
+        recognizer.logits(speech(1.0))
+    calls = {event.key: event.count for event in trace.key_averages()}
+    assert calls["quantized::linear_dynamic"] == LINEARS
+    assert not {"aten::linear", "aten::addmm", "aten::dequantize"} & set(calls)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_torch_int8_on_disk_is_exactly_what_quantize_dynamic_made(models, variants, norm):
+    import torch
+
+    audio = speech(1.3)
+    recognizer = Recognizer.load(variants[norm, "int8-torch"])
+    made = torch_model.quantise_linears(torch_model.load_float(models[norm]))
+    with torch.inference_mode():
+        expected = made(torch.from_numpy(recognizer.waveform(audio))[None]).logits[0].numpy()
+
+    np.testing.assert_array_equal(recognizer.logits(audio), expected)
+
+
+def test_torch_int8_refuses_float_weights(models, variants, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(variants["group", "int8-torch"] / torch_model.INT8_FILE)
+    tensors["lm_head.weight"] = tensors["lm_head.weight"].float()
+    save_file(tensors, tmp_path / torch_model.INT8_FILE)
+    (tmp_path / "config.json").write_bytes((models["group"] / "config.json").read_bytes())
+
+    with pytest.raises(BigfootError, match="lm_head"):
+        torch_model.load_int8(tmp_path)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_onnx_int8_takes_every_linear_layer_and_no_convolution(variants, norm):
+    import onnx
+
+    graph = onnx.load(variants[norm, "int8-onnx"] / "model.onnx").graph
+    operations = [node.op_type for node in graph.node]
+    constants = {tensor.name for tensor in graph.initializer}
+
+    assert operations.count("MatMulInteger") == LINEARS
+    assert operations.count("Conv") == 8 and "ConvInteger" not in operations
+    assert not [node.name for node in graph.node if node.op_type == "MatMul" and set(node.input) & constants]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_openvino_int8_takes_every_linear_layer_and_leaves_all_convolutions_in_float(variants, norm):
+    import openvino
+
+    model = openvino.Core().read_model(variants[norm, "int8-openvino"] / "model.xml")
+    operations = model.get_ordered_ops()
+    convolutions = [node for node in operations if node.get_type_name() in ("Convolution", "GroupConvolution")]
+    int8_weights = [
+        node
+        for node in operations
+        if node.get_type_name() == "Constant" and node.get_element_type().get_type_name() in ("i8", "u8")
+    ]
+
+    assert len(convolutions) == 8
+    for convolution in convolutions:
+        assert convolution.input_value(0).get_node().get_type_name() != "FakeQuantize", convolution.get_friendly_name()
+        assert not _reaches_int8(convolution.input_value(1).get_node()), convolution.get_friendly_name()
+    assert len([node for node in int8_weights if len(node.shape) == 2 and min(node.shape) > 1]) == LINEARS
+
+
+def _reaches_int8(node) -> bool:
+    """Whether a weight comes from an int8 constant, by way of Convert, Multiply and the like."""
+    if node.get_type_name() == "Constant":
+        return node.get_element_type().get_type_name() in ("i8", "u8")
+    return any(_reaches_int8(value.get_node()) for value in node.input_values())
+
+
+def test_calibration_hears_training_utterances_spread_evenly_and_normalised():
+    corpus = TrainingAudio(count=9)
+    info = {"conv_strides": [5, 2, 2, 2, 2, 2, 2], "conv_kernels": [10, 3, 3, 3, 3, 2, 2], "normalize": True}
+    waveforms = calibration(corpus, 3, info)
+
+    assert corpus.heard == [0, 4, 8]
+    assert all(waveform.shape == (1, 24_000) for waveform in waveforms)
+    assert all(abs(waveform.std() - 1) < 1e-3 for waveform in waveforms)
+
+
+@pytest.mark.parametrize("corpus", [None, TrainingAudio(count=0)])
+def test_calibration_without_training_audio_is_refused(models, corpus, tmp_path):
+    with pytest.raises(BigfootError, match="calibrates on training audio"):
+        quantise("int8-openvino", {}, models["group"], corpus, tmp_path / "group.int8-openvino")

@@ -1,0 +1,65 @@
+"""float32 is float32 on every runtime: logits are those of transformers, so what else differs is precision alone."""
+
+import numpy as np
+import pytest
+
+from pipeline.recognizer import Recognizer
+from tests.tiny import speech
+
+SECONDS = (0.05, 0.7, 1.0, 2.37)
+NORMS = ("group", "layer")
+FLOAT = ("fp32", "fp32-onnx", "fp32-openvino")
+
+
+def transformers_logits(folder, audios, padded=False) -> list[np.ndarray]:
+    """What transformers says with its own processor: one by one, or as one padded batch with the attention mask."""
+    import torch
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    with torch.inference_mode():
+        if not padded:
+            batches = [processor(audio, sampling_rate=16_000, return_tensors="pt") for audio in audios]
+            return [model(batch.input_values).logits[0].numpy() for batch in batches]
+        batch = processor(audios, sampling_rate=16_000, padding=True, return_attention_mask=True, return_tensors="pt")
+        lengths = model._get_feat_extract_output_lengths(batch.attention_mask.sum(-1))
+        return [one[:length].numpy() for one, length in zip(model(**batch).logits, lengths, strict=True)]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("scheme", FLOAT)
+def test_float_variants_give_the_logits_of_transformers_at_every_length(models, variants, norm, scheme):
+    audios = [speech(seconds) for seconds in SECONDS]
+    recognizer = Recognizer.load(variants[norm, scheme], threads=1)
+
+    for ours, theirs in zip(recognizer.batch_logits(audios), transformers_logits(models[norm], audios), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("scheme", FLOAT)
+def test_a_mixed_batch_gives_what_a_padded_and_masked_one_gives_in_transformers(models, variants, scheme):
+    audios = [speech(0.9), speech(2.0), speech(1.4)]
+    recognizer = Recognizer.load(variants["layer", scheme], threads=1)
+
+    theirs = transformers_logits(models["layer"], audios, padded=True)
+    for ours, masked in zip(recognizer.batch_logits(audios), theirs, strict=True):
+        np.testing.assert_allclose(ours, masked, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("scheme", FLOAT)
+def test_a_batch_gives_what_single_utterances_give(variants, norm, scheme):
+    audios = [speech(1.0, seed=1), speech(1.3, seed=2), speech(1.0, seed=3)]
+    recognizer = Recognizer.load(variants[norm, scheme], threads=1)
+
+    for together, audio in zip(recognizer.batch_logits(audios), audios, strict=True):
+        np.testing.assert_allclose(together, recognizer.logits(audio), atol=1e-5)
+
+
+@pytest.mark.parametrize("scheme", ("fp32-openvino", "int8-openvino"))
+def test_openvino_computes_in_float32_where_it_is_not_int8(variants, scheme):
+    compiled = Recognizer.load(variants["group", scheme])._run.model
+
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+    precisions = {node.get_rt_info()["runtimePrecision"].astype(str) for node in compiled.get_runtime_model().get_ops()}
+    assert "bf16" not in precisions and "f16" not in precisions

@@ -1,0 +1,200 @@
+"""The recogniser: light, exact in windows, and unharmed by audio that is short, empty, damaged or of the wrong kind."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import recognizer as module
+from pipeline.errors import BigfootError
+from pipeline.recognizer import Recognizer
+from pipeline.schemes import quantise
+from tests.tiny import TrainingAudio, save_model, speech
+
+HOP, FIELD = 320, 400
+INFO = {
+    "vocab": ["<pad>", "|", "a", "b"],
+    "blank": 0,
+    "word_delimiter": "|",
+    "normalize": False,
+    "sample_rate": 16_000,
+    "conv_kernels": [10, 3, 3, 3, 3, 2, 2],
+    "conv_strides": [5, 2, 2, 2, 2, 2, 2],
+}
+
+
+def local_frames(waveforms: np.ndarray) -> np.ndarray:
+    """A model without attention: a frame's logits are the mean and the extremes of its own 400 samples."""
+    windows = np.lib.stride_tricks.sliding_window_view(waveforms, FIELD, axis=1)[:, ::HOP]
+    return np.stack([windows.mean(-1), windows.max(-1), windows.min(-1), windows[..., 0]], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("models") / "tiny", "layer")
+
+
+@pytest.fixture(scope="module")
+def variants(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("variants")
+    made = {scheme: folder / f"tiny.{scheme}" for scheme in ("fp32", "fp32-onnx", "int8-onnx", "int8-openvino")}
+    for scheme, out in made.items():
+        quantise(scheme, {}, model, TrainingAudio(), out)
+    return made
+
+
+@pytest.mark.parametrize("seconds", [30.0, 30.02, 31.0, 52.0, 61.7, 95.013])
+def test_windows_meet_exactly(seconds):
+    audio = speech(seconds)
+
+    np.testing.assert_array_equal(Recognizer(INFO, local_frames).logits(audio), local_frames(audio[None])[0])
+
+
+def test_no_window_is_longer_than_half_a_minute():
+    sizes = []
+
+    def run(waveforms):
+        sizes.append(waveforms.shape[1])
+        return local_frames(waveforms)
+
+    Recognizer(INFO, run).logits(speech(100.0))
+    assert len(sizes) == 4 and max(sizes) <= 30 * 16_000 and min(sizes) > 20 * 16_000
+
+
+def test_windows_give_nearly_what_one_pass_gives(variants, monkeypatch):
+    recognizer = Recognizer.load(variants["fp32-onnx"])
+    audio = speech(40.0)
+    windows = recognizer.logits(audio)
+    monkeypatch.setattr(module, "WINDOW_SECONDS", 60.0)
+    whole = recognizer.logits(audio)
+
+    assert windows.shape == whole.shape
+    assert np.mean(windows.argmax(-1) == whole.argmax(-1)) > 0.95
+    assert np.abs(windows - whole).mean() < 0.1 * whole.std()
+
+
+@given(st.integers(min_value=1, max_value=2_000_000))
+def test_the_number_of_frames_is_that_of_the_convolutions(samples):
+    expected = max(samples, FIELD)
+    for kernel, stride in zip(INFO["conv_kernels"], INFO["conv_strides"], strict=True):
+        expected = (expected - kernel) // stride + 1
+
+    assert Recognizer(INFO, local_frames).frames(samples) == expected
+
+
+@pytest.mark.parametrize("samples", [1, 2, 399, 400, 401])
+def test_audio_shorter_than_a_frame_gives_one_frame(variants, samples):
+    for folder in variants.values():
+        logits = Recognizer.load(folder).logits(speech(1.0)[:samples])
+        assert logits.shape == (1, 32) and np.isfinite(logits).all()
+
+
+def test_empty_audio_gives_no_text():
+    recognizer = Recognizer(INFO, local_frames)
+
+    assert recognizer.logits(np.zeros(0, dtype=np.float32)).shape == (0, 4)
+    assert recognizer.transcribe(np.zeros(0, dtype=np.float32)) == ""
+
+
+@pytest.mark.parametrize(
+    ("audio", "complaint"),
+    [
+        (np.array([0.1, np.nan], dtype=np.float32), "NaN"),
+        (np.array([0.1, np.inf], dtype=np.float32), "infinite"),
+        (np.zeros((2, 800), dtype=np.float32), "one channel"),
+        (np.zeros(800, dtype=np.int16), "int16"),
+    ],
+)
+def test_audio_of_the_wrong_kind_is_one_line(audio, complaint):
+    with pytest.raises(BigfootError, match=complaint):
+        Recognizer(INFO, local_frames).logits(audio)
+
+
+def test_silence_is_no_division_by_zero():
+    logits = Recognizer(INFO | {"normalize": True}, local_frames).logits(np.zeros(1600, dtype=np.float32))
+
+    assert np.array_equal(logits, np.zeros((4, 4)))
+
+
+def test_the_waveform_is_normalised_as_the_feature_extractor_does(model, variants):
+    from transformers import AutoProcessor
+
+    audio = speech(1.0) * 0.01 + 0.2
+    theirs = AutoProcessor.from_pretrained(model)(audio, sampling_rate=16_000).input_values[0]
+    ours = Recognizer.load(variants["fp32-onnx"]).waveform(audio)
+
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_equal_lengths_run_as_one_batch_in_the_order_given():
+    shapes = []
+
+    def run(waveforms):
+        shapes.append(waveforms.shape)
+        return local_frames(waveforms)
+
+    audios = [speech(0.5, 1), speech(0.3, 2), speech(0.5, 3), np.zeros(0, dtype=np.float32)]
+    logits = Recognizer(INFO, run).batch_logits(audios)
+
+    assert shapes == [(2, 8000), (1, 4800)]
+    for one, audio in zip(logits[:3], audios, strict=False):
+        np.testing.assert_array_equal(one, local_frames(audio[None])[0])
+
+
+def test_text_is_the_greedy_path_without_repeats_and_blanks():
+    path = [0, 2, 2, 0, 2, 1, 1, 3, 0]
+    recognizer = Recognizer(INFO, lambda waveforms: np.eye(4, dtype=np.float32)[path][None])
+
+    assert recognizer.transcribe(speech(0.2)) == "aa b"
+
+
+@pytest.mark.parametrize("scheme", ["fp32-onnx", "int8-onnx", "int8-openvino"])
+def test_onnx_and_openvino_variants_start_light(variants, scheme):
+    code = (
+        "import sys, time, json, numpy as np; from pipeline.recognizer import Recognizer; "
+        f"Recognizer.load({str(variants[scheme])!r}, threads=1).transcribe(np.ones(16000, dtype=np.float32)); "
+        "heavy = {'torch', 'transformers', 'onnx', 'nncf', 'mlflow', 'scipy'} & set(sys.modules); "
+        "print(json.dumps({'heavy': sorted(heavy), 'seconds': time.process_time()}))"
+    )
+    told = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+
+    assert told["heavy"] == []
+    assert told["seconds"] < 2
+
+
+def test_threads_are_those_asked_for(variants):
+    import torch
+
+    assert Recognizer.load(variants["int8-onnx"], threads=1)._run.model.get_session_options().intra_op_num_threads == 1
+    compiled = Recognizer.load(variants["int8-openvino"], threads=1)._run.model
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    before = torch.get_num_threads()
+    try:
+        Recognizer.load(variants["fp32"], threads=1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_folder_that_is_no_variant_is_one_line(tmp_path):
+    with pytest.raises(BigfootError, match="variant.json"):
+        Recognizer.load(tmp_path)
+
+
+def test_an_incomplete_variant_is_one_line(tmp_path):
+    info = INFO | {"runtime": "onnxruntime", "file": "model.onnx"}
+    (tmp_path / "variant.json").write_text(json.dumps(info))
+
+    with pytest.raises(BigfootError, match="model.onnx is missing"):
+        Recognizer.load(tmp_path)
+
+
+def test_an_unknown_runtime_is_one_line_that_lists_the_known_ones(tmp_path):
+    (tmp_path / "variant.json").write_text(json.dumps(INFO | {"runtime": "abacus", "file": "beads"}))
+
+    with pytest.raises(BigfootError, match="abacus.*torch, onnxruntime, openvino"):
+        Recognizer.load(tmp_path)

@@ -1,0 +1,87 @@
+"""Tiny models for tests: a wav2vec 2.0 CTC recogniser of about 30k random weights, saved as the training stages do.
+
+The convolutional front end keeps wav2vec 2.0's own kernels and strides (400 samples of receptive field, a frame every
+320), so lengths in tests are the real ones; only the widths are small. Weights are drawn large enough that logits
+differ visibly between frames.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+VOCAB = ["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
+
+
+def save_model(folder: Path, norm: str = "group", seed: int = 0, layers: int = 2, hidden: int = 32) -> Path:
+    """Write a Hugging Face folder (model.safetensors, config, processor) with a 'group' or 'layer' norm front end."""
+    import torch
+    from transformers import (
+        Wav2Vec2Config,
+        Wav2Vec2CTCTokenizer,
+        Wav2Vec2FeatureExtractor,
+        Wav2Vec2ForCTC,
+        Wav2Vec2Processor,
+    )
+
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = Wav2Vec2Config(
+        vocab_size=len(VOCAB),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=2 * hidden,
+        conv_dim=(16,) * 7,
+        conv_bias=norm == "layer",
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+        feat_extract_norm=norm,
+        do_stable_layer_norm=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        ctc_loss_reduction="mean",
+        ctc_zero_infinity=True,
+    )
+    model = Wav2Vec2ForCTC(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("weight") and weight.dim() == 2:
+                weight.normal_(0, weight.shape[1] ** -0.5)
+        model.lm_head.weight.mul_(3)
+    model.save_pretrained(folder)
+
+    words = folder / "words.json"
+    words.write_text(json.dumps({token: index for index, token in enumerate(VOCAB)}))
+    tokenizer = Wav2Vec2CTCTokenizer(str(words), do_lower_case=False)
+    words.unlink()
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=norm == "layer")
+    Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer).save_pretrained(folder)
+    return folder
+
+
+def speech(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise whose loudness and pitch wander like speech: float32 [seconds x 16,000] within [-1, 1]."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * 16_000)) / 16_000
+    pitch = 120 + 40 * np.sin(2 * np.pi * 0.7 * time + random.uniform(0, 6))
+    voice = np.sin(2 * np.pi * np.cumsum(pitch) / 16_000) + 0.3 * random.standard_normal(time.size)
+    return (0.2 * voice * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))).astype(np.float32)
+
+
+class TrainingAudio:
+    """As much of a corpus as calibration asks for: training utterances of `seconds` each, and which were heard."""
+
+    def __init__(self, count: int = 6, seconds: float = 1.5):
+        self.ids = list(range(count))
+        self.seconds = seconds
+        self.heard: list[int] = []
+
+    def utterances(self, split: str) -> list[int]:
+        assert split == "train", "calibration reads train alone"
+        return self.ids
+
+    def audio(self, utterance: int) -> np.ndarray:
+        self.heard.append(utterance)
+        return speech(self.seconds, seed=utterance)
