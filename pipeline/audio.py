@@ -1,0 +1,113 @@
+"""Audio files to 16 kHz mono float arrays, and back to FLAC.
+
+One decoder (libsndfile: WAV, FLAC, MP3, OGG, Opus) and one resampler (soxr) for everything, so that training, measuring
+and transcription hear the same samples. torchaudio would do the same but costs seconds of import and, in 2.11, a codec.
+"""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import BigfootError
+
+SAMPLE_RATE = 16_000
+_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFE, 0xFFFFFFFF, 0xFFFFFFFE)  # what streaming writers leave in a WAV header
+
+
+class AudioError(BigfootError):
+    """Audio that can't be used; `check` is the name of the check it fails: missing, unreadable, empty or truncated."""
+
+    def __init__(self, check: str, message: str):
+        super().__init__(message)
+        self.check = check
+
+    def __reduce__(self):
+        return AudioError, (self.check, str(self))
+
+
+def read(source: Path | str | bytes) -> np.ndarray:
+    """The audio of a file (or of its bytes), any rate and any number of channels -> float32 [T], mono, 16 kHz.
+
+    Raises AudioError (a BigfootError) as `decode` does.
+    """
+    channels, rate = decode(source)
+    return change_rate(mono(channels), rate)
+
+
+def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
+    """The samples as they are in the file: float32 [T, channels] and their rate in Hz.
+
+    Raises AudioError where the file is missing, unreadable, empty, or shorter than its own header says.
+    """
+    import soundfile
+
+    name, data = _bytes_of(source)
+    if not data:
+        raise AudioError("empty", f"{name} is empty (0 bytes): fetch it again")
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            promised, rate = file.frames, file.samplerate
+            samples = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+        raise AudioError("unreadable", f"{name} can't be read as WAV, FLAC, MP3, OGG or Opus: {reason}") from None
+    if len(samples) < promised or _wav_is_cut(data):
+        raise AudioError("truncated", f"{name} is cut off: shorter than its header says, fetch it again")
+    if not len(samples):
+        raise AudioError("empty", f"{name} holds no samples: fetch it again")
+    return samples, rate
+
+
+def mono(samples: np.ndarray) -> np.ndarray:
+    """The mean of all channels: float32 [T, channels] -> float32 [T]."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def change_rate(samples: np.ndarray, rate: float, to: float = SAMPLE_RATE) -> np.ndarray:
+    """Resample with soxr: float32 [T] at `rate` Hz -> float32 [T * to / rate] at `to` Hz."""
+    if rate == to:
+        return samples
+    import soxr
+
+    return soxr.resample(samples, rate, to)
+
+
+def write(path: Path | str, samples: np.ndarray) -> None:
+    """Write float [T] within [-1, 1] as 16 kHz mono PCM16, in the format of the suffix (.flac, .wav); louder is clipped.
+
+    The same samples give the same bytes, and reading them back is exact to 1/65,536.
+    """
+    import soundfile
+
+    soundfile.write(str(path), pcm16(samples), SAMPLE_RATE, subtype="PCM_16")
+
+
+def pcm16(samples: np.ndarray) -> np.ndarray:
+    """Float [T] within [-1, 1] -> int16 [T], rounded to the nearest step and clipped at full scale."""
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def _bytes_of(source: Path | str | bytes) -> tuple[str, bytes]:
+    if isinstance(source, bytes):
+        return "the audio", source
+    try:
+        return str(source), Path(source).read_bytes()
+    except FileNotFoundError:
+        raise AudioError("missing", f"{source} is missing: check the path") from None
+    except OSError as error:
+        raise AudioError("unreadable", f"{source} can't be opened: {error.strerror}") from None
+
+
+def _wav_is_cut(data: bytes) -> bool:
+    """Whether a WAV's data chunk says more bytes than there are, which libsndfile passes over in silence."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return False
+    at = 12
+    while at + 8 <= len(data):
+        chunk, size = struct.unpack_from("<4sI", data, at)
+        if chunk == b"data":
+            return size not in _UNKNOWN_SIZES and at + 8 + size > len(data)
+        at += 8 + size + size % 2
+    return False
