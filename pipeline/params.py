@@ -14,6 +14,7 @@ from pipeline.errors import BigfootError
 
 NAME = r"^[a-z][a-z0-9_]*$"
 Severity = Literal["report", "drop", "stop"]
+Unusable = Literal["drop", "stop"]  # the severity of a check without which there is nothing to train on or to score
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -99,16 +100,16 @@ class Limits(Section):
 class Checks(Section):
     """What happens to an utterance that fails a check: it is reported, dropped, or stops the stage."""
 
-    missing: Severity = "drop"
-    unreadable: Severity = "drop"
-    empty: Severity = "drop"
-    truncated: Severity = "drop"
+    missing: Unusable = "drop"
+    unreadable: Unusable = "drop"
+    empty: Unusable = "drop"
+    truncated: Unusable = "drop"
+    nan: Unusable = "drop"
     silent: Severity = "drop"
     clipped: Severity = "report"
-    nan: Severity = "drop"
     too_short: Severity = "drop"
     too_long: Severity = "drop"
-    no_text: Severity = "drop"
+    no_text: Unusable = "drop"
     unspellable: Severity = "drop"
     text_too_long: Severity = "drop"
     duplicate_audio: Severity = "drop"
