@@ -14,9 +14,7 @@ def ctc_loss(logits, frames, labels, label_lengths, blank: int):
     can't be spelled in its frames counts 0 (`prepare` drops those beforehand).
     """
     log_probs = functional.log_softmax(logits, -1, dtype=torch.float32).transpose(0, 1)
-    return functional.ctc_loss(
-        log_probs, labels, frames, label_lengths, blank=blank, reduction="mean", zero_infinity=True
-    )
+    return functional.ctc_loss(log_probs, labels, frames, label_lengths, blank=blank, reduction="mean", zero_infinity=True)
 
 
 def kl_loss(logits, teacher_logits, frames, temperature: float):

@@ -256,7 +256,7 @@ class SpeechTrainer(Trainer):
     """transformers.Trainer with our batches, loss and dev WER."""
 
     def __init__(self, job: Job, ledger: "Ledger", **kwargs):
-        super().__init__(model=job.model, callbacks=[ledger], **kwargs)
+        super().__init__(model=job.model, callbacks=[ledger], eval_dataset=Speech(job, job.corpus.utterances("dev")), **kwargs)
         self.job, self.ledger = job, ledger
         self.loss_is_scaled_for_ga = False
         self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_wanted(c)]

@@ -1,0 +1,61 @@
+"""Every mistake in params.yaml is one line that names the key; the profiles that ship are valid."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline import params
+from pipeline.errors import BigfootError
+
+ROOT = Path(__file__).parent.parent
+QUICKSTART = (ROOT / "profiles/quickstart.yaml").read_text()
+
+
+def mistaken(tmp_path, old: str, new: str) -> str:
+    """What `load` says to the quickstart with `old` replaced by `new`."""
+    assert old in QUICKSTART
+    file = tmp_path / "params.yaml"
+    file.write_text(QUICKSTART.replace(old, new, 1))
+    with pytest.raises(BigfootError) as caught:
+        params.load(file)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("profile", sorted(ROOT.glob("profiles/*.yaml")), ids=lambda p: p.stem)
+def test_profiles_that_ship_are_valid(profile):
+    assert params.load(profile).profile == profile.stem
+
+
+def test_params_as_committed_is_the_quickstart():
+    assert (ROOT / "params.yaml").read_text() == QUICKSTART
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("learning_rate: 1.2e-3", "learning_rat: 1.2e-3", r"teacher\.training\.learning_rat"),
+        ("learning_rate: 1.2e-3", "learning_rate: fast", r"teacher\.training\.learning_rate: .* not 'fast'"),
+        ("kind: synthetic", "kind: sinthetic", r"corpus\.source"),
+        ("{model: thin, scheme: fp32}", "{model: thick, scheme: fp32}", "unknown model 'thick', known: half, teacher, thin"),
+        ("{model: thin, scheme: fp32}", "{model: thin, scheme: int3}", "unknown scheme 'int3', known: fp32, fp32-onnx"),
+        ("thin-fp32: {", "slim-fp32: {", "has to be called thin-fp32"),
+        ("    from: half\n", "    from: quarter\n", r"students\.thin: unknown parent 'quarter'"),
+        ("    from: teacher\n", "    from: thin\n", "ring"),
+        ("teacher-fp32: {model: teacher, scheme: fp32}", "", "teacher-fp32 is missing"),
+        ("init: config", "init: config\n  finetune: false", "finetune has to be true"),
+        ("kl_weight: 1.0, ctc_weight: 1.0", "kl_weight: 0, ctc_weight: 0", "nothing to learn from"),
+        ("students:\n", "students:\n  Half: 1\n", "students"),
+        ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
+        ("training: {steps: 250,", "training: {steps: 250, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
+        ("corpus:\n", "corpus: [\n", "not valid YAML"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, said):
+    assert re.search(said, mistaken(tmp_path, old, new))
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(BigfootError, match="bigfoot use"):
+        params.load(tmp_path / "params.yaml")

@@ -1,0 +1,174 @@
+"""Training: the order of batches is fixed by the seed, a killed run ends as an undisturbed one, a student learns."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import audio, params, training
+from pipeline.corpus import manifest
+
+ROOT = Path(__file__).parent.parent
+WORDS = ("one", "two", "nine")
+
+
+@given(
+    st.lists(st.floats(0.1, 10.0), min_size=1, max_size=40),
+    st.floats(0.5, 30.0),
+    st.integers(1, 60),
+    st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_batches_fit_their_seconds_and_an_epoch_hears_everyone_once(durations, seconds, count, seed):
+    batches = list(training.Batches(durations, seconds, count, seed))
+    assert batches == list(training.Batches(durations, seconds, count, seed))
+    assert len(batches) == count
+    for batch in batches:
+        longest = max(durations[i] for _, i in batch)
+        assert len(batch) == 1 or longest * len(batch) <= seconds + 1e-9
+    epochs = {epoch for batch in batches for epoch, _ in batch}
+    for epoch in epochs - {max(epochs)}:  # the last one may be cut off
+        heard = sorted(i for batch in batches for e, i in batch if e == epoch)
+        assert heard == list(range(len(durations)))
+
+
+def test_augmentation_is_fixed_by_its_seed_and_noise_has_the_level_asked_for():
+    wave = np.sin(np.arange(16000) / 9).astype(np.float32)
+    noisy = params.Augment(noise_probability=1.0, noise_snr_db=(20.0, 20.0))
+    out = training.augment(wave, noisy, np.random.default_rng(1))
+    assert np.array_equal(out, training.augment(wave, noisy, np.random.default_rng(1)))
+    snr = 10 * np.log10((wave**2).sum() / ((out - wave) ** 2).sum())
+    assert snr == pytest.approx(20, abs=0.1)
+    faster = training.augment(wave, params.Augment(speed=(1.25, 1.25)), np.random.default_rng(1))
+    assert len(faster) == pytest.approx(16000 / 1.25, abs=2)
+
+
+def small_project(folder: Path, steps: int) -> Path:
+    """A corpus of tones (a pitch a word) and the params of a tiny teacher and student."""
+    corpus = folder / "corpora/tones"
+    rng = np.random.default_rng(5)
+    splits = {}
+    for split, count in (("train", 24), ("dev", 6), ("test", 6)):
+        (corpus / "audio" / split).mkdir(parents=True)
+        rows = []
+        for i in range(count):
+            said = [int(w) for w in rng.integers(0, len(WORDS), 2)]
+            wave = np.concatenate([_tone(300 * (w + 1), rng) for w in said])
+            path = f"audio/{split}/{split}{i}.flac"
+            audio.write(corpus / path, wave)
+            text = " ".join(WORDS[w] for w in said)
+            rows.append(manifest.Utterance(f"{split}{i}", path, text, "tone", len(wave) / 16000))
+        manifest.write(corpus / f"{split}.jsonl", rows)
+        splits[split] = {"utterances": count, "seconds": sum(r.duration for r in rows), "speakers": 1, "words": 2 * count}
+    alphabet = sorted({" ", *"".join(WORDS)})
+    info = {"name": "tones", "alphabet": alphabet, "splits": splits, "synthetic": True}
+    (corpus / "corpus.json").write_text(json.dumps(info))
+    text = (ROOT / "profiles/quickstart.yaml").read_text().replace("name: quickstart", "name: tones")
+    text = text.replace("[64, 64, 64, 64, 64, 64, 64]", "[16, 16, 16, 16, 16, 16, 16]")
+    for old, new in (("hidden_size: 192", "hidden_size: 32"), ("intermediate_size: 768", "intermediate_size: 64"),
+                     ("hidden: 128", "hidden: 16"), ("feed_forward: 512", "feed_forward: 32"),
+                     ("conv_channels: 48", "conv_channels: 8"), ("hidden_dropout: 0.0", "hidden_dropout: 0.1"),
+                     ("mask_time_prob: 0.0", "mask_time_prob: 0.1\n    mask_time_length: 2"),
+                     ("{steps: 1200, batch_seconds: 10, learning_rate: 1.2e-3, evaluate_every: 300}",
+                      f"{{steps: {steps}, batch_seconds: 3, learning_rate: 2.0e-3, evaluate_every: 10, precision: fp32,"
+                      " augment: {noise_probability: 0.5}}"),
+                     ("{steps: 250, batch_seconds: 10, learning_rate: 5.0e-4, evaluate_every: 125}",
+                      "{steps: 20, batch_seconds: 3, learning_rate: 1.0e-3, evaluate_every: 10, precision: fp32}"),
+                     ):  # fmt: skip
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / "params.yaml").write_text(text)
+    return folder
+
+
+def _tone(pitch: float, rng: np.random.Generator) -> np.ndarray:
+    wave = np.sin(2 * np.pi * pitch * np.arange(6400) / 16000) * np.hanning(6400)
+    return (0.3 * wave + 0.01 * rng.standard_normal(6400)).astype(np.float32)
+
+
+def stage(folder: Path, *arguments: str) -> subprocess.Popen:
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "ACCELERATE_CONFIG_FILE": str(folder / "accelerate.yaml"),
+    }  # fmt: skip
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finished(process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "models/teacher/model.safetensors")
+
+
+def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path):
+    undisturbed = small_project(tmp_path / "a", steps=30)
+    disturbed = small_project(tmp_path / "b", steps=30)
+    finished(stage(undisturbed, "pipeline.stages.teacher"))
+
+    killed = stage(disturbed, "pipeline.stages.teacher")
+    deadline = time.monotonic() + 240
+    while not list(disturbed.glob(".bigfoot/checkpoints/teacher/*/checkpoint-10/ledger.json")):
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (disturbed / "models/teacher/model.safetensors").exists()
+    said = finished(stage(disturbed, "pipeline.stages.teacher"))
+
+    assert "resuming from step" in said
+    a, b = weights(undisturbed), weights(disturbed)
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    curves = [[json.loads(line) for line in (f / "models/teacher/curve.jsonl").open()] for f in (undisturbed, disturbed)]
+    assert curves[0] == curves[1]
+    assert not list(disturbed.glob(".bigfoot/checkpoints/teacher/*"))
+    metrics = json.loads((disturbed / "models/teacher/metrics.json").read_text())
+    assert metrics["steps"] == 30 and 0 <= metrics["dev_wer"] and metrics["train_hours"] > 0
+
+
+def test_a_student_learns_from_the_store_and_loads_like_any_model(tmp_path):
+    folder = small_project(tmp_path, steps=20)
+    finished(stage(folder, "pipeline.stages.teacher"))
+    finished(stage(folder, "pipeline.stages.teacher_logits"))
+    before = weights(folder)
+    finished(stage(folder, "pipeline.stages.student", "half"))
+    after = weights(folder)
+    assert all(torch.equal(before[name], after[name]) for name in before), "the teacher was touched"
+
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    model = AutoModelForCTC.from_pretrained(folder / "models/half")
+    assert model.config.num_hidden_layers == 2
+    assert AutoProcessor.from_pretrained(folder / "models/half").tokenizer.pad_token_id == 0
+    losses = [row["loss"] for row in map(json.loads, (folder / "models/half/curve.jsonl").open()) if "loss" in row]
+    assert losses[-1] < losses[0]
+    assert not list((folder / "models/half").glob("*.bin"))  # training_args.bin is a pickle
+    said, _ = (unknown := stage(folder, "pipeline.stages.student", "quarter")).communicate()
+    assert unknown.returncode == 1 and said.strip().splitlines()[-1].startswith("error: unknown student 'quarter'")
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_when_accelerate_is_configured_so(tmp_path):
+    folder = small_project(tmp_path, steps=10)
+    (folder / "accelerate.yaml").write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nnum_processes: 2\nnum_machines: 1\n"
+        "machine_rank: 0\nuse_cpu: true\nmixed_precision: 'no'\nmain_training_function: main\n"
+    )
+    said = finished(stage(folder, "pipeline.stages.teacher"))
+    assert said.count("step 10/10") <= 2  # one process speaks
+    assert json.loads((folder / "models/teacher/metrics.json").read_text())["steps"] == 10
