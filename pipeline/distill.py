@@ -26,9 +26,10 @@ def make_student(name: str, params: Params, out: Path) -> dict:
     store = LogitsStore(Path("logits/teacher")) if settings.distillation.kl_weight else None
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
+    origin = [parent_folder / "model.safetensors", *CODE]
     job = training.Job(
         name=name, model=model, processor=processor, corpus=corpus, training=settings.training,
-        fingerprint=training.fingerprint(settings, params.benchmark.country, corpus, [parent_folder / "model.safetensors", *CODE]),
+        fingerprint=training.fingerprint(settings, params.benchmark.country, corpus, origin),
         country=params.benchmark.country, experiment=params.tracking.experiment,
         params=settings.model_dump(mode="json"), store=store, distillation=settings.distillation,
     )  # fmt: skip

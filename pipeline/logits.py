@@ -55,7 +55,7 @@ def store_logits(model_folder: Path, corpus, split: str, out: Path) -> None:
     in batches, which a mask makes exact.
     """
     from pipeline import models
-    from pipeline.training import device_of_choice, frame_logits
+    from pipeline.inference import device_of_choice, frame_logits
 
     model, processor = models.load(model_folder)
     model.to(device_of_choice())

@@ -140,9 +140,9 @@ def _one_line(error: Exception) -> str:
 
 def _save_untrained(model, processor, corpus, out: Path) -> dict:
     """A zero-shot teacher: nothing is learnt, but its dev WER is measured like that of any other."""
-    from pipeline import training
+    from pipeline import inference
 
-    wrong, words = training.dev_wer(model.eval().to(training.device_of_choice()), processor, corpus,
+    wrong, words = inference.dev_wer(model.eval().to(inference.device_of_choice()), processor, corpus,
                                     corpus.utterances("dev"))  # fmt: skip
     shutil.rmtree(out, ignore_errors=True)
     models.save(model.cpu(), processor, out)

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,10 +23,10 @@ from pydantic import BaseModel
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from pipeline import audio, energy, losses, models, text, tracking
+from pipeline import audio, energy, losses, models, tracking
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
-from pipeline.logits import LogitsStore
+from pipeline.inference import clock, dev_wer, model_inputs, padded
 from pipeline.params import Augment, Distillation, Training
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,10 @@ LOG_EVERY = 25
 
 @dataclass(frozen=True)
 class Job:
-    """What one training run is: which model learns what, and from whom. `store` is None for a teacher."""
+    """What one training run is: which model learns what, and from whom.
+
+    `store`: the teacher's logits [frames, vocabulary] by utterance id; None for a teacher.
+    """
 
     name: str
     model: torch.nn.Module
@@ -46,7 +49,7 @@ class Job:
     country: str
     experiment: str
     params: dict = field(default_factory=dict)
-    store: LogitsStore | None = None
+    store: Mapping[str, np.ndarray] | None = None
     distillation: Distillation = Distillation(kl_weight=0.0)
 
 
@@ -76,7 +79,7 @@ def train(job: Job, out: Path) -> dict:
 def fingerprint(settings: BaseModel, country: str, corpus: Corpus, files: list[Path]) -> str:
     """What a checkpoint belongs to: the params and the content of all that decides the outcome, this code included."""
     here = Path(__file__).parent
-    code = [here / f"{name}.py" for name in ("audio", "losses", "text", "training")]
+    code = [here / f"{name}.py" for name in ("audio", "inference", "losses", "text", "training")]
     manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
     digest = hashlib.sha256(f"{settings.model_dump_json()} {country}".encode())
     for file in [*manifests, *code, *files]:
@@ -148,10 +151,10 @@ class Speech(Dataset):
         batch = model_inputs(self.job.processor, [i["waveform"] for i in items])
         samples = torch.tensor([len(i["waveform"]) for i in items])
         batch["frames"] = self.job.model._get_feat_extract_output_lengths(samples)
-        batch["labels"] = _padded([torch.tensor(i["labels"]) for i in items])
+        batch["labels"] = padded([torch.tensor(i["labels"]) for i in items])
         batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
         if "teacher_logits" in items[0]:
-            batch["teacher_logits"] = _padded([torch.from_numpy(i["teacher_logits"]) for i in items])
+            batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items])
         return batch
 
 
@@ -167,86 +170,6 @@ def augment(waveform: np.ndarray, settings: Augment, rng: np.random.Generator) -
         snr = torch.tensor(rng.uniform(*settings.noise_snr_db), dtype=torch.float32)
         waveform = add_noise(torch.from_numpy(waveform), noise, snr).numpy()
     return waveform
-
-
-def model_inputs(processor, waveforms: list[np.ndarray]) -> dict[str, torch.Tensor]:
-    """input_values [batch, samples], and attention_mask where the model wants one.
-
-    Each waveform is normalised before it is padded: the extractor on its own would let the padding of a group-norm
-    model's batch into mean and variance.
-    """
-    extractor = processor.feature_extractor
-    rows = [torch.from_numpy(extractor(w, sampling_rate=audio.SAMPLE_RATE).input_values[0]) for w in waveforms]
-    inputs = {"input_values": _padded(rows)}
-    if extractor.return_attention_mask:
-        inputs["attention_mask"] = _padded([torch.ones(len(row), dtype=torch.long) for row in rows])
-    return inputs
-
-
-def _padded(rows: list[torch.Tensor]) -> torch.Tensor:
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-
-
-# ---------------------------------------------------------------- what is heard
-
-
-def device_of_choice() -> str:
-    """'cuda' where there is a GPU, else 'cpu'."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@torch.inference_mode()
-def frame_logits(
-    model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
-) -> Iterator[tuple[Utterance, np.ndarray]]:
-    """float32 [frames, vocabulary] for each utterance, without padding frames.
-
-    One by one for group-norm front ends, whose logits padding changes; in masked batches of 60 s for layer-norm ones.
-    `what` names the work in progress lines; None is silent.
-    """
-    started, done, total = time.monotonic(), 0.0, sum(u.duration for u in utterances)
-    said = started
-    for group in _groups(utterances, 60.0 if processor.feature_extractor.return_attention_mask else 0.0):
-        waveforms = [corpus.audio(u) for u in group]
-        inputs = {name: tensor.to(model.device) for name, tensor in model_inputs(processor, waveforms).items()}
-        logits = model(**inputs).logits.float().cpu().numpy()
-        frames = model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms])).tolist()
-        for utterance, rows, count in zip(group, logits, frames, strict=True):
-            yield utterance, rows[:count]
-        done += sum(u.duration for u in group)
-        if what and time.monotonic() - said > 10:
-            said = time.monotonic()
-            rate = done / (said - started)
-            log.info("%s: %.0f%%, %.0f s of audio a second, %s left", what, 100 * done / total, rate,
-                     _clock((total - done) / rate))  # fmt: skip
-
-
-def _groups(utterances: list[Utterance], seconds: float) -> Iterator[list[Utterance]]:
-    """Consecutive utterances that fit in `seconds` when padded; single ones where they don't."""
-    group: list[Utterance] = []
-    for utterance in utterances:
-        if group and max(u.duration for u in [*group, utterance]) * (len(group) + 1) > seconds:
-            yield group
-            group = []
-        group.append(utterance)
-    if group:
-        yield group
-
-
-def dev_wer(model, processor, corpus: Corpus, utterances: list[Utterance]) -> tuple[int, int]:
-    """(wrong words, reference words) of greedy decoding."""
-    import jiwer
-
-    tokenizer = processor.tokenizer
-    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    references, hypotheses = [], []
-    for utterance, logits in frame_logits(model, processor, corpus, utterances):
-        references.append(utterance.text)
-        hypotheses.append(text.greedy(logits.argmax(-1), tokens, tokenizer.pad_token_id, tokenizer.word_delimiter_token))
-    if not references:
-        return 0, 0
-    words = jiwer.process_words(references, hypotheses)
-    return words.substitutions + words.deletions + words.insertions, words.hits + words.substitutions + words.deletions
 
 
 # ---------------------------------------------------------------- the Trainer
@@ -376,7 +299,7 @@ class Ledger(TrainerCallback):
         figures = " ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "grad_norm")
         if not steps:
             return f"step {state.global_step}/{total} {figures}"
-        left = _clock((total - state.global_step) * spent / steps)
+        left = clock((total - state.global_step) * spent / steps)
         return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s a step, {left} left"
 
 
@@ -449,8 +372,3 @@ def _write_whole(path: Path, content: str) -> None:
     partial = path.with_name(path.name + ".part")
     partial.write_text(content)
     os.replace(partial, path)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,101 @@
+"""What a model folder hears while the pipeline trains and distils: frame logits in PyTorch, and the dev WER.
+
+Decision: padding must not matter. A group-norm front end's logits change with padding (by up to 0.98 at twice the length),
+so such models hear one utterance at a time; layer-norm ones hear masked batches, which are exact to 1e-6.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from pipeline import audio, text
+from pipeline.corpus.manifest import Corpus, Utterance
+
+log = logging.getLogger(__name__)
+
+
+def device_of_choice() -> str:
+    """'cuda' where there is a GPU, else 'cpu'."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def model_inputs(processor, waveforms: list[np.ndarray]) -> dict[str, torch.Tensor]:
+    """input_values [batch, samples], and attention_mask where the model wants one.
+
+    Each waveform is normalised before it is padded: the extractor on its own would let the padding of a group-norm
+    model's batch into mean and variance.
+    """
+    extractor = processor.feature_extractor
+    rows = [torch.from_numpy(extractor(w, sampling_rate=audio.SAMPLE_RATE).input_values[0]) for w in waveforms]
+    inputs = {"input_values": padded(rows)}
+    if extractor.return_attention_mask:
+        inputs["attention_mask"] = padded([torch.ones(len(row), dtype=torch.long) for row in rows])
+    return inputs
+
+
+@torch.inference_mode()
+def frame_logits(
+    model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
+) -> Iterator[tuple[Utterance, np.ndarray]]:
+    """float32 [frames, vocabulary] for each utterance, without padding frames.
+
+    One by one for group-norm front ends, whose logits padding changes; in masked batches of 60 s for layer-norm ones.
+    `what` names the work in progress lines; None is silent.
+    """
+    started, done, total = time.monotonic(), 0.0, sum(u.duration for u in utterances)
+    said = started
+    for group in _groups(utterances, 60.0 if processor.feature_extractor.return_attention_mask else 0.0):
+        waveforms = [corpus.audio(u) for u in group]
+        inputs = {name: tensor.to(model.device) for name, tensor in model_inputs(processor, waveforms).items()}
+        logits = model(**inputs).logits.float().cpu().numpy()
+        frames = model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms])).tolist()
+        for utterance, rows, count in zip(group, logits, frames, strict=True):
+            yield utterance, rows[:count]
+        done += sum(u.duration for u in group)
+        if what and time.monotonic() - said > 10:
+            said = time.monotonic()
+            rate = done / (said - started)
+            log.info("%s: %.0f%%, %.0f s of audio a second, %s left", what, 100 * done / total, rate,
+                     clock((total - done) / rate))  # fmt: skip
+
+
+def _groups(utterances: list[Utterance], seconds: float) -> Iterator[list[Utterance]]:
+    """Consecutive utterances that fit in `seconds` when padded; single ones where they don't."""
+    group: list[Utterance] = []
+    for utterance in utterances:
+        if group and max(u.duration for u in [*group, utterance]) * (len(group) + 1) > seconds:
+            yield group
+            group = []
+        group.append(utterance)
+    if group:
+        yield group
+
+
+def dev_wer(model, processor, corpus: Corpus, utterances: list[Utterance]) -> tuple[int, int]:
+    """(wrong words, reference words) of greedy decoding."""
+    import jiwer
+
+    tokenizer = processor.tokenizer
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    references, hypotheses = [], []
+    for utterance, logits in frame_logits(model, processor, corpus, utterances):
+        references.append(utterance.text)
+        hypotheses.append(text.greedy(logits.argmax(-1), tokens, tokenizer.pad_token_id, tokenizer.word_delimiter_token))
+    if not references:
+        return 0, 0
+    words = jiwer.process_words(references, hypotheses)
+    return words.substitutions + words.deletions + words.insertions, words.hits + words.substitutions + words.deletions
+
+
+def padded(rows: list[torch.Tensor]) -> torch.Tensor:
+    """Rows of unlike length [n, ...] -> [rows, longest, ...], filled up with zeros."""
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss, or h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"

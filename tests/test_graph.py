@@ -1,0 +1,63 @@
+"""dvc.yaml says of each stage what decides its output: the modules it imports, and the params sections it reads."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+# They decide how a stage is run and remembered, not what it makes.
+BOOKKEEPING = {"errors", "params", "tracking", "energy", "launch", "pyfunc", "stages"}
+
+
+def imports(module: Path) -> set[Path]:
+    """Files of this project that a module imports, at its top or inside its functions."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "pipeline":
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.split(".")[0] == "pipeline"]
+        else:
+            continue
+        for name in names:
+            path = ROOT / name.replace(".", "/")
+            found |= {p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()}
+    return found
+
+
+def reached(module: Path) -> set[Path]:
+    """Everything that a stage's module comes to import, bookkeeping left out."""
+    seen, waiting = set(), [module]
+    while waiting:
+        for path in imports(waiting.pop()) - seen:
+            parts = path.relative_to(ROOT / "pipeline").parts
+            if parts[0].removesuffix(".py") in BOOKKEEPING or path.name == "__init__.py":
+                continue
+            seen.add(path)
+            waiting.append(path)
+    return seen
+
+
+def declared(stage: dict) -> list[Path]:
+    deps = stage.get("do", stage)["deps"]
+    return [ROOT / dep for dep in deps if dep.startswith("pipeline/") or dep in ("${teacher.data}", "${corpus.data}")]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_the_code_it_runs(name):
+    deps = declared(STAGES[name])
+    code = reached(ROOT / f"pipeline/stages/{name}.py")
+    lacking = [p for p in code if not any(p == dep or dep in p.parents for dep in deps)]
+    assert not lacking, f"{name}: its deps lack {sorted(str(p.relative_to(ROOT)) for p in lacking)}"
+    idle = [dep for dep in deps if dep.suffix == ".py" and dep not in code]
+    assert not idle, f"{name}: never imports {sorted(str(p.relative_to(ROOT)) for p in idle)}"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_named_like_its_module_and_keeps_no_out(name):
+    stage = STAGES[name].get("do", STAGES[name])
+    assert stage["cmd"].startswith(f"python -m pipeline.stages.{name}")
+    assert not any(isinstance(out, dict) and next(iter(out.values())).get("persist") for out in stage["outs"])
