@@ -15,6 +15,7 @@ from pipeline.errors import BigfootError
 NAME = r"^[a-z][a-z0-9_]*$"
 Severity = Literal["report", "drop", "stop"]
 Unusable = Literal["drop", "stop"]  # the severity of a check without which there is nothing to train on or to score
+TestSet = Annotated[str, Field(pattern=r"^test[a-z0-9_-]*$")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -32,7 +33,7 @@ class SyntheticSource(Section):
 
     kind: Literal["synthetic"]
     seed: int = 7
-    train_utterances: int = Field(1800, ge=1)
+    train_utterances: int = Field(3200, ge=1, description="1.4 s each: 75 minutes")
     dev_utterances: int = Field(100, ge=1)
     test_utterances: int = Field(150, ge=1)
 
@@ -46,37 +47,36 @@ class DigitsSource(Section):
 
 
 class FolderSource(Section):
-    """A JSONL or CSV manifest a split, inside `corpus.data`: audio (path relative to the manifest), text, speaker."""
+    """A JSONL or CSV manifest a split, in `corpus.data`: audio (path relative to the manifest), text; speaker, duration, id."""
 
     kind: Literal["folder"]
     train: str = "train.jsonl"
     dev: str = "dev.jsonl"
-    test: dict[str, str] = Field(default_factory=lambda: {"test": "test.jsonl"})
+    test: dict[TestSet, str] = Field(default_factory=lambda: {"test": "test.jsonl"})
 
 
 class LibriSpeechSource(Section):
-    """LibriSpeech in its own folder layout under `corpus.data`, fetched with a checksum where it is absent."""
+    """LibriSpeech in its own folder layout under `corpus.data`; pipeline/corpus/librispeech.py also fetches it."""
 
     kind: Literal["librispeech"]
     train: list[str] = ["train-clean-100"]
     dev: list[str] = ["dev-clean"]
     test: list[str] = ["test-clean", "test-other"]
-    download: bool = False
 
 
 class HuggingFaceSource(Section):
-    """Any Hugging Face dataset with audio and text: a hub name, or a local folder in `corpus.data`."""
+    """Any Hugging Face dataset with audio and text: the hub's, or one that lies in `corpus.data`."""
 
     kind: Literal["huggingface"]
-    path: str
-    name: str | None = None
-    revision: str | None = None
+    path: str | None = Field(None, description="the dataset's name on the hub; null: what lies in corpus.data")
+    name: str | None = Field(None, description="its configuration, such as a language")
+    revision: str | None = Field(None, description="a commit of the hub's dataset, so that it stays what it was")
     audio_column: str = "audio"
     text_column: str = "text"
     speaker_column: str | None = None
     train: str = "train"
     dev: str = "validation"
-    test: dict[str, str] = Field(default_factory=lambda: {"test": "test"})
+    test: dict[TestSet, str] = Field(default_factory=lambda: {"test": "test"})
 
 
 class TextRules(Section):
