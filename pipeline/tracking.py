@@ -1,0 +1,244 @@
+"""MLflow: the memory of every run, a projection of what stages wrote. Only this module creates runs.
+
+Decision: files are the truth and MLflow shows them. Training sends its curve while it goes on; all else is logged by
+`sync` from finished files. Every run carries a key (tag `bigfoot.key`) made of content, and is looked for by it, under a
+file lock, before it is made: so the same thing twice is one run, and a server that is away (one probe, 3 s) costs one
+warning and nothing else, because `sync` (`bigfoot track`) makes up for it. The store is MLFLOW_TRACKING_URI, else
+sqlite:///mlflow.db in the project's folder. `import mlflow` takes seconds, so it happens inside functions.
+"""
+
+import atexit
+import logging
+import os
+import platform
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+KEY, KIND = "bigfoot.key", "bigfoot.kind"
+PROBE_SECONDS = 3.0
+FLUSH_SECONDS = 10.0
+BATCH = 1000  # MLflow's own limit of metrics a request
+
+log = logging.getLogger(__name__)
+
+
+class Away(Exception):
+    """The tracking server can't be reached; says where and why, in one line."""
+
+
+class Store:
+    """An MLflow experiment, reached: `client`, and the id of the experiment in it. Raises Away."""
+
+    def __init__(self, experiment: str, root: Path | str = "."):
+        self.root = Path(root).resolve()
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
+        self.experiment = experiment
+        _probe(self.uri)
+        # One short try each, not seven with minutes between: what is not logged now is logged later.
+        for name, value in {"MAX_RETRIES": "1", "TIMEOUT": "20"}.items():
+            os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        from mlflow import MlflowClient
+
+        for talker in ("alembic", "mlflow.store.db.utils"):  # they tell every step of making an empty database
+            logging.getLogger(talker).setLevel(logging.WARNING)
+        with self.lock():
+            self.client = MlflowClient(tracking_uri=self.uri)
+            self.experiment_id = self._experiment_id()
+
+    def lock(self):
+        """Held between looking for a run and making it, so that two processes never make it twice."""
+        from filelock import FileLock
+
+        folder = self.root / ".bigfoot"
+        folder.mkdir(exist_ok=True)
+        return FileLock(folder / "mlflow.lock", timeout=60)
+
+    def find(self, kind: str, key: str):
+        """The run of that kind and key, or None."""
+        found = self.client.search_runs(
+            [self.experiment_id], f"tags.`{KEY}` = '{key}' and tags.`{KIND}` = '{kind}'", max_results=1
+        )
+        return found[0] if found else None
+
+    def run(self, kind: str, key: str, name: str, tags: Mapping[str, str] | None = None, params: Mapping | None = None):
+        """The run of that kind and key: the one there is, else a new one with these tags and params."""
+        with self.lock():
+            found = self.find(kind, key)
+            if found:
+                return found
+            tags = {KIND: kind, KEY: key, **{k: str(v) for k, v in (tags or {}).items() if v is not None}}
+            made = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        self.log_params(made.info.run_id, params or {})
+        return made
+
+    def log_params(self, run_id: str, params: Mapping) -> None:
+        """Log nested params flat, as a.b.c; lists and null as JSON would write them."""
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)) for key, value in flat(params).items()]
+        for start in range(0, len(entries), 100):
+            self.client.log_batch(run_id, params=entries[start : start + 100])
+
+    def log_curve(self, run_id: str, rows: Iterable[Mapping], logged: Mapping[str, int] | None = None) -> None:
+        """Log the numbers of rows {step, name: value, ...}; what `logged` says is there already is left out."""
+        from mlflow.entities import Metric
+
+        now, logged = int(time.time() * 1000), logged or {}
+        metrics = [
+            Metric(name, float(value), now, row["step"])
+            for row in rows
+            for name, value in row.items()
+            if name != "step" and is_number(value) and row["step"] > logged.get(name, -1)
+        ]
+        for start in range(0, len(metrics), BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+    def logged_steps(self, run) -> dict[str, int]:
+        """{metric: the last step that a run has of it}: a curve is logged in order, so what is missing is its end."""
+        history = self.client.get_metric_history
+        return {name: max(point.step for point in history(run.info.run_id, name)) for name in run.data.metrics}
+
+    def _experiment_id(self) -> str:
+        found = self.client.get_experiment_by_name(self.experiment)
+        if found is None:
+            return self.client.create_experiment(self.experiment)
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+
+def _probe(uri: str) -> None:
+    """Ask a server, once and shortly, whether it is there; raises Away. A local store always is."""
+    if urlsplit(uri).scheme not in ("http", "https"):
+        return
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+    except urllib.error.HTTPError:
+        pass  # it answers, if only to say that it wants a password
+    except (OSError, ValueError) as error:
+        raise Away(f"no MLflow server at {_safe(uri)} ({getattr(error, 'reason', error)})") from None
+
+
+def _safe(uri: str) -> str:
+    """A URI without the name and password that may stand in it."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _warn(reason: object) -> None:
+    log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", " ".join(str(reason).split())[:300])
+
+
+def is_number(value: object) -> bool:
+    """Whether MLflow can keep a value as a metric: no bool, no null."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def flat(nested: Mapping, prefix: str = "") -> dict[str, object]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    out: dict[str, object] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = value
+    return out
+
+
+# ---------------------------------------------------------------- training, live
+
+
+def training_run(model: str, key: str, params: Mapping, experiment: str, root: Path | str = ".") -> "LiveRun":
+    """The MLflow run of a training run, to which its curve goes while it goes on.
+
+    `key` is the training run's fingerprint: taken up again after a kill, it is the same run. Where the server is away
+    the result takes everything and logs nothing, after one warning.
+    """
+    try:
+        store = Store(experiment, root)
+        run = store.run("training", key, f"train {model}", {"model": model, **_origin(store.root)}, params)
+        store.client.update_run(run.info.run_id, status="RUNNING")
+        return LiveRun(store, run)
+    except Exception as error:  # whatever a store or server does, training goes on
+        _warn(error)
+        return LiveRun(None, None)
+
+
+class LiveRun:
+    """A training run's line to MLflow: what is logged waits in memory, and a thread sends it every 10 s."""
+
+    def __init__(self, store: Store | None, run):
+        self.store = store
+        self.run_id = run.info.run_id if run else None
+        self._logged = store.logged_steps(run) if store else {}
+        self._waiting: deque[dict] = deque()
+        self._done = threading.Event()
+        self._sending = threading.Lock()
+        if store:
+            self._thread = threading.Thread(target=self._send_now_and_then, name="mlflow", daemon=True)
+            self._thread.start()
+            atexit.register(self._end, "FAILED")
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Log values at a step; returns at once. Steps that the run has from before a kill are left out."""
+        if self.store:
+            self._waiting.append({"step": step, **values})
+
+    def finish(self, metrics: Mapping[str, float] | None = None) -> None:
+        """Send what waits and the run's final figures, and close it."""
+        if self.store and metrics:
+            self._waiting.append(final_figures(metrics))
+        self._end("FINISHED")
+
+    def _end(self, status: str) -> None:
+        atexit.unregister(self._end)
+        self._done.set()
+        self._send()
+        if self.store:
+            try:
+                self.store.client.set_terminated(self.run_id, status)
+            except Exception as error:
+                _warn(error)
+        self.store = None
+
+    def _send_now_and_then(self) -> None:
+        while not self._done.wait(FLUSH_SECONDS):
+            self._send()
+
+    def _send(self) -> None:
+        with self._sending:
+            rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if not self.store or not rows:
+                return
+            try:
+                self.store.log_curve(self.run_id, rows, self._logged)
+            except Exception as error:  # lost midway: the curve is in models/NAME/curve.jsonl for `sync`
+                _warn(error)
+                self.store = None
+
+
+def final_figures(metrics: Mapping[str, object]) -> dict[str, object]:
+    """A model's metrics.json as one row: its dev WER is the best one, which is not the end of the curve of that name."""
+    return {"step": 0, **{"best_dev_wer" if name == "dev_wer" else name: value for name, value in metrics.items()}}
+
+
+def _origin(root: Path) -> dict[str, str | None]:
+    """Tags that say where a run comes from: git commit and host."""
+    return {"mlflow.source.git.commit": _git_commit(root), "host": platform.node()}
+
+
+def _git_commit(root: Path) -> str | None:
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
