@@ -1,9 +1,11 @@
 """`Recognizer.load(folder)` runs any variant: 16 kHz audio in, logits or text out, on the runtime variant.json names.
 
 Decisions, and what they cost:
-- Batches hold equal lengths only; other lengths run one by one. Padding is never put in, because group-norm front
-  ends (wav2vec 2.0 base) hear it whatever the mask (logits move by up to 1.0). So a batch gives exactly what single
-  utterances give, on every runtime.
+- A batch gives what single utterances give. ONNX and OpenVINO graphs are exported so that they hear no padding
+  (variant.json: padding "mask") and take any lengths at once. transformers' own forward lets a group-norm front end
+  hear it whatever the mask (logits move by up to 1.0), so PyTorch variants (padding "exact") batch equal lengths
+  only, and run others one by one. Dynamic int8 takes its activations' range over the batch, so there it moves logits
+  within int8's own error.
 - A waveform is brought to zero mean and unit variance (where the model was trained so) here, over the whole file,
   never in the graph.
 - Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file.
@@ -37,6 +39,7 @@ class Recognizer:
         self.info = info
         self._run = run
         self._hop = math.prod(info["conv_strides"])
+        self._window = int(WINDOW_SECONDS * info["sample_rate"])
         self._receptive_field = 1 + sum(
             (kernel - 1) * math.prod(info["conv_strides"][:layer]) for layer, kernel in enumerate(info["conv_kernels"])
         )
@@ -63,15 +66,20 @@ class Recognizer:
         return self.batch_logits([audio])[0]
 
     def batch_logits(self, audios: list[np.ndarray]) -> list[np.ndarray]:
-        """`logits` of each: those of equal length in one pass of the runtime, the others one after the other."""
+        """`logits` of each, in as few passes as the variant's padding allows; what is longer than a window by itself."""
+        logits: list[np.ndarray | None] = [None] * len(audios)
+        batches: dict[int, list[int]] = {}
         waveforms = [self.waveform(audio) for audio in audios]
-        same_length: dict[int, list[int]] = {}
         for index, waveform in enumerate(waveforms):
-            same_length.setdefault(waveform.size, []).append(index)
-        logits: list = [None] * len(audios)
-        for size, indices in same_length.items():
-            batch = self._batch(np.stack([waveforms[index] for index in indices])) if size else self._nothing(indices)
-            for index, one in zip(indices, batch, strict=True):
+            if waveform.size == 0:
+                logits[index] = np.zeros((0, len(self.info["vocab"])), dtype=np.float32)
+            elif waveform.size > self._window:
+                logits[index] = self._in_windows(waveform)
+            else:
+                batches.setdefault(waveform.size if self.info["padding"] == "exact" else 0, []).append(index)
+        for indices in batches.values():
+            together = self._together([waveforms[index] for index in indices])
+            for index, one in zip(indices, together, strict=True):
                 logits[index] = one
         return logits
 
@@ -101,23 +109,23 @@ class Recognizer:
             audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
         return np.pad(audio, (0, max(0, self._receptive_field - audio.size)))
 
-    def _batch(self, waveforms: np.ndarray) -> np.ndarray:
-        """[batch, samples] -> [batch, frames, vocab], in windows where one is not enough."""
-        window = int(WINDOW_SECONDS * self.info["sample_rate"])
-        if waveforms.shape[1] <= window:
-            return self._run(waveforms)
-        context = int(CONTEXT_SECONDS * self.info["sample_rate"]) // self._hop
-        frames = self.frames(waveforms.shape[1])
-        pieces = math.ceil(frames / (window // self._hop - 2 * context))
-        kept = math.ceil(frames / pieces)
-        starts = range(0, frames, kept)
-        return np.concatenate([self._piece(waveforms, at, min(at + kept, frames), context) for at in starts], axis=1)
+    def _together(self, waveforms: list[np.ndarray]) -> list[np.ndarray]:
+        """Logits [frames, vocab] of each, none empty, in one pass of the runtime, the shorter ones padded with zeros."""
+        lengths = np.array([waveform.size for waveform in waveforms], dtype=np.int64)
+        padded = np.zeros((len(waveforms), lengths.max()), dtype=np.float32)
+        for row, waveform in zip(padded, waveforms, strict=True):
+            row[: waveform.size] = waveform
+        return [one[: self.frames(length)] for one, length in zip(self._run(padded, lengths), lengths, strict=True)]
 
-    def _piece(self, waveforms: np.ndarray, start: int, stop: int, context: int) -> np.ndarray:
-        """Logits of frames [start, stop), computed with up to `context` more frames on either side."""
-        first, last = max(0, start - context), min(stop + context, self.frames(waveforms.shape[1]))
-        samples = waveforms[:, first * self._hop : (last - 1) * self._hop + self._receptive_field]
-        return self._run(np.ascontiguousarray(samples))[:, start - first : stop - first]
-
-    def _nothing(self, indices: list[int]) -> np.ndarray:
-        return np.zeros((len(indices), 0, len(self.info["vocab"])), dtype=np.float32)
+    def _in_windows(self, waveform: np.ndarray) -> np.ndarray:
+        """Logits [frames, vocab] of a long recording: windows of equal length, each the frames between its contexts."""
+        frames, context = self.frames(waveform.size), int(CONTEXT_SECONDS * self.info["sample_rate"]) // self._hop
+        windows = math.ceil(frames / (self._window // self._hop - 2 * context))
+        kept = math.ceil(frames / windows)
+        parts = []
+        for start in range(0, frames, kept):
+            stop = min(start + kept, frames)
+            first, last = max(0, start - context), min(stop + context, frames)
+            heard = waveform[first * self._hop : (last - 1) * self._hop + self._receptive_field]
+            parts.append(self._together([heard])[0][start - first : stop - first])
+        return np.concatenate(parts)

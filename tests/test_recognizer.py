@@ -21,13 +21,14 @@ INFO = {
     "blank": 0,
     "word_delimiter": "|",
     "normalize": False,
+    "padding": "exact",
     "sample_rate": 16_000,
     "conv_kernels": [10, 3, 3, 3, 3, 2, 2],
     "conv_strides": [5, 2, 2, 2, 2, 2, 2],
 }
 
 
-def local_frames(waveforms: np.ndarray) -> np.ndarray:
+def local_frames(waveforms: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
     """A model without attention: a frame's logits are the mean and the extremes of its own 400 samples."""
     windows = np.lib.stride_tricks.sliding_window_view(waveforms, FIELD, axis=1)[:, ::HOP]
     return np.stack([windows.mean(-1), windows.max(-1), windows.min(-1), windows[..., 0]], axis=-1)
@@ -57,7 +58,7 @@ def test_windows_meet_exactly(seconds):
 def test_no_window_is_longer_than_half_a_minute():
     sizes = []
 
-    def run(waveforms):
+    def run(waveforms, lengths):
         sizes.append(waveforms.shape[1])
         return local_frames(waveforms)
 
@@ -130,24 +131,25 @@ def test_the_waveform_is_normalised_as_the_feature_extractor_does(model, variant
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_equal_lengths_run_as_one_batch_in_the_order_given():
+@pytest.mark.parametrize(("padding", "passes"), [("exact", [(2, 8000), (1, 4800)]), ("mask", [(3, 8000)])])
+def test_a_batch_takes_as_few_passes_as_padding_allows_and_keeps_the_order(padding, passes):
     shapes = []
 
-    def run(waveforms):
+    def run(waveforms, lengths):
         shapes.append(waveforms.shape)
         return local_frames(waveforms)
 
     audios = [speech(0.5, 1), speech(0.3, 2), speech(0.5, 3), np.zeros(0, dtype=np.float32)]
-    logits = Recognizer(INFO, run).batch_logits(audios)
+    logits = Recognizer(INFO | {"padding": padding}, run).batch_logits(audios)
 
-    assert shapes == [(2, 8000), (1, 4800)]
+    assert shapes == passes
     for one, audio in zip(logits[:3], audios, strict=False):
         np.testing.assert_array_equal(one, local_frames(audio[None])[0])
 
 
 def test_text_is_the_greedy_path_without_repeats_and_blanks():
-    path = [0, 2, 2, 0, 2, 1, 1, 3, 0]
-    recognizer = Recognizer(INFO, lambda waveforms: np.eye(4, dtype=np.float32)[path][None])
+    path = [0, 2, 2, 0, 2, 1, 1, 3, 0]  # the frames of 0.2 s
+    recognizer = Recognizer(INFO, lambda waveforms, lengths: np.eye(4, dtype=np.float32)[path][None])
 
     assert recognizer.transcribe(speech(0.2)) == "aa b"
 

@@ -13,8 +13,13 @@ import numpy as np
 VOCAB = ["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
 
 
-def save_model(folder: Path, norm: str = "group", seed: int = 0, layers: int = 2, hidden: int = 32) -> Path:
-    """Write a Hugging Face folder (model.safetensors, config, processor) with a 'group' or 'layer' norm front end."""
+def save_model(
+    folder: Path, norm: str = "group", seed: int = 0, layers: int = 2, hidden: int = 32, stable: bool = True
+) -> Path:
+    """Write a Hugging Face folder (model.safetensors, config, processor) with a 'group' or 'layer' norm front end.
+
+    `stable`: pre-norm layers, as large models have; else post-norm, as base has.
+    """
     import torch
     from transformers import (
         Wav2Vec2Config,
@@ -37,7 +42,7 @@ def save_model(folder: Path, norm: str = "group", seed: int = 0, layers: int = 2
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=4,
         feat_extract_norm=norm,
-        do_stable_layer_norm=True,
+        do_stable_layer_norm=stable,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,

@@ -68,7 +68,7 @@ def quantise(
         "settings": chosen.model_dump(),
         "runtime": chosen.runtime,
         "file": chosen.file,
-        "padding": "exact",
+        "padding": chosen.padding,
         **described,
         "versions": {package: version(package) for package in chosen.packages},
     }

@@ -16,6 +16,7 @@ class Scheme(BaseModel):
 
     runtime: ClassVar[str]  # which of pipeline.runtimes runs it
     file: ClassVar[str]  # the file in the variant folder that the runtime opens
+    padding: ClassVar[str] = "mask"  # "mask": padding is not heard; "exact": batches hold equal lengths only
     packages: ClassVar[tuple[str, ...]]  # whose versions made the weights
 
     def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> None:

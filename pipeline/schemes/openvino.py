@@ -44,7 +44,7 @@ class OpenvinoInt8(Scheme):
     calibration_utterances: int = Field(64, ge=1, description="spread evenly over train; fewer where train has fewer")
 
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
-        waveforms = calibration(corpus, self.calibration_utterances, describe(model_folder))
+        inputs = calibration(corpus, self.calibration_utterances, describe(model_folder))
         model = _convert(model_folder, out)
 
         import nncf
@@ -52,16 +52,16 @@ class OpenvinoInt8(Scheme):
         nncf.set_log_level(logging.ERROR)
         quantised = nncf.quantize(
             model,
-            nncf.Dataset(waveforms),
-            subset_size=len(waveforms),
+            nncf.Dataset(inputs),
+            subset_size=len(inputs),
             model_type=nncf.ModelType.TRANSFORMER,
             ignored_scope=nncf.IgnoredScope(types=FLOAT_OPERATIONS, validate=False),
         )
         _save(quantised, out)
 
 
-def calibration(corpus: "Corpus | None", count: int, info: dict) -> list[np.ndarray]:
-    """Waveforms [1, samples] of `count` training utterances, evenly spread over train, as the model hears them."""
+def calibration(corpus: "Corpus | None", count: int, info: dict) -> list[dict[str, np.ndarray]]:
+    """The graph's inputs for `count` training utterances, evenly spread over train, as the recogniser gives them."""
     from pipeline.recognizer import Recognizer
 
     utterances = corpus.utterances("train") if corpus else []
@@ -69,7 +69,8 @@ def calibration(corpus: "Corpus | None", count: int, info: dict) -> list[np.ndar
         raise BigfootError("int8-openvino calibrates on training audio, and the corpus has none: run prepare first")
     chosen = np.unique(np.linspace(0, len(utterances) - 1, min(count, len(utterances))).round().astype(int))
     ear = Recognizer(info, run=None)
-    return [ear.waveform(corpus.audio(utterances[index]))[None] for index in chosen]
+    waveforms = [ear.waveform(corpus.audio(utterances[index])) for index in chosen]
+    return [{"waveform": waveform[None], "lengths": np.array([waveform.size], dtype=np.int64)} for waveform in waveforms]
 
 
 def _convert(model_folder: Path, out: Path) -> "Model":

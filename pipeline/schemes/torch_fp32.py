@@ -11,6 +11,7 @@ class TorchFp32(Scheme):
 
     runtime = "torch"
     file = "model.safetensors"
+    padding = "exact"
     packages = ("torch", "transformers")
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:

@@ -12,6 +12,7 @@ class TorchInt8(Scheme):
 
     runtime = "torch"
     file = torch_model.INT8_FILE
+    padding = "exact"
     packages = ("torch", "transformers")
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:

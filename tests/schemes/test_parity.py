@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.recognizer import Recognizer
-from tests.tiny import speech
+from pipeline.schemes import quantise
+from tests.tiny import save_model, speech
 
 SECONDS = (0.05, 0.7, 1.0, 2.37)
 NORMS = ("group", "layer")
@@ -47,13 +48,23 @@ def test_a_mixed_batch_gives_what_a_padded_and_masked_one_gives_in_transformers(
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("scheme", FLOAT)
-def test_a_batch_gives_what_single_utterances_give(variants, norm, scheme):
-    audios = [speech(1.0, seed=1), speech(1.3, seed=2), speech(1.0, seed=3)]
+@pytest.mark.parametrize("scheme", (*FLOAT, "int8-openvino"))
+def test_a_batch_of_any_lengths_gives_what_single_utterances_give(variants, norm, scheme):
+    audios = [speech(1.0, seed=1), speech(3.3, seed=2), speech(1.0, seed=3), speech(0.1, seed=4)]
     recognizer = Recognizer.load(variants[norm, scheme], threads=1)
 
     for together, audio in zip(recognizer.batch_logits(audios), audios, strict=True):
         np.testing.assert_allclose(together, recognizer.logits(audio), atol=1e-5)
+
+
+@pytest.mark.parametrize("scheme", ("fp32-onnx", "fp32-openvino"))
+def test_graphs_of_post_norm_models_agree_too(tmp_path, scheme):
+    model = save_model(tmp_path / "base", "group", stable=False)
+    quantise(scheme, {}, model, None, tmp_path / "variant")
+    audio = speech(1.1)
+
+    expected = transformers_logits(model, [audio])[0]
+    np.testing.assert_allclose(Recognizer.load(tmp_path / "variant").logits(audio), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("scheme", ("fp32-openvino", "int8-openvino"))
