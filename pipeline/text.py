@@ -4,13 +4,14 @@
 the range) it leaves standing, and `unspellable` then names it, so that `prepare` drops the utterance and says why. A
 reference that is silently wrong would cost more than one that is missing.
 
-Rules (params: corpus.text), applied in this order:
+Rules (params: corpus.text):
 - digits: spell writes whole numbers from 0 to 999,999,999, with or without grouping commas, as English cardinals
   ("1,200" -> "one thousand two hundred"), decimals digit by digit after "point", leading zeros digit by digit ("007" ->
   "zero zero seven"), and "-5" at a word's start as "minus five". keep leaves them.
 - case: lower, upper or keep.
 - apostrophes: all forms become '. keep keeps those inside words ("don't") and drops quotes; drop removes them ("dont").
-- punctuation: drop turns the rest into word gaps ("well-known" -> "well known"); keep leaves it, apostrophes included.
+- punctuation: drop turns the rest into word gaps ("well-known" -> "well known"), but not beside digits that could not be
+  spelled: a date stays a date, rather than become three numbers. keep leaves it, apostrophes included.
 """
 
 import re
@@ -21,7 +22,7 @@ from pipeline.params import TextRules
 
 _APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u00b4"})
 _SPOKEN_PUNCTUATION = "%&@#\u2030"  # Unicode calls them punctuation, but people say them
-_NUMBER = re.compile(r"(?<![\w.,])(-?)(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d+))?(?![\w]|[.,]\d)", re.ASCII)
+_NUMBER = re.compile(r"(?<![\w.,])(-?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]+))?(?!\w|[.,][0-9])")
 _ONES = [
     "zero",
     "one",
@@ -51,15 +52,15 @@ def normalise(text: str, rules: TextRules) -> str:
     """The text by the rules, its words one space apart. Applying it twice gives the same as once."""
     text = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
     text = unicodedata.normalize("NFC", text)
-    if rules.digits == "spell":
-        text = _NUMBER.sub(_spoken_number, text)
     if rules.case != "keep":
         text = text.lower() if rules.case == "lower" else text.upper()
     text = text.translate(_APOSTROPHES)
     if rules.apostrophes == "drop":
         text = text.replace("'", "")
+    if rules.digits == "spell":
+        text = _NUMBER.sub(lambda match: _spoken_number(match, upper=rules.case == "upper"), text)
     if rules.punctuation == "drop":
-        text = "".join(" " if _is_dropped(text, i) else c for i, c in enumerate(text))
+        text = "".join(" " if _is_dropped(text, i, rules) else c for i, c in enumerate(text))
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
@@ -103,7 +104,7 @@ def greedy(ids: Iterable[int], vocab: Sequence[str], blank: int, word_delimiter:
     return " ".join(text.split())
 
 
-def _spoken_number(match: re.Match) -> str:
+def _spoken_number(match: re.Match, upper: bool) -> str:
     minus, whole, decimals = match.groups()
     whole = whole.replace(",", "")
     if int(whole) > 999_999_999:
@@ -114,19 +115,26 @@ def _spoken_number(match: re.Match) -> str:
         words.insert(0, "minus")
     if decimals:
         words += ["point", *(_ONES[int(d)] for d in decimals)]
-    return " ".join(words)
+    said = " ".join(words)
+    return said.upper() if upper else said
 
 
-def _is_dropped(text: str, at: int) -> bool:
+def _is_dropped(text: str, at: int, rules: TextRules) -> bool:
     """Whether the character is punctuation that is not said, or an apostrophe that is not inside a word."""
-    c = text[at]
+    c, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
+    if rules.digits == "spell" and (_is_digit(before) or _is_digit(after)):
+        return False
     if c == "'":
-        return not (0 < at < len(text) - 1 and _is_letter(text[at - 1]) and _is_letter(text[at + 1]))
+        return not (_is_letter(before) and _is_letter(after))
     return unicodedata.category(c).startswith("P") and c not in _SPOKEN_PUNCTUATION
 
 
 def _is_letter(c: str) -> bool:
-    return unicodedata.category(c)[0] in "LM"
+    return c != "" and unicodedata.category(c)[0] in "LM"
+
+
+def _is_digit(c: str) -> bool:
+    return c != "" and c in "0123456789"
 
 
 def _is_spellable(c: str, rules: TextRules) -> bool:

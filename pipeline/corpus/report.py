@@ -105,9 +105,9 @@ def _histogram(path: Path, label: str, values: dict[str, list[float]]) -> None:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"svg.hashsalt": "bigfoot", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(7, 3), layout="constrained")
+        figure = Figure(figsize=(7, 3))
         FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+        axes = figure.add_axes((0.1, 0.17, 0.88, 0.8))
         axes.hist(list(values.values()), bins=30, label=list(values), density=True, histtype="step")
         axes.set_xlabel(label)
         axes.set_ylabel("share (density)")

@@ -17,6 +17,7 @@ whatever came before.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -140,12 +141,14 @@ def _say(text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
             pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
+    data = Path(espeakng_loader.get_data_path())
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     try:
-        rate_hz = library.espeak_Initialize(2, 0, espeakng_loader.get_data_path().encode(), 0)  # 2: hand over the samples
+        rate_hz = library.espeak_Initialize(2, 0, str(data).encode(), 0)  # 2: hand over the samples
         library.espeak_SetSynthCallback(hear)
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-        if rate_hz <= 0 or library.espeak_SetVoiceByName(f"en-us+{voice}".encode()):
+        failed = rate_hz <= 0 or library.espeak_SetVoiceByName(f"en-us+{voice}".encode())
+        if failed or not (data / "voices" / "!v" / voice).is_file():  # espeak takes an unknown variant for none at all
             raise BigfootError(f"espeak-ng has no voice en-us+{voice}: install espeakng-loader as pinned in requirements.lock")
         library.espeak_SetParameter(1, rate, 0)
         library.espeak_SetParameter(3, pitch, 0)
