@@ -1,0 +1,205 @@
+"""compare: scores and timings of all variants, beside those of teacher.fp32; the gate, the champion, the report.
+
+Decision: one flat object a variant, with the same keys for every one of them, is what the tables, the plots, the page
+and MLflow are made of. The gate and the champion read dev alone, and the gate asks for the upper bound of the rise in
+WER, not for its best guess, so that a small dev set promotes nothing it can't vouch for. Figures that were not measured
+are null. Files that don't belong together (other corpus, other variant) are refused, not averaged over.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import report, scoring
+from pipeline.errors import BigfootError
+from pipeline.params import Gate, Params, Variant
+
+REFERENCE = "teacher.fp32"
+TEXT_KEYS = ("wer", "cer", "wer_low", "wer_high", "wer_delta", "substitutions", "deletions", "insertions")
+TIMING_KEYS = (
+    "params", "disk_mb", "ram_mb", "ram_model_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "rtfx_batched", "cnn_ms",
+    "encoder_ms", "energy_wh_per_audio_hour", "co2_g_per_audio_hour", "speedup", "speedup_low", "speedup_high",
+)  # fmt: skip
+TRAINING_KEYS = ("train_energy_wh", "train_co2_g", "train_hours")
+HEADLINE = (
+    "wer", "wer_low", "wer_high", "dev_wer", "wer_rise_upper", "disk_mb", "shrink", "latency_p50_ms", "speedup", "rtfx",
+    "ram_mb", "energy_wh_per_audio_hour",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a comparison rests on: the files of earlier stages, read, and found to belong together.
+
+    scores, runtimes and models are by variant name; see the spec of each file in the stage that writes it.
+    """
+
+    corpus: dict
+    timings: dict
+    scores: dict[str, dict]
+    runtimes: dict[str, str]
+    training: dict[str, dict]
+    curves: dict[str, list[dict]]
+
+    @property
+    def test_sets(self) -> list[str]:
+        """The test sets, the one that headlines first."""
+        first = self.scores[REFERENCE]["first_test"]
+        return [first, *sorted(set(self.scores[REFERENCE]["sets"]) - {"dev", first})]
+
+
+def compare(params: Params, root: Path, out: Path) -> list[dict]:
+    """Compare the variants that params lists, from the files under `root`; write the report into `out`.
+
+    Returns comparison.json: a list, one object a variant, teacher.fp32 first. Raises BigfootError where a score, a
+    timing or a model is missing, or is not of this corpus.
+    """
+    evidence = gather(params, root)
+    rows = judge(measured(evidence), evidence, params.gate)
+    report.write(out, rows, evidence, params)
+    _write_json(out / "comparison.json", rows)
+    _write_json(out / "metrics.json", headline(rows))
+    return rows
+
+
+def gather(params: Params, root: Path) -> Evidence:
+    """Read all that is compared, teacher.fp32 first."""
+    variants = sorted(params.variants.values(), key=lambda v: v.name != REFERENCE)
+    corpus = _read(root / "corpora" / params.corpus.name / "corpus.json", "prepare")
+    timings = _read(root / "timings.json", "benchmark")
+    scores = {v.name: _read_score(root, v, corpus) for v in variants}
+    for variant in variants:
+        if variant.name not in timings.get("variants", {}):
+            raise BigfootError(f"timings.json has no {variant.name}: run `dvc repro benchmark`")
+    models = dict.fromkeys(v.model for v in variants)
+    return Evidence(
+        corpus=corpus,
+        timings=timings,
+        scores=scores,
+        runtimes={v.name: _read_variant(root, v)["runtime"] for v in variants},
+        training={m: _read(root / "models" / m / "metrics.json", _training_stage(m)) for m in models},
+        curves={m: _read_lines(root / "models" / m / "curve.jsonl") for m in models},
+    )
+
+
+def measured(evidence: Evidence) -> list[dict]:
+    """Every figure of every variant, under the names of the design; null where it was not measured."""
+    rows = []
+    for name, score in evidence.scores.items():
+        timing, training = evidence.timings["variants"][name], evidence.training[score["model"]]
+        disk, full = timing.get("disk_mb"), evidence.timings["variants"][REFERENCE].get("disk_mb")
+        row = {key: score[key] for key in ("variant", "model", "scheme")} | {"runtime": evidence.runtimes[name]}
+        first, *more = evidence.test_sets
+        for one, prefix, suffix in [(first, "", ""), ("dev", "dev_", ""), *((test, "", f"/{test}") for test in more)]:
+            row |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, one).items()}
+        row |= {key: timing.get(key) for key in TIMING_KEYS}
+        row |= {key: training.get(key) for key in TRAINING_KEYS}
+        row["shrink"] = full / disk if full and disk else None
+        rows.append(row)
+    return rows
+
+
+def judge(rows: list[dict], evidence: Evidence, gate: Gate) -> list[dict]:
+    """Add to each row wer_rise_upper (on dev), gate {passed, reason} and champion.
+
+    The champion is the variant with the largest min(speedup, shrink) among those that pass, teacher.fp32 aside; of two
+    alike the one with the lower dev WER. There may be none.
+    """
+    reference = evidence.scores[REFERENCE]["sets"]["dev"]
+    for row in rows:
+        one = evidence.scores[row["variant"]]["sets"]["dev"]
+        is_reference = row["variant"] == REFERENCE
+        row["wer_rise_upper"] = 0.0 if is_reference else scoring.paired_rise(reference, one, confidence=gate.confidence)
+        passed, reason = _gate(row, gate, reference["words"])
+        row["gate"] = {"passed": passed, "reason": reason}
+    able = [row for row in rows if row["gate"]["passed"] and row["variant"] != REFERENCE and gain(row) is not None]
+    champion = max(able, key=lambda row: (gain(row), -row["dev_wer"]), default=None)
+    for row in rows:
+        row["champion"] = row is champion
+    return rows
+
+
+def gain(row: dict) -> float | None:
+    """What the champion is chosen by: the smaller of how much faster and how much smaller than teacher.fp32."""
+    return None if row["speedup"] is None or row["shrink"] is None else min(row["speedup"], row["shrink"])
+
+
+def headline(rows: list[dict]) -> dict:
+    """Flat figures for `dvc metrics`: teacher_* and champion_*; without a champion its figures are null."""
+    champion = next((row for row in rows if row["champion"]), None)
+    figures = {"champion": champion["variant"] if champion else None}
+    figures |= {f"champion_{key}": champion[key] if champion else None for key in HEADLINE}
+    return figures | {f"teacher_{key}": rows[0][key] for key in HEADLINE if key not in ("shrink", "speedup", "wer_rise_upper")}
+
+
+def _gate(row: dict, gate: Gate, words: int) -> tuple[bool, str]:
+    """Whether a variant keeps the budget, and why, in one line that starts with what decides."""
+    rise, upper = row["dev_wer_delta"], row["wer_rise_upper"]
+    said = f"dev WER {100 * rise:+.2f} points, at most {100 * upper:+.2f} ({gate.confidence:.0%} sure)"
+    budget = f"{100 * gate.max_wer_rise:.2f}"
+    if rise > gate.max_wer_rise:
+        return False, f"{said}: more than the {budget} allowed"
+    if upper > gate.max_wer_rise:
+        return False, f"{said}: may be more than the {budget} allowed, dev's {words} words are too few to tell"
+    for key, most, what in (
+        ("disk_mb", gate.max_disk_mb, "MB"),
+        ("latency_p50_ms", gate.max_latency_p50_ms, "ms"),
+    ):
+        if most is not None and (row[key] is None or row[key] > most):
+            is_now = "not measured" if row[key] is None else f"{row[key]:.1f} {what}"
+            return False, f"{is_now}, at most {most:g} {what} allowed"
+    return True, "what the others are measured against" if row["variant"] == REFERENCE else f"{said}: within {budget}"
+
+
+def _text_figures(evidence: Evidence, name: str, test: str) -> dict:
+    one, reference = evidence.scores[name]["sets"][test], evidence.scores[REFERENCE]["sets"][test]
+    return {key: one["wer"] - reference["wer"] if key == "wer_delta" else one[key] for key in TEXT_KEYS}
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _read(path: Path, stage: str) -> dict:
+    """A JSON file that `stage` writes."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BigfootError(f"{path} is missing: run `dvc repro {stage}`") from None
+    except ValueError:
+        raise BigfootError(f"{path} is no valid JSON: run `dvc repro --force {stage}`") from None
+
+
+def _read_lines(path: Path) -> list[dict]:
+    """A curve; a model that was not trained here has none."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _read_score(root: Path, variant: Variant, corpus: dict) -> dict:
+    path, stage = root / "scores" / f"{variant.name}.json", f"evaluate@{variant.slug}"
+    score = _read(path, stage)
+    if score.get("variant") != variant.name:
+        raise BigfootError(f"{path} is of {score.get('variant')}, not of {variant.name}: run `dvc repro --force {stage}`")
+    sizes = {name: size["utterances"] for name, size in corpus["splits"].items() if name != "train"}
+    found = {name: one["utterances"] for name, one in score["sets"].items()}
+    if found != sizes:
+        raise BigfootError(f"{path} is of another corpus ({found} utterances, not {sizes}): run `dvc repro {stage}`")
+    return score
+
+
+def _read_variant(root: Path, variant: Variant) -> dict:
+    info = _read(root / "variants" / variant.name / "variant.json", f"quantize@{variant.slug}")
+    if (info.get("model"), info.get("scheme")) != (variant.model, variant.scheme):
+        raise BigfootError(
+            f"variants/{variant.name} holds {info.get('variant')}: run `dvc repro --force quantize@{variant.slug}`"
+        )
+    return info
+
+
+def _training_stage(model: str) -> str:
+    return "teacher" if model == "teacher" else f"student@{model}"
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

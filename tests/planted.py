@@ -1,0 +1,117 @@
+"""What the stages before compare leave behind, planted: a folder with params, corpus, scores, timings and models.
+
+Every figure is chosen here, so that a test can say what has to come of it. Dev and test hold the same errors.
+"""
+
+import json
+import platform
+import random
+import shutil
+from pathlib import Path
+
+from pipeline import params
+
+ROOT = Path(__file__).parent.parent
+WORDS_EACH = 10  # words an utterance
+
+# variant: (wrong words on dev and test, disk_mb, latency_p50_ms)
+FIGURES = {
+    "teacher.fp32": (20, 8.0, 40.0),
+    "teacher.int8-onnx": (20, 2.5, 25.0),
+    "half.int8-openvino": (22, 2.0, 8.0),
+    "thin.int8-openvino": (220, 0.5, 4.0),
+}
+
+
+def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.Params:
+    """Write the files of these figures under `root` and return its params (the quickstart's, with these variants)."""
+    settings = _params(root, figures)
+    sizes = {split: _size(utterances) for split in ("train", "dev", "test")}
+    info = {
+        "name": settings.corpus.name, "source": "synthetic", "synthetic": True, "about": "planted", "licence": "CC0-1.0",
+        "splits": sizes, "dropped": 0, "leaks": {"shared_speaker": {"train-dev": 0, "train-test": 12}},
+    }  # fmt: skip
+    write(root / "corpora" / settings.corpus.name / "corpus.json", info)
+    for split in sizes:
+        (root / "corpora" / settings.corpus.name / f"{split}.jsonl").write_text(f'{{"id": "{split}-0"}}\n')
+    for number, (name, (wrong, _, _)) in enumerate(figures.items()):
+        model, _, scheme = name.partition(".")
+        sets = {split: score_set(utterances, wrong, seed=0 if number < 3 else number) for split in ("dev", "test")}
+        head = {"variant": name, "model": model, "scheme": scheme}
+        write(root / "scores" / f"{name}.json", {**head, "first_test": "test", "sets": sets})
+        runtime = {"onnx": "onnxruntime", "openvino": "openvino"}.get(scheme.rpartition("-")[2], "torch")
+        write(root / "variants" / name / "variant.json", {**head, "runtime": runtime, "file": "weights.bin"})
+        (root / "variants" / name / "weights.bin").write_bytes(name.encode())
+        if not (root / "models" / model).is_dir():
+            _plant_model(root / "models" / model)
+    write(root / "timings.json", _timings(figures))
+    return settings
+
+
+def write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1))
+
+
+def score_set(utterances: int, wrong: int, seed: int) -> dict:
+    """A score of `wrong` substituted words, spread over the utterances as chance has it."""
+    words = utterances * WORDS_EACH
+    at = random.Random(seed).sample(range(words), words)[:wrong]
+    errors = [sum(i // WORDS_EACH == n for i in at) for n in range(utterances)]
+    hypotheses = [
+        {
+            "id": f"u{n}", "speaker": f"s{n % 25}", "duration": 2.0, "reference": " ".join(["one"] * WORDS_EACH),
+            "hypothesis": " ".join(["two"] * e + ["one"] * (WORDS_EACH - e)), "errors": e, "words": WORDS_EACH,
+        }
+        for n, e in enumerate(errors)
+    ]  # fmt: skip
+    wer = wrong / words
+    return {
+        "utterances": utterances, "words": words, "characters": 4 * words, "wer": wer, "cer": wer / 2,
+        "wer_low": 0.8 * wer, "wer_high": 1.2 * wer, "substitutions": wrong, "deletions": 0, "insertions": 0,
+        "unit": "speakers", "hypotheses": hypotheses,
+    }  # fmt: skip
+
+
+def _params(root: Path, figures: dict) -> params.Params:
+    (root / "profiles").mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "profiles" / "quickstart.yaml", root / "params.yaml")
+    settings = params.load(root / "params.yaml")
+    parts = [name.partition(".") for name in figures]
+    variants = {f"{model}-{scheme}": params.Variant(model=model, scheme=scheme) for model, _, scheme in parts}
+    return settings.model_copy(update={"variants": variants, "gate": params.Gate(max_wer_rise=0.01)})
+
+
+def _size(utterances: int) -> dict:
+    return {"utterances": utterances, "seconds": 2.0 * utterances, "speakers": 25, "words": WORDS_EACH * utterances}
+
+
+def _plant_model(folder: Path) -> None:
+    curve = [{"step": 25, "loss": 2.0}, {"step": 50, "loss": 1.0}, {"step": 50, "dev_wer": 0.2}]
+    metrics = {
+        "dev_wer": 0.2, "params": 2_000_000, "steps": 50, "best_step": 50, "train_hours": 0.1, "train_energy_wh": 4.0,
+        "train_co2_g": 1.5, "energy_mode": "estimated", "fingerprint": f"print-of-{folder.name}",
+    }  # fmt: skip
+    write(folder / "metrics.json", metrics)
+    (folder / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curve))
+
+
+def _timings(figures: dict) -> dict:
+    full = figures["teacher.fp32"][2]
+    host = {
+        "name": platform.node(), "cpu": "a planted CPU", "cores": 2, "features": [], "governor": None, "load_before": 0.1,
+        "memory_gb": 8.0, "os": "Linux", "python": "3.11",
+    }  # fmt: skip
+    variants = {
+        name: {
+            "disk_mb": disk, "params": 2_000_000, "latency_p50_ms": ms, "latency_p95_ms": 1.2 * ms, "rtfx": 2000 / ms,
+            "rtfx_batched": None, "ram_mb": 200.0, "ram_model_mb": 20.0, "cnn_ms": None, "encoder_ms": None,
+            "speedup": full / ms, "speedup_low": 0.9 * full / ms, "speedup_high": 1.1 * full / ms,
+            "energy_wh_per_audio_hour": 0.1, "co2_g_per_audio_hour": 0.04, "energy_mode": "estimated", "turns": 5,
+        }
+        for name, (_, disk, ms) in figures.items()
+    }  # fmt: skip
+    return {
+        "measured_at": "2026-11-24T12:00:00+00:00", "host": host, "threads": 2, "versions": {"torch": "2.14.1"},
+        "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "variants": variants,
+    }  # fmt: skip
