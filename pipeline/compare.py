@@ -31,7 +31,7 @@ HEADLINE = (
 class Evidence:
     """What a comparison rests on: the files of earlier stages, read, and found to belong together.
 
-    scores, runtimes and models are by variant name; see the spec of each file in the stage that writes it.
+    scores and runtimes are by variant name, training and curves by model name.
     """
 
     corpus: dict
@@ -59,6 +59,7 @@ def compare(params: Params, root: Path, out: Path) -> list[dict]:
     report.write(out, rows, evidence, params)
     _write_json(out / "comparison.json", rows)
     _write_json(out / "metrics.json", headline(rows))
+    _write_json(out / "params.json", params.model_dump(mode="json", by_alias=True))
     return rows
 
 

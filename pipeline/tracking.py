@@ -1,4 +1,5 @@
-"""MLflow: the memory of every run, a projection of what stages wrote. Only this module creates runs.
+"""MLflow: the memory of every run, a projection of what stages wrote. Only this module and the
+projection that it calls create runs.
 
 Decision: files are the truth and MLflow shows them. Training sends its curve while it goes on; all else is logged by
 `sync` from finished files. Every run carries a key (tag `bigfoot.key`) made of content, and is looked for by it, under a
@@ -11,6 +12,7 @@ import atexit
 import logging
 import os
 import platform
+import re
 import subprocess
 import threading
 import time
@@ -19,7 +21,11 @@ import urllib.request
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
 
 KEY, KIND = "bigfoot.key", "bigfoot.kind"
 PROBE_SECONDS = 3.0
@@ -110,7 +116,9 @@ class Store:
     def _experiment_id(self) -> str:
         found = self.client.get_experiment_by_name(self.experiment)
         if found is None:
-            return self.client.create_experiment(self.experiment)
+            is_own = not os.environ.get("MLFLOW_TRACKING_URI")  # else artifacts are the server's business
+            place = (self.root / "mlartifacts" / self.experiment).as_uri() if is_own else None
+            return self.client.create_experiment(self.experiment, artifact_location=place)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
@@ -130,12 +138,12 @@ def _probe(uri: str) -> None:
 
 def _safe(uri: str) -> str:
     """A URI without the name and password that may stand in it."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
-def _warn(reason: object) -> None:
-    log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", " ".join(str(reason).split())[:300])
+def _warn(reason: Exception) -> None:
+    name = "" if isinstance(reason, Away) else f"{type(reason).__name__}: "
+    log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", name + " ".join(str(reason).split())[:300])
 
 
 def is_number(value: object) -> bool:
@@ -165,7 +173,7 @@ def training_run(model: str, key: str, params: Mapping, experiment: str, root: P
     """
     try:
         store = Store(experiment, root)
-        run = store.run("training", key, f"train {model}", {"model": model, **_origin(store.root)}, params)
+        run = store.run("training", key, f"train {model}", {"model": model, **origin(store.root)}, params)
         store.client.update_run(run.info.run_id, status="RUNNING")
         return LiveRun(store, run)
     except Exception as error:  # whatever a store or server does, training goes on
@@ -231,14 +239,42 @@ def final_figures(metrics: Mapping[str, object]) -> dict[str, object]:
     return {"step": 0, **{"best_dev_wer" if name == "dev_wer" else name: value for name, value in metrics.items()}}
 
 
-def _origin(root: Path) -> dict[str, str | None]:
-    """Tags that say where a run comes from: git commit and host."""
-    return {"mlflow.source.git.commit": _git_commit(root), "host": platform.node()}
+# ---------------------------------------------------------------- everything else, from files
 
 
-def _git_commit(root: Path) -> str | None:
+def sync(params: "Params", root: Path | str = ".") -> bool:
+    """Log what the files under `root` hold and MLflow lacks: training runs, the comparison, its variants, their models.
+
+    Returns whether all of it is there now; where the store can't be reached that is False, after one warning.
+    """
+    from filelock import FileLock
+
+    begun = time.monotonic()
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10)
+        store = Store(params.tracking.experiment, root)
+        with FileLock(store.root / ".bigfoot" / "mlflow-sync.lock", timeout=3600):
+            from pipeline.projection import project
+
+            made = project(store, params)
+    except Exception as error:  # nothing is lost: it's all in files
+        log.debug("MLflow", exc_info=True)
+        _warn(error)
+        return False
+    done = f"{made} new runs in {time.monotonic() - begun:.0f} s" if made else "up to date"
+    log.info("MLflow: %s (%s, experiment %s)", done, _safe(store.uri), store.experiment)
+    return True
+
+
+def origin(root: Path) -> dict[str, str | None]:
+    """Tags that say where a run comes from: the git commit, whether it was edited since, and the host."""
+    edited = _git(root, "status", "--porcelain", "--untracked-files=no")
+    edited = None if edited is None else "yes" if edited else "no"
+    return {"mlflow.source.git.commit": _git(root, "rev-parse", "HEAD"), "git.edited": edited, "host": platform.node()}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,123 @@
+"""`bigfoot`: what a person does beside `dvc repro`. Each command is a thin door to one function.
+
+transcribe runs a variant without PyTorch unless the variant is a PyTorch one; table, track and use are about the
+pipeline's own folder and are run there.
+"""
+
+import filecmp
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import BigfootError
+
+app = typer.Typer(
+    name="bigfoot",
+    help="Turn one large wav2vec 2.0 recogniser into a family of small ones. `dvc repro` makes them; this is for the rest.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """The entry point: a mistake of the user's is one line on stderr and exit status 1, never a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except BigfootError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command()
+def transcribe(
+    variant: Annotated[Path, typer.Argument(help="A variant's folder, such as variants/half.int8-openvino")],
+    files: Annotated[list[Path], typer.Argument(help="Audio files: WAV, FLAC, MP3, OGG or Opus, any rate, any length")],
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default the runtime chooses")] = None,
+) -> None:
+    """Write what is said in audio files, one line a file: the text, and before it, if there are several, the file's name.
+
+    A file that can't be read is named on stderr, the others are still transcribed, and the exit status is 1.
+    """
+    from pipeline import audio
+    from pipeline.recognizer import Recognizer
+
+    recognizer, failed = Recognizer.load(variant, threads=threads), False
+    for file in files:
+        try:
+            text = recognizer.transcribe(audio.read(file))
+        except BigfootError as error:
+            failed = True
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        print(f"{file}\t{text}" if len(files) > 1 else text, flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def track() -> None:
+    """Bring MLflow up to date with what is on disk: training runs, the last comparison, its variants and their models.
+
+    Goes to MLFLOW_TRACKING_URI, else to mlflow.db in this folder. What is there already is not logged again; a server
+    that is away costs a warning, and nothing is lost.
+    """
+    from pipeline import params, tracking
+
+    tracking.sync(params.load())
+
+
+@app.command()
+def table() -> None:
+    """Print the last comparison again, and where more is to be seen."""
+    path = Path("reports/table.txt")
+    if not path.is_file():
+        raise BigfootError(f"{path} is missing: run `dvc repro` first, in the project's folder")
+    print(path.read_text(encoding="utf-8"))
+    print("More: reports/index.html · dvc metrics show · dvc plots show · mlflow ui --backend-store-uri sqlite:///mlflow.db")
+
+
+@app.command()
+def use(
+    profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite edits of params.yaml that are saved nowhere")] = False,
+) -> None:
+    """Make a profile the params.yaml in use, and bring back what `dvc repro` has made of it before.
+
+    Edits of params.yaml that are neither committed nor in a profile are not overwritten, except by --force.
+    """
+    known = sorted(path.stem for path in Path("profiles").glob("*.yaml"))
+    if profile not in known:
+        raise BigfootError(f"there is no profile '{profile}', known are: {', '.join(known) or 'none, is this the project?'}")
+    chosen, target = Path("profiles") / f"{profile}.yaml", Path("params.yaml")
+    if not force and _has_unsaved_edits(target):
+        raise BigfootError("params.yaml has edits that are neither committed nor in a profile: commit them, or add --force")
+    shutil.copyfile(chosen, target)
+    print(f"params.yaml is now the profile {profile}; next: dvc repro")
+    if Path("dvc.lock").is_file():
+        _checkout()
+
+
+def _has_unsaved_edits(target: Path) -> bool:
+    """Whether a params.yaml holds what neither git's last commit nor any profile has."""
+    if not target.is_file() or any(filecmp.cmp(target, path, shallow=False) for path in Path("profiles").glob("*.yaml")):
+        return False
+    committed = subprocess.run(["git", "show", f"HEAD:./{target.name}"], cwd=target.parent, capture_output=True)
+    return committed.returncode != 0 or committed.stdout != target.read_bytes()
+
+
+def _checkout() -> None:
+    """`dvc checkout`: outs of the profile in use come back from the cache, those of no stage any more are cleared."""
+    done = subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], capture_output=True, text=True)
+    if done.returncode:  # so it is wherever a stage of this profile has not run yet: repro makes what is missing
+        logging.getLogger(__name__).debug("dvc checkout: %s", done.stderr)
+
+
+if __name__ == "__main__":
+    main()

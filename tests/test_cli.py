@@ -1,0 +1,120 @@
+"""`bigfoot`: one line and status 1 for what a user can mend, and edits of params.yaml are safe."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pipeline import audio
+from tests import tiny
+from tests.planted import ROOT
+
+
+def bigfoot(*arguments: object, cwd) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=_environment(), timeout=120)
+
+
+def _environment() -> dict:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def variant(tmp_path_factory):
+    from pipeline import schemes
+
+    folder = tmp_path_factory.mktemp("variant")
+    schemes.quantise("fp32-onnx", {}, tiny.save_model(folder / "teacher"), None, folder / "teacher.fp32-onnx")
+    return folder / "teacher.fp32-onnx"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project's folder under git, with two profiles, the first one in use and committed."""
+    (tmp_path / "profiles").mkdir()
+    for name in ("small", "large"):
+        (tmp_path / "profiles" / f"{name}.yaml").write_text(f"profile: {name}\n")
+    (tmp_path / "params.yaml").write_text("profile: small\n")
+    for command in ("init -q", "add .", "-c user.name=t -c user.email=t@t commit -qm start"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_transcribe_writes_what_the_recognizer_hears(variant, tmp_path):
+    from pipeline.recognizer import Recognizer
+
+    audio.write(tmp_path / "a.wav", tiny.speech(1.5))
+    said = Recognizer.load(variant).transcribe(audio.read(tmp_path / "a.wav"))
+    done = bigfoot("transcribe", variant, "a.wav", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, said + "\n"), done.stderr
+
+
+def test_transcribe_goes_on_after_a_file_it_cannot_read_and_says_so_at_the_end(variant, tmp_path):
+    audio.write(tmp_path / "good.wav", np.zeros(16_000, dtype=np.float32))
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    done = bigfoot("transcribe", variant, "bad.wav", "good.wav", cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout.startswith("good.wav\t")
+    assert len(done.stderr.splitlines()) == 1 and "bad.wav" in done.stderr
+
+
+def test_transcribing_with_a_light_variant_never_loads_pytorch(variant, tmp_path):
+    audio.write(tmp_path / "a.wav", tiny.speech(1.0))
+    check = (
+        "import sys; from pipeline import cli; sys.argv = ['bigfoot', 'transcribe', *sys.argv[1:]]\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'transformers', 'mlflow'} & set(sys.modules)), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", check, str(variant), "a.wav"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=_environment())
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("transcribe", "nowhere", "a.wav"), ("use", "nothing"), ("table",), ("track",)],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_mistake_is_one_line_and_status_1(arguments, tmp_path):
+    done = bigfoot(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_profile_is_answered_with_the_known_ones(project):
+    assert "large, small" in bigfoot("use", "huge", cwd=project).stderr
+
+
+def test_use_swaps_profiles_freely(project):
+    for name in ("large", "small", "large"):
+        assert bigfoot("use", name, cwd=project).returncode == 0
+        assert (project / "params.yaml").read_text() == f"profile: {name}\n"
+
+
+def test_use_never_overwrites_edits_that_are_saved_nowhere(project):
+    (project / "params.yaml").write_text("profile: small\ngate: {max_wer_rise: 0.5}\n")
+    done = bigfoot("use", "large", cwd=project)
+    assert done.returncode == 1 and "0.5" in (project / "params.yaml").read_text()
+    assert bigfoot("use", "large", "--force", cwd=project).returncode == 0
+    assert (project / "params.yaml").read_text() == "profile: large\n"
+
+
+def test_use_replaces_edits_that_are_committed(project):
+    (project / "params.yaml").write_text("profile: mine\n")
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "mine"], cwd=project, check=True)
+    assert bigfoot("use", "large", cwd=project).returncode == 0
+
+
+def test_table_prints_the_last_comparison_and_where_to_look_next(tmp_path):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "table.txt").write_text("Variant  WER\n")
+    said = bigfoot("table", cwd=tmp_path).stdout
+    assert said.startswith("Variant  WER\n")
+    assert all(hint in said for hint in ("reports/index.html", "mlflow ui", "dvc metrics show"))
+
+
+@pytest.mark.parametrize("command", ["transcribe", "track", "table", "use"])
+def test_every_command_explains_itself(command, tmp_path):
+    done = bigfoot(command, "--help", cwd=tmp_path)
+    assert done.returncode == 0 and len(done.stdout) > 300
