@@ -333,6 +333,8 @@ def load(path: str | Path = "params.yaml") -> Params:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    from pipeline import schemes
+
     path = Path(path)
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run this in the project's folder, or `bigfoot use PROFILE` to make one")
@@ -342,17 +344,12 @@ def load(path: str | Path = "params.yaml") -> Params:
         where = re.sub(r"\s+", " ", str(error))
         raise BigfootError(f"{path} is not valid YAML: {where}") from None
     try:
-        return Params.model_validate(raw)
+        params = Params.model_validate(raw)
     except ValidationError as error:
         raise BigfootError(_first_problem(path, error)) from None
-
-
-def section(kind: type[Section], raw: object, where: str) -> Section:
-    """Check one section on its own, as tools do that have no whole params file; errors as in `load`."""
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        raise BigfootError(_first_problem(where, error)) from None
+    for name, settings in params.schemes.items():
+        schemes.make(name, settings)
+    return params
 
 
 def _first_problem(where: str | Path, error: ValidationError) -> str:

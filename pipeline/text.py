@@ -17,8 +17,10 @@ Rules (params: corpus.text):
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from pipeline.params import TextRules
+if TYPE_CHECKING:
+    from pipeline.params import TextRules
 
 _APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u00b4"})
 _SPOKEN_PUNCTUATION = "%&@#\u2030"  # Unicode calls them punctuation, but people say them
@@ -48,7 +50,7 @@ _ONES = [
 _TENS = ["-", "-", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
-def normalise(text: str, rules: TextRules) -> str:
+def normalise(text: str, rules: "TextRules") -> str:
     """The text by the rules, its words one space apart. Applying it twice gives the same as once."""
     text = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
     text = unicodedata.normalize("NFC", text)
@@ -64,7 +66,7 @@ def normalise(text: str, rules: TextRules) -> str:
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
-def unspellable(text: str, rules: TextRules) -> str:
+def unspellable(text: str, rules: "TextRules") -> str:
     """The characters of a normalised text that no CTC alphabet should learn, sorted: symbols, and digits left over."""
     return "".join(sorted({c for c in text if not _is_spellable(c, rules)}))
 
@@ -119,7 +121,7 @@ def _spoken_number(match: re.Match, upper: bool) -> str:
     return said.upper() if upper else said
 
 
-def _is_dropped(text: str, at: int, rules: TextRules) -> bool:
+def _is_dropped(text: str, at: int, rules: "TextRules") -> bool:
     """Whether the character is punctuation that is not said, or an apostrophe that is not inside a word."""
     c, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
     if rules.digits == "spell" and (_is_digit(before) or _is_digit(after)):
@@ -137,7 +139,7 @@ def _is_digit(c: str) -> bool:
     return c != "" and c in "0123456789"
 
 
-def _is_spellable(c: str, rules: TextRules) -> bool:
+def _is_spellable(c: str, rules: "TextRules") -> bool:
     if c == " " or c == "'" or _is_letter(c):
         return True
     category = unicodedata.category(c)

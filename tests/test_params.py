@@ -50,6 +50,8 @@ def test_params_as_committed_is_the_quickstart():
         ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
         ("training: {steps: 250,", "training: {steps: 250, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
         ("corpus:\n", "corpus: [\n", "not valid YAML"),
+        ("calibration_utterances: 64", "calibration_uterances: 64", r"schemes\.int8-openvino\.calibration_uterances"),
+        ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  int3-onnx: {}\n", "schemes.int3-onnx: there is no such scheme"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, said):

@@ -15,6 +15,7 @@ def stage_main(stage: Callable[..., None], arguments: list[str] | None = None) -
     """Run `stage` with the command line's positional arguments; exit 1 with one line where the user can mend it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stages tell their own progress
     try:
         stage(*(sys.argv[1:] if arguments is None else arguments))
     except BigfootError as error:
