@@ -46,7 +46,7 @@ def test_strings_have_3_to_7_digits_of_one_speaker_that_the_text_names(data):
         assert {file.name.split("_")[1] for file in raw.audio.files} == {raw.speaker}
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(20))
 def test_no_string_of_dev_or_test_occurs_in_train(data, seed):
     raws = digits.read(DigitsSource(kind="digits", seed=seed), data)
     texts = {split: {raw.text for raw in raws if raw.split == split} for split in ("train", "dev", "test")}
