@@ -34,11 +34,11 @@ def reached(module: Path) -> set[Path]:
     while waiting:
         for path in imports(waiting.pop()) - seen:
             parts = path.relative_to(ROOT / "pipeline").parts
-            if parts[0].removesuffix(".py") in BOOKKEEPING or path.name == "__init__.py":
+            if parts[0].removesuffix(".py") in BOOKKEEPING:
                 continue
             seen.add(path)
             waiting.append(path)
-    return seen
+    return {path for path in seen if path.name != "__init__.py"}
 
 
 def declared(stage: dict) -> list[Path]:
