@@ -5,7 +5,6 @@ Matplotlib draws without a display, a date or a random id, so the same figures g
 
 import csv
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 MARKERS = "osD^vP*X<>"
@@ -45,24 +44,26 @@ def pareto(rows: list[dict]) -> str:
         figure = Figure(figsize=(11, 4.6), layout="constrained")
         FigureCanvasSVG(figure)
         left, right = figure.subplots(1, 2, sharey=True)
-        _panel(left, rows, "disk_mb", "size on disk (MB)", lambda v: f"{v:.3g} MB")
-        _panel(right, rows, "latency_p50_ms", "latency, median (ms)", lambda v: f"{v:.3g} ms")
+        _panel(left, rows, "disk_mb", "size on disk (MB)")
+        _panel(right, rows, "latency_p50_ms", "latency, median (ms)")
         left.set_ylabel("WER (%) with 95% interval")
         handles = {handle.get_label(): handle for handle in left.containers}
         figure.legend(handles.values(), handles, loc="outside right upper", frameon=False)
+        figure.draw_without_rendering()  # the layout has to stand before names find their places in it
+        _name(left, rows, "disk_mb")
+        _name(right, rows, "latency_p50_ms")
         page = io.StringIO()
         figure.savefig(page, format="svg", metadata={"Date": None})
     return page.getvalue()
 
 
-def _panel(axes, rows: list[dict], key: str, label: str, show: Callable[[float], str]) -> None:
-    shown = [row for row in rows if row[key] is not None and row["wer"] is not None]
+def _panel(axes, rows: list[dict], key: str, label: str) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     models = list(dict.fromkeys(row["model"] for row in rows))
     schemes = list(dict.fromkeys(row["scheme"] for row in rows))
-    for row in shown:
-        wer, low, high = (
-            100 * row[name] if row[name] is not None else 100 * row["wer"] for name in ("wer", "wer_low", "wer_high")
-        )
+    for row in _shown(rows, key):
+        wer, low, high = (100 * row[name] for name in ("wer", "wer_low", "wer_high"))
         axes.errorbar(
             row[key],
             wer,
@@ -75,17 +76,39 @@ def _panel(axes, rows: list[dict], key: str, label: str, show: Callable[[float],
             capsize=2,
             label=row["variant"] + (" (champion)" if row["champion"] else ""),
         )
-    best = front([(row[key], 100 * row["wer"]) for row in shown])
-    axes.step(*zip(*best, strict=True), where="post", color="grey", linewidth=1, linestyle="--", zorder=0) if best else None
-    for row in shown:
-        if (row[key], 100 * row["wer"]) in best or row["champion"] or row is rows[0]:
-            text = f"{row['variant']}\n{show(row[key])}"
-            axes.annotate(text, (row[key], 100 * row["wer"]), (6, 5), textcoords="offset points", fontsize=7)
+    best = front([(row[key], 100 * row["wer"]) for row in _shown(rows, key)])
+    if best:
+        axes.step(*zip(*best, strict=True), where="post", color="grey", linewidth=1, linestyle="--", zorder=0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"{label}, log scale")
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)
     axes.set_ylim(bottom=0)
     axes.grid(True, which="major", alpha=0.25)
+
+
+def _name(axes, rows: list[dict], key: str) -> None:
+    """Write the names of the front, the champion and the teacher, each at the nearest height where it covers no other."""
+    best = front([(row[key], row["wer"]) for row in _shown(rows, key)])
+    taken = []
+    for row in _shown(rows, key):
+        if (row[key], row["wer"]) not in best and not row["champion"] and row is not rows[0]:
+            continue
+        for height in (5, -12, 17, -24, 29, -36, 41, 53):
+            at = (row[key], 100 * row["wer"])
+            name = axes.annotate(row["variant"], at, (6, height), textcoords="offset points", fontsize=7)
+            box = name.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) or height == 53:
+                taken.append(box)
+                break
+            name.remove()
+
+
+def _shown(rows: list[dict], key: str) -> list[dict]:
+    """The rows that have a place in the plot over `key`: its scale is logarithmic."""
+    return [row for row in rows if row[key]]
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: list) -> None:

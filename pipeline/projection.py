@@ -112,7 +112,8 @@ def _variant(store: Store, row: dict, parent: str, parent_key: str, shared: Mapp
         return 0
     run_id = run.info.run_id
     model_id = _logged_model(store, slug, row, run_id)
-    store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+    if model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}:
+        store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
     _log_metrics(store, run_id, row, model_id, datasets)
     _log_inputs(store, run_id, {split: one for split, one in datasets.items() if split != "train"})
     store.client.set_terminated(run_id, "FINISHED")

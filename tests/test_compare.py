@@ -1,0 +1,222 @@
+"""The comparison: the right champion for the right reason, every key for every variant, and nothing mixed up."""
+
+import csv
+import json
+import math
+import re
+import xml.dom.minidom
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import plots
+from pipeline.compare import REFERENCE, TEXT_KEYS, TIMING_KEYS, TRAINING_KEYS, compare, gain
+from pipeline.errors import BigfootError
+from pipeline.params import Gate
+from tests.planted import FIGURES, plant, score_set, write
+
+
+def run(root, figures=FIGURES, gate=None, **kwargs):
+    params = plant(root, figures, **kwargs)
+    params = params.model_copy(update={"gate": Gate(**gate)}) if gate else params
+    return compare(params, root, root / "reports")
+
+
+def champion(rows):
+    return next((row["variant"] for row in rows if row["champion"]), None)
+
+
+def reasons(rows):
+    return {row["variant"]: row["gate"]["reason"] for row in rows}
+
+
+# ---------------------------------------------------------------- gate and champion
+
+
+def test_the_champion_gains_most_among_those_whose_wer_holds(tmp_path):
+    rows = run(tmp_path)
+    # thin is 10x faster and 16x smaller, but 10 points worse; half is the next
+    assert champion(rows) == "half.int8-openvino"
+    assert [row["gate"]["passed"] for row in rows] == [True, True, True, False]
+    assert "more than the 1.00 allowed" in reasons(rows)["thin.int8-openvino"]
+
+
+def test_the_gain_is_the_smaller_of_speed_and_size():
+    assert gain({"speedup": 5.0, "shrink": 2.0}) == 2.0
+    assert gain({"speedup": None, "shrink": 2.0}) is None
+
+
+def test_decisions_read_dev_and_never_test(tmp_path):
+    params = plant(tmp_path)
+    path = tmp_path / "scores" / "half.int8-openvino.json"
+    score = json.loads(path.read_text())
+    score["sets"]["test"] = score_set(200, wrong=2000, seed=1)
+    write(path, score)
+    assert champion(compare(params, tmp_path, tmp_path / "reports")) == "half.int8-openvino"
+    score["sets"]["dev"], score["sets"]["test"] = score["sets"]["test"], score["sets"]["dev"]
+    write(path, score)
+    assert champion(compare(params, tmp_path, tmp_path / "reports")) == "teacher.int8-onnx"
+
+
+def test_a_dev_set_too_small_to_vouch_for_anything_promotes_nothing_and_says_so(tmp_path):
+    rows = run(tmp_path, {name: (2, *figures[1:]) for name, figures in FIGURES.items()}, utterances=20)
+    assert champion(rows) is None
+    assert "200 words are too few to tell" in reasons(rows)["half.int8-openvino"]
+    metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
+    assert metrics["champion"] is None and metrics["champion_wer"] is None and metrics["teacher_wer"] == 0.01
+    assert "No champion" in (tmp_path / "reports" / "table.txt").read_text()
+
+
+@pytest.mark.parametrize(("limit", "unit"), [("max_disk_mb", "MB"), ("max_latency_p50_ms", "ms")])
+def test_a_budget_of_size_or_latency_keeps_the_larger_out(tmp_path, limit, unit):
+    rows = run(tmp_path, gate={"max_wer_rise": 0.01, limit: 1.0})
+    assert champion(rows) is None
+    assert f"at most 1 {unit} allowed" in reasons(rows)["half.int8-openvino"]
+
+
+def test_the_teacher_is_never_its_own_champion(tmp_path):
+    assert champion(run(tmp_path, {REFERENCE: FIGURES[REFERENCE]})) is None
+
+
+# ---------------------------------------------------------------- figures
+
+
+def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
+    run(tmp_path)
+    rows = json.loads((tmp_path / "reports" / "comparison.json").read_text())
+    assert [row["variant"] for row in rows] == list(FIGURES)
+    wanted = {*TEXT_KEYS, *(f"dev_{key}" for key in TEXT_KEYS), *TIMING_KEYS, *TRAINING_KEYS, "shrink"}
+    wanted |= {"variant", "model", "scheme", "runtime", "wer_rise_upper", "gate", "champion"}
+    assert all(set(row) == wanted for row in rows)
+    half = rows[2]
+    assert (half["speedup"], half["shrink"], half["runtime"]) == (5.0, 4.0, "openvino")
+    assert math.isclose(half["wer_delta"], 0.001) and half["rtfx_batched"] is None and half["train_hours"] == 0.1
+
+
+def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
+    params = plant(tmp_path)
+    path = tmp_path / "corpora" / "quickstart" / "corpus.json"
+    corpus = json.loads(path.read_text())
+    corpus["splits"]["noisy"] = corpus["splits"]["test"]
+    write(path, corpus)
+    for name in FIGURES:
+        score = json.loads((tmp_path / "scores" / f"{name}.json").read_text())
+        score["sets"]["noisy"] = score_set(200, wrong=100, seed=9)
+        write(tmp_path / "scores" / f"{name}.json", score)
+    rows = compare(params, tmp_path, tmp_path / "reports")
+    assert all(row["wer/noisy"] == 0.05 and row["wer_delta/noisy"] == 0 for row in rows)
+    assert "WER % noisy" in (tmp_path / "reports" / "comparison.md").read_text()
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        ("scores/half.int8-openvino.json", "evaluate@half-int8-openvino"),
+        ("timings.json", "benchmark"),
+        ("models/half/metrics.json", "student@half"),
+        ("models/teacher/metrics.json", "teacher"),
+        ("variants/half.int8-openvino/variant.json", "quantize@half-int8-openvino"),
+        ("corpora/quickstart/corpus.json", "prepare"),
+    ],
+)
+def test_a_missing_file_is_named_with_the_stage_that_makes_it(tmp_path, gone, told):
+    params = plant(tmp_path)
+    (tmp_path / gone).unlink()
+    with pytest.raises(BigfootError, match=f"{re.escape(gone)} is missing: run `dvc repro {told}`"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
+def test_a_variant_without_a_timing_is_refused(tmp_path):
+    params = plant(tmp_path)
+    timings = json.loads((tmp_path / "timings.json").read_text())
+    del timings["variants"]["half.int8-openvino"]
+    write(tmp_path / "timings.json", timings)
+    with pytest.raises(BigfootError, match="timings.json has no half.int8-openvino"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
+def test_swapped_scores_are_refused(tmp_path):
+    params = plant(tmp_path)
+    one, other = (tmp_path / "scores" / f"{name}.json" for name in ("half.int8-openvino", "thin.int8-openvino"))
+    swapped = one.read_text(), other.read_text()
+    other.write_text(swapped[0]), one.write_text(swapped[1])
+    with pytest.raises(BigfootError, match="is of thin.int8-openvino, not of half.int8-openvino"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
+def test_a_score_of_another_corpus_is_refused(tmp_path):
+    params = plant(tmp_path)
+    path = tmp_path / "scores" / "half.int8-openvino.json"
+    score = json.loads(path.read_text())
+    score["sets"]["test"] = score_set(100, wrong=1, seed=0)
+    write(path, score)
+    with pytest.raises(BigfootError, match="is of another corpus"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
+def test_a_variant_folder_with_another_variant_in_it_is_refused(tmp_path):
+    params = plant(tmp_path)
+    thin = (tmp_path / "variants" / "thin.int8-openvino" / "variant.json").read_text()
+    (tmp_path / "variants" / "half.int8-openvino" / "variant.json").write_text(thin)
+    with pytest.raises(BigfootError, match="variants/half.int8-openvino holds thin.int8-openvino"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
+# ---------------------------------------------------------------- what people read
+
+
+def test_every_form_of_the_report_says_what_its_figures_rest_on(tmp_path):
+    run(tmp_path)
+    for name in ("comparison.md", "table.txt", "index.html"):
+        said = " ".join((tmp_path / "reports" / name).read_text().split())
+        for fact in ("SYNTHETIC", "2,000 words", "resampling speakers", "2 threads", "2026-11-24", "a planted CPU"):
+            assert fact in said, f"{name} does not say {fact}"
+        assert "12 of test&#x27;s 200" in said or "12 of test's 200" in said, f"{name} hides the shared speakers"
+        assert "another host" not in said
+
+
+def test_times_of_another_host_are_called_so(tmp_path):
+    params = plant(tmp_path)
+    timings = json.loads((tmp_path / "timings.json").read_text())
+    timings["host"]["name"] = "elsewhere"
+    write(tmp_path / "timings.json", timings)
+    compare(params, tmp_path, tmp_path / "reports")
+    for name in ("comparison.md", "table.txt", "index.html"):
+        assert "the times are of another host (elsewhere)" in (tmp_path / "reports" / name).read_text()
+
+
+def test_the_same_files_give_the_same_report_byte_for_byte(tmp_path):
+    contents = []
+    for _ in range(2):
+        run(tmp_path)
+        contents.append({path: path.read_bytes() for path in (tmp_path / "reports").rglob("*") if path.is_file()})
+    assert contents[0] == contents[1] and len(contents[0]) >= 9
+
+
+def test_the_page_needs_nothing_else_and_the_plot_is_one_svg(tmp_path):
+    run(tmp_path)
+    page = (tmp_path / "reports" / "index.html").read_text()
+    assert not re.search(r"<script|<link|(src|href)=[\"'](?!#)", page), "the page loads something"
+    svg = (tmp_path / "reports" / "pareto.svg").read_text()
+    xml.dom.minidom.parseString(svg)
+    assert "half.int8-openvino (champion)" in svg and svg[svg.index("<svg") :] in page
+
+
+def test_tables_for_dvc_plots_have_a_row_a_variant_and_a_curve_a_model(tmp_path):
+    run(tmp_path)
+    with (tmp_path / "reports" / "plots" / "variants.csv").open() as file:
+        assert {row["variant"] for row in csv.DictReader(file)} == set(FIGURES)
+    assert (tmp_path / "reports" / "plots" / "loss" / "half.csv").read_text() == "step,loss\n25,2.0\n50,1.0\n"
+    assert (tmp_path / "reports" / "plots" / "dev_wer" / "half.csv").read_text() == "step,dev_wer\n50,0.2\n"
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 1)), min_size=1))
+def test_no_point_of_the_front_is_beaten_and_every_other_point_is(points):
+    best = plots.front(points)
+    for x, y in points:
+        is_beaten = any((a <= x and b <= y) and (a, b) != (x, y) for a, b in points)
+        assert ((x, y) in best) != is_beaten
