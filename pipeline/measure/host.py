@@ -1,0 +1,54 @@
+"""What a timing was measured on: without this a figure in milliseconds means nothing."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "sve")
+PACKAGES = ("torch", "transformers", "onnxruntime", "openvino", "nncf", "numpy", "codecarbon")
+
+
+def describe() -> dict:
+    """Name, CPU, cores that may be used, features that matter to int8 and bf16, governor, load, memory, OS, Python."""
+    import psutil
+
+    return {
+        "name": platform.node(),
+        "cpu": _cpu("model name") or platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "features": [f for f in FEATURES if f in (_cpu("flags") or _cpu("Features") or "").split()],
+        "governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "load_before": round(os.getloadavg()[0], 2),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """The installed version of every package that figures depend on; None where it is absent."""
+    return {package: _version(package) for package in PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu(key: str) -> str | None:
+    """One field of the first processor in /proc/cpuinfo."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((value.strip() for name, _, value in (line.partition(":") for line in lines) if name.strip() == key), None)
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        return path.read_text().splitlines()[0]
+    except (OSError, IndexError):
+        return None
