@@ -3,7 +3,10 @@
 import csv
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 import xml.dom.minidom
 
 import pytest
@@ -14,7 +17,7 @@ from pipeline import plots
 from pipeline.compare import REFERENCE, TEXT_KEYS, TIMING_KEYS, TRAINING_KEYS, compare, gain
 from pipeline.errors import BigfootError
 from pipeline.params import Gate
-from tests.planted import FIGURES, plant, score_set, write
+from tests.planted import FIGURES, ROOT, plant, score_set, write
 
 
 def run(root, figures=FIGURES, gate=None, **kwargs):
@@ -49,14 +52,21 @@ def test_the_gain_is_the_smaller_of_speed_and_size():
 
 def test_decisions_read_dev_and_never_test(tmp_path):
     params = plant(tmp_path)
-    path = tmp_path / "scores" / "half.int8-openvino.json"
-    score = json.loads(path.read_text())
-    score["sets"]["test"] = score_set(200, wrong=2000, seed=1)
-    write(path, score)
-    assert champion(compare(params, tmp_path, tmp_path / "reports")) == "half.int8-openvino"
-    score["sets"]["dev"], score["sets"]["test"] = score["sets"]["test"], score["sets"]["dev"]
-    write(path, score)
-    assert champion(compare(params, tmp_path, tmp_path / "reports")) == "teacher.int8-onnx"
+
+    def judged_with(split, variant):
+        """The champion once `variant` gets every word of `split` wrong."""
+        path = tmp_path / "scores" / f"{variant}.json"
+        kept = path.read_text()
+        score = json.loads(kept)
+        score["sets"][split] = score_set(200, wrong=2000, seed=1)
+        write(path, score)
+        rows = compare(params, tmp_path, tmp_path / "reports")
+        path.write_text(kept)
+        return champion(rows)
+
+    assert judged_with("test", "half.int8-openvino") == judged_with("test", REFERENCE) == "half.int8-openvino"
+    assert judged_with("dev", "half.int8-openvino") == "teacher.int8-onnx"
+    assert judged_with("dev", REFERENCE) == "thin.int8-openvino"
 
 
 def test_a_dev_set_too_small_to_vouch_for_anything_promotes_nothing_and_says_so(tmp_path):
@@ -164,6 +174,16 @@ def test_a_variant_folder_with_another_variant_in_it_is_refused(tmp_path):
     (tmp_path / "variants" / "half.int8-openvino" / "variant.json").write_text(thin)
     with pytest.raises(BigfootError, match="variants/half.int8-openvino holds thin.int8-openvino"):
         compare(params, tmp_path, tmp_path / "reports")
+
+
+def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
+    plant(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "pipeline.stages.compare"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "reports" / "table.txt").read_text() in done.stdout
+    assert done.stdout.count("warning: ") == 1 and not done.stderr
 
 
 # ---------------------------------------------------------------- what people read

@@ -15,7 +15,7 @@ import pytest
 from pipeline import tracking
 from pipeline.compare import TEXT_KEYS, TIMING_KEYS, TRAINING_KEYS, compare
 from tests import tiny
-from tests.planted import FIGURES, plant
+from tests.planted import FIGURES, ROOT, plant
 
 TWO = {name: FIGURES[name] for name in ("teacher.fp32", "half.int8-openvino")}
 
@@ -166,6 +166,18 @@ def test_a_logged_model_transcribes_files_wherever_it_is_loaded(project):
     said, package = done.stdout.splitlines()
     assert said == Recognizer.load(variant).transcribe(audio.read(project / "a.wav"))
     assert Path(package).is_relative_to(project / "mlartifacts"), "it ran this checkout's code, not its own"
+
+
+def test_bigfoot_track_catches_up_and_says_what_it_did(compared):
+    _, folder = compared
+    command = [sys.executable, "-m", "pipeline.cli", "track"]
+    said = [
+        subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        for _ in range(2)
+    ]
+    assert [one.returncode for one in said] == [0, 0]
+    assert "5 new runs" in said[0].stderr and "up to date" in said[1].stderr
+    assert len(runs(folder)) == 5
 
 
 # ---------------------------------------------------------------- live training runs
