@@ -161,6 +161,7 @@ class Training(Section):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     evaluate_every: int = Field(200, ge=1, description="steps between dev WERs, which are also the checkpoints")
     patience: int | None = Field(None, ge=1, description="stop after so many dev WERs without a better one")
+    intermediate_ctc: list[int] = Field([], description="layers whose output gets the CTC loss too: half of it between them")
     augment: Augment = Augment()
     seed: int = 7
 

@@ -59,6 +59,7 @@ def train(job: Job, out: Path) -> dict:
     metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, train_co2_g, energy_mode.
     curve.jsonl: a line each logging step and dev WER. Work of a run that was killed is taken up again.
     """
+    _check_intermediate(job)
     checkpoints = Path(".bigfoot/checkpoints") / job.name / job.fingerprint
     resume = _latest_checkpoint(checkpoints)
     trainer = _trainer(job, checkpoints)
@@ -74,6 +75,14 @@ def train(job: Job, out: Path) -> dict:
         shutil.rmtree(checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return metrics
+
+
+def _check_intermediate(job: Job) -> None:
+    """Refuse intermediate CTC after a layer that the model has not, or whose output is the last one's anyway."""
+    count = job.model.config.num_hidden_layers
+    for layer in job.training.intermediate_ctc:
+        if not 1 <= layer < count:
+            raise BigfootError(f"{job.name}: training.intermediate_ctc {layer}: the layers below the last are 1 to {count - 1}")
 
 
 def fingerprint(settings: BaseModel, country: str, corpus: Corpus, files: list[Path]) -> str:
@@ -198,16 +207,35 @@ class SpeechTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         d = self.job.distillation
-        logits = model(inputs["input_values"], attention_mask=inputs.get("attention_mask")).logits
+        outputs = model(
+            inputs["input_values"],
+            attention_mask=inputs.get("attention_mask"),
+            output_hidden_states=bool(self.job.training.intermediate_ctc),
+        )
         parts = {}
         if d.ctc_weight:
-            ctc = losses.ctc_loss(
-                logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], self.job.model.config.pad_token_id
-            )
-            parts["ctc"] = d.ctc_weight * ctc
+            parts["ctc"] = d.ctc_weight * self._ctc(outputs, inputs)
         if self.job.store is not None and d.kl_weight:
-            parts["kl"] = d.kl_weight * losses.kl_loss(logits, inputs["teacher_logits"], inputs["frames"], d.temperature)
+            kl = losses.kl_loss(outputs.logits, inputs["teacher_logits"], inputs["frames"], d.temperature)
+            parts["kl"] = d.kl_weight * kl
         return sum(parts.values())
+
+    def _ctc(self, outputs, inputs):
+        """CTC loss of the last layer, and half of it that of the intermediate ones where training asks for them.
+
+        Intermediate CTC (Lee and Watanabe 2021): a deep model that is trained from scratch otherwise stays long at writing
+        the most frequent letters, as its lower layers hear of the text through all upper ones only.
+        """
+        core = self.job.model
+        every = [outputs.logits]
+        for layer in self.job.training.intermediate_ctc:
+            hidden = outputs.hidden_states[layer]
+            if core.config.do_stable_layer_norm:  # there the residual stream is normalised after the last layer only
+                hidden = core.wav2vec2.encoder.layer_norm(hidden)
+            every.append(core.lm_head(hidden))
+        blank, frames = core.config.pad_token_id, inputs["frames"]
+        last, *below = (losses.ctc_loss(one, frames, inputs["labels"], inputs["label_lengths"], blank) for one in every)
+        return (last + sum(below) / len(below)) / 2 if below else last
 
     def evaluate(self, *_, **__) -> dict[str, float]:
         """Dev WER over all processes, each hearing its share."""

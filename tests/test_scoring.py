@@ -73,9 +73,7 @@ def test_errors_that_come_speaker_by_speaker_widen_the_interval():
     words, speakers = np.ones(1000, int), np.repeat(np.arange(25), 40)
     together = (speakers < 5).astype(int)
     scattered = rng.permutation(together)
-    wide, narrow = (
-        np.subtract(*scoring.interval(errors, words, speakers, 2000, 7)[::-1]) for errors in (together, scattered)
-    )
+    wide, narrow = (np.subtract(*scoring.interval(errors, words, speakers, 2000, 7)[::-1]) for errors in (together, scattered))
     assert wide > 2 * narrow
 
 

@@ -1,0 +1,108 @@
+"""The real chain, `dvc repro` from nothing to the comparison, on a minute of synthetic speech and a tiny model.
+
+What it learns is nothing; what is held here is that every stage finds what the one before it left, that a second run has
+nothing to do, that a changed student re-runs that student alone, and that MLflow shows all of it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8-openvino", "half.int8-torch")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A fresh checkout with tiny params, `dvc repro` done."""
+    folder = tmp_path_factory.mktemp("chain") / "project"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    yaml = YAML(typ="safe")
+    chosen = yaml.load(folder / "params.yaml")
+    chosen["corpus"]["source"] |= {"train_utterances": 40, "dev_utterances": 8, "test_utterances": 8}
+    chosen["teacher"]["config"] |= {"conv_dim": [16] * 7, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    run = {"steps": 6, "batch_seconds": 10, "learning_rate": 1e-3, "evaluate_every": 3}
+    chosen["teacher"]["training"] = run
+    chosen["students"] = {"half": {"from": "teacher", "layers": 1, "training": run}}
+    split = [name.split(".") for name in VARIANTS]
+    chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
+    chosen["schemes"] = {scheme: {} for _, scheme in split}
+    chosen["benchmark"] |= {"utterances": 3, "rounds": 2, "turn": 2, "batch": 2, "energy_seconds": 1.0, "energy_rounds": 1}
+    yaml.dump(chosen, folder / "params.yaml")
+    for command in (
+        ["git", "init", "-q"],
+        ["git", "add", "-A"],
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    run_dvc(folder, "repro")
+    return folder
+
+
+def run_dvc(folder: Path, *arguments: str) -> str:
+    environment = os.environ | {
+        "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_variant_is_compared_with_the_same_keys(project):
+    rows = json.loads((project / "reports/comparison.json").read_text())
+    assert [row["variant"] for row in rows][0] == "teacher.fp32" and {row["variant"] for row in rows} == set(VARIANTS)
+    assert len({tuple(sorted(row)) for row in rows}) == 1
+    for row in rows:
+        assert row["disk_mb"] > 0 and row["latency_p50_ms"] > 0 and row["ram_mb"] > 0 and row["wer"] >= 0
+        assert row["train_hours"] > 0 and row["energy_wh_per_audio_hour"] > 0
+    assert rows[0]["speedup"] == 1 and rows[0]["shrink"] == 1 and rows[0]["wer_delta"] == 0
+    told = (project / "reports/comparison.md").read_text()
+    assert "SYNTHETIC" in told
+
+
+def test_a_second_repro_has_nothing_to_do(project):
+    assert "up to date" in run_dvc(project, "repro")
+
+
+def test_dvc_shows_metrics_and_plots(project):
+    shown = json.loads(run_dvc(project, "metrics", "show", "--json"))
+    assert shown[""]["data"]["reports/metrics.json"]["data"]["teacher_wer"] is not None
+    plots = json.loads(run_dvc(project, "plots", "show", "--json", "-o", str(project / "plots")))
+    assert not plots.get("errors") and any("WER against size" in name for name in plots["data"])
+
+
+def test_mlflow_has_a_run_a_variant_and_models_that_transcribe(project):
+    script = (
+        "import mlflow, json; mlflow.set_tracking_uri('sqlite:///mlflow.db');"
+        "runs = mlflow.search_runs(experiment_names=['bigfoot'], output_format='list');"
+        "models = mlflow.search_logged_models(output_format='list');"
+        "print(json.dumps([sorted(r.data.tags.get('variant') or '' for r in runs), len(models)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=True)
+    variants, models = json.loads(done.stdout.strip().splitlines()[-1])
+    assert set(VARIANTS) <= set(variants) and models >= len(VARIANTS)
+
+
+def test_a_changed_student_reruns_itself_and_what_follows(project):
+    """Last, because it changes the project: the teacher's stages stay as they are."""
+    yaml = YAML(typ="safe")
+    chosen = yaml.load(project / "params.yaml")
+    chosen["students"]["half"]["training"]["steps"] = 4
+    yaml.dump(chosen, project / "params.yaml")
+    stale = json.loads(run_dvc(project, "status", "--json"))
+    assert "student@half" in stale
+    assert not {"prepare", "teacher", "teacher_logits"} & set(stale)
