@@ -5,6 +5,7 @@ mistake into one line that names the key. Stages are handed only the sections th
 """
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -161,9 +162,17 @@ class Training(Section):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     evaluate_every: int = Field(200, ge=1, description="steps between dev WERs, which are also the checkpoints")
     patience: int | None = Field(None, ge=1, description="stop after so many dev WERs without a better one")
-    intermediate_ctc: list[int] = Field([], description="layers whose output gets the CTC loss too: half of it between them")
+    grow: list[tuple[int, int]] = Field([], description="[step, layers in use from then on]...: deep only once it can spell")
     augment: Augment = Augment()
     seed: int = 7
+
+    @field_validator("grow")
+    @classmethod
+    def _grows(cls, grow: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        rises = all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(grow))
+        if grow and (grow[0][0] != 0 or grow[0][1] < 1 or not rises):
+            raise ValueError("needs rising steps and layers, the first from step 0 on, such as [[0, 3], [2000, 6], [4000, 12]]")
+        return grow
 
 
 class Teacher(Section):
@@ -184,6 +193,8 @@ class Teacher(Section):
     def _is_complete(self) -> "Teacher":
         if self.finetune and self.training is None:
             raise ValueError("finetune: true needs a training section")
+        if self.init == "pretrained" and self.training and self.training.grow:
+            raise ValueError("training.grow is for a model built from a config: it would wipe out a pretrained one's layers")
         if not self.finetune and self.init == "config":
             raise ValueError("init: config makes an untrained model, so finetune has to be true")
         if not self.finetune and self.alphabet == "corpus":
@@ -224,6 +235,8 @@ class Student(Section):
     def _keeps_frames(cls, training: Training) -> Training:
         if training.augment.speed is not None:
             raise ValueError("augment.speed moves frames away from the teacher's stored logits: leave it out")
+        if training.grow:
+            raise ValueError("grow is for a teacher built from a config: a student starts with its parent's layers")
         return training
 
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from pipeline import audio, energy, losses, models, tracking
+from pipeline import audio, depth, energy, losses, models, tracking
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
 from pipeline.inference import clock, dev_wer, model_inputs, padded
@@ -56,10 +56,11 @@ class Job:
 def train(job: Job, out: Path) -> dict:
     """Train `job.model`, save the checkpoint with the best dev WER into `out`, return and write its metrics.
 
-    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, train_co2_g, energy_mode.
+    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, train_co2_g, energy_mode, and the
+    fingerprint by which MLflow knows this run.
     curve.jsonl: a line each logging step and dev WER. Work of a run that was killed is taken up again.
     """
-    _check_intermediate(job)
+    depth.start_shallow(job.model, job.training.grow, job.name)
     checkpoints = Path(".bigfoot/checkpoints") / job.name / job.fingerprint
     resume = _latest_checkpoint(checkpoints)
     trainer = _trainer(job, checkpoints)
@@ -77,18 +78,10 @@ def train(job: Job, out: Path) -> dict:
     return metrics
 
 
-def _check_intermediate(job: Job) -> None:
-    """Refuse intermediate CTC after a layer that the model has not, or whose output is the last one's anyway."""
-    count = job.model.config.num_hidden_layers
-    for layer in job.training.intermediate_ctc:
-        if not 1 <= layer < count:
-            raise BigfootError(f"{job.name}: training.intermediate_ctc {layer}: the layers below the last are 1 to {count - 1}")
-
-
 def fingerprint(settings: BaseModel, country: str, corpus: Corpus, files: list[Path]) -> str:
     """What a checkpoint belongs to: the params and the content of all that decides the outcome, this code included."""
     here = Path(__file__).parent
-    code = [here / f"{name}.py" for name in ("audio", "inference", "losses", "text", "training")]
+    code = [here / f"{name}.py" for name in ("audio", "depth", "inference", "losses", "text", "training")]
     manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
     digest = hashlib.sha256(f"{settings.model_dump_json()} {country}".encode())
     for file in [*manifests, *code, *files]:
@@ -207,35 +200,16 @@ class SpeechTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         d = self.job.distillation
-        outputs = model(
-            inputs["input_values"],
-            attention_mask=inputs.get("attention_mask"),
-            output_hidden_states=bool(self.job.training.intermediate_ctc),
-        )
+        logits = model(inputs["input_values"], attention_mask=inputs.get("attention_mask")).logits
         parts = {}
         if d.ctc_weight:
-            parts["ctc"] = d.ctc_weight * self._ctc(outputs, inputs)
+            ctc = losses.ctc_loss(
+                logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], self.job.model.config.pad_token_id
+            )
+            parts["ctc"] = d.ctc_weight * ctc
         if self.job.store is not None and d.kl_weight:
-            kl = losses.kl_loss(outputs.logits, inputs["teacher_logits"], inputs["frames"], d.temperature)
-            parts["kl"] = d.kl_weight * kl
+            parts["kl"] = d.kl_weight * losses.kl_loss(logits, inputs["teacher_logits"], inputs["frames"], d.temperature)
         return sum(parts.values())
-
-    def _ctc(self, outputs, inputs):
-        """CTC loss of the last layer, and half of it that of the intermediate ones where training asks for them.
-
-        Intermediate CTC (Lee and Watanabe 2021): a deep model that is trained from scratch otherwise stays long at writing
-        the most frequent letters, as its lower layers hear of the text through all upper ones only.
-        """
-        core = self.job.model
-        every = [outputs.logits]
-        for layer in self.job.training.intermediate_ctc:
-            hidden = outputs.hidden_states[layer]
-            if core.config.do_stable_layer_norm:  # there the residual stream is normalised after the last layer only
-                hidden = core.wav2vec2.encoder.layer_norm(hidden)
-            every.append(core.lm_head(hidden))
-        blank, frames = core.config.pad_token_id, inputs["frames"]
-        last, *below = (losses.ctc_loss(one, frames, inputs["labels"], inputs["label_lengths"], blank) for one in every)
-        return (last + sum(below) / len(below)) / 2 if below else last
 
     def evaluate(self, *_, **__) -> dict[str, float]:
         """Dev WER over all processes, each hearing its share."""
@@ -274,6 +248,8 @@ class Ledger(TrainerCallback):
 
     def on_step_begin(self, args, state, control, **_):
         steps = (self.job.training.head_only_steps, self.job.training.freeze_feature_encoder_steps)
+        if state.global_step == self.begun_step or state.global_step in dict(self.job.training.grow):
+            depth.use_layers(self.job.model, self.job.training.grow, state.global_step)
         if state.global_step == self.begun_step or state.global_step in steps:
             self._freeze(*(state.global_step < n for n in steps))
 
@@ -303,6 +279,7 @@ class Ledger(TrainerCallback):
             "dev_wer": best, "params": count, "steps": trainer.state.global_step,
             "best_step": trainer.state.best_global_step, "train_hours": spent["seconds"] / 3600,
             "train_energy_wh": spent["wh"], "train_co2_g": spent["co2_g"], "energy_mode": self.meter.mode,
+            "fingerprint": self.job.fingerprint,
         }  # fmt: skip
 
     def _spent(self) -> dict:

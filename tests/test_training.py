@@ -79,7 +79,7 @@ def small_project(folder: Path, steps: int) -> Path:
     small = {"conv_dim": [16] * 7, "hidden_size": 32, "intermediate_size": 64, "hidden_dropout": 0.1, "mask_time_prob": 0.1}
     chosen["teacher"]["config"] |= small | {"mask_time_length": 2}
     run = {"batch_seconds": 3, "learning_rate": 2e-3, "evaluate_every": 10, "precision": "fp32"}
-    chosen["teacher"]["training"] = {**run, "steps": steps, "augment": {"noise_probability": 0.5}}
+    chosen["teacher"]["training"] = {**run, "steps": steps, "grow": [[0, 2], [15, 4]], "augment": {"noise_probability": 0.5}}
     chosen["students"]["half"]["training"] = {**run, "steps": 20}
     chosen["students"]["thin"] |= {"hidden": 16, "feed_forward": 32, "conv_channels": 8}
     yaml.dump(chosen, folder / "params.yaml")
@@ -134,7 +134,7 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path):
     assert curves[0] == curves[1]
     assert not list(disturbed.glob(".bigfoot/checkpoints/teacher/*"))
     metrics = json.loads((disturbed / "models/teacher/metrics.json").read_text())
-    assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0
+    assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
 
 
 def test_a_student_learns_from_the_store_and_loads_like_any_model(tmp_path):

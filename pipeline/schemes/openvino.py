@@ -49,7 +49,7 @@ class OpenvinoInt8(Scheme):
 
         import nncf
 
-        nncf.set_log_level(logging.ERROR)
+        logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level would change handlers that others put there
         quantised = nncf.quantize(
             model,
             nncf.Dataset(inputs),

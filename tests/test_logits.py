@@ -1,0 +1,58 @@
+"""The store gives back, by utterance, what the teacher says of the frames that are no padding, in half precision."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import logits
+from pipeline.corpus.manifest import Utterance
+from pipeline.errors import BigfootError
+from tests.tiny import VOCAB, save_model, speech
+
+SECONDS = (0.5, 1.3, 0.9, 0.5)
+
+
+class Speech:
+    """Four training utterances, made up."""
+
+    def utterances(self, split):
+        assert split == "train"
+        return [Utterance(f"u{i}", "", "a", "", seconds) for i, seconds in enumerate(SECONDS)]
+
+    def audio(self, utterance):
+        return speech(utterance.duration, seed=int(utterance.id[1:]))
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_every_utterance_gets_what_the_teacher_says_of_it_alone(tmp_path, norm):
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    folder = save_model(tmp_path / "teacher", norm)
+    logits.store_logits(folder, Speech(), "train", tmp_path / "logits")
+    store = logits.LogitsStore(tmp_path / "logits")
+    assert len(store) == len(SECONDS) and store.vocabulary == len(VOCAB) and "u1" in store
+    model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    for utterance in Speech().utterances("train"):
+        heard = processor(Speech().audio(utterance), sampling_rate=16000, return_tensors="pt").input_values
+        with torch.inference_mode():
+            expected = model(heard).logits[0].numpy()
+        kept = store[utterance.id]
+        assert kept.dtype == np.float16 and kept.shape == expected.shape
+        np.testing.assert_allclose(kept, expected, atol=5e-3)
+
+
+def test_a_store_is_whole_or_not_there(tmp_path, monkeypatch):
+    folder = save_model(tmp_path / "teacher")
+    monkeypatch.setattr(Speech, "audio", lambda self, utterance: speech(0.5) if utterance.id != "u2" else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        logits.store_logits(folder, Speech(), "train", tmp_path / "logits")
+    with pytest.raises(BigfootError, match="holds no logits"):
+        logits.LogitsStore(tmp_path / "logits")
+
+
+def test_a_store_of_another_version_is_refused(tmp_path):
+    (tmp_path / "index.json").write_text(json.dumps({"version": 0}))
+    with pytest.raises(BigfootError, match="has version 0"):
+        logits.LogitsStore(tmp_path)
