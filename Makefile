@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test test-all setup lint lock clean
+.PHONY: demo ui results test test-all setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -26,6 +26,14 @@ demo: setup
 	dvc repro
 	bigfoot table
 	bigfoot track
+
+# Prefect and MLflow on loopback, the deployments registered, a worker that runs them; ctrl-C stops all of it.
+ui: setup
+	python -m flows.ui
+
+# Publishes the comparison on disk: results/PROFILE, RESULTS.md and README's tables.
+results: setup
+	bigfoot results
 
 test: setup
 	pytest

@@ -84,6 +84,16 @@ def table() -> None:
 
 
 @app.command()
+def results() -> None:
+    """Publish the last comparison: keep its figures under results/, and write RESULTS.md and README's tables from there."""
+    from pipeline import results as published
+
+    folder = published.keep(Path())
+    published.write(Path())
+    print(f"{folder} holds the figures; RESULTS.md and README.md are written anew")
+
+
+@app.command()
 def use(
     profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite edits of params.yaml that are saved nowhere")] = False,

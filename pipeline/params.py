@@ -307,6 +307,9 @@ class Params(Section):
     benchmark: Benchmark = Benchmark()
     gate: Gate = Gate()
     tracking: Tracking = Tracking()
+    time_limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="hours, by stage (teacher, student, student@half), after which Prefect's flow ends it"
+    )
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Params":

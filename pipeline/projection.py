@@ -103,7 +103,8 @@ def _variant(store: Store, row: dict, parent: str, parent_key: str, shared: Mapp
 
     slug = f"{row['model']}-{row['scheme']}"
     tags = {key: row[key] for key in ("variant", "model", "scheme", "runtime")}
-    tags |= {key: shared[key] for key in ("mlflow.source.git.commit", "git.edited", "host", "profile", "corpus", "training")}
+    inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
+    tags |= {key: shared[key] for key in inherited}
     tags |= {"gate": "passed" if row["gate"]["passed"] else "failed", "gate.reason": row["gate"]["reason"]}
     tags |= {"champion": "yes" if row["champion"] else "no", "mlflow.parentRunId": parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")

@@ -153,6 +153,7 @@ def _columns(more_tests: list[str]) -> dict[str, Callable[[dict], str]]:
     }
 
 
+IN_README = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 
 
@@ -164,6 +165,14 @@ def _markdown(rows: list[dict], facts: list, columns: dict, verdict: str) -> str
     lines += ["", "Gate, on dev:", ""]
     lines += [f"- {row['variant']}: {row['gate']['reason']}" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def short_table(rows: list[dict]) -> str:
+    """The table in Markdown with its most telling columns, of the objects in comparison.json."""
+    rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
+    columns = {name: show for name, show in _columns([]).items() if name in IN_README}
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(show(row) for show in columns.values())} |" for row in rows)])
 
 
 def _escaped(text: str) -> str:

@@ -266,10 +266,13 @@ def sync(params: "Params", root: Path | str = ".") -> bool:
 
 
 def origin(root: Path) -> dict[str, str | None]:
-    """Tags that say where a run comes from: the git commit, whether it was edited since, and the host."""
+    """Tags that say where a run comes from: the git commit, whether it was edited since, the host, and Prefect's flow run."""
     edited = _git(root, "status", "--porcelain", "--untracked-files=no")
     edited = None if edited is None else "yes" if edited else "no"
-    return {"mlflow.source.git.commit": _git(root, "rev-parse", "HEAD"), "git.edited": edited, "host": platform.node()}
+    return {
+        "mlflow.source.git.commit": _git(root, "rev-parse", "HEAD"), "git.edited": edited, "host": platform.node(),
+        "prefect.flow_run": os.environ.get("BIGFOOT_FLOW_RUN"),
+    }  # fmt: skip
 
 
 def _git(root: Path, *arguments: str) -> str | None:

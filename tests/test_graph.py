@@ -1,12 +1,19 @@
 """dvc.yaml says of each stage what decides its output: the modules it imports, and the params sections it reads."""
 
 import ast
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import graph, params
+from pipeline.errors import BigfootError
+
 ROOT = Path(__file__).parent.parent
+PROFILES = sorted(ROOT.glob("profiles/*.yaml"))
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 # They decide how a stage is run and remembered, not what it makes.
 BOOKKEEPING = {"errors", "params", "tracking", "energy", "launch", "pyfunc", "stages"}
@@ -61,3 +68,42 @@ def test_a_stage_is_named_like_its_module_and_keeps_no_out(name):
     stage = STAGES[name].get("do", STAGES[name])
     assert stage["cmd"].startswith(f"python -m pipeline.stages.{name}")
     assert not any(isinstance(out, dict) and next(iter(out.values())).get("persist") for out in stage["outs"])
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A function that makes a DVC project of dvc.yaml and a profile."""
+
+    def make(profile: Path) -> Path:
+        shutil.copy(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
+        shutil.copy(profile, tmp_path / "params.yaml")
+        subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+        return tmp_path
+
+    return make
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_dvc_makes_a_graph_of_every_profile_with_a_stage_a_student_and_variant(checkout, profile):
+    found = graph.read(checkout(profile))
+    settings = params.load(profile)
+    for name, student in settings.students.items():
+        parent = "teacher" if student.parent == "teacher" else f"student@{student.parent}"
+        assert {parent, "teacher_logits", "prepare"} <= found[f"student@{name}"]
+    for slug, variant in settings.variants.items():
+        assert f"student@{variant.model}" in found[f"quantize@{slug}"] or variant.model == "teacher"
+        assert f"quantize@{slug}" in found["benchmark"] and f"evaluate@{slug}" in found["compare"]
+    seen = set()
+    for stage, needs in found.items():
+        assert needs <= seen, f"{stage} comes before what it needs"
+        seen.add(stage)
+
+
+GRAPH = {"a": frozenset(), "b@x": frozenset("a"), "b@y": frozenset("a"), "c": frozenset({"b@x"})}
+
+
+def test_what_follows_and_what_is_needed_is_found_at_any_distance():
+    assert graph.after(GRAPH, ["a"]) == {"b@x", "b@y", "c"} and graph.after(GRAPH, ["b@x"]) == {"c"}
+    assert list(graph.up_to(GRAPH, ["c"])) == ["a", "b@x", "c"] and list(graph.up_to(GRAPH, ["b"])) == ["a", "b@x", "b@y"]
+    with pytest.raises(BigfootError, match="no stage d: dvc.yaml has a, b@x"):
+        graph.up_to(GRAPH, ["d"])

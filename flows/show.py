@@ -1,0 +1,84 @@
+"""What a person sees of a run in Prefect beside its log: progress while a model trains, the comparison, the way to MLflow."""
+
+import json
+import os
+import re
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
+SECONDS_BETWEEN = 5.0
+COLUMNS = {  # heading: (key of comparison.json, factor, digits)
+    "WER %": ("wer", 100, 2), "WER low": ("wer_low", 100, 2), "WER high": ("wer_high", 100, 2), "MB": ("disk_mb", 1, 2),
+    "smaller": ("shrink", 1, 1), "p50 ms": ("latency_p50_ms", 1, 1), "faster": ("speedup", 1, 1), "RTFx": ("rtfx", 1, 0),
+}  # fmt: skip
+
+
+class Progress:
+    """A progress artifact of the stage that runs in this task, made of the lines `... step 25/400 ...` in its log."""
+
+    def __init__(self, stage: str):
+        self.stage, self.artifact, self.shown = stage, None, 0.0
+
+    def hear(self, line: str) -> None:
+        found = STEP.search(line)
+        if not found or (time.monotonic() - self.shown < SECONDS_BETWEEN and found[1] != found[2]):
+            return
+        self.shown = time.monotonic()
+        percent = 100 * int(found[1]) / int(found[2])
+        if self.artifact is None:
+            key, what = f"progress-{slug(self.stage)}", f"Training steps of {self.stage}"
+            self.artifact = create_progress_artifact(percent, key=key, description=what)
+        else:
+            update_progress_artifact(self.artifact, percent)
+
+
+def comparison(folder: Path, profile: str) -> None:
+    """The comparison in `folder`/reports as a table, a report and, where MLflow is a server, a link, each with its history."""
+    reports, name = folder / "reports", slug(profile)
+    rows = json.loads((reports / "comparison.json").read_text(encoding="utf-8"))
+    table = [
+        {"variant": row["variant"]}
+        | {
+            head: None if row[key] is None else round(factor * row[key], digits)
+            for head, (key, factor, digits) in COLUMNS.items()
+        }
+        | {"gate": row["gate"]["reason"], "champion": "yes" if row["champion"] else ""}
+        for row in rows
+    ]
+    create_table_artifact(table, key=f"comparison-{name}", description=f"All variants of profile {profile}")
+    create_markdown_artifact((reports / "comparison.md").read_text(encoding="utf-8"), key=f"report-{name}")
+    if link := mlflow_address(json.loads((reports / "params.json").read_text(encoding="utf-8"))["tracking"]["experiment"]):
+        create_link_artifact(link, key=f"mlflow-{name}", link_text="All runs in MLflow")
+
+
+def mlflow_address(experiment: str) -> str | None:
+    """The page of the experiment on the MLflow server; None where there is no server, or it has no such experiment."""
+    server = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+    if not server.startswith("http"):
+        return None
+    query = urllib.parse.urlencode({"experiment_name": experiment})
+    try:
+        with urllib.request.urlopen(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=3) as answer:
+            return f"{server}/#/experiments/{json.load(answer)['experiment']['experiment_id']}"
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _rounded(value: float | None, factor: float, digits: int) -> float | None:
+    return None if value is None else round(factor * value, digits)
+
+
+def slug(name: str) -> str:
+    """A name as Prefect wants artifact keys: [a-z0-9-]."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

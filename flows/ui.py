@@ -1,0 +1,108 @@
+"""`make ui`: a Prefect server and an MLflow server on loopback, the deployments registered, and a worker that runs them.
+
+All of it ends with this process, however that ends (flows/guard.py). Prefect keeps its database in .bigfoot/prefect, MLflow
+uses the project's mlflow.db, so that both show what `make demo` and earlier flow runs have left. Ports: BIGFOOT_PREFECT_PORT
+and BIGFOOT_MLFLOW_PORT, by default 4200 and 5000.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from flows import guard
+from flows.shrink import GPU_TAG
+from pipeline.errors import BigfootError
+from pipeline.stages import stage_main
+
+POOL, GPU_QUEUE = "bigfoot", "gpu"
+START_SECONDS = 120
+
+
+def main() -> None:
+    folder = Path.cwd()
+    kept = folder / ".bigfoot" / "prefect"
+    kept.mkdir(parents=True, exist_ok=True)
+    prefect, mlflow = (_port(f"BIGFOOT_{name}_PORT", default) for name, default in (("PREFECT", 4200), ("MLFLOW", 5000)))
+    prefect_url, mlflow_url = (f"http://127.0.0.1:{port}" for port in (prefect, mlflow))
+    environment = os.environ | {
+        "PREFECT_HOME": str(kept), "PREFECT_API_URL": f"{prefect_url}/api", "MLFLOW_TRACKING_URI": mlflow_url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
+    }  # fmt: skip
+    run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{folder / 'mlflow.db'}"
+    local = {key: value for key, value in environment.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
+    with contextlib.ExitStack() as services:
+        print("Starting Prefect and MLflow ...", flush=True)
+        start = lambda name, command, env: services.enter_context(_service(name, command, env, kept / f"{name}.log"))  # noqa: E731
+        start("prefect-server", [*run, "server", "start", "--host", "127.0.0.1", "--port", str(prefect)], local)
+        start(
+            "mlflow-server",
+            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1",
+             "--backend-store-uri", store, "--artifacts-destination", str(folder / "mlartifacts")], local,
+        )  # fmt: skip
+        _wait(f"{prefect_url}/api/health", kept / "prefect-server.log")
+        _wait(f"{mlflow_url}/health", kept / "mlflow-server.log")
+        for arguments in (
+            ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
+            ["work-queue", "create", GPU_QUEUE, "--pool", POOL],
+            ["concurrency-limit", "create", GPU_TAG, "1"],
+            ["--no-prompt", "deploy", "--all"],
+        ):
+            _prefect(arguments, environment)
+        worker = start("worker", [*run, "worker", "start", "--pool", POOL], environment)
+        print(f"\nPrefect: {prefect_url}/deployments\nMLflow:  {mlflow_url}\n\nctrl-C stops both and the worker.", flush=True)
+        worker.wait()
+        raise BigfootError(f"the worker ended: see {kept / 'worker.log'}")
+
+
+@contextlib.contextmanager
+def _service(name: str, command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen]:
+    """A server for as long as the block lasts, its output in a file."""
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, guard.__file__, *command], stdin=subprocess.PIPE, stdout=file, stderr=file, env=environment
+        )
+    try:
+        yield process
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def _prefect(arguments: list[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "prefect", *arguments], env=environment, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    if done.returncode and "already exists" not in said:
+        raise BigfootError(f"prefect {' '.join(arguments)} failed: {' '.join(said.split())[-400:]}")
+
+
+def _wait(address: str, log: Path) -> None:
+    """Until a server answers; raises BigfootError with where its log is if it never does."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        time.sleep(0.5)
+    raise BigfootError(f"{address} does not answer after {START_SECONDS} s: see {log}")
+
+
+def _port(variable: str, default: int) -> int:
+    """The port to serve on; raises BigfootError where something else is there already."""
+    port = int(os.environ.get(variable, default))
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise BigfootError(f"port {port} is in use: stop what serves there, or set {variable} to another one")
+    return port
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        stage_main(main)

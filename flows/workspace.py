@@ -1,0 +1,127 @@
+"""Where a flow run works: the project itself, or a worktree of its own that shares DVC's cache and ends as a DVC experiment.
+
+A run with a profile or overrides of its own must not touch the params.yaml, dvc.lock and outs that someone else is looking
+at. It gets a git worktree with what the project has now (uncommitted edits included, as `dvc exp run` would take them), the
+same DVC cache and local configuration, and is saved with `dvc exp save` under a name that `dvc exp show` lists and `dvc exp
+apply` brings in. The worktree goes in the end; after a failure it stays, named, with its checkpoints.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import params
+from pipeline.errors import BigfootError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder to run stages in; `project` is the checkout it belongs to, the same one where it is no worktree."""
+
+    folder: Path
+    project: Path
+
+    @property
+    def is_own(self) -> bool:
+        return self.folder != self.project
+
+
+def open_workspace(project: Path, name: str, profile: str | None, overrides: list[str]) -> Workspace:
+    """The project itself, or a new worktree `name` with these params; raises BigfootError where the params are wrong.
+
+    `overrides` are as in `dvc exp run --set-param`: students.half.layers=3.
+    """
+    if not profile and not overrides:
+        params.load(project / "params.yaml")
+        return Workspace(project, project)
+    source = project / "profiles" / f"{profile}.yaml" if profile else project / "params.yaml"
+    if not source.is_file():
+        known = ", ".join(sorted(path.stem for path in (project / "profiles").glob("*.yaml")))
+        raise BigfootError(f"there is no profile '{profile}', known are: {known}")
+    folder = project / ".bigfoot" / "worktrees" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    trial = folder.parent / f"{name}.yaml"
+    try:
+        shutil.copyfile(source, trial)
+        _override(trial, overrides)
+        params.load(trial)
+        _make(project, folder)
+        os.replace(trial, folder / "params.yaml")
+    finally:
+        trial.unlink(missing_ok=True)
+    return Workspace(folder, project)
+
+
+def save(workspace: Workspace, name: str) -> None:
+    """Save a worktree's outcome as the DVC experiment `name`, and remove the worktree."""
+    dvc(workspace.folder, "exp", "save", "--name", name, "--force")
+    close(workspace)
+
+
+def close(workspace: Workspace) -> None:
+    """Remove a worktree; what is in DVC's cache stays."""
+    if workspace.is_own:
+        for _ in range(5):  # a daemon of DVC's may still write there while it goes
+            shutil.rmtree(workspace.folder, ignore_errors=True)
+            if not workspace.folder.exists():
+                break
+            time.sleep(0.5)
+        _git(workspace.project, "worktree", "prune")
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    """Run DVC in a folder and return what it prints; raises BigfootError with its last line where it fails."""
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
+        raise BigfootError(f"dvc {' '.join(arguments)}: {said[-1]}")
+    return done.stdout
+
+
+def _make(project: Path, folder: Path) -> None:
+    """A worktree of HEAD with the project's uncommitted edits, its DVC cache and its local DVC configuration."""
+    _git(project, "worktree", "prune")
+    _git(project, "worktree", "add", "--detach", str(folder), "HEAD")
+    for line in filter(None, _git(project, "status", "--porcelain", "--no-renames", "-z", "-uall").split("\0")):
+        source, target = project / line[3:], folder / line[3:]
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+        else:
+            target.unlink(missing_ok=True)
+    local = project / ".dvc" / "config.local"
+    if local.is_file():
+        shutil.copy2(local, folder / ".dvc" / "config.local")
+    cache = dvc(project, "cache", "dir").strip()
+    dvc(folder, "config", "--local", "cache.dir", str((project / cache).resolve()))
+    dvc(folder, "checkout", "--allow-missing", "--quiet")
+
+
+def _override(file: Path, overrides: list[str]) -> None:
+    """Set the values that `a.b.c=value` name, keeping comments; values are YAML."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 4096
+    content = yaml.load(file)
+    for override in overrides:
+        path, equals, value = override.partition("=")
+        *parents, last = path.strip().split(".")
+        place = content
+        for key in parents:
+            place = place.get(key) if isinstance(place, dict) else None
+        if not equals or not isinstance(place, dict):
+            raise BigfootError(f"override '{override}': name a key of params.yaml and its value, as in students.half.layers=3")
+        place[last] = YAML(typ="safe").load(value)
+    yaml.dump(content, file)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise BigfootError(f"git {' '.join(arguments[:2])} failed in {folder}: {' '.join(done.stderr.split())}")
+    return done.stdout

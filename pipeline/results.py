@@ -1,0 +1,67 @@
+"""RESULTS.md and README's tables, written from kept result files alone: no figure in them is typed by hand.
+
+`results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
+pareto.svg): small text files under git, so that a change of a published figure is a diff. `bigfoot results` keeps the
+reports of the run on disk there, and writes both documents anew from all that is kept.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from pipeline import report
+from pipeline.errors import BigfootError
+
+KEPT = ("comparison.json", "comparison.md", "pareto.svg")
+FIRST = ("digits", "quickstart")  # people before synthesis; whatever else is kept follows by name
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+TITLES = {"digits": "Connected digits: real human speech", "quickstart": "Quickstart: SYNTHETIC speech"}
+
+
+def keep(root: Path) -> Path:
+    """Copy the reports on disk to results/PROFILE; raises BigfootError where there are none."""
+    settings = root / "reports" / "params.json"
+    if not settings.is_file():
+        raise BigfootError(f"{settings} is missing: run `dvc repro` first, in the project's folder")
+    folder = root / "results" / json.loads(settings.read_text(encoding="utf-8"))["profile"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(root / "reports" / name, folder / name)
+    return folder
+
+
+def write(root: Path) -> None:
+    """RESULTS.md whole, and README.md between its markers, from results/*."""
+    folders = sorted((root / "results").glob("*/"), key=_place)
+    (root / "RESULTS.md").write_text(results_page(folders), encoding="utf-8")
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise BigfootError(f"{readme} has no {BEGIN} ... {END}: put the markers where its tables belong")
+    tables = "\n\n".join(_short(folder) for folder in folders)
+    readme.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+
+
+def results_page(folders: list[Path]) -> str:
+    """RESULTS.md: the whole comparison of every kept profile, with the command that makes it again."""
+    parts = ["# Results", "", "Written by `bigfoot results` from `results/`; what the columns mean is in [README](README.md)."]
+    for folder in folders:
+        whole = (folder / "comparison.md").read_text(encoding="utf-8").replace("# Comparison", f"## {_title(folder)}", 1)
+        parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
+        parts += [f"Again: `{report.REPRODUCE.format(profile=folder.name)}`"]
+    return "\n".join(parts) + "\n"
+
+
+def _short(folder: Path) -> str:
+    rows = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    return f"**{_title(folder)}** ([all figures, machine, intervals](RESULTS.md))\n\n{report.short_table(rows)}"
+
+
+def _title(folder: Path) -> str:
+    return TITLES.get(folder.name, folder.name.capitalize())
+
+
+def _place(folder: Path) -> tuple[int, str]:
+    return (FIRST.index(folder.name) if folder.name in FIRST else len(FIRST), folder.name)

@@ -1,0 +1,65 @@
+"""A real Prefect server for the session, and projects whose stages take no time: DVC and Prefect are real, the work isn't."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# teacher -> two students -> a variant each -> benchmark -> compare, named as in the real graph.
+STAGES = """
+stages:
+  teacher:
+    cmd: {teacher}
+    params: [corpus]
+    outs: [models/teacher]
+  student:
+    foreach: [half, thin]
+    do:
+      cmd: "{student}"
+      deps: [models/teacher]
+      params: ["students.${{item}}"]
+      outs: ["models/${{item}}"]
+  benchmark:
+    cmd: {benchmark}
+    deps: [models]
+    outs: [timings.json]
+"""
+WRITE = "echo hello from {name} && mkdir -p models && echo 1 > models/{name}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server(tmp_path_factory):
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A function that makes a checkout with these commands for its stages."""
+
+    def make(teacher: str | None = None, student: str | None = None, benchmark: str | None = None) -> Path:
+        folder = tmp_path / "project"
+        (folder / "profiles").mkdir(parents=True)
+        for name in ("params.yaml", "profiles/quickstart.yaml", "profiles/digits.yaml", ".gitignore"):
+            shutil.copy(ROOT / name, folder / name)
+        commands = {
+            "teacher": teacher or WRITE.format(name="teacher"),
+            "student": student or WRITE.format(name="${item}"),
+            "benchmark": benchmark or "echo 1 > timings.json",
+        }
+        (folder / "dvc.yaml").write_text(STAGES.format(**commands))
+        git = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
+        for command in ([*git, "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"], [*git, "add", "-A"],
+                        [*git, "commit", "-qm", "start"]):  # fmt: skip
+            subprocess.run(command, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        return folder
+
+    return make

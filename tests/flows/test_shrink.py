@@ -1,0 +1,159 @@
+"""The flow on a real Prefect server and real DVC stages: what runs, what doesn't, what fails, and that nothing is left over."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.shrink import shrink
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder: Path, **parameters):
+    return shrink(project=str(folder), return_state=True, **parameters)
+
+
+def tasks(state) -> dict:
+    """{stage: its task run}, of a finished flow run."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    async def ask():
+        async with get_client() as client:
+            only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+            return await client.read_task_runs(flow_run_filter=only)
+
+    return {one.name: one for one in asyncio.run(ask())}
+
+
+def names(state) -> dict[str, str]:
+    return {stage: one.state.name for stage, one in tasks(state).items()}
+
+
+def test_every_stage_runs_once_and_then_none_has_to(project):
+    folder = project()
+    first = run(folder)
+    assert first.is_completed() and first.message.startswith("4 stages run")
+    assert names(first) == dict.fromkeys(("teacher", "student@half", "student@thin", "benchmark"), "Completed")
+    began = time.monotonic()
+    second = run(folder)
+    assert second.is_completed() and set(names(second).values()) == {"Cached"}
+    assert time.monotonic() - began < 15
+
+
+def test_only_what_changed_and_what_follows_runs_again(project):
+    folder = project()
+    run(folder)
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("layers: 2", "layers: 3"))
+    again = run(folder)
+    assert names(again) == {
+        "teacher": "Cached", "student@half": "Completed", "student@thin": "Cached", "benchmark": "Completed",
+    }  # fmt: skip
+
+
+def test_a_failing_student_ends_its_own_branch_only_and_is_named(project):
+    broken = "if [ ${item} = half ]; then echo 'error: no such layer' >&2; exit 1; fi; mkdir -p models; echo 1 > models/${item}"
+    folder = project(student=broken)
+    state = run(folder)
+    assert state.is_failed() and "student@half: no such layer" in state.message
+    assert names(state) == {
+        "teacher": "Completed", "student@half": "Failed", "student@thin": "Completed", "benchmark": "NotRun",
+    }  # fmt: skip
+
+
+def test_independent_stages_overlap_up_to_the_limit(project):
+    folder = project(student="sleep 4 && mkdir -p models && echo 1 > models/${item}")
+    state = run(folder, concurrency=2)
+    half, thin = (tasks(state)[f"student@{name}"] for name in ("half", "thin"))
+    assert half.start_time < thin.end_time and thin.start_time < half.end_time
+    alone = run(folder, concurrency=1, force=True)
+    half, thin = (tasks(alone)[f"student@{name}"] for name in ("half", "thin"))
+    assert half.end_time <= thin.start_time or thin.end_time <= half.start_time
+
+
+def test_targets_end_the_run_where_they_say(project):
+    state = run(project(), targets=["student"])
+    assert set(names(state)) == {"teacher", "student@half", "student@thin"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"targets": ["pupil"]}, "there is no stage pupil"),
+        ({"profile": "nowhere"}, "there is no profile 'nowhere', known are: digits, quickstart"),
+        ({"overrides": ["students.half.layers"]}, "override 'students.half.layers'"),
+        ({"overrides": ["students.half.layrs=2"]}, r"students.half.layrs: is no parameter"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_runs(project, parameters, said):
+    folder = project()
+    state = run(folder, **parameters)
+    assert state.is_failed() and said in state.message and "\n" not in state.message
+    assert not tasks(state) and not list((folder / ".bigfoot").glob("worktrees/*"))
+
+
+def test_a_run_with_overrides_leaves_the_project_alone_and_becomes_an_experiment(project):
+    folder = project()
+    run(folder)
+    before = {name: (folder / name).read_bytes() for name in ("params.yaml", "dvc.lock", "timings.json")}
+    state = run(folder, overrides=["students.half.layers=3"])
+    assert state.is_completed() and names(state)["student@half"] == "Completed" and names(state)["teacher"] == "Cached"
+    assert before == {name: (folder / name).read_bytes() for name in before}
+    listed = subprocess.run([sys.executable, "-m", "dvc", "exp", "list"], cwd=folder, capture_output=True, text=True).stdout
+    assert state.message.rpartition(" ")[2] in listed
+    assert not list((folder / ".bigfoot/worktrees").iterdir())
+
+
+def test_the_worktree_of_a_failed_run_stays_and_is_named(project):
+    folder = project(student="exit 3")
+    state = run(folder, overrides=["students.half.layers=3"])
+    (stays,) = (folder / ".bigfoot/worktrees").iterdir()
+    assert state.is_failed() and str(stays) in state.message
+
+
+def test_a_stage_that_takes_longer_than_its_limit_is_ended(project):
+    folder = project(student="sleep 61")
+    params = folder / "params.yaml"
+    params.write_text(params.read_text() + f"\ntime_limits: {{student: {3 / 3600}}}\n")
+    state = run(folder, targets=["student"])
+    assert state.is_failed() and "its limit in params.yaml" in state.message
+    assert not _sleepers("61")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_flow_that_ends_leaves_no_process_and_no_lock(project, how):
+    folder = project(teacher="sleep 62 && mkdir -p models && echo 1 > models/teacher")
+    code = f"from flows.shrink import shrink; shrink(project={str(folder)!r})"
+    flow = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 90
+    while not _sleepers("62"):
+        assert flow.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    os.kill(flow.pid, how)
+    flow.wait(60)
+    deadline = time.monotonic() + 15
+    while _sleepers("62"):
+        assert time.monotonic() < deadline, "the stage outlived its flow"
+        time.sleep(0.2)
+    subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=folder, check=True, capture_output=True)
+
+
+def _sleepers(seconds: str) -> list[psutil.Process]:
+    return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", seconds]]
+
+
+def test_times_of_tasks_are_in_order(project):
+    """A task starts once what it needs has ended."""
+    found = tasks(run(project()))
+    end: datetime = found["teacher"].end_time
+    assert all(found[f"student@{name}"].start_time >= end for name in ("half", "thin"))

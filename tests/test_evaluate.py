@@ -1,0 +1,70 @@
+"""A score is of files alone: the same variant and corpus give the same bytes, and shifted references show at once."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pipeline import audio, params
+from pipeline.corpus import manifest
+from pipeline.errors import BigfootError
+from pipeline.evaluate import evaluate
+from pipeline.recognizer import Recognizer
+from pipeline.schemes import quantise
+from tests.tiny import save_model, speech
+
+SETTINGS = params.Evaluate(bootstrap=200)
+
+
+@pytest.fixture(scope="module")
+def variant(tmp_path_factory):
+    place = tmp_path_factory.mktemp("variant")
+    quantise("fp32-onnx", {}, save_model(place / "teacher", hidden=64), None, place / "teacher.fp32-onnx")
+    return place / "teacher.fp32-onnx"
+
+
+@pytest.fixture
+def corpus(tmp_path, variant):
+    """Five utterances in dev and in two test sets, whose references are what the variant hears: nothing is wrong."""
+    recognizer, folder = Recognizer.load(variant), tmp_path / "corpus"
+    for split in ("dev", "test", "test-noisy"):
+        rows = []
+        for i in range(5):
+            name = f"audio/{split}/{split}{i}.flac"
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            audio.write(folder / name, speech(0.7 + 0.1 * i, seed=i + len(split)))
+            text = recognizer.transcribe(audio.read(folder / name))
+            assert text
+            rows.append(manifest.Utterance(f"{split}{i}", name, text, "", 0.7 + 0.1 * i))
+        manifest.write(folder / f"{split}.jsonl", rows)
+    (folder / "corpus.json").write_text(json.dumps({"splits": {"train": {}, "dev": {}, "test": {}, "test-noisy": {}}}))
+    return folder
+
+
+def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpus, tmp_path):
+    scored = evaluate(variant, corpus, SETTINGS, tmp_path / "scores/a.json")
+    assert list(scored["sets"]) == ["dev", "test", "test-noisy"] and scored["first_test"] == "test"
+    assert scored["variant"] == "teacher.fp32-onnx"
+    for one in scored["sets"].values():
+        assert one["wer"] == one["cer"] == 0 and one["wer_high"] > 0 and len(one["hypotheses"]) == 5
+
+
+def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
+    for name in ("a", "b"):
+        evaluate(variant, corpus, SETTINGS, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_references_shifted_by_one_are_seen(variant, corpus, tmp_path):
+    rows = manifest.read(corpus / "test.jsonl")
+    texts = [row.text for row in rows]
+    shifted = zip(rows, texts[1:] + texts[:1], strict=True)
+    manifest.write(corpus / "test.jsonl", [replace(row, text=text) for row, text in shifted])
+    scored = evaluate(variant, corpus, SETTINGS, tmp_path / "a.json")
+    assert scored["sets"]["test"]["wer"] > 0.5 and scored["sets"]["dev"]["wer"] == 0
+
+
+def test_without_a_variant_it_is_one_line_and_nothing_is_written(corpus, tmp_path):
+    with pytest.raises(BigfootError, match="variant.json"):
+        evaluate(tmp_path / "nowhere", corpus, SETTINGS, tmp_path / "scores/a.json")
+    assert not (tmp_path / "scores").exists()
