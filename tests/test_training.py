@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from pipeline import audio, params, training
 from pipeline.corpus import manifest
+from tests.tiny import save_model
 
 ROOT = Path(__file__).parent.parent
 WORDS = ("one", "two", "nine")
@@ -156,6 +157,23 @@ def test_a_student_learns_from_the_store_and_loads_like_any_model(tmp_path):
     assert not list((folder / "models/half").glob("*.bin"))  # training_args.bin is a pickle
     said, _ = (unknown := stage(folder, "pipeline.stages.student", "quarter")).communicate()
     assert unknown.returncode == 1 and said.strip().splitlines()[-1].startswith("error: unknown student 'quarter'")
+
+
+def test_a_teacher_can_be_taken_as_it_is(tmp_path):
+    """Zero-shot: its weights are not touched, and its dev WER is measured like that of any other."""
+    from safetensors.torch import load_file
+
+    folder, yaml = small_project(tmp_path, steps=1), YAML(typ="safe")
+    save_model(folder / "data/base")
+    chosen = yaml.load(folder / "params.yaml")
+    chosen["teacher"] = {"init": "pretrained", "data": "data/base", "alphabet": "model", "finetune": False}
+    yaml.dump(chosen, folder / "params.yaml")
+    finished(stage(folder, "pipeline.stages.teacher"))
+    before = load_file(folder / "data/base/model.safetensors")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(folder).items())
+    metrics = json.loads((folder / "models/teacher/metrics.json").read_text())
+    assert metrics["dev_wer"] > 0 and metrics["steps"] == 0 and metrics["train_hours"] is None
+    finished(stage(folder, "pipeline.stages.teacher_logits"))
 
 
 @pytest.mark.slow

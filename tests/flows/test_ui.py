@@ -1,0 +1,131 @@
+"""`make ui` as a team uses it: real servers, a deployment that is started and one that is cancelled, and nothing left over."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Ui:
+    """`python -m flows.ui` in a project, and Prefect's API."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.prefect, self.mlflow = folder, free_port(), free_port()
+        for name in ("flows", "pipeline"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "prefect.yaml", folder / "prefect.yaml")
+        environment = os.environ | {"BIGFOOT_PREFECT_PORT": str(self.prefect), "BIGFOOT_MLFLOW_PORT": str(self.mlflow)}
+        for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "PREFECT_API_DATABASE_CONNECTION_URL"):
+            environment.pop(name, None)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flows.ui"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        for line in self.process.stdout:
+            if "ctrl-C" in line:
+                return
+        raise AssertionError(f"it never came up: {[p.read_text()[-500:] for p in folder.glob('.bigfoot/prefect/*.log')]}")
+
+    def api(self, path: str, body: dict | None = None) -> dict:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.prefect}/api{path}", data, headers)
+        for _ in range(10):
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 503:  # its database is busy: Prefect's own client tries again, too
+                    raise
+            time.sleep(1)
+        raise AssertionError(f"{path}: 503 for 10 s")
+
+    def start(self, deployment: str, **parameters) -> str:
+        found = self.api(f"/deployments/name/shrink/{deployment}")
+        return self.api(f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})["id"]
+
+    def wait_for(self, run: str, *states: str, seconds: float = 120) -> dict:
+        deadline = time.monotonic() + seconds
+        while True:
+            state = self.api(f"/flow_runs/{run}")["state"]
+            if state["name"] in states:
+                return state
+            assert time.monotonic() < deadline, state
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def ui(project):
+    made = []
+
+    def start(**commands) -> Ui:
+        made.append(Ui(project(**commands)))
+        return made[-1]
+
+    yield start
+    for one in made:
+        os.kill(one.process.pid, signal.SIGINT)
+        one.process.wait(60)
+        family = [p for p in psutil.process_iter(["cmdline"]) if str(one.folder) in " ".join(p.info["cmdline"] or [])]
+        assert not family, family
+
+
+def test_a_deployment_runs_to_its_end_and_shows_its_stages(ui):
+    there = ui()
+    run = there.start("nightly")
+    state = there.wait_for(run, "Completed", "Failed", "Crashed")
+    assert state["name"] == "Completed" and state["message"].startswith("4 stages run"), state
+    tasks = there.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+    assert {task["name"]: task["state_name"] for task in tasks}["student@half"] == "Completed"
+    logs = there.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
+    teacher = next(task["id"] for task in tasks if task["name"] == "teacher")
+    assert "hello from teacher" in {log["message"] for log in logs if log["task_run_id"] == teacher}
+    urllib.request.urlopen(f"http://127.0.0.1:{there.mlflow}/health", timeout=5).close()
+
+
+def test_a_cancelled_run_ends_its_stage_and_leaves_dvc_unlocked(ui):
+    there = ui(teacher="sleep 63 && mkdir -p models && echo 1 > models/teacher")
+    run = there.start("nightly")
+    deadline = time.monotonic() + 90
+    while not _sleepers():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    there.api(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+    there.wait_for(run, "Cancelled")
+    deadline = time.monotonic() + 20
+    while _sleepers():
+        assert time.monotonic() < deadline, "the stage outlived its flow run"
+        time.sleep(0.3)
+    subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=there.folder, check=True, capture_output=True)
+
+
+def test_a_port_in_use_is_one_line(project, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        environment = os.environ | {"BIGFOOT_PREFECT_PORT": str(taken.getsockname()[1]), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-m", "flows.ui"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("error: port") and len(done.stderr.splitlines()) == 1
+
+
+def _sleepers() -> list:
+    return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "63"]]
