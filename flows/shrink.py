@@ -53,9 +53,14 @@ def run_stage(stage: str, folder: Path, force: bool, seconds: float | None, stop
             progress.hear(line)
 
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
-    link = {"BIGFOOT_FLOW_RUN": f"{runtime.flow_run.name} ({runtime.flow_run.id})"}
+    environment = {
+        "BIGFOOT_FLOW_RUN": f"{runtime.flow_run.name} ({runtime.flow_run.id})",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # dvc.yaml says just `python`
+    }
+    if stage != ALONE:  # threads that spin while they wait slow two trainings side by side down to a quarter, not to a half
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"
     try:
-        status = process.run(command, folder, hear, stop, seconds, alone=stage == ALONE, environment=link)
+        status = process.run(command, folder, hear, stop, seconds, alone=stage == ALONE, environment=environment)
     except process.Stopped as why:
         return Failed(name="Stopped", message=f"{stage}: {why}")
     if status and any(LOCKED in line for line in said[-5:]):

@@ -97,6 +97,21 @@ def test_mlflow_has_a_run_a_variant_and_models_that_transcribe(project):
     assert set(VARIANTS) <= set(variants) and models >= len(VARIANTS)
 
 
+def test_the_flow_finds_everything_up_to_date_and_shows_the_comparison(project, monkeypatch):
+    from prefect.artifacts import Artifact
+    from prefect.testing.utilities import prefect_test_harness
+
+    from flows.shrink import shrink
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    with prefect_test_harness(server_startup_timeout=120):
+        state = shrink(project=str(project), return_state=True)
+        assert state.is_completed() and state.message.startswith("0 stages run"), state.message
+        table = json.loads(Artifact.get("comparison-quickstart").data)
+        assert {row["variant"] for row in table} == set(VARIANTS) and all(row["WER %"] >= 0 for row in table)
+        assert Artifact.get("report-quickstart").data.startswith("# Comparison")
+
+
 def test_a_changed_student_reruns_itself_and_what_follows(project):
     """Last, because it changes the project: the teacher's stages stay as they are."""
     yaml = YAML(typ="safe")
