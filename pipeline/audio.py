@@ -96,8 +96,8 @@ def _bytes_of(source: Path | str | bytes) -> tuple[str, bytes]:
         return str(source), Path(source).read_bytes()
     except FileNotFoundError:
         raise AudioError("missing", f"{source} is missing: check the path") from None
-    except OSError as error:
-        raise AudioError("unreadable", f"{source} can't be opened: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: no path at all, as with a NUL in it
+        raise AudioError("unreadable", f"{str(source)!r} can't be opened: {getattr(error, 'strerror', error)}") from None
 
 
 def _wav_is_cut(data: bytes) -> bool:

@@ -64,7 +64,7 @@ def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], setti
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": host.describe(), "threads": settings.threads, "versions": host.versions(),
         "sample": {"utterances": len(sample), "seconds": round(sum(u.duration for u in sample), 3)},
-        "rounds": settings.rounds, "idle_w": None, "variants": {},
+        "rounds": settings.rounds, "turn": settings.turn, "idle_w": None, "variants": {},
     }  # fmt: skip
     files = [str((corpus.folder / u.audio).resolve()) for u in sample]
     infos = {folder.name: _info(folder) for folder in folders}

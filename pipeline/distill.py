@@ -11,7 +11,7 @@ from pipeline.logits import LogitsStore
 from pipeline.params import Params
 
 log = logging.getLogger(__name__)
-CODE = [Path(student.__file__)]
+CODE = [Path(__file__), Path(student.__file__)]
 
 
 def make_student(name: str, params: Params, out: Path) -> dict:
@@ -22,16 +22,21 @@ def make_student(name: str, params: Params, out: Path) -> dict:
     corpus = open_corpus(Path("corpora") / params.corpus.name)
     parent_folder = Path("models") / settings.parent
     parent, processor = models.load(parent_folder)
-    model, rows = student.build(parent, settings)
+    try:
+        model, rows = student.build(parent, settings)
+    except BigfootError as error:
+        raise BigfootError(f"students.{name}: {error}") from None
     store = LogitsStore(Path("logits/teacher")) if settings.distillation.kl_weight else None
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
-    origin = [parent_folder / "model.safetensors", *CODE]
+    origin = [parent_folder / "model.safetensors", parent_folder / "config.json", *CODE]
+    if store is not None:
+        origin.append(Path("logits/teacher/logits.bin"))
     job = training.Job(
         name=name, model=model, processor=processor, corpus=corpus, training=settings.training,
         fingerprint=training.fingerprint(settings, params.benchmark.country, corpus, origin),
         country=params.benchmark.country, experiment=params.tracking.experiment,
-        params=settings.model_dump(mode="json"), store=store, distillation=settings.distillation,
+        params=settings.model_dump(mode="json", by_alias=True), store=store, distillation=settings.distillation,
     )  # fmt: skip
     metrics = training.train(job, out)
     (out / "initialisation.json").write_text(json.dumps(rows, indent=1) + "\n")

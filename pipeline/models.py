@@ -25,6 +25,9 @@ def check_architecture(folder: Path) -> None:
     config = Path(folder) / "config.json"
     if not config.is_file():
         raise BigfootError(f"{folder} holds no model (config.json is missing): give a Hugging Face model folder")
-    kind = json.loads(config.read_text()).get("model_type")
+    try:
+        kind = json.loads(config.read_text()).get("model_type")
+    except (ValueError, AttributeError):
+        raise BigfootError(f"{config} is no valid JSON object: fetch the model again") from None
     if kind != "wav2vec2":
         raise BigfootError(f"{config} describes a '{kind}' model: Bigfoot shrinks wav2vec2 models only")

@@ -4,7 +4,9 @@ Unknown keys are refused, because a mistyped parameter that is silently ignored 
 mistake into one line that names the key. Stages are handed only the sections that dvc.yaml declares for them.
 """
 
+import json
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +19,8 @@ NAME = r"^[a-z][a-z0-9_]*$"
 Severity = Literal["report", "drop", "stop"]
 Unusable = Literal["drop", "stop"]  # the severity of a check without which there is nothing to train on or to score
 TestSet = Annotated[str, Field(pattern=r"^test[a-z0-9_-]*$")]
+Positive = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -33,7 +37,7 @@ class SyntheticSource(Section):
     """Digit strings spoken by espeak-ng's voices; the voices and sentences of dev and test never occur in train."""
 
     kind: Literal["synthetic"]
-    seed: int = 7
+    seed: Seed = 7
     train_utterances: int = Field(3200, ge=1, description="1.4 s each: 75 minutes")
     dev_utterances: int = Field(100, ge=1)
     test_utterances: int = Field(150, ge=1)
@@ -43,7 +47,7 @@ class DigitsSource(Section):
     """Connected digits cut together from the single digits of FSDD: real people, closed vocabulary, known speakers."""
 
     kind: Literal["digits"]
-    seed: int = 7
+    seed: Seed = 7
     uses: int = Field(4, ge=1, description="how often each training recording is used")
 
 
@@ -142,9 +146,16 @@ class Corpus(Section):
 class Augment(Section):
     """Changes to the training audio, seeded by (seed, epoch, utterance). `speed` moves frames: not for stored logits."""
 
-    speed: tuple[float, float] | None = Field(None, description="range of the speed factor")
+    speed: tuple[Positive, Positive] | None = Field(None, description="range of the speed factor")
     noise_probability: Fraction = 0.0
     noise_snr_db: tuple[float, float] = (10.0, 40.0)
+
+    @field_validator("speed", "noise_snr_db")
+    @classmethod
+    def _rises(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends and ends[0] > ends[1]:
+            raise ValueError(f"the lower end comes first: [{ends[1]:g}, {ends[0]:g}]")
+        return ends
 
 
 class Training(Section):
@@ -164,7 +175,7 @@ class Training(Section):
     patience: int | None = Field(None, ge=1, description="stop after so many dev WERs without a better one")
     grow: list[tuple[int, int]] = Field([], description="[step, layers in use from then on]...: deep only once it can spell")
     augment: Augment = Augment()
-    seed: int = 7
+    seed: Seed = 7
 
     @field_validator("grow")
     @classmethod
@@ -174,12 +185,18 @@ class Training(Section):
             raise ValueError("needs rising steps and layers, the first from step 0 on, such as [[0, 3], [2000, 6], [4000, 12]]")
         return grow
 
+    @model_validator(mode="after")
+    def _grows_up(self) -> "Training":
+        if self.grow and self.grow[-1][0] >= self.steps:
+            raise ValueError(f"grow: the last layers join at step {self.grow[-1][0]}, but there are only {self.steps}")
+        return self
+
 
 class Teacher(Section):
     """The model that is shrunk: built from `config`, or pretrained (a folder in `data`, or a hub `name`)."""
 
     init: Literal["config", "pretrained"]
-    data: str = Field("pipeline/teacher.py", description="what DVC watches: the model's folder, else this module")
+    data: str = Field(description="what DVC watches: the model's folder, else pipeline/teacher.py")
     name: str | None = Field(None, description="hub name of a pretrained model; null: the folder in data")
     revision: str | None = None
     alphabet: Literal["corpus", "model"] = "corpus"
@@ -219,16 +236,24 @@ class Distillation(Section):
 class Student(Section):
     """A smaller model: which layers of its parent it keeps, and how wide it is (null: as its parent)."""
 
-    parent: str = Field("teacher", alias="from", pattern=NAME)
+    parent: str = Field(alias="from", pattern=NAME)
     layers: int | list[int] | None = Field(None, description="how many layers, or which (counted from 0)")
     choose: Literal["even", "first", "last"] = "even"
     hidden: int | None = Field(None, ge=1)
     heads: int | None = Field(None, ge=1)
     feed_forward: int | None = Field(None, ge=1)
     conv_channels: int | None = Field(None, ge=1)
-    config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment keys")
+    config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*")
     distillation: Distillation = Distillation()
     training: Training
+
+    @field_validator("config")
+    @classmethod
+    def _keeps_its_shape(cls, config: dict) -> dict:
+        for key in config:
+            if not re.search(r"dropout$|^layerdrop$|^mask_(time|feature)_|^apply_spec_augment$", key):
+                raise ValueError(f"{key} is no dropout or SpecAugment key: a student's shape is in layers, hidden, heads, ...")
+        return config
 
     @field_validator("training")
     @classmethod
@@ -262,7 +287,7 @@ class Evaluate(Section):
     """How sure a WER is: resamples of the bootstrap, and its seed."""
 
     bootstrap: int = Field(2000, ge=100)
-    seed: int = 7
+    seed: Seed = 7
 
 
 class Benchmark(Section):
@@ -270,13 +295,38 @@ class Benchmark(Section):
 
     threads: int = Field(2, ge=1)
     utterances: int = Field(20, ge=2, description="test utterances timed, the same for all variants")
-    rounds: int = Field(5, ge=2)
-    turn: int = Field(3, ge=1, description="timed utterances a turn, after one untimed")
+    rounds: int = Field(10, ge=2)
+    turn: int = Field(6, ge=1, description="timed utterances a turn, after one untimed")
     batch: int = Field(8, ge=1)
     energy_seconds: float = Field(6.0, ge=0, description="length of a variant's energy block; 0: no energy pass")
     energy_rounds: int = Field(2, ge=1)
-    country: str = Field("DEU", pattern="^[A-Z]{3}$", description="ISO code whose electricity mix gives CO2")
-    seed: int = 7
+    country: str = Field("DEU", description="ISO code whose electricity mix gives CO2")
+    seed: Seed = 7
+
+    @field_validator("country")
+    @classmethod
+    def _has_a_mix(cls, country: str) -> str:
+        known = _countries()
+        if country not in known:
+            raise ValueError(f"codecarbon knows no electricity mix of '{country}': give an ISO code such as DEU, FRA or USA")
+        return country
+
+    @model_validator(mode="after")
+    def _hears_every_utterance(self) -> "Benchmark":
+        if self.rounds * self.turn < self.utterances:
+            raise ValueError(
+                f"{self.rounds} rounds of {self.turn} don't reach all {self.utterances} utterances: raise rounds or turn"
+            )
+        return self
+
+
+@cache
+def _countries() -> frozenset[str]:
+    """Countries whose electricity mix codecarbon has, read from its data without importing it."""
+    from importlib.util import find_spec
+
+    data = Path(find_spec("codecarbon").origin).parent / "data" / "private_infra" / "global_energy_mix.json"
+    return frozenset(json.loads(data.read_text(encoding="utf-8")))
 
 
 class Gate(Section):
@@ -325,6 +375,9 @@ class Params(Section):
                 raise ValueError(f"variants.{key}: unknown scheme '{variant.scheme}', known: {', '.join(self.schemes)}")
             if key != variant.slug:
                 raise ValueError(f"variants.{key}: has to be called {variant.slug}, after its model and scheme")
+        if self.teacher.init == "config":  # of a pretrained one the shape is not known before it is loaded
+            for name in self.students:
+                _shape(name, self.students, self.teacher.config)
         if "teacher-fp32" not in self.variants:
             raise ValueError("variants: teacher-fp32 is missing, which all others are compared with")
         return self
@@ -340,6 +393,30 @@ def _check_chain(name: str, student: Student, students: dict[str, Student]) -> N
             raise ValueError(f"students.{name}: its parents form a ring and never lead to the teacher")
         seen.add(parent)
         parent = students[parent].parent
+
+
+def _shape(name: str, students: dict[str, Student], config: dict) -> dict[str, int]:
+    """How large a model is, from the teacher's config down; refuses a student that doesn't fit into its parent."""
+    if name == "teacher":
+        keys = {"layers": ("num_hidden_layers", 12), "hidden": ("hidden_size", 768), "heads": ("num_attention_heads", 12),
+                "feed_forward": ("intermediate_size", 3072)}  # fmt: skip
+        return {key: config.get(*default) for key, default in keys.items()} | {
+            "conv_channels": max(config.get("conv_dim", [512]))
+        }
+    student = students[name]
+    parent, own = _shape(student.parent, students, config), {}
+    for key, most in parent.items():
+        wanted = getattr(student, key)
+        if isinstance(wanted, list):
+            if not wanted or sorted(set(wanted)) != wanted or not 0 <= wanted[0] <= wanted[-1] < most:
+                raise ValueError(f"students.{name}.layers: {wanted}, needs rising numbers from 0 to {most - 1}")
+            wanted = len(wanted)
+        if wanted is not None and not 1 <= wanted <= most:
+            raise ValueError(f"students.{name}.{key}: {wanted}, its parent has {most}")
+        own[key] = most if wanted is None else wanted
+    if own["hidden"] % own["heads"]:
+        raise ValueError(f"students.{name}: hidden {own['hidden']} is no multiple of heads {own['heads']}")
+    return own
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -369,10 +446,20 @@ def load(path: str | Path = "params.yaml") -> Params:
     return params
 
 
+def _key(place: tuple[str | int, ...]) -> str:
+    """Where pydantic found the problem, as one would write it: without the names of the alternatives it tried."""
+    parts = list(place)
+    if parts[:2] == ["corpus", "source"]:
+        del parts[2:3]  # the kind of source
+    while len(parts) > 1 and str(parts[-1]).split("[")[0] in ("int", "list", "tuple", "float", "str"):
+        parts.pop()
+    return ".".join(str(part) for part in parts)
+
+
 def _first_problem(where: str | Path, error: ValidationError) -> str:
     """One line for the first of pydantic's complaints: file, key, what is wrong, and how many more there are."""
     first, *more = error.errors()
-    key = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "digits", "folder", "librispeech"))
+    key = _key(first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "is no parameter of Bigfoot: check its spelling, or remove it"

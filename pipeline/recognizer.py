@@ -26,6 +26,10 @@ from pipeline.errors import BigfootError
 
 WINDOW_SECONDS = 30.0
 CONTEXT_SECONDS = 2.0
+NEEDED = {
+    "runtime", "file", "vocab", "blank", "word_delimiter", "normalize", "padding", "sample_rate", "conv_kernels",
+    "conv_strides",
+}  # fmt: skip
 
 
 class Recognizer:
@@ -53,8 +57,11 @@ class Recognizer:
         folder = Path(folder)
         try:
             info = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            lacking = NEEDED - set(info)
+        except (OSError, ValueError, TypeError):
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
+        if lacking:
+            raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantise the model anew")
         return cls(info, runtimes.start(folder, info["runtime"], info["file"], threads))
 
     def frames(self, samples: int) -> int:

@@ -48,7 +48,7 @@ def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
     facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {one['unit']}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
-    return facts + _timing_facts(evidence.timings)
+    return facts + _timing_facts(evidence.timings) + _energy_facts(evidence)
 
 
 def verdict_of(rows: list[dict]) -> str:
@@ -91,15 +91,22 @@ def _timing_facts(timings: dict) -> list[tuple[str, str]]:
         ("Machine", f"{machine}, {host.get('os')}, Python {host.get('python')}"),
         (
             "Times",
-            f"{measured}, {timings['threads']} threads, batch 1, {sample['utterances']} utterances "
-            f"({sample['seconds']:.0f} s) x {timings['rounds']} rounds, load before {_load(host.get('load_before'))}",
+            f"{measured}, {timings['threads']} threads, batch 1, {timings['rounds'] * timings['turn']} timings a variant of "
+            f"{sample['utterances']} utterances ({sample['seconds']:.0f} s) in {timings['rounds']} shuffled rounds, "
+            f"load before {_load(host.get('load_before'))}",
         ),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.get("versions", {}).items())),
     ]
     if host.get("name") != platform.node():
         facts.append(("Beware", f"the times are of another host ({host.get('name')}), not of this one ({platform.node()})"))
-    modes = sorted({str(v["energy_mode"]) for v in timings["variants"].values() if v.get("energy_mode")})
-    return facts + [("Energy", f"codecarbon, {mode}") for mode in modes]
+    return facts
+
+
+def _energy_facts(evidence: "Evidence") -> list[tuple[str, str]]:
+    """How the energy of inference and of training was found out."""
+    figures = {"inference": evidence.timings["variants"].values(), "training": evidence.training.values()}
+    modes = [(what, str(one["energy_mode"])) for what, rows in figures.items() for one in rows if one.get("energy_mode")]
+    return [("Energy", f"of {what}: codecarbon, {mode}") for what, mode in dict.fromkeys(modes)]
 
 
 def _load(load: object) -> str:

@@ -34,7 +34,13 @@ def start(folder: Path, runtime: str, file: str, threads: int | None = None) -> 
         raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(runtimes)}")
     if not (folder / file).is_file():
         raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantise anew")
-    return runtimes[runtime](folder, file, threads)
+    try:
+        return runtimes[runtime](folder, file, threads)
+    except BigfootError:
+        raise
+    except Exception as error:  # a damaged file makes each runtime raise a kind of its own
+        reason = " ".join(str(error).split())[:200]
+        raise BigfootError(f"{folder}: {file} can't be opened, copy it again or quantise anew ({reason})") from None
 
 
 def _torch(folder: Path, file: str, threads: int | None) -> Run:

@@ -75,19 +75,18 @@ def paired_rise(reference: dict, other: dict, confidence: float = CONFIDENCE, re
     """Upper bound of how much the WER of `other` lies above that of `reference`, two scores of the same utterances.
 
     One-sided, by resampling the differences utterance by utterance (or speaker by speaker): both hear the same audio, so
-    what is hard for both drops out. Where no utterance differs the bound is ln(1 / (1 - confidence)) / N words, the rule of
-    three. Raises BigfootError where the two are not of the same utterances.
+    what is hard for both drops out. A bootstrap of a few differing words is too sure of itself, and of none at all it is
+    certain; so the bound is never less than the rise that was seen and ln(1 / (1 - confidence)) / N words, the rule of
+    three, on top. Raises BigfootError where the two are not of the same utterances.
     """
     a, b = reference["hypotheses"], other["hypotheses"]
     if [(row["id"], row["reference"]) for row in a] != [(row["id"], row["reference"]) for row in b]:
         raise BigfootError("two scores are not of the same utterances: run `dvc repro` for both variants")
     rise = np.array([row["errors"] for row in b]) - np.array([row["errors"] for row in a])
     words = np.array([row["words"] for row in a])
-    least = float(-np.log(1 - confidence) / words.sum())
-    if not rise.any():
-        return least
+    least = float((rise.sum() - np.log(1 - confidence)) / words.sum())
     _, groups = units([row["speaker"] for row in a])
-    return float(np.quantile(_resampled(rise, words, groups, resamples, seed), confidence))
+    return max(least, float(np.quantile(_resampled(rise, words, groups, resamples, seed), confidence)))
 
 
 def _resampled(counts: np.ndarray, words: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:

@@ -196,7 +196,7 @@ def _copy(parent, student, choice: Choice) -> list[dict]:
     weights, rows = parent.state_dict(), []
     for name, target in student.state_dict().items():
         source, cuts = _origin(name, choice)
-        if source is None:
+        if source not in weights:  # None, or SpecAugment's mask, which a parent trained without it does not have
             rows.append({"to": name, "from": None, "how": "fresh"})
             continue
         taken = weights[source]

@@ -15,6 +15,7 @@ from pipeline.corpus.manifest import open_corpus
 from pipeline.errors import BigfootError
 from pipeline.params import Params, Teacher
 
+HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
 BLANK, UNKNOWN, WORD_GAP = "<pad>", "<unk>", "|"
 
 
@@ -28,11 +29,11 @@ def make_teacher(params: Params, out: Path) -> dict:
     model, processor = build(settings, corpus.info["alphabet"], seed)
     if not settings.finetune:
         return _save_untrained(model, processor, corpus, out)
-    weights = list(Path(settings.data).glob("*.safetensors")) if settings.name is None else []
+    weights = sorted(Path(settings.data).glob("*.safetensors")) if settings.name is None else []
     job = training.Job(
         name="teacher", model=model, processor=processor, corpus=corpus, training=settings.training,
-        fingerprint=training.fingerprint(settings, params.benchmark.country, corpus, weights), country=params.benchmark.country,
-        experiment=params.tracking.experiment, params=settings.model_dump(mode="json"),
+        fingerprint=training.fingerprint(settings, params.benchmark.country, corpus, [Path(__file__), *weights]),
+        country=params.benchmark.country, experiment=params.tracking.experiment, params=settings.model_dump(mode="json"),
     )  # fmt: skip
     return training.train(job, out)
 
@@ -46,6 +47,7 @@ def build(teacher: Teacher, alphabet: list[str], seed: int):
     import torch
 
     torch.manual_seed(seed)
+    _check_keys(teacher.config)
     if teacher.init == "config":
         return _from_config(teacher.config, alphabet)
     return _from_pretrained(teacher, alphabet)
@@ -55,16 +57,14 @@ def _from_config(config: dict, alphabet: list[str]):
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
     processor = _new_processor(alphabet, masked=config.get("feat_extract_norm", "group") == "layer")
-    unknown = set(config) - set(Wav2Vec2Config().to_dict())
-    if unknown:
-        raise BigfootError(f"teacher.config.{min(unknown)} is no key of Wav2Vec2Config: check its spelling")
     try:
         return Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor))), processor
-    except (ValueError, TypeError) as error:
+    except _not_a_model() as error:
         raise BigfootError(f"teacher.config does not make a wav2vec 2.0 model: {_one_line(error)}") from None
 
 
 def _from_pretrained(teacher: Teacher, alphabet: list[str]):
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoProcessor, Wav2Vec2ForCTC
 
     source = teacher.name or teacher.data
@@ -76,6 +76,8 @@ def _from_pretrained(teacher: Teacher, alphabet: list[str]):
             raise BigfootError(f"teacher {source} is a '{config.model_type}' model: Bigfoot shrinks wav2vec2 models only")
         if teacher.alphabet == "model":
             processor = AutoProcessor.from_pretrained(source, revision=teacher.revision)
+            # Whatever it was saved with: padding would change a group-norm model's logits, masked or not.
+            processor.feature_extractor.return_attention_mask = config.feat_extract_norm == "layer"
             check_spelling(processor, alphabet, source)
             head = {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}
         else:
@@ -85,11 +87,22 @@ def _from_pretrained(teacher: Teacher, alphabet: list[str]):
             source, revision=teacher.revision, ignore_mismatched_sizes=True, output_loading_info=True,
             **head, **teacher.config,
         )  # fmt: skip
-    except OSError as error:
+    except (OSError, ImportError, SafetensorError, *_not_a_model()) as error:
         raise BigfootError(f"teacher {source} can't be loaded: {_one_line(error)}") from None
     if teacher.alphabet == "model" and any(name.startswith("lm_head") for name in report["missing_keys"]):
         raise BigfootError(f"teacher {source} has no CTC head: set teacher.alphabet to corpus and fine-tune it")
     return model, processor
+
+
+def _check_keys(config: dict) -> None:
+    """Refuse keys of teacher.config that a model has not, or that follow from the alphabet."""
+    from transformers import Wav2Vec2Config
+
+    for key in config:
+        if key not in Wav2Vec2Config().to_dict():
+            raise BigfootError(f"teacher.config.{key} is no key of Wav2Vec2Config: check its spelling")
+        if key in HEAD_KEYS:
+            raise BigfootError(f"teacher.config.{key} follows from the alphabet and the loss: leave it out")
 
 
 def check_spelling(processor, alphabet: list[str], source: str) -> None:
@@ -132,6 +145,13 @@ def _head(processor) -> dict:
         "ctc_loss_reduction": "mean",
         "ctc_zero_infinity": True,
     }
+
+
+def _not_a_model() -> tuple[type[Exception], ...]:
+    """What transformers raises for settings that don't fit together."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    return (ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError)
 
 
 def _one_line(error: Exception) -> str:

@@ -78,13 +78,13 @@ class Store:
     def run(self, kind: str, key: str, name: str, tags: Mapping[str, str] | None = None, params: Mapping | None = None):
         """The run of that kind and key: the one there is, else a new one with these tags and params."""
         with self.lock():
-            found = self.find(kind, key)
-            if found:
-                return found
-            tags = {KIND: kind, KEY: key, **{k: str(v) for k, v in (tags or {}).items() if v is not None}}
-            made = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
-        self.log_params(made.info.run_id, params or {})
-        return made
+            run = self.find(kind, key)
+            if run is None:
+                tags = {KIND: kind, KEY: key, **{k: str(v) for k, v in (tags or {}).items() if v is not None}}
+                run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        if params and not run.data.params:  # a kill may have come between a run and its params
+            self.log_params(run.info.run_id, params)
+        return run
 
     def log_params(self, run_id: str, params: Mapping) -> None:
         """Log nested params flat, as a.b.c; lists and null as JSON would write them."""

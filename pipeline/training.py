@@ -85,7 +85,8 @@ def fingerprint(settings: BaseModel, country: str, corpus: Corpus, files: list[P
     manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
     digest = hashlib.sha256(f"{settings.model_dump_json()} {country}".encode())
     for file in [*manifests, *code, *files]:
-        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        with file.open("rb") as content:
+            digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
@@ -328,6 +329,7 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         save_steps=t.evaluate_every,
         save_total_limit=2,
         load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,  # patience counts on where it was
         metric_for_best_model="dev_wer",
         greater_is_better=False,
         logging_steps=min(LOG_EVERY, t.evaluate_every),

@@ -116,5 +116,5 @@ def _timings(figures: dict) -> dict:
     }  # fmt: skip
     return {
         "measured_at": "2026-11-24T12:00:00+00:00", "host": host, "threads": 2, "versions": {"torch": "2.14.1"},
-        "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "variants": variants,
+        "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "turn": 4, "variants": variants,
     }  # fmt: skip

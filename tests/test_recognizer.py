@@ -200,3 +200,19 @@ def test_an_unknown_runtime_is_one_line_that_lists_the_known_ones(tmp_path):
 
     with pytest.raises(BigfootError, match="abacus.*torch, onnxruntime, openvino"):
         Recognizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "fp32-onnx", "int8-openvino"])
+def test_a_damaged_variant_is_one_line(variants, tmp_path, scheme):
+    folder = tmp_path / scheme
+    folder.mkdir()
+    for file in variants[scheme].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    info = json.loads((folder / "variant.json").read_text())
+    (folder / info["file"]).write_bytes(b"junk")
+    with pytest.raises(BigfootError, match="can't be opened") as told:
+        Recognizer.load(folder)
+    assert "\n" not in str(told.value)
+    (folder / "variant.json").write_text("{}")
+    with pytest.raises(BigfootError, match="variant.json has no"):
+        Recognizer.load(folder)

@@ -98,6 +98,18 @@ def test_the_bound_of_a_rise_is_paired():
     assert scoring.paired_rise(a, better) < 0
 
 
+def test_a_bound_never_falls_while_more_words_go_wrong():
+    """A few differing words make a bootstrap too sure: one word better must not vouch for more than none at all."""
+    said = [Said("one two three four five", id=str(i)) for i in range(50)]
+
+    def heard(wrong: int) -> dict:
+        return scoring.score(said, ["two two three four five" if i < wrong else "one two three four five" for i in range(50)])
+
+    bounds = [scoring.paired_rise(heard(3), heard(wrong)) for wrong in range(8)]
+    assert bounds == sorted(bounds) and len(set(bounds)) == len(bounds)
+    assert bounds[3] == pytest.approx(3 / 250, rel=0.01)
+
+
 def test_scores_of_other_utterances_are_not_compared():
     one, other = (scoring.score([Said(text)], ["one"]) for text in ("one", "two"))
     with pytest.raises(BigfootError, match="same utterances"):

@@ -25,7 +25,7 @@ def parent(norm: str = "group") -> Wav2Vec2ForCTC:
 
 
 def settings(**changes) -> Student:
-    return Student.model_validate({"training": {"steps": 1, "learning_rate": 1e-3}, **changes})
+    return Student.model_validate({"from": "teacher", "training": {"steps": 1, "learning_rate": 1e-3}, **changes})
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
@@ -108,8 +108,19 @@ def test_layers_are_chosen_as_asked(wanted, choose, kept):
     ("changes", "named"),
     [({"hidden": 96}, "hidden 96 > 48"), ({"layers": 9}, "has 4"), ({"layers": [3, 1]}, "rising"),
      ({"heads": 2}, "hidden / heads"), ({"hidden": 22, "heads": 4}, "no multiple"),
-     ({"config": {"hidden_dropuot": 0.1}}, "hidden_dropuot")],
+     ({"config": {"hiden_dropout": 0.1}}, "hiden_dropout")],
 )  # fmt: skip
 def test_impossible_students_are_refused_by_name(changes, named):
     with pytest.raises(BigfootError, match=named):
         student.build(parent(), settings(**changes))
+
+
+def test_a_student_may_learn_with_specaugment_where_its_parent_did_not():
+    """transformers makes the mask's embedding only where SpecAugment is on: the student's is new then."""
+    old = parent()
+    config = copy.deepcopy(old.config)
+    config.mask_time_prob = config.mask_feature_prob = 0.0
+    plain = Wav2Vec2ForCTC(config)
+    assert "wav2vec2.masked_spec_embed" not in plain.state_dict()
+    _, rows = student.build(plain, settings(layers=2, config={"mask_time_prob": 0.1}))
+    assert [row["to"] for row in rows if row["from"] is None] == ["wav2vec2.masked_spec_embed"]

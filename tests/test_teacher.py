@@ -19,7 +19,7 @@ CONFIG = {
 
 
 def settings(**changes) -> Teacher:
-    return Teacher.model_validate({"init": "pretrained", "training": TRAINING, **changes})
+    return Teacher.model_validate({"init": "pretrained", "data": "pipeline/teacher.py", "training": TRAINING, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pretrained(tmp_path_factory):
 
 @pytest.mark.parametrize(("norm", "masked"), [("group", False), ("layer", True)])
 def test_padding_follows_how_the_front_end_is_trained(norm, masked):
-    made = Teacher.model_validate({"init": "config", "training": TRAINING, "config": {**CONFIG, "feat_extract_norm": norm}})
+    made = settings(init="config", config={**CONFIG, "feat_extract_norm": norm})
     model, processor = teacher.build(made, ALPHABET, seed=1)
     assert processor.feature_extractor.return_attention_mask is masked
     assert model.config.vocab_size == len(processor.tokenizer) == len(ALPHABET) + 2  # blank and unknown
@@ -37,7 +37,7 @@ def test_padding_follows_how_the_front_end_is_trained(norm, masked):
 
 
 def test_the_same_seed_makes_the_same_model():
-    made = Teacher.model_validate({"init": "config", "training": TRAINING, "config": CONFIG})
+    made = settings(init="config", config=CONFIG)
     one, same, other = (teacher.build(made, ALPHABET, seed)[0].lm_head.weight for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
@@ -75,6 +75,11 @@ def test_config_keys_change_a_pretrained_model(pretrained):
         ({"alphabet": "model", "alphabet_of_corpus": ["A", "é"]}, "has no 'A' 'é': change corpus.text"),
         ({"init": "config", "config": {"hiden_size": 3}}, r"teacher\.config\.hiden_size is no key"),
         ({"init": "config", "config": {**CONFIG, "num_attention_heads": 5}}, "does not make a wav2vec 2.0 model"),
+        ({"init": "config", "config": {**CONFIG, "hidden_act": "gelux"}}, "does not make a wav2vec 2.0 model"),
+        ({"init": "config", "config": {**CONFIG, "conv_dim": [16] * 6}}, "does not make a wav2vec 2.0 model"),
+        ({"init": "config", "config": {**CONFIG, "hidden_size": "abc"}}, "does not make a wav2vec 2.0 model"),
+        ({"config": {"mask_time_probb": 0.1}}, r"teacher\.config\.mask_time_probb is no key"),
+        ({"config": {"ctc_zero_infinity": False}}, r"teacher\.config\.ctc_zero_infinity follows from the alphabet"),
     ],
 )
 def test_what_cannot_be_a_teacher_is_one_line(pretrained, changes, said):
@@ -90,3 +95,33 @@ def test_a_model_of_another_architecture_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "whisper"}))
     with pytest.raises(BigfootError, match="'whisper' model"):
         teacher.build(settings(data=str(tmp_path)), ALPHABET, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b'{"model_'),
+        ("model.safetensors", b"\x10\0\0\0\0\0\0\0{"),
+        ("vocab.json", None),
+        ("tokenizer_config.json", b"{"),
+    ],
+)
+def test_a_damaged_folder_is_one_line(tmp_path, name, content):
+    folder = save_model(tmp_path / "base")
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(BigfootError) as told:
+        teacher.build(settings(data=str(folder), alphabet="model"), ["a"], seed=1)
+    assert str(folder) in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_group_norm_model_is_never_batched_with_padding_whatever_its_processor_was_saved_with(tmp_path):
+    from transformers import AutoProcessor
+
+    folder = save_model(tmp_path / "base", "group")
+    processor = AutoProcessor.from_pretrained(folder)
+    processor.feature_extractor.return_attention_mask = True
+    processor.save_pretrained(folder)
+    _, loaded = teacher.build(settings(data=str(folder), alphabet="model"), ["a"], seed=1)
+    assert loaded.feature_extractor.return_attention_mask is False

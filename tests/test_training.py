@@ -107,6 +107,17 @@ def finished(process: subprocess.Popen) -> str:
     return said
 
 
+def kill_at(folder: Path, step: int) -> None:
+    """Train until there is a checkpoint of this step, and then kill -9."""
+    killed = stage(folder, "pipeline.stages.teacher")
+    deadline = time.monotonic() + 240
+    while not list(folder.glob(f".bigfoot/checkpoints/teacher/*/checkpoint-{step}/ledger.json")):
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
@@ -118,13 +129,7 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path):
     disturbed = small_project(tmp_path / "b", steps=30)
     finished(stage(undisturbed, "pipeline.stages.teacher"))
 
-    killed = stage(disturbed, "pipeline.stages.teacher")
-    deadline = time.monotonic() + 240
-    while not list(disturbed.glob(".bigfoot/checkpoints/teacher/*/checkpoint-10/ledger.json")):
-        assert killed.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    kill_at(disturbed, 10)
     assert not (disturbed / "models/teacher/model.safetensors").exists()
     said = finished(stage(disturbed, "pipeline.stages.teacher"))
 
@@ -136,6 +141,17 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path):
     assert not list(disturbed.glob(".bigfoot/checkpoints/teacher/*"))
     metrics = json.loads((disturbed / "models/teacher/metrics.json").read_text())
     assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
+
+
+def test_patience_counts_on_where_a_kill_left_it(tmp_path):
+    """A teacher that learns nothing has its best dev WER at step 10; with a patience of 2 it stops at 30."""
+    folder, yaml = small_project(tmp_path, steps=60), YAML(typ="safe")
+    chosen = yaml.load(folder / "params.yaml")
+    chosen["teacher"]["training"] |= {"patience": 2, "learning_rate": 1e-12}
+    yaml.dump(chosen, folder / "params.yaml")
+    kill_at(folder, 20)
+    finished(stage(folder, "pipeline.stages.teacher"))
+    assert json.loads((folder / "models/teacher/metrics.json").read_text())["steps"] == 30
 
 
 def test_a_student_learns_from_the_store_and_loads_like_any_model(tmp_path):

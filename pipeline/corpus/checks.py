@@ -11,6 +11,7 @@ Audio counts as the same when its samples are, at 16 kHz and 16 bits: another en
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +99,11 @@ SHARED: dict[str, Callable[[Examined], object]] = {
 def leaks(kept: list[Examined]) -> dict[str, dict[str, int]]:
     """{check: {"train-test": utterances of test whose audio, sentence or speaker train has too}}, for all pairs."""
     tests = sorted({one.split for one in kept} - {"train", "dev"})
-    pairs = [("train", "dev"), *(("train", test) for test in tests), *(("dev", test) for test in tests)]
+    order = ["train", "dev", *tests]
+    pairs = list(combinations(order, 2))
     found: dict[str, dict[str, int]] = {}
     for check, key in SHARED.items():
-        known = {split: {key(one) for one in kept if one.split == split} - {""} for split in ("train", "dev")}
+        known = {split: {key(one) for one in kept if one.split == split} - {""} for split in order}
         found[check] = {
             f"{left}-{right}": sum(one.split == right and key(one) in known[left] for one in kept) for left, right in pairs
         }
@@ -123,12 +125,14 @@ def _samples(raw: Raw, limits: Limits, one: Examined) -> np.ndarray | None:
     if bad:
         one.findings.append(Finding("nan", f"{bad} samples are NaN or infinite"))
         return None
-    one.findings += _level_findings(np.abs(channels), limits)
-    return audio.change_rate(audio.mono(channels), rate)
+    heard = audio.mono(channels)
+    one.findings += _level_findings(heard, np.abs(channels), limits)
+    return audio.change_rate(heard, rate)
 
 
-def _level_findings(loudness: np.ndarray, limits: Limits) -> Iterator[Finding]:
-    peak = 20 * np.log10(max(float(loudness.max()), 1e-10))
+def _level_findings(heard: np.ndarray, loudness: np.ndarray, limits: Limits) -> Iterator[Finding]:
+    """Silence is judged by what is heard (channels may cancel out), clipping channel by channel."""
+    peak = 20 * np.log10(max(float(np.abs(heard).max()), 1e-10))
     if peak < limits.silence_dbfs:
         yield Finding("silent", f"its peak is {peak:.0f} dBFS, below {limits.silence_dbfs:g}")
     clipped = float((loudness >= FULL_SCALE).mean(axis=0).max())
@@ -160,10 +164,10 @@ def _duplicates(kept: Iterator[Examined]) -> list[Examined]:
 
 
 def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object]) -> list[Examined]:
-    tests = [one for one in kept if one.split not in ("train", "dev")]
-    held = {key(one): f"{one.split}/{one.id}" for one in reversed(tests)}
+    held: dict[object, str] = {}
     found = []
-    for split in ("dev", "train"):
+    tests = dict.fromkeys(one.split for one in kept if one.split not in ("train", "dev"))
+    for split in (*tests, "dev", "train"):
         mine = [one for one in kept if one.split == split]
         at_fault = [one for one in mine if key(one) and key(one) in held]
         for one in at_fault:

@@ -68,8 +68,8 @@ class Corpus:
 
     @property
     def test_sets(self) -> list[str]:
-        """The names of the test sets in order; the first one is what headline figures are of."""
-        return sorted(set(self.info["splits"]) - {"train", "dev"})
+        """The names of the test sets as params list them; the first one is what headline figures are of."""
+        return [split for split in self.info["splits"] if split not in ("train", "dev")]
 
     def utterances(self, split: str) -> list[Utterance]:
         """The utterances of a split; raises BigfootError where the corpus has no such split."""

@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from hashlib import blake2b
 from itertools import islice
 from operator import length_hint
 from pathlib import Path
@@ -176,11 +177,20 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         "alphabet": alphabet(utterance.text for utterance in splits["train"]),
         "splits": {split: _size(utterances) for split, utterances in splits.items()},
         "dropped": len(dropped),
+        "audio": _digest(kept),
         "leaks": leaks(kept),
     }
     (folder / "corpus.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     report.write(folder / "report", info, splits, kept, dropped, corpus.checks)
     return info
+
+
+def _digest(kept: list[Examined]) -> str:
+    """One hash of all audio, so that whatever rests on corpus.json notices when only the sound has changed."""
+    digest = blake2b(digest_size=16)
+    for one in kept:
+        digest.update(f"{one.split}/{one.id} ".encode() + one.digest)
+    return digest.hexdigest()
 
 
 def _size(utterances: list[Utterance]) -> dict:

@@ -37,6 +37,8 @@ class Raw:
     duration: float | None = None
 
 
+LONGEST_NAME = 120  # bytes
+
 _MODULES = {
     "synthetic": "pipeline.corpus.synthetic",
     "digits": "pipeline.corpus.digits",
@@ -69,5 +71,12 @@ def shuffled(items: Iterable, seed: int, *names: object) -> list:
 
 
 def file_name(text: str) -> str:
-    """A name for files made of any id or path: letters, digits, dot, dash and underscore stay, the rest becomes dashes."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "utterance"
+    """A name for files made of any id or path: letters of any script, digits, dot, dash and underscore stay.
+
+    The rest becomes dashes, and what is too long for a file is cut; then a hash of the whole keeps different ids apart.
+    """
+    name = re.sub(r"[^\w.-]+", "-", text).strip("-.")
+    if name == text and len(name.encode()) <= LONGEST_NAME:
+        return name
+    short = name.encode()[: LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{short or 'utterance'}-{zlib.crc32(text.encode()):08x}"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline import audio
 from pipeline.corpus.checks import frames
 from pipeline.corpus.prepare import prepare
 from pipeline.errors import BigfootError
@@ -103,6 +104,22 @@ def test_the_same_audio_in_two_splits_stops_by_default_and_sentence_and_speaker_
     _same_audio("dev", 100)(data)
     with pytest.raises(BigfootError, match="train/train1: the same audio as dev/dev100"):
         prepare(speech.corpus(data), tmp_path / "tiny", workers=0)
+
+
+def test_the_same_audio_in_two_test_sets_stops_too(tmp_path):
+    data = speech.folder(tmp_path / "data")
+    source = {"kind": "folder", "test": {"test": "test.jsonl", "test-b": "test.jsonl"}}
+    with pytest.raises(BigfootError, match="test-b/.*: the same audio as test/"):
+        prepare(speech.corpus(data, source), tmp_path / "tiny", workers=0)
+
+
+def test_channels_that_cancel_out_are_silence(tmp_path):
+    data = speech.folder(tmp_path / "data")
+    first = "audio/train1.wav"
+    one = audio.read(data / first)
+    soundfile.write(data / first, np.stack([one, -one], 1), 16_000)
+    prepare(speech.corpus(data), tmp_path / "tiny", workers=0)
+    assert '"check": "silent"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
 
 
 def test_unknown_speakers_are_not_one_shared_speaker(tmp_path):

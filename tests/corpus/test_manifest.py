@@ -47,8 +47,8 @@ def test_a_corpus_gives_its_splits_utterances_and_audio(tmp_path):
         speech.lines(data / f"test{n}.jsonl", [{"audio": f"{n}.wav", "text": "abc"}])
     prepare(speech.corpus(data, source), tmp_path / "tiny", workers=0)
     corpus = open_corpus(tmp_path / "tiny")
-    assert corpus.test_sets == ["test", "test-a", "test-b"]
-    assert corpus.splits == ["train", "dev", "test", "test-a", "test-b"]
+    assert corpus.test_sets == ["test-b", "test", "test-a"]  # as params list them: the first one headlines
+    assert corpus.splits == ["train", "dev", "test-b", "test", "test-a"]
     first = corpus.utterances("train")[0]
     heard = corpus.audio(first)
     assert heard.dtype == np.float32 and heard.size / 16_000 == first.duration == 0.5

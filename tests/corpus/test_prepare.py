@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from pipeline import audio
 from pipeline.corpus.manifest import open_corpus
 from pipeline.corpus.prepare import prepare
 from pipeline.errors import BigfootError
@@ -93,6 +94,30 @@ def test_ids_become_names_that_stay_inside_the_corpus(tmp_path):
     first = open_corpus(tmp_path / "tiny").utterances("dev")[0]
     assert first.audio == f"audio/dev/{first.id}.flac" and "/" not in first.id and ".." not in first.id
     assert (tmp_path / "tiny" / first.audio).is_file()
+
+
+def test_ids_of_any_script_and_length_stay_apart(tmp_path):
+    data = speech.folder(tmp_path / "data")
+    for line, name in enumerate(("запись", "аудио")):
+        change(data / "dev.jsonl", line, id=name)
+    for line, name in enumerate(("a b", "x" * 300)):
+        change(data / "test.jsonl", line, id=name)
+    prepare(speech.corpus(data), tmp_path / "tiny", workers=0)
+    corpus = open_corpus(tmp_path / "tiny")
+    assert [u.id for u in corpus.utterances("dev")] == ["запись", "аудио"]
+    spaced, long = corpus.utterances("test")
+    assert spaced.id.startswith("a-b-") and len(long.id) == 120
+    assert all((tmp_path / "tiny" / one.audio).is_file() for one in (spaced, long))
+
+
+def test_corpus_json_changes_when_only_the_sound_does(tmp_path):
+    data = speech.folder(tmp_path / "data")
+    before = prepare(speech.corpus(data), tmp_path / "tiny", workers=0)["audio"]
+    assert before == prepare(speech.corpus(data), tmp_path / "tiny", workers=0)["audio"]
+    first = "audio/train0.wav"
+    heard = audio.read(data / first)
+    audio.write(data / first, heard * 0.5)
+    assert prepare(speech.corpus(data), tmp_path / "tiny", workers=0)["audio"] != before
 
 
 def test_progress_tells_rate_and_size(tmp_path, caplog):
