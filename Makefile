@@ -23,6 +23,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 # The whole chain of the params.yaml in use; what is up to date is not run again.
 demo: setup
+	bigfoot check
 	dvc repro
 	bigfoot table
 	bigfoot track

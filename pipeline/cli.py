@@ -62,6 +62,16 @@ def transcribe(
 
 
 @app.command()
+def check() -> None:
+    """Check params.yaml as a whole, before anything runs: `dvc repro` itself only hands each stage its own sections."""
+    from pipeline import params
+
+    p = params.load()
+    names = ", ".join(["teacher", *p.students])
+    print(f"params.yaml is sound: profile {p.profile}, models {names}, {len(p.variants)} variants")
+
+
+@app.command()
 def track() -> None:
     """Bring MLflow up to date with what is on disk: training runs, the last comparison, its variants and their models.
 

@@ -118,3 +118,15 @@ def test_table_prints_the_last_comparison_and_where_to_look_next(tmp_path):
 def test_every_command_explains_itself(command, tmp_path):
     done = bigfoot(command, "--help", cwd=tmp_path)
     assert done.returncode == 0 and len(done.stdout) > 300
+
+
+def test_check_says_what_is_in_params_or_what_is_wrong(tmp_path):
+    text = (ROOT / "profiles/quickstart.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    done = bigfoot("check", cwd=tmp_path)
+    assert done.returncode == 0 and "models teacher, half, thin, 10 variants" in done.stdout
+    (tmp_path / "params.yaml").write_text(text.replace("gate:", "gaet:"))
+    done = bigfoot("check", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.strip() == (
+        "error: params.yaml: gaet: is no parameter of Bigfoot: check its spelling, or remove it"
+    )
