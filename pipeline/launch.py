@@ -4,6 +4,7 @@ Decision: the number of processes is the machine's business (`accelerate config`
 project to a bigger machine makes nothing stale.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -11,16 +12,25 @@ from pathlib import Path
 
 from pipeline.errors import BigfootError
 
+LAUNCHED = "BIGFOOT_UNDER_ACCELERATE"  # without it a launcher that starts one process would start itself for ever
+log = logging.getLogger(__name__)
+
 
 def under_accelerate(module: str, *arguments: str) -> bool:
     """True where the stage has been run to its end by `accelerate launch`; False where the caller should go on itself.
 
     Raises BigfootError where the processes failed.
     """
+    if LAUNCHED in os.environ:
+        if "LOCAL_RANK" not in os.environ:
+            log.warning(
+                "accelerate started one process, not %d: on CPUs alone it wants MPI (mpirun_hostfile)", _wanted_processes()
+            )
+        return False
     if "LOCAL_RANK" in os.environ or _wanted_processes() < 2:
         return False
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(_config_file()), "-m", module]
-    status = subprocess.run([*command, *arguments]).returncode
+    status = subprocess.run([*command, *arguments], env=os.environ | {LAUNCHED: "1"}).returncode
     if status:
         raise BigfootError(f"{module} under accelerate ended with status {status}: its own message is above")
     return True

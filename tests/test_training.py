@@ -192,13 +192,25 @@ def test_a_teacher_can_be_taken_as_it_is(tmp_path):
     finished(stage(folder, "pipeline.stages.teacher_logits"))
 
 
+ACCELERATE = """
+compute_environment: LOCAL_MACHINE
+distributed_type: {kind}
+num_processes: 2
+num_machines: 1
+machine_rank: 0
+use_cpu: true
+mixed_precision: 'no'
+main_training_function: main
+"""
+
+
 @pytest.mark.slow
-def test_two_processes_train_together_when_accelerate_is_configured_so(tmp_path):
-    folder = small_project(tmp_path, steps=10)
-    (folder / "accelerate.yaml").write_text(
-        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nnum_processes: 2\nnum_machines: 1\n"
-        "machine_rank: 0\nuse_cpu: true\nmixed_precision: 'no'\nmain_training_function: main\n"
-    )
+@pytest.mark.parametrize(("kind", "processes"), [("MULTI_GPU", 2), ("MULTI_CPU", 1)])
+def test_the_stage_starts_itself_anew_under_accelerate_once(tmp_path, kind, processes):
+    """MULTI_CPU without MPI gets one process from accelerate, and MULTI_GPU with use_cpu two that talk over gloo."""
+    folder = small_project(tmp_path, steps=20)
+    (folder / "accelerate.yaml").write_text(ACCELERATE.format(kind=kind))
     said = finished(stage(folder, "pipeline.stages.teacher"))
-    assert said.count("step 10/10") <= 2  # one process speaks
-    assert json.loads((folder / "models/teacher/metrics.json").read_text())["steps"] == 10
+    assert said.count("step 20/20") <= 2  # one process speaks: its loss and its dev WER
+    assert ("accelerate started one process, not 2" in said) is (processes == 1)
+    assert json.loads((folder / "models/teacher/metrics.json").read_text())["steps"] == 20

@@ -132,8 +132,11 @@ def test_a_stage_that_takes_longer_than_its_limit_is_ended(project):
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_a_flow_that_ends_leaves_no_process_and_no_lock(project, how):
     folder = project(teacher="sleep 62 && mkdir -p models && echo 1 > models/teacher")
+    from prefect.settings import PREFECT_API_URL
+
     code = f"from flows.shrink import shrink; shrink(project={str(folder)!r})"
-    flow = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": PREFECT_API_URL.value()}
+    flow = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     deadline = time.monotonic() + 90
     while not _sleepers("62"):
