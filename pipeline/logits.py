@@ -49,11 +49,7 @@ class LogitsStore:
 
 
 def store_logits(model_folder: Path, corpus, split: str, out: Path) -> None:
-    """Write the teacher's logits of one split: one pass, in half precision, without augmentation.
-
-    Utterances go through one by one where the front end is group-norm (padding would change their logits); elsewhere
-    in batches, which a mask makes exact.
-    """
+    """Write the teacher's logits of one split: one pass in batches, in half precision, without augmentation."""
     from pipeline import models
     from pipeline.inference import device_of_choice, frame_logits
 

@@ -81,7 +81,7 @@ def train(job: Job, out: Path) -> dict:
 def fingerprint(settings: BaseModel, country: str, corpus: Corpus, files: list[Path]) -> str:
     """What a checkpoint belongs to: the params and the content of all that decides the outcome, this code included."""
     here = Path(__file__).parent
-    code = [here / f"{name}.py" for name in ("audio", "depth", "inference", "losses", "text", "training")]
+    code = [here / f"{name}.py" for name in ("audio", "depth", "inference", "losses", "text", "training", "unpadded")]
     manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
     digest = hashlib.sha256(f"{settings.model_dump_json()} {country}".encode())
     for file in [*manifests, *code, *files]:

@@ -1,0 +1,74 @@
+"""A wav2vec 2.0 forward pass that hears no padding, whatever the front end: what is exported, and what hears batches here.
+
+    waveform float32 [batch, samples], lengths int64 [batch] (samples without padding) -> logits [batch, frames, vocab]
+
+Frames beyond an utterance's length are meaningless; all others are what the utterance gives by itself, to 1e-5.
+transformers' own forward can't promise that for a group-norm front end, whose statistics run over time, padding included:
+here they are taken over the utterance alone.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def unpadded(model: "nn.Module") -> "nn.Module":
+    """A Wav2Vec2ForCTC as a module of (waveform, lengths), with the same weights; see this module's docstring."""
+    import torch
+
+    class Unpadded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            features, lengths = self._features(waveform[:, None], lengths)
+            hidden, _ = self.model.wav2vec2.feature_projection(features.transpose(1, 2))
+            inside = _inside(hidden.shape[1], lengths)
+            # Chosen by where, not (1 - inside) * -1e4: OpenVINO takes such a product for a dequantisation, merges it with those
+            # of an int8 graph and gets logits wrong by a quarter of their spread.
+            bias = torch.where(inside > 0, 0.0, -1e4)[:, None, None, :]
+            hidden = self._encode(hidden * inside[:, :, None], bias)
+            return self.model.lm_head(hidden)
+
+        def _features(self, signal, lengths):
+            """The convolutions: [batch, 1, samples] -> [batch, channels, frames], and how many frames are real."""
+            config = self.model.config
+            for index, layer in enumerate(self.model.wav2vec2.feature_extractor.conv_layers):
+                lengths = (lengths - config.conv_kernel[index]) // config.conv_stride[index] + 1
+                if index == 0 and config.feat_extract_norm == "group":
+                    signal = layer.conv(signal)
+                    signal = layer.activation(_group_norm(signal, layer.layer_norm, lengths))
+                else:
+                    signal = layer(signal)
+            return signal, lengths
+
+        def _encode(self, hidden, bias):
+            """transformers' encoder, pre-norm or post-norm, with `bias` [batch, 1, 1, frames] on the attention."""
+            encoder = self.model.wav2vec2.encoder
+            pre_norm = self.model.config.do_stable_layer_norm
+            hidden = hidden + encoder.pos_conv_embed(hidden)
+            hidden = hidden if pre_norm else encoder.layer_norm(hidden)
+            for layer in encoder.layers:
+                hidden = layer(hidden, attention_mask=bias)
+            return encoder.layer_norm(hidden) if pre_norm else hidden
+
+    return Unpadded()
+
+
+def _inside(frames: int, lengths):
+    """1.0 for real frames, 0.0 for padding: [batch, frames]."""
+    import torch
+
+    return (torch.arange(frames, device=lengths.device)[None] < lengths[:, None]).float()
+
+
+def _group_norm(signal, norm: "nn.GroupNorm", lengths):
+    """Group norm of one group a channel, its mean and variance over real frames: [batch, channels, frames]."""
+    import torch
+
+    inside, count = _inside(signal.shape[2], lengths)[:, None], lengths[:, None, None].float()
+    centred = signal - (signal * inside).sum(2, keepdim=True) / count
+    variance = (centred * centred * inside).sum(2, keepdim=True) / count
+    return centred * (torch.rsqrt(variance + norm.eps) * norm.weight[:, None]) + norm.bias[:, None]
