@@ -1,7 +1,8 @@
 """RESULTS.md and README's tables, written from kept result files alone: no figure in them is typed by hand.
 
 `results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
-pareto.svg): small text files under git, so that a change of a published figure is a diff. `bigfoot results` keeps the
+pareto.svg) and, where there is something to say about the run, notes.md: small text files under git, so that a change of
+a published figure is a diff. `bigfoot results` keeps the
 reports of the run on disk there, and writes both documents anew from all that is kept.
 """
 
@@ -51,6 +52,8 @@ def results_page(folders: list[Path]) -> str:
         whole = (folder / "comparison.md").read_text(encoding="utf-8").replace("# Comparison", f"## {_title(folder)}", 1)
         parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Again: `{report.REPRODUCE.format(profile=folder.name)}`"]
+        notes = folder / "notes.md"
+        parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"
 
 
