@@ -89,7 +89,8 @@ def test_mlflow_has_a_run_a_variant_and_models_that_transcribe(project):
     script = (
         "import mlflow, json; mlflow.set_tracking_uri('sqlite:///mlflow.db');"
         "runs = mlflow.search_runs(experiment_names=['bigfoot'], output_format='list');"
-        "models = mlflow.search_logged_models(output_format='list');"
+        "experiment = mlflow.get_experiment_by_name('bigfoot').experiment_id;"
+        "models = mlflow.search_logged_models([experiment], output_format='list');"
         "print(json.dumps([sorted(r.data.tags.get('variant') or '' for r in runs), len(models)]))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=True)
