@@ -34,7 +34,9 @@ def project(tmp_path_factory) -> Path:
     chosen["teacher"]["config"] |= {"conv_dim": [16] * 7, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     run = {"steps": 6, "batch_seconds": 10, "learning_rate": 1e-3, "evaluate_every": 3}
     chosen["teacher"]["training"] = run
-    chosen["students"] = {"half": {"from": "teacher", "layers": 1, "training": run}}
+    chosen["students"] = {
+        "half": {"from": "teacher", "layers": 1, "training": dict(run)}
+    }  # a copy: YAML would make the two one
     split = [name.split(".") for name in VARIANTS]
     chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
     chosen["schemes"] = {scheme: {} for _, scheme in split}
