@@ -137,7 +137,7 @@ def test_a_flow_that_ends_leaves_no_process_and_no_lock(project, how):
     code = f"from flows.shrink import shrink; shrink(project={str(folder)!r})"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": PREFECT_API_URL.value()}
     flow = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_hear_ctrl_c)  # fmt: skip
     deadline = time.monotonic() + 90
     while not _sleepers("62"):
         assert flow.poll() is None and time.monotonic() < deadline
@@ -149,6 +149,11 @@ def test_a_flow_that_ends_leaves_no_process_and_no_lock(project, how):
         assert time.monotonic() < deadline, "the stage outlived its flow"
         time.sleep(0.2)
     subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=folder, check=True, capture_output=True)
+
+
+def _hear_ctrl_c() -> None:
+    """A shell's background job is born deaf to SIGINT, and so are its children: these tests may run in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _sleepers(seconds: str) -> list[psutil.Process]:

@@ -39,6 +39,7 @@ class Ui:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "flows.ui"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         for line in self.process.stdout:
             if "ctrl-C" in line:
