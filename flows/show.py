@@ -49,10 +49,7 @@ def comparison(folder: Path, profile: str) -> None:
     rows = json.loads((reports / "comparison.json").read_text(encoding="utf-8"))
     table = [
         {"variant": row["variant"]}
-        | {
-            head: None if row[key] is None else round(factor * row[key], digits)
-            for head, (key, factor, digits) in COLUMNS.items()
-        }
+        | {head: _rounded(row[key], factor, digits) for head, (key, factor, digits) in COLUMNS.items()}
         | {"gate": row["gate"]["reason"], "champion": "yes" if row["champion"] else ""}
         for row in rows
     ]

@@ -5,7 +5,7 @@ the start (pipeline/graph.py); a task is `dvc repro --single-item STAGE`. The fl
 whose needs are met, while fewer than `concurrency` run. A failed stage stops its own branch only; what follows from it ends
 as NotRun, everything else is finished, and the flow ends failed, with its name.
 
-`python -m flows.shrink --help` runs it by hand, with Prefect's server or, where none is configured, an ephemeral one.
+`python -m flows.shrink` runs it by hand with its defaults, on Prefect's server or, where none is configured, an ephemeral one.
 """
 
 import os
