@@ -26,11 +26,13 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from pipeline import audio, depth, energy, losses, models, tracking
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
-from pipeline.inference import clock, dev_wer, model_inputs, padded
+from pipeline.inference import STEP, clock, dev_wer, model_inputs, padded
 from pipeline.params import Augment, Distillation, Training
+from pipeline.unpadded import mask_group_norm
 
 log = logging.getLogger(__name__)
 LOG_EVERY = 25
+STEP_SECONDS = STEP / audio.SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def train(job: Job, out: Path) -> dict:
     curve.jsonl: a line each logging step and dev WER. Work of a run that was killed is taken up again.
     """
     depth.start_shallow(job.model, job.training.grow, job.name)
+    mask_group_norm(job.model)
     checkpoints = Path(".bigfoot/checkpoints") / job.name / job.fingerprint
     resume = _latest_checkpoint(checkpoints)
     trainer = _trainer(job, checkpoints)
@@ -120,12 +123,13 @@ class Batches:
         rng = np.random.default_rng((self.seed, epoch))
         order = np.argsort(self.durations * rng.uniform(0.9, 1.1, len(self.durations)), kind="stable")
         batches: list[list[tuple[int, int]]] = []
+        padded = np.ceil(self.durations / STEP_SECONDS) * STEP_SECONDS
         longest = 0.0
         for i in order.tolist():
-            longest = max(longest, self.durations[i])
+            longest = max(longest, padded[i])
             if not batches or longest * (len(batches[-1]) + 1) > self.seconds:
                 batches.append([])
-                longest = self.durations[i]
+                longest = padded[i]
             batches[-1].append((epoch, i))
         return [batches[i] for i in rng.permutation(len(batches))]
 
@@ -150,14 +154,17 @@ class Speech(Dataset):
         return item
 
     def collate(self, items: list[dict]) -> dict:
-        """A batch: input_values [batch, samples] (and attention_mask), labels [batch, n], lengths, teacher_logits."""
-        batch = model_inputs(self.job.processor, [i["waveform"] for i in items])
+        """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits."""
         samples = torch.tensor([len(i["waveform"]) for i in items])
+        batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
+        longest = batch["input_values"].shape[1]
+        batch["attention_mask"] = (torch.arange(longest)[None] < samples[:, None]).long()
         batch["frames"] = self.job.model._get_feat_extract_output_lengths(samples)
         batch["labels"] = padded([torch.tensor(i["labels"]) for i in items])
         batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
         if "teacher_logits" in items[0]:
-            batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items])
+            frames = int(self.job.model._get_feat_extract_output_lengths(longest))
+            batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items], frames)
         return batch
 
 
@@ -201,7 +208,7 @@ class SpeechTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         d = self.job.distillation
-        logits = model(inputs["input_values"], attention_mask=inputs.get("attention_mask")).logits
+        logits = model(inputs["input_values"], attention_mask=inputs["attention_mask"]).logits
         parts = {}
         if d.ctc_weight:
             ctc = losses.ctc_loss(

@@ -1,4 +1,4 @@
-"""A wav2vec 2.0 forward pass that hears no padding, whatever the front end: what is exported, and what hears batches here.
+"""A wav2vec 2.0 forward pass that hears no padding, whatever the front end: what is exported, and all batches here.
 
     waveform float32 [batch, samples], lengths int64 [batch] (samples without padding) -> logits [batch, frames, vocab]
 
@@ -38,8 +38,7 @@ def unpadded(model: "nn.Module") -> "nn.Module":
             for index, layer in enumerate(self.model.wav2vec2.feature_extractor.conv_layers):
                 lengths = (lengths - config.conv_kernel[index]) // config.conv_stride[index] + 1
                 if index == 0 and config.feat_extract_norm == "group":
-                    signal = layer.conv(signal)
-                    signal = layer.activation(_group_norm(signal, layer.layer_norm, lengths))
+                    signal = layer.activation(_normalised_convolution(signal, layer.conv, layer.layer_norm, lengths))
                 else:
                     signal = layer(signal)
             return signal, lengths
@@ -57,6 +56,30 @@ def unpadded(model: "nn.Module") -> "nn.Module":
     return Unpadded()
 
 
+def mask_group_norm(model: "nn.Module") -> None:
+    """Make transformers' own forward of this model hear no padding where it is given an attention mask: for training.
+
+    The mask covers attention and positional convolution; the statistics of a group-norm front end it does not, and those
+    are taken as above from now on, in float32 under autocast too. Saved files don't change.
+    """
+    import torch
+
+    if model.config.feat_extract_norm != "group":
+        return
+    layer, heard = model.wav2vec2.feature_extractor.conv_layers[0], {}
+
+    def note_lengths(_, args, inputs):
+        heard["samples"] = inputs["attention_mask"].sum(1)
+
+    def forward(signal):
+        lengths = (heard["samples"] - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
+        with torch.autocast(signal.device.type, enabled=False):
+            return layer.activation(_normalised_convolution(signal.float(), layer.conv, layer.layer_norm, lengths))
+
+    layer.forward = forward
+    model.register_forward_pre_hook(note_lengths, with_kwargs=True)
+
+
 def _inside(frames: int, lengths):
     """1.0 for real frames, 0.0 for padding: [batch, frames]."""
     import torch
@@ -64,11 +87,22 @@ def _inside(frames: int, lengths):
     return (torch.arange(frames, device=lengths.device)[None] < lengths[:, None]).float()
 
 
-def _group_norm(signal, norm: "nn.GroupNorm", lengths):
-    """Group norm of one group a channel, its mean and variance over real frames: [batch, channels, frames]."""
+def _normalised_convolution(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
+    """The first convolution and its group norm, over real frames, as one product: -> [batch, channels, frames].
+
+    Such a norm (one group a channel) takes a channel's mean and variance over time, and the convolution is linear: both
+    follow from the mean and covariance [kernel, kernel] of the windows that it sees, so its weights are normalised instead
+    of its output, which is the largest thing in the graph. A bias of the convolution falls out.
+    """
     import torch
 
-    inside, count = _inside(signal.shape[2], lengths)[:, None], lengths[:, None, None].float()
-    centred = signal - (signal * inside).sum(2, keepdim=True) / count
-    variance = (centred * centred * inside).sum(2, keepdim=True) / count
-    return centred * (torch.rsqrt(variance + norm.eps) * norm.weight[:, None]) + norm.bias[:, None]
+    kernel = conv.kernel_size[0]
+    windows = torch.nn.functional.conv1d(signal, torch.eye(kernel, device=signal.device)[:, None], stride=conv.stride)
+    inside, count = _inside(windows.shape[2], lengths)[:, None], lengths[:, None, None].float()
+    windows = windows - (windows * inside).sum(2, keepdim=True) / count
+    real = windows * inside
+    covariance = real @ real.transpose(1, 2) / count
+    weight = conv.weight[:, 0]
+    variance = ((weight @ covariance) * weight).sum(2, keepdim=True)
+    scaled = weight * (torch.rsqrt(variance + norm.eps) * norm.weight[:, None])
+    return scaled @ windows + norm.bias[:, None]

@@ -35,7 +35,7 @@ def test_batches_fit_their_seconds_and_an_epoch_hears_everyone_once(durations, s
     assert batches == list(training.Batches(durations, seconds, count, seed))
     assert len(batches) == count
     for batch in batches:
-        longest = max(durations[i] for _, i in batch)
+        longest = np.ceil(max(durations[i] for _, i in batch) / 0.5) * 0.5  # batches are padded to half seconds
         assert len(batch) == 1 or longest * len(batch) <= seconds + 1e-9
     epochs = {epoch for batch in batches for epoch, _ in batch}
     for epoch in epochs - {max(epochs)}:  # the last one may be cut off

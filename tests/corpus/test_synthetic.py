@@ -25,11 +25,27 @@ def test_voices_and_sentences_of_dev_and_test_never_occur_in_train():
 def test_every_voice_speaks_and_speaks_the_same_whatever_was_said_before():
     voices = [voice for names in synthetic.VOICES.values() for voice in names]
     assert len(voices) == len(set(voices))
-    first = {voice: synthetic._say("nine two", voice, rate=160, pitch=50) for voice in voices}
-    again = {voice: synthetic._say("nine two", voice, rate=160, pitch=50) for voice in reversed(voices)}
+    first = {voice: synthetic._say("nine two", synthetic._description(voice), rate=160, pitch=50) for voice in voices}
+    again = {voice: synthetic._say("nine two", synthetic._description(voice), rate=160, pitch=50) for voice in reversed(voices)}
     assert all(np.array_equal(first[voice], again[voice]) for voice in voices)
     assert all(0.3 < heard.size / 16_000 < 3 and np.abs(heard).max() > 0.02 for heard in first.values())
     assert len({heard.tobytes() for heard in first.values()}) == len(voices)
+
+
+def test_train_is_spoken_by_variations_too_and_dev_and_test_by_the_bare_voices():
+    bare = synthetic._description("Alicia")
+    rng = np.random.default_rng(1)
+    varied = {synthetic._variation(bare, rng) for _ in range(5)}
+    assert len(varied | {bare}) == 6
+    heard = [synthetic._say("nine two", voice, rate=160, pitch=50) for voice in varied]
+    assert len({samples.size for samples in heard}) == 1 and len({samples.tobytes() for samples in heard}) == 5
+    assert all(np.abs(samples).max() > 0.02 for samples in heard)
+    assert {raw.split for raw in synthetic.read(SOURCE) if raw.audio.varied} == {"train"}
+
+
+def test_an_unknown_voice_is_one_clear_error():
+    with pytest.raises(BigfootError, match=r"no voice en-us\+nobody"):
+        synthetic._description("nobody")
 
 
 def test_the_corpus_is_the_same_bytes_when_made_twice(tmp_path):
