@@ -9,65 +9,69 @@ as NotRun, everything else is finished, and the flow ends failed, with its name.
 """
 
 import os
+import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import as_completed
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.client.orchestration import get_client
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Cancelled, Cancelling, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import process, show, workspace
+from flows import show, workspace
+from flows.stage import RETRIED, Again, dvc, reason, run_stage, this_flow_run
 from pipeline import graph, params
 from pipeline.errors import BigfootError
 
 MOST_AT_ONCE = 16
-ALONE = "benchmark"  # measures, so nothing else runs on its host
 GPU_STAGES = ("teacher", "student")
 GPU_TAG = "gpu"  # `prefect concurrency-limit create gpu 1` keeps two trainings off one GPU
-LOCKED = "Unable to acquire lock"
+MISSED = "not in MLflow yet"  # in tracking's words
 
 
-class Busy(Exception):
-    """DVC's lock was held by another command: worth another try."""
+@task(cache_policy=NO_CACHE, **RETRIED)
+def send_stage(
+    stage: str, room: workspace.Workspace, commit: str, force: bool, seconds: float | None, stop: threading.Event
+) -> State:
+    """One stage by a worker of deployment stage/any, or stage/gpu for trainings; its outcome is then brought in here."""
+    deployment = f"stage/{GPU_TAG if _kind(stage) in GPU_STAGES else 'any'}"
+    parameters = {
+        "stage": stage, "commit": commit, "params": (room.folder / "params.yaml").read_text(encoding="utf-8"),
+        "force": force, "seconds": seconds, "sent_by": this_flow_run(),
+    }  # fmt: skip
+    with get_client(sync_client=True) as client:
+        try:
+            sent = run_deployment(deployment, parameters=parameters, flow_run_name=stage, timeout=0)
+        except ObjectNotFound:
+            return Failed(message=f"{stage}: there is no deployment {deployment}: `prefect deploy --all` makes it")
+        get_run_logger().info("sent to %s as flow run %s, whose log it is in", deployment, sent.id)
+        while not (state := client.read_flow_run(sent.id).state).is_final():
+            if stop.wait(2.0):
+                client.set_flow_run_state(sent.id, Cancelling(), force=True)
+                return Failed(name="Stopped", message=f"{stage}: stopped with its flow")
+    if not state.is_completed():
+        return Failed(message=f"{state.message or f'{stage}: {state.name}'} (flow run {sent.id})")
+    status, said = dvc(["repro", "--single-item", "--pull", stage], stage, room.folder, stop, only="")
+    return Failed(message=f"{stage}: {reason(said)}") if status else Completed(message=f"{stage}: done elsewhere")
 
 
-@task(
-    cache_policy=NO_CACHE,
-    retries=4,
-    retry_delay_seconds=[2, 5, 15, 60],
-    retry_condition_fn=lambda task, run, state: isinstance(state.result(raise_on_failure=False), Busy),
-)
-def run_stage(stage: str, folder: Path, force: bool, seconds: float | None, stop: threading.Event) -> State:
-    """`dvc repro --single-item` of one stage, its lines in this task's log."""
-    log, progress, said = get_run_logger(), show.Progress(stage), []
-
-    def hear(line: str) -> None:
-        if line:
-            said.append(line)
-            log.info(line)
-            progress.hear(line)
-
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
-    environment = {
-        "BIGFOOT_FLOW_RUN": f"{runtime.flow_run.name} ({runtime.flow_run.id})",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # dvc.yaml says just `python`
-    }
-    if stage != ALONE:  # threads that spin while they wait slow two trainings side by side down to a quarter, not to a half
-        environment["OMP_WAIT_POLICY"] = "PASSIVE"
-    try:
-        status = process.run(command, folder, hear, stop, seconds, alone=stage == ALONE, environment=environment)
-    except process.Stopped as why:
-        return Failed(name="Stopped", message=f"{stage}: {why}")
-    if status and any(LOCKED in line for line in said[-5:]):
-        raise Busy(said[-1])
-    if status:
-        return Failed(message=f"{stage}: {_reason(said)}")
-    return Completed(message=f"{stage}: done")
+@task(cache_policy=NO_CACHE, **RETRIED)
+def catch_up(folder: Path) -> State:
+    """What MLflow lacks, once its server is back; where it stays away, that is no failure of the run."""
+    done = subprocess.run([sys.executable, "-m", "pipeline.cli", "track"], cwd=folder, capture_output=True, text=True)
+    said = (done.stdout + done.stderr).strip()
+    get_run_logger().info(said)
+    if MISSED in said:
+        raise Again(said)
+    return Completed(message=said)
 
 
 @task(cache_policy=NO_CACHE)
@@ -91,6 +95,9 @@ def shrink(
     force: Annotated[bool, Field(description="Run stages again even where nothing has changed")] = False,
     concurrency: Annotated[int, Field(ge=1, le=MOST_AT_ONCE, description="Stages side by side")] = 2,
     project: Annotated[str, Field(description="The checkout to work in")] = ".",
+    spread: Annotated[
+        bool, Field(description="Send stages to the workers of deployments stage/any and, for trainings, stage/gpu")
+    ] = False,
 ) -> State:
     """Shrink the recogniser that params.yaml names: every stage of dvc.yaml that is not up to date, and the comparison."""
     log = get_run_logger()
@@ -100,16 +107,29 @@ def shrink(
         everything = graph.read(room.folder)
         wanted = graph.up_to(everything, targets) if targets else everything
         stale = set(wanted) if force else graph.stale(room.folder, everything) & set(wanted)
+        commit = workspace.share(room) if spread and stale else None
     except BigfootError as error:
         return Failed(message=str(error))
     settings = params.load(room.folder / "params.yaml")
     _absolute_tracking(room.project)
     log.info("%d of %d stages to run in %s", len(stale), len(wanted), room.folder)
-    ended = _run_all(wanted, stale, room.folder, force, concurrency, settings.time_limits)
+
+    def start(stage: str, stop: threading.Event, waits_for: list[PrefectFuture]) -> PrefectFuture:
+        hours = settings.time_limits.get(stage, settings.time_limits.get(_kind(stage)))
+        seconds = None if hours is None else 3600 * hours
+        named = {"name": stage, "task_run_name": stage}
+        if commit:
+            return send_stage.with_options(**named).submit(stage, room, commit, force, seconds, stop, wait_for=waits_for)
+        tags = [GPU_TAG] if _kind(stage) in GPU_STAGES and _has_gpu() else []
+        return run_stage.with_options(**named, tags=tags).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
+
+    ended = _run_all(wanted, stale, concurrency, start)
     failed = [state.message for state in ended.values() if state.is_failed() or state.is_crashed()]
     if failed:
         stays = f" (its worktree stays: {room.folder})" if room.is_own else ""
         return Failed(message="; ".join(failed) + stays)
+    if "compare" in stale:
+        catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
     if "compare" in wanted:
         show.comparison(room.folder, settings.profile)
     if room.is_own:
@@ -118,9 +138,7 @@ def shrink(
     return Completed(message=f"{len(stale)} stages run, {len(wanted) - len(stale)} were up to date")
 
 
-def _run_all(
-    wanted: graph.Graph, stale: set[str], folder: Path, force: bool, concurrency: int, limits: dict[str, float]
-) -> dict[str, State]:
+def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Callable[..., PrefectFuture]) -> dict[str, State]:
     """Every stage to its end, whatever that is: {stage: the state it ended in}."""
     stop, futures, ended, running = threading.Event(), {}, {}, {}
     try:
@@ -135,13 +153,7 @@ def _run_all(
                     skipped = skip_stage.with_options(name=stage, task_run_name=stage)
                     futures[stage] = skipped.submit(stage, lacking[0] if lacking else None, wait_for=waits_for)
                 elif len(running) < concurrency:
-                    kind = stage.partition("@")[0]
-                    hours = limits.get(stage, limits.get(kind))
-                    tags = [GPU_TAG] if kind in GPU_STAGES and _has_gpu() else []
-                    futures[stage] = run_stage.with_options(name=stage, task_run_name=stage, tags=tags).submit(
-                        stage, folder, force, None if hours is None else 3600 * hours, stop, wait_for=waits_for
-                    )
-                    running[stage] = futures[stage]
+                    running[stage] = futures[stage] = start(stage, stop, waits_for)
                 else:
                     continue
                 if stage not in running:
@@ -165,10 +177,8 @@ def _state(future) -> State:
     return future.state
 
 
-def _reason(said: list[str]) -> str:
-    """What a stage died of, from its last lines: its own error before DVC's."""
-    errors = [line for line in said if line.startswith("error: ")]
-    return (errors[-1].removeprefix("error: ") if errors else said[-1]) if said else "no message"
+def _kind(stage: str) -> str:
+    return stage.partition("@")[0]
 
 
 def _has_gpu() -> bool:

@@ -6,6 +6,7 @@ same DVC cache and local configuration, and is saved with `dvc exp save` under a
 apply` brings in. The worktree goes in the end; after a failure it stays, named, with its checkpoints.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from pipeline import params
 from pipeline.errors import BigfootError
+
+TRAVELS = ("params.yaml", "dvc.lock")  # go with each stage, or come about there; dvc.lock isn't needed
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,44 @@ def dvc(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def share(workspace: Workspace) -> str:
+    """Make what this folder has known to other machines: its commit, and by the DVC remote what its stages have made.
+
+    Returns the commit. Raises BigfootError where there is no remote, or edits that no commit has.
+    """
+    folder = workspace.folder
+    if not dvc(folder, "remote", "list").strip():
+        raise BigfootError("spread needs a DVC remote that all machines reach: `dvc remote add -d NAME ADDRESS`, and commit it")
+    edited = [line[3:] for line in _git(folder, "status", "--porcelain", "--no-renames", "-uall").splitlines()]
+    if edited := [name for name in edited if name not in TRAVELS]:
+        raise BigfootError(f"other machines run what is committed and pushed, and this is not: {', '.join(edited[:5])}")
+    dvc(folder, "push", "--run-cache")
+    return _git(folder, "rev-parse", "HEAD").strip()
+
+
+def open_sent(project: Path, name: str, commit: str, content: str) -> Workspace:
+    """A worktree of a commit with this params.yaml, for a stage that another machine asks for.
+
+    The same stage, commit and params are the same worktree: after a failure its checkpoints are taken up again. Raises
+    BigfootError where the commit is nowhere to be had, or the params are wrong.
+    """
+    mark = hashlib.sha256(f"{commit} {content}".encode()).hexdigest()[:10]
+    folder = project / ".bigfoot" / "worktrees" / f"sent-{name}-{mark}"
+    if not folder.is_dir():
+        try:
+            _git(project, "cat-file", "-e", f"{commit}^{{commit}}")
+        except BigfootError:
+            _git(project, "fetch", "--quiet", "--all")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _add(project, folder, commit)
+    (folder / "params.yaml").write_text(content, encoding="utf-8")
+    params.load(folder / "params.yaml")
+    return Workspace(folder, project)
+
+
 def _make(project: Path, folder: Path) -> None:
-    """A worktree of HEAD with the project's uncommitted edits, its DVC cache and its local DVC configuration."""
-    _git(project, "worktree", "prune")
-    _git(project, "worktree", "add", "--detach", str(folder), "HEAD")
+    """A worktree of HEAD with the project's uncommitted edits."""
+    _add(project, folder, "HEAD")
     for line in filter(None, _git(project, "status", "--porcelain", "--no-renames", "-z", "-uall").split("\0")):
         source, target = project / line[3:], folder / line[3:]
         if source.is_file():
@@ -93,12 +130,18 @@ def _make(project: Path, folder: Path) -> None:
             shutil.copy2(source, target)
         else:
             target.unlink(missing_ok=True)
+    dvc(folder, "checkout", "--allow-missing", "--quiet")
+
+
+def _add(project: Path, folder: Path, commit: str) -> None:
+    """A worktree of a commit, with the project's DVC cache and its local DVC configuration."""
+    _git(project, "worktree", "prune")
+    _git(project, "worktree", "add", "--detach", str(folder), commit)
     local = project / ".dvc" / "config.local"
     if local.is_file():
         shutil.copy2(local, folder / ".dvc" / "config.local")
     cache = dvc(project, "cache", "dir").strip()
     dvc(folder, "config", "--local", "cache.dir", str((project / cache).resolve()))
-    dvc(folder, "checkout", "--allow-missing", "--quiet")
 
 
 def _override(file: Path, overrides: list[str]) -> None:

@@ -32,7 +32,7 @@ def main() -> None:
         app()
     except BigfootError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.status)
 
 
 @app.command()

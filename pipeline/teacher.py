@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline import models
 from pipeline.corpus.manifest import open_corpus
-from pipeline.errors import BigfootError
+from pipeline.errors import Away, BigfootError, is_away
 from pipeline.params import Params, Teacher
 
 HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
@@ -88,6 +88,8 @@ def _from_pretrained(teacher: Teacher, alphabet: list[str]):
             **head, **teacher.config,
         )  # fmt: skip
     except (OSError, ImportError, SafetensorError, *_not_a_model()) as error:
+        if teacher.name and is_away(error):
+            raise Away(f"the hub can't be reached for teacher {source}: is there a net?") from None
         raise BigfootError(f"teacher {source} can't be loaded: {_one_line(error)}") from None
     if teacher.alphabet == "model" and any(name.startswith("lm_head") for name in report["missing_keys"]):
         raise BigfootError(f"teacher {source} has no CTC head: set teacher.alphabet to corpus and fine-tune it")

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pipeline.errors import Away
+
 if TYPE_CHECKING:
     from pipeline.params import Params
 
@@ -33,10 +35,6 @@ FLUSH_SECONDS = 10.0
 BATCH = 1000  # MLflow's own limit of metrics a request
 
 log = logging.getLogger(__name__)
-
-
-class Away(Exception):
-    """The tracking server can't be reached; says where and why, in one line."""
 
 
 class Store:

@@ -50,10 +50,10 @@ def test_params_as_committed_is_the_quickstart():
         ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
         ("training: {steps: 250,", "training: {steps: 250, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
         ("training: {steps: 250,", "training: {steps: 250, grow: [[0, 1], [9, 2]],", r"students\.half.*grow"),
-        ("grow: [[0, 2], [500, 4]]", "grow: [[5, 1], [9, 4]]", r"teacher\.training\.grow: needs rising"),
-        ("grow: [[0, 2], [500, 4]]", "grow: [[0, 4], [9, 2]]", r"teacher\.training\.grow: needs rising"),
+        ("grow: [[0, 2], [800, 4]]", "grow: [[5, 1], [9, 4]]", r"teacher\.training\.grow: needs rising"),
+        ("grow: [[0, 2], [800, 4]]", "grow: [[0, 4], [9, 2]]", r"teacher\.training\.grow: needs rising"),
         (
-            "grow: [[0, 2], [500, 4]]",
+            "grow: [[0, 2], [800, 4]]",
             "grow: [[0, 2], [5000, 4]]",
             r"training: grow: the last layers join at step 5000",
         ),

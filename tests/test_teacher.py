@@ -1,6 +1,10 @@
 """The teacher before it learns: from a config, or any wav2vec 2.0 folder with or without a head; else one line."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -89,6 +93,15 @@ def test_what_cannot_be_a_teacher_is_one_line(pretrained, changes, said):
         model, _ = teacher.build(settings(**changes), alphabet, seed=1)
         model(torch.from_numpy(speech(0.5))[None])
     assert "\n" not in str(told.value)
+
+
+def test_a_hub_that_is_away_is_told_from_a_model_that_is_not_there():
+    command = "from pipeline import stages, teacher, params; stages.stage_main(lambda: teacher.build("
+    command += "params.Teacher(init='pretrained', name='someone/wav2vec2'), ['a'], seed=1))"
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 75 and said == ["error: the hub can't be reached for teacher someone/wav2vec2: is there a net?"]
 
 
 def test_a_model_of_another_architecture_is_named(tmp_path):

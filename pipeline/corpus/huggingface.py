@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.corpus.raw import Raw
-from pipeline.errors import BigfootError
+from pipeline.errors import Away, BigfootError, is_away
 from pipeline.params import HuggingFaceSource
 
 ABOUT = "Speech from a Hugging Face dataset."
@@ -72,6 +72,8 @@ def _load(source: HuggingFaceSource, data: Path, split: str):
             return whole[split]
         return datasets.load_dataset(where, source.name, split=split, revision=source.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        if source.path and is_away(error):
+            raise Away(f"the hub can't be reached for the dataset {where}: is there a net?") from None
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BigfootError(f"the dataset {where}, split {split}, can't be loaded: {reason}") from None
 

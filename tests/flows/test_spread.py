@@ -1,0 +1,127 @@
+"""Stages on other machines: two workers with clones of their own, which share a Prefect server and a DVC remote alone."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.flows.test_shrink import ROOT, names, run
+
+HERE = "mkdir -p models && pwd > models/{name}"
+
+
+def sh(folder: Path, *command: str) -> None:
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert not done.returncode, (command, done.stdout + done.stderr)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    sh(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments)
+
+
+@pytest.fixture
+def machines(project, tmp_path):
+    """A function that makes a project with a remote, and two workers that serve it, each in a clone."""
+    from prefect.settings import PREFECT_API_URL
+
+    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value()}
+    prefect, workers = [sys.executable, "-m", "prefect"], []
+
+    def make(**commands) -> tuple[Path, dict[str, Path]]:
+        folder = project(**commands)
+        for name in ("flows", "pipeline"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "prefect.yaml", folder / "prefect.yaml")
+        sh(folder, sys.executable, "-m", "dvc", "remote", "add", "-d", "shared", str(tmp_path / "remote"))
+        git(tmp_path, "init", "-q", "--bare", "origin")
+        git(folder, "add", "-A")
+        git(folder, "commit", "-qm", "project")
+        git(folder, "push", "-q", str(tmp_path / "origin"), "HEAD")
+        clones = {name: tmp_path / name for name in ("one", "two")}
+        for command in (["work-pool", "create", "bigfoot", "--type", "process", "--overwrite"],
+                        ["work-queue", "create", "gpu", "--pool", "bigfoot"],
+                        ["--no-prompt", "deploy", "--all"]):  # fmt: skip
+            done = subprocess.run([*prefect, *command], cwd=folder, env=environment, capture_output=True, text=True)
+            assert not done.returncode or "already exists" in done.stderr + done.stdout, done.stdout + done.stderr
+        for name, clone in clones.items():
+            git(tmp_path, "clone", "-q", "origin", str(clone))
+            command = [*prefect, "worker", "start", "--pool", "bigfoot", "--limit", "1", "--name", name]
+            log = (tmp_path / f"{name}.log").open("w")
+            workers.append(subprocess.Popen(command, cwd=clone, env=environment, stdout=log, stderr=log))
+        return folder, clones
+
+    yield make
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+    for worker in workers:
+        worker.wait(60)
+
+
+@pytest.mark.slow
+def test_two_workers_share_the_stages_and_only_what_they_made_comes_back(machines):
+    folder, clones = machines(
+        teacher=HERE.format(name="teacher"),
+        student="sleep 8 && " + HERE.format(name="${item}"),
+        benchmark="cat models/half models/thin > timings.json",
+    )
+    state = run(folder, spread=True)
+    assert state.is_completed(), state.message
+    assert set(names(state).values()) == {"Completed"}
+    ran = [(folder / "models" / name).read_text() for name in ("half", "thin")]
+    places = {name for name, clone in clones.items() for where in ran if where.startswith(str(clone))}
+    assert places == {"one", "two"}, ran
+    assert (folder / "timings.json").read_text() == "".join(ran)
+    assert not [left for clone in clones.values() for left in (clone / ".bigfoot/worktrees").iterdir()]
+    again = run(folder, spread=True)
+    assert set(names(again).values()) == {"Cached"}
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_elsewhere_is_named_and_one_that_is_cancelled_ends_there(machines):
+    folder, clones = machines(
+        teacher=HERE.format(name="teacher"),
+        student="if [ ${item} = half ]; then echo 'error: no such layer' >&2; exit 1; fi; sleep 64",
+    )
+    from prefect.settings import PREFECT_API_URL
+
+    code = f"from flows.shrink import shrink; print(shrink(project={str(folder)!r}, spread=True, return_state=True).message)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": PREFECT_API_URL.value()}
+    flow = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 150
+    while not (
+        left := [p for clone in clones.values() for p in (clone / ".bigfoot/worktrees").glob("sent-student-half-*")]
+    ) or not (sleepers := [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "64"]]):
+        assert time.monotonic() < deadline and flow.poll() is None
+        time.sleep(0.3)
+    assert left
+    time.sleep(8)
+    flow.send_signal(signal.SIGTERM)
+    said, _ = flow.communicate(timeout=60)
+    assert "student@half: no such layer" in said
+    psutil.wait_procs(sleepers, timeout=60)
+    assert not [one for one in sleepers if one.is_running()], "the stage outlived the flow run that asked for it"
+
+
+def test_without_a_remote_or_with_edits_nothing_is_sent(project):
+    folder = project()
+    state = run(folder, spread=True)
+    assert state.is_failed() and "needs a DVC remote" in state.message
+    sh(folder, sys.executable, "-m", "dvc", "remote", "add", "-d", "shared", str(folder.parent / "remote"))
+    state = run(folder, spread=True)
+    assert state.is_failed() and "this is not: .dvc/config" in state.message
+
+
+def test_a_stage_that_was_not_asked_for_refuses_to_run():
+    environment = os.environ | {"BIGFOOT_ONLY_STAGE": "student@half", "DVC_STAGE": "teacher", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "pipeline.stages.teacher"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("error: teacher has to run before student@half")
+    assert len(done.stderr.splitlines()) == 1
