@@ -77,9 +77,10 @@ def stage(
     state = run_stage.with_options(name=stage, task_run_name=stage)(
         stage, room.folder, force, seconds, threading.Event(), sent_by, return_state=True
     )
-    if state.is_completed():
-        workspace.close(room)
-    return state
+    if not state.is_completed():
+        return Failed(message=f"{state.message} (the worktree stays: {room.folder})")
+    workspace.close(room)
+    return Completed(message=state.message)
 
 
 def dvc(

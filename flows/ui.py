@@ -55,7 +55,7 @@ def main() -> None:
             ["--no-prompt", "deploy", "--all"],
         ):
             _prefect(arguments, environment)
-        worker = start("worker", [*run, "worker", "start", "--pool", POOL], environment)
+        worker = start("worker", [*run, "worker", "start", "--pool", POOL], environment | {"BIGFOOT_PROJECT": str(folder)})
         print(f"\nPrefect: {prefect_url}/deployments\nMLflow:  {mlflow_url}\n\nctrl-C stops both and the worker.", flush=True)
         worker.wait()
         raise BigfootError(f"the worker ended: see {kept / 'worker.log'}")

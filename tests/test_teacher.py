@@ -97,7 +97,8 @@ def test_what_cannot_be_a_teacher_is_one_line(pretrained, changes, said):
 
 def test_a_hub_that_is_away_is_told_from_a_model_that_is_not_there():
     command = "from pipeline import stages, teacher, params; stages.stage_main(lambda: teacher.build("
-    command += "params.Teacher(init='pretrained', name='someone/wav2vec2'), ['a'], seed=1))"
+    asked = {"init": "pretrained", "name": "someone/wav2vec2", "data": "nowhere", "training": TRAINING}
+    command += f"params.Teacher.model_validate({asked!r}), ['a'], seed=1))"
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
     said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -44,8 +44,8 @@ def test_train_is_spoken_by_variations_too_and_dev_and_test_by_the_bare_voices()
 
 
 def test_an_unknown_voice_is_one_clear_error():
-    with pytest.raises(BigfootError, match=r"no voice en-us\+nobody"):
-        synthetic._description("nobody")
+    with pytest.raises(BigfootError, match=r"no voice en-us\+no-such"):
+        synthetic._description("no-such")
 
 
 def test_the_corpus_is_the_same_bytes_when_made_twice(tmp_path):
@@ -82,5 +82,5 @@ def test_without_espeak_the_extra_is_named(monkeypatch):
 
 
 def test_an_unknown_voice_is_named():
-    with pytest.raises(BigfootError, match=r"no voice en-us\+nobody"):
+    with pytest.raises(BigfootError, match=r"no voice en-us\+no-such"):
         synthetic._say("one", "nobody", 160, 50)

@@ -70,6 +70,33 @@ def test_a_failing_student_ends_its_own_branch_only_and_is_named(project):
     }  # fmt: skip
 
 
+def test_what_the_net_may_give_later_is_tried_again_and_a_bug_is_not(project):
+    """Exit status 75 is a stage's word for `the hub was away`."""
+    folder = project(teacher="mkdir -p models; if [ -e tried ]; then echo 1 > models/teacher; else touch tried; exit 75; fi")
+    state = run(folder, targets=["teacher"])
+    assert state.is_completed() and tasks(state)["teacher"].run_count == 2
+    (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text().replace("exit 75", "exit 1"))
+    (folder / "tried").unlink()
+    state = run(folder, targets=["teacher"])
+    assert state.is_failed() and tasks(state)["teacher"].run_count == 1
+
+
+def test_mlflow_is_caught_up_with_once_it_is_back_and_its_absence_fails_nothing(project, monkeypatch):
+    from prefect import flow
+
+    from flows.shrink import catch_up
+
+    folder = project()
+    impatient = catch_up.with_options(task_run_name="tracking", retry_delay_seconds=0.1, retries=2)
+    ask = flow(lambda: impatient(folder, return_state=True), name="ask")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    away = ask(return_state=True)
+    assert away.is_failed() and tasks(away)["tracking"].run_count == 3
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    assert ask(return_state=True).is_completed()
+
+
 def test_independent_stages_overlap_up_to_the_limit(project):
     folder = project(student="sleep 4 && mkdir -p models && echo 1 > models/${item}")
     state = run(folder, concurrency=2)
