@@ -79,8 +79,3 @@ def test_without_espeak_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(synthetic, "find_spec", lambda name: None)
     with pytest.raises(BigfootError, match=r"\[synthetic\]"):
         synthetic.read(SOURCE)
-
-
-def test_an_unknown_voice_is_named():
-    with pytest.raises(BigfootError, match=r"no voice en-us\+no-such"):
-        synthetic._say("one", "nobody", 160, 50)
