@@ -38,6 +38,8 @@ def run(
     Once `stop` is set, or after `seconds`, all of its processes are ended and Stopped is raised. `alone`: nothing else of
     this kind runs on the host meanwhile. `environment` is added to this process's own.
     """
+    if stop.is_set():
+        raise Stopped("stopped before it began")
     with _host(alone, say, stop):
         process = subprocess.Popen(
             [sys.executable, guard.__file__, *command], cwd=folder, text=True, errors="replace", bufsize=1,
@@ -85,7 +87,7 @@ def _watch(
 @contextlib.contextmanager
 def _host(alone: bool, say: Callable[[str], None], stop: threading.Event) -> Iterator[None]:
     """Hold the host's lock; waits for it, and says so once."""
-    with HOST_LOCK.open("w") as file:
+    with os.fdopen(os.open(HOST_LOCK, os.O_RDONLY | os.O_CREAT, 0o644)) as file:  # another user's is fine to lock, too
         wanted, said = fcntl.LOCK_EX if alone else fcntl.LOCK_SH, False
         while True:
             try:

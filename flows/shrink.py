@@ -18,60 +18,33 @@ from typing import Annotated, Literal
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
-from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture, as_completed
-from prefect.states import Cancelled, Cancelling, Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows import show, workspace
-from flows.stage import RETRIED, Again, dvc, reason, run_stage, this_flow_run
+from flows.repro import RETRIED, Again, kind, named, run_stage, this_flow_run
+from flows.stage import send_stage
 from pipeline import graph, params
 from pipeline.errors import BigfootError
 
 MOST_AT_ONCE = 16
-GPU_STAGES = ("teacher", "student")
-GPU_TAG = "gpu"  # `prefect concurrency-limit create gpu 1` keeps two trainings off one GPU
-MISSED = "not in MLflow yet"  # in tracking's words
-
-
-@task(cache_policy=NO_CACHE, **RETRIED)
-def send_stage(
-    stage: str, room: workspace.Workspace, commit: str, force: bool, seconds: float | None, stop: threading.Event
-) -> State:
-    """One stage by a worker of deployment stage/any, or stage/gpu for trainings; its outcome is then brought in here."""
-    deployment = f"stage/{GPU_TAG if _kind(stage) in GPU_STAGES else 'any'}"
-    parameters = {
-        "stage": stage, "commit": commit, "params": (room.folder / "params.yaml").read_text(encoding="utf-8"),
-        "force": force, "seconds": seconds, "sent_by": this_flow_run(),
-    }  # fmt: skip
-    with get_client(sync_client=True) as client:
-        try:
-            sent = run_deployment(deployment, parameters=parameters, flow_run_name=stage, timeout=0)
-        except ObjectNotFound:
-            return Failed(message=f"{stage}: there is no deployment {deployment}: `prefect deploy --all` makes it")
-        get_run_logger().info("sent to %s as flow run %s, whose log it is in", deployment, sent.id)
-        while not (state := client.read_flow_run(sent.id).state).is_final():
-            if stop.wait(2.0):
-                client.set_flow_run_state(sent.id, Cancelling(), force=True)
-                return Failed(name="Stopped", message=f"{stage}: stopped with its flow")
-    if not state.is_completed():
-        return Failed(message=f"{state.message or f'{stage}: {state.name}'} (flow run {sent.id})")
-    status, said = dvc(["repro", "--single-item", "--pull", stage], stage, room.folder, stop, only="")
-    return Failed(message=f"{stage}: {reason(said)}") if status else Completed(message=f"{stage}: done elsewhere")
+AWAY = "no MLflow server at"  # in tracking's words
 
 
 @task(cache_policy=NO_CACHE, **RETRIED)
 def catch_up(folder: Path) -> State:
     """What MLflow lacks, once its server is back; where it stays away, that is no failure of the run."""
-    done = subprocess.run([sys.executable, "-m", "pipeline.cli", "track"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "track"], cwd=folder, capture_output=True, text=True,
+        env=os.environ | {"BIGFOOT_FLOW_RUN": this_flow_run()},
+    )  # fmt: skip
     said = (done.stdout + done.stderr).strip()
     get_run_logger().info(said)
-    if MISSED in said:
+    if AWAY in said:
         raise Again(said)
-    return Completed(message=said)
+    return Failed(message=said.splitlines()[-1]) if done.returncode else Completed(message=said)
 
 
 @task(cache_policy=NO_CACHE)
@@ -100,31 +73,38 @@ def shrink(
     ] = False,
 ) -> State:
     """Shrink the recogniser that params.yaml names: every stage of dvc.yaml that is not up to date, and the comparison."""
-    log = get_run_logger()
+    log, room = get_run_logger(), None
     name = f"{runtime.flow_run.name or 'shrink'}-{str(runtime.flow_run.id)[:8]}".replace(" ", "-")
     try:
+        if force and spread:
+            raise BigfootError("force and spread don't go together: two outcomes of one stage would be on the remote")
         room = workspace.open_workspace(Path(project).resolve(), name, None if profile == "in use" else profile, overrides)
         everything = graph.read(room.folder)
         wanted = graph.up_to(everything, targets) if targets else everything
         stale = set(wanted) if force else graph.stale(room.folder, everything) & set(wanted)
         commit = workspace.share(room) if spread and stale else None
     except BigfootError as error:
+        if room:
+            workspace.close(room)
         return Failed(message=str(error))
     settings = params.load(room.folder / "params.yaml")
-    _absolute_tracking(room.project)
+    workspace.absolute_tracking(room.project)
     log.info("%d of %d stages to run in %s", len(stale), len(wanted), room.folder)
 
     def start(stage: str, stop: threading.Event, waits_for: list[PrefectFuture]) -> PrefectFuture:
-        hours = settings.time_limits.get(stage, settings.time_limits.get(_kind(stage)))
+        hours = settings.time_limits.get(stage, settings.time_limits.get(kind(stage)))
         seconds = None if hours is None else 3600 * hours
-        named = {"name": stage, "task_run_name": stage}
         if commit:
-            return send_stage.with_options(**named).submit(stage, room, commit, force, seconds, stop, wait_for=waits_for)
-        tags = [GPU_TAG] if _kind(stage) in GPU_STAGES and _has_gpu() else []
-        return run_stage.with_options(**named, tags=tags).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
+            sending = send_stage.with_options(name=stage, task_run_name=stage)
+            return sending.submit(stage, room, commit, seconds, stop, wait_for=waits_for)
+        return run_stage.with_options(**named(stage)).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
 
     ended = _run_all(wanted, stale, concurrency, start)
-    failed = [state.message for state in ended.values() if state.is_failed() or state.is_crashed()]
+    failed = [
+        state.message if stage in state.message else f"{stage}: {state.message}"
+        for stage, state in ended.items()
+        if state.is_failed() or state.is_crashed()
+    ]
     if failed:
         stays = f" (its worktree stays: {room.folder})" if room.is_own else ""
         return Failed(message="; ".join(failed) + stays)
@@ -175,19 +155,6 @@ def _state(future) -> State:
     """The state a task ended in; without wait() a future may still tell the one before."""
     future.wait()
     return future.state
-
-
-def _kind(stage: str) -> str:
-    return stage.partition("@")[0]
-
-
-def _has_gpu() -> bool:
-    return Path("/proc/driver/nvidia/version").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
-
-
-def _absolute_tracking(project: Path) -> None:
-    """A worktree's runs go to the same MLflow store as the project's, whose default is a file in its folder."""
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flows import guard
-from flows.shrink import GPU_TAG
+from flows.repro import GPU_TAG
 from pipeline.errors import BigfootError
 from pipeline.stages import stage_main
 

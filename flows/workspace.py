@@ -6,19 +6,21 @@ same DVC cache and local configuration, and is saved with `dvc exp save` under a
 apply` brings in. The worktree goes in the end; after a failure it stays, named, with its checkpoints.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import params
 from pipeline.errors import BigfootError
 
-TRAVELS = ("params.yaml", "dvc.lock")  # go with each stage, or come about there; dvc.lock isn't needed
+TRAVELS = ("params.yaml", "dvc.lock")  # go with each stage
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
         shutil.copyfile(source, trial)
         _override(trial, overrides)
         params.load(trial)
-        _make(project, folder)
+        if not folder.is_dir():  # a second try of a run that failed goes on where it was
+            _make(project, folder)
         os.replace(trial, folder / "params.yaml")
     finally:
         trial.unlink(missing_ok=True)
@@ -100,24 +103,41 @@ def share(workspace: Workspace) -> str:
     return _git(folder, "rev-parse", "HEAD").strip()
 
 
-def open_sent(project: Path, name: str, commit: str, content: str) -> Workspace:
-    """A worktree of a commit with this params.yaml, for a stage that another machine asks for.
+@contextlib.contextmanager
+def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iterator[Workspace]:
+    """A worktree of a commit with this params.yaml and dvc.lock, for a stage that another machine asks for.
 
-    The same stage, commit and params are the same worktree: after a failure its checkpoints are taken up again. Raises
-    BigfootError where the commit is nowhere to be had, or the params are wrong.
+    The same stage, commit and params are the same worktree: after a failure its checkpoints are taken up again, and a
+    second request waits for the first. Raises BigfootError where the commit is nowhere to be had, or the params are wrong.
     """
+    from filelock import FileLock
+
     mark = hashlib.sha256(f"{commit} {content}".encode()).hexdigest()[:10]
     folder = project / ".bigfoot" / "worktrees" / f"sent-{name}-{mark}"
-    if not folder.is_dir():
-        try:
-            _git(project, "cat-file", "-e", f"{commit}^{{commit}}")
-        except BigfootError:
-            _git(project, "fetch", "--quiet", "--all")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _add(project, folder, commit)
-    (folder / "params.yaml").write_text(content, encoding="utf-8")
-    params.load(folder / "params.yaml")
-    return Workspace(folder, project)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.is_dir():
+            with FileLock(folder.parent / "clone.lock"):
+                if not _has(project, commit):
+                    _git(project, "fetch", "--quiet", "--all")
+                if not _has(project, commit):
+                    raise BigfootError(f"commit {commit[:10]} is not in {project}, nor where it fetches from: push it")
+                _add(project, folder, commit)
+        (folder / "params.yaml").write_text(content, encoding="utf-8")
+        if lock:
+            (folder / "dvc.lock").write_text(lock, encoding="utf-8")
+        params.load(folder / "params.yaml")
+        yield Workspace(folder, project)
+
+
+def _has(project: Path, commit: str) -> bool:
+    found = subprocess.run(["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=project, capture_output=True)
+    return found.returncode == 0
+
+
+def absolute_tracking(project: Path) -> None:
+    """A worktree's runs go to the same MLflow store as the project's, whose default is a file in its folder."""
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
 
 
 def _make(project: Path, folder: Path) -> None:
@@ -137,6 +157,14 @@ def _add(project: Path, folder: Path, commit: str) -> None:
     """A worktree of a commit, with the project's DVC cache and its local DVC configuration."""
     _git(project, "worktree", "prune")
     _git(project, "worktree", "add", "--detach", str(folder), commit)
+    try:
+        _configure(project, folder)
+    except BaseException:
+        close(Workspace(folder, project))
+        raise
+
+
+def _configure(project: Path, folder: Path) -> None:
     local = project / ".dvc" / "config.local"
     if local.is_file():
         shutil.copy2(local, folder / ".dvc" / "config.local")

@@ -108,7 +108,8 @@ def _variant(store: Store, row: dict, parent: str, parent_key: str, shared: Mapp
     tags |= {"gate": "passed" if row["gate"]["passed"] else "failed", "gate.reason": row["gate"]["reason"]}
     tags |= {"champion": "yes" if row["champion"] else "no", "mlflow.parentRunId": parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")
-    run = store.run("variant", f"{parent_key}/{row['variant']}", row["variant"], tags)
+    told_apart_by = {key: row[key] for key in ("model", "scheme", "runtime")}  # MLflow's compare page groups by params
+    run = store.run("variant", f"{parent_key}/{row['variant']}", row["variant"], tags, told_apart_by)
     if run.info.status == "FINISHED":
         return 0
     run_id = run.info.run_id

@@ -114,8 +114,10 @@ class Store:
     def _experiment_id(self) -> str:
         found = self.client.get_experiment_by_name(self.experiment)
         if found is None:
-            is_own = not os.environ.get("MLFLOW_TRACKING_URI")  # else artifacts are the server's business
-            place = (self.root / "mlartifacts" / self.experiment).as_uri() if is_own else None
+            place = None  # the server's business, or
+            if self.uri.startswith("sqlite:///"):  # beside the database, wherever the process is
+                database = Path(self.uri.removeprefix("sqlite:///")).resolve()
+                place = (database.parent / "mlartifacts" / self.experiment).as_uri()
             return self.client.create_experiment(self.experiment, artifact_location=place)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)

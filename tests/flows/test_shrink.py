@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows import process
 from flows.shrink import shrink
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +96,8 @@ def test_mlflow_is_caught_up_with_once_it_is_back_and_its_absence_fails_nothing(
     away = ask(return_state=True)
     assert away.is_failed() and tasks(away)["tracking"].run_count == 3
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-    assert ask(return_state=True).is_completed()
+    back = ask(return_state=True)
+    assert back.is_completed() and "MLflow: up to date" in tasks(back)["tracking"].state.message
 
 
 def test_independent_stages_overlap_up_to_the_limit(project):
@@ -126,6 +129,25 @@ def test_nonsense_is_refused_before_anything_runs(project, parameters, said):
     state = run(folder, **parameters)
     assert state.is_failed() and said in state.message and "\n" not in state.message
     assert not tasks(state) and not list((folder / ".bigfoot").glob("worktrees/*"))
+
+
+def test_a_refused_run_of_its_own_leaves_no_worktree(project):
+    folder = project()
+    state = run(folder, profile="digits", targets=["pupil"])
+    assert state.is_failed() and "there is no stage pupil" in state.message
+    assert not list((folder / ".bigfoot").glob("worktrees/*"))
+    state = run(folder, force=True, spread=True)
+    assert state.is_failed() and "force and spread" in state.message
+
+
+def test_a_measurement_waits_until_the_host_is_free(tmp_path):
+    said, stop = [], threading.Event()
+    other = threading.Thread(target=process.run, args=(["sleep", "3"], tmp_path, print, stop))
+    other.start()
+    time.sleep(1)
+    assert process.run(["echo", "measured"], tmp_path, said.append, stop, alone=True) == 0
+    assert not other.is_alive() or other.join(1) is None
+    assert said == ["waiting for this host: other stages are running", "measured"]
 
 
 def test_a_run_with_overrides_leaves_the_project_alone_and_becomes_an_experiment(project):

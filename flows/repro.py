@@ -1,0 +1,118 @@
+"""One DVC stage as a task: `dvc repro` in a folder, its lines in the task's log, tried again only where that can help."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from prefect import get_run_logger, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed, State
+
+from flows import process, show
+from pipeline.errors import Away
+from pipeline.stages import ONLY
+
+ALONE = "benchmark"  # measures, so nothing else runs on its host
+GPU_STAGES = ("teacher", "student")
+GPU_TAG = "gpu"  # `prefect concurrency-limit create gpu 1` keeps two trainings off one GPU
+TEMPORARY = (  # in DVC's words: its lock, its lock of outs, and a stage's own word for a hub that is away
+    "Unable to acquire lock", "is being blocked by", f"exited with {Away.status}",
+)  # fmt: skip
+
+
+class Again(Exception):
+    """DVC's lock was held, or something outside was away: worth another try. Nothing else is."""
+
+
+RETRIED = {
+    "retries": 4,
+    "retry_delay_seconds": [2, 10, 30, 60],
+    "retry_condition_fn": lambda task, run, state: isinstance(state.result(raise_on_failure=False), Again),
+}
+
+
+@task(cache_policy=NO_CACHE, **RETRIED)
+def run_stage(
+    stage: str, folder: Path, force: bool, seconds: float | None, stop: threading.Event, sent_by: str | None = None
+) -> State:
+    """One stage by `dvc repro --single-item`.
+
+    `sent_by`: the flow run on another machine that asks for it; then what the stage needs comes from the remote, and what
+    it makes goes there.
+    """
+    commands = [["repro", "--single-item", *(["--force"] if force else []), stage]]
+    if sent_by:
+        commands = [["repro", "--pull", stage], ["push", "--run-cache", stage]]
+    for command in commands:
+        try:
+            status, said = dvc(command, stage, folder, stop, seconds, only=stage if sent_by else None, flow_run=sent_by)
+        except process.Stopped as why:
+            return Failed(name="Stopped", message=f"{stage}: {why}")
+        if status:
+            return Failed(message=f"{stage}: {reason(said)}")
+    return Completed(message=f"{stage}: done")
+
+
+def named(stage: str) -> dict:
+    """Options of a task that runs this stage here: its name and, for a training on a machine with a GPU, the tag."""
+    return {"name": stage, "task_run_name": stage, "tags": [GPU_TAG] if is_training(stage) and _has_gpu() else []}
+
+
+def is_training(stage: str) -> bool:
+    return kind(stage) in GPU_STAGES
+
+
+def kind(stage: str) -> str:
+    """student@half -> student."""
+    return stage.partition("@")[0]
+
+
+def dvc(
+    arguments: list[str], stage: str, folder: Path, stop: threading.Event, seconds: float | None = None,
+    only: str | None = None, flow_run: str | None = None,
+) -> tuple[int, list[str]]:  # fmt: skip
+    """A DVC command in `folder` as a task runs it: (exit status, what it said). Raises Again and process.Stopped.
+
+    `only`: no other stage's command may run (pipeline/stages refuses to); "" is none at all. `flow_run`: named in MLflow's
+    tags; by default this one.
+    """
+    log, progress, said = get_run_logger(), show.Progress(stage), []
+
+    def hear(line: str) -> None:
+        if line:
+            said.append(line)
+            log.info(line)
+            progress.hear(line)
+
+    environment = {
+        "BIGFOOT_FLOW_RUN": flow_run or this_flow_run(),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # dvc.yaml says just `python`
+    }
+    if stage != ALONE:  # threads that spin while they wait slow two trainings side by side down to a quarter, not to a half
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+    if only is not None:
+        environment[ONLY] = only
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    alone = stage == ALONE and only != "" and arguments[0] == "repro"
+    status = process.run(command, folder, hear, stop, seconds, alone=alone, environment=environment)
+    if status and any(sign in line for line in said[-20:] for sign in TEMPORARY):
+        raise Again(f"{stage}: {reason(said)}")
+    return status, said
+
+
+def this_flow_run() -> str:
+    """The flow run that this is in, as MLflow's tags name it."""
+    return f"{runtime.flow_run.name} ({runtime.flow_run.id})"
+
+
+def reason(said: list[str]) -> str:
+    """What a command died of, from its last lines: a stage's own error before DVC's."""
+    for sign in ("error: ", *TEMPORARY[:2]):
+        if lines := [line for line in said if line.startswith(sign) or (sign in TEMPORARY and sign in line)]:
+            return lines[-1].removeprefix("error: ")
+    return said[-1] if said else "no message"
+
+
+def _has_gpu() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
