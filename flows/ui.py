@@ -36,6 +36,7 @@ def main() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
     run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{folder / 'mlflow.db'}"
+    environment["PREFECT_SERVER_UI_API_URL"] = f"{prefect_url}/api"  # else its pages ask at port 4200, whatever the port is
     local = {key: value for key, value in environment.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     with contextlib.ExitStack() as services:
         print("Starting Prefect and MLflow ...", flush=True)

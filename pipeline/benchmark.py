@@ -27,7 +27,7 @@ import numpy as np
 
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.energy import EnergyMeter
-from pipeline.errors import BigfootError
+from pipeline.errors import BigfootError, Busy
 from pipeline.measure import host, worker
 from pipeline.params import Benchmark
 
@@ -52,7 +52,7 @@ def benchmark(folders: list[Path], corpus: Corpus, settings: Benchmark, out: Pat
         with FileLock(Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock", timeout=0):
             timings = _measure(folders, corpus, sample, settings)
     except Timeout:
-        raise BigfootError("another benchmark is running on this host: wait for it, or stop it") from None
+        raise Busy("another benchmark is running on this host: wait for it, or stop it") from None
     partial = out.with_name(out.name + ".part")
     partial.write_text(json.dumps(timings, indent=1) + "\n")
     os.replace(partial, out)

@@ -13,6 +13,12 @@ class Away(BigfootError):
     status = 75  # sysexits' EX_TEMPFAIL
 
 
+class Busy(BigfootError):
+    """Something that only one can have at a time is taken: the same command may work later."""
+
+    status = 75
+
+
 def is_away(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, is of the net: no connection, no answer in time."""
     while error is not None:

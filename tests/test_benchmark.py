@@ -13,7 +13,7 @@ from pipeline import audio, params
 from pipeline.benchmark import benchmark
 from pipeline.compare import TIMING_KEYS
 from pipeline.corpus import manifest
-from pipeline.errors import BigfootError
+from pipeline.errors import BigfootError, Busy
 from pipeline.schemes import quantise
 from tests.tiny import save_model, speech
 
@@ -115,7 +115,7 @@ def test_without_the_reference_nothing_is_measured(folders, corpus, tmp_path):
 def test_two_benchmarks_never_run_on_one_host(folders, corpus, tmp_path):
     with (
         FileLock(Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock"),
-        pytest.raises(BigfootError, match="another benchmark is running"),
+        pytest.raises(Busy, match="another benchmark is running"),
     ):
         benchmark(folders, corpus, SETTINGS, tmp_path / "t.json")
 

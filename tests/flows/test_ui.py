@@ -101,6 +101,8 @@ def test_a_deployment_runs_to_its_end_and_shows_its_stages(ui):
     teacher = next(task["id"] for task in tasks if task["name"] == "teacher")
     assert "hello from teacher" in {log["message"] for log in logs if log["task_run_id"] == teacher}
     urllib.request.urlopen(f"http://127.0.0.1:{there.mlflow}/health", timeout=5).close()
+    with urllib.request.urlopen(f"http://127.0.0.1:{there.prefect}/ui-settings", timeout=5) as answer:
+        assert json.load(answer)["api_url"] == f"http://127.0.0.1:{there.prefect}/api"  # what its pages ask
 
 
 def test_a_cancelled_run_ends_its_stage_and_leaves_dvc_unlocked(ui):
