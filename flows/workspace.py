@@ -114,10 +114,12 @@ def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iter
 
     mark = hashlib.sha256(f"{commit} {content}".encode()).hexdigest()[:10]
     folder = project / ".bigfoot" / "worktrees" / f"sent-{name}-{mark}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    locks = project / ".bigfoot" / "locks"  # not beside the worktrees: a lock's file outlives it
+    for place in (folder.parent, locks):
+        place.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{folder.name}.lock"):
         if not folder.is_dir():
-            with FileLock(folder.parent / "clone.lock"):
+            with FileLock(locks / "clone.lock"):
                 if not _has(project, commit):
                     _git(project, "fetch", "--quiet", "--all")
                 if not _has(project, commit):
