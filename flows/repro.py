@@ -10,15 +10,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
 from flows import process, show
-from pipeline.errors import Away
+from pipeline.errors import Temporary
 from pipeline.stages import ONLY
 
 ALONE = "benchmark"  # measures, so nothing else runs on its host
 GPU_STAGES = ("teacher", "student")
 GPU_TAG = "gpu"  # `prefect concurrency-limit create gpu 1` keeps two trainings off one GPU
-TEMPORARY = (  # in DVC's words: its lock, its lock of outs, and a stage's own word for a hub that is away
-    "Unable to acquire lock", "is being blocked by", f"exited with {Away.status}",
-)  # fmt: skip
+LOCKED = ("Unable to acquire lock", "is being blocked by")  # DVC's words for its lock, and for its lock of outs
+TEMPORARY = f"exited with {Temporary.status}"  # DVC's words for a stage that says so
 
 
 class Again(Exception):
@@ -45,12 +44,9 @@ def run_stage(
     if sent_by:
         commands = [["repro", "--pull", stage], ["push", "--run-cache", stage]]
     for command in commands:
-        try:
-            status, said = dvc(command, stage, folder, stop, seconds, only=stage if sent_by else None, flow_run=sent_by)
-        except process.Stopped as why:
-            return Failed(name="Stopped", message=f"{stage}: {why}")
-        if status:
-            return Failed(message=f"{stage}: {reason(said)}")
+        failed = dvc(command, stage, folder, stop, seconds, only=stage if sent_by else None, flow_run=sent_by)
+        if failed:
+            return failed
     return Completed(message=f"{stage}: done")
 
 
@@ -71,8 +67,8 @@ def kind(stage: str) -> str:
 def dvc(
     arguments: list[str], stage: str, folder: Path, stop: threading.Event, seconds: float | None = None,
     only: str | None = None, flow_run: str | None = None,
-) -> tuple[int, list[str]]:  # fmt: skip
-    """A DVC command in `folder` as a task runs it: (exit status, what it said). Raises Again and process.Stopped.
+) -> State | None:  # fmt: skip
+    """A DVC command in `folder`, its lines in the task's log: None, or the state of a task that failed by it. Raises Again.
 
     `only`: no other stage's command may run (pipeline/stages refuses to); "" is none at all. `flow_run`: named in MLflow's
     tags; by default this one.
@@ -95,10 +91,16 @@ def dvc(
         environment[ONLY] = only
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
     alone = stage == ALONE and only != "" and arguments[0] == "repro"
-    status = process.run(command, folder, hear, stop, seconds, alone=alone, environment=environment)
-    if status and any(sign in line for line in said[-20:] for sign in TEMPORARY):
-        raise Again(f"{stage}: {reason(said)}")
-    return status, said
+    try:
+        status = process.run(command, folder, hear, stop, seconds, alone=alone, environment=environment)
+    except process.Stopped as why:
+        return Failed(name="Stopped", message=f"{stage}: {why}")
+    if not status:
+        return None
+    message = f"{stage}: {_reason(said)}"
+    if any(sign in line for line in said[-20:] for sign in (*LOCKED, TEMPORARY)):
+        raise Again(message)
+    return Failed(message=message)
 
 
 def this_flow_run() -> str:
@@ -106,12 +108,11 @@ def this_flow_run() -> str:
     return f"{runtime.flow_run.name} ({runtime.flow_run.id})"
 
 
-def reason(said: list[str]) -> str:
-    """What a command died of, from its last lines: a stage's own error before DVC's."""
-    for sign in ("error: ", *TEMPORARY[:2]):
-        if lines := [line for line in said if line.startswith(sign) or (sign in TEMPORARY and sign in line)]:
-            return lines[-1].removeprefix("error: ")
-    return said[-1] if said else "no message"
+def _reason(said: list[str]) -> str:
+    """What a command died of: a stage's own error, before a lock of DVC's, before the last line."""
+    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    locked = [line for line in said if any(sign in line for sign in LOCKED)]
+    return (errors or locked or said or ["no message"])[-1]
 
 
 def _has_gpu() -> bool:

@@ -18,8 +18,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, Completed, Failed, State
 from pydantic import Field
 
-from flows import process, show, workspace
-from flows.repro import GPU_TAG, RETRIED, dvc, is_training, named, reason, run_stage, this_flow_run
+from flows import show, workspace
+from flows.repro import GPU_TAG, RETRIED, dvc, is_training, named, run_stage, this_flow_run
 from pipeline.errors import BigfootError
 
 POLL_SECONDS = 2.0
@@ -47,11 +47,8 @@ def send_stage(stage: str, room: workspace.Workspace, commit: str, seconds: floa
                 return Failed(name="Stopped", message=f"{stage}: stopped with its flow")
     if not state.is_completed():
         return Failed(message=f"{state.message or f'{stage}: {state.name}'} (flow run {sent.id})")
-    try:
-        status, said = dvc(["repro", "--single-item", "--pull", stage], stage, room.folder, stop, only="")
-    except process.Stopped as why:
-        return Failed(name="Stopped", message=f"{stage}: {why}")
-    return Failed(message=f"{stage}: {reason(said)}") if status else Completed(message=f"{stage}: done elsewhere")
+    failed = dvc(["repro", "--single-item", "--pull", stage], stage, room.folder, stop, only="")
+    return failed or Completed(message=f"{stage}: done elsewhere")
 
 
 @flow(name="stage", flow_run_name="{stage}")

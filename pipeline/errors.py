@@ -7,16 +7,18 @@ class BigfootError(Exception):
     status = 1
 
 
-class Away(BigfootError):
-    """Something outside can't be reached: the same command may work later, so whoever runs it may try again."""
+class Temporary(BigfootError):
+    """The same command may work later, so whoever runs it may try again."""
 
     status = 75  # sysexits' EX_TEMPFAIL
 
 
-class Busy(BigfootError):
-    """Something that only one can have at a time is taken: the same command may work later."""
+class Away(Temporary):
+    """Something outside can't be reached."""
 
-    status = 75
+
+class Busy(Temporary):
+    """Something that only one can have at a time is taken."""
 
 
 def is_away(error: BaseException | None) -> bool:

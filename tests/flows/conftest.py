@@ -31,6 +31,13 @@ stages:
 WRITE = "echo hello from {name} && mkdir -p models && echo 1 > models/{name}"
 
 
+def add_code(folder: Path) -> None:
+    """The flows and their deployments, for a project that a worker of its own serves."""
+    for name in ("flows", "pipeline"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "prefect.yaml", folder / "prefect.yaml")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def server(tmp_path_factory):
     from prefect.testing.utilities import prefect_test_harness

@@ -1,7 +1,6 @@
 """Stages on other machines: two workers with clones of their own, which share a Prefect server and a DVC remote alone."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.flows.conftest import add_code
 from tests.flows.test_shrink import ROOT, names, run
 
 HERE = "mkdir -p models && pwd > models/{name}"
@@ -36,9 +36,7 @@ def machines(project, tmp_path):
 
     def make(**commands) -> tuple[Path, dict[str, Path]]:
         folder = project(**commands)
-        for name in ("flows", "pipeline"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "prefect.yaml", folder / "prefect.yaml")
+        add_code(folder)
         sh(folder, sys.executable, "-m", "dvc", "remote", "add", "-d", "shared", str(tmp_path / "remote"))
         git(tmp_path, "init", "-q", "--bare", "origin")
         git(folder, "add", "-A")

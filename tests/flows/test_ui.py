@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.flows.conftest import add_code
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -30,9 +31,7 @@ class Ui:
 
     def __init__(self, folder: Path):
         self.folder, self.prefect, self.mlflow = folder, free_port(), free_port()
-        for name in ("flows", "pipeline"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "prefect.yaml", folder / "prefect.yaml")
+        add_code(folder)
         environment = os.environ | {"BIGFOOT_PREFECT_PORT": str(self.prefect), "BIGFOOT_MLFLOW_PORT": str(self.mlflow)}
         for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "PREFECT_API_DATABASE_CONNECTION_URL"):
             environment.pop(name, None)
