@@ -4,14 +4,18 @@ import json
 import logging
 from pathlib import Path
 
-from pipeline import models, student, training
+import numpy as np
+import torch
+
+from pipeline import front_end, importance, models, student, training
+from pipeline.audio import SAMPLE_RATE
 from pipeline.corpus.manifest import open_corpus
 from pipeline.errors import BigfootError
 from pipeline.logits import LogitsStore
 from pipeline.params import Params
 
 log = logging.getLogger(__name__)
-CODE = [Path(__file__), Path(student.__file__)]
+CODE = [Path(__file__), *(Path(module.__file__) for module in (front_end, importance, student))]
 
 
 def make_student(name: str, params: Params, out: Path) -> dict:
@@ -23,7 +27,7 @@ def make_student(name: str, params: Params, out: Path) -> dict:
     parent_folder = Path("models") / settings.parent
     parent, processor = models.load(parent_folder)
     try:
-        model, rows = student.build(parent, settings)
+        model, rows = student.build(parent, settings, _some_audio(corpus, processor, settings.importance_utterances))
     except BigfootError as error:
         raise BigfootError(f"students.{name}: {error}") from None
     store = LogitsStore(Path("logits/teacher")) if settings.distillation.kl_weight else None
@@ -41,3 +45,11 @@ def make_student(name: str, params: Params, out: Path) -> dict:
     metrics = training.train(job, out)
     (out / "initialisation.json").write_text(json.dumps(rows, indent=1) + "\n")
     return metrics
+
+
+def _some_audio(corpus, processor, count: int) -> list[torch.Tensor]:
+    """`count` training utterances, evenly spread over train, each [1, samples] as the models hear it."""
+    utterances = corpus.utterances("train")
+    chosen = np.unique(np.linspace(0, len(utterances) - 1, min(count, len(utterances))).round().astype(int))
+    heard = (processor.feature_extractor(corpus.audio(utterances[i]), sampling_rate=SAMPLE_RATE) for i in chosen)
+    return [torch.from_numpy(one.input_values[0])[None] for one in heard]

@@ -243,6 +243,13 @@ class Student(Section):
     heads: int | None = Field(None, ge=1)
     feed_forward: int | None = Field(None, ge=1)
     conv_channels: int | None = Field(None, ge=1)
+    conv_merge: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="of how many of its parent's neighbouring convolutions each of its own takes the place: [2, 2, 2, 1]"
+    )
+    importance: Literal["measured", "weights", "position"] = Field(
+        "measured", description="what is kept: what matters on training audio, what has the largest weights, or the first"
+    )
+    importance_utterances: int = Field(64, ge=1, description="of train, evenly spread: heard to measure and to merge")
     config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*")
     distillation: Distillation = Distillation()
     training: Training
@@ -400,11 +407,16 @@ def _shape(name: str, students: dict[str, Student], config: dict) -> dict[str, i
     if name == "teacher":
         keys = {"layers": ("num_hidden_layers", 12), "hidden": ("hidden_size", 768), "heads": ("num_attention_heads", 12),
                 "feed_forward": ("intermediate_size", 3072)}  # fmt: skip
+        channels = config.get("conv_dim", [512] * 7)
         return {key: config.get(*default) for key, default in keys.items()} | {
-            "conv_channels": max(config.get("conv_dim", [512]))
-        }
+            "conv_channels": max(channels), "convolutions": len(channels)
+        }  # fmt: skip
     student = students[name]
     parent, own = _shape(student.parent, students, config), {}
+    convolutions = parent.pop("convolutions")
+    if student.conv_merge and sum(student.conv_merge) != convolutions:
+        merged = student.conv_merge
+        raise ValueError(f"students.{name}.conv_merge: {merged} has to add up to its parent's {convolutions} convolutions")
     for key, most in parent.items():
         wanted = getattr(student, key)
         if isinstance(wanted, list):
@@ -416,7 +428,7 @@ def _shape(name: str, students: dict[str, Student], config: dict) -> dict[str, i
         own[key] = most if wanted is None else wanted
     if own["hidden"] % own["heads"]:
         raise ValueError(f"students.{name}: hidden {own['hidden']} is no multiple of heads {own['heads']}")
-    return own
+    return own | {"convolutions": len(student.conv_merge or range(convolutions))}
 
 
 def load(path: str | Path = "params.yaml") -> Params:

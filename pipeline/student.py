@@ -1,8 +1,8 @@
 """Student surgery: which layers, heads, channels and units of the parent a student keeps, and how it is initialised.
 
 Decision: everything that can be initialised from the parent is, the head, the positional convolution and the norms
-included (the paper's code forgot the latter two, and paid for it). What is kept is chosen by the size of the weights that
-write to and read from it, with ONE choice of channels along the whole residual stream, so that the result is a uniform
+included (the paper's code forgot the latter two, and paid for it). What is kept is what matters most on training audio
+(pipeline.importance), with ONE choice of channels along the whole residual stream, so that the result is a uniform
 Wav2Vec2Config that AutoModelForCTC loads. It is a start for distillation, not a finished model: a student narrower than
 its parent knows little before it is trained.
 """
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline import front_end, importance
 from pipeline.errors import BigfootError
+from pipeline.importance import LAYER, Importance
 from pipeline.params import Student
 
-LAYER = "wav2vec2.encoder.layers.{}."
+FRONT_END = "wav2vec2.feature_extractor.conv_layers."
 POSITIONAL = "wav2vec2.encoder.pos_conv_embed.conv."
 GAIN, DIRECTION = (POSITIONAL + f"parametrizations.weight.original{i}" for i in (0, 1))
 
@@ -27,26 +29,30 @@ class Choice:
 
     layers: list[int]
     hidden: torch.Tensor
-    conv: list[torch.Tensor]  # output channels of each convolution of the front end
+    runs: list[int]  # how many of the parent's convolutions each of the student's replaces
+    conv: list[torch.Tensor]  # output channels of each of the student's convolutions, of its run's last
     query: list[torch.Tensor]  # of each kept layer: the rows of its query and key projections, head by head
     value: list[torch.Tensor]  # ... of its value projection, which are the columns of its output projection
     units: list[torch.Tensor]  # ... of its feed-forward
     positional: bool  # whether the positional convolution's groups survive
 
 
-def build(parent, settings: Student):
+def build(parent, settings: Student, waveforms: list[torch.Tensor] = ()):
     """A student of `parent` (Wav2Vec2ForCTC), initialised from it.
 
-    Returns (Wav2Vec2ForCTC, rows): a row for each of its tensors, {"to": name, "from": the parent's name or None,
-    "how": "whole", "slice" or "fresh"}. Raises BigfootError where the student would be larger than its parent.
+    `waveforms`: training audio as the parent hears it, each [1, samples]; needed where `importance` is measured or
+    convolutions are merged. Returns (Wav2Vec2ForCTC, rows): a row for each of its tensors, {"to": name, "from": the
+    parent's name or None, "how": "whole", "slice", "fitted" or "fresh"}. Raises BigfootError where the student would be
+    larger than its parent.
     """
     from transformers import Wav2Vec2ForCTC
 
     config = _config(parent.config, settings)
     torch.manual_seed(settings.training.seed)
     student = Wav2Vec2ForCTC(config)
-    choice = _choose(parent, config, settings)
-    return student, _copy(parent, student, choice)
+    choice = _choose(parent, config, settings, waveforms)
+    fitted = front_end.fit(parent, waveforms, choice.runs, choice.conv)
+    return student, _copy(parent, student, choice, fitted)
 
 
 def describe(model, rows: list[dict]) -> str:
@@ -85,8 +91,13 @@ def _config(parent, settings: Student):
     config.hidden_size = settings.hidden or parent.hidden_size
     config.num_attention_heads = settings.heads or parent.num_attention_heads
     config.intermediate_size = settings.feed_forward or parent.intermediate_size
-    if settings.conv_channels:
-        config.conv_dim = [settings.conv_channels] * len(parent.conv_dim)
+    if settings.conv_merge and sum(settings.conv_merge) != len(parent.conv_dim):
+        raise BigfootError(f"student conv_merge {settings.conv_merge}: has to add up to the parent's {len(parent.conv_dim)}")
+    runs = _runs(parent, settings)
+    config.conv_kernel, config.conv_stride = front_end.geometry(parent.conv_kernel, parent.conv_stride, runs)
+    widths = [parent.conv_dim[last] for _, last in front_end.spans(runs)]
+    config.conv_dim = [settings.conv_channels] * len(runs) if settings.conv_channels else widths
+    config.num_feat_extract_layers = len(runs)
     config.num_conv_pos_embedding_groups = math.gcd(config.hidden_size, parent.num_conv_pos_embedding_groups)
     for key, value in settings.config.items():
         if not hasattr(config, key):
@@ -114,88 +125,72 @@ def _head_dim(config) -> int:
     return config.hidden_size // config.num_attention_heads
 
 
+def _runs(parent, settings: Student) -> list[int]:
+    return settings.conv_merge or [1] * len(parent.conv_dim)
+
+
 # ---------------------------------------------------------------- what is kept
 
 
-def _choose(parent, config, settings: Student) -> Choice:
-    weights = parent.state_dict()
+def _choose(parent, config, settings: Student, waveforms: list[torch.Tensor]) -> Choice:
     layers = kept_layers(parent.config.num_hidden_layers, settings)
+    runs = _runs(parent.config, settings)
+    matters = _importance(parent, config, settings, layers, waveforms)
     positional = config.num_conv_pos_embedding_groups == parent.config.num_conv_pos_embedding_groups
     groups = config.num_conv_pos_embedding_groups if positional else 1
-    heads = [_heads(weights, LAYER.format(i), parent.config, config) for i in layers]
+    heads = [_heads(matters, i, parent.config, config) for i in layers]
     return Choice(
         layers=layers,
-        hidden=_best(_stream_importance(weights, layers), config.hidden_size, groups),
-        conv=_conv_channels(weights, parent.config.conv_dim, config.conv_dim),
+        hidden=_best(matters.stream, config.hidden_size, groups),
+        runs=runs,
+        conv=[_best(matters.conv[last], n) for (_, last), n in zip(front_end.spans(runs), config.conv_dim, strict=True)],
         query=[query for query, _ in heads],
         value=[value for _, value in heads],
-        units=[_best(_unit_importance(weights, LAYER.format(i)), config.intermediate_size) for i in layers],
+        units=[_best(matters.units[i], config.intermediate_size) for i in layers],
         positional=positional,
     )
 
 
-def _best(importance: torch.Tensor, count: int, groups: int = 1) -> torch.Tensor:
-    """Sorted indices of the `count` most important, as many from each of `groups` equal stretches."""
-    each = importance.reshape(groups, -1)
+def _importance(parent, config, settings: Student, layers: list[int], waveforms: list[torch.Tensor]) -> Importance:
+    """By the rule that `settings` name; measuring is left out where nothing is."""
+    sizes = ("hidden_size", "num_attention_heads", "intermediate_size")
+    narrower = any(getattr(config, size) < getattr(parent.config, size) for size in sizes)
+    narrower |= max(config.conv_dim) < max(parent.config.conv_dim)
+    if settings.importance == "position":
+        return importance.of_position(parent)
+    if settings.importance == "weights" or not narrower:
+        return importance.of_weights(parent, layers)
+    return importance.measured(parent, waveforms, settings.training.seed)
+
+
+def _best(scores: torch.Tensor, count: int, groups: int = 1) -> torch.Tensor:
+    """Sorted indices of the `count` highest, as many from each of `groups` equal stretches."""
+    each = scores.reshape(groups, -1)
     top = each.topk(count // groups, dim=1).indices.sort(1).values
     return (top + torch.arange(groups)[:, None] * each.shape[1]).flatten()
 
 
-def _power(weight: torch.Tensor, dim: int) -> torch.Tensor:
-    """Squared size of a tensor's slices along `dim`."""
-    return weight.float().movedim(dim, 0).flatten(1).square().sum(1)
-
-
-def _stream_importance(weights: dict, layers: list[int]) -> torch.Tensor:
-    """[hidden]: how much the kept layers, the projection and the head write to and read from each residual channel."""
-    total = _power(weights["wav2vec2.feature_projection.projection.weight"], 0) + _power(weights["lm_head.weight"], 1)
-    for i in layers:
-        name = LAYER.format(i)
-        for written in ("attention.out_proj", "feed_forward.output_dense"):
-            total = total + _power(weights[f"{name}{written}.weight"], 0)
-        for read in ("attention.q_proj", "attention.k_proj", "attention.v_proj", "feed_forward.intermediate_dense"):
-            total = total + _power(weights[f"{name}{read}.weight"], 1)
-    return total
-
-
-def _unit_importance(weights: dict, name: str) -> torch.Tensor:
-    """[feed-forward]: size of what goes into a unit times size of what comes out of it."""
-    into = _power(weights[f"{name}feed_forward.intermediate_dense.weight"], 0)
-    return into * _power(weights[f"{name}feed_forward.output_dense.weight"], 1)
-
-
-def _heads(weights: dict, name: str, old, new) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of a layer's query/key and of its value projections: the strongest heads, and in each the strongest rows."""
-    q, k, v = (_power(weights[f"{name}attention.{p}_proj.weight"], 0) for p in "qkv")
-    out = _power(weights[f"{name}attention.out_proj.weight"], 1)
-    scores, carried = (pair.reshape(old.num_attention_heads, -1) for pair in (q * k, v * out))
-    heads = carried.sum(1).topk(new.num_attention_heads).indices.sort().values
+def _heads(matters: Importance, layer: int, old, new) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of a layer's query/key and of its value projections: the best heads, and in each the best rows."""
+    heads = matters.heads[layer].topk(new.num_attention_heads).indices.sort().values
     starts = heads[:, None] * _head_dim(old)
-    rows = (scores[heads], carried[heads])
+    rows = (scores[layer].reshape(old.num_attention_heads, -1)[heads] for scores in (matters.query, matters.value))
     return tuple((r.topk(_head_dim(new), dim=1).indices.sort(1).values + starts).flatten() for r in rows)
-
-
-def _conv_channels(weights: dict, old: list[int], new: list[int]) -> list[torch.Tensor]:
-    """For each convolution of the front end its strongest output channels: size written times size read by the next."""
-    chosen = []
-    for i, count in enumerate(new):
-        written = _power(weights[f"wav2vec2.feature_extractor.conv_layers.{i}.conv.weight"], 0)
-        following = f"wav2vec2.feature_extractor.conv_layers.{i + 1}.conv.weight"
-        last = "wav2vec2.feature_projection.projection.weight"
-        read = _power(weights[following if i + 1 < len(old) else last], 1)
-        chosen.append(_best(written * read, count))
-    return chosen
 
 
 # ---------------------------------------------------------------- what is copied
 
 
 @torch.no_grad()
-def _copy(parent, student, choice: Choice) -> list[dict]:
-    """Fill the student's tensors from the parent's; a row for each says where it came from."""
+def _copy(parent, student, choice: Choice, fitted: dict[str, torch.Tensor]) -> list[dict]:
+    """Fill the student's tensors from the parent's and those that were fitted; a row for each says where it came from."""
     weights, rows = parent.state_dict(), []
     for name, target in student.state_dict().items():
         source, cuts = _origin(name, choice)
+        if name in fitted:
+            target.copy_(fitted[name])
+            rows.append({"to": name, "from": source, "how": "fitted"})
+            continue
         if source not in weights:  # None, or SpecAugment's mask, which a parent trained without it does not have
             rows.append({"to": name, "from": None, "how": "fresh"})
             continue
@@ -242,10 +237,11 @@ def _origin(name: str, choice: Choice) -> tuple[str | None, list[torch.Tensor | 
     """The parent's tensor that a student's tensor is cut from, and the indices to keep along each of its dimensions."""
     if name.startswith(POSITIONAL):
         return _positional_origin(name, choice)
-    if name.startswith("wav2vec2.feature_extractor."):
-        i = int(name.split(".")[3])
-        before = choice.conv[i - 1] if i and name.endswith("conv.weight") else None
-        return name, [choice.conv[i], before]
+    if name.startswith(FRONT_END):
+        position, rest = name.removeprefix(FRONT_END).split(".", 1)
+        i = int(position)
+        before = choice.conv[i - 1] if i and rest == "conv.weight" else None
+        return f"{FRONT_END}{front_end.spans(choice.runs)[i][1]}.{rest}", [choice.conv[i], before]
     if name.startswith("wav2vec2.feature_projection."):
         reads = choice.conv[-1]
         cuts = {"layer_norm.weight": [reads], "layer_norm.bias": [reads], "projection.weight": [choice.hidden, reads]}

@@ -6,11 +6,12 @@ import pytest
 import torch
 from transformers import AutoModelForCTC, Wav2Vec2Config, Wav2Vec2ForCTC
 
-from pipeline import student
+from pipeline import importance, student
 from pipeline.errors import BigfootError
 from pipeline.params import Student
 
 WAVEFORM = torch.randn(1, 8000, generator=torch.Generator().manual_seed(1))
+AUDIO = [torch.randn(1, 4000 + 800 * i, generator=torch.Generator().manual_seed(i)) for i in range(4)]
 
 
 def parent(norm: str = "group") -> Wav2Vec2ForCTC:
@@ -25,7 +26,8 @@ def parent(norm: str = "group") -> Wav2Vec2ForCTC:
 
 
 def settings(**changes) -> Student:
-    return Student.model_validate({"from": "teacher", "training": {"steps": 1, "learning_rate": 1e-3}, **changes})
+    training = {"steps": 1, "learning_rate": 1e-3}
+    return Student.model_validate({"from": "teacher", "importance": "weights", "training": training, **changes})
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
@@ -53,19 +55,19 @@ def test_channels_nobody_uses_can_go_without_a_trace(norm):
     # The last convolution's channels meet in a layer norm, which no channel leaves without a trace: they all stay.
     slim, rows = student.build(model, settings(feed_forward=48))
     assert torch.allclose(slim.eval()(WAVEFORM).logits, model(WAVEFORM).logits, atol=1e-5)
-    choice = student._choose(model, student._config(model.config, settings(feed_forward=48, heads=2, hidden=24)),
-                             settings(feed_forward=48, heads=2, hidden=24))  # fmt: skip
+    narrow = settings(feed_forward=48, heads=2, hidden=24)
+    choice = student._choose(model, student._config(model.config, narrow), narrow, [])
     assert choice.units[0].tolist() == list(range(1, 96, 2))
     assert {int(i) // 12 for i in choice.value[0]} == {0, 3}
-    conv = student._conv_channels(weights, [16] * 7, [8] * 7)
-    assert conv[2].tolist() == list(range(0, 16, 2))
+    matters = importance.of_weights(model, [0, 1, 2, 3])
+    assert student._best(matters.conv[2], 8).tolist() == list(range(0, 16, 2))
 
 
 def test_the_positional_convolution_is_cut_group_by_group():
     """Kept outputs of the cut convolution equal the parent's when the channels that went were silent."""
     model = parent()
     smaller, _ = student.build(model, settings(hidden=24, heads=2))
-    kept = student._best(student._stream_importance(model.state_dict(), [0, 1, 2, 3]), 24, 4)
+    kept = student._best(importance.of_weights(model, [0, 1, 2, 3]).stream, 24, 4)
     audible = torch.zeros(1, 48, 20)
     audible[:, kept] = torch.randn(1, 24, 20, generator=torch.Generator().manual_seed(2))
     whole = model.wav2vec2.encoder.pos_conv_embed.conv(audible)[:, kept]

@@ -1,0 +1,166 @@
+"""How much each channel, head and unit of a model matters: what surgery keeps is what matters most.
+
+Decision: measured on training audio, as the rise of the distillation loss if a part were taken out. That loss is the KL
+divergence of frame distributions, whose curvature is the Fisher information: with a gate g on a part's output, taking it
+out costs F/2, F = E[(d log p(y)/dg)^2], y drawn from the model's own distribution of each frame. (The squared gradient of a
+loss on labels, which others take, is nothing but noise in a model that knows its training data by heart.) One forward
+and backward pass an utterance gives it for all parts at once. The alternatives are kept to be compared with: the size of
+the weights around a part, which needs no audio, and mere truncation.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+LAYER = "wav2vec2.encoder.layers.{}."
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Of a whole model; lists have an entry a convolution or an encoder layer. Only the order within a tensor has a meaning."""
+
+    stream: torch.Tensor  # [hidden]: channels of the residual stream
+    conv: list[torch.Tensor]  # [channels]: outputs of each convolution of the front end
+    heads: list[torch.Tensor]  # [heads]
+    query: list[torch.Tensor]  # [hidden]: rows of query and key projections
+    value: list[torch.Tensor]  # [hidden]: rows of value projections
+    units: list[torch.Tensor]  # [feed-forward]
+
+
+def measured(model, waveforms: list[torch.Tensor], seed: int) -> Importance:
+    """By Fisher information on `waveforms`, each [1, samples] as the model hears it."""
+    model.eval()
+    sites = _sites(model)
+    total = {name: torch.zeros(size) for name, (_, _, _, size) in sites.items()}
+    count = model.config.num_attention_heads
+    heads = [torch.zeros(count) for _ in model.wav2vec2.encoder.layers]
+    generator = torch.Generator().manual_seed(seed)
+    for waveform in waveforms:
+        gates = {name: torch.ones(size, requires_grad=True) for name, (_, _, _, size) in sites.items()}
+        with _gated(sites, gates):
+            log_probs = model(waveform).logits[0].log_softmax(-1)
+        drawn = torch.multinomial(log_probs.detach().exp(), 1, generator=generator)
+        surprise = -log_probs.gather(1, drawn).sum()
+        gradients = dict(zip(gates, torch.autograd.grad(surprise, list(gates.values())), strict=True))
+        for name, gradient in gradients.items():
+            total[name] += gradient.square()
+        for i, head in enumerate(heads):  # a head's gate is one gate on all its rows
+            head += gradients[f"value.{i}"].reshape(count, -1).sum(1).square()
+    layers, convs = range(len(heads)), range(len(model.config.conv_dim))
+    return Importance(
+        stream=total["stream"],
+        conv=[total[f"conv.{i}"] for i in convs],
+        heads=heads,
+        query=[total[f"query.{i}"] for i in layers],
+        value=[total[f"value.{i}"] for i in layers],
+        units=[total[f"units.{i}"] for i in layers],
+    )
+
+
+def of_weights(model, layers: list[int]) -> Importance:
+    """By the squared size of the weights that write to a part, times those that read from it (the stream: plus).
+
+    `layers`: those that the student keeps; the others don't count for the stream.
+    """
+    weights, config = model.state_dict(), model.config
+    every = [LAYER.format(i) for i in range(config.num_hidden_layers)]
+    query, value = [], []
+    for name in every:
+        q, k, v = (_power(weights[f"{name}attention.{p}_proj.weight"], 0) for p in "qkv")
+        query.append(q * k)
+        value.append(v * _power(weights[f"{name}attention.out_proj.weight"], 1))
+    return Importance(
+        stream=_stream_of_weights(weights, [every[i] for i in layers]),
+        conv=_conv_of_weights(weights, len(config.conv_dim)),
+        heads=[v.reshape(config.num_attention_heads, -1).sum(1) for v in value],
+        query=query,
+        value=value,
+        units=[
+            _power(weights[f"{name}feed_forward.intermediate_dense.weight"], 0)
+            * _power(weights[f"{name}feed_forward.output_dense.weight"], 1)
+            for name in every
+        ],
+    )
+
+
+def of_position(model) -> Importance:
+    """The first of everything: truncation, which nothing speaks for but its price."""
+    config, falling = model.config, lambda size: -torch.arange(size, dtype=torch.float32)
+    rows = [falling(config.hidden_size)] * config.num_hidden_layers
+    return Importance(
+        stream=falling(config.hidden_size),
+        conv=[falling(size) for size in config.conv_dim],
+        heads=[falling(config.num_attention_heads)] * config.num_hidden_layers,
+        query=rows,
+        value=rows,
+        units=[falling(config.intermediate_size)] * config.num_hidden_layers,
+    )
+
+
+# ---------------------------------------------------------------- gates
+
+
+def _sites(model) -> dict[str, tuple]:
+    """name -> (modules whose output is multiplied by the gate, or whose input, the channels' dimension, gate's size)."""
+    config, wav2vec2 = model.config, model.wav2vec2
+    encoder, hidden = wav2vec2.encoder, config.hidden_size
+    sites = {"stream": ([wav2vec2.feature_projection, encoder.pos_conv_embed, *encoder.layers], "output", -1, hidden)}
+    for i, layer in enumerate(wav2vec2.feature_extractor.conv_layers):
+        sites[f"conv.{i}"] = ([layer], "output", 1, config.conv_dim[i])
+    for i, layer in enumerate(encoder.layers):
+        sites[f"query.{i}"] = ([layer.attention.q_proj], "output", -1, hidden)
+        sites[f"value.{i}"] = ([layer.attention.out_proj], "input", -1, hidden)
+        sites[f"units.{i}"] = ([layer.feed_forward.output_dense], "input", -1, config.intermediate_size)
+    return sites
+
+
+class _gated:  # noqa: N801  a context, like torch's own
+    """Multiply what passes each site by its gate."""
+
+    def __init__(self, sites: dict[str, tuple], gates: dict[str, torch.Tensor]):
+        self.sites, self.gates, self.handles = sites, gates, []
+
+    def __enter__(self):
+        for name, (modules, where, dim, _) in self.sites.items():
+            gate = self.gates[name][:, None] if dim == 1 else self.gates[name]
+            for module in modules:
+                if where == "output":
+                    hook = module.register_forward_hook(lambda _, args, out, g=gate: _times(out, g))
+                else:
+                    hook = module.register_forward_pre_hook(lambda _, args, g=gate: _times(args, g))
+                self.handles.append(hook)
+
+    def __exit__(self, *_):
+        for handle in self.handles:
+            handle.remove()
+
+
+def _times(value, gate: torch.Tensor):
+    """The product; of a tuple, that of its first."""
+    return (value[0] * gate, *value[1:]) if isinstance(value, tuple) else value * gate
+
+
+# ---------------------------------------------------------------- sizes of weights
+
+
+def _power(weight: torch.Tensor, dim: int) -> torch.Tensor:
+    """Squared size of a tensor's slices along `dim`."""
+    return weight.float().movedim(dim, 0).flatten(1).square().sum(1)
+
+
+def _stream_of_weights(weights: dict, layers: list[str]) -> torch.Tensor:
+    """[hidden]: how much these layers, the projection and the head write to and read from each residual channel."""
+    total = _power(weights["wav2vec2.feature_projection.projection.weight"], 0) + _power(weights["lm_head.weight"], 1)
+    for name in layers:
+        for written in ("attention.out_proj", "feed_forward.output_dense"):
+            total = total + _power(weights[f"{name}{written}.weight"], 0)
+        for read in ("attention.q_proj", "attention.k_proj", "attention.v_proj", "feed_forward.intermediate_dense"):
+            total = total + _power(weights[f"{name}{read}.weight"], 1)
+    return total
+
+
+def _conv_of_weights(weights: dict, count: int) -> list[torch.Tensor]:
+    """For each convolution: size written times size read by the next, after the last by the projection."""
+    front = [weights[f"wav2vec2.feature_extractor.conv_layers.{i}.conv.weight"] for i in range(count)]
+    read = [*front[1:], weights["wav2vec2.feature_projection.projection.weight"]]
+    return [_power(writes, 0) * _power(reads, 1) for writes, reads in zip(front, read, strict=True)]
