@@ -11,7 +11,7 @@ from pipeline import front_end, importance, models, student, training
 from pipeline.audio import SAMPLE_RATE
 from pipeline.corpus.manifest import open_corpus
 from pipeline.errors import BigfootError
-from pipeline.logits import LogitsStore
+from pipeline.logits import AtSpeeds, LogitsStore
 from pipeline.params import Params
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ def make_student(name: str, params: Params, out: Path) -> dict:
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
     origin = [parent_folder / "model.safetensors", parent_folder / "config.json", *CODE]
     if store is not None:
+        corpus = AtSpeeds(corpus, store.speeds)
         origin.append(Path("logits/teacher/logits.bin"))
     job = training.Job(
         name=name, model=model, processor=processor, corpus=corpus, training=settings.training,

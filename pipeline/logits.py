@@ -1,26 +1,60 @@
 """The teacher's frame logits, kept once on disk for all students.
 
 Decision: the logits of every training utterance are stored in half precision, one after the other in one memory-mapped
-file, so that no student ever has the teacher in memory. The price is that training audio may not be moved in time (noise
-and SpecAugment are fine), and 2 bytes x alphabet x 50 frames a second: 11 MB an hour for 30 characters.
+file, so that no student ever has the teacher in memory. The price is 2 bytes x alphabet x 50 frames a second, 11 MB an
+hour for 30 characters, and that a student's audio may not be moved in time (noise and SpecAugment are fine): what it is to
+hear at other speeds the teacher hears at those speeds too, beforehand.
 """
 
 import json
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from pipeline import audio
+from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 log = logging.getLogger(__name__)
+
+
+class AtSpeeds:
+    """A corpus whose training utterances are heard at several speeds, each as an utterance of its own: ID, ID@0.9, ID@1.1.
+
+    Other splits are the corpus's own. Speed changes pitch too, as resampling does.
+    """
+
+    def __init__(self, corpus: Corpus, speeds: list[float]):
+        self.corpus, self.speeds, self.folder = corpus, speeds, corpus.folder
+        self._origin: dict[str, tuple[Utterance, float]] = {}
+
+    def utterances(self, split: str) -> list[Utterance]:
+        found = self.corpus.utterances(split)
+        if split != "train":
+            return found
+        self._origin = {_at(one, speed).id: (one, speed) for speed in self.speeds for one in found}
+        return [_at(*origin) for origin in self._origin.values()]
+
+    def audio(self, utterance: Utterance) -> np.ndarray:
+        original, speed = self._origin.get(utterance.id, (utterance, 1.0))
+        return audio.change_rate(self.corpus.audio(original), audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE)
+
+
+def _at(utterance: Utterance, speed: float) -> Utterance:
+    if speed == 1.0:
+        return utterance
+    return replace(utterance, id=f"{utterance.id}@{speed:g}", duration=utterance.duration / speed)
 
 
 class LogitsStore:
     """Frame logits by utterance: logits.bin (half precision, frames x vocabulary) and index.json (id -> first, frames).
+
+    `speeds`: those at which the teacher heard the corpus, see AtSpeeds.
 
     >>> store[utterance_id].shape        # e.g. (181, 14): 3.6 s of audio, 14 tokens
     """
@@ -33,6 +67,7 @@ class LogitsStore:
         if meta["version"] != STORE_VERSION:
             raise BigfootError(f"{index} has version {meta['version']}, not {STORE_VERSION}: `dvc repro -f teacher_logits`")
         self.vocabulary: int = meta["vocabulary"]
+        self.speeds: list[float] = meta["speeds"]
         self._index: dict[str, list[int]] = meta["utterances"]
         self._logits = np.memmap(Path(folder) / "logits.bin", np.float16, "r").reshape(-1, self.vocabulary)
 
@@ -48,8 +83,8 @@ class LogitsStore:
         return self._logits[first : first + frames]
 
 
-def store_logits(model_folder: Path, corpus, split: str, out: Path) -> None:
-    """Write the teacher's logits of one split: one pass in batches, in half precision, without augmentation."""
+def store_logits(model_folder: Path, corpus: Corpus, speeds: list[float], out: Path) -> None:
+    """Write the teacher's logits of train at each of these speeds, in batches and in half precision."""
     from pipeline import models
     from pipeline.inference import device_of_choice, frame_logits
 
@@ -61,11 +96,12 @@ def store_logits(model_folder: Path, corpus, split: str, out: Path) -> None:
     index: dict[str, list[int]] = {}
     first = 0
     with (unfinished / "logits.bin").open("wb") as file:
-        for utterance, logits in frame_logits(model, processor, corpus, corpus.utterances(split), "teacher logits"):
+        heard = AtSpeeds(corpus, speeds)
+        for utterance, logits in frame_logits(model, processor, heard, heard.utterances("train"), "teacher logits"):
             logits.astype(np.float16).tofile(file)
             index[utterance.id] = [first, len(logits)]
             first += len(logits)
-    meta = {"version": STORE_VERSION, "split": split, "vocabulary": model.config.vocab_size, "utterances": index}
+    meta = {"version": STORE_VERSION, "speeds": speeds, "vocabulary": model.config.vocab_size, "utterances": index}
     (unfinished / "index.json").write_text(json.dumps(meta))
     shutil.rmtree(out, ignore_errors=True)
     os.replace(unfinished, out)

@@ -219,6 +219,21 @@ class Teacher(Section):
         return self
 
 
+class Logits(Section):
+    """What the teacher says of the training audio, once for all students."""
+
+    speeds: list[Annotated[float, Field(ge=0.5, le=2.0)]] = Field(
+        [1.0], min_length=1, description="train is heard at each of these: more varied audio for students, at its price"
+    )
+
+    @field_validator("speeds")
+    @classmethod
+    def _each_once(cls, speeds: list[float]) -> list[float]:
+        if len(set(speeds)) < len(speeds):
+            raise ValueError("a speed is named twice")
+        return speeds
+
+
 class Distillation(Section):
     """Loss = kl_weight * T^2 * KL(teacher || student at temperature T, per non-padding frame) + ctc_weight * CTC."""
 
@@ -266,7 +281,7 @@ class Student(Section):
     @classmethod
     def _keeps_frames(cls, training: Training) -> Training:
         if training.augment.speed is not None:
-            raise ValueError("augment.speed moves frames away from the teacher's stored logits: leave it out")
+            raise ValueError("augment.speed moves frames away from the teacher's stored logits: name speeds in logits.speeds")
         if training.grow:
             raise ValueError("grow is for a teacher built from a config: a student starts with its parent's layers")
         return training
@@ -357,6 +372,7 @@ class Params(Section):
     profile: str
     corpus: Corpus
     teacher: Teacher
+    logits: Logits = Logits()
     students: dict[Annotated[str, Field(pattern=NAME)], Student]
     schemes: dict[str, dict]
     variants: dict[str, Variant]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCTC, AutoProcessor
 
 from pipeline import logits
 from pipeline.corpus.manifest import Utterance
@@ -17,6 +18,8 @@ SECONDS = (0.5, 1.3, 0.9, 0.5)
 class Speech:
     """Four training utterances, made up."""
 
+    folder = None
+
     def utterances(self, split):
         assert split == "train"
         return [Utterance(f"u{i}", "", "a", "", seconds) for i, seconds in enumerate(SECONDS)]
@@ -27,10 +30,8 @@ class Speech:
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
 def test_every_utterance_gets_what_the_teacher_says_of_it_alone(tmp_path, norm):
-    from transformers import AutoModelForCTC, AutoProcessor
-
     folder = save_model(tmp_path / "teacher", norm)
-    logits.store_logits(folder, Speech(), "train", tmp_path / "logits")
+    logits.store_logits(folder, Speech(), [1.0], tmp_path / "logits")
     store = logits.LogitsStore(tmp_path / "logits")
     assert len(store) == len(SECONDS) and store.vocabulary == len(VOCAB) and "u1" in store
     model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
@@ -43,11 +44,26 @@ def test_every_utterance_gets_what_the_teacher_says_of_it_alone(tmp_path, norm):
         np.testing.assert_allclose(kept, expected, atol=5e-3)
 
 
+def test_a_student_hears_what_the_teacher_heard_at_every_speed(tmp_path):
+    folder, speeds = save_model(tmp_path / "teacher"), [0.9, 1.0, 1.25]
+    logits.store_logits(folder, Speech(), speeds, tmp_path / "logits")
+    store, heard = logits.LogitsStore(tmp_path / "logits"), logits.AtSpeeds(Speech(), speeds)
+    assert store.speeds == speeds and len(store) == 3 * len(SECONDS)
+    model = AutoModelForCTC.from_pretrained(folder)
+    for utterance in heard.utterances("train"):
+        samples = heard.audio(utterance)
+        assert len(samples) / 16000 == pytest.approx(utterance.duration, abs=1e-3)
+        assert len(store[utterance.id]) == int(model._get_feat_extract_output_lengths(len(samples)))
+    ids = [u.id for u in heard.utterances("train")]
+    assert ids[0] == "u0@0.9" and "u0" in ids and "u3@1.25" in ids
+    assert not np.allclose(store["u1@0.9"][:20], store["u1"][:20])
+
+
 def test_a_store_is_whole_or_not_there(tmp_path, monkeypatch):
     folder = save_model(tmp_path / "teacher")
     monkeypatch.setattr(Speech, "audio", lambda self, utterance: speech(0.5) if utterance.id != "u2" else 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        logits.store_logits(folder, Speech(), "train", tmp_path / "logits")
+        logits.store_logits(folder, Speech(), [1.0], tmp_path / "logits")
     with pytest.raises(BigfootError, match="holds no logits"):
         logits.LogitsStore(tmp_path / "logits")
 

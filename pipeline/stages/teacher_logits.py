@@ -11,7 +11,8 @@ def main() -> None:
     from pipeline.corpus.manifest import open_corpus
     from pipeline.logits import store_logits
 
-    store_logits(Path("models/teacher"), open_corpus(Path("corpora") / p.corpus.name), "train", Path("logits/teacher"))
+    corpus = open_corpus(Path("corpora") / p.corpus.name)
+    store_logits(Path("models/teacher"), corpus, p.logits.speeds, Path("logits/teacher"))
 
 
 if __name__ == "__main__":
