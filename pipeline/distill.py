@@ -1,4 +1,4 @@
-"""Distillation: a student cut from its parent learns the teacher's frame logits and the labels."""
+"""Distillation: a student cut from its parent learns from the teacher and the labels."""
 
 import json
 import logging
@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import front_end, importance, models, student, training
+from pipeline import front_end, imitation, importance, models, student, training
 from pipeline.audio import SAMPLE_RATE
 from pipeline.corpus.manifest import open_corpus
 from pipeline.errors import BigfootError
+from pipeline.imitation import Imitation
 from pipeline.logits import AtSpeeds, LogitsStore
 from pipeline.params import Params
 
+TEACHER = Path("models/teacher")
 log = logging.getLogger(__name__)
-CODE = [Path(__file__), *(Path(module.__file__) for module in (front_end, importance, student))]
+CODE = [Path(__file__), *(Path(module.__file__) for module in (front_end, imitation, importance, student))]
 
 
 def make_student(name: str, params: Params, out: Path) -> dict:
@@ -30,18 +32,23 @@ def make_student(name: str, params: Params, out: Path) -> dict:
         model, rows = student.build(parent, settings, _some_audio(corpus, processor, settings.importance_utterances))
     except BigfootError as error:
         raise BigfootError(f"students.{name}: {error}") from None
-    store = LogitsStore(Path("logits/teacher")) if settings.distillation.kl_weight else None
+    store = LogitsStore(Path("logits/teacher")) if settings.distillation.reads_store else None
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
     origin = [parent_folder / "model.safetensors", parent_folder / "config.json", *CODE]
     if store is not None:
         corpus = AtSpeeds(corpus, store.speeds)
         origin.append(Path("logits/teacher/logits.bin"))
+    teacher = None
+    if settings.distillation.teacher == "online":
+        teacher, _ = models.load(TEACHER)
+        origin.append(TEACHER / "model.safetensors")
+    objective = Imitation(settings.distillation, model.config.pad_token_id, teacher)
     job = training.Job(
         name=name, model=model, processor=processor, corpus=corpus, training=settings.training,
         fingerprint=training.fingerprint(settings, params.benchmark.country, corpus, origin),
         country=params.benchmark.country, experiment=params.tracking.experiment,
-        params=settings.model_dump(mode="json", by_alias=True), store=store, distillation=settings.distillation,
+        params=settings.model_dump(mode="json", by_alias=True), store=store, objective=objective,
     )  # fmt: skip
     metrics = training.train(job, out)
     (out / "initialisation.json").write_text(json.dumps(rows, indent=1) + "\n")

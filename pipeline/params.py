@@ -234,18 +234,38 @@ class Logits(Section):
         return speeds
 
 
-class Distillation(Section):
-    """Loss = kl_weight * T^2 * KL(teacher || student at temperature T, per non-padding frame) + ctc_weight * CTC."""
+Weight = Annotated[float, Field(ge=0)]
+Ramp = Weight | tuple[Weight, Weight]
 
-    temperature: float = Field(1.0, gt=0)
-    kl_weight: float = Field(1.0, ge=0)
-    ctc_weight: float = Field(1.0, ge=0)
+
+class Distillation(Section):
+    """Loss = kl_weight * T^2 * KL(teacher || student at temperature T) + ctc_weight * CTC + hidden_weight * similarity loss.
+
+    See pipeline/imitation.py. A pair of numbers goes linearly from the first to the second over the run.
+    """
+
+    teacher: Literal["stored", "online"] = Field("stored", description="its stored logits, or itself beside the student")
+    temperature: Positive | tuple[Positive, Positive] = 1.0
+    kl_weight: Ramp = 1.0
+    ctc_weight: Ramp = 1.0
+    hidden_weight: Ramp = Field(0.0, description="which frames the teacher's layers find alike; needs teacher: online")
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> "Distillation":
-        if self.kl_weight == 0 and self.ctc_weight == 0:
-            raise ValueError("kl_weight and ctc_weight are both 0: there is nothing to learn from")
+        if not any(map(_is_used, (self.kl_weight, self.ctc_weight, self.hidden_weight))):
+            raise ValueError("kl_weight, ctc_weight and hidden_weight are all 0: there is nothing to learn from")
+        if _is_used(self.hidden_weight) and self.teacher == "stored":
+            raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
         return self
+
+    @property
+    def reads_store(self) -> bool:
+        """Whether stored logits are learnt from."""
+        return self.teacher == "stored" and _is_used(self.kl_weight)
+
+
+def _is_used(weight: Ramp) -> bool:
+    return weight not in (0, (0, 0))
 
 
 class Student(Section):
@@ -277,14 +297,16 @@ class Student(Section):
                 raise ValueError(f"{key} is no dropout or SpecAugment key: a student's shape is in layers, hidden, heads, ...")
         return config
 
-    @field_validator("training")
-    @classmethod
-    def _keeps_frames(cls, training: Training) -> Training:
-        if training.augment.speed is not None:
-            raise ValueError("augment.speed moves frames away from the teacher's stored logits: name speeds in logits.speeds")
-        if training.grow:
-            raise ValueError("grow is for a teacher built from a config: a student starts with its parent's layers")
-        return training
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> "Student":
+        if self.training.augment.speed is not None and self.distillation.reads_store:
+            raise ValueError(
+                "training.augment.speed moves frames away from the teacher's stored logits: name speeds in logits.speeds, "
+                "or set distillation.teacher to online"
+            )
+        if self.training.grow:
+            raise ValueError("training.grow is for a teacher built from a config: a student starts with its parent's layers")
+        return self
 
 
 # ---------------------------------------------------------------- variants and measurements

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from pipeline import audio, depth, energy, losses, models, tracking
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
 from pipeline.inference import STEP, clock, dev_wer, model_inputs, padded
-from pipeline.params import Augment, Distillation, Training
+from pipeline.params import Augment, Training
 from pipeline.unpadded import mask_group_norm
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,8 @@ STEP_SECONDS = STEP / audio.SAMPLE_RATE
 class Job:
     """What one training run is: which model learns what, and from whom.
 
-    `store`: the teacher's logits [frames, vocabulary] by utterance id; None for a teacher.
+    `objective`: (model, batch, part of the run that is done) -> loss; None is CTC on the labels. `store`: the teacher's
+    logits [frames, vocabulary] by utterance id, which the objective finds in each batch; None where it needs none.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Job:
     experiment: str
     params: dict = field(default_factory=dict)
     store: Mapping[str, np.ndarray] | None = None
-    distillation: Distillation = Distillation(kl_weight=0.0)
+    objective: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
 
 def train(job: Job, out: Path) -> dict:
@@ -207,17 +208,11 @@ class SpeechTrainer(Trainer):
         )
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        d = self.job.distillation
+        if self.job.objective is not None:
+            return self.job.objective(model, inputs, self.state.global_step / self.state.max_steps)
         logits = model(inputs["input_values"], attention_mask=inputs["attention_mask"]).logits
-        parts = {}
-        if d.ctc_weight:
-            ctc = losses.ctc_loss(
-                logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], self.job.model.config.pad_token_id
-            )
-            parts["ctc"] = d.ctc_weight * ctc
-        if self.job.store is not None and d.kl_weight:
-            parts["kl"] = d.kl_weight * losses.kl_loss(logits, inputs["teacher_logits"], inputs["frames"], d.temperature)
-        return sum(parts.values())
+        blank = self.job.model.config.pad_token_id
+        return losses.ctc_loss(logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], blank)
 
     def evaluate(self, *_, **__) -> dict[str, float]:
         """Dev WER over all processes, each hearing its share."""

@@ -82,7 +82,12 @@ def small_project(folder: Path, steps: int) -> Path:
     run = {"batch_seconds": 3, "learning_rate": 2e-3, "evaluate_every": 10, "precision": "fp32"}
     chosen["teacher"]["training"] = {**run, "steps": steps, "grow": [[0, 2], [15, 4]], "augment": {"noise_probability": 0.5}}
     chosen["students"]["half"]["training"] = {**run, "steps": 20}
-    chosen["students"]["thin"] |= {"hidden": 16, "feed_forward": 32, "conv_channels": 8}
+    online = {"teacher": "online", "kl_weight": [1.0, 0.5], "hidden_weight": 1.0}
+    chosen["students"]["thin"] |= {
+        "hidden": 16, "feed_forward": 32, "conv_channels": 8, "conv_merge": [2, 2, 2, 1], "distillation": online,
+        "training": {**run, "steps": 10, "augment": {"speed": [0.9, 1.1]}},
+    }  # fmt: skip
+    chosen["logits"]["speeds"] = [1.0, 0.9]
     yaml.dump(chosen, folder / "params.yaml")
     return folder
 
@@ -173,6 +178,18 @@ def test_a_student_learns_from_the_store_and_loads_like_any_model(tmp_path):
     assert not list((folder / "models/half").glob("*.bin"))  # training_args.bin is a pickle
     said, _ = (unknown := stage(folder, "pipeline.stages.student", "quarter")).communicate()
     assert unknown.returncode == 1 and said.strip().splitlines()[-1].startswith("error: unknown student 'quarter'")
+
+
+def test_a_student_of_fewer_convolutions_learns_beside_its_teacher(tmp_path):
+    folder = small_project(tmp_path, steps=10)
+    for arguments in (["teacher"], ["teacher_logits"], ["student", "half"], ["student", "thin"]):
+        said = finished(stage(folder, f"pipeline.stages.{arguments[0]}", *arguments[1:]))
+    assert "from scratch: wav2vec2.masked_spec_embed" in said or "from scratch: nothing" in said
+    config = json.loads((folder / "models/thin/config.json").read_text())
+    assert config["conv_kernel"] == [20, 7, 5, 2] and config["conv_dim"] == [8] * 4
+    rows = json.loads((folder / "models/thin/initialisation.json").read_text())
+    assert sum(row["how"] == "fitted" for row in rows) == 5  # three convolutions, and the gain and bias of the first norm
+    assert len(json.loads((folder / "logits/teacher/index.json").read_text())["utterances"]) == 48
 
 
 def test_a_teacher_can_be_taken_as_it_is(tmp_path):
