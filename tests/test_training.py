@@ -181,7 +181,7 @@ def test_a_student_learns_from_the_store_and_loads_like_any_model(tmp_path):
 
 
 def test_a_student_of_fewer_convolutions_learns_beside_its_teacher(tmp_path):
-    folder = small_project(tmp_path, steps=10)
+    folder = small_project(tmp_path, steps=20)
     for arguments in (["teacher"], ["teacher_logits"], ["student", "half"], ["student", "thin"]):
         said = finished(stage(folder, f"pipeline.stages.{arguments[0]}", *arguments[1:]))
     assert "from scratch: wav2vec2.masked_spec_embed" in said or "from scratch: nothing" in said
