@@ -108,20 +108,27 @@ class Recognizer:
                 "read it with pipeline.audio.read"
             )
         audio = audio.astype(np.float32, copy=False)
-        if not np.isfinite(audio).all():
-            raise BigfootError("audio has NaN or infinite samples: its file is damaged, record or convert it anew")
         if audio.size == 0:
             return audio
+        with np.errstate(invalid="ignore", over="ignore"):  # a single NaN or infinite sample shows in the variance
+            centred = audio - audio.mean()
+            variance = centred @ centred / audio.size
+        if not np.isfinite(variance):
+            raise BigfootError("audio has NaN or infinite samples: its file is damaged, record or convert it anew")
         if self.info["normalize"]:
-            audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
-        return np.pad(audio, (0, max(0, self._receptive_field - audio.size)))
+            audio = np.multiply(centred, 1 / np.sqrt(variance + 1e-7), out=centred)
+        lacking = self._receptive_field - audio.size
+        return np.pad(audio, (0, lacking)) if lacking > 0 else audio
 
     def _together(self, waveforms: list[np.ndarray]) -> list[np.ndarray]:
         """Logits [frames, vocab] of each, none empty, in one pass of the runtime, the shorter ones padded with zeros."""
         lengths = np.array([waveform.size for waveform in waveforms], dtype=np.int64)
-        padded = np.zeros((len(waveforms), lengths.max()), dtype=np.float32)
-        for row, waveform in zip(padded, waveforms, strict=True):
-            row[: waveform.size] = waveform
+        if len(waveforms) == 1:
+            padded = waveforms[0][None]
+        else:
+            padded = np.zeros((len(waveforms), lengths.max()), dtype=np.float32)
+            for row, waveform in zip(padded, waveforms, strict=True):
+                row[: waveform.size] = waveform
         return [one[: self.frames(length)] for one, length in zip(self._run(padded, lengths), lengths, strict=True)]
 
     def _in_windows(self, waveform: np.ndarray) -> np.ndarray:

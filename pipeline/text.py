@@ -19,6 +19,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pipeline.params import TextRules
 
@@ -98,10 +100,11 @@ def cardinal(number: int) -> str:
     return _TENS[tens] + (f" {_ONES[ones]}" if ones else "")
 
 
-def greedy(ids: Iterable[int], vocab: Sequence[str], blank: int, word_delimiter: str) -> str:
+def greedy(ids: Sequence[int] | np.ndarray, vocab: Sequence[str], blank: int, word_delimiter: str) -> str:
     """The text of a best path: frame labels [frames] -> repeats merged, blanks and special tokens (<s>) left out."""
-    ids = [int(i) for i in ids]
-    kept = [vocab[i] for i, before in zip(ids, [None, *ids], strict=False) if i != before and i != blank]
+    ids = np.asarray(ids, dtype=np.int64)
+    first_of_each = ids[np.diff(ids, prepend=-1) != 0]
+    kept = [vocab[i] for i in first_of_each.tolist() if i != blank]
     text = "".join(" " if t == word_delimiter else t for t in kept if not (t.startswith("<") and t.endswith(">")))
     return " ".join(text.split())
 
