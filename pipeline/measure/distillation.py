@@ -1,0 +1,87 @@
+"""What keeping the teacher's logits saves: a training step from the store against one with the teacher beside the student.
+
+    python -m pipeline.measure.distillation [SECONDS] [ROUNDS]
+
+At the paper's sizes: an untrained 24-layer teacher of width 1024 and a student of four of its layers, on noise, since neither
+weights nor audio change the time. Batches of SECONDS (16), steps of both kinds in turn, ROUNDS (5) of them. The front
+end is frozen or learns: as shipped, and as in the paper's recipe.
+"""
+
+import json
+import statistics
+import sys
+import time
+
+from pipeline.measure import host
+
+
+def main(seconds: float = 16.0, rounds: int = 5) -> None:
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    from pipeline.imitation import Imitation
+    from pipeline.params import Distillation
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    large = {
+        "hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096, "feat_extract_norm": "layer",
+        "conv_bias": True, "do_stable_layer_norm": True, "mask_time_prob": 0.0,
+    }  # fmt: skip
+    teacher = Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=24, **large)).to(device)
+    student = Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=4, **large)).to(device).train()
+    batch = _batch(student, seconds, device)
+    settings = {kind: Distillation(teacher=kind) for kind in ("stored", "online")}
+    objectives = {"stored": Imitation(settings["stored"], 0), "online": Imitation(settings["online"], 0, teacher)}
+    times: dict[tuple[str, str], list[float]] = {}
+    for number in range(rounds + 1):
+        for front_end in ("frozen", "learning"):
+            student.wav2vec2.feature_extractor._requires_grad = front_end == "learning"
+            student.wav2vec2.feature_extractor.requires_grad_(front_end == "learning")
+            for kind, objective in objectives.items():
+                taken = _step(student, objective, batch)
+                if number:  # the first one warms up
+                    times.setdefault((front_end, kind), []).append(taken)
+    found = {}
+    for front_end in ("frozen", "learning"):
+        stored, online = times[front_end, "stored"], times[front_end, "online"]
+        found[f"front end {front_end}"] = {
+            "stored_s": _spread(stored), "online_s": _spread(online),
+            "ratio": _spread([b / a for a, b in zip(stored, online, strict=True)]),
+        }  # fmt: skip
+    facts = {"device": device, "threads": torch.get_num_threads(), "batch_seconds": seconds, "rounds": rounds}
+    print(json.dumps(facts | {"host": host.describe(), "versions": host.versions(), "steps": found}, indent=1))
+
+
+def _batch(student, seconds: float, device: str) -> dict:
+    """Two utterances of noise that are as long, with labels, and logits as the store has them."""
+    import torch
+
+    samples = round(seconds * 16_000 / 2)
+    frames = student._get_feat_extract_output_lengths(torch.tensor([samples, samples]))
+    batch = {
+        "input_values": torch.randn(2, samples), "attention_mask": torch.ones(2, samples, dtype=torch.long), "frames": frames,
+        "labels": torch.randint(1, 32, (2, 40)), "label_lengths": torch.tensor([40, 40]),
+        "teacher_logits": torch.randn(2, int(frames[0]), student.config.vocab_size),
+    }  # fmt: skip
+    return {name: value.to(device) for name, value in batch.items()}
+
+
+def _step(student, objective, batch: dict) -> float:
+    """Seconds of one forward and backward pass of the student."""
+    import torch
+
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    student.zero_grad()
+    wait()
+    started = time.perf_counter()
+    objective(student, batch, 0.0).backward()
+    wait()
+    return time.perf_counter() - started
+
+
+def _spread(values: list[float]) -> dict:
+    return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+
+
+if __name__ == "__main__":
+    main(*(kind(value) for kind, value in zip((float, int), sys.argv[1:], strict=False)))
