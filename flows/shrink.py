@@ -84,9 +84,9 @@ def shrink(
         stale = set(wanted) if force else graph.stale(room.folder, everything) & set(wanted)
         commit = workspace.share(room) if spread and stale else None
     except BigfootError as error:
-        if room:
+        if room and not room.is_found:
             workspace.close(room)
-        return Failed(message=str(error))
+        return Failed(message=f"{error}{_stays(room)}")
     settings = params.load(room.folder / "params.yaml")
     workspace.absolute_tracking(room.project)
     log.info("%d of %d stages to run in %s", len(stale), len(wanted), room.folder)
@@ -106,14 +106,16 @@ def shrink(
         if state.is_failed() or state.is_crashed()
     ]
     if failed:
-        stays = f" (its worktree stays: {room.folder})" if room.is_own else ""
-        return Failed(message="; ".join(failed) + stays)
+        return Failed(message="; ".join(failed) + _stays(room))
     if "compare" in stale:
         catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
     if "compare" in wanted:
         show.comparison(room.folder, settings.profile)
     if room.is_own:
-        workspace.save(room, name)
+        try:
+            workspace.save(room, name, wanted if targets else ())
+        except BigfootError as error:
+            return Failed(message=f"{error}{_stays(room)}")
         return Completed(message=f"{len(stale)} stages run, saved as DVC experiment {name}")
     return Completed(message=f"{len(stale)} stages run, {len(wanted) - len(stale)} were up to date")
 
@@ -149,6 +151,11 @@ def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Call
             future.wait(timeout=30)
         raise
     return ended
+
+
+def _stays(room: workspace.Workspace | None) -> str:
+    """What a failed run's message says of its worktree, where it has left one."""
+    return f" (its worktree stays: {room.folder})" if room and room.is_own and room.folder.is_dir() else ""
 
 
 def _state(future) -> State:
