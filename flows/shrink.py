@@ -23,8 +23,8 @@ from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import show, workspace
-from flows.repro import RETRIED, Again, kind, named, run_stage, this_flow_run
+from flows import show, waiting, workspace
+from flows.repro import RETRIED, Again, kind, run_stage, this_flow_run
 from flows.stage import send_stage
 from pipeline import graph, params
 from pipeline.errors import BigfootError
@@ -33,7 +33,9 @@ MOST_AT_ONCE = 16
 AWAY = "no MLflow server at"  # in tracking's words
 
 
-@task(cache_policy=NO_CACHE, **RETRIED)
+@task(
+    cache_policy=NO_CACHE, retry_delay_seconds=list(waiting.DELAYS), **RETRIED
+)  # in the flow's own thread: no harm in a sleep
 def catch_up(folder: Path) -> State:
     """What MLflow lacks, once its server is back; where it stays away, that is no failure of the run."""
     done = subprocess.run(
@@ -94,10 +96,10 @@ def shrink(
     def start(stage: str, stop: threading.Event, waits_for: list[PrefectFuture]) -> PrefectFuture:
         hours = settings.time_limits.get(stage, settings.time_limits.get(kind(stage)))
         seconds = None if hours is None else 3600 * hours
+        named = {"name": stage, "task_run_name": stage}
         if commit:
-            sending = send_stage.with_options(name=stage, task_run_name=stage)
-            return sending.submit(stage, room, commit, seconds, stop, wait_for=waits_for)
-        return run_stage.with_options(**named(stage)).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
+            return send_stage.with_options(**named).submit(stage, room, commit, seconds, stop, wait_for=waits_for)
+        return run_stage.with_options(**named).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
 
     ended = _run_all(wanted, stale, concurrency, start)
     failed = [
