@@ -9,7 +9,7 @@ from prefect import get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
-from flows import process, show
+from flows import process, show, waiting
 from pipeline.errors import Temporary
 from pipeline.stages import ONLY
 
@@ -24,9 +24,8 @@ class Again(Exception):
     """DVC's lock was held, or something outside was away: worth another try. Nothing else is."""
 
 
-RETRIED = {
-    "retries": 4,
-    "retry_delay_seconds": [2, 10, 30, 60],
+RETRIED = {  # at once: what has to be waited for, waiting.for_another_try does
+    "retries": len(waiting.DELAYS),
     "retry_condition_fn": lambda task, run, state: isinstance(state.result(raise_on_failure=False), Again),
 }
 
@@ -43,16 +42,21 @@ def run_stage(
     commands = [["repro", "--single-item", *(["--force"] if force else []), stage]]
     if sent_by:
         commands = [["repro", "--pull", stage], ["push", "--run-cache", stage]]
-    for command in commands:
-        failed = dvc(command, stage, folder, stop, seconds, only=stage if sent_by else None, flow_run=sent_by)
-        if failed:
-            return failed
+    try:
+        waiting.for_another_try(stop)
+        with waiting.slot(GPU_TAG if is_training(stage) and _has_gpu() else None, stop):
+            for command in commands:
+                failed = dvc(command, stage, folder, stop, seconds, only=stage if sent_by else None, flow_run=sent_by)
+                if failed:
+                    return failed
+    except process.Stopped as why:
+        return stopped(stage, why)
     return Completed(message=f"{stage}: done")
 
 
-def named(stage: str) -> dict:
-    """Options of a task that runs this stage here: its name and, for a training on a machine with a GPU, the tag."""
-    return {"name": stage, "task_run_name": stage, "tags": [GPU_TAG] if is_training(stage) and _has_gpu() else []}
+def stopped(stage: str, why: process.Stopped) -> State:
+    """The state of a task that was ended from outside."""
+    return Failed(name="Stopped", message=f"{stage}: {why}")
 
 
 def is_training(stage: str) -> bool:
@@ -68,7 +72,9 @@ def dvc(
     arguments: list[str], stage: str, folder: Path, stop: threading.Event, seconds: float | None = None,
     only: str | None = None, flow_run: str | None = None,
 ) -> State | None:  # fmt: skip
-    """A DVC command in `folder`, its lines in the task's log: None, or the state of a task that failed by it. Raises Again.
+    """A DVC command in `folder`, its lines in the task's log: None, or the state of a task that failed by it.
+
+    Raises Again where another try may help, and Stopped.
 
     `only`: no other stage's command may run (pipeline/stages refuses to); "" is none at all. `flow_run`: named in MLflow's
     tags; by default this one.
@@ -91,10 +97,7 @@ def dvc(
         environment[ONLY] = only
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
     alone = stage == ALONE and only != "" and arguments[0] == "repro"
-    try:
-        status = process.run(command, folder, hear, stop, seconds, alone=alone, environment=environment)
-    except process.Stopped as why:
-        return Failed(name="Stopped", message=f"{stage}: {why}")
+    status = process.run(command, folder, hear, stop, seconds, alone=alone, environment=environment)
     if not status:
         return None
     message = f"{stage}: {_reason(said)}"

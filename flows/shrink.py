@@ -23,8 +23,8 @@ from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import show, workspace
-from flows.repro import RETRIED, Again, kind, named, run_stage, this_flow_run
+from flows import show, waiting, workspace
+from flows.repro import RETRIED, Again, kind, run_stage, this_flow_run
 from flows.stage import send_stage
 from pipeline import graph, params
 from pipeline.errors import BigfootError
@@ -33,7 +33,9 @@ MOST_AT_ONCE = 16
 AWAY = "no MLflow server at"  # in tracking's words
 
 
-@task(cache_policy=NO_CACHE, **RETRIED)
+@task(
+    cache_policy=NO_CACHE, retry_delay_seconds=list(waiting.DELAYS), **RETRIED
+)  # in the flow's own thread: no harm in a sleep
 def catch_up(folder: Path) -> State:
     """What MLflow lacks, once its server is back; where it stays away, that is no failure of the run."""
     done = subprocess.run(
@@ -84,9 +86,9 @@ def shrink(
         stale = set(wanted) if force else graph.stale(room.folder, everything) & set(wanted)
         commit = workspace.share(room) if spread and stale else None
     except BigfootError as error:
-        if room:
+        if room and not room.is_found:
             workspace.close(room)
-        return Failed(message=str(error))
+        return Failed(message=f"{error}{_stays(room)}")
     settings = params.load(room.folder / "params.yaml")
     workspace.absolute_tracking(room.project)
     log.info("%d of %d stages to run in %s", len(stale), len(wanted), room.folder)
@@ -94,10 +96,10 @@ def shrink(
     def start(stage: str, stop: threading.Event, waits_for: list[PrefectFuture]) -> PrefectFuture:
         hours = settings.time_limits.get(stage, settings.time_limits.get(kind(stage)))
         seconds = None if hours is None else 3600 * hours
+        named = {"name": stage, "task_run_name": stage}
         if commit:
-            sending = send_stage.with_options(name=stage, task_run_name=stage)
-            return sending.submit(stage, room, commit, seconds, stop, wait_for=waits_for)
-        return run_stage.with_options(**named(stage)).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
+            return send_stage.with_options(**named).submit(stage, room, commit, seconds, stop, wait_for=waits_for)
+        return run_stage.with_options(**named).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
 
     ended = _run_all(wanted, stale, concurrency, start)
     failed = [
@@ -106,14 +108,16 @@ def shrink(
         if state.is_failed() or state.is_crashed()
     ]
     if failed:
-        stays = f" (its worktree stays: {room.folder})" if room.is_own else ""
-        return Failed(message="; ".join(failed) + stays)
+        return Failed(message="; ".join(failed) + _stays(room))
     if "compare" in stale:
         catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
     if "compare" in wanted:
         show.comparison(room.folder, settings.profile)
     if room.is_own:
-        workspace.save(room, name)
+        try:
+            workspace.save(room, name, wanted if targets else ())
+        except BigfootError as error:
+            return Failed(message=f"{error}{_stays(room)}")
         return Completed(message=f"{len(stale)} stages run, saved as DVC experiment {name}")
     return Completed(message=f"{len(stale)} stages run, {len(wanted) - len(stale)} were up to date")
 
@@ -149,6 +153,11 @@ def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Call
             future.wait(timeout=30)
         raise
     return ended
+
+
+def _stays(room: workspace.Workspace | None) -> str:
+    """What a failed run's message says of its worktree, where it has left one."""
+    return f" (its worktree stays: {room.folder})" if room and room.is_own and room.folder.is_dir() else ""
 
 
 def _state(future) -> State:

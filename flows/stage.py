@@ -18,8 +18,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, Completed, Failed, State
 from pydantic import Field
 
-from flows import show, workspace
-from flows.repro import GPU_TAG, RETRIED, dvc, is_training, named, run_stage, this_flow_run
+from flows import process, show, waiting, workspace
+from flows.repro import GPU_TAG, RETRIED, dvc, is_training, run_stage, stopped, this_flow_run
 from pipeline.errors import BigfootError
 
 POLL_SECONDS = 2.0
@@ -28,6 +28,14 @@ POLL_SECONDS = 2.0
 @task(cache_policy=NO_CACHE, **RETRIED)
 def send_stage(stage: str, room: workspace.Workspace, commit: str, seconds: float | None, stop: threading.Event) -> State:
     """One stage by a worker of deployment stage/any, or stage/gpu for trainings; its outcome is then brought in here."""
+    try:
+        waiting.for_another_try(stop)
+        return _send(stage, room, commit, seconds, stop)
+    except process.Stopped as why:
+        return stopped(stage, why)
+
+
+def _send(stage: str, room: workspace.Workspace, commit: str, seconds: float | None, stop: threading.Event) -> State:
     deployment = f"stage/{GPU_TAG if is_training(stage) else 'any'}"
     lock = room.folder / "dvc.lock"
     parameters = {
@@ -44,7 +52,7 @@ def send_stage(stage: str, room: workspace.Workspace, commit: str, seconds: floa
         while not (state := client.read_flow_run(sent.id).state).is_final():
             if stop.wait(POLL_SECONDS):
                 client.set_flow_run_state(sent.id, Cancelling(), force=True)
-                return Failed(name="Stopped", message=f"{stage}: stopped with its flow")
+                raise process.Stopped("stopped with its flow")
     if not state.is_completed():
         return Failed(message=f"{state.message or f'{stage}: {state.name}'} (flow run {sent.id})")
     failed = dvc(["repro", "--single-item", "--pull", stage], stage, room.folder, stop, only="")
@@ -65,7 +73,7 @@ def stage(
         with workspace.sent(Path.cwd(), show.slug(stage), commit, params, lock) as room:
             get_run_logger().info("%s at %s, in %s", stage, commit[:10], room.folder)
             workspace.absolute_tracking(room.project)
-            task = run_stage.with_options(**named(stage))
+            task = run_stage.with_options(name=stage, task_run_name=stage)
             state = task(stage, room.folder, False, seconds, threading.Event(), sent_by, return_state=True)
             if state.is_completed():
                 workspace.close(room)

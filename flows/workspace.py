@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,14 @@ TRAVELS = ("params.yaml", "dvc.lock")  # go with each stage
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder to run stages in; `project` is the checkout it belongs to, the same one where it is no worktree."""
+    """A folder to run stages in; `project` is the checkout it belongs to, the same one where it is no worktree.
+
+    `is_found`: an earlier try of the same flow run has left it, after a failure.
+    """
 
     folder: Path
     project: Path
+    is_found: bool = False
 
     @property
     def is_own(self) -> bool:
@@ -36,9 +40,9 @@ class Workspace:
 
 
 def open_workspace(project: Path, name: str, profile: str | None, overrides: list[str]) -> Workspace:
-    """The project itself, or a new worktree `name` with these params; raises BigfootError where the params are wrong.
+    """The project itself, or a worktree `name` with these params; raises BigfootError where the params are wrong.
 
-    `overrides` are as in `dvc exp run --set-param`: students.half.layers=3.
+    `overrides` are as in `dvc exp run --set-param`: students.half.layers=3. A worktree that is there already is gone on with.
     """
     if not profile and not overrides:
         params.load(project / "params.yaml")
@@ -49,22 +53,28 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
         raise BigfootError(f"there is no profile '{profile}', known are: {known}")
     folder = project / ".bigfoot" / "worktrees" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    trial = folder.parent / f"{name}.yaml"
+    trial, room = folder.parent / f"{name}.yaml", Workspace(folder, project, is_found=folder.is_dir())
     try:
         shutil.copyfile(source, trial)
         _override(trial, overrides)
         params.load(trial)
-        if not folder.is_dir():  # a second try of a run that failed goes on where it was
-            _make(project, folder)
+        if not room.is_found:
+            with _whole_or_gone(room):
+                _make(project, folder)
         os.replace(trial, folder / "params.yaml")
     finally:
         trial.unlink(missing_ok=True)
-    return Workspace(folder, project)
+    return room
 
 
-def save(workspace: Workspace, name: str) -> None:
-    """Save a worktree's outcome as the DVC experiment `name`, and remove the worktree."""
-    dvc(workspace.folder, "exp", "save", "--name", name, "--force")
+def save(workspace: Workspace, name: str, stages: Iterable[str] = ()) -> None:
+    """Save a worktree's outcome as the DVC experiment `name`, and remove the worktree.
+
+    `stages`: only these have run, by default all; what lies there of others was made with other params, and `dvc exp save`
+    would record it as if made with these.
+    """
+    with _lock(workspace.project, "save"):  # it stashes, and notes its progress, under names that all worktrees share
+        dvc(workspace.folder, "exp", "save", "--name", name, "--force", *stages)
     close(workspace)
 
 
@@ -80,11 +90,12 @@ def close(workspace: Workspace) -> None:
 
 
 def dvc(folder: Path, *arguments: str) -> str:
-    """Run DVC in a folder and return what it prints; raises BigfootError with its last line where it fails."""
+    """Run DVC in a folder and return what it prints; raises BigfootError with its error's last line where it fails."""
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
-        raise BigfootError(f"dvc {' '.join(arguments)}: {said[-1]}")
+        errors = [line for line in said if line.startswith("ERROR:")]  # after them it may offer help
+        raise BigfootError(f"dvc {' '.join(arguments)}: {(errors or said)[-1]}")
     return done.stdout
 
 
@@ -110,26 +121,32 @@ def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iter
     The same stage, commit and params are the same worktree: after a failure its checkpoints are taken up again, and a
     second request waits for the first. Raises BigfootError where the commit is nowhere to be had, or the params are wrong.
     """
-    from filelock import FileLock
-
     mark = hashlib.sha256(f"{commit} {content}".encode()).hexdigest()[:10]
     folder = project / ".bigfoot" / "worktrees" / f"sent-{name}-{mark}"
-    locks = project / ".bigfoot" / "locks"  # not beside the worktrees: a lock's file outlives it
-    for place in (folder.parent, locks):
-        place.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{folder.name}.lock"):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(project, folder.name):
         if not folder.is_dir():
-            with FileLock(locks / "clone.lock"):
+            with _lock(project, "clone"):
                 if not _has(project, commit):
                     _git(project, "fetch", "--quiet", "--all")
                 if not _has(project, commit):
                     raise BigfootError(f"commit {commit[:10]} is not in {project}, nor where it fetches from: push it")
-                _add(project, folder, commit)
+                with _whole_or_gone(Workspace(folder, project)):
+                    _add(project, folder, commit)
         (folder / "params.yaml").write_text(content, encoding="utf-8")
         if lock:
             (folder / "dvc.lock").write_text(lock, encoding="utf-8")
         params.load(folder / "params.yaml")
         yield Workspace(folder, project)
+
+
+def _lock(project: Path, name: str) -> contextlib.AbstractContextManager:
+    """Held by one process of this host at a time. Its file outlives it, so it lies beside the worktrees' folder, not in it."""
+    from filelock import FileLock
+
+    locks = project / ".bigfoot" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{name}.lock")
 
 
 def _has(project: Path, commit: str) -> bool:
@@ -140,6 +157,16 @@ def _has(project: Path, commit: str) -> bool:
 def absolute_tracking(project: Path) -> None:
     """A worktree's runs go to the same MLflow store as the project's, whose default is a file in its folder."""
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
+
+
+@contextlib.contextmanager
+def _whole_or_gone(workspace: Workspace) -> Iterator[None]:
+    """Nobody is to find, and go on with, a worktree whose making failed or was cancelled."""
+    try:
+        yield
+    except BaseException:
+        close(workspace)
+        raise
 
 
 def _make(project: Path, folder: Path) -> None:
@@ -159,14 +186,6 @@ def _add(project: Path, folder: Path, commit: str) -> None:
     """A worktree of a commit, with the project's DVC cache and its local DVC configuration."""
     _git(project, "worktree", "prune")
     _git(project, "worktree", "add", "--detach", str(folder), commit)
-    try:
-        _configure(project, folder)
-    except BaseException:
-        close(Workspace(folder, project))
-        raise
-
-
-def _configure(project: Path, folder: Path) -> None:
     local = project / ".dvc" / "config.local"
     if local.is_file():
         shutil.copy2(local, folder / ".dvc" / "config.local")

@@ -38,6 +38,22 @@ def add_code(folder: Path) -> None:
     shutil.copy(ROOT / "prefect.yaml", folder / "prefect.yaml")
 
 
+def in_a_process(folder: Path, before: str = "", **parameters) -> subprocess.Popen:
+    """The flow in a process of its own, as a worker runs it; its last line is the message of the state it ended in.
+
+    `before`: code to run first.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    call = f"shrink(project={str(folder)!r}, return_state=True, **{parameters!r})"
+    code = f"{before}\nfrom flows.shrink import shrink\nprint({call}.message)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": PREFECT_API_URL.value()}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, start_new_session=True, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session", autouse=True)
 def server(tmp_path_factory):
     from prefect.testing.utilities import prefect_test_harness

@@ -1,0 +1,110 @@
+"""Where a run works: two of their own at once, and what stays of one that fails, on a real Prefect server and real DVC."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from prefect.states import AwaitingRetry
+
+from flows import workspace
+from flows.shrink import shrink
+from pipeline.errors import BigfootError
+from tests.flows.conftest import in_a_process
+
+
+def call(folder: Path, *command: str) -> str:
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    return call(folder, sys.executable, "-m", "dvc", *arguments)
+
+
+def looks(folder: Path) -> list:
+    """What a person sees of a checkout."""
+    return [
+        call(folder, "git", "status", "--porcelain"),
+        (folder / "params.yaml").read_text(),
+        (folder / "dvc.lock").read_text(),
+    ]
+
+
+def layers(folder: Path) -> dict[str, int]:
+    """{experiment: its students.half.layers}, as `dvc exp show` tells."""
+    experiments = [one for commit in json.loads(dvc(folder, "exp", "show", "--json")) for one in commit["experiments"] or []]
+    return {
+        one["name"]: one["revs"][0]["data"]["params"]["params.yaml"]["data"]["students"]["half"]["layers"]
+        for one in experiments
+    }
+
+
+def worktrees(folder: Path) -> list[Path]:
+    return list((folder / ".bigfoot/worktrees").iterdir())
+
+
+@pytest.mark.slow
+def test_two_runs_with_overrides_at_once_end_as_an_experiment_each_and_leave_the_project_alone(project):
+    folder = project(student="sleep 5 && mkdir -p models && echo 1 > models/${item}")
+    dvc(folder, "repro", "teacher")
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text() + "\n# an edit that no commit has\n")
+    before, wanted = looks(folder), (1, 3)
+    flows = [in_a_process(folder, overrides=[f"students.half.layers={number}"]) for number in wanted]
+    said = [flow.communicate(timeout=240)[0] for flow in flows]
+    ends = [text.splitlines()[-1] for text in said]
+    assert all("saved as DVC experiment" in end for end in ends), said
+    assert layers(folder) == {end.rpartition(" ")[2]: number for end, number in zip(ends, wanted, strict=True)}
+    assert looks(folder) == before
+    assert not worktrees(folder) and len(call(folder, "git", "worktree", "list").splitlines()) == 1
+    assert not (folder / ".git/index.lock").exists()
+    assert "up to date" in dvc(folder, "status", "teacher")  # and DVC's lock is free
+
+
+def test_outcomes_that_are_saved_at_once_stay_apart(project):
+    folder = project()
+    dvc(folder, "repro", "--quiet")
+    wanted = {"one": 1, "three": 3, "four": 4}
+    rooms = [workspace.open_workspace(folder, name, None, [f"students.half.layers={n}"]) for name, n in wanted.items()]
+    saving = [threading.Thread(target=workspace.save, args=(room, room.folder.name)) for room in rooms]
+    for thread in saving:
+        thread.start()
+    for thread in saving:
+        thread.join()
+    assert layers(folder) == wanted and not worktrees(folder)
+
+
+def test_a_run_that_ends_early_records_only_what_it_has_run(project):
+    folder = project()
+    dvc(folder, "repro", "--quiet")
+    room = workspace.open_workspace(folder, "early", None, ["students.half.layers=3", "students.thin.layers=3"])
+    dvc(room.folder, "repro", "--quiet", "student@half")
+    workspace.save(room, "early", ["teacher", "student@half"])
+    dvc(folder, "exp", "apply", "early")
+    changed = json.loads(dvc(folder, "status", "--json"))
+    assert "student@half" not in changed and "student@thin" in changed
+
+
+def test_the_worktree_of_a_failure_stays_when_a_later_try_of_that_run_is_refused(project):
+    folder = project(student="sed -i 's/^  student:/  pupil:/' dvc.yaml; exit 3")
+    parameters = {"project": str(folder), "overrides": ["students.half.layers=3"], "targets": ["student"]}
+    with get_client(sync_client=True) as client:
+        flow_run = client.create_flow_run(shrink, parameters=parameters)
+        first = run_flow(shrink, flow_run, parameters, return_type="state")
+        client.set_flow_run_state(flow_run.id, AwaitingRetry(), force=True)  # as the button Retry does
+        second = run_flow(shrink, client.read_flow_run(flow_run.id), parameters, return_type="state")
+    (stays,) = worktrees(folder)
+    assert first.is_failed() and str(stays) in first.message
+    assert second.is_failed() and "there is no stage student" in second.message and str(stays) in second.message
+
+
+def test_a_worktree_that_could_not_be_made_is_not_gone_on_with(project):
+    folder = project()
+    (folder / "dvc.lock").write_text("nonsense")
+    for _ in range(2):
+        with pytest.raises(BigfootError, match="dvc checkout"):
+            workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+        assert not worktrees(folder)
