@@ -25,7 +25,7 @@ from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
 from pipeline.measure import host, processes
 from pipeline.measure.processes import Failed, Process
-from pipeline.peers import known, table, worker
+from pipeline.peers import known, table, weights, worker
 from pipeline.schemes.model_folder import describe
 
 REFERENCE = known.REFERENCE
@@ -94,7 +94,7 @@ def _facts(model_folder: Path, described: dict, corpus: Corpus, utterances: list
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": host.describe(), "versions": host.versions((*host.PACKAGES, *MORE_PACKAGES)), "threads": settings.threads,
-        "model": {"name": model_folder.name, "params": described["params"]},
+        "model": {"name": model_folder.name, "params": described["params"], "weights": weights(model_folder)},
         "corpus": {
             "name": info.get("name", corpus.folder.name), "synthetic": bool(info.get("synthetic")), "test": corpus.test_sets[0],
             "utterances": len(utterances), "words": sum(len(u.text.split()) for u in utterances),

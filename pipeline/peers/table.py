@@ -26,11 +26,10 @@ def verdict(facts: dict) -> str:
         rows = [row for row in ran if row["who"] == who and row["name"] != facts["reference"]]
         if rows:
             best = max(rows, key=lambda row: row["latency"][key]["speedup"])
-            parts.append(
-                f"{label} is {best['name']}: {_speedup(best['latency'][key])}, WER {_points(best['wer_delta'])} points"
-            )
-    said = "; ".join(parts) or "nothing but the reference could be measured"
-    return f"On {key} s of audio, against {facts['reference']}, {said}."
+            faster, rise = _speedup(best["latency"][key]), _points(best["wer_delta"])
+            parts.append(f"{label} is {best['name']}: {faster}, WER {rise} points")
+    summary = "; ".join(parts) or "nothing but the reference could be measured"
+    return f"On {key} s of audio, against {facts['reference']}, {summary}."
 
 
 def _typical(facts: dict) -> str:

@@ -1,4 +1,4 @@
-"""The worker process of a peer: the benchmark's, which can also make peers, hear a batch of given utterances, and tell texts."""
+"""The worker process of a peer: the benchmark's, which can also make peers, time a given batch and tell texts."""
 
 import time
 from pathlib import Path
