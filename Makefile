@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui results test test-all setup lint lock clean
+.PHONY: demo ui results peers test test-all setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -36,6 +36,15 @@ ui: setup
 results: setup
 	bigfoot results
 
+# Other ways to run models/teacher beside Bigfoot's variants of it, in one run; installs what they need first.
+peers: setup $(VENV)/.peers-installed
+	bigfoot peers models/teacher
+
+$(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.lock
+	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
 test: setup
 	pytest
 
@@ -46,10 +55,14 @@ lint: setup
 	ruff check .
 	ruff format --check .
 
-# Renews the versions in requirements.lock within pyproject.toml's bounds; needs uv.
+# Renews the versions in both locks within pyproject.toml's bounds; needs uv. The peers' lock holds what their extra adds to the
+# main one, whose versions it keeps.
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['peers'])" \
+		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-peers.lock
 
 clean:
 	rm -rf $(VENV) .bigfoot

@@ -14,12 +14,7 @@ import json
 import logging
 import os
 import random
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,13 +22,13 @@ import numpy as np
 
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.energy import EnergyMeter
-from pipeline.errors import BigfootError, Busy
-from pipeline.measure import host, worker
+from pipeline.errors import BigfootError
+from pipeline.measure import host, processes
+from pipeline.measure.processes import Process
 from pipeline.params import Benchmark
 
 REFERENCE = "teacher.fp32"
 METER_SECONDS = 0.5
-WORKER_MB, WORKER_SIZES = 700, 4  # a worker's memory, roughly: a runtime, and so many times the variant's size on disk
 log = logging.getLogger(__name__)
 
 
@@ -43,16 +38,11 @@ def benchmark(folders: list[Path], corpus: Corpus, settings: Benchmark, out: Pat
     `folders`: variant folders, named MODEL.SCHEME. Raises BigfootError where teacher.fp32 is not among them, a variant can't
     be opened, or another benchmark is running on this host.
     """
-    from filelock import FileLock, Timeout
-
     if REFERENCE not in [folder.name for folder in folders]:
         raise BigfootError(f"benchmark: {REFERENCE} is not among the variants, which all others are compared with")
     sample = _sample(corpus, settings)
-    try:
-        with FileLock(Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock", timeout=0):
-            timings = _measure(folders, corpus, sample, settings)
-    except Timeout:
-        raise Busy("another benchmark is running on this host: wait for it, or stop it") from None
+    with processes.alone():
+        timings = _measure(folders, corpus, sample, settings)
     partial = out.with_name(out.name + ".part")
     partial.write_text(json.dumps(timings, indent=1) + "\n")
     os.replace(partial, out)
@@ -69,7 +59,7 @@ def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], setti
     files = [str((corpus.folder / u.audio).resolve()) for u in sample]
     infos = {folder.name: _info(folder) for folder in folders}
     empty = {runtime: _empty_mb(runtime, settings.threads) for runtime in sorted({i["runtime"] for i in infos.values()})}
-    for number, group in enumerate(groups := _groups(folders)):
+    for number, group in enumerate(groups := processes.groups(folders, REFERENCE)):
         if len(groups) > 1:
             names = ", ".join(folder.name for folder in group)
             log.info("benchmark: group %d of %d, as memory allows: %s", number + 1, len(groups), names)
@@ -85,11 +75,12 @@ def _measure_group(
 ) -> dict[str, dict]:
     """The rows of variants that are resident together."""
     rows: dict[str, dict] = {}
-    with _workers(folders, settings.threads) as workers:
+    with processes.started([folder.name for folder in folders], settings.threads) as workers:
         for count, folder in enumerate(folders):
             log.info("benchmark: opening %s (%d of %d)", folder.name, count + 1, len(folders))
             peak = workers[folder.name].ask("open", folder=str(folder), threads=settings.threads, files=files)["peak_mb"]
-            rows[folder.name] = {"disk_mb": _size_mb(folder), "params": infos[folder.name].get("params"), "ram_mb": peak}
+            size, params = processes.size_mb(folder), infos[folder.name].get("params")
+            rows[folder.name] = {"disk_mb": size, "params": params, "ram_mb": peak}
         times = _rounds(workers, len(files), settings)
         for name, row in rows.items():
             row |= _latency(times[name], times[REFERENCE], sample, settings)
@@ -104,7 +95,7 @@ def _measure_group(
 # ---------------------------------------------------------------- latency
 
 
-def _rounds(workers: dict[str, "_Worker"], utterances: int, settings: Benchmark) -> dict[str, list[tuple[int, int, float]]]:
+def _rounds(workers: dict[str, Process], utterances: int, settings: Benchmark) -> dict[str, list[tuple[int, int, float]]]:
     """(round, utterance, seconds) of every timed transcription, by variant."""
     order, times = list(workers), {name: [] for name in workers}
     rng, started = random.Random(settings.seed), time.monotonic()
@@ -140,7 +131,7 @@ def _latency(times: list, reference: list, sample: list[Utterance], settings: Be
 # ---------------------------------------------------------------- energy
 
 
-def _energy(workers: dict[str, "_Worker"], settings: Benchmark, facts: dict) -> dict[str, dict]:
+def _energy(workers: dict[str, Process], settings: Benchmark, facts: dict) -> dict[str, dict]:
     """Wh and g CO2 an hour of audio, by variant: the machine's whole use during its blocks, idle power included.
 
     None where codecarbon failed or a block is shorter than two of its samples.
@@ -185,78 +176,12 @@ def _energy_row(used: dict | None, mode: str | None) -> dict:
     return row
 
 
-# ---------------------------------------------------------------- workers
-
-
-class _Worker:
-    """A worker process, seen from here: `ask` sends a command and waits for its answer."""
-
-    def __init__(self, name: str, threads: int):
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
-        self.name = name
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", worker.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env=environment,
-        )  # fmt: skip
-
-    def ask(self, command: str, **arguments: object) -> dict:
-        try:
-            self.process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            status = self.process.wait()
-            raise BigfootError(f"benchmark: the process of {self.name} ended with status {status} (out of memory?)")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise BigfootError(f"benchmark: {self.name} can't be measured, {answer['error']}")
-        return answer
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-
-
-@contextmanager
-def _workers(folders: list[Path], threads: int) -> Iterator[dict[str, _Worker]]:
-    """A worker a variant, all gone in the end, whatever happens."""
-    workers = {folder.name: _Worker(folder.name, threads) for folder in folders}
-    try:
-        yield workers
-    finally:
-        for one in workers.values():
-            one.close()
-
-
 def _empty_mb(runtime: str, threads: int) -> float:
-    empty = _Worker(f"an empty {runtime} process", threads)
+    empty = processes.Process(f"an empty {runtime} process", threads)
     try:
         return empty.ask("idle", runtime=runtime)["peak_mb"]
     finally:
         empty.close()
-
-
-def _groups(folders: list[Path]) -> list[list[Path]]:
-    """The variants in groups that fit in the free memory together, teacher.fp32 first in each."""
-    import psutil
-
-    room = 0.8 * psutil.virtual_memory().available / 1e6
-    reference = next(folder for folder in folders if folder.name == REFERENCE)
-    needed = {folder: WORKER_MB + WORKER_SIZES * _size_mb(folder) for folder in folders}
-    groups, left = [[reference]], room - needed[reference]
-    for folder in folders:
-        if folder is reference:
-            continue
-        if needed[folder] > left and len(groups[-1]) > 1:
-            groups.append([reference])
-            left = room - needed[reference]
-        groups[-1].append(folder)
-        left -= needed[folder]
-    return groups
 
 
 def _sample(corpus: Corpus, settings: Benchmark) -> list[Utterance]:
@@ -270,8 +195,3 @@ def _info(folder: Path) -> dict:
         return json.loads((folder / "variant.json").read_text())
     except (OSError, ValueError):
         raise BigfootError(f"{folder} is no variant (no readable variant.json): run `dvc repro` for it") from None
-
-
-def _size_mb(folder: Path) -> float:
-    """All files of a variant folder, in 10^6 bytes."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

@@ -104,6 +104,35 @@ def results() -> None:
 
 
 @app.command()
+def peers(
+    model: Annotated[Path, typer.Argument(help="A model folder")] = Path("models/teacher"),
+    corpus: Annotated[Path | None, typer.Option(help="A prepared corpus; by default the one that params.yaml names")] = None,
+    variants: Annotated[Path, typer.Option(help="Where Bigfoot's variants of the model lie, if any")] = Path("variants"),
+    out: Annotated[Path, typer.Option(help="Where peers.json and peers.md go")] = Path("peers"),
+    rounds: Annotated[int, typer.Option(min=1, help="How often each takes its turn")] = 10,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads, the same for all")] = 2,
+    limit: Annotated[int | None, typer.Option(min=1, help="Utterances of the test set for the WER; by default all")] = None,
+) -> None:
+    """Measure other ways to run the same model beside Bigfoot's variants of it: size, latency, throughput, WER.
+
+    PyTorch, torchao, ONNX Runtime as Optimum quantises for it, CTranslate2 and OpenVINO, in one interleaved run. `make peers`
+    installs the optional ones. What can't run is a row that says why. docs/peers.md says how to read the table.
+    """
+    from pipeline import params
+    from pipeline.corpus.manifest import open_corpus
+    from pipeline.peers import measure, table
+
+    chosen = corpus or Path("corpora") / params.load().corpus.name
+    settings = measure.Settings(rounds=rounds, threads=threads, limit=limit)
+    found = measure.measure(model, variants, open_corpus(chosen), settings, out)
+    print(table.verdict(found))
+    for row in found["rows"]:
+        if row["reason"] is not None:
+            print(f"{row['name']} can't run: {row['reason']}")
+    print(f"All figures: {out / 'peers.md'}, {out / 'peers.json'}")
+
+
+@app.command()
 def use(
     profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite edits of params.yaml that are saved nowhere")] = False,

@@ -1,8 +1,8 @@
 """RESULTS.md and README's tables, written from kept result files alone: no figure in them is typed by hand.
 
 `results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
-pareto.svg) and, where there is something to say about the run, notes.md: small text files under git, so that a change of
-a published figure is a diff. `bigfoot results` keeps the
+pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json) and, where there is something to say about
+the run, notes.md: small text files under git, so that a change of a published figure is a diff. `bigfoot results` keeps the
 reports of the run on disk there, and writes both documents anew from all that is kept.
 """
 
@@ -12,15 +12,20 @@ from pathlib import Path
 
 from pipeline import report
 from pipeline.errors import BigfootError
+from pipeline.peers import table, weights
 
 KEPT = ("comparison.json", "comparison.md", "pareto.svg")
+PEERS = "peers.json"
 FIRST = ("digits", "quickstart")  # people before synthesis; whatever else is kept follows by name
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 TITLES = {"digits": "Connected digits: real human speech", "quickstart": "Quickstart: SYNTHETIC speech"}
 
 
 def keep(root: Path) -> Path:
-    """Copy the reports on disk to results/PROFILE; raises BigfootError where there are none."""
+    """Copy the reports on disk to results/PROFILE; raises BigfootError where there are none.
+
+    peers.json stays only as long as it is of the weights on disk.
+    """
     settings = root / "reports" / "params.json"
     if not settings.is_file():
         raise BigfootError(f"{settings} is missing: run `dvc repro` first, in the project's folder")
@@ -28,7 +33,18 @@ def keep(root: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
         shutil.copyfile(root / "reports" / name, folder / name)
+    _keep_peers(root, folder)
     return folder
+
+
+def _keep_peers(root: Path, folder: Path) -> None:
+    """peers.json as measured last, else as kept before, if it is of the weights on disk; else none is kept."""
+    for found in (root / "peers" / PEERS, folder / PEERS):
+        model = json.loads(found.read_text(encoding="utf-8"))["model"] if found.is_file() else None
+        if model and model["weights"] == weights(root / "models" / model["name"]):
+            (folder / PEERS).write_bytes(found.read_bytes())
+            return
+    (folder / PEERS).unlink(missing_ok=True)
 
 
 def write(root: Path) -> None:
@@ -52,6 +68,10 @@ def results_page(folders: list[Path]) -> str:
         whole = (folder / "comparison.md").read_text(encoding="utf-8").replace("# Comparison", f"## {_title(folder)}", 1)
         parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Again: `{report.REPRODUCE.format(profile=folder.name)}`"]
+        peers = folder / PEERS
+        if peers.is_file():
+            facts = json.loads(peers.read_text(encoding="utf-8"))
+            parts += ["", "### Peers", "", table.body(facts), "", "Again, of the model as trained above: `make peers`"]
         notes = folder / "notes.md"
         parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"

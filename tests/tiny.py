@@ -14,11 +14,18 @@ VOCAB = ["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
 
 
 def save_model(
-    folder: Path, norm: str = "group", seed: int = 0, layers: int = 2, hidden: int = 32, stable: bool = True
+    folder: Path,
+    norm: str = "group",
+    seed: int = 0,
+    layers: int = 2,
+    hidden: int = 32,
+    stable: bool = True,
+    positions: tuple[int, int] = (16, 4),
 ) -> Path:
     """Write a Hugging Face folder (model.safetensors, config, processor) with a 'group' or 'layer' norm front end.
 
-    `stable`: pre-norm layers, as large models have; else post-norm, as base has.
+    `stable`: pre-norm layers, as large models have; else post-norm, as base has. `positions`: frames and groups of the
+    positional convolution.
     """
     import torch
     from transformers import (
@@ -39,8 +46,8 @@ def save_model(
         intermediate_size=2 * hidden,
         conv_dim=(16,) * 7,
         conv_bias=norm == "layer",
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
+        num_conv_pos_embeddings=positions[0],
+        num_conv_pos_embedding_groups=positions[1],
         feat_extract_norm=norm,
         do_stable_layer_norm=stable,
         pad_token_id=0,

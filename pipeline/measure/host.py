@@ -26,9 +26,9 @@ def describe() -> dict:
     }
 
 
-def versions() -> dict[str, str | None]:
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
     """The installed version of every package that figures depend on; None where it is absent."""
-    return {package: _version(package) for package in PACKAGES}
+    return {package: _version(package) for package in packages}
 
 
 def _version(package: str) -> str | None:

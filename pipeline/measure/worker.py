@@ -11,10 +11,14 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.errors import BigfootError
+
+if TYPE_CHECKING:
+    from pipeline.recognizer import Recognizer
 
 WARM_BATCHES, TIMED_BATCHES = 1, 3
 
@@ -25,14 +29,19 @@ class Worker:
     def open(self, folder: str, threads: int, files: list[str]) -> dict:
         """Open the variant, hear every utterance once untimed (runtimes compile for new lengths), tell peak memory."""
         from pipeline import audio
-        from pipeline.recognizer import Recognizer
 
         self.folder, self.threads = Path(folder), threads
         self.audios = [audio.read(file) for file in files]
-        self.recognizer = Recognizer.load(folder, threads)
+        self.recognizer = self.load(self.folder, threads)
         for one in self.audios:
             self.recognizer.transcribe(one)
         return {"peak_mb": _peak_mb()}
+
+    def load(self, folder: Path, threads: int) -> "Recognizer":
+        """What `open` opens."""
+        from pipeline.recognizer import Recognizer
+
+        return Recognizer.load(folder, threads)
 
     def turn(self, utterances: list[int]) -> dict:
         """Seconds from float array to text for each of these utterances, after one untimed."""
@@ -88,10 +97,10 @@ class Worker:
         return {"peak_mb": _peak_mb()}
 
 
-def main() -> None:
+def main(worker: Worker) -> None:
+    """Answer commands until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a runtime prints is no answer
-    worker = Worker()
     for line in sys.stdin:
         command = json.loads(line)
         try:
@@ -110,4 +119,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(Worker())
