@@ -200,7 +200,8 @@ class OpenvinoFp32(Peer):
         import openvino
 
         _plain_onnx(model_folder, out / "fp32.onnx")
-        openvino.save_model(openvino.convert_model(out / "fp32.onnx"), out / "model.xml", compress_to_fp16=False)
+        graph = openvino.Core().read_model(out / "fp32.onnx")  # convert_model would do the same, and send usage data
+        openvino.save_model(graph, out / "model.xml", compress_to_fp16=False)
         (out / "fp32.onnx").unlink()
 
     def start(self, folder: Path, threads: int) -> Run:

@@ -68,5 +68,13 @@ def test_ctranslate2_says_which_models_it_cannot_take(shape, reason, tmp_path):
         known.CTranslate2Int8().prepare(save_model(tmp_path / "model", hidden=64, **shape), tmp_path)
 
 
+def test_openvino_sends_no_usage_data(models, monkeypatch, tmp_path):
+    """Its telemetry works in a forked process, which outlived the run here."""
+    import openvino_telemetry
+
+    monkeypatch.setattr(openvino_telemetry.Telemetry, "send_event", lambda *_, **__: pytest.fail("usage data was sent"))
+    known.prepare("openvino-fp32", models["group"], tmp_path / "out")
+
+
 def test_every_peer_says_what_it_is():
     assert all(len(known.about(name)) > 30 and "\n" not in known.about(name) for name in known.PEERS)
