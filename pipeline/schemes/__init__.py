@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pipeline.errors import BigfootError
 from pipeline.schemes.base import Scheme
 from pipeline.schemes.model_folder import describe
-from pipeline.schemes.onnx import OnnxFp32, OnnxInt8
+from pipeline.schemes.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
 from pipeline.schemes.openvino import OpenvinoFp32, OpenvinoInt8
 from pipeline.schemes.torch_fp32 import TorchFp32
 from pipeline.schemes.torch_int8 import TorchInt8
@@ -32,6 +32,7 @@ SCHEMES: dict[str, type[Scheme]] = {
     "fp32-openvino": OpenvinoFp32,
     "int8-torch": TorchInt8,
     "int8-onnx": OnnxInt8,
+    "int8-onnx-static": OnnxInt8Static,
     "int8-openvino": OpenvinoInt8,
 }
 
@@ -54,7 +55,7 @@ def quantise(
 ) -> dict:
     """Make a variant of the model in `model_folder` and write it to `out_folder`; returns its variant.json.
 
-    `corpus` is needed where the scheme calibrates (int8-openvino) and may be None otherwise. What was at `out_folder`
+    `corpus` is needed where the scheme calibrates and may be None otherwise. What was at `out_folder`
     is replaced, and only once the new variant is complete. Raises BigfootError for an unknown scheme or setting, or a
     model that is no wav2vec 2.0 CTC recogniser.
     """

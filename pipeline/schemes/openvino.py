@@ -10,13 +10,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from pydantic import Field
-
-from pipeline.errors import BigfootError
 from pipeline.schemes import export
 from pipeline.schemes.base import Scheme
-from pipeline.schemes.model_folder import describe
+from pipeline.schemes.calibration import Calibrated
 
 if TYPE_CHECKING:
     from openvino import Model
@@ -39,15 +35,13 @@ class OpenvinoFp32(Scheme):
         _save(_convert(model_folder, out), out)
 
 
-class OpenvinoInt8(Scheme):
+class OpenvinoInt8(Calibrated):
     runtime = "openvino"
     file = FILE
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
 
-    calibration_utterances: int = Field(64, ge=1, description="spread evenly over train; fewer where train has fewer")
-
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
-        inputs = calibration(corpus, self.calibration_utterances, describe(model_folder))
+        inputs = self.inputs(corpus, model_folder)
         model = _convert(model_folder, out)
 
         import nncf
@@ -61,19 +55,6 @@ class OpenvinoInt8(Scheme):
             ignored_scope=nncf.IgnoredScope(types=FLOAT_OPERATIONS, patterns=[FIRST_CONVOLUTION], validate=False),
         )
         _save(quantised, out)
-
-
-def calibration(corpus: "Corpus | None", count: int, info: dict) -> list[dict[str, np.ndarray]]:
-    """The graph's inputs for `count` training utterances, evenly spread over train, as the recogniser gives them."""
-    from pipeline.recognizer import Recognizer
-
-    utterances = corpus.utterances("train") if corpus else []
-    if not utterances:
-        raise BigfootError("int8-openvino calibrates on training audio, and the corpus has none: run prepare first")
-    chosen = np.unique(np.linspace(0, len(utterances) - 1, min(count, len(utterances))).round().astype(int))
-    ear = Recognizer(info, run=None)
-    waveforms = [ear.waveform(corpus.audio(utterances[index])) for index in chosen]
-    return [{"waveform": waveform[None], "lengths": np.array([waveform.size], dtype=np.int64)} for waveform in waveforms]
 
 
 def _convert(model_folder: Path, out: Path) -> "Model":

@@ -7,11 +7,16 @@ from pipeline import torch_model
 from pipeline.errors import BigfootError
 from pipeline.recognizer import Recognizer
 from pipeline.schemes import quantise
-from pipeline.schemes.openvino import calibration
+from pipeline.schemes.calibration import calibration
 from tests.tiny import TrainingAudio, speech
 
 NORMS = ("group", "layer")
-INT8 = {"int8-torch": "fp32", "int8-onnx": "fp32-onnx", "int8-openvino": "fp32-openvino"}
+INT8 = {
+    "int8-torch": "fp32",
+    "int8-onnx": "fp32-onnx",
+    "int8-onnx-static": "fp32-onnx",
+    "int8-openvino": "fp32-openvino",
+}
 LINEARS = 2 * 6 + 2  # two layers of q, k, v, out and two of feed-forward; the feature projection; the head
 
 
@@ -94,6 +99,42 @@ def test_onnx_int8_takes_every_linear_layer_and_no_convolution(variants, norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
+def test_static_onnx_int8_takes_every_linear_layer_with_a_scale_a_column_and_no_convolution(variants, norm):
+    import onnx
+    from onnx.numpy_helper import to_array
+
+    graph = onnx.load(variants[norm, "int8-onnx-static"] / "model.onnx").graph
+    made_by, constants = ({node.output[0]: node for node in graph.node}, {one.name: one for one in graph.initializer})
+
+    def integers(tensor):
+        """The int8 constant that a weight is dequantised from, and its scale; None of a float one."""
+        node = made_by.get(tensor)
+        if node is None or node.op_type != "DequantizeLinear" or node.input[0] not in constants:
+            return None
+        return [to_array(constants[name]) for name in node.input[:2]]
+
+    linears = [found for node in graph.node if node.op_type == "MatMul" and (found := integers(node.input[1]))]
+    assert len(linears) == LINEARS
+    assert not [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in constants]
+    assert not [node.name for node in graph.node if node.op_type == "Conv" and integers(node.input[1])]
+    for weight, scale in linears:
+        assert weight.dtype == np.int8 and scale.shape == (weight.shape[1],)
+        assert np.abs(weight.astype(int)).max() <= 64, "of 8 bits products overflow on CPUs without VNNI"
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_static_onnx_int8_runs_every_linear_layer_in_integers(variants, norm, tmp_path):
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "run.onnx"), 3
+    onnxruntime.InferenceSession(variants[norm, "int8-onnx-static"] / "model.onnx", options, ["CPUExecutionProvider"])
+    operations = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
+    assert operations.count("MatMulIntegerToFloat") == LINEARS
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_openvino_int8_takes_every_linear_layer_and_leaves_all_convolutions_in_float(variants, norm):
     import openvino
 
@@ -131,6 +172,7 @@ def test_calibration_hears_training_utterances_spread_evenly_and_normalised():
 
 
 @pytest.mark.parametrize("corpus", [None, TrainingAudio(count=0)])
-def test_calibration_without_training_audio_is_refused(models, corpus, tmp_path):
+@pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino"))
+def test_calibration_without_training_audio_is_refused(models, scheme, corpus, tmp_path):
     with pytest.raises(BigfootError, match="calibrates on training audio"):
-        quantise("int8-openvino", {}, models["group"], corpus, tmp_path / "group.int8-openvino")
+        quantise(scheme, {}, models["group"], corpus, tmp_path / "out")

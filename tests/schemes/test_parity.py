@@ -60,10 +60,11 @@ def test_a_batch_of_any_lengths_gives_what_single_utterances_give(variants, norm
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_batch_in_static_int8_differs_by_rounding_at_most(variants, norm):
+@pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino"))
+def test_a_batch_in_static_int8_differs_by_rounding_at_most(variants, norm, scheme):
     """A float sum of another order moves a value by 1e-7, and now and then over the edge to the next of its 256 steps."""
-    recognizer = Recognizer.load(variants[norm, "int8-openvino"], threads=1)
-    exact = Recognizer.load(variants[norm, "fp32-openvino"], threads=1)
+    recognizer = Recognizer.load(variants[norm, scheme], threads=1)
+    exact = Recognizer.load(variants[norm, "fp32"], threads=1)
 
     together = np.concatenate(recognizer.batch_logits(ANY_LENGTHS))
     alone, float32 = (np.concatenate([one.logits(audio) for audio in ANY_LENGTHS]) for one in (recognizer, exact))

@@ -20,6 +20,7 @@ FILES = {
     "fp32-openvino": {"model.xml", "model.bin"},
     "int8-torch": {"model.int8.safetensors", "config.json"},
     "int8-onnx": {"model.onnx"},
+    "int8-onnx-static": {"model.onnx"},
     "int8-openvino": {"model.xml", "model.bin"},
 }
 
