@@ -3,7 +3,8 @@
 int8 is NNCF's static post-training quantisation for transformers, with ranges calibrated on training audio. All
 convolutions stay in float: a group-norm front end follows the waveform's amplitude, a uniform grid wipes out its
 quiet sounds, and a trained model's word error rate went from 0.03 to 0.18. The price is about a quarter of the
-speed-up.
+speed-up. Weights take half of int8's range (NNCF's overflow fix): CPUs with AVX2 or AVX-512 and without VNNI add two
+products in 16 bits, which overflow otherwise, and a tiny model's logits moved by 20% of their spread instead of 3%.
 """
 
 import logging
@@ -53,6 +54,7 @@ class OpenvinoInt8(Calibrated):
             subset_size=len(inputs),
             model_type=nncf.ModelType.TRANSFORMER,
             ignored_scope=nncf.IgnoredScope(types=FLOAT_OPERATIONS, patterns=[FIRST_CONVOLUTION], validate=False),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
         )
         _save(quantised, out)
 
