@@ -17,8 +17,9 @@ class Scheme(BaseModel):
     runtime: ClassVar[str]  # which of pipeline.runtimes runs it
     file: ClassVar[str]  # the file in the variant folder that the runtime opens
     padding: ClassVar[str] = "mask"  # "mask": padding is not heard; "exact": batches hold equal lengths only
+    precision: ClassVar[str] = "f32"  # what is computed in where it is not int8: "f32" or "bf16"
     packages: ClassVar[tuple[str, ...]]  # whose versions made the weights
 
-    def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> None:
-        """Write the weights, and nothing needless, into the empty folder `out`."""
+    def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> dict | None:
+        """Write the weights, and nothing needless, into the empty folder `out`; returns what variant.json is to say too."""
         raise NotImplementedError
