@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.schemes import export
-from pipeline.schemes.base import Scheme
+from pipeline.schemes.base import VNNI, Scheme
 from pipeline.schemes.calibration import Calibrated
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ FILE = "model.onnx"
 
 
 class OnnxFp32(Scheme):
+    """The float32 graph.
+
+    Lowers: nothing
+    Granularity: none
+    Hardware: any CPU
+    Limits: none known
+    """
+
     runtime = "onnxruntime"
     file = FILE
     packages = ("torch", "transformers", "onnx", "onnxruntime")
@@ -30,11 +38,19 @@ class OnnxFp32(Scheme):
 
 
 class OnnxInt8(Scheme):
-    """Weights are symmetric int8, one scale a matrix; activations uint8, their range taken at run time."""
+    """Dynamic: needs no calibration.
+
+    Lowers: every Linear, to int8; convolutions stay in float32
+    Granularity: weights symmetric, one scale a matrix; activations uint8, one range a call, taken at run time
+    Hardware: any CPU; faster with VNNI
+    Limits: the range is taken over a batch, so a batch moves logits within int8's error; without VNNI pairs of large
+    products may overflow
+    """
 
     runtime = "onnxruntime"
     file = FILE
     packages = ("torch", "transformers", "onnx", "onnxruntime")
+    features, otherwise = VNNI, "int8 is slower"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -44,15 +60,19 @@ class OnnxInt8(Scheme):
 
 
 class OnnxInt8Static(Calibrated):
-    """Weights are symmetric int8 of 7 bits, one scale a column; activations uint8, one calibrated range a tensor.
-
-    Seven bits, because CPUs with AVX2 and without VNNI add two products of uint8 and int8 in 16 bits: of full range they
+    """Seven bits, because CPUs with AVX2 and without VNNI add two products of uint8 and int8 in 16 bits: of full range they
     overflow (a tiny model's logits moved by 9% of their spread instead of 3%), of seven they can't.
+
+    Lowers: every Linear, to int8; convolutions stay in float32
+    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations uint8, one calibrated range a tensor
+    Hardware: any CPU; faster with VNNI
+    Limits: calibrates on training audio; what is unlike it may leave the ranges
     """
 
     runtime = "onnxruntime"
     file = FILE
     packages = ("torch", "transformers", "onnx", "onnxruntime")
+    features, otherwise = VNNI, "int8 is slower"
 
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static

@@ -1,4 +1,4 @@
-"""`fp32-openvino` and `int8-openvino`: for OpenVINO, as its intermediate representation (model.xml, model.bin).
+"""`fp32-openvino`, `bf16-openvino`, `int8-openvino`, `int8w-openvino`, `int4w-openvino`: for OpenVINO (model.xml, model.bin).
 
 int8 is NNCF's static post-training quantisation for transformers, with ranges calibrated on training audio. All
 convolutions stay in float: a group-norm front end follows the waveform's amplitude, a uniform grid wipes out its
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from pipeline.errors import BigfootError
 from pipeline.schemes import export
-from pipeline.schemes.base import Scheme
+from pipeline.schemes.base import BF16, VNNI, Scheme
 from pipeline.schemes.calibration import Calibrated
 
 if TYPE_CHECKING:
@@ -34,6 +34,14 @@ FIRST_CONVOLUTION = "^/(Conv|MatMul(_[0-9]+)?)$"
 
 
 class OpenvinoFp32(Scheme):
+    """The float32 graph.
+
+    Lowers: nothing
+    Granularity: none
+    Hardware: any CPU
+    Limits: compiles convolutions for each new half second of length
+    """
+
     runtime = "openvino"
     file = FILE
     packages = ("torch", "transformers", "onnx", "openvino")
@@ -43,21 +51,37 @@ class OpenvinoFp32(Scheme):
 
 
 class OpenvinoBf16(Scheme):
-    """The file holds float16, which is half the size too and has more bits than bfloat16: the CPU rounds it once more."""
+    """The file holds float16, half the size too and with more bits than bfloat16: the CPU rounds it once more.
+
+    Lowers: all weights, to float16 on disk; what is computed, to bfloat16
+    Granularity: none: each value by itself
+    Hardware: CPUs with AVX512-BF16, AMX-BF16 or ARM's BF16
+    Limits: elsewhere OpenVINO computes in float32, with the float16 weights: half the size, no faster
+    """
 
     runtime = "openvino"
     file = FILE
     precision = "bf16"
     packages = ("torch", "transformers", "onnx", "openvino")
+    features, otherwise = BF16, "OpenVINO computes in float32"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         save(convert(model_folder, out), out, half=True)
 
 
 class OpenvinoInt8(Calibrated):
+    """NNCF's static post-training quantisation for transformers.
+
+    Lowers: every Linear, and the products of queries and keys, to int8; convolutions stay in float32
+    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations one calibrated range a tensor
+    Hardware: any CPU; faster with VNNI or AMX
+    Limits: calibrates on training audio; what is unlike it may leave the ranges
+    """
+
     runtime = "openvino"
     file = FILE
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
+    features, otherwise = VNNI, "int8 is slower"
 
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
         inputs = self.inputs(corpus, model_folder)
@@ -65,7 +89,13 @@ class OpenvinoInt8(Calibrated):
 
 
 class OpenvinoInt8Weights(Scheme):
-    """Weights, of convolutions too, are asymmetric int8, one scale and zero point an output channel."""
+    """For size: nothing is computed in int8.
+
+    Lowers: the weights of every Linear and convolution, to int8; all is computed in float32
+    Granularity: asymmetric, one scale and zero point an output channel
+    Hardware: any CPU
+    Limits: no faster than float32 by design; activations are not rounded, so convolutions lose no quiet sounds
+    """
 
     runtime = "openvino"
     file = FILE
@@ -80,9 +110,15 @@ class OpenvinoInt8Weights(Scheme):
 
 
 class OpenvinoInt4Weights(Scheme):
-    """Weights of the Linear layers are asymmetric int4, one scale and zero point for each `group_size` inputs of an output.
+    """For size: nothing is computed in int4. What stayed in int8 is `kept_int8` in variant.json.
 
-    Convolutions and the head, and what has a width without a group of 16 in it, stay in int8: variant.json, `kept_int8`.
+    Lowers: the weights of every Linear but the head, to int4, of head and convolutions, to int8; all is computed in
+    float32
+    Granularity: asymmetric, one scale and zero point for each `group_size` inputs of an output; int8 one an output
+    channel
+    Hardware: any CPU
+    Limits: `group_size` divides hidden and feed-forward width; a feature projection whose width it doesn't divide
+    takes a smaller group, down to 16, or int8
     """
 
     runtime = "openvino"

@@ -3,17 +3,24 @@
 import shutil
 from pathlib import Path
 
-from pipeline.schemes.base import Scheme
+from pipeline.schemes.base import BF16, Scheme
 
 
 class TorchBf16(Scheme):
-    """Weights are bfloat16 on disk and in memory, and all is computed in it, norms and softmax with float32 inside."""
+    """Half of float32's bits, with its range.
+
+    Lowers: all weights and all that is computed, to bfloat16; sums and norms are float32 inside
+    Granularity: none: each value by itself
+    Hardware: CPUs with AVX512-BF16, AMX-BF16 or ARM's BF16
+    Limits: elsewhere right but slow, as PyTorch emulates it; a batch holds equal lengths only
+    """
 
     runtime = "torch"
     file = "model.safetensors"
     padding = "exact"
     precision = "bf16"
     packages = ("torch", "transformers")
+    features, otherwise = BF16, "PyTorch emulates bfloat16, slower than float32"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         from safetensors.torch import load_file, save_file

@@ -223,7 +223,7 @@ def test_calibration_hears_training_utterances_spread_evenly_and_normalised():
 
 
 @pytest.mark.parametrize("corpus", [None, TrainingAudio(count=0)])
-@pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino"))
+@pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino", "int8ac-openvino"))
 def test_calibration_without_training_audio_is_refused(models, scheme, corpus, tmp_path):
     with pytest.raises(BigfootError, match="calibrates on training audio"):
         quantise(scheme, {}, models["group"], corpus, tmp_path / "out")

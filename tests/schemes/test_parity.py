@@ -71,7 +71,7 @@ def test_a_batch_in_bfloat16_differs_by_rounding_at_most(variants, norm, scheme)
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino"))
+@pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino", "int8ac-openvino"))
 def test_a_batch_in_static_int8_differs_by_rounding_at_most(variants, norm, scheme):
     """A float sum of another order moves a value by 1e-7, and now and then over the edge to the next of its 256 steps."""
     recognizer = Recognizer.load(variants[norm, scheme], threads=1)
