@@ -27,7 +27,7 @@ INFO = {
     "conv_strides": [5, 2, 2, 2, 2, 2, 2],
 }
 
-LIGHT = ("fp32-onnx", "int8-onnx", "int8-onnx-static", "int8-openvino", "bf16-openvino", "int4w-openvino")
+LIGHT = ("fp32-onnx", "int8-onnx", "int8-onnx-static", "int8-openvino", "bf16-openvino", "int8w-openvino")
 
 
 def local_frames(waveforms: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:

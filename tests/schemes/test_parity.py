@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.errors import BigfootError
 from pipeline.recognizer import Recognizer
-from pipeline.runtimes import openvino_settings
+from pipeline.runtimes import openvino_settings, start
 from pipeline.schemes import quantise
 from tests.tiny import save_model, speech
 
@@ -114,3 +115,8 @@ def test_openvino_computes_in_bfloat16_where_the_variant_asks_for_it_and_the_cpu
 def test_openvino_is_told_the_precision_that_the_variant_names():
     assert openvino_settings(2, "bf16")["INFERENCE_PRECISION_HINT"] == "bf16"
     assert openvino_settings(None)["INFERENCE_PRECISION_HINT"] == "f32"
+
+
+def test_a_precision_that_no_runtime_knows_is_one_line(variants):
+    with pytest.raises(BigfootError, match="unknown precision 'f8' in variant.json, known: f32, bf16"):
+        start(variants["group", "fp32-onnx"], "onnxruntime", "model.onnx", precision="f8")
