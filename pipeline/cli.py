@@ -94,6 +94,18 @@ def table() -> None:
 
 
 @app.command()
+def schemes() -> None:
+    """List the schemes: what each lowers and how finely, its hardware, limits and settings, and whether this machine runs it.
+
+    A scheme is what `schemes` and `variants` in params.yaml name. "yes" means that this machine makes it and runs it as
+    intended; where the CPU lacks a feature, what happens instead is said. Settings are shown with their defaults.
+    """
+    from pipeline import scheme_table
+
+    print(scheme_table.text(), end="")
+
+
+@app.command()
 def results() -> None:
     """Publish the last comparison: keep its figures under results/, and write RESULTS.md and README's tables from there."""
     from pipeline import results as published

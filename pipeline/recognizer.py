@@ -62,7 +62,8 @@ class Recognizer:
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
         if lacking:
             raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantise the model anew")
-        return cls(info, runtimes.start(folder, info["runtime"], info["file"], threads))
+        run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))
+        return cls(info, run)
 
     def frames(self, samples: int) -> int:
         """How many frames so many samples give: one every 320 samples (20 ms), as far as its 400 samples are there."""

@@ -4,8 +4,10 @@
 
 ONNX and OpenVINO graphs hear no padding (pipeline.schemes.export), so lengths may differ; PyTorch runs transformers'
 own forward, which does, so there all lengths equal `samples`. ONNX Runtime and OpenVINO are opened without PyTorch or
-transformers, in half a second. Everything runs on the CPU, and in float32 wherever it is not int8: OpenVINO would
-choose bfloat16 by itself where the CPU has it, which is a third precision that nobody asked for.
+transformers, in half a second. Everything runs on the CPU, and wherever it is not int8 in the variant's `precision`:
+float32, unless the variant asks for bfloat16. OpenVINO by itself would choose bfloat16 where the CPU has it, and bring
+what enters int8 or int4 weights to int8 where it has VNNI: third precisions that nobody asked for. A CPU without bfloat16
+runs such a variant all the same: OpenVINO in float32, PyTorch in a slow emulation.
 
 OpenVINO compiles convolutions for every new length, at 10 to 30 ms each time, which is several times what a small
 student needs to run. So it is given lengths rounded up to half a second: 60 shapes at most, each paid for once, for 5
@@ -22,20 +24,24 @@ from pipeline.errors import BigfootError
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 OPENVINO_STEP = 8000  # samples
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # as OpenVINO and variant.json say it: as PyTorch does
 
 
-def start(folder: Path, runtime: str, file: str, threads: int | None = None) -> Run:
+def start(folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32") -> Run:
     """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime' or 'openvino'); `threads`: None lets it choose.
 
+    `precision` is what is computed in, "f32" or "bf16"; ONNX Runtime computes in what its graph says, float32 or int8.
     PyTorch's number of threads belongs to the process, not to the model: the last one set holds for all of them.
     """
     runtimes = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino}
     if runtime not in runtimes:
         raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(runtimes)}")
+    if precision not in PRECISIONS:
+        raise BigfootError(f"{folder}: unknown precision '{precision}' in variant.json, known: {', '.join(PRECISIONS)}")
     if not (folder / file).is_file():
         raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantise anew")
     try:
-        return runtimes[runtime](folder, file, threads)
+        return runtimes[runtime](folder, file, threads, precision)
     except BigfootError:
         raise
     except Exception as error:  # a damaged file makes each runtime raise a kind of its own
@@ -43,24 +49,31 @@ def start(folder: Path, runtime: str, file: str, threads: int | None = None) -> 
         raise BigfootError(f"{folder}: {file} can't be opened, copy it again or quantise anew ({reason})") from None
 
 
-def _torch(folder: Path, file: str, threads: int | None) -> Run:
+def openvino_settings(threads: int | None, precision: str = "f32") -> dict:
+    """What OpenVINO is told wherever a variant is opened."""
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision, "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+    return settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+
+
+def _torch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     import torch
 
     from pipeline import torch_model
 
     if threads:
         torch.set_num_threads(threads)
-    model = torch_model.load_int8(folder) if file == torch_model.INT8_FILE else torch_model.load_float(folder)
+    dtype = PRECISIONS[precision]
+    model = torch_model.load_int8(folder) if file == torch_model.INT8_FILE else torch_model.load_float(folder, dtype=dtype)
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return model(torch.from_numpy(waveforms)).logits.numpy()
+            return model(torch.from_numpy(waveforms).to(model.dtype)).logits.float().numpy()
 
     run.model = model
     return run
 
 
-def _onnxruntime(folder: Path, file: str, threads: int | None) -> Run:
+def _onnxruntime(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -76,13 +89,15 @@ def _onnxruntime(folder: Path, file: str, threads: int | None) -> Run:
     return run
 
 
-def _openvino(folder: Path, file: str, threads: int | None) -> Run:
+def _openvino(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     import openvino
 
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    if threads:
-        settings["INFERENCE_NUM_THREADS"] = threads
-    compiled = openvino.Core().compile_model(folder / file, "CPU", settings)
+    compiled = openvino.Core().compile_model(folder / file, "CPU", openvino_settings(threads, precision))
+    return openvino_run(compiled)
+
+
+def openvino_run(compiled) -> Run:
+    """The function of a compiled model."""
     request = compiled.create_infer_request()
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 INT8_FILE = "model.int8.safetensors"
 
 
-def load_float(folder: str | Path, attention: str = "sdpa") -> "nn.Module":
-    """Load a Hugging Face folder as a float32 Wav2Vec2ForCTC on the CPU, in eval mode, weight norm folded."""
+def load_float(folder: str | Path, attention: str = "sdpa", dtype: str = "float32") -> "nn.Module":
+    """Load a Hugging Face folder as a Wav2Vec2ForCTC of float32 or bfloat16 on the CPU, in eval mode, weight norm folded."""
     import torch
     from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2ForCTC
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model = Wav2Vec2ForCTC.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True)
+    model = Wav2Vec2ForCTC.from_pretrained(
+        folder, dtype=getattr(torch, dtype), attn_implementation=attention, local_files_only=True
+    )
     _fold_weight_norm(model)
     return model.eval()
 
@@ -114,4 +116,7 @@ def _int8_linears(model: "nn.Module") -> list:
 def _fold_weight_norm(model: "nn.Module") -> None:
     from torch.nn.utils import parametrize
 
-    parametrize.remove_parametrizations(model.wav2vec2.encoder.pos_conv_embed.conv, "weight")
+    convolution = model.wav2vec2.encoder.pos_conv_embed.conv
+    dtype = convolution.weight.dtype
+    parametrize.remove_parametrizations(convolution.float(), "weight")  # the norm itself is taken in float32
+    convolution.to(dtype)

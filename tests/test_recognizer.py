@@ -27,6 +27,8 @@ INFO = {
     "conv_strides": [5, 2, 2, 2, 2, 2, 2],
 }
 
+LIGHT = ("fp32-onnx", "int8-onnx", "int8-onnx-static", "int8-openvino", "bf16-openvino", "int8w-openvino")
+
 
 def local_frames(waveforms: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
     """A model without attention: a frame's logits are the mean and the extremes of its own 400 samples."""
@@ -42,7 +44,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def variants(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("variants")
-    made = {scheme: folder / f"tiny.{scheme}" for scheme in ("fp32", "fp32-onnx", "int8-onnx", "int8-openvino")}
+    made = {scheme: folder / f"tiny.{scheme}" for scheme in ("fp32", *LIGHT)}
     for scheme, out in made.items():
         quantise(scheme, {}, model, TrainingAudio(), out)
     return made
@@ -154,7 +156,7 @@ def test_text_is_the_greedy_path_without_repeats_and_blanks():
     assert recognizer.transcribe(speech(0.2)) == "aa b"
 
 
-@pytest.mark.parametrize("scheme", ["fp32-onnx", "int8-onnx", "int8-openvino"])
+@pytest.mark.parametrize("scheme", LIGHT)
 def test_onnx_and_openvino_variants_start_light(variants, scheme):
     code = (
         "import sys, time, json, numpy as np; from pipeline.recognizer import Recognizer; "

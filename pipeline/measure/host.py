@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "sve")
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16", "sve")
 PACKAGES = ("torch", "transformers", "onnxruntime", "openvino", "nncf", "numpy", "codecarbon")
 
 
@@ -17,13 +17,18 @@ def describe() -> dict:
         "name": platform.node(),
         "cpu": _cpu("model name") or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
-        "features": [f for f in FEATURES if f in (_cpu("flags") or _cpu("Features") or "").split()],
+        "features": features(),
         "governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         "load_before": round(os.getloadavg()[0], 2),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "os": platform.platform(),
         "python": platform.python_version(),
     }
+
+
+def features() -> list[str]:
+    """What of FEATURES this CPU has."""
+    return [f for f in FEATURES if f in (_cpu("flags") or _cpu("Features") or "").split()]
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:

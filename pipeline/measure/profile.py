@@ -25,7 +25,7 @@ def parts(recognizer, folder: Path, threads: int, audios: list[np.ndarray]) -> d
     elif runtime == "onnxruntime":
         times = _by_name(_onnxruntime(folder / recognizer.info["file"], threads, waveforms))
     else:
-        times = _by_name(_openvino(folder / recognizer.info["file"], threads, waveforms))
+        times = _by_name(_openvino(recognizer.info, folder, threads, waveforms))
     return {key: None if value is None else 1000 * value / len(audios) for key, value in times.items()}
 
 
@@ -53,7 +53,7 @@ def _torch(model, waveforms: list[np.ndarray]) -> dict:
         hooks.append(module.register_forward_hook(ended))
     with torch.inference_mode():
         for waveform in waveforms:
-            model(torch.from_numpy(waveform[None]))
+            model(torch.from_numpy(waveform[None]).to(model.dtype))
     for hook in hooks:
         hook.remove()
     return spent
@@ -84,15 +84,13 @@ def _onnxruntime(file: Path, threads: int, waveforms: list[np.ndarray]) -> list[
     ]
 
 
-def _openvino(file: Path, threads: int, waveforms: list[np.ndarray]) -> list[tuple[str, float]]:
+def _openvino(info: dict, folder: Path, threads: int, waveforms: list[np.ndarray]) -> list[tuple[str, float]]:
     import openvino
 
-    from pipeline.runtimes import OPENVINO_STEP
+    from pipeline.runtimes import OPENVINO_STEP, openvino_settings
 
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERF_COUNT": True,
-    }  # fmt: skip
-    request = openvino.Core().compile_model(file, "CPU", settings).create_infer_request()
+    settings = openvino_settings(threads, info.get("precision", "f32")) | {"PERF_COUNT": True}
+    request = openvino.Core().compile_model(folder / info["file"], "CPU", settings).create_infer_request()
     nodes: list[tuple[str, float]] = []
     for warm in (True, False):
         for waveform in waveforms:

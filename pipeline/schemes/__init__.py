@@ -18,8 +18,10 @@ from pydantic import ValidationError
 from pipeline.errors import BigfootError
 from pipeline.schemes.base import Scheme
 from pipeline.schemes.model_folder import describe
-from pipeline.schemes.onnx import OnnxFp32, OnnxInt8
-from pipeline.schemes.openvino import OpenvinoFp32, OpenvinoInt8
+from pipeline.schemes.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
+from pipeline.schemes.openvino import OpenvinoBf16, OpenvinoFp32, OpenvinoInt4Weights, OpenvinoInt8, OpenvinoInt8Weights
+from pipeline.schemes.openvino_controlled import OpenvinoInt8Controlled
+from pipeline.schemes.torch_bf16 import TorchBf16
 from pipeline.schemes.torch_fp32 import TorchFp32
 from pipeline.schemes.torch_int8 import TorchInt8
 
@@ -30,9 +32,15 @@ SCHEMES: dict[str, type[Scheme]] = {
     "fp32": TorchFp32,
     "fp32-onnx": OnnxFp32,
     "fp32-openvino": OpenvinoFp32,
+    "bf16": TorchBf16,
+    "bf16-openvino": OpenvinoBf16,
     "int8-torch": TorchInt8,
     "int8-onnx": OnnxInt8,
+    "int8-onnx-static": OnnxInt8Static,
     "int8-openvino": OpenvinoInt8,
+    "int8ac-openvino": OpenvinoInt8Controlled,
+    "int8w-openvino": OpenvinoInt8Weights,
+    "int4w-openvino": OpenvinoInt4Weights,
 }
 
 
@@ -54,7 +62,7 @@ def quantise(
 ) -> dict:
     """Make a variant of the model in `model_folder` and write it to `out_folder`; returns its variant.json.
 
-    `corpus` is needed where the scheme calibrates (int8-openvino) and may be None otherwise. What was at `out_folder`
+    `corpus` is needed where the scheme calibrates and may be None otherwise. What was at `out_folder`
     is replaced, and only once the new variant is complete. Raises BigfootError for an unknown scheme or setting, or a
     model that is no wav2vec 2.0 CTC recogniser.
     """
@@ -69,6 +77,7 @@ def quantise(
         "runtime": chosen.runtime,
         "file": chosen.file,
         "padding": chosen.padding,
+        "precision": chosen.precision,
         **described,
         "versions": {package: version(package) for package in chosen.packages},
     }
@@ -76,7 +85,7 @@ def quantise(
     half_done = Path(tempfile.mkdtemp(prefix=f".{out_folder.name}.", dir=out_folder.parent))
     try:
         half_done.chmod(0o755)
-        chosen.write(model_folder, corpus, half_done)
+        info |= chosen.write(model_folder, corpus, half_done) or {}
         text = json.dumps(info, indent=1, ensure_ascii=False)
         (half_done / "variant.json").write_text(text + "\n", encoding="utf-8")
         if out_folder.exists():

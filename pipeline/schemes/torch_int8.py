@@ -4,16 +4,23 @@ import shutil
 from pathlib import Path
 
 from pipeline import torch_model
-from pipeline.schemes.base import Scheme
+from pipeline.schemes.base import VNNI, Scheme
 
 
 class TorchInt8(Scheme):
-    """Needs no calibration: activations get their scale at run time. See pipeline.torch_model for what is on disk."""
+    """Needs no calibration. See pipeline.torch_model for what is on disk.
+
+    Lowers: every Linear, to int8; convolutions stay in float32
+    Granularity: weights symmetric, one scale a matrix; activations one scale a call, taken at run time
+    Hardware: any CPU; faster with VNNI
+    Limits: a batch holds equal lengths only; slowest of the int8 schemes
+    """
 
     runtime = "torch"
     file = torch_model.INT8_FILE
     padding = "exact"
     packages = ("torch", "transformers")
+    features, otherwise = VNNI, "int8 is slower"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         torch_model.save_int8(torch_model.quantise_linears(torch_model.load_float(model_folder)), out)

@@ -1,9 +1,9 @@
-"""Two tiny models, one a kind of front end, and every scheme's variant of both, made once."""
+"""Two tiny models, one a kind of front end, and every scheme's variant of both, made once and as needed."""
 
 import pytest
 
-from pipeline.schemes import SCHEMES, quantise
-from tests.tiny import TrainingAudio, save_model
+from pipeline.schemes import quantise
+from tests.tiny import Spoken, save_model
 
 
 @pytest.fixture(scope="session")
@@ -15,11 +15,14 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def variants(models, tmp_path_factory):
-    """{(norm, scheme): folder}."""
+    """{(norm, scheme): folder}, each made when a test first asks for it."""
     folder = tmp_path_factory.mktemp("variants")
-    made = {}
-    for norm, model in models.items():
-        for scheme in SCHEMES:
-            made[norm, scheme] = folder / f"{norm}.{scheme}"
-            quantise(scheme, {}, model, TrainingAudio(), made[norm, scheme])
-    return made
+
+    class Made(dict):
+        def __missing__(self, key):
+            norm, scheme = key
+            settings = {"max_wer_rise": 9.0} if scheme == "int8ac-openvino" else {}
+            quantise(scheme, settings, models[norm], Spoken(["a word"]), folder / f"{norm}.{scheme}")
+            return self.setdefault(key, folder / f"{norm}.{scheme}")
+
+    return Made()

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.errors import BigfootError
 from pipeline.recognizer import Recognizer
+from pipeline.runtimes import openvino_settings, start
 from pipeline.schemes import quantise
 from tests.tiny import save_model, speech
 
@@ -51,19 +53,30 @@ ANY_LENGTHS = [speech(1.0, seed=1), speech(3.3, seed=2), speech(1.0, seed=3), sp
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("scheme", FLOAT)
+@pytest.mark.parametrize("scheme", (*FLOAT, "int8w-openvino", "int4w-openvino"))
 def test_a_batch_of_any_lengths_gives_what_single_utterances_give(variants, norm, scheme):
     recognizer = Recognizer.load(variants[norm, scheme], threads=1)
 
     for together, audio in zip(recognizer.batch_logits(ANY_LENGTHS), ANY_LENGTHS, strict=True):
-        np.testing.assert_allclose(together, recognizer.logits(audio), atol=1e-5)
+        np.testing.assert_allclose(together, recognizer.logits(audio), atol=3e-5)
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_batch_in_static_int8_differs_by_rounding_at_most(variants, norm):
+@pytest.mark.parametrize("scheme", ("bf16", "bf16-openvino"))
+def test_a_batch_in_bfloat16_differs_by_rounding_at_most(variants, norm, scheme):
+    recognizer = Recognizer.load(variants[norm, scheme], threads=1)
+
+    for together, audio in zip(recognizer.batch_logits(ANY_LENGTHS), ANY_LENGTHS, strict=True):
+        alone = recognizer.logits(audio)
+        assert np.sqrt(np.mean((together - alone) ** 2)) < 0.03 * alone.std()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino", "int8ac-openvino"))
+def test_a_batch_in_static_int8_differs_by_rounding_at_most(variants, norm, scheme):
     """A float sum of another order moves a value by 1e-7, and now and then over the edge to the next of its 256 steps."""
-    recognizer = Recognizer.load(variants[norm, "int8-openvino"], threads=1)
-    exact = Recognizer.load(variants[norm, "fp32-openvino"], threads=1)
+    recognizer = Recognizer.load(variants[norm, scheme], threads=1)
+    exact = Recognizer.load(variants[norm, "fp32"], threads=1)
 
     together = np.concatenate(recognizer.batch_logits(ANY_LENGTHS))
     alone, float32 = (np.concatenate([one.logits(audio) for audio in ANY_LENGTHS]) for one in (recognizer, exact))
@@ -81,10 +94,29 @@ def test_graphs_of_post_norm_models_agree_too(tmp_path, scheme):
     np.testing.assert_allclose(Recognizer.load(tmp_path / "variant").logits(audio), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("scheme", ("fp32-openvino", "int8-openvino"))
+@pytest.mark.parametrize("scheme", ("fp32-openvino", "int8-openvino", "int8w-openvino", "int4w-openvino"))
 def test_openvino_computes_in_float32_where_it_is_not_int8(variants, scheme):
     compiled = Recognizer.load(variants["group", scheme])._run.model
 
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+    assert compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 0
     precisions = {node.get_rt_info()["runtimePrecision"].astype(str) for node in compiled.get_runtime_model().get_ops()}
     assert "bf16" not in precisions and "f16" not in precisions
+
+
+def test_openvino_computes_in_bfloat16_where_the_variant_asks_for_it_and_the_cpu_has_it(variants):
+    import openvino
+
+    compiled = Recognizer.load(variants["group", "bf16-openvino"])._run.model
+    has_it = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == ("bf16" if has_it else "f32")
+
+
+def test_openvino_is_told_the_precision_that_the_variant_names():
+    assert openvino_settings(2, "bf16")["INFERENCE_PRECISION_HINT"] == "bf16"
+    assert openvino_settings(None)["INFERENCE_PRECISION_HINT"] == "f32"
+
+
+def test_a_precision_that_no_runtime_knows_is_one_line(variants):
+    with pytest.raises(BigfootError, match="unknown precision 'f8' in variant.json, known: f32, bf16"):
+        start(variants["group", "fp32-onnx"], "onnxruntime", "model.onnx", precision="f8")

@@ -18,9 +18,15 @@ FILES = {
     "fp32": {"model.safetensors", "config.json"},
     "fp32-onnx": {"model.onnx"},
     "fp32-openvino": {"model.xml", "model.bin"},
+    "bf16": {"model.safetensors", "config.json"},
+    "bf16-openvino": {"model.xml", "model.bin"},
     "int8-torch": {"model.int8.safetensors", "config.json"},
     "int8-onnx": {"model.onnx"},
+    "int8-onnx-static": {"model.onnx"},
     "int8-openvino": {"model.xml", "model.bin"},
+    "int8ac-openvino": {"model.xml", "model.bin"},
+    "int8w-openvino": {"model.xml", "model.bin"},
+    "int4w-openvino": {"model.xml", "model.bin"},
 }
 
 

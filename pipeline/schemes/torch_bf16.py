@@ -1,0 +1,31 @@
+"""`bf16`: PyTorch in bfloat16: float32's range with 8 bits of precision, in half of its size."""
+
+import shutil
+from pathlib import Path
+
+from pipeline.schemes.base import BF16, Scheme
+
+
+class TorchBf16(Scheme):
+    """Half of float32's bits, with its range.
+
+    Lowers: all weights and all that is computed, to bfloat16; sums and norms are float32 inside
+    Granularity: none: each value by itself
+    Hardware: CPUs with AVX512-BF16, AMX-BF16 or ARM's BF16
+    Limits: elsewhere right but slow, as PyTorch emulates it; a batch holds equal lengths only
+    """
+
+    runtime = "torch"
+    file = "model.safetensors"
+    padding = "exact"
+    precision = "bf16"
+    packages = ("torch", "transformers")
+    features, otherwise = BF16, "PyTorch emulates bfloat16, slower than float32"
+
+    def write(self, model_folder: Path, corpus, out: Path) -> None:
+        from safetensors.torch import load_file, save_file
+
+        tensors = load_file(model_folder / "model.safetensors")
+        halved = {name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        save_file(halved, out / "model.safetensors", metadata={"format": "pt"})
+        shutil.copyfile(model_folder / "config.json", out / "config.json")
