@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui results test test-all setup lint lock clean
+.PHONY: demo ui results paper-scale test test-all setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -35,6 +35,10 @@ ui: setup
 # Publishes the comparison on disk: results/PROFILE, RESULTS.md and README's tables.
 results: setup
 	bigfoot results
+
+# The paper's shapes with UNTRAINED weights: size, speed, memory, energy. About 12 minutes; docs/paper.md says what it shows.
+paper-scale: setup
+	bigfoot paper-scale
 
 test: setup
 	pytest
