@@ -27,8 +27,9 @@ ALPHABET = [" ", "'", "<s>", "</s>", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
 SEED = 7
 PACKAGE = Path(__file__).parents[1]
 # How long things take, in hearings of one utterance by teacher.fp32; only for saying how much time is left.
-HEARING_SECONDS = 5.0  # on two slow cores, until the run knows better
-MAKING, EACH = 10.0, 2.0  # of the teacher's size; and what anything costs, however small
+HEARING_SECONDS = 5.0  # on two slow cores
+GUESSED = 20.0  # hearings of this run that weigh as much as that guess
+MAKING, EACH = 5.0, 2.0  # of the teacher's size; and what anything costs, however small
 log = logging.getLogger(__name__)
 
 
@@ -121,6 +122,7 @@ def all_steps(plan: Plan, work: Path) -> list[Step]:
 def _make_teacher(config: dict, folder: Path) -> None:
     from pipeline import models, teacher
 
+    _no_bars()
     # Not validated: params refuse an untrained teacher, which is just what this one is.
     model, processor = teacher.build(Teacher.model_construct(init="config", config=config), ALPHABET, SEED)
     models.save(model, processor, folder)
@@ -129,6 +131,7 @@ def _make_teacher(config: dict, folder: Path) -> None:
 def _make_student(settings: Student, parent: Path, folder: Path) -> None:
     from pipeline import models, student
 
+    _no_bars()
     model, processor = models.load(parent)
     small, rows = student.build(model, settings)
     log.info("paper-scale: %s", student.describe(small, rows))
@@ -140,6 +143,12 @@ def _make_variant(plan: Plan, variant: Variant, work: Path, folder: Path) -> Non
 
     corpus = open_corpus(work / "corpus")
     schemes.quantise(variant.scheme, plan.schemes[variant.scheme], work / "models" / variant.model, corpus, folder)
+
+
+def _no_bars() -> None:
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # this module tells the progress itself
 
 
 def _key(*deciding: object) -> str:
@@ -160,7 +169,7 @@ def _code(*names: str) -> str:
 
 
 class _Clock:
-    """How much time is left, in words: from what the hearings done so far took, at first from a guess."""
+    """How much time is left, in words: from what the hearings done so far took, and a guess that weighs ever less."""
 
     def __init__(self, hearings: float):
         self.started, self.whole, self.so_far = time.monotonic(), hearings, 0.0
@@ -169,7 +178,7 @@ class _Clock:
         self.so_far += hearings
 
     def left(self) -> str:
-        pace = (time.monotonic() - self.started) / self.so_far if self.so_far else HEARING_SECONDS
+        pace = (time.monotonic() - self.started + GUESSED * HEARING_SECONDS) / (self.so_far + GUESSED)
         return f"about {max(1, round((self.whole - self.so_far) * pace / 60))} min left"
 
 

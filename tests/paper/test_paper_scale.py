@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import results
 from pipeline.errors import BigfootError
 from pipeline.models import load as load_model
 from pipeline.paper import published, report, scale, settings
@@ -220,3 +221,17 @@ def test_the_settings_that_ship_are_the_papers_shapes():
     assert plan.shape("half")["layers"] == 12 and plan.shape("quarter")["layers"] == 4
     assert plan.shape("small_whole") == plan.shape("small") | {"conv_channels": 512}
     assert {figure.variant for figure in published.FIGURES} <= {variant.name for variant in plan.variants}
+
+
+def test_results_gets_a_section_from_the_kept_file_alone(result, page, tmp_path):
+    kept = tmp_path / results.PAPER_SCALE
+    (tmp_path / "README.md").write_text(f"{results.BEGIN}{results.END}")
+    kept.parent.mkdir(parents=True)
+    results.write(tmp_path)
+    assert "UNTRAINED" not in (tmp_path / "RESULTS.md").read_text()
+    kept.write_text(json.dumps(result).replace(f'"goal": {result["goal"]}', '"goal": 77.0'))
+    results.write(tmp_path)
+    section = (tmp_path / "RESULTS.md").read_text()
+    assert "\n## Paper scale: UNTRAINED weights\n" in section and "77x smaller" in section and "make paper-scale" in section
+    assert section.count("| small.int8-onnx |") == page.count("| small.int8-onnx |") == 1
+    assert "small" not in (tmp_path / "README.md").read_text()
