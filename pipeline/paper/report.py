@@ -41,7 +41,7 @@ def verdict(result: dict) -> str:
     """One sentence: which variants are as small and as fast as was aimed at, or which comes nearest."""
     goal = f"{result['goal']:g}x smaller and {result['goal']:g}x faster than teacher.fp32"
     others = [row for row in result["variants"] if row["variant"] != "teacher.fp32"]
-    reached = [row for row in others if min(row["shrink"], row["speedup"]) >= result["goal"]]
+    reached = [row for row in others if _worse(row) >= result["goal"]]
     if reached:
         return f"At least {goal}: {'; '.join(_gain(row) for row in sorted(reached, key=_worse, reverse=True))}. UNTRAINED."
     nearest = f" The nearest: {_gain(max(others, key=_worse))}." if others else ""

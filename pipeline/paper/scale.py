@@ -3,24 +3,32 @@
 Decision: what has been made stays under `work`, and is made anew only where something that decides it has changed: its
 settings, those of what it is made of, the code, the libraries. The mark that says so is written last, so that what was
 being made when the run was stopped is made anew. The benchmark is run each time: figures are of one run on one machine.
+
+Things are made in a process of their own, which is gone when the benchmark begins: Linux counts the peak memory of whoever
+starts a process as the new one's, so that every variant would seem to need what making the largest of them did.
 """
 
 import json
 import logging
+import multiprocessing
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
 from pipeline.benchmark import benchmark
 from pipeline.compare import TIMING_KEYS
 from pipeline.corpus.manifest import open_corpus
+from pipeline.errors import BigfootError
 from pipeline.measure import host
 from pipeline.paper import published, report, sound
 from pipeline.paper.settings import Plan
-from pipeline.params import Benchmark, Student, Teacher, Variant
+from pipeline.params import Benchmark, Student, Teacher
 
 # 32 tokens, as the paper's teacher has: the blank, <unk> and the word gap join these.
 ALPHABET = [" ", "'", "<s>", "</s>", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
@@ -35,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Step:
-    """A folder that is to be there: `key` hashes all that decides it, `hearings` says how long it takes to make."""
+    """A folder that is to be there: `key` hashes all that decides it, `hearings` says how long `make` takes to make it."""
 
     what: str
     folder: Path
@@ -50,11 +58,12 @@ class Step:
     def is_made(self) -> bool:
         return self.folder.is_dir() and self.mark.is_file() and self.mark.read_text() == self.key
 
-    def run(self) -> None:
+    def run(self, call: Callable[[Callable, Path], object]) -> None:
+        """Make the folder anew; `call(make, folder)` does so wherever it likes."""
         self.mark.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.make(self.folder)
+        call(self.make, self.folder)
         self.mark.write_text(self.key)
 
 
@@ -70,14 +79,11 @@ def measure(plan: Plan, work: Path, out: Path) -> dict:
     log.info("paper-scale: %s", report.UNTRAINED)
     log.info("paper-scale: %d of %d things are there already", len(steps) - len(missing), len(steps))
     clock = _Clock(sum(step.hearings for step in missing) + to_measure)
-    for number, step in enumerate(missing):
-        log.info("paper-scale: %d of %d, %s; %s", number + 1, len(missing), step.what, clock.left())
-        step.run()
-        clock.done(step.hearings)
+    _make(missing, clock)
     log.info("paper-scale: benchmark of %d variants; %s", len(plan.variants), clock.left())
     folders = [work / "variants" / variant.name for variant in plan.variants]
     timings = benchmark(folders, open_corpus(work / "corpus"), plan.settings.benchmark, work / "timings.json")
-    result = _result(plan, timings)
+    result = _result(plan, timings, open_corpus(work / "corpus").info["about"])
     report.write(out, result)
     return result
 
@@ -87,13 +93,13 @@ def all_steps(plan: Plan, work: Path) -> list[Step]:
     audio, utterances, config = plan.settings.audio, plan.settings.benchmark.utterances, plan.settings.teacher
     versions, heard = host.versions(), _key(audio.model_dump(), sound.about(), _code("paper/sound.py", "corpus/synthetic.py"))
     corpus = Step(
-        "audio", work / "corpus", _key(heard, utterances), EACH, lambda folder: sound.make(audio, utterances, folder)
+        "audio", work / "corpus", _key(heard, utterances), EACH, partial(sound.make, audio, utterances)
     )  # fmt: skip
     code = _code("teacher.py", "student.py", "models.py")
     models = {
         "teacher": Step(
             "model teacher", work / "models/teacher", _key(config, ALPHABET, SEED, code, versions), EACH + MAKING,
-            lambda folder: _make_teacher(config, folder),
+            partial(_make_teacher, config),
         )
     }  # fmt: skip
     for name, student in plan.students.items():
@@ -101,7 +107,7 @@ def all_steps(plan: Plan, work: Path) -> list[Step]:
         models[name] = Step(
             f"model {name}", work / "models" / name, _key(parent.key, surgery, student.training.seed),
             EACH + MAKING * _size(plan, student.parent),
-            lambda folder, student=student, parent=parent: _make_student(student, parent.folder, folder),
+            partial(_make_student, student, parent.folder),
         )  # fmt: skip
     code = _code("schemes", "torch_model.py", "unpadded.py", "recognizer.py")
     variants = [
@@ -109,7 +115,7 @@ def all_steps(plan: Plan, work: Path) -> list[Step]:
             f"variant {v.name}", work / "variants" / v.name,
             _key(models[v.model].key, heard, v.scheme, plan.schemes[v.scheme], code, versions),
             EACH + MAKING * _size(plan, v.model),
-            lambda folder, v=v: _make_variant(plan, v, work, folder),
+            partial(_make_variant, v.scheme, plan.schemes[v.scheme], models[v.model].folder, work / "corpus"),
         )
         for v in plan.variants
     ]  # fmt: skip
@@ -117,6 +123,19 @@ def all_steps(plan: Plan, work: Path) -> list[Step]:
 
 
 # ---------------------------------------------------------------- making
+
+
+def _make(steps: list[Step], clock: "_Clock") -> None:
+    """Run the steps, all in one process that ends with the last of them."""
+    speaks = partial(logging.basicConfig, level=logging.INFO, format="%(message)s")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=speaks) as pool:
+        for number, step in enumerate(steps):
+            log.info("paper-scale: %d of %d, %s; %s", number + 1, len(steps), step.what, clock.left())
+            try:
+                step.run(lambda make, folder: pool.submit(make, folder).result())
+            except BrokenProcessPool:
+                raise BigfootError(f"paper-scale: making {step.what} was killed, most likely for want of memory") from None
+            clock.done(step.hearings)
 
 
 def _make_teacher(config: dict, folder: Path) -> None:
@@ -138,11 +157,10 @@ def _make_student(settings: Student, parent: Path, folder: Path) -> None:
     models.save(small, processor, folder)
 
 
-def _make_variant(plan: Plan, variant: Variant, work: Path, folder: Path) -> None:
+def _make_variant(scheme: str, settings: dict, model: Path, corpus: Path, folder: Path) -> None:
     from pipeline import schemes
 
-    corpus = open_corpus(work / "corpus")
-    schemes.quantise(variant.scheme, plan.schemes[variant.scheme], work / "models" / variant.model, corpus, folder)
+    schemes.quantise(scheme, settings, model, open_corpus(corpus), folder)
 
 
 def _no_bars() -> None:
@@ -201,7 +219,7 @@ def _size(plan: Plan, model: str) -> float:
 # ---------------------------------------------------------------- what comes of it
 
 
-def _result(plan: Plan, timings: dict) -> dict:
+def _result(plan: Plan, timings: dict, heard: str) -> dict:
     """paper_scale.json: what timings.json says of host and sample, a flat object a variant, and the paper's figures."""
     full = timings["variants"]["teacher.fp32"]["disk_mb"]
     rows = []
@@ -212,7 +230,7 @@ def _result(plan: Plan, timings: dict) -> dict:
         rows.append(row | {key: timing[key] for key in TIMING_KEYS} | {"energy_mode": timing["energy_mode"]})
     narrow = plan.settings.whole_front_end
     return {
-        "untrained": True, "note": report.UNTRAINED, "audio": sound.about(), "goal": plan.settings.goal,
+        "untrained": True, "note": report.UNTRAINED, "audio": heard, "goal": plan.settings.goal,
         "front_end": None if narrow is None else [narrow, f"{narrow}_whole"],
         **{key: value for key, value in timings.items() if key != "variants"},
         "variants": rows, "published": published.as_data(),
