@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui results peers test test-all setup lint lock clean
+.PHONY: demo ui results peers paper-scale test test-all setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -44,6 +44,10 @@ $(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.lock
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
+
+# The paper's shapes with UNTRAINED weights: size, speed, memory, energy. About 12 minutes; docs/paper.md says what it shows.
+paper-scale: setup
+	bigfoot paper-scale
 
 test: setup
 	pytest

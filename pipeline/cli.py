@@ -145,6 +145,23 @@ def peers(
 
 
 @app.command()
+def paper_scale(
+    settings: Annotated[Path, typer.Argument(help="What is made and measured")] = Path("paper_scale.yaml"),
+) -> None:
+    """Measure size, speed, memory and energy of the paper's shapes with UNTRAINED weights: no GPU, no data, no word errors.
+
+    What it makes stays in .bigfoot/paper_scale (about 5 GB) and is not made again; the benchmark is run each time. The
+    figures go to results/paper, from where `bigfoot results` puts them into RESULTS.md.
+    """
+    from pipeline.paper import report, scale
+    from pipeline.paper import settings as read
+
+    out = Path("results/paper")
+    result = scale.measure(read.load(settings), Path(".bigfoot/paper_scale"), out)
+    print(f"{report.verdict(result)}\nMore: {out}/paper_scale.md; `bigfoot results` puts it into RESULTS.md")
+
+
+@app.command()
 def use(
     profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite edits of params.yaml that are saved nowhere")] = False,

@@ -9,7 +9,7 @@ import re
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -28,6 +28,9 @@ class Section(BaseModel):
     """A part of params.yaml: fixed once read, and without room for unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+S = TypeVar("S", bound=Section)
 
 
 # ---------------------------------------------------------------- corpus
@@ -422,7 +425,7 @@ class Params(Section):
                 raise ValueError(f"variants.{key}: has to be called {variant.slug}, after its model and scheme")
         if self.teacher.init == "config":  # of a pretrained one the shape is not known before it is loaded
             for name in self.students:
-                _shape(name, self.students, self.teacher.config)
+                shape(name, self.students, self.teacher.config)
         if "teacher-fp32" not in self.variants:
             raise ValueError("variants: teacher-fp32 is missing, which all others are compared with")
         return self
@@ -440,7 +443,7 @@ def _check_chain(name: str, student: Student, students: dict[str, Student]) -> N
         parent = students[parent].parent
 
 
-def _shape(name: str, students: dict[str, Student], config: dict) -> dict[str, int]:
+def shape(name: str, students: dict[str, Student], config: dict) -> dict[str, int]:
     """How large a model is, from the teacher's config down; refuses a student that doesn't fit into its parent."""
     if name == "teacher":
         keys = {"layers": ("num_hidden_layers", 12), "hidden": ("hidden_size", 768), "heads": ("num_attention_heads", 12),
@@ -450,7 +453,7 @@ def _shape(name: str, students: dict[str, Student], config: dict) -> dict[str, i
             "conv_channels": max(channels), "convolutions": len(channels)
         }  # fmt: skip
     student = students[name]
-    parent, own = _shape(student.parent, students, config), {}
+    parent, own = shape(student.parent, students, config), {}
     convolutions = parent.pop("convolutions")
     if student.conv_merge and sum(student.conv_merge) != convolutions:
         merged = student.conv_merge
@@ -470,30 +473,37 @@ def _shape(name: str, students: dict[str, Student], config: dict) -> dict[str, i
 
 
 def load(path: str | Path = "params.yaml") -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml; raises BigfootError as `read` does, and where a scheme or one of its settings is unknown."""
+    from pipeline import schemes
+
+    if not Path(path).is_file():
+        raise BigfootError(f"{path} is missing: run this in the project's folder, or `bigfoot use PROFILE` to make one")
+    params = read(path, Params)
+    for name, settings in params.schemes.items():
+        schemes.make(name, settings)
+    return params
+
+
+def read(path: str | Path, kind: type[S]) -> S:
+    """A file of settings of this kind.
 
     Raises BigfootError, in one line that names the key, where the file is absent, is no YAML or has a wrong value.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from pipeline import schemes
-
     path = Path(path)
     if not path.is_file():
-        raise BigfootError(f"{path} is missing: run this in the project's folder, or `bigfoot use PROFILE` to make one")
+        raise BigfootError(f"{path} is missing: run this in the project's folder")
     try:
         raw = YAML(typ="safe").load(path)
     except YAMLError as error:
         where = re.sub(r"\s+", " ", str(error))
         raise BigfootError(f"{path} is not valid YAML: {where}") from None
     try:
-        params = Params.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
         raise BigfootError(_first_problem(path, error)) from None
-    for name, settings in params.schemes.items():
-        schemes.make(name, settings)
-    return params
 
 
 def _key(place: tuple[str | int, ...]) -> str:

@@ -26,7 +26,7 @@ def write(out: Path, rows: list[dict], evidence: "Evidence", params: "Params") -
     out.mkdir(parents=True, exist_ok=True)
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
     facts = facts_of(evidence)
-    columns = _columns(evidence.test_sets[1:])
+    columns = columns_of(evidence.test_sets[1:])
     verdict = verdict_of(rows)
     svg = plots.pareto(rows)
     (out / "pareto.svg").write_text(svg, encoding="utf-8")
@@ -48,7 +48,7 @@ def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
     facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {one['unit']}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
-    return facts + _timing_facts(evidence.timings) + _energy_facts(evidence)
+    return facts + timing_facts(evidence.timings) + _energy_facts(evidence)
 
 
 def verdict_of(rows: list[dict]) -> str:
@@ -83,7 +83,7 @@ def _leaks(leaks: dict[str, dict[str, int]], splits: dict) -> list[str]:
     return said
 
 
-def _timing_facts(timings: dict) -> list[tuple[str, str]]:
+def timing_facts(timings: dict) -> list[tuple[str, str]]:
     host, sample = timings["host"], timings["sample"]
     measured = f"{timings['measured_at'][:16].replace('T', ' ')} UTC"
     machine = f"{host.get('name')}: {host.get('cpu')}, {host.get('cores')} cores, {_or_dash(host.get('memory_gb'), '.0f')} GB"
@@ -137,7 +137,7 @@ def _wer(row: dict, test: str = "") -> str:
     return _percent(row[f"wer{test}"]) + _range(row, f"wer_low{test}", f"wer_high{test}", _percent)
 
 
-def _columns(more_tests: list[str]) -> dict[str, Callable[[dict], str]]:
+def columns_of(more_tests: list[str]) -> dict[str, Callable[[dict], str]]:
     """{heading: what a row shows there}."""
     return {
         "Variant": lambda r: r["variant"],
@@ -167,9 +167,7 @@ IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms",
 def _markdown(rows: list[dict], facts: list, columns: dict, verdict: str) -> str:
     lines = ["# Comparison", "", _escaped(verdict), ""]
     lines += [f"- **{what}**: {_escaped(fact)}" for what, fact in facts]
-    lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(_escaped(show(row)) for show in columns.values())} |" for row in rows]
-    lines += ["", "Gate, on dev:", ""]
+    lines += ["", table(rows, columns), "", "Gate, on dev:", ""]
     lines += [f"- {row['variant']}: {row['gate']['reason']}" for row in rows]
     return "\n".join(lines) + "\n"
 
@@ -177,9 +175,14 @@ def _markdown(rows: list[dict], facts: list, columns: dict, verdict: str) -> str
 def short_table(rows: list[dict]) -> str:
     """The table in Markdown with its most telling columns, of the objects in comparison.json."""
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    columns = {name: show for name, show in _columns([]).items() if name in IN_README}
+    columns = {name: show for name, show in columns_of([]).items() if name in IN_README}
+    return table(rows, columns)
+
+
+def table(rows: list[dict], columns: dict[str, Callable[[dict], str]]) -> str:
+    """A table in Markdown, a line a row, of the columns that `columns_of` gives, or of such as those."""
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(show(row) for show in columns.values())} |" for row in rows)])
+    return "\n".join([*lines, *(f"| {' | '.join(_escaped(show(row)) for show in columns.values())} |" for row in rows)])
 
 
 def _escaped(text: str) -> str:
@@ -188,7 +191,7 @@ def _escaped(text: str) -> str:
 
 def _terminal(rows: list[dict], facts: list, verdict: str) -> str:
     """The table in columns that line up, and beneath it the facts that a reader of figures must not miss."""
-    columns = {name: show for name, show in _columns([]).items() if name in IN_TERMINAL}
+    columns = {name: show for name, show in columns_of([]).items() if name in IN_TERMINAL}
     cells = [list(columns), *([show(row) for show in columns.values()] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     lines = ["  ".join(_aligned(i, cell, widths[i]) for i, cell in enumerate(line)).rstrip() for line in cells]

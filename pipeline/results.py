@@ -3,7 +3,8 @@
 `results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
 pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json) and, where there is something to say about
 the run, notes.md: small text files under git, so that a change of a published figure is a diff. `bigfoot results` keeps the
-reports of the run on disk there, and writes both documents anew from all that is kept.
+reports of the run on disk there, and writes both documents anew from all that is kept. results/paper/paper_scale.json, which
+`bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is no comparison: its models are UNTRAINED.
 """
 
 import json
@@ -12,10 +13,12 @@ from pathlib import Path
 
 from pipeline import report
 from pipeline.errors import BigfootError
+from pipeline.paper import report as paper_report
 from pipeline.peers import table, weights
 
 KEPT = ("comparison.json", "comparison.md", "pareto.svg")
 PEERS = "peers.json"
+PAPER_SCALE = Path("results/paper/paper_scale.json")
 FIRST = ("digits", "quickstart")  # people before synthesis; whatever else is kept follows by name
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 TITLES = {"digits": "Connected digits: real human speech", "quickstart": "Quickstart: SYNTHETIC speech"}
@@ -49,8 +52,9 @@ def _keep_peers(root: Path, folder: Path) -> None:
 
 def write(root: Path) -> None:
     """RESULTS.md whole, and README.md between its markers, from results/*."""
-    folders = sorted((root / "results").glob("*/"), key=_place)
-    (root / "RESULTS.md").write_text(results_page(folders), encoding="utf-8")
+    folders = sorted((file.parent for file in (root / "results").glob("*/comparison.json")), key=_place)
+    page = results_page(folders) + paper_scale_section(root / PAPER_SCALE)
+    (root / "RESULTS.md").write_text(page, encoding="utf-8")
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
@@ -75,6 +79,14 @@ def results_page(folders: list[Path]) -> str:
         notes = folder / "notes.md"
         parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"
+
+
+def paper_scale_section(file: Path) -> str:
+    """The end of RESULTS.md: the paper's scale, UNTRAINED; nothing where it was not measured."""
+    if not file.is_file():
+        return ""
+    page = paper_report.markdown(json.loads(file.read_text(encoding="utf-8")))
+    return f"\n#{page}\nAgain: `make paper-scale`\n"
 
 
 def _short(folder: Path) -> str:

@@ -130,7 +130,7 @@ def test_table_prints_the_last_comparison_and_where_to_look_next(tmp_path):
     assert all(hint in said for hint in ("reports/index.html", "mlflow ui", "dvc metrics show"))
 
 
-@pytest.mark.parametrize("command", ["transcribe", "schemes", "track", "table", "use", "peers"])
+@pytest.mark.parametrize("command", ["transcribe", "schemes", "track", "table", "use", "peers", "paper-scale"])
 def test_every_command_explains_itself(command, tmp_path):
     done = bigfoot(command, "--help", cwd=tmp_path)
     assert done.returncode == 0 and len(done.stdout) > 300
