@@ -204,7 +204,7 @@ def convert(model_folder: Path, out: Path) -> "Model":
 
     graph = out / "fp32.onnx"
     export.to_onnx(model_folder, graph)
-    model = openvino.convert_model(graph)
+    model = openvino.Core().read_model(graph)  # convert_model would do the same, and send usage data
     graph.unlink()
     return model
 

@@ -238,9 +238,9 @@ def test_the_command_ends_with_one_line_and_status_1_for_a_broken_file(tmp_path)
 
 def test_the_settings_that_ship_are_the_papers_shapes():
     plan = settings.load(ROOT / "paper_scale.yaml")
-    assert plan.shape("teacher") == {"layers": 24, "hidden": 1024, "heads": 16, "feed_forward": 4096, "conv_channels": 512}
+    assert plan.shape("teacher") == {"layers": 24, "hidden": 1024, "heads": 16, "feed_forward": 4096, "conv_channels": 512, "convolutions": 7}
     assert plan.shape("half")["layers"] == 12 and plan.shape("quarter")["layers"] == 4
-    assert plan.shape("small_whole") == plan.shape("small") | {"conv_channels": 512}
+    assert plan.shape("small_whole") == plan.shape("small") | {"conv_channels": 512, "convolutions": 7}
     assert {figure.variant for figure in published.FIGURES} <= {variant.name for variant in plan.variants}
 
 
