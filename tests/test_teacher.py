@@ -95,6 +95,7 @@ def test_what_cannot_be_a_teacher_is_one_line(pretrained, changes, said):
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_away_is_told_from_a_model_that_is_not_there():
     command = "from pipeline import stages, teacher, params; stages.stage_main(lambda: teacher.build("
     asked = {"init": "pretrained", "name": "someone/wav2vec2", "data": "nowhere", "training": TRAINING}

@@ -148,6 +148,7 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path):
     assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
 
 
+@pytest.mark.slow
 def test_patience_counts_on_where_a_kill_left_it(tmp_path):
     """A teacher that learns nothing has its best dev WER at step 10; with a patience of 2 it stops at 30."""
     folder, yaml = small_project(tmp_path, steps=60), YAML(typ="safe")
@@ -180,6 +181,7 @@ def test_a_student_learns_from_the_store_and_loads_like_any_model(tmp_path):
     assert unknown.returncode == 1 and said.strip().splitlines()[-1].startswith("error: unknown student 'quarter'")
 
 
+@pytest.mark.slow
 def test_a_student_of_fewer_convolutions_learns_beside_its_teacher(tmp_path):
     folder = small_project(tmp_path, steps=20)
     for arguments in (["teacher"], ["teacher_logits"], ["student", "half"], ["student", "thin"]):

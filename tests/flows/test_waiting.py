@@ -46,6 +46,7 @@ def test_a_cancelled_run_does_not_wait_for_another_try(project):
     assert _ends_soon_after_sigterm(flow, "another try in 90 s")
 
 
+@pytest.mark.slow
 def test_trainings_take_turns_where_there_is_one_gpu(project, gpu):
     folder = project(student="mkdir busy || exit 1; sleep 3; rmdir busy; mkdir -p models; echo 1 > models/${item}")
     state = run(folder, targets=["student"])

@@ -64,6 +64,7 @@ def test_two_runs_with_overrides_at_once_end_as_an_experiment_each_and_leave_the
     assert "up to date" in dvc(folder, "status", "teacher")  # and DVC's lock is free
 
 
+@pytest.mark.slow
 def test_outcomes_that_are_saved_at_once_stay_apart(project):
     folder = project()
     dvc(folder, "repro", "--quiet")
@@ -77,6 +78,7 @@ def test_outcomes_that_are_saved_at_once_stay_apart(project):
     assert layers(folder) == wanted and not worktrees(folder)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_early_records_only_what_it_has_run(project):
     folder = project()
     dvc(folder, "repro", "--quiet")

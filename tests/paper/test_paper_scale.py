@@ -87,6 +87,7 @@ def page(result, folder) -> str:
     return (folder / "results/paper/paper_scale.md").read_text()
 
 
+@pytest.mark.slow
 def test_every_variant_is_measured_and_the_profile_says_its_shape(result):
     rows = {row["variant"]: row for row in result["variants"]}
     assert list(rows) == VARIANTS
@@ -96,17 +97,20 @@ def test_every_variant_is_measured_and_the_profile_says_its_shape(result):
     assert rows["teacher.fp32"]["shrink"] == 1 and rows["small.int8-onnx"]["shrink"] > rows["quarter.fp32"]["shrink"] > 1
 
 
+@pytest.mark.slow
 def test_memory_is_the_variants_own_and_not_that_of_making_them(result):
     rows = {row["variant"]: row for row in result["variants"]}
     assert rows["small.int8-onnx"]["ram_mb"] < rows["teacher.fp32"]["ram_mb"] / 2
 
 
+@pytest.mark.slow
 def test_the_teacher_is_the_configs_and_has_the_papers_tokens(result, folder):
     model, processor = load_model(folder / WORK / "models/teacher")
     assert all(getattr(model.config, key) == value for key, value in TINY.items())
     assert model.config.vocab_size == len(processor.tokenizer) == 32 and processor.feature_extractor.return_attention_mask
 
 
+@pytest.mark.slow
 def test_a_student_is_cut_from_its_parent_and_learns_nothing(result, folder):
     def name(layer: int) -> str:
         return f"wav2vec2.encoder.layers.{layer}.attention.k_proj.weight"
@@ -115,6 +119,7 @@ def test_a_student_is_cut_from_its_parent_and_learns_nothing(result, folder):
     assert quarter[name(0)].equal(half[name(1)])
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_nothing_anew_and_measures_again(measured, folder, monkeypatch, caplog):
     def refuse(self, *_):
         raise AssertionError(f"{self.what} is made again")
@@ -129,6 +134,7 @@ def missing(folder, **changed) -> set[str]:
     return {step.what for step in scale.all_steps(plan_of(folder, **changed), folder / WORK) if not step.is_made()}
 
 
+@pytest.mark.slow
 def test_what_decides_a_thing_makes_it_and_what_follows_anew_and_nothing_else(result, folder):
     assert missing(folder) == set()
     assert missing(folder, benchmark={"threads": 2, "utterances": 3}) == {"audio"}
@@ -139,6 +145,7 @@ def test_what_decides_a_thing_makes_it_and_what_follows_anew_and_nothing_else(re
     assert missing(folder, teacher=TINY | {"intermediate_size": 160}) == everything - {"audio"}
 
 
+@pytest.mark.slow
 def test_what_was_stopped_half_way_is_made_again(result, folder):
     step = next(step for step in scale.all_steps(plan_of(folder), folder / WORK) if step.what == "model small")
 
@@ -156,6 +163,7 @@ def test_what_was_stopped_half_way_is_made_again(result, folder):
     assert step.is_made()
 
 
+@pytest.mark.slow
 def test_it_says_what_it_makes_and_how_much_time_is_left(measured, folder, tmp_path, caplog):
     caplog.set_level("INFO")
     scale.measure(plan_of(folder, variants=["teacher-fp32"]), tmp_path / "work", tmp_path)
@@ -163,6 +171,7 @@ def test_it_says_what_it_makes_and_how_much_time_is_left(measured, folder, tmp_p
     assert "benchmark of 1 variants; about" in caplog.text and "min left" in caplog.text and "UNTRAINED" in caplog.text
 
 
+@pytest.mark.slow
 def test_untrained_is_said_everywhere_and_no_wer_of_ours_anywhere(result, page):
     assert page.startswith("# Paper scale: UNTRAINED weights\n") and result["untrained"] is True
     headings = [line for line in page.splitlines() if line.startswith("|") and "MB" in line]
@@ -173,6 +182,7 @@ def test_untrained_is_said_everywhere_and_no_wer_of_ours_anywhere(result, page):
     assert theirs.count("WER") == 1 and "theirs, trained" in theirs
 
 
+@pytest.mark.slow
 def test_the_papers_figures_come_from_one_place(result, folder, monkeypatch):
     monkeypatch.setattr(published, "FIGURES", [replace(published.FIGURES[2], shrink=98.76)])
     changed = result | {"published": published.as_data()}
@@ -183,6 +193,7 @@ def test_the_papers_figures_come_from_one_place(result, folder, monkeypatch):
     assert told == [ROOT / "pipeline/paper/published.py"]
 
 
+@pytest.mark.slow
 def test_the_verdict_names_what_is_small_and_fast_enough_or_what_comes_nearest(result):
     def said(**figures: tuple[float, float]) -> str:
         rows = [{"variant": name, "shrink": shrink, "speedup": speedup} for name, (shrink, speedup) in figures.items()]
@@ -196,12 +207,14 @@ def test_the_verdict_names_what_is_small_and_fast_enough_or_what_comes_nearest(r
     assert nothing.startswith("No variant is 30x") and "The nearest: `b`" in nothing
 
 
+@pytest.mark.slow
 def test_the_front_ends_are_compared(result):
     page = report.markdown(result)
     assert "- Front end of 32 channels, `small_whole.int8-onnx`:" in page and "; of 16, `small.int8-onnx`:" in page
     assert "`teacher.fp32` " in page.split("Front end's share")[1].splitlines()[0]
 
 
+@pytest.mark.slow
 def test_noise_is_called_noise(result, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.paper.sound.find_spec", lambda name: None)
     sound.make(settings.Audio(seconds=1, calibration=1), 2, tmp_path)
@@ -238,12 +251,20 @@ def test_the_command_ends_with_one_line_and_status_1_for_a_broken_file(tmp_path)
 
 def test_the_settings_that_ship_are_the_papers_shapes():
     plan = settings.load(ROOT / "paper_scale.yaml")
-    assert plan.shape("teacher") == {"layers": 24, "hidden": 1024, "heads": 16, "feed_forward": 4096, "conv_channels": 512, "convolutions": 7}
+    assert plan.shape("teacher") == {
+        "layers": 24,
+        "hidden": 1024,
+        "heads": 16,
+        "feed_forward": 4096,
+        "conv_channels": 512,
+        "convolutions": 7,
+    }
     assert plan.shape("half")["layers"] == 12 and plan.shape("quarter")["layers"] == 4
-    assert plan.shape("small_whole") == plan.shape("small") | {"conv_channels": 512, "convolutions": 7}
+    assert plan.shape("small_whole") == plan.shape("small") | {"conv_channels": 512}
     assert {figure.variant for figure in published.FIGURES} <= {variant.name for variant in plan.variants}
 
 
+@pytest.mark.slow
 def test_results_gets_a_section_from_the_kept_file_alone(result, page, tmp_path):
     kept = tmp_path / results.PAPER_SCALE
     (tmp_path / "README.md").write_text(f"{results.BEGIN}{results.END}")

@@ -71,6 +71,7 @@ def rows_of(facts: dict) -> dict[str, dict]:
     return {row["name"]: row for row in facts["rows"]}
 
 
+@pytest.mark.slow
 def test_every_peer_that_ran_has_every_figure_with_its_spread(found):
     rows = rows_of(found)
     ran = {name for name, row in rows.items() if row["reason"] is None}
@@ -87,6 +88,7 @@ def test_every_peer_that_ran_has_every_figure_with_its_spread(found):
     assert all(one["speedup"] == 1 for one in rows["torch-fp32"]["latency"].values())
 
 
+@pytest.mark.slow
 def test_whose_a_row_is_and_what_it_was_measured_on_stand_beside_it(found):
     rows = rows_of(found)
     assert rows["teacher.int8-onnx"]["who"] == "Bigfoot" and rows["torch-fp32"]["who"] == "peer"
@@ -95,6 +97,7 @@ def test_whose_a_row_is_and_what_it_was_measured_on_stand_beside_it(found):
     assert found["batch"] == {"size": 2, "seconds": 0.8}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_made_dies_or_is_stale_has_its_reason_and_stops_nobody(found):
     rows = rows_of(found)
     assert "status -9" in rows[DIES]["reason"]
@@ -103,6 +106,7 @@ def test_what_cannot_be_made_dies_or_is_stale_has_its_reason_and_stops_nobody(fo
     assert rows["teacher.int8-stale"]["reason"].startswith("made of another training")
 
 
+@pytest.mark.slow
 def test_the_table_shows_medians_spread_and_reasons(found):
     page = table.page(found)
     lines = {line.split(" | ")[0].removeprefix("| "): line for line in page.splitlines() if line.startswith("| ")}

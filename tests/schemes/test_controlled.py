@@ -29,6 +29,7 @@ def wild(tmp_path_factory):
     return model, Spoken([float32.transcribe(speech(1.5, seed=100 + index)) for index in range(4)])
 
 
+@pytest.mark.slow
 def test_what_hurts_dev_stays_in_float_and_the_rest_is_int8(wild, tmp_path):
     model, corpus = wild
     info = quantise("int8ac-openvino", {"max_wer_rise": 0.2, "ranking_utterances": 4}, model, corpus, tmp_path / "out")
