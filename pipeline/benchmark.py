@@ -12,7 +12,6 @@ off one meter; where codecarbon only models the power from the CPU's load, energ
 
 import json
 import logging
-import os
 import random
 import time
 from datetime import UTC, datetime
@@ -23,7 +22,8 @@ import numpy as np
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.energy import EnergyMeter
 from pipeline.errors import BigfootError
-from pipeline.measure import host, processes
+from pipeline.files import write_whole
+from pipeline.measure import host, processes, ratio
 from pipeline.measure.processes import Process
 from pipeline.params import Benchmark
 
@@ -43,9 +43,7 @@ def benchmark(folders: list[Path], corpus: Corpus, settings: Benchmark, out: Pat
     sample = _sample(corpus, settings)
     with processes.alone():
         timings = _measure(folders, corpus, sample, settings)
-    partial = out.with_name(out.name + ".part")
-    partial.write_text(json.dumps(timings, indent=1) + "\n")
-    os.replace(partial, out)
+    write_whole(out, json.dumps(timings, indent=1) + "\n")
     return timings
 
 
@@ -115,15 +113,13 @@ def _latency(times: list, reference: list, sample: list[Utterance], settings: Be
     seconds, base = (np.array([t for _, _, t in rows]) for rows in (times, reference))
     who = np.array([u for _, u, _ in times])
     by_utterance = [np.bincount(who, values, len(sample))[np.unique(who)] for values in (base, seconds)]
-    rng = np.random.default_rng(settings.seed)
-    drawn = rng.integers(0, by_utterance[0].size, (1000, by_utterance[0].size))
-    low, high = np.quantile(by_utterance[0][drawn].sum(1) / by_utterance[1][drawn].sum(1), [0.025, 0.975])
+    low, high = ratio.interval(*by_utterance, resamples=1000, seed=settings.seed)
     audio = sum(sample[u].duration for _, u, _ in times)
     return {
         "latency_p50_ms": float(1000 * np.median(seconds)),
         "latency_p95_ms": float(1000 * np.quantile(seconds, 0.95)),
         "rtfx": float(audio / seconds.sum()),
-        "speedup": float(base.sum() / seconds.sum()), "speedup_low": float(low), "speedup_high": float(high),
+        "speedup": float(base.sum() / seconds.sum()), "speedup_low": low, "speedup_high": high,
         "turns": len({number for number, _, _ in times}),
     }  # fmt: skip
 

@@ -4,12 +4,11 @@ import json
 import logging
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from pipeline import front_end, imitation, importance, models, student, training
 from pipeline.audio import SAMPLE_RATE
-from pipeline.corpus.manifest import open_corpus
+from pipeline.corpus.manifest import open_corpus, spread
 from pipeline.errors import BigfootError
 from pipeline.imitation import Imitation
 from pipeline.logits import AtSpeeds, LogitsStore
@@ -57,7 +56,6 @@ def make_student(name: str, params: Params, out: Path) -> dict:
 
 def _some_audio(corpus, processor, count: int) -> list[torch.Tensor]:
     """`count` training utterances, evenly spread over train, each [1, samples] as the models hear it."""
-    utterances = corpus.utterances("train")
-    chosen = np.unique(np.linspace(0, len(utterances) - 1, min(count, len(utterances))).round().astype(int))
-    heard = (processor.feature_extractor(corpus.audio(utterances[i]), sampling_rate=SAMPLE_RATE) for i in chosen)
+    chosen = spread(corpus.utterances("train"), count)
+    heard = (processor.feature_extractor(corpus.audio(one), sampling_rate=SAMPLE_RATE) for one in chosen)
     return [torch.from_numpy(one.input_values[0])[None] for one in heard]

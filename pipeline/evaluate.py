@@ -6,11 +6,11 @@ one, as they do in the benchmark: what is scored is what is timed, and padding c
 
 import json
 import logging
-import os
 import time
 from pathlib import Path
 
 from pipeline.corpus.manifest import Corpus, open_corpus
+from pipeline.files import write_whole
 from pipeline.params import Evaluate
 from pipeline.recognizer import Recognizer
 from pipeline.scoring import score
@@ -28,9 +28,7 @@ def evaluate(variant_folder: Path, corpus_folder: Path, settings: Evaluate, out:
     sets = {name: _evaluate_set(recognizer, corpus, name, settings) for name in ("dev", *corpus.test_sets)}
     scored = {**head, "first_test": corpus.test_sets[0], "sets": sets}
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".part")
-    partial.write_text(json.dumps(scored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, out)
+    write_whole(out, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
     return scored
 
 

@@ -48,6 +48,8 @@ def fit(parent, waveforms: list[torch.Tensor], runs: list[int], kept: list[torch
     config = parent.config
     kernels, strides = geometry(config.conv_kernel, config.conv_stride, runs)
     wanted = [i for i, run in enumerate(runs) if run > 1]
+    if not wanted:
+        return {}
     sums = {i: _Sums(centred=i == 0 and config.feat_extract_norm == "group", constant=config.conv_bias) for i in wanted}
     for waveform in waveforms:
         given, gives = _passes(parent, waveform)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pipeline.losses import ctc_loss
 from pipeline.params import Distillation, Ramp
-from pipeline.unpadded import mask_group_norm
+from pipeline.unpadded import inside, mask_group_norm
 
 
 @dataclass
@@ -66,7 +66,7 @@ def kl_loss(logits, teacher_logits, frames, temperature: float):
     student = functional.log_softmax(logits.float() / temperature, -1)
     teacher = functional.log_softmax(teacher_logits.float() / temperature, -1)
     per_frame = (teacher.exp() * (teacher - student)).sum(-1)
-    return temperature**2 * per_frame[_real(logits, frames)].mean()
+    return temperature**2 * per_frame[inside(logits.shape[1], frames).bool()].mean()
 
 
 def similarity_loss(hidden, teacher_hidden, frames):
@@ -76,7 +76,7 @@ def similarity_loss(hidden, teacher_hidden, frames):
     padding. Similarities of the frames of an utterance (after Tung & Mori 2019, who compare the examples of a batch) have
     the same shape whatever the widths, so that no projection has to be learnt that is thrown away afterwards.
     """
-    real = _real(hidden, frames)
+    real = inside(hidden.shape[1], frames).bool()
     pairs = real[:, :, None] & real[:, None, :]
     return (_cosines(hidden) - _cosines(teacher_hidden)).square()[pairs].mean()
 
@@ -92,8 +92,3 @@ def _cosines(hidden):
     """[batch, frames, frames]"""
     unit = functional.normalize(hidden.float(), dim=-1)
     return unit @ unit.transpose(1, 2)
-
-
-def _real(values, frames):
-    """[batch, frames]: which are no padding."""
-    return torch.arange(values.shape[1], device=values.device)[None] < frames[:, None]

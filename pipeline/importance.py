@@ -8,6 +8,8 @@ and backward pass an utterance gives it for all parts at once. The alternatives 
 the weights around a part, which needs no audio, and mere truncation.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -114,25 +116,19 @@ def _sites(model) -> dict[str, tuple]:
     return sites
 
 
-class _gated:  # noqa: N801  a context, like torch's own
+@contextmanager
+def _gated(sites: dict[str, tuple], gates: dict[str, torch.Tensor]) -> Iterator[None]:
     """Multiply what passes each site by its gate."""
-
-    def __init__(self, sites: dict[str, tuple], gates: dict[str, torch.Tensor]):
-        self.sites, self.gates, self.handles = sites, gates, []
-
-    def __enter__(self):
-        for name, (modules, where, dim, _) in self.sites.items():
-            gate = self.gates[name][:, None] if dim == 1 else self.gates[name]
+    with ExitStack() as handles:
+        for name, (modules, where, dim, _) in sites.items():
+            gate = gates[name][:, None] if dim == 1 else gates[name]
             for module in modules:
                 if where == "output":
                     hook = module.register_forward_hook(lambda _, args, out, g=gate: _times(out, g))
                 else:
                     hook = module.register_forward_pre_hook(lambda _, args, g=gate: _times(args, g))
-                self.handles.append(hook)
-
-    def __exit__(self, *_):
-        for handle in self.handles:
-            handle.remove()
+                handles.callback(hook.remove)
+        yield
 
 
 def _times(value, gate: torch.Tensor):

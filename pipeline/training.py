@@ -26,9 +26,10 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from pipeline import audio, depth, energy, losses, models, tracking
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
+from pipeline.files import write_whole
 from pipeline.inference import STEP, clock, dev_wer, model_inputs, padded
 from pipeline.params import Augment, Training
-from pipeline.unpadded import mask_group_norm
+from pipeline.unpadded import inside, mask_group_norm
 
 log = logging.getLogger(__name__)
 LOG_EVERY = 25
@@ -159,7 +160,7 @@ class Speech(Dataset):
         samples = torch.tensor([len(i["waveform"]) for i in items])
         batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
         longest = batch["input_values"].shape[1]
-        batch["attention_mask"] = (torch.arange(longest)[None] < samples[:, None]).long()
+        batch["attention_mask"] = inside(longest, samples).long()
         batch["frames"] = self.job.model._get_feat_extract_output_lengths(samples)
         batch["labels"] = padded([torch.tensor(i["labels"]) for i in items])
         batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
@@ -268,7 +269,7 @@ class Ledger(TrainerCallback):
         if state.is_world_process_zero:
             folder = self.checkpoints / f"checkpoint-{state.global_step}"
             note = {"curve": self.curve, "before": self._spent()}
-            _write_whole(folder / "ledger.json", json.dumps(note))
+            write_whole(folder / "ledger.json", json.dumps(note))
 
     def on_train_end(self, args, state, control, **_):
         self.spent = self._spent()
@@ -375,9 +376,3 @@ def _latest_checkpoint(folder: Path) -> Path | None:
             return checkpoint
         shutil.rmtree(checkpoint)
     return None
-
-
-def _write_whole(path: Path, content: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(content)
-    os.replace(partial, path)

@@ -25,11 +25,11 @@ def unpadded(model: "nn.Module") -> "nn.Module":
         def forward(self, waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             features, lengths = self._features(waveform[:, None], lengths)
             hidden, _ = self.model.wav2vec2.feature_projection(features.transpose(1, 2))
-            inside = _inside(hidden.shape[1], lengths)
-            # Chosen by where, not (1 - inside) * -1e4: OpenVINO takes such a product for a dequantisation, merges it with those
+            real = inside(hidden.shape[1], lengths)
+            # Chosen by where, not (1 - real) * -1e4: OpenVINO takes such a product for a dequantisation, merges it with those
             # of an int8 graph and gets logits wrong by a quarter of their spread.
-            bias = torch.where(inside > 0, 0.0, -1e4)[:, None, None, :]
-            hidden = self._encode(hidden * inside[:, :, None], bias)
+            bias = torch.where(real > 0, 0.0, -1e4)[:, None, None, :]
+            hidden = self._encode(hidden * real[:, :, None], bias)
             return self.model.lm_head(hidden)
 
         def _features(self, signal, lengths):
@@ -80,7 +80,7 @@ def mask_group_norm(model: "nn.Module") -> None:
     model.register_forward_pre_hook(note_lengths, with_kwargs=True)
 
 
-def _inside(frames: int, lengths):
+def inside(frames: int, lengths):
     """1.0 for real frames, 0.0 for padding: [batch, frames]."""
     import torch
 
@@ -98,9 +98,9 @@ def _normalised_convolution(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", len
 
     kernel = conv.kernel_size[0]
     windows = torch.nn.functional.conv1d(signal, torch.eye(kernel, device=signal.device)[:, None], stride=conv.stride)
-    inside, count = _inside(windows.shape[2], lengths)[:, None], lengths[:, None, None].float()
-    windows = windows - (windows * inside).sum(2, keepdim=True) / count
-    real = windows * inside
+    mask, count = inside(windows.shape[2], lengths)[:, None], lengths[:, None, None].float()
+    windows = windows - (windows * mask).sum(2, keepdim=True) / count
+    real = windows * mask
     covariance = real @ real.transpose(1, 2) / count
     weight = conv.weight[:, 0]
     variance = ((weight @ covariance) * weight).sum(2, keepdim=True)

@@ -4,8 +4,11 @@ Every figure is chosen here, so that a test can say what has to come of it. Dev 
 """
 
 import json
+import os
 import platform
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -22,6 +25,13 @@ FIGURES = {
     "half.int8-openvino": (22, 2.0, 8.0),
     "thin.int8-openvino": (220, 0.5, 4.0),
 }
+
+
+def bigfoot(*arguments: object, cwd) -> subprocess.CompletedProcess:
+    """The command line in a process of its own, as a user runs it."""
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=500)
 
 
 def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.Params:

@@ -9,29 +9,20 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from pipeline import audio, params
+from pipeline import params
 from pipeline.benchmark import benchmark
 from pipeline.compare import TIMING_KEYS
 from pipeline.corpus import manifest
 from pipeline.errors import BigfootError, Busy
 from pipeline.schemes import quantise
-from tests.tiny import save_model, speech
+from tests.tiny import noise_corpus, save_model
 
 SETTINGS = params.Benchmark(threads=1, utterances=3, rounds=2, turn=2, batch=2, energy_seconds=1.0, energy_rounds=1)
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> manifest.Corpus:
-    folder = tmp_path_factory.mktemp("corpora") / "noise"
-    (folder / "audio/test").mkdir(parents=True)
-    rows = []
-    for i in range(4):
-        name = f"audio/test/t{i}.flac"
-        audio.write(folder / name, speech(0.6 + 0.2 * i, seed=i))
-        rows.append(manifest.Utterance(f"t{i}", name, "one", "who", 0.6 + 0.2 * i))
-    manifest.write(folder / "test.jsonl", rows)
-    (folder / "corpus.json").write_text(json.dumps({"splits": {"train": {}, "dev": {}, "test": {}}}))
-    return manifest.open_corpus(folder)
+    return noise_corpus(tmp_path_factory.mktemp("corpora") / "noise")
 
 
 @pytest.fixture(scope="module")

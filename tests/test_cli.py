@@ -9,12 +9,7 @@ import pytest
 
 from pipeline import audio
 from tests import tiny
-from tests.planted import ROOT
-
-
-def bigfoot(*arguments: object, cwd) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=_environment(), timeout=120)
+from tests.planted import ROOT, bigfoot
 
 
 def _environment() -> dict:

@@ -85,6 +85,22 @@ def speech(seconds: float, seed: int = 0) -> np.ndarray:
     return (0.2 * voice * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))).astype(np.float32)
 
 
+def noise_corpus(folder: Path, text: str = "one"):
+    """A corpus of four test utterances, each of which is said to say `text`."""
+    from pipeline import audio
+    from pipeline.corpus import manifest
+
+    (folder / "audio/test").mkdir(parents=True)
+    rows = []
+    for i in range(4):
+        name = f"audio/test/t{i}.flac"
+        audio.write(folder / name, speech(0.6 + 0.2 * i, seed=i))
+        rows.append(manifest.Utterance(f"t{i}", name, text, "who", 0.6 + 0.2 * i))
+    manifest.write(folder / "test.jsonl", rows)
+    (folder / "corpus.json").write_text(json.dumps({"name": "noise", "splits": {"train": {}, "dev": {}, "test": {}}}))
+    return manifest.open_corpus(folder)
+
+
 class TrainingAudio:
     """As much of a corpus as calibration asks for: training utterances of `seconds` each, and which were heard."""
 

@@ -82,6 +82,12 @@ class Corpus:
         return audio.read(self.folder / utterance.audio)
 
 
+def spread(items: list, count: int) -> list:
+    """`count` of them, evenly spread, first and last included; all where there are no more."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[index] for index in np.unique(chosen)]
+
+
 def open_corpus(folder: Path | str) -> Corpus:
     """The prepared corpus in a folder; raises BigfootError where there is none."""
     folder = Path(folder)

@@ -26,6 +26,7 @@ from pipeline.measure import host
 from pipeline.recognizer import Recognizer
 from pipeline.runtimes import Run
 from pipeline.schemes import make
+from pipeline.schemes.base import VNNI
 from pipeline.schemes.model_folder import describe
 
 REFERENCE = "torch-fp32"
@@ -80,7 +81,7 @@ class TorchaoInt8(Peer):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
         model = torch_model.load_float(model_folder)
-        narrow = not {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"} & set(host.describe()["features"])
+        narrow = not set(VNNI) & set(host.features())
         quantize_(model, Int8DynamicActivationInt8WeightConfig(reduce_range=narrow))
         tensors, about = flatten_tensor_state_dict(model.state_dict())
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / self.file, metadata=about)
@@ -125,7 +126,7 @@ class OrtOptimum(Peer):
         from onnxruntime.quantization.registry import IntegerOpsRegistry
 
         _plain_onnx(model_folder, out / "fp32.onnx")
-        vnni = "avx512_vnni" in host.describe()["features"]
+        vnni = "avx512_vnni" in host.features()
         logging.disable(logging.WARNING)  # it advises a pre-processing for image models
         try:
             quantize_dynamic(

@@ -10,7 +10,6 @@ Clips are real utterances of the first test set, put end to end and cut to the s
 
 import json
 import logging
-import os
 import random
 import tempfile
 import time
@@ -23,7 +22,8 @@ import numpy as np
 from pipeline import audio, scoring
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
-from pipeline.measure import host, processes
+from pipeline.files import write_whole
+from pipeline.measure import host, processes, ratio
 from pipeline.measure.processes import Failed, Process
 from pipeline.peers import known, table, weights, worker
 from pipeline.schemes.model_folder import describe
@@ -83,8 +83,8 @@ def measure(model_folder: Path, variants: Path, corpus: Corpus, settings: Settin
         for group in processes.groups(folders, REFERENCE):
             _measure_group(group, rows, sample, scores, settings)
     facts["rows"] = list(rows.values())
-    _write(out / "peers.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    _write(out / "peers.md", table.page(facts))
+    write_whole(out / "peers.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / "peers.md", table.page(facts))
     return facts
 
 
@@ -263,10 +263,8 @@ def _latency(times: list[float], reference: list[float] | None, settings: Settin
     row |= {"speedup": None, "speedup_low": None, "speedup_high": None}
     if reference and len(reference) == len(times):
         base = np.array(reference)
-        drawn = np.random.default_rng(settings.seed).integers(0, len(times), (settings.resamples, len(times)))
-        ratios = base[drawn].sum(1) / seconds[drawn].sum(1)
         row["speedup"] = float(base.sum() / seconds.sum())
-        row["speedup_low"], row["speedup_high"] = (float(q) for q in np.quantile(ratios, [0.025, 0.975]))
+        row["speedup_low"], row["speedup_high"] = ratio.interval(base, seconds, settings.resamples, settings.seed)
     return row
 
 
@@ -287,9 +285,3 @@ def _wer(score: dict, reference: dict | None, settings: Settings) -> dict:
         row["wer_rise_upper"] = scoring.paired_rise(reference, score, resamples=settings.resamples, seed=settings.seed)
         row["texts_differ"] = sum(one["hypothesis"] != other["hypothesis"] for one, other in pairs)
     return row
-
-
-def _write(path: Path, content: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(content, encoding="utf-8")
-    os.replace(partial, path)

@@ -26,6 +26,7 @@ class Calibrated(Scheme):
 
 def calibration(corpus: "Corpus | None", count: int, info: dict) -> list[dict[str, np.ndarray]]:
     """The graph's inputs for `count` training utterances; `info` is the model's part of variant.json."""
+    from pipeline.corpus.manifest import spread
     from pipeline.recognizer import Recognizer
 
     utterances = corpus.utterances("train") if corpus else []
@@ -34,9 +35,3 @@ def calibration(corpus: "Corpus | None", count: int, info: dict) -> list[dict[st
     ear = Recognizer(info, run=None)
     waveforms = [ear.waveform(corpus.audio(utterance)) for utterance in spread(utterances, count)]
     return [{"waveform": waveform[None], "lengths": np.array([waveform.size], dtype=np.int64)} for waveform in waveforms]
-
-
-def spread(utterances: list, count: int) -> list:
-    """`count` of them, evenly spread, first and last included; all where there are no more."""
-    chosen = np.linspace(0, len(utterances) - 1, min(count, len(utterances))).round().astype(int)
-    return [utterances[index] for index in np.unique(chosen)]

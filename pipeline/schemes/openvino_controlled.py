@@ -12,6 +12,7 @@ is thereby chosen on, as the gate does too: test alone says how good the variant
 """
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from pipeline.corpus.manifest import spread
 from pipeline.errors import BigfootError
 from pipeline.schemes import openvino
 from pipeline.schemes.base import VNNI
-from pipeline.schemes.calibration import Calibrated, spread
+from pipeline.schemes.calibration import Calibrated
 from pipeline.schemes.model_folder import describe
 
 if TYPE_CHECKING:
@@ -131,13 +133,10 @@ def _groups(model: "Model") -> Groups:
     for node in model.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
         parts = name.strip("/").split("/")
-        if kind in ("MatMul", "ScaledDotProductAttention", *openvino.FLOAT_OPERATIONS) and not _first_convolution(parts):
+        multiplies = kind in ("MatMul", "ScaledDotProductAttention", *openvino.FLOAT_OPERATIONS)
+        if multiplies and not re.match(openvino.FIRST_CONVOLUTION, name):
             groups.setdefault("/".join(parts[: 2 if parts[0].startswith("layers.") else 1]), []).append(name)
     return groups
-
-
-def _first_convolution(parts: list[str]) -> bool:
-    return len(parts) == 1 and parts[0].split("_")[0] in ("Conv", "MatMul")
 
 
 def _quantised(full: "Model", inputs: list[dict], groups: Groups, kept: Sequence[str]) -> "Model":

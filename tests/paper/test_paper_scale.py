@@ -1,9 +1,6 @@
 """The paper's scale on a tiny teacher: what is made is measured, nothing is made twice, and all is called UNTRAINED."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -14,7 +11,7 @@ from pipeline.corpus.manifest import open_corpus
 from pipeline.errors import BigfootError
 from pipeline.models import load as load_model
 from pipeline.paper import published, report, scale, settings, sound
-from tests.planted import ROOT
+from tests.planted import ROOT, bigfoot
 
 TINY = {
     "feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True, "conv_dim": [32] * 7, "hidden_size": 64,
@@ -23,12 +20,6 @@ TINY = {
 }  # fmt: skip
 WORK = ".bigfoot/paper_scale"
 VARIANTS = ["teacher.fp32", "quarter.fp32", "small.int8-onnx", "small_whole.int8-onnx"]
-
-
-def bigfoot(*arguments: str, cwd) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pipeline.cli", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=500)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pipeline.errors import BigfootError
 from pipeline.measure import processes
 from pipeline.peers import known, measure, table
 from pipeline.schemes import quantise
-from tests.tiny import save_model, speech
+from tests.tiny import noise_corpus, save_model
 
 SETTINGS = measure.Settings(rounds=3, threads=1, seconds=(1, 2), clips=2, batch=2, limit=3, resamples=200)
 DIES = "openvino-fp32"
@@ -20,15 +20,7 @@ TAKES_PART = ["torch-fp32", "ort-int8-optimum-matmul", DIES, "ctranslate2-int8"]
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> manifest.Corpus:
-    folder = tmp_path_factory.mktemp("corpora") / "noise"
-    (folder / "audio").mkdir(parents=True)
-    rows = []
-    for i in range(4):
-        audio.write(folder / f"audio/t{i}.flac", speech(0.6 + 0.2 * i, seed=i))
-        rows.append(manifest.Utterance(f"t{i}", f"audio/t{i}.flac", "one two", "who", 0.6 + 0.2 * i))
-    manifest.write(folder / "test.jsonl", rows)
-    (folder / "corpus.json").write_text(json.dumps({"name": "noise", "splits": {"train": {}, "dev": {}, "test": {}}}))
-    return manifest.open_corpus(folder)
+    return noise_corpus(tmp_path_factory.mktemp("corpora") / "noise", "one two")
 
 
 @pytest.fixture(scope="module")
