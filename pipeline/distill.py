@@ -5,8 +5,9 @@ import logging
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
-from pipeline import front_end, imitation, importance, models, student, training
+from pipeline import fake_int8, front_end, imitation, importance, models, student, training
 from pipeline.audio import SAMPLE_RATE
 from pipeline.corpus.manifest import open_corpus, spread
 from pipeline.errors import BigfootError
@@ -16,7 +17,7 @@ from pipeline.params import Params
 
 TEACHER = Path("models/teacher")
 log = logging.getLogger(__name__)
-CODE = [Path(__file__), *(Path(module.__file__) for module in (front_end, imitation, importance, student))]
+CODE = [Path(__file__), *(Path(module.__file__) for module in (fake_int8, front_end, imitation, importance, student))]
 
 
 def make_student(name: str, params: Params, out: Path) -> dict:
@@ -27,8 +28,11 @@ def make_student(name: str, params: Params, out: Path) -> dict:
     corpus = open_corpus(Path("corpora") / params.corpus.name)
     parent_folder = Path("models") / settings.parent
     parent, processor = models.load(parent_folder)
+    heard = _some_audio(corpus, processor, settings.importance_utterances)
     try:
-        model, rows = student.build(parent, settings, _some_audio(corpus, processor, settings.importance_utterances))
+        model, rows = student.build(parent, settings, heard)
+        if settings.quantise_aware:
+            fake_int8.attach(model, heard)
     except BigfootError as error:
         raise BigfootError(f"students.{name}: {error}") from None
     store = LogitsStore(Path("logits/teacher")) if settings.distillation.reads_store else None
@@ -50,8 +54,18 @@ def make_student(name: str, params: Params, out: Path) -> dict:
         params=settings.model_dump(mode="json", by_alias=True), store=store, objective=objective,
     )  # fmt: skip
     metrics = training.train(job, out)
+    if settings.quantise_aware:
+        _save_plain(model, processor, out)
     (out / "initialisation.json").write_text(json.dumps(rows, indent=1) + "\n")
     return metrics
+
+
+def _save_plain(model, processor, out: Path) -> None:
+    """Save a model that was trained in int8 as the float model that it is, and its ranges beside it."""
+    ranges = fake_int8.detach(model)
+    if PartialState().is_main_process:
+        models.save(model, processor, out)
+        fake_int8.save(ranges, out)
 
 
 def _some_audio(corpus, processor, count: int) -> list[torch.Tensor]:

@@ -288,6 +288,9 @@ class Student(Section):
         "measured", description="what is kept: what matters on training audio, what has the largest weights, or the first"
     )
     importance_utterances: int = Field(64, ge=1, description="of train, evenly spread: heard to measure and to merge")
+    quantise_aware: bool = Field(
+        False, description="train with the front end in int8, all convolutions but the first, for the scheme int8qat-openvino"
+    )
     config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*")
     distillation: Distillation = Distillation()
     training: Training

@@ -21,6 +21,7 @@ from pipeline.schemes.model_folder import describe
 from pipeline.schemes.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
 from pipeline.schemes.openvino import OpenvinoBf16, OpenvinoFp32, OpenvinoInt4Weights, OpenvinoInt8, OpenvinoInt8Weights
 from pipeline.schemes.openvino_controlled import OpenvinoInt8Controlled
+from pipeline.schemes.openvino_trained import OpenvinoInt8Trained
 from pipeline.schemes.torch_bf16 import TorchBf16
 from pipeline.schemes.torch_fp32 import TorchFp32
 from pipeline.schemes.torch_int8 import TorchInt8
@@ -39,6 +40,7 @@ SCHEMES: dict[str, type[Scheme]] = {
     "int8-onnx-static": OnnxInt8Static,
     "int8-openvino": OpenvinoInt8,
     "int8ac-openvino": OpenvinoInt8Controlled,
+    "int8qat-openvino": OpenvinoInt8Trained,
     "int8w-openvino": OpenvinoInt8Weights,
     "int4w-openvino": OpenvinoInt4Weights,
 }

@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
-VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8-openvino", "half.int8-torch")
+VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8qat-openvino", "half.int8-torch")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def project(tmp_path_factory) -> Path:
     run = {"steps": 6, "batch_seconds": 10, "learning_rate": 1e-3, "evaluate_every": 3}
     chosen["teacher"]["training"] = run
     chosen["students"] = {
-        "half": {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "training": dict(run)}
+        "half": {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "quantise_aware": True, "training": dict(run)}
     }  # a copy: YAML would make the two one
     chosen["logits"]["speeds"] = [1.0, 0.9]
     split = [name.split(".") for name in VARIANTS]

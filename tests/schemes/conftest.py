@@ -2,15 +2,19 @@
 
 import pytest
 
+from pipeline import fake_int8
 from pipeline.schemes import quantise
 from tests.tiny import Spoken, save_model
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """{'group': folder, 'layer': folder}."""
+    """{'group': folder, 'layer': folder}, both as if they had been trained for int8 convolutions."""
     folder = tmp_path_factory.mktemp("models")
-    return {norm: save_model(folder / norm, norm, hidden=128) for norm in ("group", "layer")}
+    made = {norm: save_model(folder / norm, norm, hidden=128) for norm in ("group", "layer")}
+    for model in made.values():
+        fake_int8.save({f"conv_layers.{i}": {"low": -0.5, "high": 3.0} for i in range(1, 7)}, model)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,15 @@ def test_a_lower_precision_is_much_smaller_on_disk(variants, norm, scheme):
 
 
 @pytest.mark.parametrize("norm", NORMS)
+def test_convolutions_that_were_trained_for_it_are_int8_but_for_the_first(variants, norm):
+    types = weight_types(_graph(variants[norm, "int8qat-openvino"]))
+    said = json.loads((variants[norm, "int8qat-openvino"] / "variant.json").read_text())["int8_convolutions"]
+
+    assert len(said) == 6 and {types[name] for name in said} == {"i8"}
+    assert sum(kind == "i8" for kind in types.values()) == LINEARS + 6
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_int4_weights_are_smaller_than_int8_ones(variants, norm):
     assert size(variants[norm, "int4w-openvino"]) < 0.9 * size(variants[norm, "int8w-openvino"])
 

@@ -25,6 +25,7 @@ FILES = {
     "int8-onnx-static": {"model.onnx"},
     "int8-openvino": {"model.xml", "model.bin"},
     "int8ac-openvino": {"model.xml", "model.bin"},
+    "int8qat-openvino": {"model.xml", "model.bin"},
     "int8w-openvino": {"model.xml", "model.bin"},
     "int4w-openvino": {"model.xml", "model.bin"},
 }
