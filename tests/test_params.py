@@ -76,6 +76,8 @@ def test_params_as_committed_is_the_quickstart():
         ("corpus:\n", "corpus: [\n", "not valid YAML"),
         ("calibration_utterances: 64", "calibration_uterances: 64", r"schemes\.int8-openvino\.calibration_uterances"),
         ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  int3-onnx: {}\n", "schemes.int3-onnx: there is no such scheme"),
+        ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own: {like: int3-onnx}\n", r"schemes\.own\.like: there is no such scheme"),
+        ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own.onnx: {like: fp32-onnx}\n", r"schemes\.own\.onnx: a scheme's name has"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, said):

@@ -6,6 +6,7 @@ runtime gives and what precision gives can be told apart.
 """
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ from pipeline.schemes.torch_int8 import TorchInt8
 if TYPE_CHECKING:
     from pipeline.corpus.manifest import Corpus
 
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 SCHEMES: dict[str, type[Scheme]] = {
     "fp32": TorchFp32,
     "fp32-onnx": OnnxFp32,
@@ -47,15 +49,24 @@ SCHEMES: dict[str, type[Scheme]] = {
 
 
 def make(scheme: str, settings: Mapping | None = None) -> Scheme:
-    """The scheme of that name with these settings; BigfootError where either is unknown or wrong."""
-    if scheme not in SCHEMES:
-        raise BigfootError(f"schemes.{scheme}: there is no such scheme, known are {', '.join(SCHEMES)}")
+    """The scheme of that name with these settings; BigfootError where either is unknown or wrong.
+
+    A setting `like` names the scheme that this one is a further set of settings of, under a name of its own.
+    """
+    settings = dict(settings or {})
+    kind = settings.pop("like", scheme)
+    if kind not in SCHEMES:
+        raise BigfootError(
+            f"schemes.{scheme}{'' if kind == scheme else '.like'}: there is no such scheme, known are {', '.join(SCHEMES)}"
+        )
+    if kind != scheme and not re.fullmatch(NAME, scheme):
+        raise BigfootError(f"schemes.{scheme}: a scheme's name has small letters, digits and dashes alone: int8-openvino-16")
     try:
-        return SCHEMES[scheme].model_validate(dict(settings or {}))
+        return SCHEMES[kind].model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(["schemes", scheme, *map(str, first["loc"])])
-        known = ", ".join(SCHEMES[scheme].model_fields) or "none"
+        known = ", ".join(SCHEMES[kind].model_fields) or "none"
         raise BigfootError(f"{key}: {first['msg'].lower()} (settings of this scheme: {known})") from None
 
 

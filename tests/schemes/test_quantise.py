@@ -12,7 +12,7 @@ from pipeline import schemes
 from pipeline.errors import BigfootError
 from pipeline.recognizer import Recognizer
 from pipeline.schemes import SCHEMES, quantise
-from tests.tiny import VOCAB, speech
+from tests.tiny import VOCAB, TrainingAudio, speech
 
 FILES = {
     "fp32": {"model.safetensors", "config.json"},
@@ -58,6 +58,19 @@ def test_a_variant_runs_elsewhere_without_its_model(models, variants, scheme, tm
         hidden.rename(models["group"])
 
     np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_a_scheme_under_another_name_has_settings_of_its_own(models, tmp_path):
+    info = quantise(
+        "int8-openvino-2",
+        {"like": "int8-openvino", "calibration_utterances": 2},
+        models["group"],
+        TrainingAudio(),
+        tmp_path / "out",
+    )
+
+    assert (info["variant"], info["scheme"]) == ("group.int8-openvino-2", "int8-openvino-2")
+    assert info["settings"] == {"calibration_utterances": 2} and info["runtime"] == "openvino"
 
 
 def test_variant_json_says_how_to_run_it_and_what_it_cost(models, tmp_path):
