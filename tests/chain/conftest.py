@@ -1,0 +1,65 @@
+"""A fresh checkout with params so small that the whole chain runs in a minute or two."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8qat-openvino", "half.int8-torch")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """Such a checkout, `dvc repro` done."""
+    folder = fresh_project(tmp_path_factory.mktemp("chain") / "project")
+    run_dvc(folder, "repro")
+    return folder
+
+
+def fresh_project(folder: Path) -> Path:
+    """What git tracks, as it is on disk, with tiny params, committed."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    yaml = YAML(typ="safe")
+    chosen = yaml.load(folder / "params.yaml")
+    chosen["corpus"]["source"] |= {"train_utterances": 40, "dev_utterances": 8, "test_utterances": 8}
+    chosen["teacher"]["config"] |= {"conv_dim": [16] * 7, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    run = {"steps": 6, "batch_seconds": 10, "learning_rate": 1e-3, "evaluate_every": 3}
+    chosen["teacher"]["training"] = run
+    chosen["students"] = {
+        "half": {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "quantise_aware": True, "training": dict(run)}
+    }  # a copy: YAML would make the two one
+    chosen["logits"]["speeds"] = [1.0, 0.9]
+    split = [name.split(".") for name in VARIANTS]
+    chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
+    chosen["schemes"] = {scheme: {} for _, scheme in split}
+    chosen["benchmark"] |= {"utterances": 3, "rounds": 2, "turn": 2, "batch": 2, "energy_seconds": 1.0, "energy_rounds": 1}
+    yaml.dump(chosen, folder / "params.yaml")
+    for command in (
+        ["git", "init", "-q"],
+        ["git", "add", "-A"],
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    return folder
+
+
+def run_dvc(folder: Path, *arguments: str) -> str:
+    environment = os.environ | {
+        "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
