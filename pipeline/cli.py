@@ -162,6 +162,54 @@ def paper_scale(
 
 
 @app.command()
+def gate(
+    variants: Annotated[
+        list[str] | None, typer.Argument(help="Variants that have to pass; without any, a champion has to be there")
+    ] = None,
+) -> None:
+    """Say of each variant whether it keeps the budget of params.yaml, and why; exit status 0 if so, 1 if not, for CI.
+
+    Reads the last comparison. Without names the gate is open where there is a champion, with names where all of them pass.
+    """
+    from pipeline import gate, params
+
+    is_open, said = gate.check(Path(), params.load().gate, variants or [])
+    print("\n".join(said))
+    if not is_open:
+        raise typer.Exit(1)
+
+
+@app.command()
+def champion() -> None:
+    """Show the champion in MLflow's registry with its evidence, and those before it."""
+    from pipeline import params, registry
+
+    print("\n".join(registry.history(params.load())))
+
+
+@app.command()
+def promote(
+    variant: Annotated[str, typer.Argument(help="A variant of the last comparison, such as half.int8-openvino")],
+    force: Annotated[bool, typer.Option("--force", help="Even if it is worse, fails the gate or can't be compared")] = False,
+) -> None:
+    """Make a variant the champion in MLflow's registry; `bigfoot track` does so by itself where it is better.
+
+    Also takes back one that was rolled back.
+    """
+    from pipeline import params, registry
+
+    print(registry.promote(params.load(), variant, force))
+
+
+@app.command()
+def rollback() -> None:
+    """Give the alias `champion` back to the champion before this one, which isn't promoted again by itself."""
+    from pipeline import params, registry
+
+    print(registry.rollback(params.load()))
+
+
+@app.command()
 def use(
     profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite edits of params.yaml that are saved nowhere")] = False,
