@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import report, scoring
+from pipeline import cards, report, scoring
 from pipeline.errors import BigfootError
 from pipeline.params import Gate, Params, Variant
 
@@ -58,6 +58,7 @@ def compare(params: Params, root: Path, out: Path) -> list[dict]:
     evidence = gather(params, root)
     rows = judge(measured(evidence), evidence, params.gate)
     report.write(out, rows, evidence, params)
+    cards.write(out / "cards", rows, evidence, params)
     _write_json(out / "comparison.json", rows)
     _write_json(out / "metrics.json", headline(rows))
     _write_json(out / "params.json", params.model_dump(mode="json", by_alias=True))

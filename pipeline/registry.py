@@ -18,7 +18,7 @@ from pipeline import evidence
 from pipeline.errors import BigfootError
 from pipeline.evidence import Candidate, times
 from pipeline.gate import find
-from pipeline.params import Params
+from pipeline.params import Gate, Params
 from pipeline.tracking import Store
 
 if TYPE_CHECKING:
@@ -38,21 +38,25 @@ def keep_up(store: Store, params: Params) -> str | None:
     compared, registry = evidence.last(store.root), Registry(store, params.corpus.name)
     if compared.corpus != params.corpus.name:
         return None
-    if compared.champion is None:
-        now = registry.aliased(CHAMPION)
-        return f"{_named(now)} stays {registry.at(CHAMPION)}: the last comparison has no champion" if now else None
     with store.lock():
-        candidate = evidence.candidate(store, compared, compared.champion)
-        own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
-        if own and now and own.version == now.version:
-            registry.settle()
-            return None
-        if own and TAG + "rejected" in own.tags:
-            return f"{_named(own)} was rolled back and is left alone: `bigfoot promote {candidate.variant}` takes it back"
-        is_better, why = evidence.judge(_evidence(now), candidate.evidence, compared.budget)
-        if not is_better:
-            return f"{_named(now)} stays {registry.at(CHAMPION)}: {candidate.variant} {why}"
-        return f"{_named(registry.promote(candidate, own))} is {registry.at(CHAMPION)}: {why}"
+        if compared.champion is None:
+            now = registry.aliased(CHAMPION)
+            return f"{_named(now)} stays {registry.at(CHAMPION)}: the last comparison has no champion" if now else None
+        return consider(registry, evidence.candidate(store, compared, compared.champion), compared.budget)
+
+
+def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | None:
+    """What `keep_up` does of one candidate."""
+    own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
+    if own and now and own.version == now.version:
+        registry.settle()
+        return None
+    if own and TAG + "rejected" in own.tags:
+        return f"{_named(own)} was rolled back and is left alone: `bigfoot promote {candidate.variant}` takes it back"
+    is_better, why = evidence.judge(_evidence(now), candidate.evidence, budget)
+    if not is_better:
+        return f"{_named(now)} stays {registry.at(CHAMPION)}: {candidate.variant} {why}"
+    return f"{_named(registry.promote(candidate, own))} is {registry.at(CHAMPION)}: {why}"
 
 
 def promote(params: Params, variant: str, force: bool = False, root: Path | str = ".") -> str:
@@ -72,15 +76,19 @@ def promote(params: Params, variant: str, force: bool = False, root: Path | str 
     with _opened(params, root) as (store, registry):
         project(store, params)  # what is promoted has been logged
         with store.lock():
-            candidate = evidence.candidate(store, compared, row)
-            own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
-            if own and now and own.version == now.version:
-                return f"{_named(now)} is {registry.at(CHAMPION)} already"
-            is_better, why = evidence.judge(_evidence(now), candidate.evidence, compared.budget)
-            if not is_better and not force:
-                raise BigfootError(f"{_named(now)} stays champion, {variant} {why} (--force promotes it all the same)")
-            made = registry.promote(candidate, own)
-            return f"{_named(made)} is {registry.at(CHAMPION)}: {why if is_better else 'by force'}"
+            return insist(registry, evidence.candidate(store, compared, row), compared.budget, force)
+
+
+def insist(registry: "Registry", candidate: Candidate, budget: Gate, force: bool) -> str:
+    """What `promote` does of one candidate."""
+    own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
+    if own and now and own.version == now.version:
+        return f"{_named(now)} is {registry.at(CHAMPION)} already"
+    is_better, why = evidence.judge(_evidence(now), candidate.evidence, budget)
+    if not is_better and not force:
+        raise BigfootError(f"{_named(now)} stays champion, {candidate.variant} {why} (--force promotes it all the same)")
+    made = registry.promote(candidate, own)
+    return f"{_named(made)} is {registry.at(CHAMPION)}: {why if is_better else 'by force'}"
 
 
 def rollback(params: Params, root: Path | str = ".") -> str:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from pipeline import audio, cli, evidence, registry, schemes, tracking
 from pipeline.compare import compare
 from pipeline.errors import BigfootError
+from pipeline.evidence import Candidate
 from pipeline.params import Gate
 from tests import tiny
 from tests.planted import FIGURES, plant, write
@@ -20,172 +21,170 @@ from tests.test_tracking import _wait_for, closed_port
 
 HALF = "half.int8-openvino"
 TWO = {name: FIGURES[name] for name in ("teacher.fp32", HALF)}  # half: 5x faster, 4x smaller
+KNOWN = {
+    "teacher": "t", "dev_set": "d", "test_set": "s", "speedup": "5.0", "shrink": "4.0", "wer": "0.011",
+    "wer_rise_upper": "0.005", "disk_mb": "2.0", "latency_p50_ms": "8.0",
+}  # fmt: skip
+BUDGET = Gate(max_wer_rise=0.01)
+NAME = "bigfoot-quickstart"
 
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory):
-    """An MLflow database without runs: making one takes seconds, copying it none."""
+    """An MLflow database with one run: making it takes seconds, copying it none."""
     folder = tmp_path_factory.mktemp("empty")
-    tracking.Store("another", folder)
+    tracking.Store("bigfoot", folder).run("variant", "one", "one")
     return folder / "mlflow.db"
 
 
 @pytest.fixture
 def project(tmp_path, empty_database, monkeypatch):
+    """A project's folder, and the working directory, with a store of its own."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
     return tmp_path
 
 
-def compared(folder, disk_mb=2.0, wrong=22, weights="first", **figures):
-    """Compare, with half as it comes out of training anew: of that size, so many wrong words, and with these weights."""
-    two = {**TWO, HALF: (wrong, disk_mb, 8.0), **figures}
-    params = plant(folder, two)
-    (folder / "variants" / HALF / "weights.bin").write_text(weights)
-    compare(params, folder, folder / "reports")
-    return params
+@pytest.fixture
+def ours(project):
+    return registry.Registry(tracking.Store("bigfoot", project), "quickstart")
 
 
-def synced(folder, *arguments, **keywords):
-    params = compared(folder, *arguments, **keywords)
-    assert tracking.sync(params, folder)
-    return params
+@pytest.fixture
+def params(project):
+    return plant(project, TWO)
 
 
-def there(folder):
-    return registry.Registry(tracking.Store("bigfoot", folder), "quickstart")
+def candidate(ours, content="first", **figures):
+    """A variant's bytes and what was found of them, as a LoggedModel of the one run there is."""
+    (experiment,) = (one for one in ours.client.search_experiments() if one.name == "bigfoot")
+    (run,) = ours.client.search_runs([experiment.experiment_id])
+    model = ours.client.create_logged_model(experiment.experiment_id, "half-int8-openvino", run.info.run_id)
+    ours.client.finalize_logged_model(model.model_id, "READY")
+    found = {**KNOWN, "variant": HALF, "content": content, **{name: str(value) for name, value in figures.items()}}
+    return Candidate(HALF, run.info.run_id, model.model_id, content, found)
 
 
-def aliases(folder):
+def considered(ours, *arguments, **figures):
+    return registry.consider(ours, candidate(ours, *arguments, **figures), BUDGET)
+
+
+def aliases(ours):
     """{alias: version}"""
-    found = there(folder).client.get_registered_model("bigfoot-quickstart")
-    return {alias: int(version) for alias, version in found.aliases.items()}
-
-
-def write_manifest(folder, split):
-    (folder / "corpora" / "quickstart" / f"{split}.jsonl").write_text('{"id": "another"}\n')
+    return {alias: int(version) for alias, version in ours.client.get_registered_model(ours.name).aliases.items()}
 
 
 # ---------------------------------------------------------------- what sync does
 
 
-def test_the_champion_is_registered_once_with_its_evidence(project, caplog):
+def test_sync_registers_the_champion_once_with_its_evidence(params, project, ours, caplog):
     caplog.set_level("INFO", "pipeline")
+    compare(params, project, project / "reports")
     for _ in range(2):
-        synced(project)
-    (version,) = there(project).versions()
-    assert aliases(project) == {"champion": 1}
-    assert f"Registry: {HALF} (version 1) is models:/bigfoot-quickstart@champion: the first champion" in caplog.text
+        assert tracking.sync(params, project)
+    (version,) = ours.versions()
+    assert aliases(ours) == {"champion": 1}
+    told = [record.message for record in caplog.records if record.message.startswith("Registry")]
+    assert told == [f"Registry: {HALF} (version 1) is models:/{NAME}@champion: the first champion"]
     tags = {name.removeprefix("bigfoot."): value for name, value in version.tags.items()}
     wanted = {"variant": HALF, "wer": "0.011", "speedup": "5.0", "shrink": "4.0", "gain": "4.0", "disk_mb": "2.0"}
     wanted |= {"latency_p50_ms": "8.0", "promoted": "1", "gate": "passed", "corpus": "quickstart", "synthetic": "yes"}
     assert {name: tags[name] for name in wanted} == wanted
     assert {"content", "dev_set", "test_set", "teacher", "host", "gate_reason", "wer_rise_upper", "budget"} <= set(tags)
-    parent = there(project).client.get_run(tags["comparison"])
+    parent = ours.client.get_run(tags["comparison"])
     assert parent.data.tags["champion"] == HALF
-    assert there(project).client.get_run(version.run_id).data.tags["mlflow.parentRunId"] == parent.info.run_id
-    model = there(project).client.get_logged_model(version.model_id)
-    assert model.name == "half-int8-openvino" and json.loads(model.tags["mlflow.modelVersions"])[0]["version"] == "1"
+    assert ours.client.get_run(version.run_id).data.tags["mlflow.parentRunId"] == parent.info.run_id
+    model = ours.client.get_logged_model(version.source.removeprefix("models:/"))
+    assert model.name == "half-int8-openvino" and json.loads(model.tags["mlflow.modelVersions"])[0]["version"] == 1
+    with pytest.raises(BigfootError, match="no variant thick in the last comparison: it has teacher.fp32"):
+        registry.promote(params, "thick", root=project)
+    assert registry.promote(params, HALF, root=project) == f"{HALF} (version 1) is models:/{NAME}@champion already"
 
 
-def test_a_better_one_takes_over_and_a_worse_one_does_not(project, caplog):
-    caplog.set_level("INFO", "pipeline")
-    synced(project)
-    synced(project, disk_mb=4.0, weights="larger")  # 2x smaller only
-    assert aliases(project) == {"champion": 1} and len(there(project).versions()) == 1
-    assert "is no better: it gains 2.00x over the teacher, the champion 4.00x" in caplog.text
-    synced(project, disk_mb=1.6, weights="smaller")  # 5x
-    assert aliases(project) == {"champion": 2, "previous": 1}
-    synced(project)  # the first one again
-    assert aliases(project) == {"champion": 2, "previous": 1} and len(there(project).versions()) == 2
+def test_a_better_one_takes_over_and_a_worse_one_does_not(ours):
+    considered(ours)
+    said = considered(ours, "larger", shrink=2.0)
+    assert said == f"{HALF} (version 1) stays models:/{NAME}@champion: {HALF} is no better: it gains 2.00x over the teacher, " \
+        "the champion 4.00x"  # fmt: skip
+    assert aliases(ours) == {"champion": 1} and len(ours.versions()) == 1
+    assert "it gains 5.00x over the teacher, the one before 4.00x" in considered(ours, "smaller", shrink=5.0)
+    assert aliases(ours) == {"champion": 2, "previous": 1}
+    considered(ours)  # the first one again
+    assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
 
 
-def test_a_comparison_without_champion_takes_none_away(project, caplog):
-    caplog.set_level("INFO", "pipeline")
-    synced(project)
-    synced(project, wrong=220, weights="broken")
-    assert aliases(project) == {"champion": 1} and "the last comparison has no champion" in caplog.text
-
-
-def test_another_test_set_is_told_and_only_force_replaces(project, caplog):
-    caplog.set_level("INFO", "pipeline")
-    synced(project)
-    params = compared(project, disk_mb=1.0, weights="smaller")
-    write_manifest(project, "test")
-    assert tracking.sync(params, project)
-    assert aliases(project) == {"champion": 1} and "can't be compared with it: another test set" in caplog.text
+def test_another_test_set_is_told_and_only_force_replaces(ours):
+    considered(ours)
+    other = candidate(ours, "other", shrink=9.0, test_set="another")
+    assert "can't be compared with it: another test set" in registry.consider(ours, other, BUDGET)
+    assert aliases(ours) == {"champion": 1}
     with pytest.raises(BigfootError, match=r"\(version 1\) stays champion, .* another test set \(--force"):
-        registry.promote(params, HALF, root=project)
-    assert "by force" in registry.promote(params, HALF, force=True, root=project)
-    assert aliases(project) == {"champion": 2, "previous": 1}
+        registry.insist(ours, other, BUDGET, force=False)
+    assert registry.insist(ours, other, BUDGET, force=True).endswith("by force")
+    assert aliases(ours) == {"champion": 2, "previous": 1}
 
 
-def test_what_a_kill_left_half_done_is_completed(project, monkeypatch):
+def test_what_a_kill_left_half_done_is_completed(ours, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(registry.Registry, "point", lambda *_: 1 / 0)
-        params = compared(project)
-        assert not tracking.sync(params, project)
-    assert tracking.sync(params, project)
-    assert aliases(project) == {"champion": 1} and len(there(project).versions()) == 1
+        with pytest.raises(ZeroDivisionError):
+            considered(ours)
+    considered(ours)
+    assert aliases(ours) == {"champion": 1} and len(ours.versions()) == 1
 
 
-def test_an_alias_that_a_person_moved_is_the_incumbent(project):
-    synced(project)
-    synced(project, disk_mb=1.6, weights="smaller")
-    there(project).client.set_registered_model_alias("bigfoot-quickstart", "champion", "1")
-    synced(project, disk_mb=1.8, weights="between")  # better than version 1, not than version 2
-    assert aliases(project)["champion"] == 3
+def test_an_alias_that_a_person_moved_is_the_incumbent(ours):
+    considered(ours)
+    considered(ours, "smaller", shrink=5.0)
+    ours.client.set_registered_model_alias(NAME, "champion", "1")
+    considered(ours, "between", shrink=4.5)  # better than version 1, not than version 2
+    assert aliases(ours)["champion"] == 3
 
 
 # ---------------------------------------------------------------- what a person does
 
 
-def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so_until_told(project, caplog):
-    caplog.set_level("INFO", "pipeline")
-    synced(project)
-    params = synced(project, disk_mb=1.6, weights="smaller")
+def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so_until_told(params, ours):
+    considered(ours)
+    considered(ours, "smaller", shrink=5.0)
     run = CliRunner().invoke
     done = run(cli.app, ["rollback"])
     assert done.exit_code == 0 and f"`bigfoot promote {HALF}` takes it back" in done.stdout
-    assert aliases(project) == {"champion": 1}
-    assert tracking.sync(params, project)
-    assert aliases(project) == {"champion": 1} and "was rolled back and is left alone" in caplog.text
+    assert aliases(ours) == {"champion": 1}
+    assert "(version 2) was rolled back and is left alone" in considered(ours, "smaller", shrink=5.0)
+    assert aliases(ours) == {"champion": 1}
     told = run(cli.app, ["champion"]).stdout.splitlines()
-    assert told[0] == "models:/bigfoot-quickstart@champion"
+    assert told[0] == f"models:/{NAME}@champion" and len(told) == 3
     assert told[1].startswith(f"champion     {HALF} (version 1)  WER 1.10%, 5.00x faster, 4.00x smaller")
-    assert told[2].startswith(f"rolled back  {HALF} (version 2)") and len(told) == 3
-    assert run(cli.app, ["promote", HALF]).exit_code == 0
-    assert aliases(project) == {"champion": 2, "previous": 1} and len(there(project).versions()) == 2
+    assert told[2].startswith(f"rolled back  {HALF} (version 2)")
+    registry.insist(ours, candidate(ours, "smaller", shrink=5.0), BUDGET, force=False)
+    assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
 
 
-def test_rollbacks_go_back_one_by_one_and_stop_at_the_first(project):
-    for number, disk_mb in enumerate((2.0, 1.9, 1.8)):
-        params = synced(project, disk_mb=disk_mb, weights=str(number))
+def test_rollbacks_go_back_one_by_one_and_stop_at_the_first(params, project, ours):
+    with pytest.raises(BigfootError, match=f"{NAME} has no champion yet: `bigfoot track`"):
+        registry.history(params, project)
+    for shrink in (4.0, 4.5, 5.0):
+        considered(ours, str(shrink), shrink=shrink)
     for left in (2, 1):
         registry.rollback(params, project)
-        assert aliases(project)["champion"] == left
-    with pytest.raises(BigfootError, match=r"\(version 1\) is the first champion of bigfoot-quickstart"):
+        assert aliases(ours)["champion"] == left
+    with pytest.raises(BigfootError, match=rf"\(version 1\) is the first champion of {NAME}"):
         registry.rollback(params, project)
 
 
-def test_what_cannot_be_done_is_one_line(project):
-    params = compared(project, **{"thin.int8-openvino": FIGURES["thin.int8-openvino"]})
-    with pytest.raises(BigfootError, match="bigfoot-quickstart has no champion yet: `bigfoot track`"):
-        registry.history(params, project)
-    with pytest.raises(BigfootError, match="thin.int8-openvino doesn't pass the gate"):
-        registry.promote(params, "thin.int8-openvino", root=project)
-    with pytest.raises(BigfootError, match="no variant thick in the last comparison: it has teacher.fp32"):
-        registry.promote(params, "thick", root=project)
+def test_a_comparison_without_champion_takes_none_away_and_its_variants_need_force(project, ours):
+    considered(ours)
+    params = plant(project, {**TWO, HALF: (220, 1.0, 4.0)})
+    compare(params, project, project / "reports")
+    said = registry.keep_up(tracking.Store("bigfoot", project), params)
+    assert said == f"{HALF} (version 1) stays models:/{NAME}@champion: the last comparison has no champion"
+    with pytest.raises(BigfootError, match=f"{HALF} doesn't pass the gate"):
+        registry.promote(params, HALF, root=project)
 
 
 # ---------------------------------------------------------------- the rule
-
-
-KNOWN = {
-    "teacher": "t", "dev_set": "d", "test_set": "s", "speedup": "5.0", "shrink": "4.0", "wer_rise_upper": "0.005",
-    "disk_mb": "2.0", "latency_p50_ms": "8.0",
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -242,7 +241,7 @@ def test_a_real_server_serves_the_champion_by_its_alias(project, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
         assert tracking.sync(params, project)
-        assert aliases(project) == {"champion": 1}
+        assert aliases(registry.Registry(tracking.Store("bigfoot", project), "quickstart")) == {"champion": 1}
         program = (
             "import pathlib, mlflow, pandas\n"
             "heard = pandas.DataFrame({'audio': [pathlib.Path('a.wav').read_bytes()]})\n"
