@@ -139,6 +139,7 @@ class Registry:
 
     def __init__(self, store: Store, corpus: str):
         self.client, self.name = store.client, f"bigfoot-{corpus}"
+        self.is_served = store.uri.startswith("http")
 
     def at(self, alias: str) -> str:
         """The name under which MLflow loads it: models:/bigfoot-digits@champion."""
@@ -206,13 +207,19 @@ class Registry:
         if not self.client.search_registered_models(f"name='{self.name}'"):
             self.client.create_registered_model(self.name)
         tags = {TAG + name: value for name, value in candidate.evidence.items()}
-        made = self.client.create_model_version(
-            self.name, f"models:/{candidate.model_id}", candidate.run_id, tags, model_id=candidate.model_id
-        )
-        model = self.client.get_logged_model(candidate.model_id)  # MLflow's pages find a model's versions by this tag
-        known = json.loads(model.tags.get("mlflow.modelVersions", "[]")) + [{"name": self.name, "version": made.version}]
-        self.client.set_logged_model_tags(candidate.model_id, {"mlflow.modelVersions": json.dumps(known)})
+        model = self.client.get_logged_model(candidate.model_id)
+        # A server resolves models:/ID itself; a database asked directly would look for it in the process's default store.
+        source = f"models:/{model.model_id}" if self.is_served else model.artifact_location
+        made = self.client.create_model_version(self.name, source, candidate.run_id, tags, model_id=model.model_id)
+        self._link(candidate.model_id, made)
         return made
+
+    def _link(self, model_id: str, version: "ModelVersion") -> None:
+        """Tell the LoggedModel of its version, as MLflow's pages read it; a server has done so already."""
+        known = json.loads(self.client.get_logged_model(model_id).tags.get("mlflow.modelVersions", "[]"))
+        if not any((one["name"], str(one["version"])) == (self.name, str(version.version)) for one in known):
+            known.append({"name": self.name, "version": version.version})
+            self.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps(known)})
 
 
 # ---------------------------------------------------------------- telling
