@@ -88,7 +88,7 @@ def _front_matter(name: str, model: str, row: dict | None, evidence: "Evidence",
     tags += ["synthetic"] if evidence.corpus.get("synthetic") else []
     more = {"co2_eq_emissions": emissions} if (emissions := _emissions(model, evidence, params)) else {}
     return ModelCardData(
-        model_name=name,
+        model_name=name if row else None,  # the model-index's
         language=LANGUAGES.get(source.kind),
         license="unknown",  # the owner's to choose: `bigfoot push --licence`
         library_name=library,

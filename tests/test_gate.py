@@ -1,21 +1,32 @@
 """`bigfoot gate` is what CI asks: open or not, and one reason a variant."""
 
+import shutil
+
 import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from pipeline import cli, gate, params
-from pipeline.compare import compare, gain
+from pipeline.compare import compare, gain, gather, judge, measured
 from pipeline.errors import BigfootError
-from tests.planted import FIGURES, plant
+from tests.planted import plant
 
 HALF, THIN = "half.int8-openvino", "thin.int8-openvino"
 
 
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compared")
+    compare(plant(folder), folder, folder / "reports")
+    return folder
+
+
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(compared, tmp_path, monkeypatch):
+    """params.yaml and reports of a comparison, to be run in and to be broken."""
+    shutil.copytree(compared / "reports", tmp_path / "reports")
+    shutil.copy(compared / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    compare(plant(tmp_path), tmp_path, tmp_path / "reports")
     return tmp_path
 
 
@@ -39,9 +50,9 @@ def test_named_variants_have_to_pass_all_of_them(project, names, status):
     assert found == status and [line.split()[1] for line in said[1:]] == names
 
 
-def test_without_champion_the_gate_is_shut(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    compare(plant(tmp_path, {name: FIGURES[name] for name in ("teacher.fp32", THIN)}), tmp_path, tmp_path / "reports")
+def test_without_champion_the_gate_is_shut(project):
+    path = project / "reports" / "comparison.json"
+    path.write_text(path.read_text().replace('"champion": true', '"champion": false'))
     status, said = run()
     assert status == 1 and said[-1].startswith("no champion")
 
@@ -74,12 +85,11 @@ def test_the_objective_chooses_the_champion(objective, winner, gained):
     assert max(found, key=found.get) == winner and found[winner] == gained
 
 
-def test_the_objective_of_params_is_the_one_compare_uses(tmp_path):
-    figures = {"teacher.fp32": (20, 8.0, 40.0), "fast.int8-onnx": (20, 4.0, 4.0), "small.int8-onnx": (20, 1.0, 20.0)}
-    chosen = {}
+def test_compare_chooses_by_the_objective_of_params(tmp_path):
+    figures = {"teacher.fp32": (20, 8.0, 40.0), "half.int8-onnx": (20, 4.0, 4.0), "thin.int8-onnx": (20, 1.0, 20.0)}
+    settings = plant(tmp_path, figures)  # half: 10x faster, 2x smaller; thin: 2x faster, 8x smaller
+    evidence, chosen = gather(settings, tmp_path), {}
     for objective in ("speed", "size"):
-        settings = plant(tmp_path, {name.replace("fast", "half").replace("small", "thin"): f for name, f in figures.items()})
-        settings = settings.model_copy(update={"gate": params.Gate(objective=objective)})
-        rows = compare(settings, tmp_path, tmp_path / "reports")
+        rows = judge(measured(evidence), evidence, params.Gate(objective=objective))
         chosen[objective] = next(row["model"] for row in rows if row["champion"])
     assert chosen == {"speed": "half", "size": "thin"}
