@@ -10,8 +10,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.compare import gain
+from pipeline.errors import BigfootError
 from pipeline.gate import read
 from pipeline.params import Gate
 from pipeline.projection import comparison_key
@@ -52,7 +54,7 @@ def last(root: Path) -> Compared:
 
 
 def candidate(store: Store, compared: Compared, row: Mapping) -> Candidate:
-    """A row of the comparison under `store.root`, which has been logged."""
+    """A row of the comparison under `store.root`, which has been logged; BigfootError where its corpus or model is gone."""
     root, key = store.root, comparison_key(store.root / "reports")
     run, parent = store.find("variant", f"{key}/{row['variant']}"), store.find("comparison", key)
     model_id = run.outputs.model_outputs[0].model_id
@@ -116,17 +118,26 @@ def _weights(model: Path) -> str:
 def _heard(corpus: Path, split: str) -> str:
     """A set's identity: its manifest and the audio that this names."""
     manifest = corpus / f"{split}.jsonl"
-    lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    with _open(manifest) as file:
+        lines = [json.loads(line) for line in file]
     return _digest([manifest, *(corpus / line["audio"] for line in lines if "audio" in line)])
 
 
 def _digest(paths: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
+        with _open(path) as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise BigfootError(f"{path} is missing, by which champions are told apart: run `dvc checkout`, or `dvc pull`") from None
+
+
 def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+    with _open(path) as file:
+        return json.load(file)

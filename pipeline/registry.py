@@ -180,7 +180,10 @@ class Registry:
         The tags come first: what a kill leaves half-done is then promoted again, as if for the first time.
         """
         number = 1 + max((_promoted(one) for one in self.versions()), default=0)
-        version = version or self._register(candidate)
+        if version is None:
+            version = self._register(candidate)
+        else:
+            self.tag(version, **candidate.evidence)  # what speaks for it now
         if TAG + "rejected" in version.tags:
             self.client.delete_model_version_tag(self.name, version.version, TAG + "rejected")
         self.tag(version, promoted=str(number), promoted_at=_now())

@@ -93,3 +93,9 @@ def test_compare_chooses_by_the_objective_of_params(tmp_path):
         rows = judge(measured(evidence), evidence, params.Gate(objective=objective))
         chosen[objective] = next(row["model"] for row in rows if row["champion"])
     assert chosen == {"speed": "half", "size": "thin"}
+
+
+@pytest.mark.parametrize("command", ["gate", "champion", "promote", "rollback", "export", "push"])
+def test_every_command_for_publishing_explains_itself(command):
+    done = CliRunner().invoke(cli.app, [command, "--help"])
+    assert done.exit_code == 0 and len(done.stdout) > 300
