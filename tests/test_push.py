@@ -83,8 +83,10 @@ class Hub(BaseHTTPRequestHandler):
         refused = next((status for end, status in self.server.refuses.items() if path.endswith(end)), None)
         if self.headers.get("Authorization") != f"Bearer {TOKEN}" and not path.startswith("/lfs/"):
             refused = 401
+        elif content is None:
+            refused = refused or 404
         body = json.dumps(content if refused is None else {"error": "refused"}).encode()
-        self.send_response(refused or (404 if content is None else status))
+        self.send_response(refused or status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
