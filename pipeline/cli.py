@@ -162,6 +162,83 @@ def paper_scale(
 
 
 @app.command()
+def gate(
+    variants: Annotated[
+        list[str] | None, typer.Argument(help="Variants that have to pass; without any, a champion has to be there")
+    ] = None,
+) -> None:
+    """Say of each variant whether it keeps the budget of params.yaml, and why; exit status 0 if so, 1 if not, for CI.
+
+    Reads the last comparison. Without names the gate is open where there is a champion, with names where all of them pass.
+    """
+    from pipeline import gate, params
+
+    is_open, said = gate.check(Path(), params.load().gate, variants or [])
+    print("\n".join(said))
+    if not is_open:
+        raise typer.Exit(1)
+
+
+@app.command()
+def champion() -> None:
+    """Show the champion in MLflow's registry with its evidence, and those before it."""
+    from pipeline import params, registry
+
+    print("\n".join(registry.history(params.load())))
+
+
+@app.command()
+def promote(
+    variant: Annotated[str, typer.Argument(help="A variant of the last comparison, such as half.int8-openvino")],
+    force: Annotated[bool, typer.Option("--force", help="Even if it is worse, fails the gate or can't be compared")] = False,
+) -> None:
+    """Make a variant the champion in MLflow's registry; `bigfoot track` does so by itself where it is better.
+
+    Also takes back one that was rolled back.
+    """
+    from pipeline import params, registry
+
+    print(registry.promote(params.load(), variant, force))
+
+
+@app.command()
+def rollback() -> None:
+    """Give the alias `champion` back to the champion before this one, which isn't promoted again by itself."""
+    from pipeline import params, registry
+
+    print(registry.rollback(params.load()))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")],
+    out: Annotated[Path, typer.Argument(help="The folder it goes to")],
+    licence: Annotated[str | None, typer.Option(help="Of the weights, for the card, such as apache-2.0")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that isn't empty")] = False,
+) -> None:
+    """Copy a model or variant into a folder, with its model card as README.md."""
+    from pipeline import push
+
+    print(f"{name} with its card is in {push.export(Path(), name, out, force, licence)}")
+
+
+@app.command()
+def push(
+    name: Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")],
+    repo: Annotated[str, typer.Argument(help="A name on the hub, such as me/half-int8; made if it isn't there")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private")] = False,
+    endpoint: Annotated[str | None, typer.Option(envvar="HF_ENDPOINT", help="The hub; by default huggingface.co")] = None,
+    revision: Annotated[str | None, typer.Option(help="The branch; made if it isn't there")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights, for the card, such as apache-2.0")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Even if it doesn't pass the gate")] = False,
+) -> None:
+    """Put a model or variant with its model card on a Hugging Face hub; the token is HF_TOKEN's or `hf auth login`'s."""
+    from pipeline import push
+
+    print(f"{name} is at {push.push(Path(), name, repo, private, endpoint, revision, licence, force)}")
+
+
+@app.command()
 def use(
     profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite edits of params.yaml that are saved nowhere")] = False,

@@ -7,10 +7,11 @@ are null. Files that don't belong together (other corpus, other variant) are ref
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import report, scoring
+from pipeline import cards, report, scoring
 from pipeline.errors import BigfootError
 from pipeline.params import Gate, Params, Variant
 
@@ -57,6 +58,7 @@ def compare(params: Params, root: Path, out: Path) -> list[dict]:
     evidence = gather(params, root)
     rows = judge(measured(evidence), evidence, params.gate)
     report.write(out, rows, evidence, params)
+    cards.write(out / "cards", rows, evidence, params)
     _write_json(out / "comparison.json", rows)
     _write_json(out / "metrics.json", headline(rows))
     _write_json(out / "params.json", params.model_dump(mode="json", by_alias=True))
@@ -103,8 +105,8 @@ def measured(evidence: Evidence) -> list[dict]:
 def judge(rows: list[dict], evidence: Evidence, gate: Gate) -> list[dict]:
     """Add to each row wer_rise_upper (on dev), gate {passed, reason} and champion.
 
-    The champion is the variant with the largest min(speedup, shrink) among those that pass, teacher.fp32 aside; of two
-    alike the one with the lower dev WER. There may be none.
+    The champion is the variant with the largest gain in what the budget's objective names, among those that pass,
+    teacher.fp32 aside; of two alike the one with the lower dev WER. There may be none.
     """
     reference = evidence.scores[REFERENCE]["sets"]["dev"]
     for row in rows:
@@ -113,16 +115,19 @@ def judge(rows: list[dict], evidence: Evidence, gate: Gate) -> list[dict]:
         row["wer_rise_upper"] = 0.0 if is_reference else scoring.paired_rise(reference, one, confidence=gate.confidence)
         passed, reason = _gate(row, gate, reference["words"])
         row["gate"] = {"passed": passed, "reason": reason}
-    able = [row for row in rows if row["gate"]["passed"] and row["variant"] != REFERENCE and gain(row) is not None]
-    champion = max(able, key=lambda row: (gain(row), -row["dev_wer"]), default=None)
+    able = [
+        row for row in rows if row["gate"]["passed"] and row["variant"] != REFERENCE and gain(row, gate.objective) is not None
+    ]
+    champion = max(able, key=lambda row: (gain(row, gate.objective), -row["dev_wer"]), default=None)
     for row in rows:
         row["champion"] = row is champion
     return rows
 
 
-def gain(row: dict) -> float | None:
-    """What the champion is chosen by: the smaller of how much faster and how much smaller than teacher.fp32."""
-    return None if row["speedup"] is None or row["shrink"] is None else min(row["speedup"], row["shrink"])
+def gain(row: Mapping, objective: str = "both") -> float | None:
+    """What the champion is chosen by: how much faster or smaller than teacher.fp32, or the smaller of the two."""
+    gains = [row[key] for key in {"both": ("speedup", "shrink"), "speed": ("speedup",), "size": ("shrink",)}[objective]]
+    return None if None in gains else min(gains)
 
 
 def headline(rows: list[dict]) -> dict:

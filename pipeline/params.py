@@ -386,6 +386,9 @@ class Gate(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1)
     max_disk_mb: float | None = None
     max_latency_p50_ms: float | None = None
+    objective: Literal["both", "speed", "size"] = Field(
+        "both", description="what the champion gains most of: speed, size, or both, which is the smaller gain of the two"
+    )
 
 
 class Tracking(Section):

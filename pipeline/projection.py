@@ -71,11 +71,15 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     return run_id, not is_whole
 
 
+def comparison_key(report: Path) -> str:
+    """The key of the parent run of reports/comparison.json; its variants' runs have KEY/VARIANT."""
+    return hashlib.sha256((report / "comparison.json").read_bytes()).hexdigest()[:16]
+
+
 def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock: dict) -> int:
     """The parent run of reports/comparison.json and its children; returns how many were incomplete."""
-    content = (report / "comparison.json").read_bytes()
-    rows, settings = json.loads(content), _read(report / "params.json")
-    key = hashlib.sha256(content).hexdigest()[:16]
+    rows, settings = _read(report / "comparison.json"), _read(report / "params.json")
+    key = comparison_key(report)
     found = store.find("comparison", key)
     if found and found.info.status == "FINISHED":
         return 0

@@ -243,7 +243,8 @@ def final_figures(metrics: Mapping[str, object]) -> dict[str, object]:
 
 
 def sync(params: "Params", root: Path | str = ".") -> bool:
-    """Log what the files under `root` hold and MLflow lacks: training runs, the comparison, its variants, their models.
+    """Log what the files under `root` hold and MLflow lacks: training runs, the comparison, its variants, their models,
+    and the champion in the registry.
 
     Returns whether all of it is there now; where the store can't be reached that is False, after one warning.
     """
@@ -253,15 +254,19 @@ def sync(params: "Params", root: Path | str = ".") -> bool:
     try:
         store = Store(params.tracking.experiment, root)
         with FileLock(store.root / ".bigfoot" / "mlflow-sync.lock", timeout=3600):
+            from pipeline import registry
             from pipeline.projection import project
 
             made = project(store, params)
+            decided = registry.keep_up(store, params)
     except Exception as error:  # nothing is lost: it's all in files
         log.debug("MLflow", exc_info=True)
         _warn(error)
         return False
     done = f"{made} new runs in {time.monotonic() - begun:.0f} s" if made else "up to date"
     log.info("MLflow: %s (%s, experiment %s)", done, _safe(store.uri), store.experiment)
+    if decided:
+        log.info("Registry: %s", decided)
     return True
 
 
