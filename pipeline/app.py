@@ -108,11 +108,12 @@ def run(folders: Sequence[Path], host: str, port: int) -> None:
     if find_spec("gradio") is None:
         raise BigfootError(INSTALL)
     blocks, looks = build(Listener(folders or chosen()))
-    print(f"http://{host}:{port}   (ctrl-C stops it)", flush=True)
     try:
-        blocks.launch(server_name=host, server_port=port, **looks)
-    except OSError as error:
-        raise BigfootError(f"the page can't be opened on {host}:{port}: {error}; choose another --port") from None
+        blocks.launch(server_name=host, server_port=port, prevent_thread_lock=True, **looks)
+    except OSError:
+        raise BigfootError(f"{host}:{port} can't be opened, most likely it is taken: choose another --port") from None
+    print(f"http://{host}:{port}   (ctrl-C stops it)", flush=True)
+    blocks.block_thread()
 
 
 def build(listener: Listener):
@@ -140,7 +141,7 @@ def build(listener: Listener):
         gradio.on([button.click, said.submit], hear, [recording, said], answers, api_name="hear", concurrency_limit=1)
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     looks = {"theme": gradio.themes.Default(**fonts), "css": CSS, "share": False, "quiet": True, "ssr_mode": False}
-    return blocks, {**looks, "footer_links": [], "max_file_size": int(LIMITS.mb * 1e6)}
+    return blocks, {**looks, "run_history": False, "footer_links": [], "max_file_size": int(LIMITS.mb * 1e6)}
 
 
 def _timed(recognizer: Recognizer, heard) -> tuple[str, float]:
