@@ -287,7 +287,7 @@ def test_http_eight_requests_at_once_are_all_right(server, alone):
         ([b"not audio"], "can't be read as WAV"),
         ([encoded(tiny.speech(1.0))[:9_000]], "cut off"),
         (["/etc/passwd"], "audio"),
-        (["/etc/hostname/a.wav"], "paths and addresses are not taken"),
+        (["/etc/hostname.wav"], "paths and addresses are not taken"),
         (["file:///etc/passwd"], "audio"),
         (["https://example.com/a.wav"], "audio"),
         ([bytes(200_001)], "more than the 0.2 MB"),
