@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui results peers paper-scale test test-all setup lint lock clean
+.PHONY: demo ui app results peers paper-scale test test-all setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -45,6 +45,16 @@ $(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
+# A page on this machine where variants answer side by side; installs Gradio first, with an older pillow and tomlkit than the
+# lock's, which is what Gradio takes.
+app: setup $(VENV)/.app-installed
+	bigfoot app
+
+$(VENV)/.app-installed: requirements-app.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-app.lock
+	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
 # The paper's shapes with UNTRAINED weights: size, speed, memory, energy. About 9 minutes; docs/paper.md says what it shows.
 paper-scale: setup
 	bigfoot paper-scale
@@ -59,14 +69,19 @@ lint: setup
 	ruff check .
 	ruff format --check .
 
-# Renews the versions in both locks within pyproject.toml's bounds; needs uv. The peers' lock holds what their extra adds to the
-# main one, whose versions it keeps.
+# Renews the versions in all locks within pyproject.toml's bounds; needs uv. The locks of the extras peers and app hold what
+# those need, in the main lock's versions; app takes back two of these (see pyproject.toml).
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['peers'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-peers.lock
+	sed -E '/^(pillow|tomlkit)==/,/[^\\]$$/d' requirements.lock > .app-constraints.txt
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['app'])" \
+		| tr ' ' '\n' | uv pip compile - --constraint .app-constraints.txt --generate-hashes --no-emit-index-url --no-annotate \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-app.lock
+	rm .app-constraints.txt
 
 clean:
 	rm -rf $(VENV) .bigfoot

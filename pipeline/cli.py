@@ -161,6 +161,25 @@ def paper_scale(
     print(f"{report.verdict(result)}\nMore: {out}/paper_scale.md; `bigfoot results` puts it into RESULTS.md")
 
 
+@app.command(name="app")
+def page(
+    variants: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Variants' folders; by default teacher.fp32 and the champion, else the first four of variants/"),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where the page is")] = 7860,
+    host: Annotated[str, typer.Option(help="0.0.0.0 shows the page, without a password, to the network")] = "127.0.0.1",
+) -> None:
+    """Open a page on this machine: record or drop a file, and see what several variants make of it, side by side.
+
+    With their text, their errors against what you say was said, latency and energy. Needs the extra `app`: `make app`
+    installs it and opens the page. docs/app.md says what the figures are.
+    """
+    from pipeline import app as local
+
+    local.run(variants or [], host, port)
+
+
 @app.command()
 def gate(
     variants: Annotated[

@@ -4,27 +4,19 @@ Everything is keyed by content, so a second pass finds what the first one made: 
 the comparison by the bytes of comparison.json, a variant's run by comparison and variant, a LoggedModel by its folder's
 bytes, whichever comparison it was first in. A run is FINISHED once all of it is there; what a kill left half-done is
 taken up again. A LoggedModel is models-from-code (pipeline/pyfunc.py, the variant's folder and this package beside it,
-no pickle), with its signature and requirements given, so that logging it runs no inference.
+no pickle), with signature, example and requirements given (pipeline/serving.py), so that logging it runs no inference.
 """
 
 import hashlib
 import json
 import tempfile
 import time
-import warnings
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
+from pipeline import serving
 from pipeline.params import Params
 from pipeline.tracking import KEY, Store, final_figures, is_number, origin
-
-REQUIREMENTS = {
-    "torch": ("torch", "transformers", "safetensors"),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
-}
-ALWAYS = ("mlflow", "pandas", "numpy", "soundfile", "soxr", "pydantic")
 
 
 def project(store: Store, params: Params) -> int:
@@ -128,32 +120,17 @@ def _variant(store: Store, row: dict, parent: str, parent_key: str, shared: Mapp
 
 def _logged_model(store: Store, slug: str, row: dict, run_id: str) -> str:
     """The id of the LoggedModel of a variant's folder, which is logged if no run has logged these bytes before."""
-    import mlflow
     from mlflow.entities import LoggedModelStatus
-    from mlflow.types import ColSpec, DataType, Schema
 
     folder = store.root / "variants" / row["variant"]
     key = _folder_hash(folder)
     for found in store.client.search_logged_models([store.experiment_id], f"tags.`{KEY}` = '{key}'"):
         if found.status == LoggedModelStatus.READY:  # else its upload was cut off
             return found.model_id
-    package = Path(__file__).parent
-    signature = mlflow.models.ModelSignature(
-        inputs=Schema([ColSpec(DataType.binary, "audio")]), outputs=Schema([ColSpec(DataType.string, "text")])
-    )
     tags = {KEY: key, **{name: row[name] for name in ("variant", "model", "scheme", "runtime")}}
-    needed = [f"{name}=={version(name).partition('+')[0]}" for name in ALWAYS + REQUIREMENTS[row["runtime"]]]
     made = store.client.create_logged_model(store.experiment_id, slug, run_id, tags, {}, "wav2vec2-ctc")
-    with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it would rather infer the signature from an example
-        mlflow.pyfunc.save_model(
-            f"{scratch}/model",
-            python_model=str(package / "pyfunc.py"),
-            artifacts={"variant": str(folder)},
-            code_paths=[str(package)],
-            signature=signature,
-            pip_requirements=needed,
-        )
+    with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
+        serving.save(folder, row["runtime"], Path(scratch) / "model")
         store.client.log_model_artifacts(made.model_id, f"{scratch}/model")
     store.client.finalize_logged_model(made.model_id, "READY")
     return made.model_id
