@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,27 +37,29 @@ def main() -> None:
 
 @app.command()
 def transcribe(
-    variant: Annotated[Path, typer.Argument(help="A variant's folder, such as variants/half.int8-openvino")],
-    files: Annotated[list[Path], typer.Argument(help="Audio files: WAV, FLAC, MP3, OGG or Opus, any rate, any length")],
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default the runtime chooses")] = None,
+    variant: Annotated[
+        str,
+        typer.Argument(
+            help="A variant's folder, such as variants/half.int8-openvino, or an MLflow model: models:/NAME@champion"
+        ),
+    ],
+    files: Annotated[
+        list[str], typer.Argument(help="WAV, FLAC, MP3, OGG or Opus of any rate and length; folders, at any depth; - for stdin")
+    ],
+    form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="What is written")] = "txt",
+    out_dir: Annotated[Path | None, typer.Option(help="A file for each recording in this folder, not stdout")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed side by side, a process each")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each; by default the runtime chooses")] = None,
 ) -> None:
-    """Write what is said in audio files, one line a file: the text, and before it, if there are several, the file's name.
+    """Write what is said in recordings: as text, as JSON or subtitles with the times of words, in the order named.
 
-    A file that can't be read is named on stderr, the others are still transcribed, and the exit status is 1.
+    Text is one line a file, with the file's name before it if there are several; JSON is one object a line. A file that
+    can't be read is named on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md says
+    what times and confidences mean.
     """
-    from pipeline import audio
-    from pipeline.recognizer import Recognizer
+    from pipeline.transcription import run
 
-    recognizer, failed = Recognizer.load(variant, threads=threads), False
-    for file in files:
-        try:
-            text = recognizer.transcribe(audio.read(file))
-        except BigfootError as error:
-            failed = True
-            print(f"error: {error}", file=sys.stderr)
-            continue
-        print(f"{file}\t{text}" if len(files) > 1 else text, flush=True)
-    if failed:
+    if not run.transcribe(variant, files, form, out_dir, threads, workers):
         raise typer.Exit(1)
 
 

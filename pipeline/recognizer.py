@@ -8,7 +8,8 @@ Decisions, and what they cost:
   within int8's own error.
 - A waveform is brought to zero mean and unit variance (where the model was trained so) here, over the whole file,
   never in the graph.
-- Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file.
+- Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file;
+  `stream` takes it piece by piece, so that not even the samples have to be in memory.
   Frames meet exactly; but attention reaches no further than its window, and a group-norm front end takes its
   statistics there, so logits differ a little from those of one pass, most within a second of a seam.
 - Audio shorter than the receptive field (25 ms) is filled up with zeros and gives one frame. Empty audio gives no
@@ -17,6 +18,7 @@ Decisions, and what they cost:
 
 import json
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ NEEDED = {
     "runtime", "file", "vocab", "blank", "word_delimiter", "normalize", "padding", "sample_rate", "conv_kernels",
     "conv_strides",
 }  # fmt: skip
+DAMAGED = "audio has NaN or infinite samples: its file is damaged, record or convert it anew"
 
 
 class Recognizer:
@@ -91,6 +94,25 @@ class Recognizer:
                 logits[index] = one
         return logits
 
+    def stream(self, blocks: Iterable[np.ndarray], samples: int, mean: float, variance: float) -> Iterator[np.ndarray]:
+        """`logits` of one recording of any length in consecutive parts [frames, vocab], from consecutive blocks of audio.
+
+        `samples`, `mean` and `variance` are of the whole recording, so whoever has it in a file reads it twice. The frames
+        are those that `logits` gives, up to the rounding of mean and variance; no more than a window and a block are held.
+        """
+        if samples <= self._window:
+            yield self.logits(np.concatenate([*blocks, np.zeros(0, dtype=np.float32)]))
+            return
+        if not np.isfinite(variance):
+            raise BigfootError(DAMAGED)
+        shift, scale = (np.float32(mean), np.float32((variance + 1e-7) ** -0.5)) if self.info["normalize"] else (0, 1)
+        held, begins, coming = np.zeros(0, dtype=np.float32), 0, iter(blocks)
+        for begin, end, skipped, kept in self._windows(samples):
+            held, begins = held[begin - begins :], begin
+            while begins + held.size < end:
+                held = np.concatenate([held, (next(coming) - shift) * scale])
+            yield self._together([held[: end - begin]])[0][skipped : skipped + kept]
+
     def transcribe(self, audio: np.ndarray) -> str:
         """The text of one recording, by greedy CTC decoding."""
         return self.transcribe_batch([audio])[0]
@@ -115,7 +137,7 @@ class Recognizer:
             centred = audio - audio.mean()
             variance = centred @ centred / audio.size
         if not np.isfinite(variance):
-            raise BigfootError("audio has NaN or infinite samples: its file is damaged, record or convert it anew")
+            raise BigfootError(DAMAGED)
         if self.info["normalize"]:
             audio = np.multiply(centred, 1 / np.sqrt(variance + 1e-7), out=centred)
         lacking = self._receptive_field - audio.size
@@ -133,14 +155,17 @@ class Recognizer:
         return [one[: self.frames(length)] for one, length in zip(self._run(padded, lengths), lengths, strict=True)]
 
     def _in_windows(self, waveform: np.ndarray) -> np.ndarray:
-        """Logits [frames, vocab] of a long recording: windows of equal length, each the frames between its contexts."""
-        frames, context = self.frames(waveform.size), int(CONTEXT_SECONDS * self.info["sample_rate"]) // self._hop
+        """Logits [frames, vocab] of a long recording."""
+        windows = self._windows(waveform.size)
+        return np.concatenate([self._together([waveform[a:b]])[0][skipped : skipped + kept] for a, b, skipped, kept in windows])
+
+    def _windows(self, samples: int) -> Iterator[tuple[int, int, int, int]]:
+        """A long recording's windows, of equal length: the samples from and to where each hears, how many of its frames
+        are context before, and how many are kept."""
+        frames, context = self.frames(samples), int(CONTEXT_SECONDS * self.info["sample_rate"]) // self._hop
         windows = math.ceil(frames / (self._window // self._hop - 2 * context))
         kept = math.ceil(frames / windows)
-        parts = []
         for start in range(0, frames, kept):
             stop = min(start + kept, frames)
             first, last = max(0, start - context), min(stop + context, frames)
-            heard = waveform[first * self._hop : (last - 1) * self._hop + self._receptive_field]
-            parts.append(self._together([heard])[0][start - first : stop - first])
-        return np.concatenate(parts)
+            yield first * self._hop, (last - 1) * self._hop + self._receptive_field, start - first, stop - start

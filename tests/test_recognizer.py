@@ -133,6 +133,37 @@ def test_the_waveform_is_normalised_as_the_feature_extractor_does(model, variant
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+def in_blocks(audio: np.ndarray, size: int) -> tuple:
+    """What `stream` takes of a recording."""
+    exact = audio.astype(np.float64)
+    return (audio[at : at + size] for at in range(0, audio.size, size)), audio.size, exact.mean(), exact.var()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 29.9, 30.0, 30.02, 61.7, 95.013])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_stream_gives_what_the_whole_recording_gives(seconds, normalize):
+    audio, recognizer = speech(seconds) + np.float32(0.1), Recognizer(INFO | {"normalize": normalize}, local_frames)
+    parts = list(recognizer.stream(*in_blocks(audio, 70_001)))
+
+    np.testing.assert_allclose(np.concatenate(parts), recognizer.logits(audio), atol=1e-5 if normalize else 0)
+
+
+def test_a_stream_gives_the_text_of_the_whole_recording(variants):
+    audio, recognizer = speech(70.0), Recognizer.load(variants["fp32-onnx"])
+    parts = list(recognizer.stream(*in_blocks(audio, 160_000)))
+    whole = recognizer.logits(audio)
+
+    assert len(parts) == 3
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4 * whole.std())
+    assert np.array_equal(np.concatenate(parts).argmax(-1), whole.argmax(-1))
+
+
+def test_a_stream_of_damaged_audio_is_one_line():
+    audio = np.full(640_000, np.nan, dtype=np.float32)
+    with pytest.raises(BigfootError, match="NaN"):
+        list(Recognizer(INFO, local_frames).stream([audio], audio.size, np.nan, np.nan))
+
+
 @pytest.mark.parametrize(("padding", "passes"), [("exact", [(2, 8000), (1, 4800)]), ("mask", [(3, 8000)])])
 def test_a_batch_takes_as_few_passes_as_padding_allows_and_keeps_the_order(padding, passes):
     shapes = []
