@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui app results peers paper-scale test test-all setup lint lock clean
+.PHONY: demo ui app results peers remote paper-scale test test-all setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -55,6 +55,14 @@ $(VENV)/.app-installed: requirements-app.lock $(VENV)/.installed
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
+# What DVC and MLflow need for S3 and PostgreSQL: docs/remotes.md, docs/mlflow.md.
+remote: setup $(VENV)/.remote-installed
+
+$(VENV)/.remote-installed: requirements-remote.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-remote.lock
+	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
 # The paper's shapes with UNTRAINED weights: size, speed, memory, energy. About 9 minutes; docs/paper.md says what it shows.
 paper-scale: setup
 	bigfoot paper-scale
@@ -69,14 +77,15 @@ lint: setup
 	ruff check .
 	ruff format --check .
 
-# Renews the versions in all locks within pyproject.toml's bounds; needs uv. The locks of the extras peers and app hold what
-# those need, in the main lock's versions; app takes back two of these (see pyproject.toml).
+# Renews the versions in all locks within pyproject.toml's bounds; needs uv. The locks of extras hold what those need, in the main
+# lock's versions where it has them; app takes back two of these (see pyproject.toml).
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
-	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['peers'])" \
+	for extra in peers remote; do \
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
-		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-peers.lock
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done
 	sed -E '/^(pillow|tomlkit)==/,/[^\\]$$/d' requirements.lock > .app-constraints.txt
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['app'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint .app-constraints.txt --generate-hashes --no-emit-index-url --no-annotate \

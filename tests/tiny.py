@@ -24,6 +24,7 @@ def save_model(
     stable: bool = True,
     positions: tuple[int, int] = (16, 4),
     channels: int = 16,
+    heads: int = 2,
 ) -> Path:
     """Write a Hugging Face folder (model.safetensors, config, processor) with a 'group' or 'layer' norm front end.
 
@@ -45,7 +46,7 @@ def save_model(
         vocab_size=len(VOCAB),
         hidden_size=hidden,
         num_hidden_layers=layers,
-        num_attention_heads=2,
+        num_attention_heads=heads,
         intermediate_size=2 * hidden,
         conv_dim=(channels,) * 7,
         conv_bias=norm == "layer",

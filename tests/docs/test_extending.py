@@ -1,0 +1,70 @@
+"""docs/extending.md: its student, scheme and corpus, put into a fresh clone as the page says, do what it says of them."""
+
+import json
+
+import pytest
+
+from tests.docs import pages, shell
+from tests.docs.conftest import SHORT, own_audio
+
+PAGE = "docs/extending.md"
+
+
+@pytest.fixture(scope="module")
+def project(own):
+    """The own-data guide's profile in use, with its students' stages not yet run."""
+    profile = pages.story("docs/own-data.md", "own-data", SHORT).split("bigfoot check")[0]
+    shell.run(profile.replace("bigfoot use own", "cp profiles/own.yaml params.yaml"), own)
+    shell.commit(own)
+    return own
+
+
+@pytest.mark.parametrize("example", ["student", "scheme", "corpus"])
+def test_each_example_is_short(example):
+    text = "".join(block.text for block in pages.blocks(pages.ROOT / PAGE) if block.test == example and block.file)
+    assert 0 < len([line for line in text.splitlines() if line.strip()]) < 40
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_student_is_two_entries_in_params(project):
+    short = {"params.yaml": {"steps: 400": "steps: 2", "evaluate_every: 100": "evaluate_every: 1"}}
+    shell.run(pages.story(PAGE, "student", short), project)
+    assert json.loads((project / "models/slim/config.json").read_text())["intermediate_size"] == 256
+    assert json.loads((project / "scores/slim.int8-onnx.json").read_text())["sets"]["dev"]["words"] == 8
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_scheme_is_a_class_and_an_entry(project):
+    told = shell.run(pages.story(PAGE, "scheme"), project)
+    assert "int8pc-onnx" in told and "7 of 8 bits, for CPUs without VNNI" in " ".join(told.split())
+    info = json.loads((project / "variants/teacher.int8pc-onnx/variant.json").read_text())
+    assert info["settings"] == {"reduce_range": True} and info["runtime"] == "onnxruntime"
+    sizes = {path.name: path.stat().st_size for path in (project / "variants/teacher.int8pc-onnx").iterdir()}
+    assert sizes["model.onnx"] < 0.5 * (project / "models/teacher/model.safetensors").stat().st_size
+    from pipeline.recognizer import Recognizer  # of this checkout: a variant needs nothing of what made it
+
+    Recognizer.load(project / "variants/teacher.int8pc-onnx")
+
+
+@pytest.mark.slow
+def test_a_corpus_is_a_module_its_settings_and_an_entry(tmp_path):
+    folder = shell.clone(tmp_path / "bigfoot")
+    voices = folder / "data/voices"
+    own_audio(voices)
+    (voices / "audio").rename(voices / "clips")
+    for split in ("train", "dev", "test"):
+        lines = (voices / f"{split}.csv").read_text().splitlines()[1:]
+        rows = [(f"{split}-{i}.wav", f"s{i}", 2 - (i == 0), "Two six.") for i in range(len(lines))]
+        text = ["path\tclient_id\tup_votes\tsentence", *("\t".join(map(str, row)) for row in rows)]
+        (voices / f"{split}.tsv").write_text("\n".join(text) + "\n")
+    # The page shows the profile's part that is new; the rest is the quickstart's.
+    script = pages.story(PAGE, "corpus").replace(
+        "dvc add", "python -c \"from ruamel.yaml import YAML; from pathlib import Path; y = YAML(); p = y.load(Path('params.yaml'));"
+        " p.update(y.load(Path('corpus.yaml'))); y.dump(p, Path('params.yaml'))\"\ndvc add",
+    )  # fmt: skip
+    shell.run(script, folder)
+    info = json.loads((folder / "corpora/voices/corpus.json").read_text())
+    assert info["splits"]["train"]["utterances"] == 11  # the one with a single vote is left out
+    assert info["about"].startswith("Sentences read aloud") and info["source"] == "commonvoice"

@@ -1,0 +1,135 @@
+"""What the documentation names is there: commands, targets, options, modules, links, pictures. Fast: nothing is executed."""
+
+import argparse
+import re
+from functools import cache
+
+import pytest
+
+from tests.docs import pages
+from tests.docs.pages import ROOT
+
+PAGES = pages.pages()
+each_page = pytest.mark.parametrize("page", PAGES, ids=pages.name)
+
+
+def options(words: list[str]) -> list[str]:
+    """The options among a command's words; what comes after -- is another's."""
+    own = words[: words.index("--")] if "--" in words else words
+    return [word.partition("=")[0] for word in own if re.match(r"--?[a-zA-Z]", word)]
+
+
+def problem(command: list[str]) -> str | None:
+    """What of a command is not there, or None. mlflow and prefect take long to ask: tests/docs/test_other_tools.py does."""
+    tool, *words = command
+    checks = {"bigfoot": _bigfoot, "make": _make, "dvc": _dvc, "python": _python}
+    return checks[tool](words) if tool in checks else None
+
+
+def _bigfoot(words: list[str]) -> str | None:
+    import typer
+
+    from pipeline.cli import app
+
+    group = typer.main.get_command(app)
+    if not words or words[0].startswith("-"):
+        return None
+    if words[0] not in group.commands:
+        return f"no command {words[0]}"
+    known = {option for param in group.commands[words[0]].params for option in (*param.opts, *param.secondary_opts)}
+    return _unknown(words, known | {"--help"})
+
+
+def _make(words: list[str]) -> str | None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    missing = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word) and word not in targets]
+    return f"no target {missing[0]}" if missing else None
+
+
+@cache
+def _dvc_parser() -> argparse.ArgumentParser:
+    from dvc.cli.parser import get_main_parser
+
+    return get_main_parser()
+
+
+def _dvc(words: list[str]) -> str | None:
+    parser, left = _dvc_parser(), list(words)
+    while left and not left[0].startswith("-"):
+        below = next((a for a in parser._actions if isinstance(a, argparse._SubParsersAction)), None)
+        if below is None:
+            break
+        if left[0] not in below.choices:
+            return f"no command {left[0]}"
+        parser = below.choices[left.pop(0)]
+    return _unknown(left, set(parser._option_string_actions))
+
+
+def _python(words: list[str]) -> str | None:
+    if "-m" not in words:
+        return None
+    module = words[words.index("-m") + 1]
+    if module.split(".")[0] not in ("pipeline", "flows"):
+        return None
+    path = ROOT / module.replace(".", "/")
+    return None if path.with_suffix(".py").is_file() or (path / "__main__.py").is_file() else f"no module {module}"
+
+
+def _unknown(words: list[str], known: set[str]) -> str | None:
+    missing = [option for option in options(words) if option not in known]
+    return f"no option {missing[0]}" if missing else None
+
+
+@each_page
+def test_commands_and_options_in_the_docs_exist(page):
+    found = {" ".join(command): problem(command) for command in pages.tool_commands(page)}
+    assert not {command: why for command, why in found.items() if why}
+
+
+@each_page
+def test_links_and_pictures_lead_somewhere(page):
+    text = pages.prose(page)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{target} is not there"
+        if anchor and there.suffix == ".md":
+            assert anchor in _anchors(there.read_text(encoding="utf-8")), f"{target}: no heading of that name"
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors that a forge makes of a page's headings."""
+    headings = re.findall(r"^#+ +(.+?) *$", pages.FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([a-z/-]+\.md)\)", index))
+    assert {page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]} - {"README.md"} <= linked
+
+
+@pytest.mark.parametrize(
+    "command, why",
+    [
+        ("bigfoot trancsribe a.wav", "no command trancsribe"),
+        ("bigfoot use digits --fource", "no option --fource"),
+        ("make demos", "no target demos"),
+        ("dvc repro --singel-item teacher", "no option --singel-item"),
+        ("dvc exp rum", "no command rum"),
+        ("python -m pipeline.stages.tea", "no module pipeline.stages.tea"),
+        ("make ui", None),
+        ("dvc exp run -S students.half.layers=3 --queue", None),
+        ("bigfoot peers models/half --rounds 20", None),
+    ],
+)
+def test_what_is_not_there_is_found(command, why):
+    assert problem(command.split()) == why
+
+
+def test_commands_are_found_among_comments_variables_and_pipes():
+    text = "make setup && source x   # make nonsense\nA=1 dvc repro \\\n  --force; dvc exp show | less\n"
+    words = [" ".join(command) for command in pages.commands(text)]
+    assert words == ["make setup", "source x", "dvc repro --force", "dvc exp show", "less"]
