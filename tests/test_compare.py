@@ -78,7 +78,6 @@ def test_a_dev_set_too_small_to_vouch_for_anything_promotes_nothing_and_says_so(
     assert "No champion" in (tmp_path / "reports" / "table.txt").read_text()
 
 
-@pytest.mark.parametrize(("limit", "unit"), [("max_disk_mb", "MB"), ("max_latency_p50_ms", "ms")])
 def test_bounds_are_of_all_variants_together_on_dev_and_on_test(tmp_path):
     """Three variants that differ: of int8-onnx, with the teacher's own errors, no more than ln(3 / 0.05) words are left."""
     rows = run(tmp_path)
@@ -91,6 +90,7 @@ def test_bounds_are_of_all_variants_together_on_dev_and_on_test(tmp_path):
     assert "(95% sure)" in reasons(run(tmp_path / "two", two))["half.int8-openvino"]
 
 
+@pytest.mark.parametrize(("limit", "unit"), [("max_disk_mb", "MB"), ("max_latency_p50_ms", "ms")])
 def test_a_budget_of_size_or_latency_keeps_the_larger_out(tmp_path, limit, unit):
     rows = run(tmp_path, gate={"max_wer_rise": 0.01, limit: 1.0})
     assert champion(rows) is None
