@@ -182,7 +182,7 @@ def _heard(name: str, datasets: Mapping):
     from pipeline.compare import TEXT_KEYS
 
     text, _, test = name.partition("/")
-    if text.removeprefix("dev_") not in (*TEXT_KEYS, "wer_rise_upper"):
+    if text.removeprefix("dev_") not in (*TEXT_KEYS, "wer_rise_upper", "wer_delta_upper"):
         return None
     if text.startswith("dev_") or text == "wer_rise_upper":
         return datasets.get("dev")

@@ -14,6 +14,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from pipeline import params
+from pipeline.corpus import manifest
 
 ROOT = Path(__file__).parent.parent
 WORDS_EACH = 10  # words an utterance
@@ -44,7 +45,7 @@ def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.
     }  # fmt: skip
     write(root / "corpora" / settings.corpus.name / "corpus.json", info)
     for split in sizes:
-        (root / "corpora" / settings.corpus.name / f"{split}.jsonl").write_text(f'{{"id": "{split}-0"}}\n')
+        plant_manifest(root / "corpora" / settings.corpus.name / f"{split}.jsonl", utterances)
     for number, (name, (wrong, _, _)) in enumerate(figures.items()):
         model, _, scheme = name.partition(".")
         sets = {split: score_set(utterances, wrong, seed=0 if number < 3 else number) for split in ("dev", "test")}
@@ -64,6 +65,13 @@ def write(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1))
 
 
+def plant_manifest(path: Path, utterances: int) -> None:
+    """The utterances that `score_set` has scored; their audio isn't there."""
+    rows = score_set(utterances, wrong=0, seed=0)["hypotheses"]
+    said = [manifest.Utterance(row["id"], "", row["reference"], row["speaker"], row["duration"]) for row in rows]
+    manifest.write(path, said)
+
+
 def score_set(utterances: int, wrong: int, seed: int) -> dict:
     """A score of `wrong` substituted words, spread over the utterances as chance has it."""
     words = utterances * WORDS_EACH
@@ -73,13 +81,15 @@ def score_set(utterances: int, wrong: int, seed: int) -> dict:
         {
             "id": f"u{n}", "speaker": f"s{n % 25}", "duration": 2.0, "reference": " ".join(["one"] * WORDS_EACH),
             "hypothesis": " ".join(["two"] * e + ["one"] * (WORDS_EACH - e)), "errors": e, "words": WORDS_EACH,
+            "snr_db": 5.0 + 10 * (n % 4),
         }
         for n, e in enumerate(errors)
     ]  # fmt: skip
     wer = wrong / words
     return {
         "utterances": utterances, "words": words, "characters": 4 * words, "wer": wer, "cer": wer / 2,
-        "wer_low": 0.8 * wer, "wer_high": 1.2 * wer, "substitutions": wrong, "deletions": 0, "insertions": 0,
+        "wer_low": 0.8 * wer, "wer_high": 1.2 * wer, "cer_low": 0.4 * wer, "cer_high": 0.6 * wer,
+        "substitutions": wrong, "deletions": 0, "insertions": 0,
         "unit": "speakers", "hypotheses": hypotheses,
     }  # fmt: skip
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import plots
+from pipeline import plots, scores
 from pipeline.compare import REFERENCE, TEXT_KEYS, TIMING_KEYS, TRAINING_KEYS, compare, gain
 from pipeline.errors import BigfootError
 from pipeline.params import Gate
-from tests.planted import FIGURES, ROOT, plant, score_set, write
+from tests.planted import FIGURES, ROOT, plant, plant_manifest, score_set, write
 
 
 def run(root, figures=FIGURES, gate=None, **kwargs):
@@ -78,6 +78,18 @@ def test_a_dev_set_too_small_to_vouch_for_anything_promotes_nothing_and_says_so(
     assert "No champion" in (tmp_path / "reports" / "table.txt").read_text()
 
 
+def test_bounds_are_of_all_variants_together_on_dev_and_on_test(tmp_path):
+    """Three variants that differ: of int8-onnx, with the teacher's own errors, no more than ln(3 / 0.05) words are left."""
+    rows = run(tmp_path)
+    assert "points, at most +0.20 (95% sure, for all 3 variants together)" in reasons(rows)["teacher.int8-onnx"]
+    for key in ("wer_rise_upper", "wer_delta_upper"):
+        assert rows[0][key] == 0 and rows[1][key] == pytest.approx(math.log(3 / 0.05) / 2000)
+        assert rows[2][key] >= (2 + math.log(3 / 0.05)) / 2000
+    two = {name: FIGURES[name] for name in (REFERENCE, "half.int8-openvino")}
+    (tmp_path / "two").mkdir()
+    assert "(95% sure)" in reasons(run(tmp_path / "two", two))["half.int8-openvino"]
+
+
 @pytest.mark.parametrize(("limit", "unit"), [("max_disk_mb", "MB"), ("max_latency_p50_ms", "ms")])
 def test_a_budget_of_size_or_latency_keeps_the_larger_out(tmp_path, limit, unit):
     rows = run(tmp_path, gate={"max_wer_rise": 0.01, limit: 1.0})
@@ -97,7 +109,7 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
     rows = json.loads((tmp_path / "reports" / "comparison.json").read_text())
     assert [row["variant"] for row in rows] == list(FIGURES)
     wanted = {*TEXT_KEYS, *(f"dev_{key}" for key in TEXT_KEYS), *TIMING_KEYS, *TRAINING_KEYS, "shrink"}
-    wanted |= {"variant", "model", "scheme", "runtime", "wer_rise_upper", "gate", "champion"}
+    wanted |= {"variant", "model", "scheme", "runtime", "wer_rise_upper", "wer_delta_upper", "gate", "champion"}
     assert all(set(row) == wanted for row in rows)
     half = rows[2]
     assert (half["speedup"], half["shrink"], half["runtime"]) == (5.0, 4.0, "openvino")
@@ -110,12 +122,14 @@ def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
     corpus = json.loads(path.read_text())
     corpus["splits"]["noisy"] = corpus["splits"]["test"]
     write(path, corpus)
+    plant_manifest(path.with_name("noisy.jsonl"), 200)
     for name in FIGURES:
         score = json.loads((tmp_path / "scores" / f"{name}.json").read_text())
         score["sets"]["noisy"] = score_set(200, wrong=100, seed=9)
         write(tmp_path / "scores" / f"{name}.json", score)
     rows = compare(params, tmp_path, tmp_path / "reports")
     assert all(row["wer/noisy"] == 0.05 and row["wer_delta/noisy"] == 0 for row in rows)
+    assert [row["wer_delta_upper/noisy"] * 2000 for row in rows] == pytest.approx([0, 3.0, 3.0, 3.0], abs=0.01)  # all alike
     assert "WER % noisy" in (tmp_path / "reports" / "comparison.md").read_text()
 
 
@@ -168,6 +182,90 @@ def test_a_score_of_another_corpus_is_refused(tmp_path):
         compare(params, tmp_path, tmp_path / "reports")
 
 
+def edit_score(root, change, variant="half.int8-openvino"):
+    """Change the rows of a score's test set, and its other figures with them."""
+    path = root / "scores" / f"{variant}.json"
+    score = json.loads(path.read_text())
+    one = score["sets"]["test"]
+    one["hypotheses"] = change(one["hypotheses"])
+    errors, one["words"] = (sum(row[key] for row in one["hypotheses"]) for key in ("errors", "words"))
+    one["wer"], one["utterances"] = errors / one["words"], len(one["hypotheses"])
+    write(path, score)
+
+
+def plant_texts(root, texts):
+    """Another version of the corpus's test texts."""
+    path = root / "corpora" / "quickstart" / "test.jsonl"
+    said = [json.loads(line) | {"text": text} for line, text in zip(path.read_text().splitlines(), texts, strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in said))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda rows: [*rows[:-1], rows[0]], "has twice one utterance, such as u0"),
+        (lambda rows: rows[:-3], "lacks 3 utterances, such as u197"),
+        (lambda rows: [*rows, {**rows[0], "id": "u900"}], "has, unlike the corpus, one utterance, such as u900"),
+        (lambda rows: rows[::-1], "in another order than the corpus"),
+        (lambda rows: [{**rows[0], "reference": "one two"}, *rows[1:]], "1 of 200 references are not the corpus's texts"),
+    ],
+    ids=["twice", "missing", "strange", "order", "text"],
+)
+def test_utterances_that_are_not_the_corpuss_are_refused(tmp_path, change, told):
+    params = plant(tmp_path)
+    edit_score(tmp_path, change)
+    with pytest.raises(BigfootError, match=told) as refused:
+        compare(params, tmp_path, tmp_path / "reports")
+    assert "\n" not in str(refused.value) and "evaluate@half-int8-openvino`" in str(refused.value)
+
+
+def test_scores_of_another_version_of_the_texts_are_refused(tmp_path):
+    params = plant(tmp_path)
+    plant_texts(tmp_path, [f"text {number}" for number in range(200)])
+    with pytest.raises(BigfootError, match="teacher.fp32.json, test: 200 of 200 references are not the corpus's texts"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
+@pytest.mark.parametrize(("step", "which"), [(1, "next"), (-1, "previous")])
+def test_texts_that_slipped_before_they_came_into_the_corpus_are_seen(tmp_path, step, which):
+    """Every variant then gets all words wrong and none rises over the teacher, so the gate would let all of them pass."""
+    params, texts = plant(tmp_path), [" ".join([f"w{number}"] * 10) for number in range(200)]
+    plant_texts(tmp_path, texts)
+
+    def slip(rows):
+        heard = texts[step:] + texts[:step]
+        told = zip(rows, texts, heard, strict=True)
+        return [{**row, "reference": own, "hypothesis": other, "errors": 10} for row, own, other in told]
+
+    for name in FIGURES:
+        edit_score(tmp_path, slip, name)
+    with pytest.raises(BigfootError, match=f"test.jsonl: what was heard fits the text of the {which} utterance .0% of its"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
+def test_a_teacher_that_hears_nothing_is_not_called_shifted():
+    rows = [{"reference": f"one w{n}", "hypothesis": "", "errors": 2, "words": 2} for n in range(10)]
+    scores.refuse_shifted("test", rows)
+
+
+def test_a_score_of_an_older_bigfoot_is_one_line_that_says_what_to_run(tmp_path):
+    params = plant(tmp_path)
+    edit_score(tmp_path, lambda rows: [{key: row[key] for key in row if key != "snr_db"} for row in rows])
+    told = "lacks snr_db, it was made by an older Bigfoot: run `dvc repro evaluate@half-int8-openvino`"
+    with pytest.raises(BigfootError, match=re.escape(told)):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
+def test_a_wer_that_is_not_its_utterances_is_refused(tmp_path):
+    params = plant(tmp_path)
+    path = tmp_path / "scores" / "half.int8-openvino.json"
+    score = json.loads(path.read_text())
+    score["sets"]["test"]["wer"] = 0.001
+    write(path, score)
+    with pytest.raises(BigfootError, match="its WER is not that of its utterances"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
 def test_a_variant_folder_with_another_variant_in_it_is_refused(tmp_path):
     params = plant(tmp_path)
     thin = (tmp_path / "variants" / "thin.int8-openvino" / "variant.json").read_text()
@@ -187,6 +285,18 @@ def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
 
 
 # ---------------------------------------------------------------- what people read
+
+
+def test_breakdown_and_worst_utterances_lie_beside_the_comparison(tmp_path):
+    run(tmp_path)
+    found, worst = (json.loads((tmp_path / "reports" / f"{name}.json").read_text()) for name in ("breakdown", "worst"))
+    assert found["set"] == "test" and set(found["by"]) == {"length", "speaker", "noise"}
+    for groups in found["by"].values():
+        errors = sum(group["wer"]["half.int8-openvino"] * group["words"] for group in groups)
+        assert errors == pytest.approx(22) and sum(group["utterances"] for group in groups) == 200
+    # thin.int8-openvino fails, half.int8-openvino has two words more wrong than the teacher, int8-onnx none
+    assert {one["variant"] for one in worst} == {"half.int8-openvino"} and len(worst) <= 20
+    assert sum(one["errors"] - one["teacher_errors"] for one in worst) == 2
 
 
 def test_every_form_of_the_report_says_what_its_figures_rest_on(tmp_path):

@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipeline import audio, params
 from pipeline.corpus import manifest
 from pipeline.errors import BigfootError
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import evaluate, snr_db
 from pipeline.recognizer import Recognizer
 from pipeline.schemes import quantise
 from tests.tiny import save_model, speech
@@ -47,6 +48,7 @@ def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpu
     assert scored["variant"] == "teacher.fp32-onnx"
     for one in scored["sets"].values():
         assert one["wer"] == one["cer"] == 0 and one["wer_high"] > 0 and len(one["hypotheses"]) == 5
+        assert one["cer_high"] == one["wer_high"] and all(isinstance(row["snr_db"], float) for row in one["hypotheses"])
 
 
 def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
@@ -68,3 +70,34 @@ def test_without_a_variant_it_is_one_line_and_nothing_is_written(corpus, tmp_pat
     with pytest.raises(BigfootError, match="variant.json"):
         evaluate(tmp_path / "nowhere", corpus, SETTINGS, tmp_path / "scores/a.json")
     assert not (tmp_path / "scores").exists()
+
+
+# ---------------------------------------------------------------- noise
+
+
+def beeps(noise: float, seconds: float = 2.0) -> np.ndarray:
+    """A tone of power 0.125 every other 100 ms, over white noise of that power."""
+    time = np.arange(int(16_000 * seconds)) / 16_000
+    tone = 0.5 * np.sin(2 * np.pi * 440 * time) * (time % 0.2 < 0.1)
+    return (tone + np.sqrt(noise) * np.random.default_rng(3).standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.mark.parametrize("decibels", [10, 20, 30])
+def test_the_noise_that_was_added_is_found(decibels):
+    found = snr_db(beeps(0.125 / 10 ** (decibels / 10)))
+    assert found == pytest.approx(10 * np.log10(1 + 10 ** (decibels / 10)), abs=1.0)  # loud frames hold the noise too
+
+
+def test_loudness_and_an_offset_change_nothing():
+    quiet = beeps(0.00125)
+    assert snr_db(0.1 * quiet + np.float32(0.3)) == pytest.approx(snr_db(quiet), abs=0.05)
+
+
+def test_digital_pauses_count_as_16_bit_rounding():
+    assert snr_db(beeps(0.0)) == pytest.approx(10 * np.log10(0.125 * 12 * 32768**2), abs=0.3)
+
+
+def test_silence_and_too_short_a_sound_have_no_figure():
+    assert snr_db(np.zeros(16_000, np.float32)) is None
+    assert snr_db(np.full(16_000, 0.5, np.float32)) is None
+    assert snr_db(beeps(0.001, 0.2)) is None and snr_db(beeps(0.001, 0.25)) is not None

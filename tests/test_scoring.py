@@ -61,6 +61,16 @@ def test_no_errors_give_a_bound_not_a_certainty():
     assert (found["wer_low"], found["wer_high"]) == (0, 3 / 300)
 
 
+def test_the_cer_has_an_interval_of_its_own():
+    """Every second of 100 utterances has one wrong letter of three: 1/6, give or take 1.96 x (1/3) x 0.5 / 10."""
+    said = [Said("one", id=str(i)) for i in range(100)]
+    found = scoring.score(said, ["ont" if i % 2 else "one" for i in range(100)])
+    assert (found["cer_low"], found["cer_high"]) == pytest.approx((1 / 6 - 0.0327, 1 / 6 + 0.0327), abs=0.006)
+    assert found["wer_low"] == pytest.approx(3 * found["cer_low"])
+    right = scoring.score(said, ["one"] * 100)
+    assert (right["cer_low"], right["cer_high"]) == (0, 3 / 100)  # words, not letters, are what fails one by one
+
+
 def test_speakers_are_the_unit_where_there_are_twenty():
     many = [Said("one", speaker=f"s{i % 20}") for i in range(60)]
     few = [Said("one", speaker=f"s{i % 19}") for i in range(60)]
@@ -108,6 +118,40 @@ def test_a_bound_never_falls_while_more_words_go_wrong():
     bounds = [scoring.paired_rise(heard(3), heard(wrong)) for wrong in range(8)]
     assert bounds == sorted(bounds) and len(set(bounds)) == len(bounds)
     assert bounds[3] == pytest.approx(3 / 250, rel=0.01)
+
+
+def errs(errors, words: int = 5) -> dict:
+    """A score of utterances with so many errors each."""
+    rows = [{"id": i, "reference": "", "speaker": "", "errors": int(e), "words": words} for i, e in enumerate(errors)]
+    return {"hypotheses": rows}
+
+
+@pytest.mark.parametrize(("wrong", "limit"), [(0, 3.00), (1, 4.74), (3, 7.75), (10, 16.96)])
+def test_a_few_wrong_words_have_the_bound_of_a_poisson_count(wrong, limit):
+    """The one-sided 95% limits of published tables (Garwood 1936)."""
+    more = errs([1] * wrong + [0] * (400 - wrong))
+    assert scoring.paired_rise(errs([0] * 400), more) * 2000 == pytest.approx(limit, rel=0.04)
+
+
+def test_the_bounds_of_all_variants_hold_at_once_as_often_as_they_say():
+    """Eight variants, 3% of the words worse: one by one their bounds fail together far more often than 5%."""
+    rng, together, one_by_one, sets = np.random.default_rng(5), 0, 0, 60
+    reference = errs([0] * 60)
+    for number in range(sets):
+        others = {str(i): errs(rng.binomial(5, 0.03, 60)) for i in range(8)}
+        joint = scoring.paired_rises(reference, others, 0.95, 1000, number)
+        together += min(joint.values()) >= 0.03
+        one_by_one += min(scoring.paired_rise(reference, one, 0.95, 1000, number) for one in others.values()) >= 0.03
+    assert together >= 54 and one_by_one < 51
+
+
+def test_variants_with_the_same_errors_count_once():
+    reference, worse = errs([0] * 100), errs([1, 1] + [0] * 98)
+    alone = scoring.paired_rises(reference, {"a": worse})["a"]
+    assert scoring.paired_rises(reference, {"a": worse, "b": worse, "c": worse}) == {"a": alone, "b": alone, "c": alone}
+    both = scoring.paired_rises(reference, {"a": worse, "same": reference, "same too": reference})
+    assert both["same"] == both["same too"] == pytest.approx(np.log(2 / 0.05) / 500)
+    assert both["a"] > alone and both["a"] >= 2 / 500 + np.log(2 / 0.05) / 500
 
 
 def test_scores_of_other_utterances_are_not_compared():

@@ -79,7 +79,10 @@ def test_every_variant_is_a_child_run_with_the_same_keys(compared):
     absent = {"rtfx_batched", "cnn_ms", "encoder_ms"}  # planted as not measured: absent, never 0
     texts = {prefix + key for key in TEXT_KEYS for prefix in ("", "dev_")}
     for run in children:
-        assert set(run.data.metrics) == (texts | {*TIMING_KEYS, *TRAINING_KEYS, "shrink", "wer_rise_upper"}) - absent
+        assert (
+            set(run.data.metrics)
+            == (texts | {*TIMING_KEYS, *TRAINING_KEYS, "shrink", "wer_rise_upper", "wer_delta_upper"}) - absent
+        )
         assert {"variant", "model", "scheme", "runtime", "host", "training"} <= set(run.data.tags)
         assert run.info.status == "FINISHED"
 
