@@ -1,11 +1,11 @@
 """Where errors lie: by length, speaker and noise, and the worst utterances word by word. Nothing where that isn't known.
 
-`breakdown` is {"by": {"length": [{"group", "utterances", "words", "wer": {VARIANT: fraction}}]}, "unit"}, `worst` a list of
+`breakdown` is {"by": {"length": [{"group", "utterances", "words", "wer": {VARIANT: fraction}}]}}, `worst` a list of
 {"id", "speaker", "set", "reference", "variant", "teacher", "hypothesis", "errors", "teacher_errors", "alignment"}; an
 alignment is [[operation, reference word, heard word]], one of the words empty where one was left out or put in.
 """
 
-from pipeline.columns import percent
+from pipeline.columns import percent, with_range
 from pipeline.page.headline import champion_of
 from pipeline.page.markup import cell, say, section, table
 
@@ -55,7 +55,9 @@ def _table(factor: str, groups: list[dict], rows: list[dict]) -> str:
         cells = [cell(f"{group['utterances']:,}"), cell(f"{group['words']:,}")]
         for name in names:
             wer = group["wer"].get(name)
-            cells.append(cell(percent(wer), wer, wer / widest if wer is not None and name in first else None))
+            ends = {"wer": wer, **{end: group.get(end, {}).get(name) for end in ("wer_low", "wer_high")}}
+            told = with_range(ends, "wer", "wer_low", "wer_high", percent) if name in first else percent(wer)
+            cells.append(cell(told, wer, wer / widest if wer is not None and name in first else None))
         lines.append((str(group["group"]), cells))
     heads = [factor.capitalize(), "Utterances", "Words", *names]
     return f"<h3>By {say(factor)}</h3>\n" + table(f"WER % by {factor}{left_out}", heads, lines)
