@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline import breakdown, cards, report, scores, scoring
 from pipeline.corpus import manifest
 from pipeline.errors import BigfootError
+from pipeline.origin import Origin
 from pipeline.params import Gate, Params, Variant
 
 REFERENCE = "teacher.fp32"
@@ -36,7 +37,8 @@ HEADLINE = (
 class Evidence:
     """What a comparison rests on: the files of earlier stages, read, and found to belong together.
 
-    scores and runtimes are by variant name, training and curves by model name.
+    scores and runtimes are by variant name, training and curves by model name; dropped are the utterances that prepare left
+    out, with the check that they failed.
     """
 
     corpus: dict
@@ -45,6 +47,7 @@ class Evidence:
     runtimes: dict[str, str]
     training: dict[str, dict]
     curves: dict[str, list[dict]]
+    dropped: list[dict]
 
     @property
     def test_sets(self) -> list[str]:
@@ -53,18 +56,20 @@ class Evidence:
         return [first, *sorted(set(self.scores[REFERENCE]["sets"]) - {"dev", first})]
 
 
-def compare(params: Params, root: Path, out: Path) -> list[dict]:
+def compare(params: Params, root: Path, out: Path, origin: Origin = Origin()) -> list[dict]:  # noqa: B008, it is frozen
     """Compare the variants that params lists, from the files under `root`; write the report into `out`.
 
+    `origin` says in the report where the files come from; the same files and origin give the same report.
     Returns comparison.json: a list, one object a variant, teacher.fp32 first. Raises BigfootError where a score, a
     timing or a model is missing, or is not of this corpus.
     """
     evidence = gather(params, root)
     rows = judge(measured(evidence), evidence, params.gate)
     out.mkdir(parents=True, exist_ok=True)
-    _write_json(out / "breakdown.json", breakdown.breakdown(evidence))
-    _write_json(out / "worst.json", breakdown.worst(rows, evidence))
-    report.write(out, rows, evidence, params)
+    by_group, worst = breakdown.breakdown(evidence), breakdown.worst(rows, evidence)
+    _write_json(out / "breakdown.json", by_group)
+    _write_json(out / "worst.json", worst)
+    report.write(out, rows, evidence, params, origin, by_group, worst)
     cards.write(out / "cards", rows, evidence, params)
     _write_json(out / "comparison.json", rows)
     _write_json(out / "metrics.json", headline(rows))
@@ -93,6 +98,7 @@ def gather(params: Params, root: Path) -> Evidence:
         runtimes={v.name: _read_variant(root, v)["runtime"] for v in variants},
         training={m: _read(root / "models" / m / "metrics.json", _training_stage(m)) for m in models},
         curves={m: _read_lines(root / "models" / m / "curve.jsonl") for m in models},
+        dropped=_read_lines(root / "corpora" / params.corpus.name / "dropped.jsonl"),
     )
 
 
@@ -194,7 +200,7 @@ def _read(path: Path, stage: str) -> dict:
 
 
 def _read_lines(path: Path) -> list[dict]:
-    """A curve; a model that was not trained here has none."""
+    """JSON lines; none where there is no such file: a model that was not trained here has no curve."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

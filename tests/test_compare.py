@@ -324,24 +324,25 @@ def test_the_same_files_give_the_same_report_byte_for_byte(tmp_path):
     for _ in range(2):
         run(tmp_path)
         contents.append({path: path.read_bytes() for path in (tmp_path / "reports").rglob("*") if path.is_file()})
-    assert contents[0] == contents[1] and len(contents[0]) >= 9
+    assert contents[0] == contents[1] and len(contents[0]) >= 10
 
 
 def test_the_page_needs_nothing_else_and_the_plot_is_one_svg(tmp_path):
     run(tmp_path)
     page = (tmp_path / "reports" / "index.html").read_text()
-    assert not re.search(r"<script|<link|(src|href)=[\"'](?!#)", page), "the page loads something"
+    assert not re.search(r"<link|(src|href)=[\"'](?!#)", page), "the page loads something"
     svg = (tmp_path / "reports" / "pareto.svg").read_text()
     xml.dom.minidom.parseString(svg)
-    assert "half.int8-openvino (champion)" in svg and svg[svg.index("<svg") :] in page
+    assert svg.count("half.int8-openvino (champion)") == page.count("half.int8-openvino (champion)") == 3, "a panel each"
 
 
 def test_tables_for_dvc_plots_have_a_row_a_variant_and_a_curve_a_model(tmp_path):
     run(tmp_path)
     with (tmp_path / "reports" / "plots" / "variants.csv").open() as file:
         assert {row["variant"] for row in csv.DictReader(file)} == set(FIGURES)
-    assert (tmp_path / "reports" / "plots" / "loss" / "half.csv").read_text() == "step,loss\n25,2.0\n50,1.0\n"
-    assert (tmp_path / "reports" / "plots" / "dev_wer" / "half.csv").read_text() == "step,dev_wer\n50,0.2\n"
+    loss = (tmp_path / "reports" / "plots" / "loss.csv").read_text()
+    assert loss.startswith("model,step,loss\nteacher,25,2.0\nteacher,50,1.0\n") and "half,25,2.0\nhalf,50,1.0\n" in loss
+    assert "half,50,0.2\n" in (tmp_path / "reports" / "plots" / "dev_wer.csv").read_text()
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 1)), min_size=1))

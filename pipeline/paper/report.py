@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.report import columns_of, table, timing_facts
+from pipeline.columns import known
+from pipeline.report import table, timing_facts
 
 UNTRAINED = (
     "UNTRAINED weights: models have the paper's shapes and have learnt nothing. Size, speed, memory and energy are measured; "
@@ -68,12 +69,12 @@ def _facts(result: dict) -> list[tuple[str, str]]:
 
 
 def _columns() -> dict[str, Callable[[dict], str]]:
-    known = columns_of([])
+    shown = {one.name: one.show for one in known([])}
     return {
         NAME: lambda row: row["variant"],
         "Layers x width": lambda row: f"{row['shape']['layers']} x {row['shape']['hidden']}",
         "Front end": lambda row: str(row["shape"]["conv_channels"]),
-        **{name: known[name] for name in SHOWN},
+        **{name: shown[name] for name in SHOWN},
         "Front end ms": lambda row: _or_dash(row["cnn_ms"]),
         "Encoder ms": lambda row: _or_dash(row["encoder_ms"]),
     }

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from pipeline import params, tracking
+from pipeline import origin, params, tracking
 from pipeline.compare import compare
 from pipeline.stages import stage_main
 
 
 def main() -> None:
     p, root, out = params.load(), Path(), Path("reports")
-    compare(p, root, out)
+    compare(p, root, out, origin.read(root, p))
     print((out / "table.txt").read_text(encoding="utf-8"), flush=True)
     tracking.sync(p, root)
 

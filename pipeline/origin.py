@@ -1,0 +1,58 @@
+"""Where a comparison comes from: the git commit, what was edited since, and a hash of what DVC recorded of its stages.
+
+Decision: the hash is over dvc.lock's entries of the stages before compare, as one of the file would change with the report
+that shows it. Only files that decide an outcome count as edited: DVC itself edits dvc.lock, and prose decides nothing.
+"""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from pipeline.params import Params
+
+DECIDING = ("pipeline", "data", "dvc.yaml", "params.yaml", "requirements.lock")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """None is unknown: no git here, or a stage that dvc.lock doesn't have."""
+
+    commit: str | None = None
+    edited: tuple[str, ...] | None = None
+    lock: str | None = None
+
+
+def read(root: Path, params: Params) -> Origin:
+    """The origin of what lies under `root` now."""
+    edited = _git(root, "diff", "--name-only", "--relative", "HEAD", "--", *DECIDING)
+    added = _git(root, "ls-files", "--others", "--exclude-standard", "--", *DECIDING)
+    return Origin(
+        commit=_git(root, "rev-parse", "HEAD"),
+        edited=None if edited is None or added is None else tuple(sorted({*edited.splitlines(), *added.splitlines()})),
+        lock=lock_hash(root / "dvc.lock", params),
+    )
+
+
+def lock_hash(lock: Path, params: Params) -> str | None:
+    """SHA-256, its first 16 digits, of dvc.lock's entries of all stages before compare; None if one of them is missing."""
+    if not lock.is_file():
+        return None
+    stages = YAML(typ="safe").load(lock).get("stages", {})
+    names = ["prepare", "teacher", "teacher_logits", *(f"student@{name}" for name in params.students)]
+    names += [f"{stage}@{variant}" for variant in params.variants for stage in ("quantize", "evaluate")] + ["benchmark"]
+    if not all(name in stages for name in names):
+        return None
+    entries = json.dumps([[name, stages[name]] for name in names], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(entries.encode()).hexdigest()[:16]
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
