@@ -6,13 +6,13 @@ sentences or speakers train shares with the tests. Written anew from the same fi
 """
 
 import html
-import platform
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import plots
+from pipeline.measure.cautions import cautions
 
 if TYPE_CHECKING:
     from pipeline.compare import Evidence
@@ -48,7 +48,8 @@ def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
     facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {one['unit']}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
-    return facts + timing_facts(evidence.timings) + _energy_facts(evidence)
+    facts += timing_facts(evidence.timings) + _energy_facts(evidence)
+    return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
 
 
 def verdict_of(rows: list[dict]) -> str:
@@ -97,8 +98,6 @@ def timing_facts(timings: dict) -> list[tuple[str, str]]:
         ),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.get("versions", {}).items())),
     ]
-    if host.get("name") != platform.node():
-        facts.append(("Beware", f"the times are of another host ({host.get('name')}), not of this one ({platform.node()})"))
     return facts
 
 

@@ -41,7 +41,10 @@ def project(tmp_path_factory) -> Path:
     split = [name.split(".") for name in VARIANTS]
     chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
     chosen["schemes"] = {scheme: {} for _, scheme in split}
-    chosen["benchmark"] |= {"utterances": 3, "rounds": 2, "turn": 2, "batch": 2, "energy_seconds": 1.0, "energy_rounds": 1}
+    chosen["benchmark"] |= {
+        "utterances": 3, "rounds": 2, "max_rounds": 2, "turn": 2, "batch": 2, "lengths": [1], "cold_starts": 1,
+        "energy_seconds": 1.0, "energy_rounds": 2,
+    }  # fmt: skip
     yaml.dump(chosen, folder / "params.yaml")
     for command in (
         ["git", "init", "-q"],
@@ -71,7 +74,8 @@ def test_every_variant_is_compared_with_the_same_keys(project):
     assert len({tuple(sorted(row)) for row in rows}) == 1
     for row in rows:
         assert row["disk_mb"] > 0 and row["latency_p50_ms"] > 0 and row["ram_mb"] > 0 and row["wer"] >= 0
-        assert row["train_hours"] > 0 and row["energy_wh_per_audio_hour"] > 0
+        assert row["train_hours"] > 0 and row["cold_start_ms"] > row["load_ms"] > 0 and row["macs_per_second"] > 0
+        assert row["energy_wh_per_audio_hour"] if row["energy_resolved"] else row["energy_note"].startswith("not resolved")
     assert rows[0]["speedup"] == 1 and rows[0]["shrink"] == 1 and rows[0]["wer_delta"] == 0
     told = (project / "reports/comparison.md").read_text()
     assert "SYNTHETIC" in told
