@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import breakdown, cards, report, scores, scoring
+from pipeline import breakdown, cards, payback, report, scores, scoring, sealed
 from pipeline.corpus import manifest
 from pipeline.errors import BigfootError
 from pipeline.origin import Origin
@@ -23,9 +23,12 @@ TEXT_KEYS = (
     "insertions",
 )  # fmt: skip
 TIMING_KEYS = (
-    "params", "disk_mb", "ram_mb", "ram_model_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "rtfx_batched", "cnn_ms",
-    "encoder_ms", "energy_wh_per_audio_hour", "co2_g_per_audio_hour", "speedup", "speedup_low", "speedup_high",
+    "params", "macs_per_second", "disk_mb", "ram_mb", "ram_model_mb", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms",
+    "ms_per_audio_second_p50", "ms_per_audio_second_p95", "ms_per_audio_second_p99", "rtfx", "rtfx_low", "rtfx_high",
+    "rtfx_batched", "cnn_ms", "encoder_ms", "cold_start_ms", "load_ms", "energy_wh_per_audio_hour", "co2_g_per_audio_hour",
+    "speedup", "speedup_low", "speedup_high",
 )  # fmt: skip
+TIMING_REMARKS = ("narrow", "latency_by_length", "energy_resolved", "energy_note")  # what is no single number
 TRAINING_KEYS = ("train_energy_wh", "train_co2_g", "train_hours")
 HEADLINE = (
     "wer", "wer_low", "wer_high", "dev_wer", "wer_rise_upper", "disk_mb", "shrink", "latency_p50_ms", "speedup", "rtfx",
@@ -37,8 +40,8 @@ HEADLINE = (
 class Evidence:
     """What a comparison rests on: the files of earlier stages, read, and found to belong together.
 
-    scores and runtimes are by variant name, training and curves by model name; dropped are the utterances that prepare left
-    out, with the check that they failed.
+    scores and runtimes are by variant name, training, curves and training_wh by model name; training_wh is a student's own
+    with that of its parents. dropped are the utterances that prepare left out, with the check that they failed.
     """
 
     corpus: dict
@@ -48,6 +51,7 @@ class Evidence:
     training: dict[str, dict]
     curves: dict[str, list[dict]]
     dropped: list[dict]
+    training_wh: dict[str, float | None]
 
     @property
     def test_sets(self) -> list[str]:
@@ -91,14 +95,17 @@ def gather(params: Params, root: Path) -> Evidence:
         if variant.name not in timings.get("variants", {}):
             raise BigfootError(f"timings.json has no {variant.name}: run `dvc repro benchmark`")
     models = dict.fromkeys(v.model for v in variants)
+    parents = {name: student.parent for name, student in params.students.items()}
+    trained = {name: _read_metrics(root / "models" / name / "metrics.json") for name in parents}
     return Evidence(
         corpus=corpus,
         timings=timings,
         scores=found,
-        runtimes={v.name: _read_variant(root, v)["runtime"] for v in variants},
+        runtimes={v.name: _read_variant(root, v, timings)["runtime"] for v in variants},
         training={m: _read(root / "models" / m / "metrics.json", _training_stage(m)) for m in models},
         curves={m: _read_lines(root / "models" / m / "curve.jsonl") for m in models},
         dropped=_read_lines(root / "corpora" / params.corpus.name / "dropped.jsonl"),
+        training_wh={m: payback.training_wh(m, parents, trained) for m in models},
     )
 
 
@@ -113,9 +120,11 @@ def measured(evidence: Evidence) -> list[dict]:
         for one, prefix, suffix in [(first, "", ""), ("dev", "dev_", ""), *((test, "", f"/{test}") for test in more)]:
             row |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, one).items()}
         row |= {f"wer_delta_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in uppers.items()}
-        row |= {key: timing.get(key) for key in TIMING_KEYS}
+        row |= {key: timing.get(key) for key in TIMING_KEYS + TIMING_REMARKS}
         row |= {key: training.get(key) for key in TRAINING_KEYS}
         row["shrink"] = full / disk if full and disk else None
+        energy = [evidence.timings["variants"][one].get("energy_wh_per_audio_hour") for one in (REFERENCE, name)]
+        row["train_payback_hours"] = payback.hours(evidence.training_wh[score["model"]], *energy)
         rows.append(row)
     return rows
 
@@ -199,6 +208,11 @@ def _read(path: Path, stage: str) -> dict:
         raise BigfootError(f"{path} is no valid JSON: run `dvc repro --force {stage}`") from None
 
 
+def _read_metrics(path: Path) -> dict:
+    """What training a model cost; nothing where it isn't there, as of a student that no variant needs."""
+    return _read(path, "student") if path.is_file() else {}
+
+
 def _read_lines(path: Path) -> list[dict]:
     """JSON lines; none where there is no such file: a model that was not trained here has no curve."""
     if not path.is_file():
@@ -206,12 +220,14 @@ def _read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _read_variant(root: Path, variant: Variant) -> dict:
+def _read_variant(root: Path, variant: Variant, timings: dict) -> dict:
     info = _read(root / "variants" / variant.name / "variant.json", f"quantize@{variant.slug}")
     if (info.get("model"), info.get("scheme")) != (variant.model, variant.scheme):
         raise BigfootError(
             f"variants/{variant.name} holds {info.get('variant')}: run `dvc repro --force quantize@{variant.slug}`"
         )
+    if timings["variants"][variant.name].get("files") != sealed.mark(info):
+        raise BigfootError(f"timings.json is of other files than variants/{variant.name} has: run `dvc repro benchmark`")
     return info
 
 

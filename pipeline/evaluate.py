@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import sealed
 from pipeline.audio import SAMPLE_RATE
 from pipeline.corpus.manifest import Corpus, open_corpus
 from pipeline.files import write_whole
@@ -34,6 +35,7 @@ def evaluate(variant_folder: Path, corpus_folder: Path, settings: Evaluate, out:
     Raises BigfootError where the variant or the corpus can't be opened.
     """
     recognizer, corpus = Recognizer.load(variant_folder), open_corpus(corpus_folder)
+    sealed.check(variant_folder, recognizer.info, sums=True)
     head = {key: recognizer.info[key] for key in ("variant", "model", "scheme")}
     sets = {name: _evaluate_set(recognizer, corpus, name, settings) for name in ("dev", *corpus.test_sets)}
     scored = {**head, "first_test": corpus.test_sets[0], "sets": sets}

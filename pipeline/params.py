@@ -345,11 +345,17 @@ class Benchmark(Section):
 
     threads: int = Field(2, ge=1)
     utterances: int = Field(20, ge=2, description="test utterances timed, the same for all variants")
-    rounds: int = Field(10, ge=2)
+    rounds: int = Field(10, ge=2, description="at least so many")
+    max_rounds: int | None = Field(None, description="at most so many, while intervals are wide; null: three times rounds")
+    precision: float = Field(0.15, gt=0, description="how wide the interval of a speedup may be, as a part of it")
     turn: int = Field(6, ge=1, description="timed utterances a turn, after one untimed")
     batch: int = Field(8, ge=1)
+    lengths: list[Annotated[float, Field(gt=0, le=3600)]] = Field(
+        [1, 2, 5, 10, 30, 60], description="seconds of audio for which latency is told; []: none"
+    )
+    cold_starts: int = Field(3, ge=0, description="fresh processes a variant, fewer where one takes seconds; 0: none")
     energy_seconds: float = Field(6.0, ge=0, description="length of a variant's energy block; 0: no energy pass")
-    energy_rounds: int = Field(2, ge=1)
+    energy_rounds: int = Field(2, ge=1, description="one tells no resolution, so no energy either")
     country: str = Field("DEU", description="ISO code whose electricity mix gives CO2")
     seed: Seed = 7
 
@@ -361,8 +367,14 @@ class Benchmark(Section):
             raise ValueError(f"codecarbon knows no electricity mix of '{country}': give an ISO code such as DEU, FRA or USA")
         return country
 
+    @property
+    def most_rounds(self) -> int:
+        return 3 * self.rounds if self.max_rounds is None else self.max_rounds
+
     @model_validator(mode="after")
     def _hears_every_utterance(self) -> "Benchmark":
+        if self.most_rounds < self.rounds:
+            raise ValueError(f"max_rounds is {self.max_rounds}, less than rounds, which is {self.rounds}: raise it")
         if self.rounds * self.turn < self.utterances:
             raise ValueError(
                 f"{self.rounds} rounds of {self.turn} don't reach all {self.utterances} utterances: raise rounds or turn"

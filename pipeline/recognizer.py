@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import runtimes, text
+from pipeline import runtimes, sealed, text
 from pipeline.errors import BigfootError
 
 WINDOW_SECONDS = 30.0
@@ -55,7 +55,7 @@ class Recognizer:
     def load(cls, folder: str | Path, threads: int | None = None) -> "Recognizer":
         """Open a variant folder with so many threads (None: the runtime's own choice).
 
-        Raises BigfootError where the folder is no variant, or misses a file.
+        Raises BigfootError where the folder is no variant, misses a file, or has one of another size than when it was made.
         """
         folder = Path(folder)
         try:
@@ -65,6 +65,7 @@ class Recognizer:
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
         if lacking:
             raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantise the model anew")
+        sealed.check(folder, info)
         run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))
         return cls(info, run)
 

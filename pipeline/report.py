@@ -5,7 +5,6 @@ it is SYNTHETIC, how much was heard, what the intervals resample, which machine 
 sentences or speakers train shares with the tests. Written anew from the same files, everything is the same byte for byte.
 """
 
-import platform
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import columns, plots
 from pipeline.columns import or_dash, percent
+from pipeline.measure.cautions import cautions
 from pipeline.origin import Origin
 from pipeline.page import Told, page
 from pipeline.page.data import REPRODUCE, origin_facts
@@ -65,7 +65,8 @@ def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
     facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {one['unit']}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
-    return facts + timing_facts(evidence.timings) + _energy_facts(evidence)
+    facts += timing_facts(evidence.timings) + _energy_facts(evidence)
+    return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
 
 
 def _size(split: dict) -> str:
@@ -100,8 +101,6 @@ def timing_facts(timings: dict) -> list[tuple[str, str]]:
         ),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.get("versions", {}).items())),
     ]
-    if host.get("name") != platform.node():
-        facts.append(("Beware", f"the times are of another host ({host.get('name')}), not of this one ({platform.node()})"))
     return facts
 
 

@@ -243,9 +243,11 @@ def test_a_damaged_variant_is_one_line(variants, tmp_path, scheme):
         (folder / file.name).write_bytes(file.read_bytes())
     info = json.loads((folder / "variant.json").read_text())
     (folder / info["file"]).write_bytes(b"junk")
-    with pytest.raises(BigfootError, match="can't be opened") as told:
-        Recognizer.load(folder)
-    assert "\n" not in str(told.value)
+    for seal, problem in ((info["files"], "has 4 bytes, not the"), ({}, "can't be opened")):
+        (folder / "variant.json").write_text(json.dumps(info | {"files": seal}))
+        with pytest.raises(BigfootError, match=problem) as told:
+            Recognizer.load(folder)
+        assert "\n" not in str(told.value)
     (folder / "variant.json").write_text("{}")
     with pytest.raises(BigfootError, match="variant.json has no"):
         Recognizer.load(folder)

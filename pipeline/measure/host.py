@@ -10,7 +10,10 @@ PACKAGES = ("torch", "transformers", "onnxruntime", "openvino", "nncf", "numpy",
 
 
 def describe() -> dict:
-    """Name, CPU, cores that may be used, features that matter to int8 and bf16, governor, load, memory, OS, Python."""
+    """What a host is called and is: CPU, cores that may be used, features that matter to int8 and bf16, governor, load, ...
+
+    `virtualised`: whether the CPU says that it is a virtual machine's; None where it doesn't tell.
+    """
     import psutil
 
     return {
@@ -18,12 +21,44 @@ def describe() -> dict:
         "cpu": _cpu("model name") or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "features": features(),
+        "virtualised": "hypervisor" in flags.split() if (flags := _cpu("flags")) else None,
         "governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-        "load_before": round(os.getloadavg()[0], 2),
+        "load_before": load(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "os": platform.platform(),
         "python": platform.python_version(),
     }
+
+
+def elsewhere(recorded: dict) -> str | None:
+    """In words, that what `describe` recorded is not of this host; None where it is.
+
+    Names alone don't tell: virtual machines share theirs. So CPU, cores and features count too, where they were recorded.
+    """
+    here = describe()
+    if recorded.get("name") != here["name"]:
+        return f"another host ({recorded.get('name')}), not of this one ({here['name']})"
+    if recorded.get("virtualised", ...) is ...:  # from before hosts were told apart by more than their names
+        return None
+    if any(recorded.get(key) != here[key] for key in ("cpu", "cores", "features")):
+        return f"another host of the same name ({_kind(recorded)}), not of this one ({_kind(here)})"
+    return None
+
+
+def load() -> float:
+    """How many processes wanted to run, as a mean of the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
+def use() -> float:
+    """The part of all cores' time that is in use now, over a second: unlike the load, what ended before doesn't count."""
+    import psutil
+
+    return round(psutil.cpu_percent(interval=1.0) / 100, 2)
+
+
+def _kind(host: dict) -> str:
+    return ", ".join([str(host.get("cpu")), f"{host.get('cores')} cores", *(host.get("features") or [])])
 
 
 def features() -> list[str]:

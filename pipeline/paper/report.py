@@ -61,7 +61,7 @@ def _facts(result: dict) -> list[tuple[str, str]]:
     """How it was measured; RESULTS.md is the same wherever it is written, so nothing is said of the machine at hand."""
     modes = {row["energy_mode"] for row in result["variants"]} - {None}
     facts = [("Audio", result["audio"])]
-    facts += [(what, fact) for what, fact in timing_facts(result) if what != "Beware"]
+    facts += timing_facts(result)
     return facts + [("Energy", f"codecarbon, {mode}") for mode in sorted(modes)]
 
 

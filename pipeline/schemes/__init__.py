@@ -1,8 +1,8 @@
 """Schemes: the ways in which a model becomes a variant. `quantise` makes one; SCHEMES lists them all.
 
 A variant folder is written whole or not at all, needs nothing of what made it, and holds no pickle: safetensors, ONNX
-or OpenVINO IR, beside variant.json, which says how to run it. Every runtime has a float32 scheme too, so that what a
-runtime gives and what precision gives can be told apart.
+or OpenVINO IR, beside variant.json, which says how to run it and what these files were (pipeline.sealed). Every runtime
+has a float32 scheme too, so that what a runtime gives and what precision gives can be told apart.
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from pipeline import sealed
 from pipeline.errors import BigfootError
 from pipeline.schemes.base import Scheme
 from pipeline.schemes.model_folder import describe
@@ -99,6 +100,7 @@ def quantise(
     try:
         half_done.chmod(0o755)
         info |= chosen.write(model_folder, corpus, half_done) or {}
+        info["files"] = sealed.seal(half_done)
         text = json.dumps(info, indent=1, ensure_ascii=False)
         (half_done / "variant.json").write_text(text + "\n", encoding="utf-8")
         if out_folder.exists():

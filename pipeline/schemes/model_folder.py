@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 
 from pipeline.errors import BigfootError
+from pipeline.schemes.operations import macs_per_second
 
 TRAINING = ("train_hours", "train_energy_wh", "train_co2_g", "energy_mode")
 
@@ -44,6 +45,7 @@ def describe(folder: Path) -> dict:
         "normalize": extractor["do_normalize"],
         "sample_rate": extractor["sampling_rate"],
         "params": _count_parameters(folder / "model.safetensors"),
+        "macs_per_second": macs_per_second(config),
         "conv_kernels": config["conv_kernel"],
         "conv_strides": config["conv_stride"],
         "training": {key: metrics.get(key) for key in TRAINING},

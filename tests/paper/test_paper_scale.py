@@ -39,7 +39,8 @@ def folder(tmp_path_factory):
         "profile": str(folder / "profile.yaml"), "teacher": TINY, "whole_front_end": "small",
         "variants": [name.replace(".", "-", 1) for name in VARIANTS],
         "audio": {"seconds": 1, "calibration": 1},
-        "benchmark": {"threads": 1, "utterances": 2, "rounds": 2, "turn": 1, "batch": 1, "energy_seconds": 0},
+        "benchmark": {"threads": 1, "utterances": 2, "rounds": 2, "max_rounds": 2, "turn": 1, "batch": 1, "lengths": [],
+                      "cold_starts": 0, "energy_seconds": 0},
     }  # fmt: skip
     yaml.dump(chosen, folder / "paper_scale.yaml")
     return folder
