@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import plots, scores
-from pipeline.compare import REFERENCE, TEXT_KEYS, TIMING_KEYS, TRAINING_KEYS, compare, gain
+from pipeline.compare import REFERENCE, TEXT_KEYS, TIMING_KEYS, TIMING_REMARKS, TRAINING_KEYS, compare, gain
 from pipeline.errors import BigfootError
 from pipeline.params import Gate
 from tests.planted import FIGURES, ROOT, plant, plant_manifest, score_set, write
@@ -108,8 +108,8 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
     run(tmp_path)
     rows = json.loads((tmp_path / "reports" / "comparison.json").read_text())
     assert [row["variant"] for row in rows] == list(FIGURES)
-    wanted = {*TEXT_KEYS, *(f"dev_{key}" for key in TEXT_KEYS), *TIMING_KEYS, *TRAINING_KEYS, "shrink"}
-    wanted |= {"variant", "model", "scheme", "runtime", "wer_rise_upper", "wer_delta_upper", "gate", "champion"}
+    wanted = {*TEXT_KEYS, *(f"dev_{key}" for key in TEXT_KEYS), *TIMING_KEYS, *TIMING_REMARKS, *TRAINING_KEYS}
+    wanted |= {"shrink", "train_payback_hours", "variant", "model", "scheme", "runtime", "wer_rise_upper", "wer_delta_upper", "gate", "champion"}
     assert all(set(row) == wanted for row in rows)
     half = rows[2]
     assert (half["speedup"], half["shrink"], half["runtime"]) == (5.0, 4.0, "openvino")
