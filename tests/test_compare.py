@@ -109,7 +109,18 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
     rows = json.loads((tmp_path / "reports" / "comparison.json").read_text())
     assert [row["variant"] for row in rows] == list(FIGURES)
     wanted = {*TEXT_KEYS, *(f"dev_{key}" for key in TEXT_KEYS), *TIMING_KEYS, *TIMING_REMARKS, *TRAINING_KEYS}
-    wanted |= {"shrink", "train_payback_hours", "variant", "model", "scheme", "runtime", "wer_rise_upper", "wer_delta_upper", "gate", "champion"}
+    wanted |= {
+        "shrink",
+        "train_payback_hours",
+        "variant",
+        "model",
+        "scheme",
+        "runtime",
+        "wer_rise_upper",
+        "wer_delta_upper",
+        "gate",
+        "champion",
+    }
     assert all(set(row) == wanted for row in rows)
     half = rows[2]
     assert (half["speedup"], half["shrink"], half["runtime"]) == (5.0, 4.0, "openvino")

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from pipeline import sealed
 from pipeline.errors import BigfootError
+from pipeline.schemes import examples
 from pipeline.schemes.base import Scheme
 from pipeline.schemes.model_folder import describe
 from pipeline.schemes.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
@@ -100,6 +101,8 @@ def quantise(
     try:
         half_done.chmod(0o755)
         info |= chosen.write(model_folder, corpus, half_done) or {}
+        if (example := examples.text(chosen.runtime, chosen.file)) is not None:
+            (half_done / "example.py").write_text(example, encoding="utf-8")
         info["files"] = sealed.seal(half_done)
         text = json.dumps(info, indent=1, ensure_ascii=False)
         (half_done / "variant.json").write_text(text + "\n", encoding="utf-8")

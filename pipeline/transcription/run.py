@@ -117,12 +117,15 @@ def _transcripts(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _Worker.begin_apart, (folder, each, count))
     try:
-        yield from pool.map(_Worker.work, recordings)
+        # Not pool.map: it cancels what waits when it is left, and a pool whose workers are then ended stumbles over that.
+        waiting = [pool.submit(_Worker.work, one) for one in recordings]
+        while waiting:
+            yield waiting.pop(0).result()
         pool.shutdown()
     except BrokenProcessPool:
         raise BigfootError("a worker was ended from outside, most likely for want of memory: try fewer --workers") from None
     finally:  # nothing is left to do, or nobody waits for it any more
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False)
         for child in multiprocessing.active_children():
             child.terminate()
 

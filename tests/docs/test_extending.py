@@ -61,7 +61,8 @@ def test_a_corpus_is_a_module_its_settings_and_an_entry(tmp_path):
         (voices / f"{split}.tsv").write_text("\n".join(text) + "\n")
     # The page shows the profile's part that is new; the rest is the quickstart's.
     script = pages.story(PAGE, "corpus").replace(
-        "dvc add", "python -c \"from ruamel.yaml import YAML; from pathlib import Path; y = YAML(); p = y.load(Path('params.yaml'));"
+        "dvc add",
+        "python -c \"from ruamel.yaml import YAML; from pathlib import Path; y = YAML(); p = y.load(Path('params.yaml'));"
         " p.update(y.load(Path('corpus.yaml'))); y.dump(p, Path('params.yaml'))\"\ndvc add",
     )  # fmt: skip
     shell.run(script, folder)

@@ -194,7 +194,7 @@ def _is_alive(group: int) -> bool:
 
 def test_progress_says_rate_and_time_left():
     progress = Progress(7200.0, lambda: 0.0)
-    assert progress.line(760.0, 10.0) == "0:12:40 of 2:00:00 (11%), 76x real time, 0:01:25 left"
+    assert progress.line(760.0, 10.0) == "0:12:40 of 2:00:00 (11%), 76x real time, 0:01:24 left"
     assert progress.line(0.0, 3.0) == "0:00:00 of 2:00:00 (0%), 0x real time"
     assert Progress(0.0, lambda: 0.0).line(30.0, 10.0) == "0:00:30, 3x real time"
 
