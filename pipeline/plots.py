@@ -6,10 +6,11 @@ are as far from white as from black, so that one picture serves light and dark.
 """
 
 import csv
+import functools
 import html
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline import columns
@@ -51,6 +52,21 @@ def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return best
 
 
+def _styled(draw: Callable[..., str]) -> Callable[..., str]:
+    """`draw` with the page's ink and letters, from its first line to its last: matplotlib reads them at every step."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments: object, **named: object) -> str:
+        import matplotlib
+
+        inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+        settings = {"svg.hashsalt": "bigfoot", "svg.fonttype": "none", "font.size": 9.5, "axes.facecolor": "none"}
+        with matplotlib.rc_context({**settings, **dict.fromkeys(inks, INK)}):
+            return draw(*arguments, **named)
+
+    return drawn
+
+
 # ---------------------------------------------------------------- Pareto
 
 
@@ -69,6 +85,7 @@ def pareto(drawn: dict[str, str]) -> str:
     return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>\n"])
 
 
+@_styled
 def _pareto_panel(rows: list[dict], key: str) -> str:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
@@ -181,6 +198,7 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return [*points[:-1:every], points[-1]]
 
 
+@_styled
 def _lines(lines: list[tuple[str, list[tuple[float, float]], float | None]], x: str, y: str, log_y: bool) -> str:
     """[(name, its points, width of its line or None)] as one panel."""
     rows_of_names = -(-len(lines) // 2)
@@ -230,24 +248,14 @@ def _figure(width: float, height: float):
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with _style():
-        figure = Figure(figsize=(width, height), facecolor="none")
+    figure = Figure(figsize=(width, height), facecolor="none")
     FigureCanvasSVG(figure)
     return figure
 
 
-def _style():
-    import matplotlib
-
-    inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    settings = {"svg.hashsalt": "bigfoot", "svg.fonttype": "none", "font.size": 9.5, "axes.facecolor": "none"}
-    return matplotlib.rc_context({**settings, **dict.fromkeys(inks, INK)})
-
-
 def _svg(figure) -> str:
     page = io.StringIO()
-    with _style():
-        figure.savefig(page, format="svg", metadata={"Date": None})
+    figure.savefig(page, format="svg", metadata={"Date": None})
     return page.getvalue()
 
 

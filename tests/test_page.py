@@ -202,6 +202,13 @@ def test_colours_are_told_from_white_and_from_near_black():
         )
 
 
+def test_plots_have_the_ink_and_the_ground_of_the_page(full):
+    drawn = re.findall(r"<svg.*?</svg>", full.text, re.DOTALL)
+    texts = re.findall(r"<text style=\"(.*?)\"", "".join(drawn))
+    assert len(texts) > 50 and all("fill: currentColor" in style for style in texts)
+    assert "#ffffff" not in "".join(drawn)
+
+
 def test_a_figure_that_was_not_measured_is_a_dash_and_never_nought():
     row = {"champion": False, "gate": {"passed": True}, "variant": "a.b"}
     assert {one.show(row) for one in columns.known([]) if one.name not in ("Variant", "Gate")} == {"-"}
