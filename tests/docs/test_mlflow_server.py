@@ -21,7 +21,8 @@ def server(tmp_path_factory):
     """The address of `mlflow server` as the page starts it, and of the S3 behind it."""
     folder = tmp_path_factory.mktemp("server") / "clone"
     folder.mkdir()
-    with services.s3(folder, "mlflow") as s3, services.postgresql("mlflow") as database:
+    with services.s3(folder) as s3, services.postgresql("mlflow") as database:
+        services.client(s3).create_bucket(Bucket="mlflow")
         port = services.free_port()
         variables = services.KEYS | {"MLFLOW_S3_ENDPOINT_URL": s3, "DATABASE": database, "PORT": str(port)}
         environment = shell.environment(folder) | variables
@@ -65,9 +66,7 @@ def test_a_comparison_lives_in_postgresql_and_s3_and_a_model_comes_back(project,
     models = {model.name: model for model in client.search_logged_models([experiment.experiment_id])}
     assert set(models) == {"teacher-fp32", "teacher-fp32-onnx"}
 
-    import boto3
-
-    held = services.client(boto3, server[1]).list_objects_v2(Bucket="mlflow", Prefix="artifacts/")["Contents"]
+    held = services.client(server[1]).list_objects_v2(Bucket="mlflow", Prefix="artifacts/")["Contents"]
     names = [one["Key"].rpartition("/")[2] for one in held]
     assert "index.html" in names and names.count("MLmodel") == 2 and "model.onnx" in names
     assert not (project / "mlflow.db").exists() and not (project / "mlartifacts").exists()
@@ -89,6 +88,14 @@ def _in_a_process(project, model_id: str) -> str:
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def test_the_ui_of_a_projects_own_database_answers(tmp_path):
+    port, script = services.free_port(), pages.story("docs/own-data.md", "ui")
+    environment = shell.environment(tmp_path / "project") | {"MLFLOW_PORT": str(port)}
+    is_up = lambda: b"<title>MLflow</title>" in urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=2).read()  # noqa: E731
+    with services.process(["bash", "-c", script], tmp_path / "ui.log", is_up, cwd=tmp_path, env=environment):
+        assert (tmp_path / "mlflow.db").is_file()
 
 
 def test_a_server_that_is_away_costs_one_warning_and_nothing_is_lost(project, monkeypatch):
