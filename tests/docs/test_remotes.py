@@ -69,9 +69,7 @@ def test_what_was_made_with_other_params_is_fetched_from_the_run_cache(tmp_path)
     (project / "dvc.yaml").write_text(stages)
     (project / "params.yaml").write_text("corpus: 1\nstudents: {half: 1, thin: 1}\n")
     shell.run("git init -q -b main; dvc init -q; git add -A; git commit -qm start", project)
-    shell.run(
-        'dvc remote add --default shared "$SHARED"; dvc repro; git add -A; git commit -qm one', project, SHARED=str(shared)
-    )
+    shell.run(f"dvc remote add --default shared {shared}; dvc repro; git add -A; git commit -qm one", project)
     other = "sed -i 's/half: 1/half: 2/' params.yaml"
     assert "hello from half" in shell.run(f"{other}; dvc repro", project)
     shell.run("git checkout -q dvc.lock params.yaml; dvc checkout -q", project)
