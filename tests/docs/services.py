@@ -67,20 +67,19 @@ def accepts(port: int) -> bool:
 
 
 @contextmanager
-def s3(folder: Path, bucket: str) -> Iterator[str]:
-    """The address of an S3 server with an empty bucket."""
+def s3(folder: Path) -> Iterator[str]:
+    """The address of an S3 server without a bucket."""
     require("moto", "flask_cors", "boto3", "dvc_s3")
-    import boto3
-
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with process(command, folder / "s3.log", lambda: accepts(port), env=os.environ | KEYS):
-        address = f"http://127.0.0.1:{port}"
-        client(boto3, address).create_bucket(Bucket=bucket)
-        yield address
+        yield f"http://127.0.0.1:{port}"
 
 
-def client(boto3, address: str):
+def client(address: str):
+    """A client of that S3 server."""
+    import boto3
+
     return boto3.client(
         "s3", endpoint_url=address, aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"
     )

@@ -14,13 +14,7 @@ GIT = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, v
 
 def clone(folder: Path) -> Path:
     """The tracked files of this checkout as they stand, in a repository of their own; dvc.lock stays behind."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, tracked.split("\0")):
         if (ROOT / name).is_file() and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

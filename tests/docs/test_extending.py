@@ -59,12 +59,12 @@ def test_a_corpus_is_a_module_its_settings_and_an_entry(tmp_path):
         rows = [(f"{split}-{i}.wav", f"s{i}", 2 - (i == 0), "Two six.") for i in range(len(lines))]
         text = ["path\tclient_id\tup_votes\tsentence", *("\t".join(map(str, row)) for row in rows)]
         (voices / f"{split}.tsv").write_text("\n".join(text) + "\n")
-    # The page shows the profile's part that is new; the rest is the quickstart's.
-    script = pages.story(PAGE, "corpus").replace(
-        "dvc add",
-        "python -c \"from ruamel.yaml import YAML; from pathlib import Path; y = YAML(); p = y.load(Path('params.yaml'));"
-        " p.update(y.load(Path('corpus.yaml'))); y.dump(p, Path('params.yaml'))\"\ndvc add",
-    )  # fmt: skip
+    # The page shows only the part of the profile that is new.
+    whole = "python -c '{}'\ndvc add".format(
+        'from pathlib import Path; from ruamel.yaml import YAML; yaml, path = YAML(), Path("params.yaml"); '
+        'whole = yaml.load(path); whole.update(yaml.load(Path("corpus.yaml"))); yaml.dump(whole, path)'
+    )
+    script = pages.story(PAGE, "corpus").replace("dvc add", whole)
     shell.run(script, folder)
     info = json.loads((folder / "corpora/voices/corpus.json").read_text())
     assert info["splits"]["train"]["utterances"] == 11  # the one with a single vote is left out

@@ -133,3 +133,15 @@ def test_commands_are_found_among_comments_variables_and_pipes():
     text = "make setup && source x   # make nonsense\nA=1 dvc repro \\\n  --force; dvc exp show | less\n"
     words = [" ".join(command) for command in pages.commands(text)]
     assert words == ["make setup", "source x", "dvc repro --force", "dvc exp show", "less"]
+
+
+def test_messages_on_the_troubleshooting_page_are_the_codes_own():
+    """Each message, between its CAPITALS, is found in the code; what is DVC's own is marked as such."""
+    files = [path for room in ("pipeline", "flows") for path in (ROOT / room).rglob("*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(.+?)` \| (.+) \|$", page, re.MULTILINE)
+    told = [message for message, cure in rows if not cure.startswith("DVC's own")]
+    parts = {part.strip(" :(),") for message in told for part in re.split(r"\b[A-Z]+(?: \([A-Z]+\))?\b|'", message)}
+    assert len(told) > 25
+    assert not [part for part in parts if len(part) > 8 and part not in code]

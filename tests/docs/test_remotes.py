@@ -52,11 +52,9 @@ def test_another_clone_pulls_from_a_folder_and_runs_nothing(project, tmp_path):
 
 @pytest.mark.slow
 def test_another_clone_pulls_from_s3_and_runs_nothing(project, tmp_path):
-    with services.s3(tmp_path, "bigfoot") as address:
+    with services.s3(tmp_path) as address:
         push_and_pull(project, "s3", S3=address, **services.KEYS)
-        import boto3
-
-        held = services.client(boto3, address).list_objects_v2(Bucket="bigfoot", Prefix="dvc/")["KeyCount"]
+        held = services.client(address).list_objects_v2(Bucket="bigfoot", Prefix="dvc/")["KeyCount"]
         assert held >= len(outs(project)) / 2  # equal files are one
         assert "any" not in (project / ".dvc/config").read_text()
 
@@ -71,14 +69,12 @@ def test_what_was_made_with_other_params_is_fetched_from_the_run_cache(tmp_path)
     (project / "dvc.yaml").write_text(stages)
     (project / "params.yaml").write_text("corpus: 1\nstudents: {half: 1, thin: 1}\n")
     shell.run("git init -q -b main; dvc init -q; git add -A; git commit -qm start", project)
-    shell.run(
-        'dvc remote add --default shared "$SHARED"; dvc repro; git add -A; git commit -qm one', project, SHARED=str(shared)
-    )
+    shell.run(f"dvc remote add --default shared {shared}; dvc repro; git add -A; git commit -qm one", project)
     other = "sed -i 's/half: 1/half: 2/' params.yaml"
     assert "hello from half" in shell.run(f"{other}; dvc repro", project)
     shell.run("git checkout -q dvc.lock params.yaml; dvc checkout -q", project)
     shell.run(pages.story(PAGE, "run-cache-push"), project)
 
     there = another_clone(project)
-    told = shell.run(f"{other}\n{pages.story(PAGE, 'run-cache-pull')}", there)
+    told = shell.run("\n".join([other, pages.story(PAGE, "run-cache-pull")]), there)
     assert "hello from" not in told and (there / "models/half").is_file()

@@ -1,0 +1,74 @@
+"""Every command in the documentation's shell blocks is executed by a test, or there is a reason why not.
+
+A block with a mark is executed by the test of that name in this folder. For the others EXECUTED says which test runs the
+command, by how it begins (the longest beginning counts). A new command on a page needs a mark or a line here.
+"""
+
+import re
+
+import pytest
+
+from tests.docs import pages
+from tests.docs.pages import ROOT
+
+NO_NET = "not executed, its options are checked: it fetches from the net"
+TEAM = "not executed, its options are checked: it needs a team's servers"
+LONG = "not executed, its parts are: "
+
+EXECUTED = {
+    "git clone": "tests/docs/test_own_data.py::test_the_guide_leads_to_a_report_on_ones_own_speech",
+    "cd ": "tests/docs/test_own_data.py::test_the_guide_leads_to_a_report_on_ones_own_speech",
+    "source .venv": ".ci/run: make test works in it",
+    "export ": "the tests of the blocks that follow set these",
+    "make setup": ".ci/run: make test needs it",
+    "make test": ".ci/run: make test",
+    "make test-all": "this suite",
+    "make remote": "not executed: it installs what tests/docs/test_remotes.py then uses",
+    "make demo": LONG + "tests/chain/test_chain.py::test_every_variant_is_compared_with_the_same_keys",
+    "make ui": "tests/flows/test_ui.py::test_a_deployment_runs_to_its_end_and_shows_its_stages",
+    "make peers": LONG + "tests/peers/test_measure.py::test_every_peer_that_ran_has_every_figure_with_its_spread",
+    "make paper-scale": LONG + "tests/paper/test_paper_scale.py::test_every_variant_is_measured_and_the_profile_says_its_shape",
+    "dvc repro": "tests/chain/test_chain.py::test_a_second_repro_has_nothing_to_do",
+    "dvc exp run": "tests/docs/test_own_data.py::test_sweeps_are_experiments_and_what_they_found_is_in_mlflow",
+    "dvc exp show": "tests/docs/test_own_data.py::test_sweeps_are_experiments_and_what_they_found_is_in_mlflow",
+    "dvc params diff": "tests/docs/test_own_data.py::test_the_guide_leads_to_a_report_on_ones_own_speech",
+    "dvc metrics diff": "tests/docs/test_own_data.py::test_the_guide_leads_to_a_report_on_ones_own_speech",
+    "dvc add data/librispeech": "not executed: 60 GB; the guide to own data adds other folders",
+    "dvc import": NO_NET,
+    "dvc remote add": "tests/docs/test_remotes.py::test_another_clone_pulls_from_a_folder_and_runs_nothing",
+    "bigfoot use": "tests/test_cli.py::test_use_swaps_profiles_freely",
+    "bigfoot check": "tests/test_cli.py::test_check_says_what_is_in_params_or_what_is_wrong",
+    "bigfoot table": "tests/test_cli.py::test_table_prints_the_last_comparison_and_where_to_look_next",
+    "bigfoot track": "tests/test_tracking.py::test_bigfoot_track_catches_up_and_says_what_it_did",
+    "bigfoot results": "tests/test_results.py::test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays",
+    "bigfoot transcribe": "tests/test_cli.py::test_transcribe_writes_what_the_recognizer_hears",
+    "python -m pipeline.corpus.librispeech": "tests/corpus/test_librispeech.py::test_fetching_unpacks_what_was_published",
+    "accelerate config": "it asks; for what it writes tests/test_training.py::test_the_stage_starts_itself_anew_under_accelerate_once",
+    "prefect deploy": "tests/flows/test_ui.py::test_a_deployment_runs_to_its_end_and_shows_its_stages",
+    "prefect worker start": TEAM,
+}
+
+
+def reason(command: str) -> str | None:
+    """What the table says of a command."""
+    known = [beginning for beginning in EXECUTED if command.startswith(beginning)]
+    return EXECUTED[max(known, key=len)] if known else None
+
+
+@pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
+def test_every_command_of_a_page_is_executed_or_says_why_not(page):
+    plain = [block for block in pages.blocks(page) if block.language in pages.SHELL and not block.test]
+    told = {" ".join(command) for block in plain for command in pages.commands(block.text)}
+    lacking = sorted(command for command in told if not reason(command))
+    assert not lacking, "mark their block (tests/docs/pages.py) or name their test in EXECUTED"
+
+
+def test_every_test_that_the_table_names_is_there():
+    for path, name in re.findall(r"(tests/\S+\.py)::(\w+)", " ".join(EXECUTED.values())):
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path} has no {name}"
+
+
+def test_every_mark_is_asked_for_by_a_test():
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    marks = {block.test for page in pages.pages() for block in pages.blocks(page) if block.test}
+    assert marks and not {mark for mark in marks if f'"{mark}"' not in code}
