@@ -6,12 +6,17 @@ in a moment.
 
 import json
 import math
+import shutil
 import struct
 from pathlib import Path
 
 from pipeline.errors import BigfootError
 from pipeline.schemes.operations import macs_per_second
 
+PROCESSOR = (
+    "vocab.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "special_tokens_map.json",
+    "added_tokens.json",
+)  # fmt: skip
 TRAINING = ("train_hours", "train_energy_wh", "train_co2_g", "energy_mode")
 
 
@@ -50,6 +55,13 @@ def describe(folder: Path) -> dict:
         "conv_strides": config["conv_stride"],
         "training": {key: metrics.get(key) for key in TRAINING},
     }
+
+
+def copy_processor(folder: Path, out: Path) -> None:
+    """Copy what AutoProcessor loads, a few kB: transformers reads `out` as a model folder then."""
+    for name in PROCESSOR:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, out / name)
 
 
 def _vocab(folder: Path, size: int) -> list[str]:

@@ -1,9 +1,10 @@
 """`bf16`: PyTorch in bfloat16: float32's range with 8 bits of precision, in half of its size."""
 
-import shutil
+import json
 from pathlib import Path
 
 from pipeline.schemes.base import BF16, Scheme
+from pipeline.schemes.model_folder import copy_processor
 
 
 class TorchBf16(Scheme):
@@ -28,4 +29,8 @@ class TorchBf16(Scheme):
         tensors = load_file(model_folder / "model.safetensors")
         halved = {name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         save_file(halved, out / "model.safetensors", metadata={"format": "pt"})
-        shutil.copyfile(model_folder / "config.json", out / "config.json")
+        config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+        config.pop("torch_dtype", None)  # as older folders call it
+        config["dtype"] = "bfloat16"
+        (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        copy_processor(model_folder, out)

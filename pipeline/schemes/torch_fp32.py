@@ -1,9 +1,10 @@
-"""`fp32`: PyTorch in float32: the model's own weights and config. The teacher's is what all are compared with."""
+"""`fp32`: PyTorch in float32: the model's own folder, as transformers loads it. The teacher's is what all are compared with."""
 
 import shutil
 from pathlib import Path
 
 from pipeline.schemes.base import Scheme
+from pipeline.schemes.model_folder import copy_processor
 
 
 class TorchFp32(Scheme):
@@ -23,3 +24,4 @@ class TorchFp32(Scheme):
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         for name in ("model.safetensors", "config.json"):
             shutil.copyfile(model_folder / name, out / name)
+        copy_processor(model_folder, out)

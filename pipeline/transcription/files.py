@@ -1,8 +1,7 @@
 """The recordings that a command line names, each read in blocks, so that hours of audio need no more memory than seconds.
 
-The samples are those of pipeline.audio.read, bit for bit: the same decoder, the same resampler in its streaming form; but for
-MP3, whose decoder gives a few hundred samples at the seams of blocks otherwise, by less than 0.002. What can't be read twice (a
-pipe) is copied to a temporary file first.
+The samples are those of pipeline.audio.read, bit for bit: the same decoder, the same resampler in its streaming form. What
+can't be read twice (a pipe) is copied to a temporary file first.
 """
 
 import mmap
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from pipeline import audio
 from pipeline.audio import AudioError
@@ -75,13 +75,11 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
 
 def blocks(recording: Recording) -> Iterator[np.ndarray]:
     """The audio, mono at 16 kHz, in consecutive pieces: float32 [about 160,000]. Raises AudioError as audio.decode does."""
-    import soundfile
-
     name = recording.name
     _check_size(recording)
     heard = 0
     try:
-        with soundfile.SoundFile(recording.path) as file:
+        with _Forward(recording.path) as file:
             resampled = _resampler(file.samplerate)
             while len(samples := file.read(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
                 heard += len(samples)
@@ -112,12 +110,21 @@ def measure(pieces: Iterable[np.ndarray], keep: int) -> tuple[Measured, list[np.
 
 def seconds(recording: Recording) -> float:
     """How long a file says it is; 0 where it says nothing."""
-    import soundfile
-
     try:
         return float(soundfile.info(recording.path).duration)
     except (soundfile.LibsndfileError, RuntimeError, OSError):
         return 0.0
+
+
+class _Forward(soundfile.SoundFile):
+    """An audio file that is read from its begin to its end.
+
+    soundfile seeks to where it is after each read, if the file can be sought in. That makes MP3's decoder forget what
+    the next frame borrows from those before, so that samples after each block were wrong.
+    """
+
+    def seekable(self) -> bool:
+        return False
 
 
 def _copied(source, stack: ExitStack) -> Path:

@@ -46,6 +46,22 @@ def test_another_rate_is_one_line(variants, sound):
     assert done.returncode == 1 and "8000 Hz" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("scheme", "dtype"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_transformers_loads_a_pytorch_variant_as_it_is(variants, scheme, dtype):
+    import torch
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    folder = variants["group", scheme]
+    model, told = AutoModelForCTC.from_pretrained(folder, output_loading_info=True)
+    inputs = AutoProcessor.from_pretrained(folder)(speech(1.0), sampling_rate=16_000, return_tensors="pt").input_values
+    with torch.inference_mode():
+        logits = model(inputs.to(model.dtype)).logits[0].float().numpy()
+
+    assert model.dtype == getattr(torch, dtype) and not told["missing_keys"] and not told["unexpected_keys"]
+    ours = Recognizer.load(folder).logits(speech(1.0))
+    assert abs(logits - ours).max() < (1e-4 if dtype == "float32" else 0.05) * ours.std()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "runtime"), [("int8-onnx", "onnxruntime"), ("int8-openvino", "openvino")])
 def test_a_clean_environment_with_the_runtime_alone_is_enough(variants, sound, scheme, runtime, tmp_path):

@@ -14,11 +14,12 @@ from pipeline.recognizer import Recognizer
 from pipeline.schemes import SCHEMES, quantise
 from tests.tiny import VOCAB, TrainingAudio, speech
 
+PROCESSOR = {"vocab.json", "tokenizer_config.json", "processor_config.json"}
 FILES = {
-    "fp32": {"model.safetensors", "config.json"},
+    "fp32": {"model.safetensors", "config.json"} | PROCESSOR,
     "fp32-onnx": {"model.onnx"},
     "fp32-openvino": {"model.xml", "model.bin"},
-    "bf16": {"model.safetensors", "config.json"},
+    "bf16": {"model.safetensors", "config.json"} | PROCESSOR,
     "bf16-openvino": {"model.xml", "model.bin"},
     "int8-torch": {"model.int8.safetensors", "config.json"},
     "int8-onnx": {"model.onnx"},

@@ -169,7 +169,9 @@ def test_nothing_heavy_is_imported_and_the_first_word_comes_soon(variant, talks)
 
 def test_ctrl_c_ends_all_workers(variant, talks, tmp_path):
     soundfile.write(tmp_path / "long.wav", np.zeros(16_000 * 3600, dtype=np.int16), 16_000)
-    command = [sys.executable, "-m", "pipeline.cli", "transcribe", str(variant), *["long.wav"] * 40, "--workers", "2"]
+    soundfile.write(tmp_path / "short.wav", speech(1.0), 16_000)
+    names = ["short.wav", *["long.wav"] * 40]
+    command = [sys.executable, "-m", "pipeline.cli", "transcribe", str(variant), *names, "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
