@@ -34,7 +34,7 @@ heard, rate = soundfile.read("speech.wav", dtype="float32")  # mono, 16 kHz
 inputs = processor(heard, sampling_rate=rate, return_tensors="pt")
 with torch.inference_mode():
     logits = model(**inputs).logits
-print(processor.batch_decode(logits.argmax(-1))[0])
+print(processor.batch_decode(logits.argmax(-1), skip_special_tokens=True)[0])
 ```"""
 RUN_VARIANT = """With Bigfoot installed, in the folder above this one:
 
