@@ -1,7 +1,6 @@
 """The registry holds the best champion seen on a test set: a better one takes its place, nothing else does, and a person can
 go back."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,13 +9,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import audio, cli, evidence, registry, schemes, sealed, tracking
+from pipeline import audio, cli, evidence, registry, tracking
 from pipeline.compare import compare
 from pipeline.errors import BigfootError
 from pipeline.evidence import Candidate
 from pipeline.params import Gate
 from tests import tiny
-from tests.planted import FIGURES, plant, write
+from tests.planted import FIGURES, plant, plant_variant, write
 from tests.test_tracking import _wait_for, closed_port
 
 HALF = "half.int8-openvino"
@@ -229,11 +228,7 @@ def test_a_set_is_known_by_its_manifest_and_its_audio(tmp_path):
 def real(project):
     """A compared project whose champion is a real variant of a tiny model, and a recording."""
     params = plant(project, {"teacher.fp32": FIGURES["teacher.fp32"], "teacher.fp32-onnx": FIGURES["teacher.int8-onnx"]})
-    model, variant = tiny.save_model(project / "tiny" / "teacher"), project / "variants" / "teacher.fp32-onnx"
-    info = schemes.quantise("fp32-onnx", {}, model, None, variant)
-    timings = json.loads((project / "timings.json").read_text())
-    timings["variants"]["teacher.fp32-onnx"]["files"] = sealed.mark(info)
-    (project / "timings.json").write_text(json.dumps(timings))
+    plant_variant(project, "teacher.fp32-onnx", tiny.save_model(project / "tiny" / "teacher"))
     compare(params, project, project / "reports")
     audio.write(project / "a.wav", tiny.speech(1.5))
     return params

@@ -15,7 +15,7 @@ import pytest
 from pipeline import tracking
 from pipeline.compare import TEXT_KEYS, TIMING_KEYS, TRAINING_KEYS, compare
 from tests import tiny
-from tests.planted import FIGURES, ROOT, plant
+from tests.planted import FIGURES, ROOT, plant, plant_variant
 
 TWO = {name: FIGURES[name] for name in ("teacher.fp32", "half.int8-openvino")}
 
@@ -147,12 +147,11 @@ def test_figures_belong_to_their_model_and_data_set(compared):
 
 
 def test_a_logged_model_transcribes_files_wherever_it_is_loaded(project):
-    from pipeline import audio, schemes
+    from pipeline import audio
     from pipeline.recognizer import Recognizer
 
     params = plant(project, {"teacher.fp32": FIGURES["teacher.fp32"], "teacher.fp32-onnx": FIGURES["teacher.int8-onnx"]})
-    variant = project / "variants" / "teacher.fp32-onnx"
-    schemes.quantise("fp32-onnx", {}, tiny.save_model(project / "tiny" / "teacher"), None, variant)
+    variant = plant_variant(project, "teacher.fp32-onnx", tiny.save_model(project / "tiny" / "teacher"))
     compare(params, project, project / "reports")
     assert tracking.sync(params, project)
     audio.write(project / "a.wav", tiny.speech(1.5))
