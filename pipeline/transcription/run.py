@@ -59,7 +59,8 @@ def transcribe(
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
         count = multiprocessing.get_context("spawn").Value("d", 0.0)
         total = sum(files.seconds(one) for one in recordings if isinstance(one, Recording))
-        progress = stack.enter_context(Progress(total, lambda: count.value))
+        # Read without its lock, which a worker that was killed may have held.
+        progress = stack.enter_context(Progress(total, lambda: count.get_obj().value))
         results = stack.enter_context(closing(_transcripts(folder, recordings, threads, workers, count)))
         is_whole = True
         for target, result in zip(targets, results, strict=True):
