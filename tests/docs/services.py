@@ -5,13 +5,14 @@ Where a machine lacks one the test is skipped and says what is missing.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +36,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], log: Path, is_up: Callable[[], bool], seconds: float = 180, **how) -> Iterator[None]:
+def process(command: list[str], log: Path, is_up: Callable[[], bool], seconds: float = 600, **how) -> Iterator[None]:
     """A server as long as it is needed; it is up when `is_up` says so without raising OSError."""
     with log.open("w") as out:
         running = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **how)
@@ -46,11 +47,12 @@ def process(command: list[str], log: Path, is_up: Callable[[], bool], seconds: f
                 time.sleep(0.3)
             yield
         finally:
-            os.killpg(running.pid, 15)
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.killpg(running.pid, signal.SIGTERM)
             try:
                 running.wait(30)
             except subprocess.TimeoutExpired:
-                os.killpg(running.pid, 9)
+                os.killpg(running.pid, signal.SIGKILL)
                 running.wait(30)
 
 
@@ -88,7 +90,7 @@ def client(address: str):
 @contextmanager
 def postgresql(database: str) -> Iterator[str]:
     """The URI of an empty database in a PostgreSQL server of its own; as user postgres where this is root, who may not."""
-    require("psycopg2")
+    require("psycopg")
     found = [shutil.which("initdb"), *sorted(glob("/usr/lib/postgresql/*/bin/initdb"))]
     if not any(found):
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
@@ -111,13 +113,13 @@ def postgresql(database: str) -> Iterator[str]:
 
 
 def _create_database(port: int, database: str) -> None:
-    import psycopg2
+    import psycopg
 
     for _ in range(100):  # it listens before it is ready
         try:
-            connection = psycopg2.connect(host="127.0.0.1", port=port, user="bigfoot", dbname="postgres")
+            connection = psycopg.connect(host="127.0.0.1", port=port, user="bigfoot", dbname="postgres")
             break
-        except psycopg2.OperationalError:
+        except psycopg.OperationalError:
             time.sleep(0.2)
     connection.autocommit = True
     connection.cursor().execute(f"CREATE DATABASE {database}")
