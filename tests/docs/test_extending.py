@@ -38,7 +38,7 @@ def test_a_student_is_two_entries_in_params(project):
 @pytest.mark.timeout(1500)
 def test_a_scheme_is_a_class_and_an_entry(project):
     told = shell.run(pages.story(PAGE, "scheme"), project)
-    assert "int8pc-onnx" in told and "7 of 8 bits, for CPUs without VNNI" in " ".join(told.split())
+    assert "int8pc-onnx" in told and "reduce_range" in told  # as bigfoot schemes lists it
     info = json.loads((project / "variants/teacher.int8pc-onnx/variant.json").read_text())
     assert info["settings"] == {"reduce_range": True} and info["runtime"] == "onnxruntime"
     sizes = {path.name: path.stat().st_size for path in (project / "variants/teacher.int8pc-onnx").iterdir()}

@@ -36,12 +36,11 @@ def server(tmp_path_factory):
 @pytest.fixture
 def project(tmp_path, server, monkeypatch):
     """A comparison on disk, one of whose variants is a real one, and a machine without any S3 key."""
-    from pipeline import schemes
     from pipeline.compare import compare
 
     params = planted.plant(tmp_path, VARIANTS)
     model = tiny.save_model(tmp_path / "tiny/teacher")
-    schemes.quantise("fp32-onnx", {}, model, None, tmp_path / "variants/teacher.fp32-onnx")
+    planted.plant_variant(tmp_path, "teacher.fp32-onnx", model)
     compare(params, tmp_path, tmp_path / "reports")
     for name in [*services.KEYS, "MLFLOW_S3_ENDPOINT_URL"]:
         monkeypatch.delenv(name, raising=False)
