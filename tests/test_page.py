@@ -87,7 +87,7 @@ def full(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
     """Energy too little to tell, nothing said of errors, origin unknown."""
-    return write(tmp_path_factory.mktemp("bare"), lambda row: row.update(energy_resolved=False))
+    return write(tmp_path_factory.mktemp("bare"), lambda row: row.update(energy_resolved=False, latency_p99_ms=None))
 
 
 def test_tags_are_balanced_ids_are_one_each_and_references_lead_somewhere(full):

@@ -31,6 +31,7 @@ EXECUTED = {
     "mlflow models serve": "tests/test_serving.py (slow), over HTTP",
     "curl --silent http://127.0.0.1:5001/invocations": "tests/test_serving.py (slow) posts the same",
     "echo ": "what is posted by the command after it",
+    "bigfoot champion": "tests/test_registry.py::test_sync_registers_the_champion_once_with_its_evidence",
     "make peers": LONG + "tests/peers/test_measure.py::test_every_peer_that_ran_has_every_figure_with_its_spread",
     "make paper-scale": LONG + "tests/paper/test_paper_scale.py::test_every_variant_is_measured_and_the_profile_says_its_shape",
     "dvc repro": "tests/chain/test_chain.py::test_a_second_repro_has_nothing_to_do",
