@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline import audio, serving, text
+from pipeline import audio, breakdown, serving, text
 from pipeline.errors import BigfootError
 from pipeline.params import TextRules
 from pipeline.recognizer import Recognizer
@@ -69,16 +69,9 @@ class Listener:
 
 def compare(reference: str, hypothesis: str) -> dict:
     """How a text differs from its reference, as evaluate counts it: {wer, errors, words, alignment}."""
-    import jiwer
-
-    found = jiwer.process_words(reference, hypothesis)
-    said, heard, steps = found.references[0], found.hypotheses[0], []
-    for chunk in found.alignments[0]:
-        left, right = said[chunk.ref_start_idx : chunk.ref_end_idx], heard[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        for at in range(max(len(left), len(right))):
-            steps.append((chunk.type, left[at] if left else "", right[at] if right else ""))
-    errors = found.substitutions + found.deletions + found.insertions
-    return {"wer": errors / len(said), "errors": errors, "words": len(said), "alignment": tuple(steps)}
+    steps = tuple((kind, said, heard) for kind, said, heard in breakdown.align(reference, hypothesis))
+    errors, words = sum(kind != "equal" for kind, *_ in steps), sum(kind != "insert" for kind, *_ in steps)
+    return {"wer": errors / words, "errors": errors, "words": words, "alignment": steps}
 
 
 def chosen(root: Path = Path()) -> list[Path]:

@@ -23,7 +23,6 @@ MOST_SPEAKERS = 50
 MOST_WORST = 20
 LEAST_UNITS = 10
 RESAMPLES, SEED = 2000, 7
-TITLES = {"length": "Length", "speaker": "Speaker", "noise": "Loud over quiet frames (SNR estimate)"}
 
 
 def breakdown(evidence: "Evidence") -> dict:

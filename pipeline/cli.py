@@ -24,6 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")]
+Licence = Annotated[str | None, typer.Option(help="Of the weights, for the card, such as apache-2.0")]
+
 
 def main() -> None:
     """The entry point: a mistake of the user's is one line on stderr and exit status 1, never a traceback."""
@@ -232,9 +235,9 @@ def rollback() -> None:
 
 @app.command()
 def export(
-    name: Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")],
+    name: Named,
     out: Annotated[Path, typer.Argument(help="The folder it goes to")],
-    licence: Annotated[str | None, typer.Option(help="Of the weights, for the card, such as apache-2.0")] = None,
+    licence: Licence = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that isn't empty")] = False,
 ) -> None:
     """Copy a model or variant into a folder, with its model card as README.md."""
@@ -245,12 +248,12 @@ def export(
 
 @app.command()
 def push(
-    name: Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")],
+    name: Named,
     repo: Annotated[str, typer.Argument(help="A name on the hub, such as me/half-int8; made if it isn't there")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private")] = False,
     endpoint: Annotated[str | None, typer.Option(envvar="HF_ENDPOINT", help="The hub; by default huggingface.co")] = None,
     revision: Annotated[str | None, typer.Option(help="The branch; made if it isn't there")] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the weights, for the card, such as apache-2.0")] = None,
+    licence: Licence = None,
     force: Annotated[bool, typer.Option("--force", help="Even if it doesn't pass the gate")] = False,
 ) -> None:
     """Put a model or variant with its model card on a Hugging Face hub; the token is HF_TOKEN's or `hf auth login`'s."""

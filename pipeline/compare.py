@@ -104,7 +104,7 @@ def gather(params: Params, root: Path) -> Evidence:
         runtimes={v.name: _read_variant(root, v, timings)["runtime"] for v in variants},
         training={m: _read(root / "models" / m / "metrics.json", _training_stage(m)) for m in models},
         curves={m: _read_lines(root / "models" / m / "curve.jsonl") for m in models},
-        dropped=_read_lines(root / "corpora" / params.corpus.name / "dropped.jsonl"),
+        dropped=_read_lines(folder / "dropped.jsonl"),
         training_wh={m: payback.training_wh(m, parents, trained) for m in models},
     )
 

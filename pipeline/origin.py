@@ -6,13 +6,13 @@ that shows it. Only files that decide an outcome count as edited: DVC itself edi
 
 import hashlib
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from pipeline.params import Params
+from pipeline.tracking import git
 
 DECIDING = ("pipeline", "data", "dvc.yaml", "params.yaml", "requirements.lock")
 
@@ -28,10 +28,10 @@ class Origin:
 
 def read(root: Path, params: Params) -> Origin:
     """The origin of what lies under `root` now."""
-    edited = _git(root, "diff", "--name-only", "--relative", "HEAD", "--", *DECIDING)
-    added = _git(root, "ls-files", "--others", "--exclude-standard", "--", *DECIDING)
+    edited = git(root, "diff", "--name-only", "--relative", "HEAD", "--", *DECIDING)
+    added = git(root, "ls-files", "--others", "--exclude-standard", "--", *DECIDING)
     return Origin(
-        commit=_git(root, "rev-parse", "HEAD"),
+        commit=git(root, "rev-parse", "HEAD"),
         edited=None if edited is None or added is None else tuple(sorted({*edited.splitlines(), *added.splitlines()})),
         lock=lock_hash(root / "dvc.lock", params),
     )
@@ -48,11 +48,3 @@ def lock_hash(lock: Path, params: Params) -> str | None:
         return None
     entries = json.dumps([[name, stages[name]] for name in names], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(entries.encode()).hexdigest()[:16]
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -91,7 +91,7 @@ def timing_facts(timings: dict) -> list[tuple[str, str]]:
     host, sample = timings["host"], timings["sample"]
     measured = f"{timings['measured_at'][:16].replace('T', ' ')} UTC"
     machine = f"{host.get('name')}: {host.get('cpu')}, {host.get('cores')} cores, {or_dash(host.get('memory_gb'), '.0f')} GB"
-    facts = [
+    return [
         ("Machine", f"{machine}, {host.get('os')}, Python {host.get('python')}"),
         (
             "Times",
@@ -101,7 +101,6 @@ def timing_facts(timings: dict) -> list[tuple[str, str]]:
         ),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.get("versions", {}).items())),
     ]
-    return facts
 
 
 def _energy_facts(evidence: "Evidence") -> list[tuple[str, str]]:

@@ -45,11 +45,7 @@ class Store:
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
         self.experiment = experiment
         _probe(self.uri)
-        # One short try each, not seven with minutes between: what is not logged now is logged later.
-        for name, value in {"MAX_RETRIES": "1", "TIMEOUT": "20"}.items():
-            os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        settle()
         from mlflow import MlflowClient
 
         for talker in ("alembic", "mlflow.store.db.utils"):  # they tell every step of making an empty database
@@ -122,6 +118,20 @@ class Store:
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
+
+
+def settle() -> None:
+    """Set what MLflow reads from the environment, before it is imported; what the user has set stays.
+
+    One short try a request, not seven with minutes between: a server that is away is said to be so, and what is not logged
+    now is logged later. No usage data, no progress bars.
+    """
+    defaults = {
+        "HTTP_REQUEST_MAX_RETRIES": "1", "HTTP_REQUEST_TIMEOUT": "20", "DISABLE_TELEMETRY": "true",
+        "ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }  # fmt: skip
+    for name, value in defaults.items():
+        os.environ.setdefault(f"MLFLOW_{name}", value)
 
 
 def _probe(uri: str) -> None:
@@ -272,15 +282,16 @@ def sync(params: "Params", root: Path | str = ".") -> bool:
 
 def origin(root: Path) -> dict[str, str | None]:
     """Tags that say where a run comes from: the git commit, whether it was edited since, the host, and Prefect's flow run."""
-    edited = _git(root, "status", "--porcelain", "--untracked-files=no")
+    edited = git(root, "status", "--porcelain", "--untracked-files=no")
     edited = None if edited is None else "yes" if edited else "no"
     return {
-        "mlflow.source.git.commit": _git(root, "rev-parse", "HEAD"), "git.edited": edited, "host": platform.node(),
+        "mlflow.source.git.commit": git(root, "rev-parse", "HEAD"), "git.edited": edited, "host": platform.node(),
         "prefect.flow_run": os.environ.get("BIGFOOT_FLOW_RUN"),
     }  # fmt: skip
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def git(root: Path, *arguments: str) -> str | None:
+    """What git says of the repository at `root`; None where there is none, or it refuses."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

@@ -2,7 +2,6 @@
 go back."""
 
 import os
-import signal
 import subprocess
 import sys
 
@@ -16,7 +15,7 @@ from pipeline.evidence import Candidate
 from pipeline.params import Gate
 from tests import tiny
 from tests.planted import FIGURES, plant, plant_variant, write
-from tests.test_tracking import _wait_for, closed_port
+from tests.test_tracking import mlflow_server
 
 HALF = "half.int8-openvino"
 TWO = {name: FIGURES[name] for name in ("teacher.fp32", HALF)}  # half: 5x faster, 4x smaller
@@ -258,21 +257,9 @@ def test_the_champion_loads_by_its_alias_from_a_database_and_from_a_real_server(
     monkeypatch.chdir(project.parent)  # the store is beside the project, not where the process is
     assert tracking.sync(real, project)
     assert said_by_the_champion(project, f"sqlite:///{project}/mlflow.db") == heard
-    port = closed_port()
-    kept = ["--backend-store-uri", f"sqlite:///{project}/server.db", "--artifacts-destination", str(project / "kept")]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *kept]
-    with (project / "server.log").open("w") as told:
-        server = subprocess.Popen(command, stdout=told, stderr=told, start_new_session=True)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/health", project / "server.log")
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    with mlflow_server(project, monkeypatch) as address:
         for _ in range(2):
             assert tracking.sync(real, project)
         served = registry.Registry(tracking.Store("bigfoot", project), "quickstart")
         assert aliases(served) == {"champion": 1} and len(served.versions()) == 1
         assert said_by_the_champion(project, address) == heard
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from pipeline import tracking
 from pipeline.compare import TEXT_KEYS, TIMING_KEYS, TRAINING_KEYS, compare
 from tests import tiny
+from tests.docs import services
 from tests.planted import FIGURES, ROOT, plant, plant_variant
 
 TWO = {name: FIGURES[name] for name in ("teacher.fp32", "half.int8-openvino")}
@@ -58,12 +61,6 @@ def runs(folder, kind=None):
 def models(folder):
     store = tracking.Store("bigfoot", folder)
     return list(store.client.search_logged_models([store.experiment_id]))
-
-
-def closed_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 # ---------------------------------------------------------------- sync
@@ -238,7 +235,7 @@ def test_sync_completes_a_curve_that_was_cut_off(compared):
 
 def test_a_server_that_is_away_costs_one_warning_and_nothing_else(compared, monkeypatch, caplog):
     params, folder = compared
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{services.free_port()}")
     began = time.monotonic()
     assert tracking.sync(params, folder) is False
     run = live(folder)
@@ -277,15 +274,7 @@ def test_a_server_lost_midway_costs_training_one_warning(project, monkeypatch, c
 @pytest.mark.slow
 def test_a_real_server_gets_everything(compared, tmp_path, monkeypatch):
     params, folder = compared
-    port = closed_port()
-    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "kept")]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store]
-    with (tmp_path / "server.log").open("w") as told:
-        server = subprocess.Popen(command, stdout=told, stderr=told, start_new_session=True)
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/health", tmp_path / "server.log")
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    with mlflow_server(tmp_path, monkeypatch):
         run = live(folder)
         run.log(25, {"loss": 2.0})
         run.finish({})
@@ -293,17 +282,17 @@ def test_a_real_server_gets_everything(compared, tmp_path, monkeypatch):
             assert tracking.sync(params, folder)
         assert len(runs(folder)) == 5 and len(models(folder)) == 2
         assert list((tmp_path / "kept").rglob("index.html"))
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
 
 
-def _wait_for(address: str, told: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(told.read_text()[-2000:])
+@contextmanager
+def mlflow_server(folder: Path, monkeypatch) -> Iterator[str]:
+    """The address of a real server that keeps all in `folder`, and where runs go to while it is there."""
+    port = services.free_port()
+    store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "kept")]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store]
+    address = f"http://127.0.0.1:{port}"
+    is_up = lambda: urllib.request.urlopen(f"{address}/health", timeout=2).status == 200  # noqa: E731
+    with services.process(command, folder / "server.log", is_up):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+        yield address

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.energy import EnergyMeter
+from pipeline.energy import EnergyMeter, Reading
 from pipeline.measure.processes import Process
 from pipeline.params import Benchmark
 
@@ -23,12 +23,9 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Block:
+class Block(Reading):
     """What the machine used while one variant transcribed `audio_seconds` of audio, or while nothing did."""
 
-    seconds: float
-    wh: float | None
-    co2_g: float | None
     audio_seconds: float = 0.0
 
     @property

@@ -30,11 +30,9 @@ def _fetched(uri: str, target: str) -> Path:
     store = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if store == "sqlite:///mlflow.db" and not Path("mlflow.db").is_file():  # mlflow would make an empty one
         raise BigfootError(f"{uri}: mlflow.db is not in this folder: run it in the project's, or set MLFLOW_TRACKING_URI")
-    # A server that is away is said to be so in half a minute, not after seven tries with minutes between.
-    for name, value in {"HTTP_REQUEST_MAX_RETRIES": "1", "HTTP_REQUEST_TIMEOUT": "20"}.items():
-        os.environ.setdefault(f"MLFLOW_{name}", value)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from pipeline import tracking
+
+    tracking.settle()
     import mlflow
 
     for talker in ("alembic", "mlflow"):
