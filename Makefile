@@ -68,7 +68,7 @@ paper-scale: setup
 	bigfoot paper-scale
 
 test: setup
-	pytest
+	pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-all: setup
 	pytest -m "" --timeout 3600

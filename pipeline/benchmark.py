@@ -64,6 +64,7 @@ def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], setti
         for name, row in measured.items():
             row["ram_model_mb"] = max(0.0, row["ram_mb"] - empty[infos[name]["runtime"]])
             facts["variants"].setdefault(name, row)
+    facts["groups"] = len(groups)
     facts["rounds"] = min(row["turns"] for row in facts["variants"].values())
     facts["host"] |= {"load_after": host.load(), "cpu_use_after": host.use()}
     return facts

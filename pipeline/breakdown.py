@@ -6,7 +6,6 @@ one is outside by chance. Below 10 units nothing is resampled and the interval i
 """
 
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,13 +62,6 @@ def worst(rows: list[dict], evidence: "Evidence") -> list[dict]:
             found.append((variant, heard[variant][at], teacher))
     found.sort(key=lambda one: (one[2]["errors"] - one[1]["errors"], -one[1]["errors"], one[1]["id"]))
     return [_shown(first, *one) for one in found[:MOST_WORST]]
-
-
-def table(groups: list[dict], variants: list[str], show: Callable[[dict, str], str]) -> list[list[str]]:
-    """The groups of one `by` as rows of text, the heading first; `show(group, variant)` writes a cell."""
-    heading = ["Group", "Utterances", "Words", *variants]
-    lines = ([one["group"], f"{one['utterances']:,}", f"{one['words']:,}", *(show(one, v) for v in variants)] for one in groups)
-    return [heading, *lines]
 
 
 def _group(name: str, at: np.ndarray, rows: dict[str, list[dict]]) -> dict:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import report
+from pipeline.schemes import examples
 
 if TYPE_CHECKING:
     from pipeline.compare import Evidence
     from pipeline.params import Params
 
 LANGUAGES = {"synthetic": "en", "digits": "en", "librispeech": "en"}
-LIBRARIES = {"onnxruntime": "onnx", "openvino": "openvino"}  # as the hub names them; it has no name for a bare PyTorch file
+LIBRARIES = {"onnxruntime": "onnx", "openvino": "openvino", "torch": "transformers"}  # as the hub names them
 FEW_WORDS = 100  # a test set of fewer distinct words is called a closed vocabulary
 
 RUN_MODEL = """```python
@@ -36,10 +37,16 @@ with torch.inference_mode():
     logits = model(**inputs).logits
 print(processor.batch_decode(logits.argmax(-1), skip_special_tokens=True)[0])
 ```"""
-RUN_VARIANT = """With Bigfoot installed, in the folder above this one:
+RUN_EXAMPLE = """Mono audio at 16 kHz, without Bigfoot, in this folder:
 
 ```
-bigfoot transcribe {name} speech.wav
+pip install {packages}
+python example.py speech.wav
+```"""
+RUN_BIGFOOT = """With Bigfoot installed, any file, long recordings, and times of words; in this folder:
+
+```
+bigfoot transcribe . speech.wav --format json
 ```"""
 
 
@@ -68,10 +75,18 @@ def _card(name: str, model: str, row: dict | None, teacher: dict, evidence: "Evi
         "## Size and speed\n\n" + _speed(row, teacher, evidence),
         "## Limits\n\n" + _limits(evidence),
         "## Energy\n\n" + _energy(model, row, evidence, params),
-        "## How to run it\n\n" + (RUN_MODEL if name == model else RUN_VARIANT.format(name=name)),
+        "## How to run it\n\n" + (RUN_MODEL if name == model else _running(name, evidence)),
     ]
     front = _front_matter(name, model, row, evidence, params)
     return str(ModelCard(f"---\n{front.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
+
+
+def _running(name: str, evidence: "Evidence") -> str:
+    runtime, opened = evidence.runtimes[name], evidence.opened[name]
+    if not examples.text(runtime, opened):
+        return RUN_BIGFOOT
+    alone = RUN_EXAMPLE.format(packages=examples.KINDS[runtime][0])
+    return "\n\n".join([*([RUN_MODEL] if runtime == "torch" else []), alone, RUN_BIGFOOT])
 
 
 # ---------------------------------------------------------------- what the hub reads
@@ -82,7 +97,8 @@ def _front_matter(name: str, model: str, row: dict | None, evidence: "Evidence",
 
     source = params.corpus.source
     is_model, scheme = name == model, None if row is None else row["scheme"]
-    library = "transformers" if is_model else LIBRARIES.get(row["runtime"])
+    runs_alone = is_model or examples.text(evidence.runtimes[name], evidence.opened[name])
+    library = ("transformers" if is_model else LIBRARIES[row["runtime"]]) if runs_alone else None
     tags = ["automatic-speech-recognition", "wav2vec2", "ctc", "bigfoot"]
     tags += [] if is_model else [row["runtime"], scheme]
     tags += ["synthetic"] if evidence.corpus.get("synthetic") else []

@@ -112,12 +112,16 @@ def schemes() -> None:
 
 @app.command()
 def results() -> None:
-    """Publish the last comparison: keep its figures under results/, and write RESULTS.md and README's tables from there."""
+    """Publish the last comparison: keep its figures under results/, and write RESULTS.md and README's tables from there.
+
+    Without a comparison on disk, as in a fresh clone, they are written from what is kept.
+    """
     from pipeline import results as published
 
     folder = published.keep(Path())
     published.write(Path())
-    print(f"{folder} holds the figures; RESULTS.md and README.md are written anew")
+    kept = f"{folder} holds the figures" if folder else "no comparison is on disk, results/ stays as it was"
+    print(f"{kept}; RESULTS.md and README.md are written anew")
 
 
 @app.command()
@@ -197,7 +201,7 @@ def gate(
     """
     from pipeline import gate, params
 
-    is_open, said = gate.check(Path(), params.load().gate, variants or [])
+    is_open, said = gate.check(Path(), params.load(), variants or [])
     print("\n".join(said))
     if not is_open:
         raise typer.Exit(1)

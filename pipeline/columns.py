@@ -6,6 +6,7 @@ A figure that was not measured is "-", and a column for which no variant has a f
 from collections.abc import Callable
 from dataclasses import dataclass
 
+KINDS = ("substitutions", "deletions", "insertions")
 NOT_RESOLVED = "not resolved"  # energy below what the method can tell
 
 
@@ -71,44 +72,85 @@ def known(more_tests: list[str]) -> list[Column]:
             lambda r: r.get("cer"),
             "character errors in 100 characters, first test set",
         ),
+        Column(
+            "Sub / del / ins",
+            lambda r: " / ".join(str(r[one]) for one in KINDS) if _known(r, KINDS) else "-",
+            lambda r: sum(r[one] for one in KINDS) if _known(r, KINDS) else None,
+            "words substituted, deleted and inserted, first test set",
+            page_only=True,
+        ),
         _figure("Dev WER %", "dev_wer", percent, "word errors in 100 words, dev set: what decisions read"),
         _figure("Rise on dev at most", "wer_rise_upper", points, "upper bound of the rise on dev, which the gate asks for"),
         _figure("Params, M", "params", lambda v: or_dash(v and v / 1e6, ".2f"), "parameters, millions"),
         _figure("GMAC/s", "macs_per_second", lambda v: or_dash(v and v / 1e9, ".3g"), "10^9 multiply-adds a second of audio"),
         _figure("MB", "disk_mb", lambda v: or_dash(v, ".2f"), "the whole folder on disk, 10^6 bytes"),
         _figure("Smaller", "shrink", times, "teacher.fp32's MB by this one's"),
-        _figure("p50 ms", "latency_p50_ms", lambda v: or_dash(v, ".1f"), "median time from sound to text, one utterance"),
-        _figure("p95 ms", "latency_p95_ms", lambda v: or_dash(v, ".1f"), "19 of 20 utterances take no longer"),
-        _figure("p99 ms", "latency_p99_ms", lambda v: or_dash(v, ".1f"), "99 of 100 utterances take no longer"),
+        _figure("p50 ms", "latency_p50_ms", _tenths, "median time from sound to text, one utterance"),
+        _figure("p95 ms", "latency_p95_ms", _tenths, "19 of 20 utterances take no longer"),
+        _figure("p99 ms", "latency_p99_ms", _tenths, "99 of 100 utterances take no longer"),
         Column(
             "Faster [95%]",
             lambda r: with_range(r, "speedup", "speedup_low", "speedup_high", times),
             lambda r: r.get("speedup"),
             "teacher.fp32's time by this one's, same utterances, same run, with 95% interval",
         ),
-        _figure("Front end ms", "cnn_ms", lambda v: or_dash(v, ".1f"), "convolutions, as profiled in a pass of its own", True),
-        _figure("Encoder ms", "encoder_ms", lambda v: or_dash(v, ".1f"), "transformer, as profiled in a pass of its own", True),
+        _figure(
+            "p95 ms a second",
+            "ms_per_audio_second_p95",
+            _tenths,
+            "p95 of latency by seconds of audio",
+            True,
+        ),
+        _figure("Front end ms", "cnn_ms", _tenths, "convolutions, as profiled in a pass of its own", True),
+        _figure("Encoder ms", "encoder_ms", _tenths, "transformer, as profiled in a pass of its own", True),
         Column(
             "RTFx",
             lambda r: with_range(r, "rtfx", "rtfx_low", "rtfx_high", lambda v: or_dash(v, ".0f")),
             lambda r: r.get("rtfx"),
             "seconds of audio transcribed in a second",
         ),
+        _figure("RTFx, batches", "rtfx_batched", _whole, "the same in batches of equally long utterances", True),
         _figure("Cold start s", "cold_start_ms", lambda v: or_dash(v and v / 1000, ".2f"), "from a new process to its text"),
-        _figure("RAM MB", "ram_mb", lambda v: or_dash(v, ".0f"), "peak resident memory of its own process"),
+        _figure("RAM MB", "ram_mb", _whole, "peak resident memory of its own process"),
+        _figure("Model's RAM MB", "ram_model_mb", _whole, "that less what its runtime takes without it", True),
         Column("Wh per audio hour", _energy, energy, "energy to transcribe an hour of audio"),
+        _figure(
+            "g CO2 per audio hour",
+            "co2_g_per_audio_hour",
+            lambda v: or_dash(v, ".3g"),
+            "by the country's electricity mix",
+            True,
+        ),
+        _figure("Training Wh", "train_energy_wh", _short, "energy of this model's own training", True),
+        _figure("Training g CO2", "train_co2_g", _short, "of the same", True),
         _figure(
             "Paid back after h",
             "train_payback_hours",
             lambda v: or_dash(v, ",.0f"),
-            "hours of audio after which the energy saved has paid for the training",
+            "hours of audio after which the energy saved has paid for its training and its parents' (not the pass for logits)",
         ),
         Column("Gate", standing, lambda r: {"champion": 2, "passes": 1, "fails": 0}[standing(r)], "does it keep the budget"),
     ]
 
 
+def _tenths(value: float | None) -> str:
+    return or_dash(value, ".1f")
+
+
+def _whole(value: float | None) -> str:
+    return or_dash(value, ".0f")
+
+
+def _short(value: float | None) -> str:
+    return or_dash(value, ".3g")
+
+
 def _figure(name: str, key: str, show: Callable[[float | None], str], about: str, page_only=False) -> Column:
     return Column(name, lambda r: show(r.get(key)), lambda r: r.get(key), about, page_only)
+
+
+def _known(row: dict, keys: tuple[str, ...]) -> bool:
+    return all(row.get(key) is not None for key in keys)
 
 
 def _wer(name: str, test: str, about: str) -> Column:

@@ -28,7 +28,7 @@ TIMING_KEYS = (
     "rtfx_batched", "cnn_ms", "encoder_ms", "cold_start_ms", "load_ms", "energy_wh_per_audio_hour", "co2_g_per_audio_hour",
     "speedup", "speedup_low", "speedup_high",
 )  # fmt: skip
-TIMING_REMARKS = ("narrow", "latency_by_length", "energy_resolved", "energy_note")  # what is no single number
+TIMING_REMARKS = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")  # what is no single number
 TRAINING_KEYS = ("train_energy_wh", "train_co2_g", "train_hours")
 HEADLINE = (
     "wer", "wer_low", "wer_high", "dev_wer", "wer_rise_upper", "disk_mb", "shrink", "latency_p50_ms", "speedup", "rtfx",
@@ -40,14 +40,16 @@ HEADLINE = (
 class Evidence:
     """What a comparison rests on: the files of earlier stages, read, and found to belong together.
 
-    scores and runtimes are by variant name, training, curves and training_wh by model name; training_wh is a student's own
-    with that of its parents. dropped are the utterances that prepare left out, with the check that they failed.
+    scores, runtimes and opened (the file that the runtime opens) are by variant name; training, curves and training_wh, a
+    student's own with that of its parents, by model name. dropped are the utterances that prepare left out, with the check that
+    they failed.
     """
 
     corpus: dict
     timings: dict
     scores: dict[str, dict]
     runtimes: dict[str, str]
+    opened: dict[str, str]
     training: dict[str, dict]
     curves: dict[str, list[dict]]
     dropped: list[dict]
@@ -97,11 +99,13 @@ def gather(params: Params, root: Path) -> Evidence:
     models = dict.fromkeys(v.model for v in variants)
     parents = {name: student.parent for name, student in params.students.items()}
     trained = {name: _read_metrics(root / "models" / name / "metrics.json") for name in parents}
+    infos = {v.name: _read_variant(root, v, timings, found[v.name]) for v in variants}
     return Evidence(
         corpus=corpus,
         timings=timings,
         scores=found,
-        runtimes={v.name: _read_variant(root, v, timings)["runtime"] for v in variants},
+        runtimes={name: info["runtime"] for name, info in infos.items()},
+        opened={name: info["file"] for name, info in infos.items()},
         training={m: _read(root / "models" / m / "metrics.json", _training_stage(m)) for m in models},
         curves={m: _read_lines(root / "models" / m / "curve.jsonl") for m in models},
         dropped=_read_lines(folder / "dropped.jsonl"),
@@ -115,7 +119,8 @@ def measured(evidence: Evidence) -> list[dict]:
     uppers = {test: _rises(evidence, test, scoring.CONFIDENCE) for test in evidence.test_sets}
     for name, score in evidence.scores.items():
         timing, training = evidence.timings["variants"][name], evidence.training[score["model"]]
-        disk, full = timing.get("disk_mb"), evidence.timings["variants"][REFERENCE].get("disk_mb")
+        teacher = evidence.timings["variants"][REFERENCE]
+        disk, full = timing.get("disk_mb"), teacher.get("disk_mb")
         row = {key: score[key] for key in ("variant", "model", "scheme")} | {"runtime": evidence.runtimes[name]}
         for one, prefix, suffix in [(first, "", ""), ("dev", "dev_", ""), *((test, "", f"/{test}") for test in more)]:
             row |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, one).items()}
@@ -123,8 +128,7 @@ def measured(evidence: Evidence) -> list[dict]:
         row |= {key: timing.get(key) for key in TIMING_KEYS + TIMING_REMARKS}
         row |= {key: training.get(key) for key in TRAINING_KEYS}
         row["shrink"] = full / disk if full and disk else None
-        energy = [evidence.timings["variants"][one].get("energy_wh_per_audio_hour") for one in (REFERENCE, name)]
-        row["train_payback_hours"] = payback.hours(evidence.training_wh[score["model"]], *energy)
+        row["train_payback_hours"] = payback.hours(evidence.training_wh[score["model"]], teacher, timing)
         rows.append(row)
     return rows
 
@@ -220,12 +224,16 @@ def _read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _read_variant(root: Path, variant: Variant, timings: dict) -> dict:
+def _read_variant(root: Path, variant: Variant, timings: dict, score: dict) -> dict:
+    """variant.json, once it is found to be of the files that were scored and timed."""
     info = _read(root / "variants" / variant.name / "variant.json", f"quantize@{variant.slug}")
     if (info.get("model"), info.get("scheme")) != (variant.model, variant.scheme):
         raise BigfootError(
             f"variants/{variant.name} holds {info.get('variant')}: run `dvc repro --force quantize@{variant.slug}`"
         )
+    if score.get("files") != sealed.mark(info):
+        again = f"run `dvc repro --force evaluate@{variant.slug}`"
+        raise BigfootError(f"scores/{variant.name}.json is of other files than variants/{variant.name} has: {again}")
     if timings["variants"][variant.name].get("files") != sealed.mark(info):
         raise BigfootError(f"timings.json is of other files than variants/{variant.name} has: run `dvc repro benchmark`")
     return info

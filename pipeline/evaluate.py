@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(variant_folder: Path, corpus_folder: Path, settings: Evaluate, out: Path) -> dict:
-    """Score a variant and write scores/MODEL.SCHEME.json: {variant, model, scheme, first_test, sets: {dev: ..., ...}}.
+    """Score a variant and write scores/MODEL.SCHEME.json: {variant, model, scheme, files, first_test, sets: {dev: ..., ...}}.
 
-    A set is what `scoring.score` says of it, with `snr_db` added to each of its hypotheses.
+    `files` is the mark of the variant's seal: whose weights were heard. A set is what `scoring.score` says of it, with
+    `snr_db` added to each of its hypotheses.
 
     Raises BigfootError where the variant or the corpus can't be opened.
     """
@@ -38,7 +39,7 @@ def evaluate(variant_folder: Path, corpus_folder: Path, settings: Evaluate, out:
     sealed.check(variant_folder, recognizer.info, sums=True)
     head = {key: recognizer.info[key] for key in ("variant", "model", "scheme")}
     sets = {name: _evaluate_set(recognizer, corpus, name, settings) for name in ("dev", *corpus.test_sets)}
-    scored = {**head, "first_test": corpus.test_sets[0], "sets": sets}
+    scored = {**head, "files": sealed.mark(recognizer.info), "first_test": corpus.test_sets[0], "sets": sets}
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
     return scored

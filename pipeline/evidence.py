@@ -20,7 +20,9 @@ from pipeline.projection import comparison_key
 from pipeline.tracking import KEY, Store, origin
 
 FIGURES = ("wer", "dev_wer", "wer_rise_upper", "speedup", "shrink", "disk_mb", "latency_p50_ms")
-SAME = {"teacher": "another teacher", "dev_set": "another dev set", "test_set": "another test set"}
+SAME = {
+    "teacher": "another teacher", "dev_set": "another dev set", "test_set": "another test set", "timed_on": "another machine",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def candidate(store: Store, compared: Compared, row: Mapping) -> Candidate:
         "gate_reason": row["gate"]["reason"], "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(root / "models" / "teacher"), "corpus": compared.corpus, "corpus_audio": info.get("audio"),
         "dev_set": _heard(corpus, "dev"), "test_set": _heard(corpus, test), "synthetic": "yes" if info["synthetic"] else "no",
-        "host": timings["host"]["name"], "timed_at": timings["measured_at"],
+        "host": timings["host"]["name"], "timed_on": _machine(timings), "timed_at": timings["measured_at"],
         "commit": origin(root)["mlflow.source.git.commit"], "comparison": parent.info.run_id,
     }  # fmt: skip
     known = {name: str(value) for name, value in evidence.items() if value is not None}
@@ -80,8 +82,10 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
     if incumbent is None:
         return True, "the first champion"
     for key, told in SAME.items():
+        if key == "timed_on" and budget.objective == "size" and budget.max_latency_p50_ms is None:
+            continue
         if (was := incumbent.get(key)) != challenger[key]:
-            return False, f"can't be compared with it: {told if was else 'it carries no evidence of Bigfoot'}"
+            return False, f"can't be compared with it: {told if was else f'it carries no evidence of Bigfoot ({key})'}"
     had, has = (gain(figures(one), budget.objective) for one in (incumbent, challenger))
     if broken := _breaks(figures(incumbent), budget):
         return True, f"the one before breaks the budget ({broken})"
@@ -108,6 +112,12 @@ def _breaks(had: Mapping[str, float | None], budget: Gate) -> str | None:
         if most is not None and (had[key] is None or had[key] > most):
             return f"{key} {'unknown' if had[key] is None else format(had[key], '.4g')}, at most {most:g}"
     return None
+
+
+def _machine(timings: dict) -> str:
+    """What decides speeds: two hosts of one kind are one machine, whatever their names (containers get a new one each)."""
+    host = timings["host"]
+    return f"{host['cpu']}, {host['cores']} cores, {timings['threads']} threads"
 
 
 def _weights(model: Path) -> str:

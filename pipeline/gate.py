@@ -1,15 +1,16 @@
 """The gate as CI asks it: what the last comparison says of the budget, one line a variant, and whether that is good.
 
 It judges nothing anew: compare has judged, on dev, and this reads reports/comparison.json. So that no one takes an old
-verdict for a new one, a budget in params.yaml that is not the one compared with is refused.
+verdict for a new one, a params.yaml that is not the one compared with is refused.
 """
 
 import json
 from pathlib import Path
 
 from pipeline.errors import BigfootError
-from pipeline.params import Gate
+from pipeline.params import Gate, Params
 
+DECIDES_NOTHING = {"tracking", "time_limits"}
 OBJECTIVES = {
     "both": "the one whose smaller gain, of speed or of size, is the largest",
     "speed": "the fastest one",
@@ -31,22 +32,23 @@ def read(root: Path) -> tuple[list[dict], dict]:
     return found[0], found[1]
 
 
-def check(root: Path, budget: Gate, names: list[str]) -> tuple[bool, list[str]]:
+def check(root: Path, params: Params, names: list[str]) -> tuple[bool, list[str]]:
     """(whether the gate is open, what to say, a line each).
 
     Open: every variant in `names` passes; where none is named, there is a champion. Raises BigfootError where a name is
-    of no compared variant, and where `budget` is not the one that was compared with.
+    of no compared variant, and where `params` are not those that were compared with.
     """
     rows, settings = read(root)
-    if Gate(**settings["gate"]) != budget:
-        raise BigfootError("gate in params.yaml is not the budget of the last comparison: run `dvc repro compare`")
+    now = params.model_dump(mode="json", by_alias=True)
+    if changed := [key for key in now if key not in DECIDES_NOTHING and settings.get(key) != now[key]]:
+        raise BigfootError(f"{', '.join(changed)} of params.yaml changed after the last comparison: run `dvc repro` first")
     asked = [find(rows, name) for name in names] or rows
     is_open = all(row["gate"]["passed"] for row in asked) if names else any(row["champion"] for row in rows)
     width = max(len(row["variant"]) for row in asked)
     said = [f"{_word(row):<8}  {row['variant']:<{width}}  {row['gate']['reason']}" for row in asked]
     if not names and not is_open:
         said.append("no champion: no variant but the teacher itself keeps the budget")
-    return is_open, [_budget(budget), *said]
+    return is_open, [_budget(params.gate), *said]
 
 
 def find(rows: list[dict], name: str) -> dict:

@@ -356,7 +356,7 @@ class Benchmark(Section):
     cold_starts: int = Field(3, ge=0, description="fresh processes a variant, fewer where one takes seconds; 0: none")
     energy_seconds: float = Field(6.0, ge=0, description="length of a variant's energy block; 0: no energy pass")
     energy_rounds: int = Field(2, ge=1, description="one tells no resolution, so no energy either")
-    country: str = Field("DEU", description="ISO code whose electricity mix gives CO2")
+    country: str = Field(description="ISO code whose electricity mix gives CO2")
     seed: Seed = 7
 
     @field_validator("country")
@@ -410,18 +410,18 @@ class Tracking(Section):
 
 
 class Params(Section):
-    """params.yaml."""
+    """params.yaml. What dvc.yaml names has to be written out, since DVC refuses a stage whose params aren't there."""
 
     profile: str
     corpus: Corpus
     teacher: Teacher
-    logits: Logits = Logits()
+    logits: Logits
     students: dict[Annotated[str, Field(pattern=NAME)], Student]
     schemes: dict[str, dict]
     variants: dict[str, Variant]
-    evaluate: Evaluate = Evaluate()
-    benchmark: Benchmark = Benchmark()
-    gate: Gate = Gate()
+    evaluate: Evaluate
+    benchmark: Benchmark
+    gate: Gate
     tracking: Tracking = Tracking()
     time_limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="hours, by stage (teacher, student, student@half), after which Prefect's flow ends it"

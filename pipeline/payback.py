@@ -2,8 +2,11 @@
 
 What it took: the training runs of the student and of those that it descends from, the teacher left out, since it was there
 already. The pass that stores the teacher's logits is not metered, and so not in it. What it saves: a transcribed hour's energy
-of teacher.fp32 less that of the variant. A teacher in another precision took no training: 0 hours, where it saves anything.
+of teacher.fp32 less that of the variant, where that is more than the power of either differs from round to round. A teacher
+in another precision took no training: 0 hours, where it saves anything.
 """
+
+from collections.abc import Mapping
 
 TEACHER = "teacher"
 
@@ -22,8 +25,20 @@ def training_wh(model: str, parents: dict[str, str], metrics: dict[str, dict]) -
     return spent
 
 
-def hours(spent_wh: float | None, teacher_wh: float | None, variant_wh: float | None) -> float | None:
-    """Audio hours until `spent_wh` is saved, at these an audio hour; None where nothing is saved, or one is unknown."""
-    if spent_wh is None or teacher_wh is None or variant_wh is None or variant_wh >= teacher_wh:
+def hours(spent_wh: float | None, teacher: Mapping, variant: Mapping) -> float | None:
+    """Audio hours until `spent_wh` is saved; None where nothing is, where it can't be told from noise, or one is unknown.
+
+    `teacher` and `variant` are their entries in timings.json: energy_wh_per_audio_hour, energy_w, energy_resolution_w.
+    """
+    used = [one.get("energy_wh_per_audio_hour") for one in (teacher, variant)]
+    if spent_wh is None or None in used:
         return None
-    return spent_wh / (teacher_wh - variant_wh)
+    saved = used[0] - used[1]
+    return spent_wh / saved if saved > _blur(teacher) + _blur(variant) else None
+
+
+def _blur(timing: Mapping) -> float:
+    """By how many Wh an hour of audio a figure may be off, since rounds differ in power; all of it where that is unknown."""
+    watts, resolution = timing.get("energy_w"), timing.get("energy_resolution_w")
+    share = resolution / watts if watts and resolution is not None else 1.0
+    return share * timing["energy_wh_per_audio_hour"]

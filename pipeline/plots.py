@@ -148,13 +148,15 @@ def _name(axes, rows: list[dict], key: str) -> None:
             continue
         place = (at(row, key), 100 * row["wer"])
         is_right = axes.transData.transform(place)[0] > (frame.x0 + frame.x1) / 2
-        for height in (5, -12, 17, -24, 29, -36, 41, 53):
+        tries = [(height, right) for height in (5, -12, 17, -24, 29, -36, 41, 53) for right in (is_right, not is_right)]
+        for height, right in tries:
             name = axes.annotate(
                 row["variant"] + (" (champion)" if row["champion"] else ""),
-                place, (-6 if is_right else 6, height), textcoords="offset points", ha="right" if is_right else "left",
+                place, (-6 if right else 6, height), textcoords="offset points", ha="right" if right else "left",
             )  # fmt: skip
             box = name.get_window_extent()
-            if height == 53 or (not any(box.overlaps(other) for other in taken) and frame.y0 < box.y0 < box.y1 < frame.y1):
+            within = frame.x0 < box.x0 < box.x1 < frame.x1 and frame.y0 < box.y0 < box.y1 < frame.y1
+            if (height, right) == tries[-1] or (within and not any(box.overlaps(other) for other in taken)):
                 taken.append(Bbox(box))
                 break
             name.remove()

@@ -5,21 +5,23 @@ sent: an unknown name, a missing card, a variant that doesn't pass the gate, no 
 pushed by itself: only `bigfoot push` does it. The licence of the weights is the publisher's to choose, and goes into the card.
 """
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
 
-from pipeline import gate
+from pipeline import gate, sealed
 from pipeline.errors import Away, BigfootError, is_away
 
 
 def export(root: Path, name: str, out: Path, force: bool = False, licence: str | None = None) -> Path:
     """Copy a model or variant into the folder `out`, its card as README.md; returns `out`.
 
-    Raises BigfootError where the name or the card is unknown, and, without `force`, where `out` holds anything. `force`
-    overwrites files of the same names and leaves others alone.
+    Raises BigfootError where the name or the card is unknown, where a variant's files are not those that were compared, and,
+    without `force`, where `out` holds anything. `force` overwrites files of the same names and leaves others alone.
     """
     folder, card = _find(root, name)
+    _check_files(root, folder)
     if not force and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BigfootError(f"{out} is there and not empty: name another folder, or add --force to write into it")
     try:
@@ -82,6 +84,18 @@ def _find(root: Path, name: str) -> tuple[Path, Path]:
     if not card.is_file():
         raise BigfootError(f"{name} has no card ({card}): it is not in the last comparison, run `dvc repro compare`")
     return folder, card
+
+
+def _check_files(root: Path, folder: Path) -> None:
+    """Raise BigfootError where a variant is cut off, swapped, or made anew since its card's figures were measured."""
+    told = folder / "variant.json"
+    if not told.is_file():
+        return
+    info = json.loads(told.read_text(encoding="utf-8"))
+    sealed.check(folder, info, sums=True)
+    row = next((row for row in gate.read(root)[0] if row["variant"] == folder.name), None)
+    if row and row.get("files") != sealed.mark(info):
+        raise BigfootError(f"{folder} was made anew since the last comparison, its card is of other files: run `dvc repro`")
 
 
 def _require_gate(root: Path, name: str) -> None:

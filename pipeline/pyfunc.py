@@ -56,8 +56,8 @@ class Transcriber(mlflow.pyfunc.PythonModel):
     def _hear(self, content: object) -> tuple[str, float]:
         from pipeline import audio, serving
 
-        heard = serving.hear(content, self.limits)
         with self.lock:
+            heard = serving.hear(content, self.limits)
             return self.recognizer.transcribe(heard), len(heard) / audio.SAMPLE_RATE
 
 

@@ -108,7 +108,8 @@ def _energy_facts(evidence: "Evidence") -> list[tuple[str, str]]:
     figures = {"inference": evidence.timings["variants"].values(), "training": evidence.training.values()}
     modes = [(what, str(one["energy_mode"])) for what, rows in figures.items() for one in rows if one.get("energy_mode")]
     notes = [one["energy_note"] for one in evidence.timings["variants"].values() if one.get("energy_note")]
-    facts = [("Energy", f"of {what}: codecarbon, {mode}") for what, mode in dict.fromkeys(modes)]
+    mix = f", electricity of {country}" if (country := evidence.timings.get("country")) else ""
+    facts = [("Energy", f"of {what}: codecarbon, {mode}{mix}") for what, mode in dict.fromkeys(modes)]
     return facts + [("Energy", note) for note in dict.fromkeys(notes)]
 
 
@@ -121,13 +122,14 @@ def _load(load: object) -> str:
 
 
 IN_README = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
+FRONT = ("wer", "disk_mb", "latency_p50_ms")
 IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 
 
 def _markdown(told: Told) -> str:
     lines = ["# Comparison", "", _escaped(verdict(told.rows)), ""]
     lines += [f"- **{what}**: {_escaped(fact)}" for what, fact in told.facts + origin_facts(told.origin, told.params)]
-    lines += ["", table(told.rows, {one.name: one.show for one in told.columns if not one.page_only}), "", "Gate, on dev:", ""]
+    lines += ["", whole_table(told.rows), "", "Gate, on dev:", ""]
     lines += [f"- {row['variant']}: {row['gate']['reason']}" for row in told.rows]
     return "\n".join(lines + _breakdown(told) + _worst(told.worst)) + "\n"
 
@@ -158,10 +160,32 @@ def _worst(worst: list[dict] | None) -> list[str]:
     return lines
 
 
+def front(rows: list[dict]) -> list[dict]:
+    """The teacher, the champion, and what no other variant equals or beats in WER, MB and median latency at once."""
+
+    measured = [[row.get(key) for key in FRONT] for row in rows]
+    complete = [figures for figures in measured if None not in figures]
+
+    def beaten(mine: list) -> bool:
+        return any(theirs != mine and all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in complete)
+
+    return [
+        row
+        for row, mine in zip(rows, measured, strict=True)
+        if row is rows[0] or row["champion"] or (mine in complete and not beaten(mine))
+    ]
+
+
 def short_table(rows: list[dict]) -> str:
     """The table in Markdown with its most telling columns, of the objects in comparison.json."""
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
     return table(rows, {one.name: one.show for one in columns.known([]) if one.name in IN_README})
+
+
+def whole_table(rows: list[dict]) -> str:
+    """The table in Markdown with all its columns, of the objects in comparison.json."""
+    more = [key.removeprefix("wer/") for key in rows[0] if key.startswith("wer/")]
+    return table(rows, {one.name: one.show for one in columns.of(rows, more) if not one.page_only})
 
 
 def table(rows: list[dict], columns: dict[str, Callable[[dict], str]]) -> str:

@@ -24,14 +24,14 @@ BEGIN, END = "<!-- results -->", "<!-- /results -->"
 TITLES = {"digits": "Connected digits: real human speech", "quickstart": "Quickstart: SYNTHETIC speech"}
 
 
-def keep(root: Path) -> Path:
-    """Copy the reports on disk to results/PROFILE; raises BigfootError where there are none.
+def keep(root: Path) -> Path | None:
+    """Copy the reports on disk to results/PROFILE, and return that; None where there are none.
 
     peers.json stays only as long as it is of the weights on disk.
     """
     settings = root / "reports" / "params.json"
     if not settings.is_file():
-        raise BigfootError(f"{settings} is missing: run `dvc repro` first, in the project's folder")
+        return None
     folder = root / "results" / json.loads(settings.read_text(encoding="utf-8"))["profile"]
     folder.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
@@ -69,7 +69,7 @@ def results_page(folders: list[Path]) -> str:
     """RESULTS.md: the whole comparison of every kept profile, with the command that makes it again."""
     parts = ["# Results", "", "Written by `bigfoot results` from `results/`; what the columns mean is in [README](README.md)."]
     for folder in folders:
-        whole = (folder / "comparison.md").read_text(encoding="utf-8").replace("# Comparison", f"## {_title(folder)}", 1)
+        whole = _comparison(folder).replace("# Comparison", f"## {_title(folder)}", 1)
         parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Again: `{report.REPRODUCE.format(profile=folder.name)}`"]
         peers = folder / PEERS
@@ -89,9 +89,25 @@ def paper_scale_section(file: Path) -> str:
     return f"\n#{page}\nAgain: `make paper-scale`\n"
 
 
+def _comparison(folder: Path) -> str:
+    """comparison.md, its table written anew from comparison.json, so that no figure of either can part from the other."""
+    rows = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    lines = (folder / "comparison.md").read_text(encoding="utf-8").splitlines()
+    try:
+        begin = next(at for at, line in enumerate(lines) if line.startswith("| Variant |"))
+    except StopIteration:
+        raise BigfootError(
+            f"{folder / 'comparison.md'} has no table of variants: run `bigfoot results` after a comparison"
+        ) from None
+    end = next((at for at, line in enumerate(lines) if at > begin and not line.startswith("|")), len(lines))
+    return "\n".join([*lines[:begin], report.whole_table(rows), *lines[end:]])
+
+
 def _short(folder: Path) -> str:
     rows = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-    return f"**{_title(folder)}** ([all figures, machine, intervals](RESULTS.md))\n\n{report.short_table(rows)}"
+    shown = report.front(rows)
+    of = f"{len(shown)} of {len(rows)} variants: those that none beats in WER, MB and latency at once"
+    return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{report.short_table(shown)}"
 
 
 def _title(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 Decision: a comparison of files that don't belong together looks like any other, so each utterance of a score is held
 against the corpus's manifest, id by id and text by text, and its figures are counted again. What both would share, texts
-that slipped by an utterance before they came into the corpus, is seen by the teacher hearing the neighbour's text.
+that slipped by an utterance or two before they came into the corpus, is seen by the teacher hearing the neighbour's text.
 """
 
 import json
@@ -14,7 +14,7 @@ from pipeline.errors import BigfootError
 
 NEEDED = ("utterances", "words", "wer", "cer", "wer_low", "wer_high", "cer_low", "cer_high", "unit", "hypotheses")
 NEEDED_EACH = ("id", "speaker", "duration", "reference", "hypothesis", "errors", "words", "snr_db")
-SHIFTED = 0.5  # of the words wrong, before the neighbours' texts are tried
+LOST = 0.5  # of an utterance's words wrong, before its neighbours' texts are tried
 
 
 def read(path: Path, variant: str, slug: str, heard: dict[str, list[Utterance]]) -> dict:
@@ -65,23 +65,35 @@ def _check_utterances(where: str, rows: list[dict], heard: list[Utterance], agai
 
 
 def refuse_shifted(where: str, rows: list[dict]) -> None:
-    """Raise BigfootError where what was heard fits the next utterance's text, or the one's before, rather than its own.
+    """Raise BigfootError where utterances are heard as the text of another one nearby, rather than as their own.
 
-    Tried where more than half of the words are wrong; what fits must get at most half as many wrong.
+    Asked of those with more than half of their words wrong, where they are at least 3 and a tenth of all: from anywhere in a
+    set to anywhere, the texts may have slipped by one or two. What fits must get at most half as many words wrong.
     """
+    lost = [at for at, row in enumerate(rows) if row["errors"] > LOST * row["words"]]
+    if len(lost) < max(3, len(rows) / 10):
+        return
+    wrong = sum(rows[at]["errors"] for at in lost)
+    slipped = sum(
+        min(_errors(rows[near]["reference"], rows[at]["hypothesis"]) for near in _nearby(at, len(rows))) for at in lost
+    )
+    if slipped <= wrong / 2:
+        raise BigfootError(
+            f"{where}: {len(lost)} of {len(rows)} utterances are heard as the text of a neighbour ({slipped} words wrong), not "
+            f"as their own ({wrong} wrong): the corpus's texts are shifted, mend its source"
+        )
+
+
+def _nearby(at: int, count: int) -> set[int]:
+    """The utterances one and two places away, the first following the last."""
+    return {(at + step) % count for step in (-2, -1, 1, 2)} - {at}
+
+
+def _errors(reference: str, hypothesis: str) -> int:
     import jiwer
 
-    heard, own = [row["hypothesis"] for row in rows], [row["reference"] for row in rows]
-    wrong = sum(row["errors"] for row in rows) / sum(row["words"] for row in rows)
-    if wrong <= SHIFTED or len(rows) < 3:
-        return
-    for step, which in ((1, "next"), (-1, "previous")):
-        slipped = jiwer.wer(own[step:] + own[:step], heard)
-        if slipped <= wrong / 2:
-            raise BigfootError(
-                f"{where}: what was heard fits the text of the {which} utterance ({100 * slipped:.0f}% of its words wrong) "
-                f"better than its own ({100 * wrong:.0f}%): the corpus's texts are shifted, mend its source"
-            )
+    found = jiwer.process_words(reference, hypothesis)
+    return found.substitutions + found.deletions + found.insertions
 
 
 def _forced(again: str) -> str:

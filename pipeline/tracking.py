@@ -143,10 +143,10 @@ def _probe(uri: str) -> None:
     except urllib.error.HTTPError:
         pass  # it answers, if only to say that it wants a password
     except (OSError, ValueError) as error:
-        raise Away(f"no MLflow server at {_safe(uri)} ({getattr(error, 'reason', error)})") from None
+        raise Away(f"no MLflow server at {safe(uri)} ({getattr(error, 'reason', error)})") from None
 
 
-def _safe(uri: str) -> str:
+def safe(uri: str) -> str:
     """A URI without the name and password that may stand in it."""
     return re.sub(r"//[^/@]*@", "//", uri)
 
@@ -274,7 +274,7 @@ def sync(params: "Params", root: Path | str = ".") -> bool:
         _warn(error)
         return False
     done = f"{made} new runs in {time.monotonic() - begun:.0f} s" if made else "up to date"
-    log.info("MLflow: %s (%s, experiment %s)", done, _safe(store.uri), store.experiment)
+    log.info("MLflow: %s (%s, experiment %s)", done, safe(store.uri), store.experiment)
     if decided:
         log.info("Registry: %s", decided)
     return True

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from pipeline import params
+from pipeline import params, sealed
 from pipeline.corpus import manifest
 
 ROOT = Path(__file__).parent.parent
@@ -46,17 +46,23 @@ def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.
     write(root / "corpora" / settings.corpus.name / "corpus.json", info)
     for split in sizes:
         plant_manifest(root / "corpora" / settings.corpus.name / f"{split}.jsonl", utterances)
+    timings = _timings(figures)
     for number, (name, (wrong, _, _)) in enumerate(figures.items()):
         model, _, scheme = name.partition(".")
         sets = {split: score_set(utterances, wrong, seed=0 if number < 3 else number) for split in ("dev", "test")}
         head = {"variant": name, "model": model, "scheme": scheme}
-        write(root / "scores" / f"{name}.json", {**head, "first_test": "test", "sets": sets})
         runtime = {"onnx": "onnxruntime", "openvino": "openvino"}.get(scheme.rpartition("-")[2], "torch")
-        write(root / "variants" / name / "variant.json", {**head, "runtime": runtime, "file": "weights.bin"})
-        (root / "variants" / name / "weights.bin").write_bytes(name.encode())
+        folder = root / "variants" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "variant.json").unlink(missing_ok=True)
+        (folder / "weights.bin").write_bytes(name.encode())
+        info = {**head, "runtime": runtime, "file": "weights.bin", "files": sealed.seal(folder)}
+        write(folder / "variant.json", info)
+        write(root / "scores" / f"{name}.json", {**head, "files": sealed.mark(info), "first_test": "test", "sets": sets})
+        timings["variants"][name]["files"] = sealed.mark(info)
         if not (root / "models" / model).is_dir():
             _plant_model(root / "models" / model)
-    write(root / "timings.json", _timings(figures))
+    write(root / "timings.json", timings)
     return settings
 
 
@@ -74,14 +80,16 @@ def plant_manifest(path: Path, utterances: int) -> None:
 
 
 def plant_variant(root: Path, name: str, model: Path) -> Path:
-    """A real variant of a real model in the place of a planted one, as if it had been timed."""
-    from pipeline import schemes, sealed
+    """A real variant of a real model in the place of a planted one, as if it had been scored and timed."""
+    from pipeline import schemes
 
     folder = root / "variants" / name
     info = schemes.quantise(name.partition(".")[2], {}, model, None, folder)
     timings = json.loads((root / "timings.json").read_text())
     timings["variants"][name]["files"] = sealed.mark(info)
     write(root / "timings.json", timings)
+    score = json.loads((root / "scores" / f"{name}.json").read_text())
+    write(root / "scores" / f"{name}.json", {**score, "files": sealed.mark(info)})
     return folder
 
 
@@ -145,7 +153,8 @@ def _timings(figures: dict) -> dict:
             **{f"ms_per_audio_second_{p}": ms / 2 for p in ("p50", "p95", "p99")}, "cold_start_ms": 900.0, "load_ms": 500.0,
             "rtfx_batched": None, "ram_mb": 200.0, "ram_model_mb": 20.0, "cnn_ms": None, "encoder_ms": None,
             "speedup": full / ms, "speedup_low": 0.9 * full / ms, "speedup_high": 1.1 * full / ms,
-            "energy_wh_per_audio_hour": 0.1, "co2_g_per_audio_hour": 0.04, "energy_mode": "estimated", "turns": 5,
+            "energy_wh_per_audio_hour": 0.1, "co2_g_per_audio_hour": 0.04, "energy_mode": "estimated", "energy_w": 50.0,
+            "energy_resolution_w": 1.0, "turns": 5,
         }
         for name, (_, disk, ms) in figures.items()
     }  # fmt: skip

@@ -23,7 +23,16 @@ from tests.sleeping import SECONDS as SLEEP
 from tests.tiny import noise_corpus, save_model
 
 SETTINGS = params.Benchmark(
-    threads=1, utterances=3, rounds=2, max_rounds=2, turn=2, batch=2, lengths=[1, 0.5], cold_starts=1, energy_seconds=1.0
+    threads=1,
+    utterances=3,
+    rounds=2,
+    max_rounds=2,
+    turn=2,
+    batch=2,
+    lengths=[1, 0.5],
+    cold_starts=1,
+    energy_seconds=1.0,
+    country="DEU",
 )
 BRIEF = SETTINGS.model_copy(update={"lengths": [], "cold_starts": 0, "energy_seconds": 0.0})
 
@@ -241,9 +250,16 @@ def test_audio_of_a_length_is_the_samples_own_again_and_again():
     assert heard[0].tolist() == [0, 1, 2, 0, 1, 0, 1, 2]
 
 
+def test_peak_memory_is_of_the_process_itself_not_of_the_one_that_started_it():
+    child = "from pipeline.measure.worker import _peak_mb; print(_peak_mb())"
+    parent = f"import subprocess, sys; held = bytearray(b'x' * 600_000_000); subprocess.run([sys.executable, '-c', {child!r}])"
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert 5 < float(done.stdout) < 300
+
+
 def test_fewer_rounds_at_most_than_at_least_is_refused():
     with pytest.raises(ValueError, match="max_rounds is 3, less than rounds, which is 10"):
-        params.Benchmark(max_rounds=3)
+        params.Benchmark(country="DEU", max_rounds=3)
 
 
 # ---------------------------------------------------------------- what is warned of
@@ -267,6 +283,9 @@ def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
         calm
         | {"host": calm["host"] | {"cpu_use_after": 0.6}}
         | {"variants": {"a": row, "b": row | {"narrow": False}, "c": row | {"energy_note": "not resolved: 0.1 W"}}}
+    )
+    assert cautions.cautions(calm | {"groups": 2, "variants": {"a": row}})[0].startswith(
+        "memory didn't hold all variants at once"
     )
     assert len(said) == 3 and "60% of its CPU time" in said[0]
     assert said[1].endswith("wider than 15% of it after 30 rounds for b") and said[2].endswith("idle machine for c")

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import random
 import re
 import subprocess
 import sys
@@ -237,25 +238,38 @@ def test_scores_of_another_version_of_the_texts_are_refused(tmp_path):
         compare(params, tmp_path, tmp_path / "reports")
 
 
-@pytest.mark.parametrize(("step", "which"), [(1, "next"), (-1, "previous")])
-def test_texts_that_slipped_before_they_came_into_the_corpus_are_seen(tmp_path, step, which):
-    """Every variant then gets all words wrong and none rises over the teacher, so the gate would let all of them pass."""
+@pytest.mark.parametrize(("step", "begin"), [(1, 0), (-1, 0), (2, 0), (1, 150), (-2, 100)])
+def test_texts_that_slipped_before_they_came_into_the_corpus_are_seen(tmp_path, step, begin):
+    """Every variant then gets the same words wrong and none rises over the teacher, so the gate would let all of them pass."""
     params, texts = plant(tmp_path), [" ".join([f"w{number}"] * 10) for number in range(200)]
     plant_texts(tmp_path, texts)
 
     def slip(rows):
-        heard = texts[step:] + texts[:step]
-        told = zip(rows, texts, heard, strict=True)
-        return [{**row, "reference": own, "hypothesis": other, "errors": 10} for row, own, other in told]
+        tail = texts[begin:]
+        told = zip(rows, texts, [*texts[:begin], *tail[step:], *tail[:step]], strict=True)
+        return [{**row, "reference": own, "hypothesis": other, "errors": 0 if own == other else 10} for row, own, other in told]
 
     for name in FIGURES:
         edit_score(tmp_path, slip, name)
-    with pytest.raises(BigfootError, match=f"test.jsonl: what was heard fits the text of the {which} utterance .0% of its"):
+    with pytest.raises(BigfootError, match=r"test.jsonl: \d+ of 200 utterances are heard as the text of a neighbour"):
         compare(params, tmp_path, tmp_path / "reports")
 
 
 def test_a_teacher_that_hears_nothing_is_not_called_shifted():
     rows = [{"reference": f"one w{n}", "hypothesis": "", "errors": 2, "words": 2} for n in range(10)]
+    scores.refuse_shifted("test", rows)
+
+
+def test_digits_that_are_mostly_misheard_are_not_called_shifted():
+    """Neighbours of short strings over ten words fit by chance, but not twice as well."""
+    rng = random.Random(7)
+    digits = "zero one two three four five six seven eight nine".split()
+    texts = [" ".join(rng.choices(digits, k=rng.randint(2, 6))) for _ in range(300)]
+    heard = [" ".join(word if rng.random() < 0.3 else rng.choice(digits) for word in text.split()) for text in texts]
+    rows = [
+        {"reference": own, "hypothesis": other, "errors": scores._errors(own, other), "words": len(own.split())}
+        for own, other in zip(texts, heard, strict=True)
+    ]
     scores.refuse_shifted("test", rows)
 
 
@@ -318,6 +332,21 @@ def test_every_form_of_the_report_says_what_its_figures_rest_on(tmp_path):
             assert fact in said, f"{name} does not say {fact}"
         assert "12 of test&#x27;s 200" in said or "12 of test's 200" in said, f"{name} hides the shared speakers"
         assert "another host" not in said
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [("scores", r"scores/half\.int8-openvino\.json is of other files .* dvc repro --force evaluate@half-int8-openvino"),
+     ("timings", r"timings\.json is of other files than variants/half\.int8-openvino has: run `dvc repro benchmark`")],
+)  # fmt: skip
+def test_figures_of_other_weights_are_refused(tmp_path, measured, told):
+    settings, name = plant(tmp_path), "half.int8-openvino"
+    file = tmp_path / ("timings.json" if measured == "timings" else f"scores/{name}.json")
+    found = json.loads(file.read_text())
+    (found["variants"][name] if measured == "timings" else found)["files"] = "of the weights before"
+    write(file, found)
+    with pytest.raises(BigfootError, match=told):
+        compare(settings, tmp_path, tmp_path / "reports")
 
 
 def test_times_of_another_host_are_called_so(tmp_path):

@@ -1,12 +1,13 @@
 """A score is of files alone: the same variant and corpus give the same bytes, and shifted references show at once."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pipeline import audio, params
+from pipeline import audio, params, sealed
 from pipeline.corpus import manifest
 from pipeline.errors import BigfootError
 from pipeline.evaluate import evaluate, snr_db
@@ -55,6 +56,18 @@ def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
     for name in ("a", "b"):
         evaluate(variant, corpus, SETTINGS, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_score_says_whose_weights_were_heard_and_a_swapped_file_is_refused(variant, corpus, tmp_path):
+    swapped = shutil.copytree(variant, tmp_path / variant.name)
+    scored = evaluate(swapped, corpus, SETTINGS, tmp_path / "a.json")
+    assert scored["files"] == sealed.mark(json.loads((swapped / "variant.json").read_text()))
+    weights = bytearray((swapped / "model.onnx").read_bytes())
+    weights[-1] ^= 1
+    (swapped / "model.onnx").write_bytes(weights)
+    with pytest.raises(BigfootError, match="is not the file that this variant was made with"):
+        evaluate(swapped, corpus, SETTINGS, tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()
 
 
 def test_references_shifted_by_one_are_seen(variant, corpus, tmp_path):

@@ -57,17 +57,36 @@ def test_without_champion_the_gate_is_shut(project):
     assert status == 1 and said[-1].startswith("no champion")
 
 
-def test_a_budget_changed_since_the_comparison_is_no_verdict(project):
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("gate", "max_wer_rise", 0.2),
+        ("evaluate", "bootstrap", 7),
+        ("benchmark", "threads", 1),
+        ("logits", "speeds", [1.0, 1.1]),
+    ],
+)
+def test_params_changed_since_the_comparison_are_no_verdict(project, section, key, value):
     yaml = YAML()
     raw = yaml.load(project / "params.yaml")
-    raw["gate"]["max_wer_rise"] = 0.2
+    raw[section][key] = value
     yaml.dump(raw, project / "params.yaml")
-    with pytest.raises(BigfootError, match="not the budget of the last comparison: run `dvc repro compare`"):
-        gate.check(project, params.load(project / "params.yaml").gate, [])
+    with pytest.raises(
+        BigfootError, match=f"^{section} of params.yaml changed after the last comparison: run `dvc repro` first"
+    ):
+        gate.check(project, params.load(project / "params.yaml"), [])
+
+
+def test_where_runs_are_tracked_changes_no_verdict(project):
+    yaml = YAML()
+    raw = yaml.load(project / "params.yaml")
+    raw["tracking"] = {"experiment": "another"}
+    yaml.dump(raw, project / "params.yaml")
+    assert gate.check(project, params.load(project / "params.yaml"), [])[0]
 
 
 def test_unknown_names_and_missing_or_broken_comparisons_are_told(project):
-    budget = params.Gate(max_wer_rise=0.01)
+    budget = params.load(project / "params.yaml")
     with pytest.raises(BigfootError, match="no variant thick in the last comparison: it has teacher.fp32, "):
         gate.check(project, budget, ["thick"])
     (project / "reports" / "comparison.json").write_text("[")

@@ -1,15 +1,19 @@
 """Every mistake in params.yaml is one line that names the key; the profiles that ship are valid."""
 
+import functools
 import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline import params
 from pipeline.errors import BigfootError
 
 ROOT = Path(__file__).parent.parent
 QUICKSTART = (ROOT / "profiles/quickstart.yaml").read_text()
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
+NAMED = {key for stage in STAGES for key in stage.get("do", stage).get("params", []) if "$" not in key}
 
 
 def mistaken(tmp_path, old: str, new: str) -> str:
@@ -26,6 +30,17 @@ def mistaken(tmp_path, old: str, new: str) -> str:
 @pytest.mark.parametrize("profile", sorted(ROOT.glob("profiles/*.yaml")), ids=lambda p: p.stem)
 def test_profiles_that_ship_are_valid(profile):
     assert params.load(profile).profile == profile.stem
+
+
+@pytest.mark.parametrize("key", sorted(NAMED))
+def test_what_dvc_watches_by_name_has_to_be_there(tmp_path, key):
+    raw = YAML(typ="safe").load(QUICKSTART)
+    *sections, last = key.split(".")
+    del functools.reduce(dict.get, sections, raw)[last]
+    file = tmp_path / "params.yaml"
+    YAML().dump(raw, file)
+    with pytest.raises(BigfootError, match=f"{key}: is missing"):
+        params.load(file)
 
 
 def test_params_as_committed_is_the_quickstart():

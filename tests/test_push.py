@@ -8,17 +8,20 @@ is used rightly, not that huggingface.co takes it.
 import base64
 import hashlib
 import json
+import shutil
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from huggingface_hub import ModelCard, constants
+from typer.testing import CliRunner
 
-from pipeline import push
+from pipeline import cli, push, sealed
 from pipeline.compare import compare
 from pipeline.errors import Away, BigfootError
-from tests.planted import FIGURES, plant
+from tests.docs import pages
+from tests.planted import FIGURES, plant, write
 
 HALF, THIN, TOKEN = "half.int8-openvino", "thin.int8-openvino", "hf_of_the_test"
 
@@ -130,6 +133,33 @@ def test_a_variant_arrives_byte_for_byte_with_its_card(project, hub):
     assert hashlib.sha256(sent["weights.bin"]).hexdigest() in hub.objects, "weights.bin did not go by LFS"
     card = ModelCard(there["README.md"].decode())
     assert card.data.license == "apache-2.0" and card.data.eval_results[2].metric_value == FIGURES[HALF][0] / 2000
+
+
+def test_the_commands_do_what_the_page_says(project, hub, tmp_path, monkeypatch):
+    shutil.copytree(project, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    page = next(page for page in pages.pages() if page.name == "cards.md")
+    told = [words for block in pages.blocks(page) if block.language == "console" for words in pages.commands(block.text)]
+    assert [words[:2] for words in told] == [["bigfoot", "export"], ["bigfoot", "push"]]
+    for words in told:
+        done = CliRunner().invoke(cli.app, words[1:])
+        assert done.exit_code == 0, done.output
+    assert "license: apache-2.0" in (tmp_path / "project/out/half-int8/README.md").read_text()
+    assert set(hub.repos["me/half-int8"]["v2"]) == {"README.md", "variant.json", "weights.bin"}
+
+
+@pytest.mark.parametrize("is_anew", [False, True])
+def test_weights_that_the_card_was_not_made_for_are_not_handed_on(project, hub, tmp_path, is_anew):
+    folder = shutil.copytree(project, tmp_path / "project") / "variants" / HALF
+    (folder / "weights.bin").write_bytes(b"others")
+    if is_anew:
+        told = json.loads((folder / "variant.json").read_text())
+        (folder / "variant.json").unlink()
+        write(folder / "variant.json", {**told, "files": sealed.seal(folder)})
+    with pytest.raises(BigfootError, match="was made anew since the last comparison" if is_anew else "another file|cut off"):
+        push.push(tmp_path / "project", HALF, "me/half", endpoint=hub.address)
+    assert not hub.repos
 
 
 def test_pushed_again_to_a_branch_the_repository_stays_one(project, hub):

@@ -20,7 +20,7 @@ from tests.test_tracking import mlflow_server
 HALF = "half.int8-openvino"
 TWO = {name: FIGURES[name] for name in ("teacher.fp32", HALF)}  # half: 5x faster, 4x smaller
 KNOWN = {
-    "teacher": "t", "dev_set": "d", "test_set": "s", "speedup": "5.0", "shrink": "4.0", "wer": "0.011",
+    "teacher": "t", "dev_set": "d", "test_set": "s", "timed_on": "m", "speedup": "5.0", "shrink": "4.0", "wer": "0.011",
     "wer_rise_upper": "0.005", "disk_mb": "2.0", "latency_p50_ms": "8.0",
 }  # fmt: skip
 BUDGET = Gate(max_wer_rise=0.01)
@@ -89,7 +89,9 @@ def test_sync_registers_the_champion_once_with_its_evidence(params, project, our
     wanted = {"variant": HALF, "wer": "0.011", "speedup": "5.0", "shrink": "4.0", "gain": "4.0", "disk_mb": "2.0"}
     wanted |= {"latency_p50_ms": "8.0", "promoted": "1", "gate": "passed", "corpus": "quickstart", "synthetic": "yes"}
     assert {name: tags[name] for name in wanted} == wanted
-    assert {"content", "dev_set", "test_set", "teacher", "host", "gate_reason", "wer_rise_upper", "budget"} <= set(tags)
+    assert {"content", "dev_set", "test_set", "teacher", "host", "timed_on", "gate_reason", "wer_rise_upper", "budget"} <= set(
+        tags
+    )
     parent = ours.client.get_run(tags["comparison"])
     assert parent.data.tags["champion"] == HALF
     assert ours.client.get_run(version.run_id).data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -197,6 +199,10 @@ def test_a_comparison_without_champion_takes_none_away_and_its_variants_need_for
         ({}, {"shrink": "3.0", "disk_mb": "0.9"}, {"max_disk_mb": 1.0}, True),
         ({"teacher": "another"}, {"shrink": "4.5"}, {}, False),
         ({"dev_set": "another"}, {"shrink": "4.5"}, {}, False),
+        ({"timed_on": "another"}, {"shrink": "4.5"}, {}, False),
+        ({"timed_on": "another", "latency_p50_ms": "99.0"}, {"shrink": "4.5"}, {"max_latency_p50_ms": 50}, False),
+        ({"timed_on": "another"}, {"shrink": "4.5"}, {"objective": "size"}, True),
+        ({"timed_on": "another"}, {"shrink": "4.5"}, {"objective": "size", "max_latency_p50_ms": 50}, False),
     ],
 )
 def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumbent, challenger, budget, is_better):
@@ -205,7 +211,10 @@ def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumben
 
 
 def test_a_champion_of_which_nothing_is_known_stays():
-    assert evidence.judge({}, KNOWN, Gate()) == (False, "can't be compared with it: it carries no evidence of Bigfoot")
+    assert evidence.judge({}, KNOWN, Gate()) == (
+        False,
+        "can't be compared with it: it carries no evidence of Bigfoot (teacher)",
+    )
 
 
 def test_a_set_is_known_by_its_manifest_and_its_audio(tmp_path):

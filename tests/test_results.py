@@ -1,14 +1,15 @@
 """What is published comes from kept files alone: the same files give the same pages, and a changed figure shows in both."""
 
 import json
+import shutil
 
 import pytest
 
-from pipeline import results
+from pipeline import report, results
 from pipeline.compare import compare
 from pipeline.errors import BigfootError
 from pipeline.peers import weights
-from tests.planted import plant, write
+from tests.planted import bigfoot, plant, write
 
 README = "# Title\n\nbefore\n<!-- results -->\nold\n<!-- /results -->\nafter\n"
 
@@ -30,6 +31,30 @@ def test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays(published
     assert "SYNTHETIC" in readme and "SYNTHETIC" in page and "Machine" in page and "dvc repro" in page
 
 
+def test_the_readme_leaves_out_what_another_beats_in_everything(published):
+    def row(variant: str, wer: float | None, mb: float, ms: float, champion: bool = False) -> dict:
+        return {"variant": variant, "wer": wer, "disk_mb": mb, "latency_p50_ms": ms, "champion": champion}
+
+    rows = [
+        row("teacher.fp32", 0.02, 88, 70),
+        row("teacher.fp32-onnx", 0.02, 88, 60),
+        row("thin.fp32", 0.02, 8, 20),
+        row("tiny.fp32", 0.03, 9, 10),
+        row("tiny.int8-onnx", 0.03, 1, 10),
+        row("tiny.int8-openvino", 0.03, 2, 12, champion=True),
+        row("tiny.unscored", None, 0.1, 1),
+    ]
+    shown = [one["variant"] for one in report.front(rows)]
+    assert shown == ["teacher.fp32", "thin.fp32", "tiny.int8-onnx", "tiny.int8-openvino"]
+
+    kept = published / "results/quickstart/comparison.json"
+    planted = json.loads(kept.read_text())
+    kept.write_text(json.dumps([*planted, {**planted[1], "variant": "half.beaten", "disk_mb": 99.0, "champion": False}]))
+    results.write(published)
+    readme = (published / "README.md").read_text()
+    assert "half.beaten" not in readme and f"{len(planted)} of {len(planted) + 1} variants" in readme
+
+
 def test_written_again_nothing_changes(published):
     before = [(published / name).read_bytes() for name in ("README.md", "RESULTS.md")]
     results.write(published)
@@ -40,7 +65,7 @@ def test_a_figure_that_changes_in_the_kept_files_changes_in_the_readme(published
     kept = published / "results/quickstart/comparison.json"
     kept.write_text(kept.read_text().replace('"disk_mb": 8.0', '"disk_mb": 9.87'))
     results.write(published)
-    assert "9.87" in (published / "README.md").read_text()
+    assert all("| 9.87 |" in (published / name).read_text() for name in ("README.md", "RESULTS.md"))
 
 
 def test_people_come_before_synthesis(published):
@@ -95,9 +120,16 @@ def test_peers_of_another_training_are_published_no_longer(published):
     assert not kept.exists()
 
 
-def test_without_a_comparison_or_markers_it_is_one_line(tmp_path, published):
-    with pytest.raises(BigfootError, match="run `dvc repro` first"):
-        results.keep(tmp_path / "nowhere")
+def test_without_a_comparison_on_disk_both_are_written_from_what_is_kept(published):
+    before = (published / "RESULTS.md").read_text()
+    shutil.rmtree(published / "reports")
+    (published / "RESULTS.md").unlink()
+    done = bigfoot("results", cwd=published)
+    assert done.returncode == 0 and "no comparison is on disk, results/ stays as it was" in done.stdout, done.stderr
+    assert (published / "RESULTS.md").read_text() == before
+
+
+def test_without_markers_it_is_one_line(published):
     (published / "README.md").write_text("no markers")
     with pytest.raises(BigfootError, match="put the markers"):
         results.write(published)

@@ -24,8 +24,11 @@ def test_a_truncated_model_is_one_line(variant, tmp_path):
     copy = shutil.copytree(variant, tmp_path / "cut")
     file = copy / "model.onnx"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(BigfootError, match=r"model\.onnx"):
+    with pytest.raises(
+        BigfootError, match=r"model\.onnx has [\d,]+ bytes, not the [\d,]+ it was made with \(it is cut off\)"
+    ) as told:
         Recognizer.load(copy)
+    assert "\n" not in str(told.value)
 
 
 def test_weights_of_another_model_are_found_by_their_sum(variant, tmp_path):

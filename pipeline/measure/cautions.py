@@ -18,6 +18,11 @@ def cautions(timings: dict) -> list[str]:
             f"the speedup's interval is wider than {timings['precision']:.0%} of it after {timings['rounds']} rounds for "
             f"{', '.join(wide)}"
         )
+    if (groups := timings.get("groups", 1)) > 1:
+        said.append(
+            f"memory didn't hold all variants at once: they were timed in {groups} groups, each beside the teacher, so ratios to "
+            "it hold, and milliseconds of different groups are of different minutes"
+        )
     unseen = [name for name, row in rows.items() if (row.get("energy_note") or "").startswith("not resolved")]
     if unseen:
         said.append(f"energy is below what the method can tell apart from an idle machine for {', '.join(unseen)}")

@@ -59,7 +59,7 @@ def figures(used: list[Block], idle: list[Block], mode: str | None, why: str | N
     """
     row = {
         "energy_wh_per_audio_hour": None, "co2_g_per_audio_hour": None, "energy_mode": mode, "energy_resolved": False,
-        "energy_above_idle_w": None, "energy_resolution_w": None, "energy_note": why,
+        "energy_w": None, "energy_above_idle_w": None, "energy_resolution_w": None, "energy_note": why,
     }  # fmt: skip
     if why:
         return row
@@ -67,9 +67,10 @@ def figures(used: list[Block], idle: list[Block], mode: str | None, why: str | N
         return row | {"energy_note": "not measured: codecarbon gave no reading"}
     if len(used) < 2:
         return row | {"energy_note": "not resolved: one round shows no spread, benchmark.energy_rounds has to be 2 or more"}
-    above = statistics.mean(block.watts for block in used) - statistics.mean(block.watts for block in idle)
+    watts = statistics.mean(block.watts for block in used)
+    above = watts - statistics.mean(block.watts for block in idle)
     resolution = max(_spread(used), _spread(idle))
-    row |= {"energy_above_idle_w": above, "energy_resolution_w": resolution}
+    row |= {"energy_w": watts, "energy_above_idle_w": above, "energy_resolution_w": resolution}
     if above <= resolution:
         return row | {"energy_note": f"not resolved: {above:.2f} W above idle, and rounds differ by {resolution:.2f} W"}
     hours = sum(block.audio_seconds for block in used) / 3600

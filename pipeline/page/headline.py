@@ -75,7 +75,7 @@ def next_steps(rows: list[dict], params: Params) -> tuple[str, str, str] | None:
     folder = f"variants/{champion['variant']}"
     steps = [
         f"It lies in {folder} ({_of(champion, 'disk_mb', '.2f')} MB, runtime {champion['runtime']}) and runs without what "
-        "trained it: copy the folder to where it is needed.",
+        "trained it: bigfoot export copies it, with its card, to where it is needed.",
         "Let it hear recordings of your own before you rely on it.",
     ]
     return section("next", "What to do next", _list(steps), code([f"bigfoot transcribe {folder} recording.wav"]))

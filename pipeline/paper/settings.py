@@ -34,7 +34,7 @@ class PaperScale(Section):
     variants: list[Slug] = Field(description="teacher-fp32 among them")
     goal: float = Field(30.0, gt=1, description="how many times smaller and faster than teacher.fp32 the best should be")
     audio: Audio = Audio()
-    benchmark: Benchmark = Benchmark()
+    benchmark: Benchmark
 
 
 @dataclass(frozen=True)

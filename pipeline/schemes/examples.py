@@ -6,39 +6,32 @@ pipeline.torch_model when they are loaded.
 """
 
 PROGRAM = '''"""What is said in a 16 kHz mono file, without Bigfoot: pip install {packages}; python example.py FILE"""
-
-import itertools
-import json
-import sys
-from pathlib import Path
-
+import itertools, json, pathlib, sys
 {imports}
 
-here = Path(__file__).parent
+here = pathlib.Path(__file__).parent
 info = json.loads((here / "variant.json").read_text(encoding="utf-8"))
 audio, rate = soundfile.read(sys.argv[1], dtype="float32")
-if rate != info["sample_rate"] or audio.ndim > 1:
-    sys.exit(f"{{sys.argv[1]}}: {{rate}} Hz, shape {{audio.shape}}: convert it to mono at {{info['sample_rate']}} Hz first")
-if info["normalize"]:
-    audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
+if (rate, audio.ndim) != (info["sample_rate"], 1): sys.exit(f"needs mono at {{info['sample_rate']}} Hz, not {{rate}} Hz")
+if info["normalize"]: audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
 {run}
 best = [info["vocab"][token] for token, _ in itertools.groupby(logits.argmax(-1)) if token != info["blank"]]
-text = "".join(token for token in best if not token.startswith("<")).replace(info["word_delimiter"], " ")
-print(" ".join(text.split()))
+print(*"".join(token for token in best if not token.startswith("<")).replace(info["word_delimiter"], " ").split())
 '''
 ONNX = """session = onnxruntime.InferenceSession(here / "{file}")
 logits = session.run(["logits"], {{"waveform": audio[None], "lengths": np.array([audio.size])}})[0][0]"""
-OPENVINO = """model = openvino.compile_model(here / "{file}", "CPU", {{"INFERENCE_PRECISION_HINT": info["precision"]}})
+OPENVINO = """settings = {{"INFERENCE_PRECISION_HINT": info["precision"], "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}}
+model = openvino.compile_model(here / "{file}", "CPU", settings)
 logits = model({{"waveform": audio[None], "lengths": np.array([audio.size])}})["logits"][0]"""
 TORCH = """model = AutoModelForCTC.from_pretrained(here, dtype="auto").eval()
 with torch.inference_mode():
     logits = model(torch.from_numpy(audio[None]).to(model.dtype)).logits[0].float().numpy()"""
 KINDS = {  # runtime: packages, imports, what runs
-    "onnxruntime": ("numpy soundfile onnxruntime", "import numpy as np\nimport onnxruntime\nimport soundfile", ONNX),
-    "openvino": ("numpy soundfile openvino", "import numpy as np\nimport openvino\nimport soundfile", OPENVINO),
+    "onnxruntime": ("numpy soundfile onnxruntime", "import numpy as np, onnxruntime, soundfile", ONNX),
+    "openvino": ("numpy soundfile openvino", "import numpy as np, openvino, soundfile", OPENVINO),
     "torch": (
         "numpy soundfile torch transformers",
-        "import numpy as np\nimport soundfile\nimport torch\nfrom transformers import AutoModelForCTC",
+        "import numpy as np, soundfile, torch\nfrom transformers import AutoModelForCTC",
         TORCH,
     ),
 }

@@ -22,6 +22,7 @@ from pipeline.audio import AudioError
 from pipeline.errors import BigfootError
 
 BLOCK_SECONDS = 10
+MOST_HZ, MOST_CHANNELS = 768_000, 64  # more than anything records: a header with more is damaged, and asks for gigabytes
 SUFFIXES = frozenset(".wav .flac .mp3 .ogg .oga .opus .aiff .aif .w64".split())
 
 
@@ -80,11 +81,14 @@ def blocks(recording: Recording) -> Iterator[np.ndarray]:
     heard = 0
     try:
         with _Forward(recording.path) as file:
+            if file.samplerate > MOST_HZ or file.channels > MOST_CHANNELS:
+                what = f"{file.channels} channels at {file.samplerate:,} Hz"
+                raise AudioError("unreadable", f"{name} says that it has {what}: its header is damaged, fetch it again")
             resampled = _resampler(file.samplerate)
             while len(samples := file.read(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
                 heard += len(samples)
                 yield resampled(audio.mono(samples), False)
-            promised = file.frames
+            promised = _said(file.frames)
             yield resampled(np.zeros(0, dtype=np.float32), True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
@@ -111,7 +115,8 @@ def measure(pieces: Iterable[np.ndarray], keep: int) -> tuple[Measured, list[np.
 def seconds(recording: Recording) -> float:
     """How long a file says it is; 0 where it says nothing."""
     try:
-        return float(soundfile.info(recording.path).duration)
+        info = soundfile.info(recording.path)
+        return _said(info.frames) / info.samplerate
     except (soundfile.LibsndfileError, RuntimeError, OSError):
         return 0.0
 
@@ -125,6 +130,11 @@ class _Forward(soundfile.SoundFile):
 
     def seekable(self) -> bool:
         return False
+
+
+def _said(frames: int) -> int:
+    """How many frames a header says there are; 0 where an encoder that streamed left that open (libsndfile: 2**63 - 1)."""
+    return frames if frames < 2**62 else 0
 
 
 def _copied(source, stack: ExitStack) -> Path:

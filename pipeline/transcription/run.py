@@ -71,8 +71,7 @@ def transcribe(
             elif target is None:
                 _print(result, form, is_alone=len(recordings) == 1)
             else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(target, formats.FORMATS[form](result))
+                _write(target, formats.FORMATS[form](result))
     return is_whole
 
 
@@ -92,6 +91,14 @@ def _targets(recordings: list[Recording | Failure], form: str, out: Path | None)
         named[target] = one.name
     waiting = iter(named)
     return [None if isinstance(one, Failure) else next(waiting) for one in recordings]
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, text)
+    except OSError as error:
+        raise BigfootError(f"{target} can't be written: {error.strerror or error}: give another --out-dir") from None
 
 
 def _print(transcript: Transcript, form: str, is_alone: bool) -> None:

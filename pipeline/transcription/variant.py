@@ -41,9 +41,9 @@ def _fetched(uri: str, target: str) -> Path:
     try:
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target)
     except Exception as error:  # MLflow raises as many kinds as it has stores
-        reason = " ".join(str(error).split())[:200]
+        reason = tracking.safe(" ".join(str(error).split()))[:200]
         kind = Away if is_away(error) else BigfootError
-        raise kind(f"{uri} can't be fetched from {store}: {reason}") from None
+        raise kind(f"{uri} can't be fetched from {tracking.safe(store)}: {reason}") from None
     found = sorted(path.parent for path in Path(target).rglob("variant.json"))
     if len(found) != 1:
         raise BigfootError(f"{uri} holds {len(found) or 'no'} variants: name a model that `bigfoot track` has logged")

@@ -1,7 +1,7 @@
 """docs/own-data.md followed word for word from an empty clone; only the profile's steps are fewer."""
 
+import csv
 import json
-import subprocess
 
 import pytest
 
@@ -27,10 +27,12 @@ def test_the_guide_leads_to_a_report_on_ones_own_speech(own, told):
 
 @pytest.mark.timeout(3000)
 def test_sweeps_are_experiments_and_what_they_found_is_in_mlflow(own, told):
-    shown = subprocess.run(
-        ["dvc", "exp", "list", "--name-only"], cwd=own, env=shell.environment(own), capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert "shallow" in shown or told.count("shallow") > 1
+    table = shell.run("dvc exp show --csv --all-commits", own)
+    rows = [row for row in csv.DictReader(table[table.index("Experiment,") :].splitlines()) if row["rev"] and row["Experiment"]]
+    found = {row["Experiment"]: row for row in rows if row["typ"] == "branch_base" or row["parent"]}
+    assert "shallow" in found and found["shallow"]["students.half.layers"] == "1", table
+    channels = {row["students.thin.conv_channels"] for row in rows}
+    assert {"32", "24", "48"} <= channels and all(row["teacher_wer"] for row in rows), table
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{own}/mlflow.db")

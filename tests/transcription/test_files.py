@@ -33,6 +33,18 @@ def test_blocks_are_the_whole_file(tmp_path, name, rate, channels):
     np.testing.assert_array_equal(np.concatenate(pieces), audio.read(tmp_path / name))
 
 
+def test_a_flac_that_was_streamed_says_no_length_and_is_read_to_its_end(tmp_path):
+    samples = tone(12.0, 1)
+    soundfile.write(tmp_path / "a.flac", samples, 16_000)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # STREAMINFO's number of samples: 0 is unknown
+    (tmp_path / "streamed.flac").write_bytes(data)
+
+    found = np.concatenate(list(files.blocks(recording(tmp_path / "streamed.flac"))))
+    np.testing.assert_array_equal(found, audio.read(tmp_path / "a.flac"))
+    assert files.seconds(recording(tmp_path / "streamed.flac")) == 0
+
+
 def test_measuring_is_exact_and_keeps_what_is_short():
     pieces = [tone(1.0, seed) + np.float32(0.3) for seed in range(3)]
     exact = np.concatenate(pieces).astype(np.float64)
