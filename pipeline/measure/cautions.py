@@ -20,8 +20,8 @@ def cautions(timings: dict) -> list[str]:
         )
     if (groups := timings.get("groups", 1)) > 1:
         said.append(
-            f"memory didn't hold all variants at once: they were timed in {groups} groups, each beside the teacher, so ratios to "
-            "it hold, and milliseconds of different groups are of different minutes"
+            f"memory didn't hold all variants at once: they were timed in {groups} groups, each beside the teacher, so ratios "
+            "to it hold, and milliseconds of different groups are of different minutes"
         )
     unseen = [name for name, row in rows.items() if (row.get("energy_note") or "").startswith("not resolved")]
     if unseen:
