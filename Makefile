@@ -70,7 +70,8 @@ paper-scale: setup
 test: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile
 
-test-all: setup
+# With what the tests of S3 and PostgreSQL need.
+test-all: remote
 	pytest -m "" --timeout 3600
 
 lint: setup

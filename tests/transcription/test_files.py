@@ -79,6 +79,15 @@ def test_a_cut_flac_is_truncated_or_unreadable(tmp_path):
         list(files.blocks(recording(path)))
 
 
+def test_a_header_that_asks_for_gigabytes_is_damaged(tmp_path):
+    path = sound(tmp_path / "a.wav")
+    data = bytearray(path.read_bytes())
+    data[24:28] = (2_147_483_647).to_bytes(4, "little")  # fmt chunk: sample rate
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=r"1 channels at 2,147,483,647 Hz: its header is damaged, fetch it again"):
+        list(files.blocks(recording(path)))
+
+
 def test_folders_are_searched_by_suffix_in_order_and_without_what_is_hidden(tmp_path):
     for name in ("b.wav", "a/z.FLAC", "a/b/c.mp3", "notes.txt", "._b.wav", ".trash/d.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -103,6 +103,12 @@ def test_what_would_be_mixed_up_is_refused_before_anything_is_heard(talks, tmp_p
         run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out)
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(variant, talks, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(BigfootError, match=r"a\.txt can't be written: .*: give another --out-dir"):
+        run.transcribe(str(variant), [str(talks[0] / "a.wav")], "txt", tmp_path / "out", threads=1)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_bad_file_is_one_line_and_the_others_go_on(variant, talks, tmp_path, capfd, workers):
     folder, texts = talks
