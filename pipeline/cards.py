@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import report
-from pipeline.schemes import examples
+from pipeline import examples, report
 
 if TYPE_CHECKING:
     from pipeline.compare import Evidence

@@ -336,7 +336,7 @@ def test_every_form_of_the_report_says_what_its_figures_rest_on(tmp_path):
 
 @pytest.mark.parametrize(
     ("measured", "told"),
-    [("scores", r"scores/half\.int8-openvino\.json is of other files .* dvc repro --force evaluate@half-int8-openvino"),
+    [("scores", r"scores/half\.int8-openvino\.json is of other files .*`dvc repro --force evaluate@half-int8-openvino"),
      ("timings", r"timings\.json is of other files than variants/half\.int8-openvino has: run `dvc repro benchmark`")],
 )  # fmt: skip
 def test_figures_of_other_weights_are_refused(tmp_path, measured, told):

@@ -61,7 +61,7 @@ def test_without_champion_the_gate_is_shut(project):
     ("section", "key", "value"),
     [
         ("gate", "max_wer_rise", 0.2),
-        ("evaluate", "bootstrap", 7),
+        ("evaluate", "bootstrap", 777),
         ("benchmark", "threads", 1),
         ("logits", "speeds", [1.0, 1.1]),
     ],

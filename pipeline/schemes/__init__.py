@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from pipeline import sealed
+from pipeline import examples, sealed
 from pipeline.errors import BigfootError
-from pipeline.schemes import examples
 from pipeline.schemes.base import Scheme
 from pipeline.schemes.model_folder import describe
 from pipeline.schemes.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
