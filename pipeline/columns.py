@@ -94,13 +94,7 @@ def known(more_tests: list[str]) -> list[Column]:
             lambda r: r.get("speedup"),
             "teacher.fp32's time by this one's, same utterances, same run, with 95% interval",
         ),
-        _figure(
-            "p95 ms a second",
-            "ms_per_audio_second_p95",
-            _tenths,
-            "p95 of latency by seconds of audio",
-            True,
-        ),
+        _figure("p95 ms a second", "ms_per_audio_second_p95", _tenths, "p95 of latency by seconds of audio", True),
         _figure("Front end ms", "cnn_ms", _tenths, "convolutions, as profiled in a pass of its own", True),
         _figure("Encoder ms", "encoder_ms", _tenths, "transformer, as profiled in a pass of its own", True),
         Column(
@@ -114,13 +108,7 @@ def known(more_tests: list[str]) -> list[Column]:
         _figure("RAM MB", "ram_mb", _whole, "peak resident memory of its own process"),
         _figure("Model's RAM MB", "ram_model_mb", _whole, "that less what its runtime takes without it", True),
         Column("Wh per audio hour", _energy, energy, "energy to transcribe an hour of audio"),
-        _figure(
-            "g CO2 per audio hour",
-            "co2_g_per_audio_hour",
-            lambda v: or_dash(v, ".3g"),
-            "by the country's electricity mix",
-            True,
-        ),
+        _figure("g CO2 per audio hour", "co2_g_per_audio_hour", _short, "by the country's electricity mix", True),
         _figure("Training Wh", "train_energy_wh", _short, "energy of this model's own training", True),
         _figure("Training g CO2", "train_co2_g", _short, "of the same", True),
         _figure(

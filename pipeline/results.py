@@ -21,7 +21,12 @@ PEERS = "peers.json"
 PAPER_SCALE = Path("results/paper/paper_scale.json")
 FIRST = ("digits", "quickstart")  # people before synthesis; whatever else is kept follows by name
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-TITLES = {"digits": "Connected digits: real human speech", "quickstart": "Quickstart: SYNTHETIC speech"}
+TITLES = {
+    "digits": "Connected digits: real human speech",
+    "quickstart": "Quickstart: SYNTHETIC speech",
+    "ablations": "Ablations: what each choice of the defaults is worth, on connected digits",
+}
+NOT_IN_README = {"ablations"}  # students trained shortly, to be compared with one another
 
 
 def keep(root: Path) -> Path | None:
@@ -61,7 +66,7 @@ def write(root: Path) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise BigfootError(f"{readme} has no {BEGIN} ... {END}: put the markers where its tables belong")
-    tables = "\n\n".join(_short(folder) for folder in folders)
+    tables = "\n\n".join(_short(folder) for folder in folders if folder.name not in NOT_IN_README)
     readme.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
 
 

@@ -70,12 +70,13 @@ def test_a_figure_that_changes_in_the_kept_files_changes_in_the_readme(published
 
 def test_people_come_before_synthesis(published):
     (published / "results/quickstart").rename(published / "results/zebra")
-    for name in ("digits", "quickstart"):
+    for name in ("digits", "quickstart", "ablations"):
         (published / "results" / name).mkdir()
         for file in results.KEPT:
             (published / "results" / name / file).write_bytes((published / "results/zebra" / file).read_bytes())
     results.write(published)
-    page = (published / "RESULTS.md").read_text()
+    page, readme = (published / "RESULTS.md").read_text(), (published / "README.md").read_text()
+    assert "## Ablations" in page and "Ablations" not in readme and "Zebra" in readme
     assert page.index("## Connected digits") < page.index("## Quickstart") < page.index("## Zebra")
 
 
