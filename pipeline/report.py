@@ -161,7 +161,7 @@ def _worst(worst: list[dict] | None) -> list[str]:
 
 
 def front(rows: list[dict]) -> list[dict]:
-    """The teacher, the champion, and what no other variant equals or beats in WER, MB and median latency at once."""
+    """The teacher, each model's fastest variant, the champion, and what none beats in WER, MB and median latency at once."""
 
     measured = [[row.get(key) for key in FRONT] for row in rows]
     complete = [figures for figures in measured if None not in figures]
@@ -169,10 +169,11 @@ def front(rows: list[dict]) -> list[dict]:
     def beaten(mine: list) -> bool:
         return any(theirs != mine and all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in complete)
 
+    fastest = {row["model"]: row for row in sorted(rows, key=lambda row: row.get("speedup") or 0.0)}
     return [
         row
         for row, mine in zip(rows, measured, strict=True)
-        if row is rows[0] or row["champion"] or (mine in complete and not beaten(mine))
+        if row is rows[0] or row["champion"] or row is fastest[row["model"]] or (mine in complete and not beaten(mine))
     ]
 
 

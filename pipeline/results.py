@@ -111,7 +111,7 @@ def _comparison(folder: Path) -> str:
 def _short(folder: Path) -> str:
     rows = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     shown = report.front(rows)
-    of = f"{len(shown)} of {len(rows)} variants: those that none beats in WER, MB and latency at once"
+    of = f"{len(shown)} of {len(rows)} variants: each model's fastest, and those that none beats in WER, MB and latency at once"
     return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{report.short_table(shown)}"
 
 
