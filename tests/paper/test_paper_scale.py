@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
         "variants": [name.replace(".", "-", 1) for name in VARIANTS],
         "audio": {"seconds": 1, "calibration": 1},
         "benchmark": {"threads": 1, "utterances": 2, "rounds": 2, "max_rounds": 2, "turn": 1, "batch": 1, "lengths": [],
-                      "cold_starts": 0, "energy_seconds": 0},
+                      "cold_starts": 0, "energy_seconds": 0, "country": "DEU"},
     }  # fmt: skip
     yaml.dump(chosen, folder / "paper_scale.yaml")
     return folder
@@ -129,7 +129,7 @@ def missing(folder, **changed) -> set[str]:
 @pytest.mark.slow
 def test_what_decides_a_thing_makes_it_and_what_follows_anew_and_nothing_else(result, folder):
     assert missing(folder) == set()
-    assert missing(folder, benchmark={"threads": 2, "utterances": 3}) == {"audio"}
+    assert missing(folder, benchmark={"threads": 2, "utterances": 3, "country": "DEU"}) == {"audio"}
     assert missing(folder, whole_front_end="quarter", variants=["teacher-fp32", "quarter_whole-fp32"]) == {
         "model quarter_whole", "variant quarter_whole.fp32",
     }  # fmt: skip
