@@ -536,7 +536,8 @@ def _key(place: tuple[str | int, ...]) -> str:
 
 def _first_problem(where: str | Path, error: ValidationError) -> str:
     """One line for the first of pydantic's complaints: file, key, what is wrong, and how many more there are."""
-    first, *more = error.errors()
+    # A mistyped key is the reason why the right one is missing, so it comes first.
+    first, *more = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     key = _key(first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

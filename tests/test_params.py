@@ -85,7 +85,7 @@ def test_params_as_committed_is_the_quickstart():
             "    layers: 2\n    config: {vocab_size: 4}\n",
             r"half\.config: vocab_size is no dropout",
         ),
-        ("    from: teacher\n", "    frm: teacher\n", r"students\.half\.from: is missing"),
+        ("    from: teacher\n", "    frm: teacher\n", r"students\.half\.frm: is no parameter of Bigfoot.* \(and 1 more\)"),
         ("country: DEU", "country: XXX", r"benchmark\.country: codecarbon knows no electricity mix of 'XXX'"),
         ("utterances: 20, rounds: 10", "utterances: 20, rounds: 2", r"benchmark: 2 rounds of 6 don't reach all 20 utterances"),
         ("corpus:\n", "corpus: [\n", "not valid YAML"),

@@ -37,7 +37,8 @@ def test_a_cpu_without_a_feature_and_a_missing_package_are_said(monkeypatch):
     assert scheme_table.here(SCHEMES["bf16"], []) == "no: torch is not installed"
 
 
-def test_the_table_has_a_row_for_every_scheme_and_its_settings_with_their_defaults(tmp_path):
+def test_the_table_has_a_row_for_every_scheme_and_its_settings_with_their_defaults(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # pytest-xdist tells its workers 80
     said = bigfoot("schemes", cwd=tmp_path).stdout
     assert all(f" {name} " in said for name in SCHEMES)
     assert all(words in said for words in (*scheme_table.COLUMNS, "max_wer_rise:", "0.005", "group_size: 64"))

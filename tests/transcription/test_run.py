@@ -180,8 +180,9 @@ def test_ctrl_c_ends_all_workers(variant, talks, tmp_path):
     command = [sys.executable, "-m", "pipeline.cli", "transcribe", str(variant), *names, "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )  # fmt: skip
     process.stdout.readline()  # they are at work
     os.killpg(process.pid, signal.SIGINT)
     _, complaints = process.communicate(timeout=30)
