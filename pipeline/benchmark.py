@@ -54,7 +54,7 @@ def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], setti
         "country": settings.country, "idle_w": None, "variants": {},
     }  # fmt: skip
     files = [str((corpus.folder / u.audio).resolve()) for u in sample]
-    infos = {folder.name: _info(folder) for folder in folders}
+    infos = {folder.name: sealed.read(folder) for folder in folders}
     empty = {runtime: _empty_mb(runtime, settings.threads) for runtime in sorted({i["runtime"] for i in infos.values()})}
     for number, group in enumerate(groups := processes.groups(folders, REFERENCE)):
         if len(groups) > 1:
@@ -117,13 +117,3 @@ def _sample(corpus: Corpus, settings: Benchmark) -> list[Utterance]:
     """The utterances that are timed: drawn once from the first test set, the same for all variants."""
     utterances = corpus.utterances(corpus.test_sets[0])
     return random.Random(settings.seed).sample(utterances, min(settings.utterances, len(utterances)))
-
-
-def _info(folder: Path) -> dict:
-    """variant.json of a folder whose files are those that it was made with."""
-    try:
-        info = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise BigfootError(f"{folder} is no variant (no readable variant.json): run `dvc repro` for it") from None
-    sealed.check(folder, info, sums=True)
-    return info

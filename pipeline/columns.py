@@ -53,8 +53,9 @@ def energy(row: dict) -> float | None:
     return None if row.get("energy_resolved") is False else row.get("energy_wh_per_audio_hour")
 
 
-def of(rows: list[dict], more_tests: list[str]) -> list[Column]:
-    """The columns that these rows have figures for."""
+def of(rows: list[dict]) -> list[Column]:
+    """The columns that these rows have figures for, those of further test sets among them."""
+    more_tests = [key.removeprefix("wer/") for key in rows[0] if key.startswith("wer/")]
     return [column for column in known(more_tests) if any(column.value(row) is not None for row in rows)]
 
 
@@ -99,7 +100,7 @@ def known(more_tests: list[str]) -> list[Column]:
         _figure("Encoder ms", "encoder_ms", _tenths, "transformer, as profiled in a pass of its own", True),
         Column(
             "RTFx",
-            lambda r: with_range(r, "rtfx", "rtfx_low", "rtfx_high", lambda v: or_dash(v, ".0f")),
+            lambda r: with_range(r, "rtfx", "rtfx_low", "rtfx_high", _whole),
             lambda r: r.get("rtfx"),
             "seconds of audio transcribed in a second",
         ),

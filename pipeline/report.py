@@ -43,7 +43,7 @@ def write(
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    shown = columns.of(rows, evidence.test_sets[1:])
+    shown = columns.of(rows)
     told = Told(rows, shown, facts_of(evidence), evidence, params, origin, breakdown, worst)
     panels = plots.panels(rows)
     (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
@@ -122,7 +122,7 @@ def _load(load: object) -> str:
 
 
 IN_README = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
-FRONT = ("wer", "disk_mb", "latency_p50_ms")
+LOWER_IS_BETTER = ("wer", "disk_mb", "latency_p50_ms")
 IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 
 
@@ -160,20 +160,20 @@ def _worst(worst: list[dict] | None) -> list[str]:
     return lines
 
 
-def front(rows: list[dict]) -> list[dict]:
+def for_readme(rows: list[dict]) -> list[dict]:
     """The teacher, each model's fastest variant, the champion, and what none beats in WER, MB and median latency at once."""
-
-    measured = [[row.get(key) for key in FRONT] for row in rows]
+    measured = [[row.get(key) for key in LOWER_IS_BETTER] for row in rows]
     complete = [figures for figures in measured if None not in figures]
 
-    def beaten(mine: list) -> bool:
-        return any(theirs != mine and all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in complete)
+    def is_unbeaten(mine: list) -> bool:
+        others = (theirs for theirs in complete if theirs != mine)
+        return mine in complete and not any(all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in others)
 
     fastest = {row["model"]: row for row in sorted(rows, key=lambda row: row.get("speedup") or 0.0)}
     return [
         row
         for row, mine in zip(rows, measured, strict=True)
-        if row is rows[0] or row["champion"] or row is fastest[row["model"]] or (mine in complete and not beaten(mine))
+        if row is rows[0] or row["champion"] or row is fastest[row["model"]] or is_unbeaten(mine)
     ]
 
 
@@ -185,8 +185,7 @@ def short_table(rows: list[dict]) -> str:
 
 def whole_table(rows: list[dict]) -> str:
     """The table in Markdown with all its columns, of the objects in comparison.json."""
-    more = [key.removeprefix("wer/") for key in rows[0] if key.startswith("wer/")]
-    return table(rows, {one.name: one.show for one in columns.of(rows, more) if not one.page_only})
+    return table(rows, {one.name: one.show for one in columns.of(rows) if not one.page_only})
 
 
 def table(rows: list[dict], columns: dict[str, Callable[[dict], str]]) -> str:

@@ -96,23 +96,23 @@ def paper_scale_section(file: Path) -> str:
 
 def _comparison(folder: Path) -> str:
     """comparison.md, its table written anew from comparison.json, so that no figure of either can part from the other."""
-    rows = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     lines = (folder / "comparison.md").read_text(encoding="utf-8").splitlines()
-    try:
-        begin = next(at for at, line in enumerate(lines) if line.startswith("| Variant |"))
-    except StopIteration:
-        raise BigfootError(
-            f"{folder / 'comparison.md'} has no table of variants: run `bigfoot results` after a comparison"
-        ) from None
+    begin = next((at for at, line in enumerate(lines) if line.startswith("| Variant |")), None)
+    if begin is None:
+        raise BigfootError(f"{folder / 'comparison.md'} has no table of variants: run `bigfoot results` after a comparison")
     end = next((at for at, line in enumerate(lines) if at > begin and not line.startswith("|")), len(lines))
-    return "\n".join([*lines[:begin], report.whole_table(rows), *lines[end:]])
+    return "\n".join([*lines[:begin], report.whole_table(_rows(folder)), *lines[end:]])
 
 
 def _short(folder: Path) -> str:
-    rows = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-    shown = report.front(rows)
+    rows = _rows(folder)
+    shown = report.for_readme(rows)
     of = f"{len(shown)} of {len(rows)} variants: each model's fastest, and those that none beats in WER, MB and latency at once"
     return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{report.short_table(shown)}"
+
+
+def _rows(folder: Path) -> list[dict]:
+    return json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
 
 
 def _title(folder: Path) -> str:

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from pipeline import breakdown
 from pipeline.corpus.manifest import Utterance
 from pipeline.errors import BigfootError
 
@@ -90,10 +91,7 @@ def _nearby(at: int, count: int) -> set[int]:
 
 
 def _errors(reference: str, hypothesis: str) -> int:
-    import jiwer
-
-    found = jiwer.process_words(reference, hypothesis)
-    return found.substitutions + found.deletions + found.insertions
+    return sum(kind != "equal" for kind, *_ in breakdown.align(reference, hypothesis))
 
 
 def _forced(again: str) -> str:

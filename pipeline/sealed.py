@@ -22,6 +22,16 @@ def seal(folder: Path) -> dict[str, dict]:
     }  # fmt: skip
 
 
+def read(folder: Path) -> dict:
+    """variant.json of a folder whose files are, by their content, those that it was made with; else BigfootError."""
+    try:
+        info = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise BigfootError(f"{folder} is no variant (no readable variant.json): run `dvc repro` for it") from None
+    check(folder, info, sums=True)
+    return info
+
+
 def check(folder: Path, info: dict, sums: bool = False) -> None:
     """Raise BigfootError where a file isn't what `info` (variant.json) says: by its size, with `sums` by its content."""
     files = info.get("files") or {}

@@ -122,15 +122,10 @@ def main(worker: Worker) -> None:
 def _peak_mb() -> float:
     """Peak resident memory of this process so far, in 10^6 bytes.
 
-    Linux keeps it for each program in VmHWM; getrusage's, which other systems have alone, starts at the parent's peak.
+    Linux keeps it for each program in VmHWM; that of getrusage starts at the parent's peak.
     """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6
-    except (OSError, StopIteration):
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6
 
 
 if __name__ == "__main__":
