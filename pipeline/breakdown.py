@@ -1,4 +1,4 @@
-"""Where the errors are: the first test set by length, speaker and noise level, and the utterances heard worst.
+"""Where the errors are: each test set by length, speaker and noise level, and the utterances heard worst.
 
 Decision: bins have fixed edges, the same for every corpus, so that two runs can be laid side by side; groups without
 utterances are left out. Every cell has its own interval, which isn't corrected for how many cells there are: of twenty
@@ -25,43 +25,48 @@ RESAMPLES, SEED = 2000, 7
 
 
 def breakdown(evidence: "Evidence") -> dict:
-    """reports/breakdown.json: {set, confidence, by: {length, speaker, noise: [group, ...]}}.
+    """reports/breakdown.json: {confidence, sets: {TEST SET: {length, speaker, noise: [group, ...]}}}, the headline's set first.
 
     A group: {group: "2-4 s", utterances, words, unit, wer: {VARIANT: fraction}, wer_low: {...}, wer_high: {...}}.
     """
-    first = evidence.test_sets[0]
-    rows = {name: score["sets"][first]["hypotheses"] for name, score in evidence.scores.items()}
+    return {"confidence": scoring.CONFIDENCE, "sets": {test: _by_factor(evidence, test) for test in evidence.test_sets}}
+
+
+def _by_factor(evidence: "Evidence", test: str) -> dict[str, list[dict]]:
+    rows = {name: score["sets"][test]["hypotheses"] for name, score in evidence.scores.items()}
     told = rows[REFERENCE]  # whose audio and texts are everyone's
     by = {
         "length": ([_bin(row["duration"], SECONDS, "s") for row in told], [*_names(SECONDS, "s")]),
         "speaker": _speakers(told),
         "noise": ([_bin(row["snr_db"], DECIBELS, "dB") for row in told], [*_names(DECIBELS, "dB"), UNKNOWN]),
     }
-    groups = {
+    return {
         what: [_group(name, np.flatnonzero(np.array(names) == name), rows) for name in order if name in set(names)]
         for what, (names, order) in by.items()
     }
-    return {"set": first, "confidence": scoring.CONFIDENCE, "by": groups}
 
 
 def worst(rows: list[dict], evidence: "Evidence") -> list[dict]:
-    """reports/worst.json: at most 20 utterances of the first test set, those that lose most against the teacher first.
+    """reports/worst.json: at most 20 utterances of each test set, those that lose most against the teacher first.
 
     Of an utterance one variant speaks, the one that loses most there; of several alike the champion, then the order of
     the comparison. Variants that pass the gate are asked, all of them where none does. An alignment is [[equal, substitute,
     delete or insert, the reference's word, the hypothesis's word], ...], "" where there is none.
     """
-    first = evidence.test_sets[0]
     asked = [row for row in rows if row["variant"] != REFERENCE and row["gate"]["passed"]]
     asked = sorted(asked or [row for row in rows if row["variant"] != REFERENCE], key=lambda row: not row["champion"])
-    heard = {row["variant"]: evidence.scores[row["variant"]]["sets"][first]["hypotheses"] for row in asked}
+    return [one for test in evidence.test_sets for one in _worst_of(test, [row["variant"] for row in asked], evidence)]
+
+
+def _worst_of(test: str, variants: list[str], evidence: "Evidence") -> list[dict]:
+    heard = {variant: evidence.scores[variant]["sets"][test]["hypotheses"] for variant in variants}
     found = []
-    for at, teacher in enumerate(evidence.scores[REFERENCE]["sets"][first]["hypotheses"]):
+    for at, teacher in enumerate(evidence.scores[REFERENCE]["sets"][test]["hypotheses"]):
         variant = max(heard, key=lambda name: heard[name][at]["errors"], default=None)
         if variant and heard[variant][at]["errors"]:
             found.append((variant, heard[variant][at], teacher))
     found.sort(key=lambda one: (one[2]["errors"] - one[1]["errors"], -one[1]["errors"], one[1]["id"]))
-    return [_shown(first, *one) for one in found[:MOST_WORST]]
+    return [_shown(test, *one) for one in found[:MOST_WORST]]
 
 
 def _group(name: str, at: np.ndarray, rows: dict[str, list[dict]]) -> dict:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline import breakdown, cards, payback, report, scores, scoring, sealed
 from pipeline.corpus import manifest
 from pipeline.errors import BigfootError
+from pipeline.measure import host
 from pipeline.origin import Origin
 from pipeline.params import Gate, Params, Variant
 
@@ -78,7 +79,7 @@ def compare(params: Params, root: Path, out: Path, origin: Origin = Origin()) ->
     report.write(out, rows, evidence, params, origin, by_group, worst)
     cards.write(out / "cards", rows, evidence, params)
     _write_json(out / "comparison.json", rows)
-    _write_json(out / "metrics.json", headline(rows))
+    _write_json(out / "metrics.json", headline(rows, evidence.timings))
     _write_json(out / "params.json", params.model_dump(mode="json", by_alias=True))
     return rows
 
@@ -159,10 +160,14 @@ def gain(row: Mapping, objective: str = "both") -> float | None:
     return None if None in gains else min(gains)
 
 
-def headline(rows: list[dict]) -> dict:
-    """Flat figures for `dvc metrics`: teacher_* and champion_*; without a champion its figures are null."""
+def headline(rows: list[dict], timings: dict) -> dict:
+    """Flat figures for `dvc metrics`: teacher_* and champion_*; without a champion its figures are null.
+
+    timed_on and timed_at stand among them so that `dvc metrics diff` shows where times of two machines are laid side by side.
+    """
     champion = next((row for row in rows if row["champion"]), None)
     figures = {"champion": champion["variant"] if champion else None}
+    figures |= {"timed_on": host.timed_on(timings), "timed_at": timings["measured_at"]}
     figures |= {f"champion_{key}": champion[key] if champion else None for key in HEADLINE}
     return figures | {f"teacher_{key}": rows[0][key] for key in HEADLINE if key not in ("shrink", "speedup", "wer_rise_upper")}
 

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from pipeline.compare import gain
 from pipeline.errors import BigfootError
 from pipeline.gate import read
+from pipeline.measure import host
 from pipeline.params import Gate
 from pipeline.projection import comparison_key
 from pipeline.tracking import KEY, Store, origin
@@ -70,7 +71,7 @@ def candidate(store: Store, compared: Compared, row: Mapping) -> Candidate:
         "gate_reason": row["gate"]["reason"], "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(root / "models" / "teacher"), "corpus": compared.corpus, "corpus_audio": info.get("audio"),
         "dev_set": _heard(corpus, "dev"), "test_set": _heard(corpus, test), "synthetic": "yes" if info["synthetic"] else "no",
-        "host": timings["host"]["name"], "timed_on": _machine(timings), "timed_at": timings["measured_at"],
+        "host": timings["host"]["name"], "timed_on": host.timed_on(timings), "timed_at": timings["measured_at"],
         "commit": origin(root)["mlflow.source.git.commit"], "comparison": parent.info.run_id,
     }  # fmt: skip
     known = {name: str(value) for name, value in evidence.items() if value is not None}
@@ -112,12 +113,6 @@ def _breaks(had: Mapping[str, float | None], budget: Gate) -> str | None:
         if most is not None and (had[key] is None or had[key] > most):
             return f"{key} {'unknown' if had[key] is None else format(had[key], '.4g')}, at most {most:g}"
     return None
-
-
-def _machine(timings: dict) -> str:
-    """What decides speeds: two hosts of one kind are one machine, whatever their names (containers get a new one each)."""
-    host = timings["host"]
-    return f"{host['cpu']}, {host['cores']} cores, {timings['threads']} threads"
 
 
 def _weights(model: Path) -> str:

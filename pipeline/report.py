@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline import columns, plots
 from pipeline.columns import or_dash, percent
 from pipeline.measure.cautions import cautions
+from pipeline.measure.host import kind
 from pipeline.origin import Origin
 from pipeline.page import Told, page
 from pipeline.page.data import REPRODUCE, origin_facts
@@ -90,7 +91,7 @@ def _leaks(leaks: dict[str, dict[str, int]], splits: dict) -> list[str]:
 def timing_facts(timings: dict) -> list[tuple[str, str]]:
     host, sample = timings["host"], timings["sample"]
     measured = f"{timings['measured_at'][:16].replace('T', ' ')} UTC"
-    machine = f"{host.get('name')}: {host.get('cpu')}, {host.get('cores')} cores, {or_dash(host.get('memory_gb'), '.0f')} GB"
+    machine = f"{host.get('name')}: {kind(host)}, {or_dash(host.get('memory_gb'), '.0f')} GB"
     return [
         ("Machine", f"{machine}, {host.get('os')}, Python {host.get('python')}"),
         (
@@ -135,10 +136,11 @@ def _markdown(told: Told) -> str:
 
 
 def _breakdown(told: Told) -> list[str]:
-    """WER of the teacher and the champion by each factor, first test set."""
+    """WER of the teacher and the champion by each factor, of each test set."""
     names = [row["variant"] for row in (told.rows[0], champion_of(told.rows)) if row]
     lines = []
-    for factor, groups in (told.breakdown or {}).get("by", {}).items():
+    by_set = (told.breakdown or {}).get("sets", {})
+    for test, factor, groups in ((test, *one) for test, by in by_set.items() for one in by.items()):
         shown, left_out = telling(groups, told.rows, GROUPS)
         heads = {
             factor.capitalize(): lambda group: str(group["group"]),
@@ -146,17 +148,19 @@ def _breakdown(told: Told) -> list[str]:
             "Words": lambda group: f"{group['words']:,}",
             **{f"{name}, WER %": lambda group, name=name: percent(group["wer"].get(name)) for name in names},
         }
-        lines += ["", f"By {factor}{left_out}:", "", table(shown, heads)] if shown else []
+        lines += ["", f"{test} by {factor}{left_out}:", "", table(shown, heads)] if shown else []
     return lines
 
 
 def _worst(worst: list[dict] | None) -> list[str]:
     """Reference and variant, word by word: [said > heard] where they differ."""
-    lines = ["", "The worst utterances, as [said > heard]:", ""] if worst else []
-    for one in (worst or [])[:WORST]:
-        words = (said if said == heard else f"[{said} > {heard}]" for said, heard in pairs(one["alignment"]))
-        head = f"{one['id']}, {one['variant']} {one['errors']} wrong, the teacher {one['teacher_errors']}"
-        lines.append(f"- {_escaped(head)}: {_escaped(' '.join(words))}")
+    lines = []
+    for test in dict.fromkeys(one["set"] for one in worst or []):
+        lines += ["", f"The worst utterances of {test}, as [said > heard]:", ""]
+        for one in [one for one in worst if one["set"] == test][:WORST]:
+            words = (said if said == heard else f"[{said} > {heard}]" for said, heard in pairs(one["alignment"]))
+            head = f"{one['id']}, {one['variant']} {one['errors']} wrong, the teacher {one['teacher_errors']}"
+            lines.append(f"- {_escaped(head)}: {_escaped(' '.join(words))}")
     return lines
 
 

@@ -19,14 +19,14 @@ def heard(errors: list[int], **more) -> list[dict]:
     return rows
 
 
-def evidence(**by_variant):
+def evidence(sets=("test",), **by_variant):
     rows = {name.replace("__", "."): rows for name, rows in by_variant.items()}
-    scores = {name: {"sets": {"test": {"hypotheses": one}}} for name, one in rows.items()}
-    return SimpleNamespace(test_sets=["test"], scores=scores)
+    scores = {name: {"sets": {"test": {"hypotheses": one}, "far": {"hypotheses": one[:2]}}} for name, one in rows.items()}
+    return SimpleNamespace(test_sets=list(sets), scores=scores)
 
 
 def groups(what: str, errors: list[int], **more) -> dict[str, dict]:
-    found = breakdown.breakdown(evidence(teacher__fp32=heard(errors, **more)))["by"][what]
+    found = breakdown.breakdown(evidence(teacher__fp32=heard(errors, **more)))["sets"]["test"][what]
     return {group["group"]: group for group in found}
 
 
@@ -74,9 +74,19 @@ def test_a_cell_without_errors_has_the_rule_of_three_and_one_of_few_utterances_n
 def test_every_variant_has_its_own_cell_of_the_same_utterances():
     durations = [1.5] * 12 + [5.0] * 12
     one, other = heard([0] * 24, duration=durations), heard([0] * 12 + [1] * 12, duration=durations)
-    found = breakdown.breakdown(evidence(teacher__fp32=one, half__fp32=other))["by"]["length"]
+    found = breakdown.breakdown(evidence(teacher__fp32=one, half__fp32=other))["sets"]["test"]["length"]
     assert [group["wer"] for group in found] == [{"teacher.fp32": 0, "half.fp32": 0}, {"teacher.fp32": 0, "half.fp32": 0.1}]
     assert [(one["group"], one["utterances"], one["words"]) for one in found] == [("1-2 s", 12, 120), ("4-8 s", 12, 120)]
+
+
+def test_every_test_set_is_broken_down_and_has_its_own_worst():
+    made = evidence(sets=("test", "far"), teacher__fp32=heard([0, 0, 0]), half__fp32=heard([1, 0, 3]))
+    found = breakdown.breakdown(made)["sets"]
+    assert list(found) == ["test", "far"]
+    assert [found[test]["length"][0]["utterances"] for test in found] == [3, 2]
+    assert [found[test]["length"][0]["wer"]["half.fp32"] for test in found] == [4 / 30, 1 / 20]
+    worst = breakdown.worst(verdicts(teacher__fp32=True, half__fp32=True), made)
+    assert [(one["set"], one["id"]) for one in worst] == [("test", "u02"), ("test", "u00"), ("far", "u00")]
 
 
 # ---------------------------------------------------------------- the worst

@@ -315,8 +315,8 @@ def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
 def test_breakdown_and_worst_utterances_lie_beside_the_comparison(tmp_path):
     run(tmp_path)
     found, worst = (json.loads((tmp_path / "reports" / f"{name}.json").read_text()) for name in ("breakdown", "worst"))
-    assert found["set"] == "test" and set(found["by"]) == {"length", "speaker", "noise"}
-    for groups in found["by"].values():
+    assert list(found["sets"]) == ["test"] and set(found["sets"]["test"]) == {"length", "speaker", "noise"}
+    for groups in found["sets"]["test"].values():
         errors = sum(group["wer"]["half.int8-openvino"] * group["words"] for group in groups)
         assert errors == pytest.approx(22) and sum(group["utterances"] for group in groups) == 200
     # thin.int8-openvino fails, half.int8-openvino has two words more wrong than the teacher, int8-onnx none
@@ -357,6 +357,20 @@ def test_times_of_another_host_are_called_so(tmp_path):
     compare(params, tmp_path, tmp_path / "reports")
     for name in ("comparison.md", "table.txt", "index.html"):
         assert "the times are of another host (elsewhere)" in (tmp_path / "reports" / name).read_text()
+
+
+def test_what_the_times_are_of_is_among_the_metrics_so_that_a_diff_shows_two_machines(tmp_path):
+    """CPUs of one name differ by two or three in int8 by what they can: their features are told."""
+    params, told = plant(tmp_path), []
+    for features in (["avx2"], ["avx2", "avx512_vnni"]):
+        timings = json.loads((tmp_path / "timings.json").read_text())
+        timings["host"]["features"] = features
+        write(tmp_path / "timings.json", timings)
+        compare(params, tmp_path, tmp_path / "reports")
+        told.append(json.loads((tmp_path / "reports" / "metrics.json").read_text())["timed_on"])
+        for name in ("comparison.md", "table.txt", "index.html"):
+            assert ", ".join(features) in (tmp_path / "reports" / name).read_text()
+    assert told[0] != told[1] and told[1].endswith("cores, avx2, avx512_vnni, 2 threads")
 
 
 def test_the_same_files_give_the_same_report_byte_for_byte(tmp_path):

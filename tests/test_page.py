@@ -77,7 +77,7 @@ def full(tmp_path_factory):
         row |= {"latency_p99_ms": 77.7, "latency_by_length": {"1": 2.0, "60": 181.0}, "train_payback_hours": None}
 
     told = {
-        "breakdown": {"by": {"speaker": [GROUP], "noise": []}},
+        "breakdown": {"sets": {"test": {"speaker": [GROUP], "noise": []}, "far": {"speaker": [GROUP]}}},
         "worst": [WORST],
         "origin": Origin("abc123", ("x.py",), "fe"),
     }
@@ -137,7 +137,8 @@ def test_energy_that_is_not_resolved_has_no_column_no_card_and_no_plot(full, bar
 
 
 def test_errors_are_broken_down_and_the_worst_are_aligned_where_that_is_known(full, bare):
-    assert "25.00" in full.page.text["td"] and "By speaker" in full.page.text["h3"] and "By noise" not in full.text
+    assert "25.00" in full.page.text["td"] and "By noise" not in full.text
+    assert {"By speaker: test", "By speaker: far"} <= set(full.page.text["h3"]) and "far by speaker:" in full.markdown
     assert full.page.text["del"][1:] == ["two", "three", "\xa0"] and full.page.text["ins"][1:3] == ["ten", "\xa0"]
     assert "one [two > ten] [three > ] [ > <script>" in full.markdown and "| 10.00 | 25.00 |" in full.markdown
     assert not {"errors", "worst"} & {attributes.get("id") for attributes in bare.page.all("h2")}

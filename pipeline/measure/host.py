@@ -41,8 +41,18 @@ def elsewhere(recorded: dict) -> str | None:
     if recorded.get("virtualised", ...) is ...:  # from before hosts were told apart by more than their names
         return None
     if any(recorded.get(key) != here[key] for key in ("cpu", "cores", "features")):
-        return f"another host of the same name ({_kind(recorded)}), not of this one ({_kind(here)})"
+        return f"another host of the same name ({kind(recorded)}), not of this one ({kind(here)})"
     return None
+
+
+def kind(host: dict) -> str:
+    """What decides a host's speeds, of what `describe` recorded: "AMD EPYC, 2 cores, avx2"."""
+    return ", ".join([str(host.get("cpu")), f"{host.get('cores')} cores", *(host.get("features") or [])])
+
+
+def timed_on(timings: dict) -> str:
+    """What decides the speeds in timings.json. Hosts of one kind are one machine; names say nothing, containers get new ones."""
+    return f"{kind(timings['host'])}, {timings['threads']} threads"
 
 
 def load() -> float:
@@ -55,10 +65,6 @@ def use() -> float:
     import psutil
 
     return round(psutil.cpu_percent(interval=1.0) / 100, 2)
-
-
-def _kind(host: dict) -> str:
-    return ", ".join([str(host.get("cpu")), f"{host.get('cores')} cores", *(host.get("features") or [])])
 
 
 def features() -> list[str]:

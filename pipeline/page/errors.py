@@ -1,7 +1,7 @@
 """Where errors lie: by length, speaker and noise, and the worst utterances word by word. Nothing where that isn't known.
 
-`breakdown` is {"by": {"length": [{"group", "utterances", "words", "wer": {VARIANT: fraction}}]}}, `worst` a list of
-{"id", "speaker", "set", "reference", "variant", "teacher", "hypothesis", "errors", "teacher_errors", "alignment"}; an
+`breakdown` is {"sets": {TEST SET: {"length": [{"group", "utterances", "words", "wer": {VARIANT: fraction}}]}}}, `worst` a list
+of {"id", "speaker", "set", "reference", "variant", "teacher", "hypothesis", "errors", "teacher_errors", "alignment"}; an
 alignment is [[operation, reference word, heard word]], one of the words empty where one was left out or put in.
 """
 
@@ -10,12 +10,16 @@ from pipeline.page.headline import champion_of
 from pipeline.page.markup import cell, say, section, table
 
 GROUPS = 20  # of a table
-WORST = 20
 
 
 def breakdown(found: dict | None, rows: list[dict]) -> tuple[str, str, str] | None:
-    tables = [_table(factor, groups, rows) for factor, groups in (found or {}).get("by", {}).items() if groups]
-    about = "<p>First test set. Few words tell little: the fewer a group has, the more its figure is chance.</p>"
+    tables = [
+        _table(factor, test, groups, rows)
+        for test, by_factor in (found or {}).get("sets", {}).items()
+        for factor, groups in by_factor.items()
+        if groups
+    ]
+    about = "<p>Few words tell little: the fewer a group has, the more its figure is chance.</p>"
     return section("errors", "Where the errors lie", about, *tables) if tables else None
 
 
@@ -41,10 +45,14 @@ def worst(found: list[dict] | None) -> tuple[str, str, str] | None:
         "<p>Above each other: what was said, and what was heard in its place. <del>Struck out</del> was said and heard "
         "otherwise or not at all, <ins>underlined</ins> was heard and not said.</p>"
     )
-    return section("worst", "The worst utterances", about, f'<ol class="worst">{"".join(map(_one, found[:WORST]))}</ol>')
+    lists = [
+        f'<h3>{say(test)}</h3>\n<ol class="worst">{"".join(_one(one) for one in found if one["set"] == test)}</ol>'
+        for test in dict.fromkeys(one["set"] for one in found)
+    ]
+    return section("worst", "The worst utterances", about, *lists)
 
 
-def _table(factor: str, groups: list[dict], rows: list[dict]) -> str:
+def _table(factor: str, test: str, groups: list[dict], rows: list[dict]) -> str:
     shown, left_out = telling(groups, rows, GROUPS)
     champion = champion_of(rows)
     first = [row["variant"] for row in (champion, rows[0]) if row]
@@ -60,7 +68,7 @@ def _table(factor: str, groups: list[dict], rows: list[dict]) -> str:
             cells.append(cell(told, wer, wer / widest if wer is not None and name in first else None))
         lines.append((str(group["group"]), cells))
     heads = [factor.capitalize(), "Utterances", "Words", *names]
-    return f"<h3>By {say(factor)}</h3>\n" + table(f"WER % by {factor}{left_out}", heads, lines)
+    return f"<h3>By {say(factor)}: {say(test)}</h3>\n" + table(f"WER % of {test} by {factor}{left_out}", heads, lines)
 
 
 def _one(one: dict) -> str:
