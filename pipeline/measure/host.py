@@ -51,7 +51,7 @@ def kind(host: dict) -> str:
 
 
 def timed_on(timings: dict) -> str:
-    """What decides the speeds in timings.json. Hosts of one kind are one machine; names say nothing, containers get new ones."""
+    """What decides the speeds in timings.json. Hosts of a kind are one machine; names say nothing, containers get new ones."""
     return f"{kind(timings['host'])}, {timings['threads']} threads"
 
 
