@@ -9,10 +9,13 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from pipeline.errors import BigfootError
 
 SAMPLE_RATE = 16_000
+_MOST_FRAMES = 1 << 36  # FLAC can't say more; libsndfile says 2**63 - 1 where a header says nothing
+_BLOCK = 1 << 20
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFE, 0xFFFFFFFF, 0xFFFFFFFE)  # what streaming writers leave in a WAV header
 
 
@@ -25,6 +28,17 @@ class AudioError(BigfootError):
 
     def __reduce__(self):
         return AudioError, (self.check, str(self))
+
+
+class Forward(soundfile.SoundFile):
+    """An audio file that is read from its begin to its end.
+
+    soundfile seeks to where it is after each read, if the file can be sought in. That makes MP3's decoder forget what
+    the next frame borrows from those before, so that samples after each block were wrong.
+    """
+
+    def seekable(self) -> bool:
+        return False
 
 
 def read(source: Path | str | bytes) -> np.ndarray:
@@ -41,23 +55,26 @@ def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
 
     Raises AudioError where the file is missing, unreadable, empty, or shorter than its own header says.
     """
-    import soundfile
-
     name, data = _bytes_of(source)
     if not data:
         raise AudioError("empty", f"{name} is empty (0 bytes): fetch it again")
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            promised, rate = file.frames, file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
+        with Forward(io.BytesIO(data)) as file:
+            promised, rate = frames_said(file.frames), file.samplerate
+            samples = _read_to_end(file)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError("unreadable", f"{name} can't be read as WAV, FLAC, MP3, OGG or Opus: {reason}") from None
-    if len(samples) < promised or _wav_is_cut(data):
+    if len(samples) < (promised or 0) or _wav_is_cut(data):
         raise AudioError("truncated", f"{name} is cut off: shorter than its header says, fetch it again")
     if not len(samples):
         raise AudioError("empty", f"{name} holds no samples: fetch it again")
     return samples, rate
+
+
+def frames_said(frames: int) -> int | None:
+    """How many frames a header says there are, from libsndfile's figure; None where an encoder that streamed left that open."""
+    return frames if frames <= _MOST_FRAMES else None
 
 
 def mono(samples: np.ndarray) -> np.ndarray:
@@ -79,8 +96,6 @@ def write(path: Path | str, samples: np.ndarray) -> None:
 
     The same samples give the same bytes, and reading them back is exact to 1/65,536.
     """
-    import soundfile
-
     soundfile.write(str(path), pcm16(samples), SAMPLE_RATE, subtype="PCM_16")
 
 
@@ -98,6 +113,14 @@ def _bytes_of(source: Path | str | bytes) -> tuple[str, bytes]:
         raise AudioError("missing", f"{source} is missing: check the path") from None
     except (OSError, ValueError) as error:  # ValueError: no path at all, as with a NUL in it
         raise AudioError("unreadable", f"{str(source)!r} can't be opened: {getattr(error, 'strerror', error)}") from None
+
+
+def _read_to_end(file: Forward) -> np.ndarray:
+    """All samples: float32 [T, channels]. In pieces, as a header may say no length, or one that no memory holds."""
+    pieces = [np.zeros((0, file.channels), dtype=np.float32)]
+    while len(piece := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        pieces.append(piece)
+    return np.concatenate(pieces)
 
 
 def _wav_is_cut(data: bytes) -> bool:

@@ -85,10 +85,9 @@ def _check_duration(content: bytes, limits: Limits) -> None:
         told = soundfile.info(io.BytesIO(content))
     except (soundfile.LibsndfileError, RuntimeError):
         return  # decoding says what is wrong
-    seconds = told.frames / told.samplerate
-    if told.frames > 1 << 36:  # FLAC can't say more; libsndfile has it so where the header says nothing
+    if audio.frames_said(told.frames) is None:
         raise BigfootError("the audio doesn't say how long it is, as streamed FLAC does: write it to a file first")
-    if seconds > limits.seconds:
+    if (seconds := told.frames / told.samplerate) > limits.seconds:
         raise BigfootError(f"audio lasts {seconds:.1f} s, more than the {limits.seconds:g} s taken here: cut it")
     if told.frames * told.channels > limits.seconds * SAMPLES_A_SECOND:
         raise BigfootError(

@@ -30,6 +30,19 @@ def sound(path: Path, seconds: float = 0.5, seed: int = 0, rate: int = RATE) -> 
     return path
 
 
+def says_frames(flac: bytes, frames: int) -> bytes:
+    """A FLAC file whose header says another number of samples (36 bits from bit 172 on); 0 is what streaming encoders say."""
+    data = bytearray(flac)
+    data[18:26] = (int.from_bytes(data[18:26], "big") >> 36 << 36 | frames).to_bytes(8, "big")
+    return bytes(data)
+
+
+def streamed(flac: Path, path: Path) -> Path:
+    """A FLAC file as an encoder leaves it that streamed: without its length."""
+    path.write_bytes(says_frames(flac.read_bytes(), 0))
+    return path
+
+
 def lines(path: Path, rows: list[dict]) -> Path:
     """Rows as JSONL."""
     path.parent.mkdir(parents=True, exist_ok=True)

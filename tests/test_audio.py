@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline import audio
 from pipeline.audio import AudioError
 from pipeline.errors import BigfootError
-from tests.speech import sound, tone
+from tests.speech import says_frames, sound, streamed, tone
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
@@ -75,6 +75,23 @@ def test_a_cut_flac_is_truncated_or_unreadable_but_never_passes(tmp_path):
     with pytest.raises(AudioError) as caught:
         audio.read(tmp_path / "a.flac")
     assert caught.value.check in ("truncated", "unreadable")
+
+
+def test_a_flac_that_was_streamed_says_no_length_and_is_read_to_its_end(tmp_path):
+    whole = tone(80.0)  # more than is read at once
+    soundfile.write(tmp_path / "a.flac", whole, 16_000)
+    path = streamed(tmp_path / "a.flac", tmp_path / "streamed.flac")
+    np.testing.assert_array_equal(audio.read(path), audio.read(tmp_path / "a.flac"))
+    path.write_bytes(path.read_bytes()[:42])
+    with pytest.raises(AudioError, match="holds no samples"):
+        audio.read(path)
+
+
+def test_a_header_that_says_more_than_any_memory_holds_is_a_file_cut_off(tmp_path):
+    path = sound(tmp_path / "a.flac")
+    path.write_bytes(says_frames(path.read_bytes(), 2**36 - 1))
+    with pytest.raises(AudioError, match="shorter than its header says"):
+        audio.read(path)
 
 
 def test_a_folder_is_no_audio(tmp_path):

@@ -22,6 +22,7 @@ from pipeline import audio, serving
 from pipeline.errors import BigfootError
 from pipeline.recognizer import Recognizer
 from tests import tiny
+from tests.speech import says_frames
 
 LIMITS = serving.Limits(files=3, mb=0.2, seconds=4)
 
@@ -33,10 +34,8 @@ def encoded(samples: np.ndarray, rate: int = 16_000, kind: str = "WAV") -> bytes
 
 
 def flac_that_says(frames: int) -> bytes:
-    """A FLAC file of 0.5 s whose header says another number of samples (36 bits from bit 172 on)."""
-    data = bytearray(encoded(tiny.speech(0.5), kind="FLAC"))
-    data[18:26] = (int.from_bytes(data[18:26], "big") >> 36 << 36 | frames).to_bytes(8, "big")
-    return bytes(data)
+    """A FLAC file of 0.5 s whose header says another number of samples."""
+    return says_frames(encoded(tiny.speech(0.5), kind="FLAC"), frames)
 
 
 @pytest.fixture(scope="module")

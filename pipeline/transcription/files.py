@@ -80,7 +80,7 @@ def blocks(recording: Recording) -> Iterator[np.ndarray]:
     _check_size(recording)
     heard = 0
     try:
-        with _Forward(recording.path) as file:
+        with audio.Forward(recording.path) as file:
             if file.samplerate > MOST_HZ or file.channels > MOST_CHANNELS:
                 what = f"{file.channels} channels at {file.samplerate:,} Hz"
                 raise AudioError("unreadable", f"{name} says that it has {what}: its header is damaged, fetch it again")
@@ -88,7 +88,7 @@ def blocks(recording: Recording) -> Iterator[np.ndarray]:
             while len(samples := file.read(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
                 heard += len(samples)
                 yield resampled(audio.mono(samples), False)
-            promised = _said(file.frames)
+            promised = audio.frames_said(file.frames) or 0
             yield resampled(np.zeros(0, dtype=np.float32), True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
@@ -116,25 +116,9 @@ def seconds(recording: Recording) -> float:
     """How long a file says it is; 0 where it says nothing."""
     try:
         info = soundfile.info(recording.path)
-        return _said(info.frames) / info.samplerate
+        return (audio.frames_said(info.frames) or 0) / info.samplerate
     except (soundfile.LibsndfileError, RuntimeError, OSError):
         return 0.0
-
-
-class _Forward(soundfile.SoundFile):
-    """An audio file that is read from its begin to its end.
-
-    soundfile seeks to where it is after each read, if the file can be sought in. That makes MP3's decoder forget what
-    the next frame borrows from those before, so that samples after each block were wrong.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _said(frames: int) -> int:
-    """How many frames a header says there are; 0 where an encoder that streamed left that open (libsndfile: 2**63 - 1)."""
-    return frames if frames < 2**62 else 0
 
 
 def _copied(source, stack: ExitStack) -> Path:

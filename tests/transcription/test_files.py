@@ -13,7 +13,7 @@ from pipeline import audio
 from pipeline.audio import AudioError
 from pipeline.transcription import files
 from pipeline.transcription.files import Failure, Recording
-from tests.speech import sound, tone
+from tests.speech import sound, streamed, tone
 
 
 def recording(path) -> Recording:
@@ -34,11 +34,8 @@ def test_blocks_are_the_whole_file(tmp_path, name, rate, channels):
 
 
 def test_a_flac_that_was_streamed_says_no_length_and_is_read_to_its_end(tmp_path):
-    samples = tone(12.0, 1)
-    soundfile.write(tmp_path / "a.flac", samples, 16_000)
-    data = bytearray((tmp_path / "a.flac").read_bytes())
-    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # STREAMINFO's number of samples: 0 is unknown
-    (tmp_path / "streamed.flac").write_bytes(data)
+    soundfile.write(tmp_path / "a.flac", tone(12.0, 1), 16_000)
+    streamed(tmp_path / "a.flac", tmp_path / "streamed.flac")
 
     found = np.concatenate(list(files.blocks(recording(tmp_path / "streamed.flac"))))
     np.testing.assert_array_equal(found, audio.read(tmp_path / "a.flac"))
