@@ -72,7 +72,7 @@ def _worst_of(test: str, variants: list[str], evidence: "Evidence") -> list[dict
 def _group(name: str, at: np.ndarray, rows: dict[str, list[dict]]) -> dict:
     told = [rows[REFERENCE][i] for i in at]
     words = np.array([row["words"] for row in told])
-    unit, units = scoring.units([row["speaker"] for row in told])
+    unit, units = scoring.units(told)
     group = {
         "group": name,
         "utterances": len(at),

@@ -55,7 +55,9 @@ class DigitsSource(Section):
 
 
 class FolderSource(Section):
-    """A JSONL or CSV manifest a split, in `corpus.data`: audio (path relative to the manifest), text; speaker, duration, id."""
+    """A JSONL or CSV manifest a split, in `corpus.data`: audio (path relative to the manifest), text; speaker, recording,
+    duration, id.
+    """
 
     kind: Literal["folder"]
     train: str = "train.jsonl"
@@ -82,6 +84,7 @@ class HuggingFaceSource(Section):
     audio_column: str = "audio"
     text_column: str = "text"
     speaker_column: str | None = None
+    recording_column: str | None = Field(None, description="what several utterances were cut from")
     train: str = "train"
     dev: str = "validation"
     test: dict[TestSet, str] = Field(default_factory=lambda: {"test": "test"})

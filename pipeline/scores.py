@@ -14,7 +14,7 @@ from pipeline.corpus.manifest import Utterance
 from pipeline.errors import BigfootError
 
 NEEDED = ("utterances", "words", "wer", "cer", "wer_low", "wer_high", "cer_low", "cer_high", "unit", "hypotheses")
-NEEDED_EACH = ("id", "speaker", "duration", "reference", "hypothesis", "errors", "words", "snr_db")
+NEEDED_EACH = ("id", "speaker", "recording", "duration", "reference", "hypothesis", "errors", "words", "snr_db")
 LOST = 0.5  # of an utterance's words wrong, before its neighbours' texts are tried
 
 

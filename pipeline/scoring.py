@@ -1,9 +1,10 @@
 """How many words a variant gets wrong, and how sure that is.
 
 Decision: errors are counted by jiwer; what is ours is how sure they are. Utterances of one speaker go wrong together, so
-the unit that is resampled is the speaker where there are 20 or more of them, else the utterance; it is named beside every
-interval. A resample of "no errors at all" always has none, so there the rule of three bounds the rate at 3/N words with
-95% confidence (Hanley and Lippman-Hand 1983), and not at zero. docs/accuracy.md says how to read all of it.
+the unit that is resampled is the speaker where there are 20 or more of them, else the recording that utterances were cut
+from, where there are as many of those, else the utterance; it is named beside every interval. A resample of "no errors at
+all" always has none, so there the rule of three bounds the rate at 3/N words with 95% confidence (Hanley and Lippman-Hand
+1983), and not at zero. docs/accuracy.md says how to read all of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from pipeline.errors import BigfootError
 
-LEAST_SPEAKERS = 20
+LEAST_UNITS = 20
 CONFIDENCE = 0.95
 RISE_RESAMPLES = 10_000  # 26 variants together ask for each one's 99.8%: the 20 largest of so many
 AT_ONCE = 2_000_000  # drawn numbers held in memory
@@ -21,10 +22,10 @@ AT_ONCE = 2_000_000  # drawn numbers held in memory
 def score(utterances: Sequence, hypotheses: Sequence[str], resamples: int = 2000, seed: int = 7) -> dict:
     """The score of one test set: WER, CER, their counts and intervals, and every hypothesis.
 
-    `utterances` have id, speaker, duration and text, the reference, which must not be empty; `hypotheses` are in the same
-    order. WER and CER are fractions. wer_low and wer_high are the ends of the 95% interval, cer_low and cer_high those of
-    the CER; without any error both are 0 and 3/N words, as wrong characters come by the word. Raises BigfootError where
-    there is nothing to score.
+    `utterances` have id, speaker, recording, duration and text, the reference, which must not be empty; `hypotheses` are in
+    the same order. WER and CER are fractions. wer_low and wer_high are the ends of the 95% interval, cer_low and cer_high
+    those of the CER; without any error both are 0 and 3/N words, as wrong characters come by the word. Raises BigfootError
+    where there is nothing to score.
     """
     import jiwer
 
@@ -40,14 +41,14 @@ def score(utterances: Sequence, hypotheses: Sequence[str], resamples: int = 2000
         spelt.append((wrong, letters.hits + letters.substitutions + letters.deletions))
         rows.append(
             {
-                "id": utterance.id, "speaker": utterance.speaker, "duration": utterance.duration,
-                "reference": utterance.text, "hypothesis": hypothesis, "errors": sum(kinds),
+                "id": utterance.id, "speaker": utterance.speaker, "recording": utterance.recording,
+                "duration": utterance.duration, "reference": utterance.text, "hypothesis": hypothesis, "errors": sum(kinds),
                 "words": words.hits + words.substitutions + words.deletions,
             }
         )  # fmt: skip
     errors, words = (np.array([row[key] for row in rows]) for key in ("errors", "words"))
     misspelt, characters = np.array(spelt).T
-    unit, groups = units([row["speaker"] for row in rows])
+    unit, groups = units(rows)
     low, high = interval(errors, words, groups, resamples, seed)
     spells = interval(misspelt, characters, groups, resamples, seed) if misspelt.any() else (low, high)
     return {
@@ -59,12 +60,16 @@ def score(utterances: Sequence, hypotheses: Sequence[str], resamples: int = 2000
     }  # fmt: skip
 
 
-def units(speakers: Sequence[str]) -> tuple[str, np.ndarray]:
-    """What is resampled, and to which of them each utterance belongs: ("speakers", [0, 0, 1, ...])."""
-    known, groups = np.unique(list(speakers), return_inverse=True)
-    if len(known) >= LEAST_SPEAKERS and "" not in known:
-        return "speakers", groups
-    return "utterances", np.arange(len(speakers))
+def units(rows: Sequence[Mapping]) -> tuple[str, np.ndarray]:
+    """What is resampled of a score's utterances, and to which of them each belongs: ("speakers", [0, 0, 1, ...]).
+
+    Speakers or recordings where every utterance has a known one: of fewer than 20 too few ways to draw are different.
+    """
+    for unit, key in (("speakers", "speaker"), ("recordings", "recording")):
+        known, groups = np.unique([row[key] for row in rows], return_inverse=True)
+        if len(known) >= LEAST_UNITS and "" not in known:
+            return unit, groups
+    return "utterances", np.arange(len(rows))
 
 
 def interval(errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
@@ -100,7 +105,7 @@ def paired_rises(
     All are scores of the same utterances, so what is hard for everyone drops out: resampled are the differences, with the
     same weights for every variant. Variants with the same errors on every utterance count once: there are M competitors.
 
-    - One: a Bayesian bootstrap (Rubin 1981) of the utterances, or speakers, in which one wrong word more than was seen has
+    - One: a Bayesian bootstrap (Rubin 1981) of the units, in which one wrong word more than was seen has
       a weight as well. A bootstrap of a few differing words is too sure of itself; with that word the bound is the exact
       one of a Poisson count (Garwood 1936), and the rule of three where no word differs (in the manner of Gaffke 2005).
       Where units are few and unlike, speakers above all, what stands in for the unseen is as large as they differ.
@@ -121,7 +126,7 @@ def paired_rises(
     bounds = seen + np.log(len(distinct) / (1 - confidence)) / words.sum()
     differs = distinct.any(1)
     if differs.any():
-        _, groups = units([row["speaker"] for row in reference["hypotheses"]])
+        _, groups = units(reference["hypotheses"])
         rates = np.sort(drawn := _weighted(distinct, words, groups, resamples, seed), axis=0)
         ranks = np.stack([np.searchsorted(column, one) for column, one in zip(rates.T, drawn.T, strict=True)])
         rank = np.sort(ranks.max(0))[int(np.ceil(confidence * resamples)) - 1]

@@ -74,7 +74,10 @@ def write(path: Path, content: object) -> None:
 def plant_manifest(path: Path, utterances: int) -> None:
     """The utterances that `score_set` has scored; their audio is one file that holds none."""
     rows = score_set(utterances, wrong=0, seed=0)["hypotheses"]
-    said = [manifest.Utterance(row["id"], "planted.flac", row["reference"], row["speaker"], row["duration"]) for row in rows]
+    said = [
+        manifest.Utterance(row["id"], "planted.flac", row["reference"], row["speaker"], row["duration"], row["recording"])
+        for row in rows
+    ]
     manifest.write(path, said)
     path.with_name("planted.flac").write_bytes(b"no audio")
 
@@ -100,7 +103,8 @@ def score_set(utterances: int, wrong: int, seed: int) -> dict:
     errors = [sum(i // WORDS_EACH == n for i in at) for n in range(utterances)]
     hypotheses = [
         {
-            "id": f"u{n}", "speaker": f"s{n % 25}", "duration": 2.0, "reference": " ".join(["one"] * WORDS_EACH),
+            "id": f"u{n}", "speaker": f"s{n % 25}", "recording": "", "duration": 2.0,
+            "reference": " ".join(["one"] * WORDS_EACH),
             "hypothesis": " ".join(["two"] * e + ["one"] * (WORDS_EACH - e)), "errors": e, "words": WORDS_EACH,
             "snr_db": 5.0 + 10 * (n % 4),
         }

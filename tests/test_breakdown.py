@@ -13,7 +13,15 @@ def heard(errors: list[int], **more) -> list[dict]:
     rows = []
     for i, wrong in enumerate(errors):
         text = ["one"] * 10
-        row = {"id": f"u{i:02}", "speaker": "a", "duration": 3.0, "snr_db": 15.0, "reference": " ".join(text), "errors": wrong}
+        row = {
+            "id": f"u{i:02}",
+            "speaker": "a",
+            "recording": "",
+            "duration": 3.0,
+            "snr_db": 15.0,
+            "reference": " ".join(text),
+            "errors": wrong,
+        }
         row |= {"words": 10, "hypothesis": " ".join(["two"] * wrong + text[wrong:])}
         rows.append(row | {key: values[i] for key, values in more.items()})
     return rows

@@ -18,6 +18,7 @@ class Said:
     text: str
     id: str = "u"
     speaker: str = "s"
+    recording: str = ""
     duration: float = 1.0
 
 
@@ -78,6 +79,19 @@ def test_speakers_are_the_unit_where_there_are_twenty():
     assert scoring.score(few, ["one"] * 60)["unit"] == "utterances"
 
 
+def test_recordings_are_the_unit_where_speakers_are_few_or_unknown_and_recordings_twenty():
+    cut = [Said("one", speaker="", recording=f"call{i % 20}") for i in range(60)]
+    assert scoring.score(cut, ["one"] * 60)["unit"] == "recordings"
+    known = [Said("one", speaker=f"s{i % 20}", recording=f"call{i % 30}") for i in range(60)]
+    assert scoring.score(known, ["one"] * 60)["unit"] == "speakers"
+    assert scoring.score([*cut[:-1], Said("one")], ["one"] * 60)["unit"] == "utterances"
+    # 12 of 60 words wrong: in four whole recordings of three words that says less than one here and one there
+    whole = ["two" if i % 20 < 4 else "one" for i in range(60)]
+    spread = ["two" if i < 12 else "one" for i in range(60)]
+    wide, narrow = (scoring.score(cut, heard) for heard in (whole, spread))
+    assert wide["wer"] == narrow["wer"] == 0.2 and wide["wer_high"] > narrow["wer_high"]
+
+
 def test_errors_that_come_speaker_by_speaker_widen_the_interval():
     rng = np.random.default_rng(1)
     words, speakers = np.ones(1000, int), np.repeat(np.arange(25), 40)
@@ -122,7 +136,10 @@ def test_a_bound_never_falls_while_more_words_go_wrong():
 
 def errs(errors, words: int = 5) -> dict:
     """A score of utterances with so many errors each."""
-    rows = [{"id": i, "reference": "", "speaker": "", "errors": int(e), "words": words} for i, e in enumerate(errors)]
+    rows = [
+        {"id": i, "reference": "", "speaker": "", "recording": "", "errors": int(e), "words": words}
+        for i, e in enumerate(errors)
+    ]
     return {"hypotheses": rows}
 
 

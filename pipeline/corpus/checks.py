@@ -40,6 +40,7 @@ class Examined:
     split: str
     text: str
     speaker: str
+    recording: str = ""
     seconds: float = 0.0
     digest: bytes = b""
     findings: list[Finding] = field(default_factory=list)
@@ -57,7 +58,7 @@ class Examined:
 
 def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
     """Check one utterance by itself, and write its audio to `folder`/SPLIT/ID.flac if nothing speaks against keeping it."""
-    one = Examined(file_name(raw.id), raw.split, normalise(raw.text, corpus.text), raw.speaker)
+    one = Examined(file_name(raw.id), raw.split, normalise(raw.text, corpus.text), raw.speaker, raw.recording)
     if not one.text:
         one.findings.append(Finding("no_text", f"nothing to say is left of {raw.text!r}" if raw.text else "no text"))
     if odd := unspellable(one.text, corpus.text):

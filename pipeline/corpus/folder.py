@@ -1,7 +1,8 @@
 """A plain manifest a split, JSONL or CSV: the way in for speech of one's own.
 
 One utterance a line. `audio` is a path relative to the manifest and `text` what is said; `speaker`, `duration` (s; audio
-that is much shorter counts as truncated) and `id` (else made of the audio's name) may be there too; more is ignored.
+that is much shorter counts as truncated), `recording` (what several utterances were cut from) and `id` (else made of the
+audio's name) may be there too; more is ignored.
 """
 
 import csv
@@ -42,8 +43,8 @@ def _raw(split: str, path: Path, line: int, row: dict, stems: Counter) -> Raw:
         seconds = float(duration) if duration not in (None, "") else None
     except (TypeError, ValueError):
         raise BigfootError(f"{path}, line {line}: duration {duration!r} is no number of seconds") from None
-    speaker = row.get("speaker")
-    return Raw(str(name), split, path.parent / audio, str(row["text"]), "" if speaker is None else str(speaker), seconds)
+    speaker, recording = ("" if row.get(column) is None else str(row[column]) for column in ("speaker", "recording"))
+    return Raw(str(name), split, path.parent / audio, str(row["text"]), speaker, seconds, recording)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict]]:

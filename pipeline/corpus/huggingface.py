@@ -35,14 +35,18 @@ class Rows:
         source = self.source
         cell = row[source.audio_column] or {}
         audio = cell.get("bytes") or Path(cell.get("path") or f"{split} row {number}, which has no audio")
-        speaker = row[source.speaker_column] if source.speaker_column else ""
+        speaker, recording = (
+            "" if column is None or row[column] is None else str(row[column])
+            for column in (source.speaker_column, source.recording_column)
+        )
         text = row[source.text_column]
         return Raw(
             id=f"{split}-{number:07d}",
             split=split,
             audio=audio,
             text="" if text is None else str(text),
-            speaker="" if speaker is None else str(speaker),
+            speaker=speaker,
+            recording=recording,
         )
 
 
@@ -86,11 +90,11 @@ def _checked(table, source: HuggingFaceSource, split: str):
     """The table with its audio as bytes; raises BigfootError where a column is not there."""
     import datasets
 
-    for column in filter(None, (source.audio_column, source.text_column, source.speaker_column)):
+    columns = [source.audio_column, source.text_column, source.speaker_column, source.recording_column]
+    for column in filter(None, columns):
         if column not in table.column_names:
             raise BigfootError(
                 f"the dataset's split {split} has no column {column}: it has {', '.join(table.column_names)}, see corpus.source"
             )
-    columns = [source.audio_column, source.text_column, source.speaker_column]
     table = table.select_columns([column for column in dict.fromkeys(columns) if column])
     return table.cast_column(source.audio_column, datasets.Audio(decode=False))

@@ -80,7 +80,9 @@ def _utterances(folder: Path, split: str) -> Iterator[Raw]:
             name, _, text = line.strip().partition(" ")
             if name.count("-") != 2:
                 raise BigfootError(f"{path}, line {number} is no 'SPEAKER-CHAPTER-NUMBER TEXT': fetch it again")
-            yield Raw(name, split, path.parent / f"{name}.flac", text, speaker=name.split("-")[0])
+            speaker, chapter, _ = name.split("-")
+            recording = f"{speaker}-{chapter}"
+            yield Raw(name, split, path.parent / f"{name}.flac", text, speaker=speaker, recording=recording)
 
 
 def _download(url: str, path: Path, sha256: str) -> None:

@@ -17,13 +17,17 @@ from pipeline.errors import BigfootError
 
 @dataclass(frozen=True)
 class Utterance:
-    """One line of a manifest: audio is a path relative to the manifest, duration is in seconds, "" is no known speaker."""
+    """One line of a manifest: audio is a path relative to the manifest, duration is in seconds.
+
+    `recording` is what the utterance was cut from, with others; "" is no known speaker or recording.
+    """
 
     id: str
     audio: str
     text: str
     speaker: str
     duration: float
+    recording: str = ""
 
 
 def read(path: Path) -> list[Utterance]:

@@ -159,7 +159,8 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
     splits: dict[str, list[Utterance]] = {}
     for one in kept:
         path = f"audio/{one.split}/{one.id}.flac"
-        splits.setdefault(one.split, []).append(Utterance(one.id, path, one.text, one.speaker, one.seconds))
+        utterance = Utterance(one.id, path, one.text, one.speaker, one.seconds, one.recording)
+        splits.setdefault(one.split, []).append(utterance)
     for split, utterances in splits.items():
         manifest.write(folder / f"{split}.jsonl", utterances)
     with (folder / "dropped.jsonl").open("w", encoding="utf-8") as file:

@@ -27,7 +27,10 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True)
 class Raw:
-    """An utterance as it came: audio is a file, the bytes of one, or a recipe; duration is what a manifest claims, in s."""
+    """An utterance as it came: audio is a file, the bytes of one, or a recipe; duration is what a manifest claims, in s.
+
+    `recording` names what it was cut from, where several utterances were cut from one: they go wrong together.
+    """
 
     id: str
     split: str
@@ -35,6 +38,7 @@ class Raw:
     text: str
     speaker: str = ""
     duration: float | None = None
+    recording: str = ""
 
 
 LONGEST_NAME = 120  # bytes

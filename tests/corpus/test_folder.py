@@ -17,16 +17,16 @@ SOURCE = FolderSource(kind="folder")
 
 def test_csv_and_jsonl_say_the_same(tmp_path):
     data = speech.folder(tmp_path)
-    change(data / "dev.jsonl", 0, text='two words, "quoted"', duration=0.5)
+    change(data / "dev.jsonl", 0, text='two words, "quoted"', duration=0.5, recording="call 7")
     raws = folder.read(SOURCE, data)
     for split in ("train", "dev", "test"):
         with (data / f"{split}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["text", "audio", "speaker", "duration"])
+            writer.writerow(["text", "audio", "speaker", "duration", "recording"])
             mine = [raw for raw in raws if raw.split == split]
-            writer.writerows([r.text, r.audio.relative_to(data), r.speaker, r.duration] for r in mine)
+            writer.writerows([r.text, r.audio.relative_to(data), r.speaker, r.duration, r.recording] for r in mine)
     source = FolderSource(kind="folder", train="train.csv", dev="dev.csv", test={"test": "test.csv"})
-    assert folder.read(source, data) == raws
+    assert folder.read(source, data) == raws and [raw.recording for raw in raws if raw.split == "dev"] == ["call 7", ""]
 
 
 def test_audio_is_relative_to_its_manifest(tmp_path):

@@ -9,7 +9,7 @@ from pipeline.errors import BigfootError
 from pipeline.params import HuggingFaceSource
 from tests import speech
 
-SOURCE = {"kind": "huggingface", "text_column": "sentence", "speaker_column": "who"}
+SOURCE = {"kind": "huggingface", "text_column": "sentence", "speaker_column": "who", "recording_column": "call"}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,12 @@ def splits(tmp_path_factory):
     for split, name in (("train", "train"), ("dev", "validation"), ("test", "test")):
         files = sorted((data / "audio").glob(f"{split}*"))
         rows[name] = [
-            {"audio": {"bytes": file.read_bytes(), "path": file.name}, "sentence": f"{split[0]}{'ab'[n]} abcdetr", "who": n}
+            {
+                "audio": {"bytes": file.read_bytes(), "path": file.name},
+                "sentence": f"{split[0]}{'ab'[n]} abcdetr",
+                "who": n,
+                "call": f"c{n}",
+            }
             for n, file in enumerate(files)
         ]
     rows["train"][1]["audio"] = {"bytes": mp3.read_bytes(), "path": "a.mp3"}
@@ -33,7 +38,14 @@ def saved(splits, tmp_path):
     import datasets
 
     binary = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
-    features = datasets.Features({"audio": binary, "sentence": datasets.Value("string"), "who": datasets.Value("int64")})
+    features = datasets.Features(
+        {
+            "audio": binary,
+            "sentence": datasets.Value("string"),
+            "who": datasets.Value("int64"),
+            "call": datasets.Value("string"),
+        }
+    )
     tables = {
         name: datasets.Dataset.from_list(rows, features=features).cast_column("audio", datasets.Audio())
         for name, rows in splits.items()
@@ -63,14 +75,20 @@ def test_text_speaker_and_length_come_with_the_audio(saved, tmp_path):
     saved.save_to_disk(tmp_path / "data")
     rows = huggingface.read(HuggingFaceSource(**SOURCE), tmp_path / "data")
     first = next(iter(rows))
-    assert len(rows) == 6 and (first.id, first.text, first.speaker) == ("train-0000000", "ta abcdetr", "0")
+    assert len(rows) == 6 and (first.id, first.text, first.speaker, first.recording) == (
+        "train-0000000",
+        "ta abcdetr",
+        "0",
+        "c0",
+    )
 
 
 def test_any_rate_and_format_is_laid_down_as_16_khz(saved, tmp_path):
     saved.save_to_disk(tmp_path / "data")
     corpus = speech.corpus(tmp_path / "data", SOURCE)
     prepare(corpus, tmp_path / "tiny", workers=0)
-    assert [u.duration for u in open_corpus(tmp_path / "tiny").utterances("train")][1] == pytest.approx(1.0, abs=0.06)
+    laid = open_corpus(tmp_path / "tiny").utterances("train")
+    assert laid[1].duration == pytest.approx(1.0, abs=0.06) and [u.recording for u in laid] == ["c0", "c1"]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_its_layout_is_read_and_each_test_set_keeps_its_name(tmp_path):
     corpus = open_corpus(tmp_path / "tiny")
     assert corpus.splits == ["train", "dev", "test-clean", "test-other"] and info["dropped"] == 0
     first = corpus.utterances("test-clean")[0]
-    assert (first.id, first.speaker, first.text) == ("20-77-0000", "20", "ca abcde")
+    assert (first.id, first.speaker, first.recording, first.text) == ("20-77-0000", "20", "20-77", "ca abcde")
 
 
 def test_the_folder_librispeech_itself_does_as_well(tmp_path):
