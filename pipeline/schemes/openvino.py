@@ -83,7 +83,7 @@ class OpenvinoInt8(Calibrated):
     runtime = "openvino"
     file = FILE
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
-    features, otherwise = VNNI, "int8 is slower"
+    features, otherwise = VNNI, "int8 gains less, or nothing"
 
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
         inputs = self.inputs(corpus, model_folder)

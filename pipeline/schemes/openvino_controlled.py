@@ -50,7 +50,7 @@ class OpenvinoInt8Controlled(Calibrated):
     runtime = "openvino"
     file = openvino.FILE
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
-    features, otherwise = VNNI, "int8 is slower"
+    features, otherwise = VNNI, "int8 gains less, or nothing"
 
     max_wer_rise: float = Field(0.005, ge=0, description="how far dev WER may lie above the float model's; a fraction")
     ranking_utterances: int = Field(32, ge=1, description="of train and of dev, heard for the ranking")

@@ -36,7 +36,7 @@ class OpenvinoInt8Trained(Calibrated):
     runtime = "openvino"
     file = openvino.FILE
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
-    features, otherwise = VNNI, "int8 is slower"
+    features, otherwise = VNNI, "int8 gains less, or nothing"
 
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> dict:
         ranges = _ranges(model_folder)

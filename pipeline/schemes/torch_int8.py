@@ -13,14 +13,14 @@ class TorchInt8(Scheme):
     Lowers: every Linear, to int8; convolutions stay in float32
     Granularity: weights symmetric, one scale a matrix; activations one scale a call, taken at run time
     Hardware: any CPU; faster with VNNI
-    Limits: a batch holds equal lengths only; slowest of the int8 schemes
+    Limits: a batch holds equal lengths only; opens PyTorch, which takes seconds and hundreds of MB
     """
 
     runtime = "torch"
     file = torch_model.INT8_FILE
     padding = "exact"
     packages = ("torch", "transformers")
-    features, otherwise = VNNI, "int8 is slower"
+    features, otherwise = VNNI, "int8 gains less, or nothing"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         torch_model.save_int8(torch_model.quantise_linears(torch_model.load_float(model_folder)), out)

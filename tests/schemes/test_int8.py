@@ -148,14 +148,19 @@ def test_torch_int8_refuses_float_weights(models, variants, tmp_path):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_onnx_int8_takes_every_linear_layer_and_no_convolution(variants, norm):
+def test_onnx_int8_takes_every_linear_layer_in_seven_bits_and_no_convolution(variants, norm):
     import onnx
+    from onnx.numpy_helper import to_array
 
     graph = onnx.load(variants[norm, "int8-onnx"] / "model.onnx").graph
     operations = [node.op_type for node in graph.node]
-    constants = {tensor.name for tensor in graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
 
     assert operations.count("MatMulInteger") == LINEARS
+    for node in graph.node:
+        if node.op_type == "MatMulInteger":
+            weight = to_array(constants[node.input[1]])
+            assert weight.dtype == np.int8 and np.abs(weight.astype(int)).max() <= 64, "8 bits overflow without VNNI"
     assert operations.count("Conv") == 8 and "ConvInteger" not in operations
     assert not [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in constants]
 
