@@ -71,7 +71,7 @@ test: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile
 
 # With what the tests of S3 and PostgreSQL need.
-test-all: remote
+test-all: remote $(VENV)/.peers-installed
 	pytest -m "" --timeout 3600
 
 lint: setup

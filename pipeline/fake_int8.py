@@ -7,7 +7,7 @@ to 127 steps an output channel. Rounding passes gradients on as if it weren't th
 and the ends are learnt by what the rounding with them does (after Esser et al. 2020, LSQ).
 
 Decision: the model folder stays what it would be, float weights that AutoModelForCTC loads, with the ends beside them in
-int8_ranges.json; the scheme int8q-openvino makes real int8 convolutions of both. Weights take 7 of 8 bits, because CPUs
+int8_ranges.json; the scheme int8qat-openvino makes real int8 convolutions of both. Weights take 7 of 8 bits, because CPUs
 without VNNI add two products in 16 bits.
 """
 

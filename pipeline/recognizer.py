@@ -2,10 +2,10 @@
 
 Decisions, and what they cost:
 - A batch gives what single utterances give. ONNX and OpenVINO graphs are exported so that they hear no padding
-  (variant.json: padding "mask") and take any lengths at once. transformers' own forward lets a group-norm front end
-  hear it whatever the mask (logits move by up to 1.0), so PyTorch variants (padding "exact") batch equal lengths
-  only, and run others one by one. Dynamic int8 takes its activations' range over the batch, so there it moves logits
-  within int8's own error.
+  (variant.json: padding "mask") and take lengths that are near each other at once. transformers' own forward lets a
+  group-norm front end hear it whatever the mask (logits move by up to 1.0), so PyTorch variants (padding "exact")
+  batch equal lengths only, and run others one by one. Dynamic int8 takes its activations' range over the batch, so
+  there it moves logits within int8's own error.
 - A waveform is brought to zero mean and unit variance (where the model was trained so) here, over the whole file,
   never in the graph.
 - Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file;
@@ -28,6 +28,8 @@ from pipeline.errors import BigfootError
 
 WINDOW_SECONDS = 30.0
 CONTEXT_SECONDS = 2.0
+LONGER = 1.25  # than the shortest of its batch: what is padded is computed in vain
+BATCH_SECONDS = 240.0  # of audio and padding in one pass: attention's memory grows with it
 NEEDED = {
     "runtime", "file", "vocab", "blank", "word_delimiter", "normalize", "padding", "sample_rate", "conv_kernels",
     "conv_strides",
@@ -80,7 +82,7 @@ class Recognizer:
     def batch_logits(self, audios: list[np.ndarray]) -> list[np.ndarray]:
         """`logits` of each, in as few passes as the variant's padding allows; what is longer than a window by itself."""
         logits: list[np.ndarray | None] = [None] * len(audios)
-        batches: dict[int, list[int]] = {}
+        rest: list[int] = []
         waveforms = [self.waveform(audio) for audio in audios]
         for index, waveform in enumerate(waveforms):
             if waveform.size == 0:
@@ -88,8 +90,8 @@ class Recognizer:
             elif waveform.size > self._window:
                 logits[index] = self._in_windows(waveform)
             else:
-                batches.setdefault(waveform.size if self.info["padding"] == "exact" else 0, []).append(index)
-        for indices in batches.values():
+                rest.append(index)
+        for indices in self._batches(rest, waveforms):
             together = self._together([waveforms[index] for index in indices])
             for index, one in zip(indices, together, strict=True):
                 logits[index] = one
@@ -154,6 +156,19 @@ class Recognizer:
             for row, waveform in zip(padded, waveforms, strict=True):
                 row[: waveform.size] = waveform
         return [one[: self.frames(length)] for one, length in zip(self._run(padded, lengths), lengths, strict=True)]
+
+    def _batches(self, indices: list[int], waveforms: list[np.ndarray]) -> Iterator[list[int]]:
+        """Those that go through together: lengths that are near each other, and no more than memory bears."""
+        longer = 1.0 if self.info["padding"] == "exact" else LONGER
+        most, batch = int(BATCH_SECONDS * self.info["sample_rate"]), []
+        for index in sorted(indices, key=lambda index: waveforms[index].size):
+            size = waveforms[index].size
+            if batch and (size > longer * waveforms[batch[0]].size or size * (len(batch) + 1) > most):
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
 
     def _in_windows(self, waveform: np.ndarray) -> np.ndarray:
         """Logits [frames, vocab] of a long recording."""

@@ -164,20 +164,34 @@ def test_a_stream_of_damaged_audio_is_one_line():
         list(Recognizer(INFO, local_frames).stream([audio], audio.size, np.nan, np.nan))
 
 
-@pytest.mark.parametrize(("padding", "passes"), [("exact", [(2, 8000), (1, 4800)]), ("mask", [(3, 8000)])])
-def test_a_batch_takes_as_few_passes_as_padding_allows_and_keeps_the_order(padding, passes):
+@pytest.mark.parametrize(
+    ("padding", "passes"), [("exact", [(1, 4800), (1, 6400), (2, 8000)]), ("mask", [(1, 4800), (3, 8000)])]
+)
+def test_a_batch_holds_lengths_that_are_near_each_other_and_keeps_the_order(padding, passes):
+    """Equal ones where padding is heard, else up to a quarter longer."""
     shapes = []
 
     def run(waveforms, lengths):
         shapes.append(waveforms.shape)
         return local_frames(waveforms)
 
-    audios = [speech(0.5, 1), speech(0.3, 2), speech(0.5, 3), np.zeros(0, dtype=np.float32)]
+    audios = [speech(0.5, 1), speech(0.3, 2), speech(0.5, 3), speech(0.4, 4), np.zeros(0, dtype=np.float32)]
     logits = Recognizer(INFO | {"padding": padding}, run).batch_logits(audios)
 
     assert shapes == passes
-    for one, audio in zip(logits[:3], audios, strict=False):
+    for one, audio in zip(logits[:4], audios, strict=False):
         np.testing.assert_array_equal(one, local_frames(audio[None])[0])
+
+
+def test_a_batch_is_no_larger_than_memory_bears():
+    shapes = []
+
+    def run(waveforms, lengths):
+        shapes.append(waveforms.shape)
+        return local_frames(waveforms)
+
+    Recognizer(INFO, run).batch_logits([speech(20.0, seed) for seed in range(30)])
+    assert shapes == [(12, 320_000), (12, 320_000), (6, 320_000)]
 
 
 def test_text_is_the_greedy_path_without_repeats_and_blanks():

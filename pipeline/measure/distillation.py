@@ -26,9 +26,11 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
     large = {
         "hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096, "feat_extract_norm": "layer",
         "conv_bias": True, "do_stable_layer_norm": True, "mask_time_prob": 0.0,
+        "layerdrop": 0.0,
     }  # fmt: skip
     teacher = Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=24, **large)).to(device)
     student = Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=4, **large)).to(device).train()
+    optimiser = torch.optim.AdamW(student.parameters(), lr=1e-5)
     batch = _batch(student, seconds, device)
     settings = {kind: Distillation(teacher=kind) for kind in ("stored", "online")}
     objectives = {"stored": Imitation(settings["stored"], 0), "online": Imitation(settings["online"], 0, teacher)}
@@ -38,7 +40,7 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
             student.wav2vec2.feature_extractor._requires_grad = front_end == "learning"
             student.wav2vec2.feature_extractor.requires_grad_(front_end == "learning")
             for kind, objective in objectives.items():
-                taken = _step(student, objective, batch)
+                taken = _step(student, objective, optimiser, batch)
                 if number:  # the first one warms up
                     times.setdefault((front_end, kind), []).append(taken)
     found = {}
@@ -66,15 +68,16 @@ def _batch(student, seconds: float, device: str) -> dict:
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def _step(student, objective, batch: dict) -> float:
-    """Seconds of one forward and backward pass of the student."""
+def _step(student, objective, optimiser, batch: dict) -> float:
+    """Seconds of one step: the student's forward and backward pass, and the optimiser's part."""
     import torch
 
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    student.zero_grad()
+    optimiser.zero_grad()
     wait()
     started = time.perf_counter()
     objective(student, batch, 0.0).backward()
+    optimiser.step()
     wait()
     return time.perf_counter() - started
 

@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
+from pipeline import recognizer as engine
+from pipeline import student
 from pipeline.errors import BigfootError
+from pipeline.models import load, save
+from pipeline.params import Student
 from pipeline.recognizer import Recognizer
 from pipeline.runtimes import openvino_settings, start
 from pipeline.schemes import quantise
@@ -12,6 +17,12 @@ from tests.tiny import save_model, speech
 SECONDS = (0.05, 0.7, 1.0, 2.37)
 NORMS = ("group", "layer")
 FLOAT = ("fp32", "fp32-onnx", "fp32-openvino")
+
+
+@pytest.fixture(autouse=True)
+def _any_lengths_together(monkeypatch):
+    """Batches hold what is near in length; here a batch of any lengths goes through at once, where padding allows."""
+    monkeypatch.setattr(engine, "LONGER", 1000.0)
 
 
 def transformers_logits(folder, audios, padded=False) -> list[np.ndarray]:
@@ -37,6 +48,21 @@ def test_float_variants_give_the_logits_of_transformers_at_every_length(models, 
 
     for ours, theirs in zip(recognizer.batch_logits(audios), transformers_logits(models[norm], audios), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("scheme", FLOAT)
+def test_a_student_with_merged_convolutions_gives_the_logits_of_transformers(models, scheme, tmp_path):
+    model, processor = load(models["group"])
+    settings = Student(
+        **{"from": "teacher"}, conv_merge=[2, 2, 2, 1], importance="position", training={"steps": 1, "learning_rate": 1e-3}
+    )
+    merged, _ = student.build(model, settings, [torch.from_numpy(speech(1.0))[None]])
+    save(merged, processor, tmp_path / "merged")
+    quantise(scheme, {}, tmp_path / "merged", None, tmp_path / "variant")
+    audios = [speech(seconds) for seconds in SECONDS]
+    ours = Recognizer.load(tmp_path / "variant", threads=1).batch_logits(audios)
+    for one, theirs in zip(ours, transformers_logits(tmp_path / "merged", audios), strict=True):
+        np.testing.assert_allclose(one, theirs, atol=1e-4)
 
 
 @pytest.mark.parametrize("scheme", FLOAT)
@@ -74,13 +100,16 @@ def test_a_batch_in_bfloat16_differs_by_rounding_at_most(variants, norm, scheme)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino", "int8ac-openvino"))
 def test_a_batch_in_static_int8_differs_by_rounding_at_most(variants, norm, scheme):
-    """A float sum of another order moves a value by 1e-7, and now and then over the edge to the next of its 256 steps."""
+    """A float sum of another order moves a value by 1e-7, and now and then over the edge to the next of its 256 steps.
+
+    How often depends on the CPU: 1% of what int8 itself moves with AVX2, 3% with AVX-512.
+    """
     recognizer = Recognizer.load(variants[norm, scheme], threads=1)
     exact = Recognizer.load(variants[norm, "fp32"], threads=1)
 
     together = np.concatenate(recognizer.batch_logits(ANY_LENGTHS))
     alone, float32 = (np.concatenate([one.logits(audio) for audio in ANY_LENGTHS]) for one in (recognizer, exact))
-    assert np.abs(together - alone).mean() < 0.02 * np.abs(alone - float32).mean()
+    assert np.abs(together - alone).mean() < 0.06 * np.abs(alone - float32).mean()
     assert np.abs(together - alone).max() < np.abs(alone - float32).max()
 
 
