@@ -1,6 +1,7 @@
 """The comparison with peers as Markdown, written from peers.json alone: the facts, one table, what each row is."""
 
 MISSING = "-"
+AS_WELL = 0.01  # how far a WER may lie above the reference's for a speed to be compared: a point
 
 
 def page(facts: dict) -> str:
@@ -18,18 +19,25 @@ def body(facts: dict) -> str:
 
 
 def verdict(facts: dict) -> str:
-    """One sentence on the fastest peer and the fastest of Bigfoot's variants, each with what it costs in WER."""
+    """One sentence on the fastest peer and the fastest of Bigfoot's variants, of those that hear as well as the reference."""
     key = _typical(facts)
     ran = [row for row in facts["rows"] if row["reason"] is None and row["latency"][key]["speedup"] is not None]
-    parts = []
+    parts, best = [], []
     for who, label in (("peer", "the fastest peer"), ("Bigfoot", "the fastest of Bigfoot's variants")):
-        rows = [row for row in ran if row["who"] == who and row["name"] != facts["reference"]]
+        rows = [row for row in ran if row["who"] == who and row["name"] != facts["reference"] and row["wer_delta"] <= AS_WELL]
         if rows:
-            best = max(rows, key=lambda row: row["latency"][key]["speedup"])
-            faster, rise = _speedup(best["latency"][key]), _points(best["wer_delta"])
-            parts.append(f"{label} is {best['name']}: {faster}, WER {rise} points")
+            best.append(max(rows, key=lambda row: row["latency"][key]["speedup"]))
+            faster, rise = _speedup(best[-1]["latency"][key]), _points(best[-1]["wer_delta"])
+            parts.append(f"{label} is {best[-1]['name']}: {faster}, WER {rise} points")
+    if len(best) == 2 and _overlap(*(row["latency"][key] for row in best)):
+        parts.append("their intervals overlap, so neither is faster beyond this run's noise")
     summary = "; ".join(parts) or "nothing but the reference could be measured"
-    return f"On {key} s of audio, against {facts['reference']}, {summary}."
+    as_well = f"among what is within {_points(AS_WELL)} points of its WER"
+    return f"On {key} s of audio, against {facts['reference']}, {as_well}: {summary}."
+
+
+def _overlap(one: dict, other: dict) -> bool:
+    return one["speedup_low"] <= other["speedup_high"] and other["speedup_low"] <= one["speedup_high"]
 
 
 def _typical(facts: dict) -> str:
