@@ -11,7 +11,8 @@ Decisions, and what they cost:
 - Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file;
   `stream` takes it piece by piece, so that not even the samples have to be in memory.
   Frames meet exactly; but attention reaches no further than its window, and a group-norm front end takes its
-  statistics there, so logits differ a little from those of one pass, most within a second of a seam.
+  statistics there, so that a frame's logits may differ from those of one pass, near a seam most of all and with such a
+  front end anywhere. How much of the text that changes is measured (pipeline.measure.seams, docs/transcribe.md).
 - Audio shorter than the receptive field (25 ms) is filled up with zeros and gives one frame. Empty audio gives no
   frame and no text.
 """
