@@ -132,7 +132,22 @@ def _markdown(told: Told) -> str:
     lines += [f"- **{what}**: {_escaped(fact)}" for what, fact in told.facts + origin_facts(told.origin, told.params)]
     lines += ["", whole_table(told.rows), "", "Gate, on dev:", ""]
     lines += [f"- {row['variant']}: {row['gate']['reason']}" for row in told.rows]
-    return "\n".join(lines + _breakdown(told) + _worst(told.worst)) + "\n"
+    return "\n".join(lines + _by_length_of_audio(told.rows) + _breakdown(told) + _worst(told.worst)) + "\n"
+
+
+def _by_length_of_audio(rows: list[dict]) -> list[str]:
+    """Latency of the teacher and the champion at each length that was timed."""
+    if (champion := champion_of(rows)) is None:
+        return []
+    best = dict(plots.lengths(champion))
+    timed = [{"seconds": s, "teacher": ms, "champion": best[s]} for s, ms in plots.lengths(rows[0]) if s in best]
+    heads = {
+        "Audio, s": lambda one: f"{one['seconds']:g}",
+        f"{rows[0]['variant']}, ms": lambda one: f"{one['teacher']:.1f}",
+        f"{champion['variant']}, ms": lambda one: f"{one['champion']:.1f}",
+        "Faster": lambda one: f"{one['teacher'] / one['champion']:.1f}x",
+    }
+    return ["", "By length of audio, medians of a few hearings each:", "", table(timed, heads)] if timed else []
 
 
 def _breakdown(told: Told) -> list[str]:

@@ -233,10 +233,10 @@ def test_rounds_stop_in_between_once_noise_has_evened_out():
 
 def test_lengths_are_medians_without_the_first_hearing_and_the_slow_are_heard_once():
     settings = SETTINGS.model_copy(update={"lengths": [10, 1]})
-    quick = Scripted(lambda seconds, call: seconds / 1000 + (0.5 if call in (1, 5) else 0.0))
+    quick = Scripted(lambda seconds, call: seconds / 1000 + (0.5 if call in (1, 11) else 0.0))
     slow = Scripted(lambda seconds, call: 0.3 * seconds)
     found = lengths.run({"quick": quick, "slow": slow}, settings)
-    assert found["quick"] == pytest.approx({"1": 1.0, "10": 10.0}) and quick.calls == [1, 1, 1, 1, 10, 10, 10, 10]
+    assert found["quick"] == pytest.approx({"1": 1.0, "10": 10.0}) and quick.calls == [1] * 10 + [10] * 10
     assert found["slow"] == pytest.approx({"1": 300.0, "10": 3000.0}) and slow.calls == [1, 1, 1, 1, 10]
     assert lengths.run({"quick": quick}, settings.model_copy(update={"lengths": []})) == {"quick": None}
 

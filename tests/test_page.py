@@ -129,6 +129,7 @@ def test_columns_are_there_where_a_variant_has_a_figure(full, bare):
     assert "p99 ms" in full.page.text["th"] and "77.7" in full.text and "p99 ms" in full.markdown
     assert "p99 ms" not in bare.page.text["th"] and "Paid back after h" not in full.page.text["th"]
     assert "Latency by length of audio" in full.text and "Latency by length of audio" not in bare.text
+    assert "| 60 | 181.0 | 181.0 | 1.0x |" in full.markdown and "By length of audio" not in bare.markdown
 
 
 def test_energy_that_is_not_resolved_has_no_column_no_card_and_no_plot(full, bare):
