@@ -2,9 +2,10 @@
 
 `results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
 pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json) and, where there is something to say about
-the run, notes.md, which a person writes: small text files under git, so that a change of a published figure is a diff. `bigfoot results` keeps the
-reports of the run on disk there, and writes both documents anew from all that is kept. results/paper/paper_scale.json, which
-`bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is no comparison: its models are UNTRAINED.
+the run, notes.md, which a person writes: small text files under git, so that a change of a published figure is a diff.
+`bigfoot results` keeps the reports of the run on disk there, and writes both documents anew from all that is kept.
+results/paper/paper_scale.json, which `bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is no comparison:
+its models are UNTRAINED.
 """
 
 import json
