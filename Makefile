@@ -70,7 +70,7 @@ paper-scale: setup
 test: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile
 
-# With what the tests of S3 and PostgreSQL need.
+# With what the tests of S3, PostgreSQL and the peers need.
 test-all: remote $(VENV)/.peers-installed
 	pytest -m "" --timeout 3600
 

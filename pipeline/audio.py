@@ -15,7 +15,7 @@ from pipeline.errors import BigfootError
 
 SAMPLE_RATE = 16_000
 _MOST_FRAMES = 1 << 36  # FLAC can't say more; libsndfile says 2**63 - 1 where a header says nothing
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # samples of all channels together, read at once
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFE, 0xFFFFFFFF, 0xFFFFFFFE)  # what streaming writers leave in a WAV header
 
 
@@ -118,7 +118,7 @@ def _bytes_of(source: Path | str | bytes) -> tuple[str, bytes]:
 def _read_to_end(file: Forward) -> np.ndarray:
     """All samples: float32 [T, channels]. In pieces, as a header may say no length, or one that no memory holds."""
     pieces = [np.zeros((0, file.channels), dtype=np.float32)]
-    while len(piece := file.read(_BLOCK, dtype="float32", always_2d=True)):
+    while len(piece := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)):
         pieces.append(piece)
     return np.concatenate(pieces)
 

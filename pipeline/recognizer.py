@@ -81,7 +81,7 @@ class Recognizer:
         return self.batch_logits([audio])[0]
 
     def batch_logits(self, audios: list[np.ndarray]) -> list[np.ndarray]:
-        """`logits` of each, in as few passes as the variant's padding allows; what is longer than a window by itself."""
+        """`logits` of each, in few passes: see the decisions above; what is longer than a window by itself."""
         logits: list[np.ndarray | None] = [None] * len(audios)
         rest: list[int] = []
         waveforms = [self.waveform(audio) for audio in audios]

@@ -15,7 +15,7 @@ from pipeline.errors import BigfootError
 
 LEAST_UNITS = 20
 CONFIDENCE = 0.95
-RISE_RESAMPLES = 10_000  # 26 variants together ask for each one's 99.8%: the 20 largest of so many
+RISE_RESAMPLES = 10_000  # some 30 variants together ask for each one's 99.8%: the 20 largest of so many
 AT_ONCE = 2_000_000  # drawn numbers held in memory
 
 

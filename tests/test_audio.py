@@ -94,6 +94,16 @@ def test_a_header_that_says_more_than_any_memory_holds_is_a_file_cut_off(tmp_pat
         audio.read(path)
 
 
+def test_many_channels_take_no_more_than_they_hold(tmp_path):
+    import tracemalloc
+
+    soundfile.write(tmp_path / "a.wav", np.zeros((50, 1024), dtype=np.float32), 16_000)
+    tracemalloc.start()
+    assert audio.read(tmp_path / "a.wav").size == 50
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
+
+
 def test_a_folder_is_no_audio(tmp_path):
     with pytest.raises(AudioError, match="can't be opened"):
         audio.read(tmp_path)

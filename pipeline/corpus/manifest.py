@@ -51,7 +51,8 @@ def write(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest that `read` gives back unchanged."""
     with path.open("w", encoding="utf-8") as file:
         for utterance in utterances:
-            file.write(json.dumps(asdict(utterance), ensure_ascii=False) + "\n")
+            row = {key: value for key, value in asdict(utterance).items() if key != "recording" or value}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True)

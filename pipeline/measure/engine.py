@@ -34,7 +34,7 @@ def main(corpus: str = "", *variants: str) -> None:
 
 
 def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> dict:
-    """{"graph": how many times the bare runtime's time `transcribe` takes, "graph_low", ...; "exact" likewise, if asked}."""
+    """{"ms" of an utterance, "graph": how many times the bare runtime's time that is, "graph_low", ...; "exact" likewise}."""
     waveforms = [recognizer.waveform(audio.copy()) for audio in audios]
     ways: dict[str, Callable[[int], object]] = {"transcribe": lambda i: recognizer.transcribe(audios[i])}
     ways |= {
@@ -51,8 +51,8 @@ def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> d
                 ways[name](index)
                 if number >= 0:
                     seconds[name][number, index] = time.perf_counter() - began
-    whole, found = np.median(seconds.pop("transcribe"), axis=0), {"ms": 0.0}
-    found["ms"] = round(1000 * float(whole.mean()), 3)
+    whole = np.median(seconds.pop("transcribe"), axis=0)
+    found = {"ms": round(1000 * float(whole.mean()), 3)}
     for name, taken in seconds.items():
         alone = np.median(taken, axis=0)
         low, high = ratio.interval(whole, alone, RESAMPLES, SEED)

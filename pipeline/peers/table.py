@@ -2,6 +2,7 @@
 
 MISSING = "-"
 AS_WELL = 0.01  # how far a WER may lie above the reference's for a speed to be compared: a point
+ROUNDING = 1e-9
 
 
 def page(facts: dict) -> str:
@@ -24,14 +25,18 @@ def verdict(facts: dict) -> str:
     ran = [row for row in facts["rows"] if row["reason"] is None and row["latency"][key]["speedup"] is not None]
     parts, best = [], []
     for who, label in (("peer", "the fastest peer"), ("Bigfoot", "the fastest of Bigfoot's variants")):
-        rows = [row for row in ran if row["who"] == who and row["name"] != facts["reference"] and row["wer_delta"] <= AS_WELL]
+        rows = [
+            row
+            for row in ran
+            if row["who"] == who and row["name"] != facts["reference"] and row["wer_delta"] <= AS_WELL + ROUNDING
+        ]
         if rows:
             best.append(max(rows, key=lambda row: row["latency"][key]["speedup"]))
             faster, rise = _speedup(best[-1]["latency"][key]), _points(best[-1]["wer_delta"])
             parts.append(f"{label} is {best[-1]['name']}: {faster}, WER {rise} points")
     if len(best) == 2 and _overlap(*(row["latency"][key] for row in best)):
         parts.append("their intervals overlap, so neither is faster beyond this run's noise")
-    summary = "; ".join(parts) or "nothing but the reference could be measured"
+    summary = "; ".join(parts) or "nothing else was measured"
     as_well = f"among what is within {_points(AS_WELL)} points of its WER"
     return f"On {key} s of audio, against {facts['reference']}, {as_well}: {summary}."
 

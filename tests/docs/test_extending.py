@@ -38,14 +38,14 @@ def test_a_student_is_two_entries_in_params(project):
 @pytest.mark.timeout(1500)
 def test_a_scheme_is_a_class_and_an_entry(project):
     told = shell.run(pages.story(PAGE, "scheme"), project)
-    assert "int8pc-onnx" in told and "reduce_range" in told  # as bigfoot schemes lists it
-    info = json.loads((project / "variants/teacher.int8pc-onnx/variant.json").read_text())
-    assert info["settings"] == {"reduce_range": True} and info["runtime"] == "onnxruntime"
-    sizes = {path.name: path.stat().st_size for path in (project / "variants/teacher.int8pc-onnx").iterdir()}
+    assert "int8full-onnx" in told and "per_channel" in told  # as bigfoot schemes lists it
+    info = json.loads((project / "variants/teacher.int8full-onnx/variant.json").read_text())
+    assert info["settings"] == {"per_channel": False} and info["runtime"] == "onnxruntime"
+    sizes = {path.name: path.stat().st_size for path in (project / "variants/teacher.int8full-onnx").iterdir()}
     assert sizes["model.onnx"] < 0.5 * (project / "models/teacher/model.safetensors").stat().st_size
     from pipeline.recognizer import Recognizer  # of this checkout: a variant needs nothing of what made it
 
-    Recognizer.load(project / "variants/teacher.int8pc-onnx")
+    Recognizer.load(project / "variants/teacher.int8full-onnx")
 
 
 @pytest.mark.slow

@@ -161,6 +161,8 @@ def test_onnx_int8_takes_every_linear_layer_in_seven_bits_and_no_convolution(var
         if node.op_type == "MatMulInteger":
             weight = to_array(constants[node.input[1]])
             assert weight.dtype == np.int8 and np.abs(weight.astype(int)).max() <= 64, "8 bits overflow without VNNI"
+            scale = node.input[1].removesuffix("_quantized") + "_scale"
+            assert to_array(constants[scale]).shape == (weight.shape[1],), "one scale an output"
     assert operations.count("Conv") == 8 and "ConvInteger" not in operations
     assert not [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in constants]
 
