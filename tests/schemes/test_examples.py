@@ -5,6 +5,7 @@ import sys
 import venv
 from pathlib import Path
 
+import jiwer
 import pytest
 import soundfile
 
@@ -36,7 +37,9 @@ def test_an_example_hears_what_the_recogniser_hears(variants, sound, norm, schem
     done = heard(sys.executable, folder, sound)
     expected = Recognizer.load(folder).transcribe(soundfile.read(sound, dtype="float32")[0])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == expected and len(expected) > 5
+    assert len(expected) > 5
+    # Of a model that has learnt nothing many labels are as good as level, and int8 rounds a last bit up to a step.
+    assert jiwer.cer(expected, done.stdout.strip()) <= (0.0 if scheme == "fp32" else 0.1)
 
 
 def test_another_rate_is_one_line(variants, sound):
