@@ -123,8 +123,11 @@ class Recognizer:
 
     def transcribe_batch(self, audios: list[np.ndarray]) -> list[str]:
         """The texts of several recordings; see `batch_logits`."""
-        vocab, blank, delimiter = self.info["vocab"], self.info["blank"], self.info["word_delimiter"]
-        return [text.greedy(one.argmax(-1), vocab, blank, delimiter) for one in self.batch_logits(audios)]
+        return [self.text(one) for one in self.batch_logits(audios)]
+
+    def text(self, logits: np.ndarray) -> str:
+        """The text of logits [frames, vocab], by greedy CTC decoding."""
+        return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"], self.info["word_delimiter"])
 
     def waveform(self, audio: np.ndarray) -> np.ndarray:
         """A recording as the runtime gets it, float32 [samples]: checked, normalised, long enough for one frame."""

@@ -51,6 +51,7 @@ def write(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest that `read` gives back unchanged."""
     with path.open("w", encoding="utf-8") as file:
         for utterance in utterances:
+            # Left out where unknown, so that a manifest from before there were recordings is still the same set.
             row = {key: value for key, value in asdict(utterance).items() if key != "recording" or value}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

@@ -35,7 +35,7 @@ def main(corpus: str = "", *variants: str) -> None:
 
 def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> dict:
     """{"ms" of an utterance, "graph": how many times the bare runtime's time that is, "graph_low", ...; "exact" likewise}."""
-    waveforms = [recognizer.waveform(audio.copy()) for audio in audios]
+    waveforms = [recognizer.waveform(audio) for audio in audios]
     ways: dict[str, Callable[[int], object]] = {"transcribe": lambda i: recognizer.transcribe(audios[i])}
     ways |= {
         name: lambda i, run=run: run(waveforms[i][None], np.array([waveforms[i].size]))

@@ -15,7 +15,6 @@ import jiwer
 import numpy as np
 
 from pipeline import recognizer as engine
-from pipeline import text
 from pipeline.corpus.manifest import Corpus, Utterance, open_corpus
 from pipeline.recognizer import Recognizer
 from pipeline.stages import stage_main
@@ -58,7 +57,7 @@ def compared(recognizer: Recognizer, recordings: list[tuple[list[np.ndarray], li
     for pieces, said in recordings:
         whole = np.concatenate(pieces)
         windows = recognizer.logits(whole)
-        one_pass = recognizer._together([recognizer.waveform(whole.copy())])[0]
+        one_pass = recognizer._together([recognizer.waveform(whole)])[0]
         at = np.cumsum([kept for *_, kept in recognizer._windows(whole.size)])[:-1]
         differ = np.flatnonzero(windows.argmax(-1) != one_pass.argmax(-1))
         hop = recognizer._hop / recognizer.info["sample_rate"]
@@ -67,8 +66,8 @@ def compared(recognizer: Recognizer, recordings: list[tuple[list[np.ndarray], li
         near, away = near + int(is_near.sum()), away + int((~is_near).sum())
         texts["said"].append(" ".join(said))
         texts["utterances"].append(" ".join(recognizer.transcribe(piece) for piece in pieces))
-        texts["one_pass"].append(_text(recognizer, one_pass))
-        texts["windows"].append(_text(recognizer, windows))
+        texts["one_pass"].append(recognizer.text(one_pass))
+        texts["windows"].append(recognizer.text(windows))
     changed = jiwer.process_words(texts["one_pass"], texts["windows"])
     return {
         "seconds": round(seconds), "recordings": len(recordings), "window_s": engine.WINDOW_SECONDS, "seams": seams,
@@ -77,11 +76,6 @@ def compared(recognizer: Recognizer, recordings: list[tuple[list[np.ndarray], li
         "frames": frames, f"frames_that_differ_within_{NEAR:g}_s_of_a_seam": near, "frames_that_differ_elsewhere": away,
         **{f"wer_{way}": round(jiwer.wer(texts["said"], texts[way]), 4) for way in ("utterances", "one_pass", "windows")},
     }  # fmt: skip
-
-
-def _text(recognizer: Recognizer, logits: np.ndarray) -> str:
-    info = recognizer.info
-    return text.greedy(logits.argmax(-1), info["vocab"], info["blank"], info["word_delimiter"])
 
 
 if __name__ == "__main__":

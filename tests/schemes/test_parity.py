@@ -27,7 +27,6 @@ def _any_lengths_together(monkeypatch):
 
 def transformers_logits(folder, audios, padded=False) -> list[np.ndarray]:
     """What transformers says with its own processor: one by one, or as one padded batch with the attention mask."""
-    import torch
     from transformers import AutoModelForCTC, AutoProcessor
 
     model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
