@@ -141,12 +141,12 @@ class Recognizer:
         if audio.size == 0:
             return audio
         with np.errstate(invalid="ignore", over="ignore"):  # a single NaN or infinite sample shows in the variance
-            centred = audio - audio.mean()
-            variance = centred @ centred / audio.size
-        if not np.isfinite(variance):
+            centred = audio - np.add.reduce(audio) / np.float32(audio.size)
+            variance = float(centred @ centred) / audio.size
+        if not math.isfinite(variance):
             raise BigfootError(DAMAGED)
         if self.info["normalize"]:
-            audio = np.multiply(centred, 1 / np.sqrt(variance + 1e-7), out=centred)
+            audio = np.multiply(centred, np.float32((variance + 1e-7) ** -0.5), out=centred)
         lacking = self._receptive_field - audio.size
         return np.pad(audio, (0, lacking)) if lacking > 0 else audio
 

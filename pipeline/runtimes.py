@@ -58,12 +58,12 @@ def openvino_settings(threads: int | None, precision: str = "f32") -> dict:
 def _torch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     import torch
 
-    from pipeline import torch_model
+    from pipeline import torch_model, torchao_model
 
     if threads:
         torch.set_num_threads(threads)
-    dtype = PRECISIONS[precision]
-    model = torch_model.load_int8(folder) if file == torch_model.INT8_FILE else torch_model.load_float(folder, dtype=dtype)
+    int8 = {torch_model.INT8_FILE: torch_model.load_int8, torchao_model.FILE: torchao_model.load}
+    model = int8[file](folder) if file in int8 else torch_model.load_float(folder, dtype=PRECISIONS[precision])
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

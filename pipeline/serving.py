@@ -22,7 +22,7 @@ from pipeline import audio
 from pipeline.errors import BigfootError
 
 REQUIREMENTS = {
-    "torch": ("torch", "transformers", "safetensors"),
+    "torch": ("torch", "torchao", "transformers", "safetensors"),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
 }

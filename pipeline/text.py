@@ -17,6 +17,7 @@ Rules (params: corpus.text):
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,9 +103,7 @@ def cardinal(number: int) -> str:
 
 def greedy(ids: Sequence[int] | np.ndarray, vocab: Sequence[str], blank: int, word_delimiter: str) -> str:
     """The text of a best path: frame labels [frames] -> repeats merged, blanks and special tokens (<s>) left out."""
-    ids = np.asarray(ids, dtype=np.int64)
-    first_of_each = ids[np.diff(ids, prepend=-1) != 0]
-    kept = [vocab[i] for i in first_of_each.tolist() if i != blank]
+    kept = [vocab[i] for i, _ in groupby(np.asarray(ids).tolist()) if i != blank]
     text = "".join(" " if t == word_delimiter else t for t in kept if not (t.startswith("<") and t.endswith(">")))
     return " ".join(text.split())
 

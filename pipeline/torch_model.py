@@ -72,13 +72,8 @@ def load_int8(folder: Path) -> "nn.Module":
     """Load what `save_int8` wrote (beside its config.json); every Linear runs in int8, or BigfootError is raised."""
     import torch
     from safetensors.torch import load_file
-    from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Config, Wav2Vec2ForCTC
 
-    tensors = load_file(folder / INT8_FILE)
-    config = Wav2Vec2Config.from_json_file(folder / "config.json")
-    with torch.device("meta"):
-        model = Wav2Vec2ForCTC._from_config(config, attn_implementation="sdpa")
-        _fold_weight_norm(model)
+    tensors, model = load_file(folder / INT8_FILE), empty(folder)
     linears = [name for name, module in model.named_modules() if type(module) is torch.nn.Linear]
     quantised = {f"{name}.{key}" for name in linears for key in ("weight", "scale", "bias")}
     rest = {name: tensor for name, tensor in tensors.items() if name not in quantised}
@@ -92,6 +87,18 @@ def load_int8(folder: Path) -> "nn.Module":
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, packed)
     return model.eval()
+
+
+def empty(folder: Path) -> "nn.Module":
+    """The model that config.json in `folder` describes, weight norm folded, without weights: they are on device "meta"."""
+    import torch
+    from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    config = Wav2Vec2Config.from_json_file(folder / "config.json")
+    with torch.device("meta"):
+        model = Wav2Vec2ForCTC._from_config(config, attn_implementation="sdpa")
+        _fold_weight_norm(model)
+    return model
 
 
 def _packed_linear(weight, scale, bias):

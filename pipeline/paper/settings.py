@@ -30,7 +30,7 @@ class PaperScale(Section):
 
     profile: str = Field(description="the params file whose students and schemes these are")
     teacher: dict[str, int | float | bool | str | list[int]] = Field(description="Wav2Vec2Config keys of the teacher")
-    whole_front_end: str | None = Field(None, description="a student that is also made with its parent's whole front end")
+    whole_front_end: str | None = Field(None, description="a student that is also made with the teacher's whole front end")
     variants: list[Slug] = Field(description="teacher-fp32 among them")
     goal: float = Field(30.0, gt=1, description="how many times smaller and faster than teacher.fp32 the best should be")
     audio: Audio = Audio()
@@ -66,7 +66,7 @@ def load(path: str) -> Plan:
     if (narrow := settings.whole_front_end) is not None:
         if narrow not in students:
             raise BigfootError(f"{path}: whole_front_end: {settings.profile} has no student '{narrow}'")
-        students[f"{narrow}_whole"] = students[narrow].model_copy(update={"conv_channels": None})
+        students[f"{narrow}_whole"] = _with_whole_front_end(narrow, students, settings.teacher, path)
     if REFERENCE not in settings.variants:
         raise BigfootError(f"{path}: variants: {REFERENCE} is missing, which all others are compared with")
     needed: dict[str, Student] = {}
@@ -76,13 +76,23 @@ def load(path: str) -> Plan:
             known = ", ".join(profile.schemes)
             raise BigfootError(f"{path}: variants: {slug} is no MODEL-SCHEME, the schemes of {settings.profile} are {known}")
         _add(variant.model, students, needed, f"{path}: variants: {slug}")
-    plan = Plan(settings, needed, profile.schemes)
     for name in needed:
-        try:
-            plan.shape(name)
-        except ValueError as error:
-            raise BigfootError(f"{path}: {error}") from None
-    return plan
+        _shape(name, needed, settings.teacher, path)
+    return Plan(settings, needed, profile.schemes)
+
+
+def _shape(name: str, students: dict[str, Student], teacher: dict, path: str) -> dict[str, int]:
+    try:
+        return params.shape(name, students, teacher)
+    except ValueError as error:
+        raise BigfootError(f"{path}: {error}") from None
+
+
+def _with_whole_front_end(name: str, students: dict[str, Student], teacher: dict, path: str) -> Student:
+    """The student cut straight out of the teacher, with all of its convolutions; its encoder's shape as it is."""
+    shape = _shape(name, students, teacher, path)
+    encoder = {key: shape[key] for key in ("layers", "hidden", "heads", "feed_forward")}
+    return students[name].model_copy(update={"parent": "teacher", "conv_channels": None, "conv_merge": None, **encoder})
 
 
 def _variant(slug: str) -> Variant:

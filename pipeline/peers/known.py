@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import runtimes, torch_model
+from pipeline import runtimes, torch_model, torchao_model
 from pipeline.errors import BigfootError
 from pipeline.measure import host
 from pipeline.recognizer import Recognizer
@@ -73,44 +73,15 @@ class TorchaoInt8(Peer):
     """torchao's quantize_ with Int8DynamicActivationInt8WeightConfig on every Linear, eager: without torch.compile."""
 
     packages = ("torch", "torchao")
-    file = "model.torchao.safetensors"
 
     def prepare(self, model_folder: Path, out: Path) -> None:
-        from safetensors.torch import save_file
-        from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
-        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
-
         model = torch_model.load_float(model_folder)
-        narrow = not set(VNNI) & set(host.features())
-        quantize_(model, Int8DynamicActivationInt8WeightConfig(reduce_range=narrow))
-        tensors, about = flatten_tensor_state_dict(model.state_dict())
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / self.file, metadata=about)
+        torchao_model.quantise_linears(model, reduce_range=not set(VNNI) & set(host.features()))
+        torchao_model.save(model, out)
         shutil.copyfile(model_folder / "config.json", out / "config.json")
 
     def start(self, folder: Path, threads: int) -> Run:
-        import torch
-        from safetensors import safe_open
-        from torch.nn.utils import parametrize
-        from torchao.prototype.safetensors.safetensors_support import unflatten_tensor_state_dict
-        from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Config, Wav2Vec2ForCTC
-
-        torch.set_num_threads(threads)
-        with safe_open(folder / self.file, "pt") as file:
-            tensors, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-        weights, strangers = unflatten_tensor_state_dict(tensors, about)
-        if strangers:
-            raise BigfootError(f"{folder}: torchao doesn't know its own weights again: {min(strangers)}")
-        config = Wav2Vec2Config.from_json_file(folder / "config.json")
-        with torch.device("meta"):
-            model = Wav2Vec2ForCTC._from_config(config, attn_implementation="sdpa").eval()
-            parametrize.remove_parametrizations(model.wav2vec2.encoder.pos_conv_embed.conv, "weight")  # folded, as above
-        model.load_state_dict(weights, assign=True)
-
-        def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                return model(torch.from_numpy(waveforms)).logits.numpy()
-
-        return run
+        return runtimes.start(folder, "torch", torchao_model.FILE, threads)
 
 
 class OrtOptimum(Peer):

@@ -27,6 +27,7 @@ from pipeline.schemes.openvino_trained import OpenvinoInt8Trained
 from pipeline.schemes.torch_bf16 import TorchBf16
 from pipeline.schemes.torch_fp32 import TorchFp32
 from pipeline.schemes.torch_int8 import TorchInt8
+from pipeline.schemes.torchao_int8 import TorchaoInt8
 
 if TYPE_CHECKING:
     from pipeline.corpus.manifest import Corpus
@@ -39,6 +40,7 @@ SCHEMES: dict[str, type[Scheme]] = {
     "bf16": TorchBf16,
     "bf16-openvino": OpenvinoBf16,
     "int8-torch": TorchInt8,
+    "int8-torchao": TorchaoInt8,
     "int8-onnx": OnnxInt8,
     "int8-onnx-static": OnnxInt8Static,
     "int8-openvino": OpenvinoInt8,

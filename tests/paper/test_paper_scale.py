@@ -252,7 +252,8 @@ def test_the_settings_that_ship_are_the_papers_shapes():
         "convolutions": 7,
     }
     assert plan.shape("half")["layers"] == 12 and plan.shape("quarter")["layers"] == 4
-    assert plan.shape("small_whole") == plan.shape("small") | {"conv_channels": 512}
+    assert plan.shape("tiny_whole") == plan.shape("tiny") | {"conv_channels": 512, "convolutions": 7}
+    assert plan.students["tiny_whole"].parent == "teacher"
     assert {figure.variant for figure in published.FIGURES} <= {variant.name for variant in plan.variants}
 
 

@@ -48,9 +48,9 @@ def test_a_peer_hears_what_the_model_hears(models, name, kind, tmp_path):
 
 
 def test_a_package_that_is_not_installed_is_named(models, monkeypatch, tmp_path):
-    monkeypatch.setattr(known, "find_spec", lambda package: None if package == "torchao" else find_spec(package))
-    with pytest.raises(BigfootError, match="^torchao is not installed: `make peers` installs it$"):
-        known.prepare("torchao-int8", models["group"], tmp_path / "out")
+    monkeypatch.setattr(known, "find_spec", lambda package: None if package == "ctranslate2" else find_spec(package))
+    with pytest.raises(BigfootError, match="^ctranslate2 is not installed: `make peers` installs it$"):
+        known.prepare("ctranslate2-int8", models["large"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

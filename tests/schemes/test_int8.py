@@ -1,11 +1,12 @@
 """A lower precision is where it should be (every Linear, attention included), float where it must be, close, and small."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
-from pipeline import torch_model
+from pipeline import torch_model, torchao_model
 from pipeline.errors import BigfootError
 from pipeline.recognizer import Recognizer
 from pipeline.schemes import quantise
@@ -18,6 +19,7 @@ LOWERED = {  # scheme: the float one on the same runtime, how far logits may be 
     "bf16": ("fp32", 0.05),
     "bf16-openvino": ("fp32-openvino", 0.05),
     "int8-torch": ("fp32", 0.05),
+    "int8-torchao": ("fp32", 0.05),
     "int8-onnx": ("fp32-onnx", 0.05),
     "int8-onnx-static": ("fp32-onnx", 0.05),
     "int8-openvino": ("fp32-openvino", 0.05),
@@ -133,6 +135,39 @@ def test_torch_int8_on_disk_is_exactly_what_quantize_dynamic_made(models, varian
         expected = made(torch.from_numpy(recognizer.waveform(audio))[None]).logits[0].numpy()
 
     np.testing.assert_array_equal(recognizer.logits(audio), expected)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_torchao_multiplies_every_linear_in_int8_and_reads_what_it_wrote_bit_for_bit(models, variants, norm):
+    import torch
+    from torch.profiler import profile
+
+    audio, recognizer = speech(1.3), Recognizer.load(variants[norm, "int8-torchao"])
+    with profile() as trace:
+        heard = recognizer.logits(audio)
+    calls = {event.key: event.count for event in trace.key_averages()}
+    assert calls["aten::_int_mm"] == LINEARS and not {"aten::addmm", "aten::bmm", "aten::mm"} & set(calls)
+
+    made = torch_model.load_float(models[norm])
+    torchao_model.quantise_linears(made, reduce_range=True)
+    with torch.inference_mode():
+        expected = made(torch.from_numpy(recognizer.waveform(audio))[None]).logits[0].numpy()
+    np.testing.assert_array_equal(heard, expected)
+
+
+def test_torchao_weights_take_seven_bits_and_a_scale_an_output(variants):
+    recognizer = Recognizer.load(variants["group", "int8-torchao"])
+    for _, weight in recognizer._run.model.named_parameters():
+        if type(weight).__name__ == "Int8Tensor":
+            assert 60 < weight.qdata.abs().max() <= 64 and weight.scale.shape == (weight.shape[0], 1)
+
+
+def test_torchao_weights_of_another_model_are_refused(variants, tmp_path):
+    folder = shutil.copytree(variants["group", "int8-torchao"], tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(BigfootError, match=r"model.torchao.safetensors and config.json disagree on wav2vec2"):
+        torchao_model.load(folder)
 
 
 def test_torch_int8_refuses_float_weights(models, variants, tmp_path):

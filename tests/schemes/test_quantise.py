@@ -22,6 +22,7 @@ FILES = {
     "bf16": {"model.safetensors", "config.json"} | PROCESSOR,
     "bf16-openvino": {"model.xml", "model.bin"},
     "int8-torch": {"model.int8.safetensors", "config.json"},
+    "int8-torchao": {"model.torchao.safetensors", "config.json"},
     "int8-onnx": {"model.onnx"},
     "int8-onnx-static": {"model.onnx"},
     "int8-openvino": {"model.xml", "model.bin"},
@@ -34,7 +35,7 @@ FILES = {
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_variant_holds_what_it_needs_and_no_more(variants, scheme):
-    example = set() if scheme == "int8-torch" else {"example.py"}
+    example = set() if scheme in ("int8-torch", "int8-torchao") else {"example.py"}
     assert {file.name for file in variants["group", scheme].iterdir()} == FILES[scheme] | {"variant.json"} | example
 
 
