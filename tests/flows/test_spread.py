@@ -53,8 +53,11 @@ def machines(project, tmp_path):
             command = [*prefect, "worker", "start", "--pool", "bigfoot", "--limit", "1", "--name", name]
             log = (tmp_path / f"{name}.log").open("w")
             workers.append(
-                subprocess.Popen(command, cwd=clone, env=environment | {"BIGFOOT_PROJECT": str(clone)}, stdout=log, stderr=log)
-            )
+                subprocess.Popen(
+                    command, cwd=clone, env=environment | {"BIGFOOT_PROJECT": str(clone)}, stdout=log, stderr=log,
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+                )
+            )  # fmt: skip
         return folder, clones
 
     yield make
