@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from safetensors import safe_open
 
 from pipeline import fake_int8, front_end, imitation, importance, models, student, training
 from pipeline.audio import SAMPLE_RATE
@@ -46,18 +47,38 @@ def make_student(name: str, params: Params, out: Path) -> dict:
     if settings.distillation.teacher == "online":
         teacher, _ = models.load(TEACHER)
         origin.append(TEACHER / "model.safetensors")
+    given = None
+    if settings.distillation.front_end == "stored":
+        _check_front_end(name, model, store)
+        given = store.front_end
+        origin.append(TEACHER / "model.safetensors")
     objective = Imitation(settings.distillation, model.config.pad_token_id, teacher)
     job = training.Job(
         name=name, model=model, processor=processor, corpus=corpus, training=settings.training,
         fingerprint=training.fingerprint(settings, params.benchmark.country, corpus, origin),
         country=params.benchmark.country, experiment=params.tracking.experiment,
-        params=settings.model_dump(mode="json", by_alias=True), store=store, objective=objective,
+        params=settings.model_dump(mode="json", by_alias=True), store=store, front_end=given, objective=objective,
     )  # fmt: skip
     metrics = training.train(job, out)
     if settings.quantise_aware:
         _save_plain(model, processor, out)
     (out / "initialisation.json").write_text(json.dumps(rows, indent=1) + "\n")
     return metrics
+
+
+def _check_front_end(name: str, model, store: LogitsStore) -> None:
+    """Refuse to read what the teacher's front end gave where it isn't kept, or isn't what this student's would give."""
+    if store.channels is None:
+        raise BigfootError(
+            f"students.{name}.distillation.front_end: logits/teacher doesn't hold it: set logits.front_end: true"
+        )
+    with safe_open(TEACHER / "model.safetensors", "pt") as teacher:
+        for key, own in model.wav2vec2.feature_extractor.state_dict().items():
+            if not torch.equal(own, teacher.get_tensor(f"wav2vec2.feature_extractor.{key}")):
+                raise BigfootError(
+                    f"students.{name}.distillation.front_end: {key} is not the teacher's: train its parents with "
+                    "front_end: stored too, or set it to heard"
+                )
 
 
 def _save_plain(model, processor, out: Path) -> None:

@@ -46,16 +46,25 @@ def frame_logits(
 
     In batches of BATCH_SECONDS, padding included. `what` names the work in progress lines; None is silent.
     """
+    for utterance, logits, _ in frame_logits_and_front_end(model, processor, corpus, utterances, what):
+        yield utterance, logits.float().cpu().numpy()
+
+
+@torch.inference_mode()
+def frame_logits_and_front_end(
+    model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
+) -> Iterator[tuple[Utterance, torch.Tensor, torch.Tensor]]:
+    """`frame_logits` [frames, vocabulary] and what the front end gave [frames, channels], on the model's device."""
     started, done, total = time.monotonic(), 0.0, sum(u.duration for u in utterances)
     said, hear = started, unpadded(model)
     for group in _groups(sorted(utterances, key=lambda u: u.duration), BATCH_SECONDS):
         waveforms = [corpus.audio(u) for u in group]
         lengths = torch.tensor([len(w) for w in waveforms], device=model.device)
         inputs = model_inputs(processor, waveforms).to(model.device)
-        logits = hear(inputs, lengths).float().cpu().numpy()
-        frames = model._get_feat_extract_output_lengths(lengths).tolist()
-        for utterance, rows, count in zip(group, logits, frames, strict=True):
-            yield utterance, rows[:count]
+        features, frames = hear.front_end(inputs, lengths)
+        logits = hear.encoded(features, frames)
+        for utterance, rows, given, count in zip(group, logits, features.transpose(1, 2), frames.tolist(), strict=True):
+            yield utterance, rows[:count], given[:count]
         done += sum(u.duration for u in group)
         if what and time.monotonic() - said > 10:
             said = time.monotonic()

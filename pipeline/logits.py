@@ -4,6 +4,10 @@ Decision: the logits of every training utterance are stored in half precision, o
 file, so that no student ever has the teacher in memory. The price is 2 bytes x alphabet x 50 frames a second, 11 MB an
 hour for 30 characters, and that a student's audio may not be moved in time (noise and SpecAugment are fine): what it is to
 hear at other speeds the teacher hears at those speeds too, beforehand.
+
+What the teacher's front end gives can be kept likewise, for students that take it over as it is and let it be: they then
+learn without hearing. It is much more, 2 bytes x channels x 50 frames a second, 184 MB an hour for 512 channels, one and
+a half times the audio.
 """
 
 import json
@@ -19,7 +23,7 @@ from pipeline import audio
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 log = logging.getLogger(__name__)
 
 
@@ -54,7 +58,8 @@ def _at(utterance: Utterance, speed: float) -> Utterance:
 class LogitsStore:
     """Frame logits by utterance: logits.bin (half precision, frames x vocabulary) and index.json (id -> first, frames).
 
-    `speeds`: those at which the teacher heard the corpus, see AtSpeeds.
+    `speeds`: those at which the teacher heard the corpus, see AtSpeeds. `channels`: of its front end, whose output is then
+    in front_end.bin (half precision, frames x channels); None where it wasn't kept.
 
     >>> store[utterance_id].shape        # e.g. (181, 14): 3.6 s of audio, 14 tokens
     """
@@ -68,8 +73,11 @@ class LogitsStore:
             raise BigfootError(f"{index} has version {meta['version']}, not {STORE_VERSION}: `dvc repro -f teacher_logits`")
         self.vocabulary: int = meta["vocabulary"]
         self.speeds: list[float] = meta["speeds"]
+        self.channels: int | None = meta["channels"]
         self._index: dict[str, list[int]] = meta["utterances"]
         self._logits = np.memmap(Path(folder) / "logits.bin", np.float16, "r").reshape(-1, self.vocabulary)
+        if self.channels:
+            self._front_end = np.memmap(Path(folder) / "front_end.bin", np.float16, "r").reshape(-1, self.channels)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -82,11 +90,19 @@ class LogitsStore:
         first, frames = self._index[utterance]
         return self._logits[first : first + frames]
 
+    def front_end(self, utterance: str) -> np.ndarray:
+        """float16 [frames, channels]: what the front end gave of one utterance."""
+        first, frames = self._index[utterance]
+        return self._front_end[first : first + frames]
 
-def store_logits(model_folder: Path, corpus: Corpus, speeds: list[float], out: Path) -> None:
-    """Write the teacher's logits of train at each of these speeds, in batches and in half precision."""
+
+def store_logits(model_folder: Path, corpus: Corpus, speeds: list[float], out: Path, front_end: bool = False) -> None:
+    """Write the teacher's logits of train at each of these speeds, in batches and in half precision.
+
+    `front_end`: also what its front end gives.
+    """
     from pipeline import models
-    from pipeline.inference import device_of_choice, frame_logits
+    from pipeline.inference import device_of_choice, frame_logits_and_front_end
 
     model, processor = models.load(model_folder)
     model.to(device_of_choice())
@@ -95,14 +111,24 @@ def store_logits(model_folder: Path, corpus: Corpus, speeds: list[float], out: P
     unfinished.mkdir(parents=True)
     index: dict[str, list[int]] = {}
     first = 0
-    with (unfinished / "logits.bin").open("wb") as file:
-        heard = AtSpeeds(corpus, speeds)
-        for utterance, logits in frame_logits(model, processor, heard, heard.utterances("train"), "teacher logits"):
-            logits.astype(np.float16).tofile(file)
+    channels = model.config.conv_dim[-1] if front_end else None
+    heard = AtSpeeds(corpus, speeds)
+    with (unfinished / "logits.bin").open("wb") as file, (unfinished / "front_end.bin").open("wb") as front_end_file:
+        for utterance, logits, given in frame_logits_and_front_end(
+            model, processor, heard, heard.utterances("train"), "teacher logits"
+        ):
+            logits.float().cpu().numpy().astype(np.float16).tofile(file)
+            if front_end:
+                given.float().cpu().numpy().astype(np.float16).tofile(front_end_file)
             index[utterance.id] = [first, len(logits)]
             first += len(logits)
-    meta = {"version": STORE_VERSION, "speeds": speeds, "vocabulary": model.config.vocab_size, "utterances": index}
+    if not front_end:
+        (unfinished / "front_end.bin").unlink()
+    meta = {"version": STORE_VERSION, "speeds": speeds, "vocabulary": model.config.vocab_size, "channels": channels}
+    meta["utterances"] = index
     (unfinished / "index.json").write_text(json.dumps(meta))
     shutil.rmtree(out, ignore_errors=True)
     os.replace(unfinished, out)
-    log.info("teacher logits: %d utterances, %.1f MB", len(index), first * model.config.vocab_size * 2 / 1e6)
+    log.info(
+        "teacher logits: %d utterances, %.1f MB", len(index), first * (model.config.vocab_size + (channels or 0)) * 2 / 1e6
+    )

@@ -231,6 +231,9 @@ class Logits(Section):
     speeds: list[Annotated[float, Field(ge=0.5, le=2.0)]] = Field(
         [1.0], min_length=1, description="train is heard at each of these: more varied audio for students, at its price"
     )
+    front_end: bool = Field(
+        False, description="keep what its front end gives, too, for distillation.front_end: stored; 2 bytes a channel and frame"
+    )
 
     @field_validator("speeds")
     @classmethod
@@ -255,6 +258,9 @@ class Distillation(Section):
     kl_weight: Ramp = 1.0
     ctc_weight: Ramp = 1.0
     hidden_weight: Ramp = Field(0.0, description="which frames the teacher's layers find alike; needs teacher: online")
+    front_end: Literal["heard", "stored"] = Field(
+        "heard", description="stored: the student keeps the teacher's front end as it is and reads what it gave from the store"
+    )
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> "Distillation":
@@ -262,12 +268,14 @@ class Distillation(Section):
             raise ValueError("kl_weight, ctc_weight and hidden_weight are all 0: there is nothing to learn from")
         if _is_used(self.hidden_weight) and self.teacher == "stored":
             raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
+        if self.front_end == "stored" and self.teacher == "online":
+            raise ValueError("front_end: stored leaves no audio for a teacher that is online: set teacher to stored")
         return self
 
     @property
     def reads_store(self) -> bool:
-        """Whether stored logits are learnt from."""
-        return self.teacher == "stored" and _is_used(self.kl_weight)
+        """Whether anything is read from the store of the teacher's logits."""
+        return self.front_end == "stored" or (self.teacher == "stored" and _is_used(self.kl_weight))
 
 
 def _is_used(weight: Ramp) -> bool:
@@ -313,6 +321,11 @@ class Student(Section):
                 "training.augment.speed moves frames away from the teacher's stored logits: name speeds in logits.speeds, "
                 "or set distillation.teacher to online"
             )
+        if self.distillation.front_end == "stored":
+            changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "quantise_aware")}
+            changes["training.augment.noise_probability"] = self.training.augment.noise_probability
+            if changed := [key for key, value in changes.items() if value]:
+                raise ValueError(f"distillation.front_end: stored needs the teacher's front end as it is, without {changed[0]}")
         if self.training.grow:
             raise ValueError("training.grow is for a teacher built from a config: a student starts with its parent's layers")
         return self
@@ -437,6 +450,7 @@ class Params(Section):
             if name == "teacher":
                 raise ValueError("students.teacher: that name is the teacher's, call the student otherwise")
             _check_chain(name, student, self.students)
+            _check_front_end(name, student, self)
         for key, variant in self.variants.items():
             if variant.model not in models:
                 raise ValueError(f"variants.{key}: unknown model '{variant.model}', known: {', '.join(sorted(models))}")
@@ -462,6 +476,20 @@ def _check_chain(name: str, student: Student, students: dict[str, Student]) -> N
             raise ValueError(f"students.{name}: its parents form a ring and never lead to the teacher")
         seen.add(parent)
         parent = students[parent].parent
+
+
+def _check_front_end(name: str, student: Student, params: Params) -> None:
+    """Refuse a student that is to read what the teacher's front end gave where that isn't kept, or isn't what it has."""
+    if student.distillation.front_end != "stored":
+        return
+    if not params.logits.front_end:
+        raise ValueError(f"students.{name}.distillation.front_end: stored needs logits.front_end: true")
+    parent = student.parent
+    if parent != "teacher" and params.students[parent].distillation.front_end != "stored":
+        raise ValueError(
+            f"students.{name}.distillation.front_end: stored needs the teacher's front end, which its parent {parent} changes: "
+            f"set it for {parent} too"
+        )
 
 
 def shape(name: str, students: dict[str, Student], config: dict) -> dict[str, int]:

@@ -29,7 +29,7 @@ from pipeline.errors import BigfootError
 from pipeline.files import write_whole
 from pipeline.inference import STEP, clock, dev_wer, model_inputs, padded
 from pipeline.params import Augment, Training
-from pipeline.unpadded import inside, mask_group_norm
+from pipeline.unpadded import fewest_samples, hear_nothing, inside, mask_group_norm
 
 log = logging.getLogger(__name__)
 LOG_EVERY = 25
@@ -42,6 +42,8 @@ class Job:
 
     `objective`: (model, batch, part of the run that is done) -> loss; None is CTC on the labels. `store`: the teacher's
     logits [frames, vocabulary] by utterance id, which the objective finds in each batch; None where it needs none.
+    `front_end`: what the model's front end gives [frames, channels], by utterance id: it is then fed this instead of waveforms
+    and its front end stays as it is.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Job:
     experiment: str
     params: dict = field(default_factory=dict)
     store: Mapping[str, np.ndarray] | None = None
+    front_end: Callable[[str], np.ndarray] | None = None
     objective: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
 
@@ -66,6 +69,8 @@ def train(job: Job, out: Path) -> dict:
     """
     depth.start_shallow(job.model, job.training.grow, job.name)
     mask_group_norm(job.model)
+    if job.front_end is not None:
+        hear_nothing(job.model)
     checkpoints = Path(".bigfoot/checkpoints") / job.name / job.fingerprint
     resume = _latest_checkpoint(checkpoints)
     trainer = _trainer(job, checkpoints)
@@ -137,7 +142,8 @@ class Batches:
 
 
 class Speech(Dataset):
-    """Utterances as the model is fed them: augmented waveform, labels and, for a student, the teacher's logits."""
+    """Utterances as the model is fed them: augmented waveform, or what the front end gives, labels and, for a student, the
+    teacher's logits."""
 
     def __init__(self, job: Job, utterances: list[Utterance]):
         self.job, self.utterances = job, utterances
@@ -148,25 +154,36 @@ class Speech(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
         utterance = self.utterances[index]
-        rng = np.random.default_rng((self.job.training.seed, epoch, index))
-        waveform = augment(self.job.corpus.audio(utterance), self.job.training.augment, rng)
-        item = {"waveform": waveform, "labels": self.job.processor.tokenizer(utterance.text).input_ids}
+        item = {"labels": self.job.processor.tokenizer(utterance.text).input_ids}
+        if self.job.front_end is not None:
+            item["front_end"] = np.array(self.job.front_end(utterance.id))
+            item["samples"] = fewest_samples(self.job.model.config, len(item["front_end"]))
+        else:
+            rng = np.random.default_rng((self.job.training.seed, epoch, index))
+            item["waveform"] = augment(self.job.corpus.audio(utterance), self.job.training.augment, rng)
+            item["samples"] = len(item["waveform"])
         if self.job.store is not None:
             item["teacher_logits"] = np.array(self.job.store[utterance.id])
         return item
 
     def collate(self, items: list[dict]) -> dict:
-        """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits."""
-        samples = torch.tensor([len(i["waveform"]) for i in items])
-        batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
-        longest = batch["input_values"].shape[1]
+        """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits.
+
+        Where what the front end gives is stored, input_values are that: [batch, frames, channels].
+        """
+        frames_of, samples = self.job.model._get_feat_extract_output_lengths, torch.tensor([i["samples"] for i in items])
+        longest = -int(samples.max()) % STEP + int(samples.max())
+        if self.job.front_end is not None:
+            given = [torch.from_numpy(i["front_end"]).float() for i in items]
+            batch = {"input_values": padded(given, int(frames_of(longest)))}
+        else:
+            batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
         batch["attention_mask"] = inside(longest, samples).long()
-        batch["frames"] = self.job.model._get_feat_extract_output_lengths(samples)
+        batch["frames"] = frames_of(samples)
         batch["labels"] = padded([torch.tensor(i["labels"]) for i in items])
         batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
         if "teacher_logits" in items[0]:
-            frames = int(self.job.model._get_feat_extract_output_lengths(longest))
-            batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items], frames)
+            batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items], int(frames_of(longest)))
         return batch
 
 
@@ -251,7 +268,8 @@ class Ledger(TrainerCallback):
         ) if state.is_world_process_zero else None  # fmt: skip
 
     def on_step_begin(self, args, state, control, **_):
-        steps = (self.job.training.head_only_steps, self.job.training.freeze_feature_encoder_steps)
+        training, never_learns = self.job.training, self.job.front_end is not None
+        steps = (training.head_only_steps, training.steps if never_learns else training.freeze_feature_encoder_steps)
         if state.global_step == self.begun_step or state.global_step in dict(self.job.training.grow):
             depth.use_layers(self.job.model, self.job.training.grow, state.global_step)
         if state.global_step == self.begun_step or state.global_step in steps:

@@ -23,7 +23,10 @@ def unpadded(model: "nn.Module") -> "nn.Module":
             self.model = model
 
         def forward(self, waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-            features, lengths = self._features(waveform[:, None], lengths)
+            return self.encoded(*self.front_end(waveform, lengths))
+
+        def encoded(self, features, lengths):
+            """Features [batch, channels, frames], of which so many frames are real -> logits [batch, frames, vocab]."""
             hidden, _ = self.model.wav2vec2.feature_projection(features.transpose(1, 2))
             real = inside(hidden.shape[1], lengths)
             # Chosen by where, not (1 - real) * -1e4: OpenVINO takes such a product for a dequantisation, merges it with those
@@ -32,9 +35,9 @@ def unpadded(model: "nn.Module") -> "nn.Module":
             hidden = self._encode(hidden * real[:, :, None], bias)
             return self.model.lm_head(hidden)
 
-        def _features(self, signal, lengths):
-            """The convolutions: [batch, 1, samples] -> [batch, channels, frames], and how many frames are real."""
-            config = self.model.config
+        def front_end(self, waveform, lengths):
+            """The convolutions: [batch, samples] -> features [batch, channels, frames], and how many frames are real."""
+            config, signal = self.model.config, waveform[:, None]
             for index, layer in enumerate(self.model.wav2vec2.feature_extractor.conv_layers):
                 lengths = (lengths - config.conv_kernel[index]) // config.conv_stride[index] + 1
                 if index == 0 and config.feat_extract_norm == "group":
@@ -78,6 +81,19 @@ def mask_group_norm(model: "nn.Module") -> None:
 
     layer.forward = forward
     model.register_forward_pre_hook(note_lengths, with_kwargs=True)
+
+
+def hear_nothing(model: "nn.Module") -> None:
+    """Make transformers' own forward of this model take what its front end would give, [batch, frames, channels], for
+    input_values, with an attention mask of samples as before: for training. `unpadded` hears waveforms as ever."""
+    model.wav2vec2.feature_extractor.forward = lambda given: given.transpose(1, 2)
+
+
+def fewest_samples(config, frames: int) -> int:
+    """The fewest samples that give so many frames."""
+    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+        frames = (frames - 1) * stride + kernel
+    return frames
 
 
 def inside(frames: int, lengths):

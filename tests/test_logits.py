@@ -5,14 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCTC, AutoProcessor
+from transformers import AutoModelForCTC, AutoProcessor, Wav2Vec2Config, Wav2Vec2ForCTC
 
-from pipeline import logits
+from pipeline import distill, logits
 from pipeline.corpus.manifest import Utterance
 from pipeline.errors import BigfootError
+from pipeline.unpadded import fewest_samples, hear_nothing
 from tests.tiny import VOCAB, save_model, speech
 
 SECONDS = (0.5, 1.3, 0.9, 0.5)
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+         "num_conv_pos_embedding_groups": 4}  # fmt: skip
 
 
 class Speech:
@@ -42,6 +45,54 @@ def test_every_utterance_gets_what_the_teacher_says_of_it_alone(tmp_path, norm):
         kept = store[utterance.id]
         assert kept.dtype == np.float16 and kept.shape == expected.shape
         np.testing.assert_allclose(kept, expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_what_the_front_end_gives_is_kept_where_it_is_asked_for(tmp_path, norm):
+    folder = save_model(tmp_path / "teacher", norm)
+    logits.store_logits(folder, Speech(), [1.0], tmp_path / "logits", front_end=True)
+    store = logits.LogitsStore(tmp_path / "logits")
+    model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    assert store.channels == model.config.conv_dim[-1]
+    for utterance in Speech().utterances("train"):
+        heard = processor(Speech().audio(utterance), sampling_rate=16000, return_tensors="pt").input_values
+        with torch.inference_mode():
+            expected = model.wav2vec2.feature_extractor(heard)[0].T.numpy()
+        kept = store.front_end(utterance.id)
+        assert kept.dtype == np.float16 and kept.shape == expected.shape and len(kept) == len(store[utterance.id])
+        np.testing.assert_allclose(kept, expected, atol=5e-3)
+    hear_nothing(model)
+    with torch.inference_mode():
+        given = model(torch.from_numpy(kept[None].astype(np.float32))).logits[0].numpy()
+    np.testing.assert_allclose(given, store[utterance.id], atol=0.05 * given.std())
+
+
+def test_a_front_end_is_read_only_where_it_is_kept_and_the_teachers_to_the_bit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = save_model(tmp_path / "models/teacher")
+    model = AutoModelForCTC.from_pretrained(folder)
+    logits.store_logits(folder, Speech(), [1.0], tmp_path / "logits")
+    assert not (tmp_path / "logits/front_end.bin").exists()
+    with pytest.raises(BigfootError, match="students.half.distillation.front_end: .* set logits.front_end: true"):
+        distill._check_front_end("half", model, logits.LogitsStore(tmp_path / "logits"))
+    logits.store_logits(folder, Speech(), [1.0], tmp_path / "logits", front_end=True)
+    distill._check_front_end("half", model, logits.LogitsStore(tmp_path / "logits"))
+    model.wav2vec2.feature_extractor.conv_layers[3].conv.weight.data[0, 0, 0] += 1e-6
+    with pytest.raises(
+        BigfootError, match=r"front_end: conv_layers.3.conv.weight is not the teacher's: train its parents with"
+    ):
+        distill._check_front_end("half", model, logits.LogitsStore(tmp_path / "logits"))
+
+
+@pytest.mark.parametrize(
+    ("kernels", "strides"), [([10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2]), ([20, 7, 5, 2], [10, 4, 4, 2])]
+)
+def test_the_fewest_samples_of_a_frame_count_give_it_and_one_less_does_not(kernels, strides):
+    model = Wav2Vec2ForCTC(Wav2Vec2Config(**SMALL, conv_kernel=kernels, conv_stride=strides, conv_dim=[8] * len(kernels)))
+    for frames in (1, 2, 75):
+        samples = fewest_samples(model.config, frames)
+        assert int(model._get_feat_extract_output_lengths(samples)) == frames
+        assert int(model._get_feat_extract_output_lengths(samples - 1)) == frames - 1
 
 
 def test_a_student_hears_what_the_teacher_heard_at_every_speed(tmp_path):

@@ -62,6 +62,17 @@ def test_params_as_committed_is_the_quickstart():
         ("init: config", "init: config\n  finetune: false", "finetune has to be true"),
         ("kl_weight: 1.0, ctc_weight: 1.0", "kl_weight: 0, ctc_weight: 0", "nothing to learn from"),
         ("students:\n", "students:\n  Half: 1\n", "students"),
+        (
+            "{temperature",
+            "{front_end: stored, temperature",
+            r"half\.distillation\.front_end: stored needs logits\.front_end: true",
+        ),
+        ("{temperature", "{front_end: stored, teacher: online, temperature", r"half.*front_end: stored leaves no audio"),
+        (
+            "layers: 2\n    distillation: {",
+            "conv_merge: [2, 2, 2, 1]\n    distillation: {front_end: stored, ",
+            "without conv_merge",
+        ),
         ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
         ("training: {steps: 250,", "training: {steps: 250, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
         ("training: {steps: 250,", "training: {steps: 250, grow: [[0, 1], [9, 2]],", r"students\.half.*grow"),
@@ -97,6 +108,21 @@ def test_params_as_committed_is_the_quickstart():
 )
 def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, said):
     assert re.search(said, mistaken(tmp_path, old, new))
+
+
+def test_a_stored_front_end_goes_down_a_chain_only_unchanged(tmp_path):
+    """thin reads it, but half, which it comes from, changes it."""
+    chain = QUICKSTART.replace("logits: {", "logits: {front_end: true, ").replace(
+        "    conv_channels: 48\n    distillation: {", "X", 1
+    )
+    chain = chain.replace("X", "    distillation: {front_end: stored, ")
+    (tmp_path / "params.yaml").write_text(chain)
+    with pytest.raises(
+        BigfootError, match="students.thin.distillation.front_end: .* which its parent half changes: set it for half"
+    ):
+        params.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(chain.replace("{temperature", "{front_end: stored, temperature"))
+    assert params.load(tmp_path / "params.yaml").students["thin"].distillation.reads_store
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):

@@ -123,10 +123,10 @@ def kill_at(folder: Path, step: int) -> None:
     killed.wait()
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
+def weights(folder: Path, model: str = "teacher") -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    return load_file(folder / "models/teacher/model.safetensors")
+    return load_file(folder / f"models/{model}/model.safetensors")
 
 
 def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path):
@@ -179,6 +179,38 @@ def test_a_student_learns_from_the_store_and_loads_like_any_model(tmp_path):
     assert not list((folder / "models/half").glob("*.bin"))  # training_args.bin is a pickle
     said, _ = (unknown := stage(folder, "pipeline.stages.student", "quarter")).communicate()
     assert unknown.returncode == 1 and said.strip().splitlines()[-1].startswith("error: unknown student 'quarter'")
+
+
+def test_a_student_that_reads_what_the_front_end_gave_learns_what_one_that_hears_does(tmp_path):
+    """The front end stays to the bit; losses differ by half precision, and by nothing else."""
+    folder, yaml = small_project(tmp_path, steps=20), YAML(typ="safe")
+    chosen = yaml.load(folder / "params.yaml")
+    chosen["logits"]["front_end"] = True
+    run = chosen["students"]["half"]["training"] | {"freeze_feature_encoder_steps": 20}
+    still = {"hidden_dropout": 0.0, "mask_time_prob": 0.0}
+    chosen["students"] = {
+        name: {"from": "teacher", "layers": 2, "config": still, "training": run, "importance_utterances": 1,
+               "distillation": {"front_end": front_end}}
+        for name, front_end in (("heard", "heard"), ("read", "stored"))
+    }  # fmt: skip
+    chosen["variants"] = {"teacher-fp32": {"model": "teacher", "scheme": "fp32"}}
+    yaml.dump(chosen, folder / "params.yaml")
+    for arguments in (["teacher"], ["teacher_logits"], ["student", "heard"]):
+        finished(stage(folder, f"pipeline.stages.{arguments[0]}", *arguments[1:]))
+    tones = manifest.open_corpus(folder / "corpora/tones")
+    for utterance in tones.utterances("train"):
+        if utterance not in manifest.spread(tones.utterances("train"), 1):
+            (folder / "corpora/tones" / utterance.audio).unlink()
+    finished(stage(folder, "pipeline.stages.student", "read"))
+
+    before, after = weights(folder), weights(folder, "read")
+    front_end = [name for name in before if "feature_extractor" in name]
+    assert front_end and all(torch.equal(before[name], after[name]) for name in front_end)
+    losses = [
+        [row["loss"] for row in map(json.loads, (folder / f"models/{name}/curve.jsonl").open()) if "loss" in row]
+        for name in ("heard", "read")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3) and losses[0] != losses[1]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ def main() -> None:
     from pipeline.logits import store_logits
 
     corpus = open_corpus(Path("corpora") / p.corpus.name)
-    store_logits(Path("models/teacher"), corpus, p.logits.speeds, Path("logits/teacher"))
+    store_logits(Path("models/teacher"), corpus, p.logits.speeds, Path("logits/teacher"), p.logits.front_end)
 
 
 if __name__ == "__main__":
