@@ -112,16 +112,13 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, said):
 
 def test_a_stored_front_end_goes_down_a_chain_only_unchanged(tmp_path):
     """thin reads it, but half, which it comes from, changes it."""
-    chain = QUICKSTART.replace("logits: {", "logits: {front_end: true, ").replace(
-        "    conv_channels: 48\n    distillation: {", "X", 1
-    )
-    chain = chain.replace("X", "    distillation: {front_end: stored, ")
-    (tmp_path / "params.yaml").write_text(chain)
-    with pytest.raises(
-        BigfootError, match="students.thin.distillation.front_end: .* which its parent half changes: set it for half"
-    ):
+    stored = ("{temperature", "{front_end: stored, temperature")
+    half, thin = QUICKSTART.replace("logits: {", "logits: {front_end: true, ").split("  thin:", 1)
+    thin = "  thin:" + thin.replace("    conv_channels: 48\n", "").replace(*stored)
+    (tmp_path / "params.yaml").write_text(half + thin)
+    with pytest.raises(BigfootError, match="students.thin.distillation.front_end: .* its parent half changes: set it for half"):
         params.load(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text(chain.replace("{temperature", "{front_end: stored, temperature"))
+    (tmp_path / "params.yaml").write_text(half.replace(*stored) + thin)
     assert params.load(tmp_path / "params.yaml").students["thin"].distillation.reads_store
 
 
