@@ -1,8 +1,9 @@
 """RESULTS.md and README's tables, written from kept result files alone: no figure in a table is typed by hand.
 
 `results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
-pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json) and, where there is something to say about
-the run, notes.md, which a person writes: small text files under git, so that a change of a published figure is a diff.
+pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json), or of a student (peers-STUDENT.json) and,
+where there is something to say about the run, notes.md, which a person writes: small text files under git, so that a change
+of a published figure is a diff.
 `bigfoot results` keeps the reports of the run on disk there, and writes both documents anew from all that is kept.
 results/paper/paper_scale.json, which `bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is no comparison:
 its models are UNTRAINED.
@@ -33,7 +34,7 @@ NOT_IN_README = {"ablations"}  # students trained shortly, to be compared with o
 def keep(root: Path) -> Path | None:
     """Copy the reports on disk to results/PROFILE, and return that; None where there are none.
 
-    peers.json stays only as long as it is of the weights on disk.
+    Peers stay only as long as they are of the weights on disk.
     """
     settings = root / "reports" / "params.json"
     if not settings.is_file():
@@ -47,13 +48,23 @@ def keep(root: Path) -> Path | None:
 
 
 def _keep_peers(root: Path, folder: Path) -> None:
-    """peers.json as measured last, else as kept before, if it is of the weights on disk; else none is kept."""
-    for found in (root / "peers" / PEERS, folder / PEERS):
-        model = json.loads(found.read_text(encoding="utf-8"))["model"] if found.is_file() else None
-        if model and model["weights"] == weights(root / "models" / model["name"]):
-            (folder / PEERS).write_bytes(found.read_bytes())
-            return
-    (folder / PEERS).unlink(missing_ok=True)
+    """The peers of each model as measured last, else as kept before, if they are of the weights on disk; else none are kept."""
+    measured, kept = sorted((root / "peers").rglob(PEERS)), _peers(folder)
+    newest: dict[str, str] = {}
+    for file in (*measured, *kept):
+        text = file.read_text(encoding="utf-8")
+        model = json.loads(text)["model"]
+        if model["weights"] == weights(root / "models" / model["name"]):
+            newest.setdefault(model["name"], text)
+    for file in kept:
+        file.unlink()
+    for name, text in newest.items():
+        (folder / (PEERS if name == "teacher" else f"peers-{name}.json")).write_text(text, encoding="utf-8")
+
+
+def _peers(folder: Path) -> list[Path]:
+    """What is kept of peers, the teacher's first."""
+    return sorted(folder.glob("peers*.json"), key=lambda file: (file.name != PEERS, file.name))
 
 
 def write(root: Path) -> None:
@@ -78,10 +89,18 @@ def results_page(folders: list[Path]) -> str:
         whole = _comparison(folder).replace("# Comparison", f"## {_title(folder)}", 1)
         parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Again: `{report.REPRODUCE.format(profile=folder.name)}`"]
-        peers = folder / PEERS
-        if peers.is_file():
-            facts = json.loads(peers.read_text(encoding="utf-8"))
-            parts += ["", "### Peers", "", table.body(facts), "", "Again, of the model as trained above: `make peers`"]
+        for file in _peers(folder):
+            facts = json.loads(file.read_text(encoding="utf-8"))
+            name = facts["model"]["name"]
+            again = "make peers" if name == "teacher" else f"bigfoot peers models/{name} --out peers/{name}"
+            parts += [
+                "",
+                f"### Peers of `{name}`",
+                "",
+                table.body(facts),
+                "",
+                f"Again, of the model as trained above: `{again}`",
+            ]
         notes = folder / "notes.md"
         parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"

@@ -122,6 +122,23 @@ def test_peers_of_another_training_are_published_no_longer(published):
     assert not kept.exists()
 
 
+def test_peers_of_a_student_stand_beside_the_teachers(published):
+    for name, ms in (("teacher", 13.57), ("half", 7.25)):
+        (published / "models" / name / "model.safetensors").parent.mkdir(parents=True, exist_ok=True)
+        (published / "models" / name / "model.safetensors").write_bytes(name.encode())
+        facts = peers(published, ms)
+        facts["model"] |= {"name": name, "weights": weights(published / "models" / name)}
+        write(published / "peers" / ("" if name == "teacher" else name) / "peers.json", facts)
+    folder = results.keep(published)
+    assert {file.name for file in folder.glob("peers*")} == {"peers.json", "peers-half.json"}
+    shutil.rmtree(published / "peers")
+    results.keep(published)
+    results.write(published)
+    page = (published / "RESULTS.md").read_text()
+    teachers, students = page.split("### Peers of `teacher`")[1].split("### Peers of `half`")
+    assert "| 13.6 [" in teachers and "| 7.2 [" in students and "`bigfoot peers models/half --out peers/half`" in students
+
+
 def test_without_a_comparison_on_disk_both_are_written_from_what_is_kept(published):
     before = (published / "RESULTS.md").read_text()
     shutil.rmtree(published / "reports")
