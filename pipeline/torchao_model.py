@@ -5,9 +5,6 @@ together again, so that nothing is pickled. They run as they are, without torch.
 where the model runs, and minutes anew for some lengths.
 """
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +20,7 @@ FILE = "model.torchao.safetensors"
 def quantise_linears(model: "nn.Module", reduce_range: bool) -> None:
     """Make the weight of every Linear int8, one scale an output, in place; activations are brought to int8 at run time, one
     scale a frame. `reduce_range`: seven bits of eight on either side, which CPUs without VNNI need to be right."""
-    with _quiet():
-        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+    from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
     quantize_(model, Int8DynamicActivationInt8WeightConfig(reduce_range=reduce_range))
 
@@ -32,9 +28,7 @@ def quantise_linears(model: "nn.Module", reduce_range: bool) -> None:
 def save(model: "nn.Module", folder: Path) -> None:
     """Write a model from `quantise_linears` as FILE."""
     from safetensors.torch import save_file
-
-    with _quiet():
-        from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
+    from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
 
     tensors, about = flatten_tensor_state_dict(model.state_dict())
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / FILE, metadata=about)
@@ -43,9 +37,7 @@ def save(model: "nn.Module", folder: Path) -> None:
 def load(folder: Path) -> "nn.Module":
     """Load what `save` wrote (beside its config.json), in eval mode; BigfootError where config.json is of another model."""
     from safetensors import safe_open
-
-    with _quiet():
-        from torchao.prototype.safetensors.safetensors_support import unflatten_tensor_state_dict
+    from torchao.prototype.safetensors.safetensors_support import unflatten_tensor_state_dict
 
     with safe_open(folder / FILE, "pt") as file:
         tensors, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
@@ -57,14 +49,3 @@ def load(folder: Path) -> "nn.Module":
     if strangers := sorted(found.missing_keys + found.unexpected_keys):
         raise BigfootError(f"{folder}: {FILE} and config.json disagree on {strangers[0]}: quantise the model anew")
     return model.eval()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what PyTorch tells torchao's makers, twice, as it is imported: calls of theirs that it will no longer take."""
-    logger = logging.getLogger("torch.utils._pytree")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before

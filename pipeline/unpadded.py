@@ -104,12 +104,32 @@ def inside(frames: int, lengths):
 
 
 def _normalised_convolution(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
-    """The first convolution and its group norm, over real frames, as one product: -> [batch, channels, frames].
+    """The first convolution and its group norm, over real frames: -> [batch, channels, frames]. A bias of it falls out.
 
     Such a norm (one group a channel) takes a channel's mean and variance over time, and the convolution is linear: both
     follow from the mean and covariance [kernel, kernel] of the windows that it sees, so its weights are normalised instead
-    of its output, which is the largest thing in the graph. A bias of the convolution falls out.
+    of its output, which is the largest thing in the graph. Unless it is narrow: with 32 channels of a kernel of 20 taking
+    the statistics of the output saves 7% of a small student's whole time, with 64 of 10 it costs 5%.
     """
+    if conv.out_channels < 2 * conv.kernel_size[0]:
+        return _normalised_output(signal, conv, norm, lengths)
+    return _by_normalised_weights(signal, conv, norm, lengths)
+
+
+def _normalised_output(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
+    """Mean and variance of what the convolution gives, as products with the mask, which take one pass each."""
+    import torch
+
+    output = torch.nn.functional.conv1d(signal, conv.weight, stride=conv.stride)
+    mask, count = inside(output.shape[2], lengths)[:, :, None], lengths[:, None, None].float()
+    mean = output @ mask / count
+    variance = (output * output) @ mask / count - mean * mean
+    scale = torch.rsqrt(variance + norm.eps) * norm.weight[:, None]
+    return output * scale + (norm.bias[:, None] - mean * scale)
+
+
+def _by_normalised_weights(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
+    """The convolution with weights that are normalised beforehand, as one product with its windows."""
     import torch
 
     kernel = conv.kernel_size[0]

@@ -16,9 +16,14 @@ def padded_batch(model, waveforms, longest):
 
 
 @pytest.mark.parametrize("stable", [True, False], ids=["pre-norm", "post-norm"])
-@pytest.mark.parametrize("norm", ["group", "layer"])
-def test_a_padded_batch_has_the_logits_and_gradients_of_its_utterances_alone(tmp_path, norm, stable):
-    folder = save_model(tmp_path / "model", norm, stable=stable)
+@pytest.mark.parametrize(
+    ("norm", "channels", "apart"),
+    [("group", 32, 2e-3), ("group", 16, 2e-4), ("layer", 16, 2e-4)],
+    ids=["wide", "narrow", "layer"],
+)
+def test_a_padded_batch_has_the_logits_and_gradients_of_its_utterances_alone(tmp_path, norm, channels, apart, stable):
+    """A group norm's statistics are taken in two ways, by how wide the front end is; random walks are hard for the wide one."""
+    folder = save_model(tmp_path / "model", norm, stable=stable, channels=channels)
     plain, model = (Wav2Vec2ForCTC.from_pretrained(folder) for _ in range(2))
     mask_group_norm(model)
     rng = np.random.default_rng(3)
@@ -27,7 +32,7 @@ def test_a_padded_batch_has_the_logits_and_gradients_of_its_utterances_alone(tmp
     together = padded_batch(model, waveforms, longest=24_000)
     alone = [plain(waveform[None]).logits[0] for waveform in waveforms]
     for logits, expected in zip(together, alone, strict=True):
-        assert torch.allclose(logits[: len(expected)], expected, atol=2e-4)
+        assert (logits[: len(expected)] - expected).abs().max() < apart
 
     direction = torch.randn_like(together)
     (together * direction)[0, : len(alone[0])].sum().backward()
@@ -41,8 +46,9 @@ def test_a_padded_batch_has_the_logits_and_gradients_of_its_utterances_alone(tmp
         )  # that of a key's bias is zero but for rounding
 
 
-def test_bfloat16_autocast_leaves_the_statistics_of_a_group_norm_in_float32(tmp_path):
-    folder = save_model(tmp_path / "model", "group")
+@pytest.mark.parametrize("channels", [32, 16], ids=["wide", "narrow"])
+def test_bfloat16_autocast_leaves_the_statistics_of_a_group_norm_in_float32(tmp_path, channels):
+    folder = save_model(tmp_path / "model", "group", channels=channels)
     plain, model = (Wav2Vec2ForCTC.from_pretrained(folder) for _ in range(2))
     mask_group_norm(model)
     front = [m.wav2vec2.feature_extractor.conv_layers[0] for m in (plain, model)]

@@ -11,7 +11,7 @@ from tests.tiny import Spoken, save_model
 def models(tmp_path_factory):
     """{'group': folder, 'layer': folder}, both as if they had been trained for int8 convolutions."""
     folder = tmp_path_factory.mktemp("models")
-    made = {norm: save_model(folder / norm, norm, hidden=128) for norm in ("group", "layer")}
+    made = {norm: save_model(folder / norm, norm, hidden=128, channels=32) for norm in ("group", "layer")}
     for model in made.values():
         fake_int8.save({f"conv_layers.{i}": {"low": -0.5, "high": 3.0} for i in range(1, 7)}, model)
     return made
