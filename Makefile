@@ -63,7 +63,7 @@ $(VENV)/.remote-installed: requirements-remote.lock $(VENV)/.installed
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
-# The paper's shapes with UNTRAINED weights: size, speed, memory, energy. About 9 minutes; docs/paper.md says what it shows.
+# The paper's shapes with UNTRAINED weights: size, speed, memory, energy. About 20 minutes; docs/paper.md says what it shows.
 paper-scale: setup
 	bigfoot paper-scale
 

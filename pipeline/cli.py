@@ -159,7 +159,7 @@ def paper_scale(
 ) -> None:
     """Measure size, speed, memory and energy of the paper's shapes with UNTRAINED weights: no GPU, no data, no word errors.
 
-    What it makes stays in .bigfoot/paper_scale (about 5 GB) and is not made again; the benchmark is run each time. The
+    What it makes stays in .bigfoot/paper_scale (about 10 GB) and is not made again; the benchmark is run each time. The
     figures go to results/paper, from where `bigfoot results` puts them into RESULTS.md.
     """
     from pipeline.paper import report, scale

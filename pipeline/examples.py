@@ -1,8 +1,8 @@
 """example.py, which every variant folder carries that runs without Bigfoot: from a file to its text in a dozen lines.
 
 Decision: the shortest honest program, to be copied from: a 16 kHz mono file of up to a minute, all at once. Resampling, long
-recordings and batches are what `bigfoot transcribe` is for. PyTorch's int8 has none: its weights are packed by
-pipeline.torch_model when they are loaded.
+recordings and batches are what `bigfoot transcribe` is for. PyTorch's int8 has none: pipeline.torch_model and
+pipeline.torchao_model put its weights together when they are loaded.
 """
 
 PROGRAM = '''"""What is said in a 16 kHz mono file, without Bigfoot: pip install {packages}; python example.py FILE"""
