@@ -35,7 +35,12 @@ def model_inputs(processor, waveforms: list[np.ndarray]) -> torch.Tensor:
     """
     extractor = processor.feature_extractor
     rows = [torch.from_numpy(extractor(w, sampling_rate=audio.SAMPLE_RATE).input_values[0]) for w in waveforms]
-    return padded(rows, -max(map(len, rows)) % STEP + max(map(len, rows)))
+    return padded(rows, whole_steps(max(map(len, rows))))
+
+
+def whole_steps(samples: int) -> int:
+    """So many samples, rounded up to a whole number of STEP."""
+    return samples + -samples % STEP
 
 
 @torch.inference_mode()

@@ -49,10 +49,10 @@ def keep(root: Path) -> Path | None:
 
 def _keep_peers(root: Path, folder: Path) -> None:
     """The peers of each model as measured last, else as kept before, if they are of the weights on disk; else none are kept."""
-    measured, kept = sorted((root / "peers").rglob(PEERS)), _peers(folder)
+    kept = _peers(folder)
     newest: dict[str, str] = {}
-    for file in (*measured, *kept):
-        text = file.read_text(encoding="utf-8")
+    texts = [file.read_text(encoding="utf-8") for file in (*(root / "peers").rglob(PEERS), *kept)]
+    for text in sorted(texts, key=lambda text: json.loads(text)["measured_at"], reverse=True):
         model = json.loads(text)["model"]
         if model["weights"] == weights(root / "models" / model["name"]):
             newest.setdefault(model["name"], text)

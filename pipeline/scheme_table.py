@@ -28,8 +28,9 @@ def settings(scheme: type[Scheme]) -> str:
 
 def here(scheme: type[Scheme], features: Collection[str]) -> str:
     """Whether a machine with these CPU features, and what is installed on this one, runs it, and how."""
-    if not find_spec(scheme.runtime):
-        return f"no: {scheme.runtime} is not installed"
+    for needed in (scheme.runtime, *scheme.runs_on):
+        if not find_spec(needed):
+            return f"no: {needed} is not installed"
     lacking = [package for package in scheme.packages if not find_spec(package)]
     said = f"runs it, can't make it without {', '.join(lacking)}" if lacking else "yes"
     if scheme.features and not set(scheme.features) & set(features):

@@ -5,6 +5,7 @@ together again, so that nothing is pickled. They run as they are, without torch.
 where the model runs, and minutes anew for some lengths.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ def save(model: "nn.Module", folder: Path) -> None:
 def load(folder: Path) -> "nn.Module":
     """Load what `save` wrote (beside its config.json), in eval mode; BigfootError where config.json is of another model."""
     from safetensors import safe_open
+
+    if not find_spec("torchao"):
+        raise BigfootError(f"{folder}: torchao is not installed, which runs it: install Bigfoot's requirements anew")
     from torchao.prototype.safetensors.safetensors_support import unflatten_tensor_state_dict
 
     with safe_open(folder / FILE, "pt") as file:

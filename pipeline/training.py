@@ -27,7 +27,7 @@ from pipeline import audio, depth, energy, losses, models, tracking
 from pipeline.corpus.manifest import Corpus, Utterance
 from pipeline.errors import BigfootError
 from pipeline.files import write_whole
-from pipeline.inference import STEP, clock, dev_wer, model_inputs, padded
+from pipeline.inference import STEP, clock, dev_wer, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.unpadded import fewest_samples, hear_nothing, inside, mask_group_norm
 
@@ -172,7 +172,7 @@ class Speech(Dataset):
         Where what the front end gives is stored, input_values are that: [batch, frames, channels].
         """
         frames_of, samples = self.job.model._get_feat_extract_output_lengths, torch.tensor([i["samples"] for i in items])
-        longest = -int(samples.max()) % STEP + int(samples.max())
+        longest = whole_steps(int(samples.max()))
         if self.job.front_end is not None:
             given = [torch.from_numpy(i["front_end"]).float() for i in items]
             batch = {"input_values": padded(given, int(frames_of(longest)))}

@@ -2,7 +2,8 @@
 
     waveform float32 [batch, samples], lengths int64 [batch] (samples without padding) -> logits [batch, frames, vocab]
 
-Frames beyond an utterance's length are meaningless; all others are what the utterance gives by itself, to 1e-5.
+Frames beyond an utterance's length are meaningless; all others are what the utterance gives by itself, to 1e-5 of speech
+(a wide group-norm front end's statistics lose digits on what varies slowly: 1e-3 on a random walk).
 transformers' own forward can't promise that for a group-norm front end, whose statistics run over time, padding included:
 here they are taken over the utterance alone.
 """
@@ -123,7 +124,7 @@ def _normalised_output(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths)
     output = torch.nn.functional.conv1d(signal, conv.weight, stride=conv.stride)
     mask, count = inside(output.shape[2], lengths)[:, :, None], lengths[:, None, None].float()
     mean = output @ mask / count
-    variance = (output * output) @ mask / count - mean * mean
+    variance = ((output * output) @ mask / count - mean * mean).clamp(min=0)  # below 0 only by rounding, in bfloat16
     scale = torch.rsqrt(variance + norm.eps) * norm.weight[:, None]
     return output * scale + (norm.bias[:, None] - mean * scale)
 

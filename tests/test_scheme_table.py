@@ -35,6 +35,8 @@ def test_a_cpu_without_a_feature_and_a_missing_package_are_said(monkeypatch):
     monkeypatch.setattr(scheme_table, "find_spec", lambda package: package != "torch")
     assert scheme_table.here(bf16, ["avx512_bf16"]) == "runs it, can't make it without torch"
     assert scheme_table.here(SCHEMES["bf16"], []) == "no: torch is not installed"
+    monkeypatch.setattr(scheme_table, "find_spec", lambda package: package != "torchao")
+    assert scheme_table.here(SCHEMES["int8-torchao"], []) == "no: torchao is not installed"
 
 
 def test_the_table_has_a_row_for_every_scheme_and_its_settings_with_their_defaults(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16", "sve")
-PACKAGES = ("torch", "transformers", "onnxruntime", "openvino", "nncf", "numpy", "codecarbon")
+PACKAGES = ("torch", "torchao", "transformers", "onnxruntime", "openvino", "nncf", "numpy", "codecarbon")
 
 
 def describe() -> dict:

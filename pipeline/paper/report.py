@@ -94,10 +94,10 @@ def _front_end(result: dict) -> list[str]:
 
 
 def _against(narrow: dict, whole: dict) -> str:
-    channels = whole["shape"]["conv_channels"], narrow["shape"]["conv_channels"]
+    sizes = [f"{row['shape']['conv_channels']} channels in {row['shape']['convolutions']} convolutions" for row in (whole, narrow)]
     return (
-        f"- Front end of {channels[0]} channels, `{whole['variant']}`: {whole['shrink']:.1f}x smaller, {whole['speedup']:.1f}x "
-        f"faster than teacher.fp32; of {channels[1]}, `{narrow['variant']}`: {narrow['shrink']:.1f}x, {narrow['speedup']:.1f}x."
+        f"- Front end of {sizes[0]}, `{whole['variant']}`: {whole['shrink']:.1f}x smaller, {whole['speedup']:.1f}x "
+        f"faster than teacher.fp32; of {sizes[1]}, `{narrow['variant']}`: {narrow['shrink']:.1f}x, {narrow['speedup']:.1f}x."
     )
 
 

@@ -109,7 +109,7 @@ def all_steps(plan: Plan, work: Path) -> list[Step]:
             EACH + MAKING * _size(plan, student.parent),
             partial(_make_student, student, parent.folder),
         )  # fmt: skip
-    code = _code("schemes", "torch_model.py", "unpadded.py", "recognizer.py")
+    code = _code("schemes", "torch_model.py", "torchao_model.py", "unpadded.py", "recognizer.py")
     variants = [
         Step(
             f"variant {v.name}", work / "variants" / v.name,

@@ -30,7 +30,7 @@ from pipeline.schemes.model_folder import describe
 
 REFERENCE = known.REFERENCE
 BATCH = "batch"
-MORE_PACKAGES = ("torchao", "ctranslate2", "onnx")
+MORE_PACKAGES = ("ctranslate2", "onnx")
 log = logging.getLogger(__name__)
 
 

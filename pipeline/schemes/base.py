@@ -29,6 +29,7 @@ class Scheme(BaseModel):
     padding: ClassVar[str] = "mask"  # "mask": padding is not heard; "exact": batches hold equal lengths only
     precision: ClassVar[str] = "f32"  # what is computed in where it is not int8: "f32" or "bf16"
     packages: ClassVar[tuple[str, ...]]  # whose versions made the weights
+    runs_on: ClassVar[tuple[str, ...]] = ()  # packages beside the runtime that it takes to run them
     features: ClassVar[tuple[str, ...]] = ()  # it runs as it should on CPUs with one of them, or on any
     otherwise: ClassVar[str] = ""  # how it runs on the others
 

@@ -21,6 +21,7 @@ class TorchaoInt8(Scheme):
     file = torchao_model.FILE
     padding = "exact"
     packages = ("torch", "torchao", "transformers")
+    runs_on = ("torchao",)
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:

@@ -202,7 +202,8 @@ def test_the_verdict_names_what_is_small_and_fast_enough_or_what_comes_nearest(r
 @pytest.mark.slow
 def test_the_front_ends_are_compared(result):
     page = report.markdown(result)
-    assert "- Front end of 32 channels, `small_whole.int8-onnx`:" in page and "; of 16, `small.int8-onnx`:" in page
+    assert "- Front end of 32 channels in 7 convolutions, `small_whole.int8-onnx`:" in page
+    assert "; of 16 channels in 7 convolutions, `small.int8-onnx`:" in page
     assert "`teacher.fp32` " in page.split("Front end's share")[1].splitlines()[0]
 
 

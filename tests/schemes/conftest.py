@@ -1,4 +1,4 @@
-"""Two tiny models, one a kind of front end, and every scheme's variant of both, made once and as needed."""
+"""Tiny models, one a kind of front end, and every scheme's variant of each, made once and as needed."""
 
 import pytest
 
@@ -9,9 +9,13 @@ from tests.tiny import Spoken, save_model
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """{'group': folder, 'layer': folder}, both as if they had been trained for int8 convolutions."""
+    """{'group': folder, 'layer': folder, 'narrow': folder}, all as if they had been trained for int8 convolutions.
+
+    A narrow front end's group norm takes its statistics otherwise than a wide one's, see pipeline.unpadded.
+    """
     folder = tmp_path_factory.mktemp("models")
     made = {norm: save_model(folder / norm, norm, hidden=128, channels=32) for norm in ("group", "layer")}
+    made["narrow"] = save_model(folder / "narrow", "group", hidden=128, channels=16)
     for model in made.values():
         fake_int8.save({f"conv_layers.{i}": {"low": -0.5, "high": 3.0} for i in range(1, 7)}, model)
     return made

@@ -33,7 +33,7 @@ def size(folder) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", [*NORMS, "narrow"])
 @pytest.mark.parametrize("scheme", LOWERED)
 def test_a_lower_precision_stays_close_to_float(variants, norm, scheme):
     audio, (reference, tolerance) = speech(2.0), LOWERED[scheme]
@@ -50,7 +50,7 @@ def test_a_lower_precision_is_much_smaller_on_disk(variants, norm, scheme):
     assert size(variants[norm, scheme]) < 0.6 * size(variants[norm, LOWERED[scheme][0]])
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", [*NORMS, "narrow"])
 def test_convolutions_that_were_trained_for_it_are_int8_but_for_the_first(variants, norm):
     types = weight_types(_graph(variants[norm, "int8qat-openvino"]))
     said = json.loads((variants[norm, "int8qat-openvino"] / "variant.json").read_text())["int8_convolutions"]
@@ -157,9 +157,10 @@ def test_torchao_multiplies_every_linear_in_int8_and_reads_what_it_wrote_bit_for
 
 def test_torchao_weights_take_seven_bits_and_a_scale_an_output(variants):
     recognizer = Recognizer.load(variants["group", "int8-torchao"])
-    for _, weight in recognizer._run.model.named_parameters():
-        if type(weight).__name__ == "Int8Tensor":
-            assert 60 < weight.qdata.abs().max() <= 64 and weight.scale.shape == (weight.shape[0], 1)
+    weights = [weight for weight in recognizer._run.model.parameters() if type(weight).__name__ == "Int8Tensor"]
+    assert len(weights) == LINEARS
+    for weight in weights:
+        assert 60 < weight.qdata.abs().max() <= 64 and weight.scale.shape == (weight.shape[0], 1)
 
 
 def test_torchao_weights_of_another_model_are_refused(variants, tmp_path):
