@@ -175,7 +175,9 @@ class Training(Section):
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     weight_decay: float = Field(0.0, ge=0)
     head_only_steps: int = Field(0, ge=0, description="steps for which only the CTC head learns")
-    freeze_feature_encoder_steps: int = Field(0, ge=0, description="steps for which the CNN front end stays as it is; all, where it is stored")
+    freeze_feature_encoder_steps: int = Field(
+        0, ge=0, description="steps for which the CNN front end stays as it is; all, with distillation.front_end: stored"
+    )
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     evaluate_every: int = Field(200, ge=1, description="steps between dev WERs, which are also the checkpoints")
     patience: int | None = Field(None, ge=1, description="stop after so many dev WERs without a better one")
@@ -487,8 +489,8 @@ def _check_front_end(name: str, student: Student, params: Params) -> None:
     parent = student.parent
     if parent != "teacher" and params.students[parent].distillation.front_end != "stored":
         raise ValueError(
-            f"students.{name}.distillation.front_end: stored needs the teacher's front end, which its parent {parent} may change: "
-            f"set it for {parent} too"
+            f"students.{name}.distillation.front_end: stored needs the teacher's front end, which its parent {parent} may "
+            f"change: set it for {parent} too"
         )
 
 

@@ -94,7 +94,8 @@ def _front_end(result: dict) -> list[str]:
 
 
 def _against(narrow: dict, whole: dict) -> str:
-    sizes = [f"{row['shape']['conv_channels']} channels in {row['shape']['convolutions']} convolutions" for row in (whole, narrow)]
+    shapes = (row["shape"] for row in (whole, narrow))
+    sizes = [f"{shape['conv_channels']} channels in {shape['convolutions']} convolutions" for shape in shapes]
     return (
         f"- Front end of {sizes[0]}, `{whole['variant']}`: {whole['shrink']:.1f}x smaller, {whole['speedup']:.1f}x "
         f"faster than teacher.fp32; of {sizes[1]}, `{narrow['variant']}`: {narrow['shrink']:.1f}x, {narrow['speedup']:.1f}x."
