@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline import columns
 
-MARKERS = "osD^vP*X<>"
+MARKERS = "osD^vP*X<>dhp8H"  # one for each scheme there is
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
 INK = "#010203"  # text and axes; on the page it becomes the page's own colour
@@ -133,7 +133,15 @@ def _pareto_panel(rows: list[dict], key: str) -> str:
     return svg
 
 
-_LEGEND = {"ncols": 3, "frameon": False, "borderpad": 0.2, "handletextpad": 0.4, "columnspacing": 1.2, "labelspacing": 0.3}
+_LEGEND = {
+    "ncols": 3,
+    "frameon": False,
+    "borderpad": 0.2,
+    "handletextpad": 0.3,
+    "columnspacing": 1.0,
+    "labelspacing": 0.3,
+    "fontsize": "small",
+}
 
 
 def _name(axes, rows: list[dict], key: str) -> None:

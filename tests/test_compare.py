@@ -18,6 +18,7 @@ from pipeline import plots, scores
 from pipeline.compare import REFERENCE, TEXT_KEYS, TIMING_KEYS, TIMING_REMARKS, TRAINING_KEYS, compare, gain
 from pipeline.errors import BigfootError
 from pipeline.params import Gate
+from pipeline.schemes import SCHEMES
 from tests.planted import FIGURES, ROOT, plant, plant_manifest, score_set, write
 
 
@@ -388,6 +389,10 @@ def test_the_page_needs_nothing_else_and_the_plot_is_one_svg(tmp_path):
     svg = (tmp_path / "reports" / "pareto.svg").read_text()
     xml.dom.minidom.parseString(svg)
     assert svg.count("half.int8-openvino (champion)") == page.count("half.int8-openvino (champion)") == 3, "a panel each"
+
+
+def test_no_two_schemes_have_the_same_marker():
+    assert len(set(plots.MARKERS)) == len(plots.MARKERS) >= len(SCHEMES)
 
 
 def test_tables_for_dvc_plots_have_a_row_a_variant_and_a_curve_a_model(tmp_path):
