@@ -112,11 +112,12 @@ def finished(process: subprocess.Popen) -> str:
     return said
 
 
-def kill_at(folder: Path, step: int) -> None:
-    """Train until there is a checkpoint of this step, and then kill -9."""
-    killed = stage(folder, "pipeline.stages.teacher")
+def kill_at(folder: Path, step: int, *student: str) -> None:
+    """Train the teacher, or a student, until there is a checkpoint of this step, and then kill -9."""
+    killed = stage(folder, f"pipeline.stages.{'student' if student else 'teacher'}", *student)
     deadline = time.monotonic() + 240
-    while not list(folder.glob(f".bigfoot/checkpoints/teacher/*/checkpoint-{step}/ledger.json")):
+    model = student[0] if student else "teacher"
+    while not list(folder.glob(f".bigfoot/checkpoints/{model}/*/checkpoint-{step}/ledger.json")):
         assert killed.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(killed.pid, signal.SIGKILL)
@@ -201,7 +202,8 @@ def test_a_student_that_reads_what_the_front_end_gave_learns_what_one_that_hears
     for utterance in tones.utterances("train"):
         if utterance not in manifest.spread(tones.utterances("train"), 1):
             (folder / "corpora/tones" / utterance.audio).unlink()
-    finished(stage(folder, "pipeline.stages.student", "read"))
+    kill_at(folder, 10, "read")
+    assert "resuming from step 10" in finished(stage(folder, "pipeline.stages.student", "read"))
 
     before, after = weights(folder), weights(folder, "read")
     front_end = [name for name in before if "feature_extractor" in name]
