@@ -43,7 +43,6 @@ def whole_steps(samples: int) -> int:
     return samples + -samples % STEP
 
 
-@torch.inference_mode()
 def frame_logits(
     model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
 ) -> Iterator[tuple[Utterance, np.ndarray]]:
@@ -52,14 +51,14 @@ def frame_logits(
     In batches of BATCH_SECONDS, padding included. `what` names the work in progress lines; None is silent.
     """
     for utterance, logits, _ in frame_logits_and_front_end(model, processor, corpus, utterances, what):
-        yield utterance, logits.float().cpu().numpy()
+        yield utterance, logits
 
 
 @torch.inference_mode()
 def frame_logits_and_front_end(
     model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
-) -> Iterator[tuple[Utterance, torch.Tensor, torch.Tensor]]:
-    """`frame_logits` [frames, vocabulary] and what the front end gave [frames, channels], on the model's device."""
+) -> Iterator[tuple[Utterance, np.ndarray, torch.Tensor]]:
+    """`frame_logits`, and what the front end gave [frames, channels], on the model's device still, as few want it."""
     started, done, total = time.monotonic(), 0.0, sum(u.duration for u in utterances)
     said, hear = started, unpadded(model)
     for group in _groups(sorted(utterances, key=lambda u: u.duration), BATCH_SECONDS):
@@ -67,7 +66,7 @@ def frame_logits_and_front_end(
         lengths = torch.tensor([len(w) for w in waveforms], device=model.device)
         inputs = model_inputs(processor, waveforms).to(model.device)
         features, frames = hear.front_end(inputs, lengths)
-        logits = hear.encoded(features, frames)
+        logits = hear.encoded(features, frames).float().cpu().numpy()
         for utterance, rows, given, count in zip(group, logits, features.transpose(1, 2), frames.tolist(), strict=True):
             yield utterance, rows[:count], given[:count]
         done += sum(u.duration for u in group)

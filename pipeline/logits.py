@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,17 +114,16 @@ def store_logits(model_folder: Path, corpus: Corpus, speeds: list[float], out: P
     first = 0
     channels = model.config.conv_dim[-1] if front_end else None
     heard = AtSpeeds(corpus, speeds)
-    with (unfinished / "logits.bin").open("wb") as file, (unfinished / "front_end.bin").open("wb") as front_end_file:
+    also = (unfinished / "front_end.bin").open("wb") if front_end else nullcontext()
+    with (unfinished / "logits.bin").open("wb") as file, also as front_end_file:
         for utterance, logits, given in frame_logits_and_front_end(
             model, processor, heard, heard.utterances("train"), "teacher logits"
         ):
-            logits.float().cpu().numpy().astype(np.float16).tofile(file)
-            if front_end:
-                given.float().cpu().numpy().astype(np.float16).tofile(front_end_file)
+            logits.astype(np.float16).tofile(file)
+            if front_end_file:
+                given.half().cpu().numpy().tofile(front_end_file)
             index[utterance.id] = [first, len(logits)]
             first += len(logits)
-    if not front_end:
-        (unfinished / "front_end.bin").unlink()
     meta = {"version": STORE_VERSION, "speeds": speeds, "vocabulary": model.config.vocab_size, "channels": channels}
     meta["utterances"] = index
     (unfinished / "index.json").write_text(json.dumps(meta))
