@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
 from flows import process, show, waiting
-from pipeline.errors import Temporary
-from pipeline.stages import ONLY
+from pipeline.common.command import ONLY
+from pipeline.common.errors import Temporary
 
 ALONE = "benchmark"  # measures, so nothing else runs on its host
 GPU_STAGES = ("teacher", "student")

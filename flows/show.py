@@ -16,6 +16,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from pipeline.project import Project
+
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
 SECONDS_BETWEEN = 5.0
 COLUMNS = {  # heading: (key of comparison.json, factor, digits)
@@ -45,7 +47,7 @@ class Progress:
 
 def comparison(folder: Path, profile: str) -> None:
     """The comparison in `folder`/reports as a table, a report and, where MLflow is a server, a link, each with its history."""
-    reports, name = folder / "reports", slug(profile)
+    reports, name = Project(folder).reports, slug(profile)
     rows = json.loads((reports / "comparison.json").read_text(encoding="utf-8"))
     table = [
         {"variant": row["variant"]}

@@ -1,8 +1,8 @@
 """Flow `shrink`: the stages of dvc.yaml as tasks, independent ones side by side, up to date ones not at all.
 
 Decision: Prefect holds no second copy of the graph. What there is to do, and what waits for what, is asked of DVC once at
-the start (pipeline/graph.py); a task is `dvc repro --single-item STAGE`. The flow itself decides what starts next: a stage
-whose needs are met, while fewer than `concurrency` run. A failed stage stops its own branch only; what follows from it ends
+the start (pipeline/common/graph.py); a task is `dvc repro --single-item STAGE`. The flow itself decides what starts next: a
+stage whose needs are met, while fewer than `concurrency` run. A failed stage stops its own branch only; what follows from it ends
 as NotRun, everything else is finished, and the flow ends failed, with its name.
 
 `python -m flows.shrink` runs it by hand with its defaults, on Prefect's server or, where none is configured, an ephemeral one.
@@ -26,8 +26,9 @@ from pydantic import Field
 from flows import show, waiting, workspace
 from flows.repro import RETRIED, Again, kind, run_stage, this_flow_run
 from flows.stage import send_stage
-from pipeline import graph, params
-from pipeline.errors import BigfootError
+from pipeline.common import graph
+from pipeline.common.errors import BigfootError
+from pipeline.project import load_params
 
 MOST_AT_ONCE = 16
 AWAY = "no MLflow server at"  # in tracking's words
@@ -89,7 +90,7 @@ def shrink(
         if room and not room.is_found:
             workspace.close(room)
         return Failed(message=f"{error}{_stays(room)}")
-    settings = params.load(room.folder / "params.yaml")
+    settings = load_params(room.params)
     workspace.absolute_tracking(room.project)
     log.info("%d of %d stages to run in %s", len(stale), len(wanted), room.folder)
 

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from flows import process, show, waiting, workspace
 from flows.repro import GPU_TAG, RETRIED, dvc, is_training, run_stage, stopped, this_flow_run
-from pipeline.errors import BigfootError
+from pipeline.common.errors import BigfootError
 
 POLL_SECONDS = 2.0
 
@@ -37,11 +37,10 @@ def send_stage(stage: str, room: workspace.Workspace, commit: str, seconds: floa
 
 def _send(stage: str, room: workspace.Workspace, commit: str, seconds: float | None, stop: threading.Event) -> State:
     deployment = f"stage/{GPU_TAG if is_training(stage) else 'any'}"
-    lock = room.folder / "dvc.lock"
     parameters = {
         "stage": stage, "commit": commit, "seconds": seconds, "sent_by": this_flow_run(),
-        "params": (room.folder / "params.yaml").read_text(encoding="utf-8"),
-        "lock": lock.read_text(encoding="utf-8") if lock.is_file() else "",
+        "params": room.params.read_text(encoding="utf-8"),
+        "lock": room.lock.read_text(encoding="utf-8") if room.lock.is_file() else "",
     }  # fmt: skip
     with get_client(sync_client=True) as client:
         try:

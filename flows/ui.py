@@ -18,16 +18,17 @@ from pathlib import Path
 
 from flows import guard
 from flows.repro import GPU_TAG
-from pipeline.errors import BigfootError
-from pipeline.stages import stage_main
+from pipeline.common.command import stage_main
+from pipeline.common.errors import BigfootError
+from pipeline.project import Project
 
 POOL, GPU_QUEUE = "bigfoot", "gpu"
 START_SECONDS = 120
 
 
 def main() -> None:
-    folder = Path.cwd()
-    kept = folder / ".bigfoot" / "prefect"
+    project = Project(Path.cwd())
+    folder, kept = project.root, project.scratch / "prefect"
     kept.mkdir(parents=True, exist_ok=True)
     prefect, mlflow = (_port(f"BIGFOOT_{name}_PORT", default) for name, default in (("PREFECT", 4200), ("MLFLOW", 5000)))
     prefect_url, mlflow_url = (f"http://127.0.0.1:{port}" for port in (prefect, mlflow))
@@ -35,7 +36,7 @@ def main() -> None:
         "PREFECT_HOME": str(kept), "PREFECT_API_URL": f"{prefect_url}/api", "MLFLOW_TRACKING_URI": mlflow_url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
-    run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{folder / 'mlflow.db'}"
+    run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{project.database}"
     environment["PREFECT_SERVER_UI_API_URL"] = f"{prefect_url}/api"  # else its pages ask at port 4200, whatever the port is
     local = {key: value for key, value in environment.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     with contextlib.ExitStack() as services:

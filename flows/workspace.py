@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import params
-from pipeline.errors import BigfootError
+from pipeline.common.errors import BigfootError
+from pipeline.project import Project, load_params
 
 TRAVELS = ("params.yaml", "dvc.lock")  # go with each stage
 
@@ -35,6 +35,14 @@ class Workspace:
     is_found: bool = False
 
     @property
+    def params(self) -> Path:
+        return Project(self.folder).params
+
+    @property
+    def lock(self) -> Path:
+        return Project(self.folder).lock
+
+    @property
     def is_own(self) -> bool:
         return self.folder != self.project
 
@@ -45,23 +53,20 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     `overrides` are as in `dvc exp run --set-param`: students.half.layers=3. A worktree that is there already is gone on with.
     """
     if not profile and not overrides:
-        params.load(project / "params.yaml")
+        load_params(Project(project).params)
         return Workspace(project, project)
-    source = project / "profiles" / f"{profile}.yaml" if profile else project / "params.yaml"
-    if not source.is_file():
-        known = ", ".join(sorted(path.stem for path in (project / "profiles").glob("*.yaml")))
-        raise BigfootError(f"there is no profile '{profile}', known are: {known}")
-    folder = project / ".bigfoot" / "worktrees" / name
+    source = Project(project).profile(profile) if profile else Project(project).params
+    folder = Project(project).worktrees / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     trial, room = folder.parent / f"{name}.yaml", Workspace(folder, project, is_found=folder.is_dir())
     try:
         shutil.copyfile(source, trial)
         _override(trial, overrides)
-        params.load(trial)
+        load_params(trial)
         if not room.is_found:
             with _whole_or_gone(room):
                 _make(project, folder)
-        os.replace(trial, folder / "params.yaml")
+        os.replace(trial, room.params)
     finally:
         trial.unlink(missing_ok=True)
     return room
@@ -122,7 +127,7 @@ def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iter
     second request waits for the first. Raises BigfootError where the commit is nowhere to be had, or the params are wrong.
     """
     mark = hashlib.sha256(f"{commit} {content}".encode()).hexdigest()[:10]
-    folder = project / ".bigfoot" / "worktrees" / f"sent-{name}-{mark}"
+    folder = Project(project).worktrees / f"sent-{name}-{mark}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(project, folder.name):
         if not folder.is_dir():
@@ -133,18 +138,19 @@ def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iter
                     raise BigfootError(f"commit {commit[:10]} is not in {project}, nor where it fetches from: push it")
                 with _whole_or_gone(Workspace(folder, project)):
                     _add(project, folder, commit)
-        (folder / "params.yaml").write_text(content, encoding="utf-8")
+        room = Workspace(folder, project)
+        room.params.write_text(content, encoding="utf-8")
         if lock:
-            (folder / "dvc.lock").write_text(lock, encoding="utf-8")
-        params.load(folder / "params.yaml")
-        yield Workspace(folder, project)
+            room.lock.write_text(lock, encoding="utf-8")
+        load_params(room.params)
+        yield room
 
 
 def _lock(project: Path, name: str) -> contextlib.AbstractContextManager:
     """Held by one process of this host at a time. Its file outlives it, so it lies beside the worktrees' folder, not in it."""
     from filelock import FileLock
 
-    locks = project / ".bigfoot" / "locks"
+    locks = Project(project).scratch / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     return FileLock(locks / f"{name}.lock")
 
@@ -156,7 +162,7 @@ def _has(project: Path, commit: str) -> bool:
 
 def absolute_tracking(project: Path) -> None:
     """A worktree's runs go to the same MLflow store as the project's, whose default is a file in its folder."""
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Project(project).database}")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.errors import BigfootError
+from pipeline.common.errors import BigfootError
 
 app = typer.Typer(
     name="bigfoot",
@@ -60,7 +60,7 @@ def transcribe(
     can't be read is named on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md says
     what times and confidences mean.
     """
-    from pipeline.transcription import run
+    from pipeline.apps.transcription import run
 
     if not run.transcribe(variant, files, form, out_dir, threads, workers):
         raise typer.Exit(1)
@@ -69,9 +69,9 @@ def transcribe(
 @app.command()
 def check() -> None:
     """Check params.yaml as a whole, before anything runs: `dvc repro` itself only hands each stage its own sections."""
-    from pipeline import params
+    from pipeline.project import load_params
 
-    p = params.load()
+    p = load_params()
     names = ", ".join(["teacher", *p.students])
     print(f"params.yaml is sound: profile {p.profile}, models {names}, {len(p.variants)} variants")
 
@@ -83,15 +83,18 @@ def track() -> None:
     Goes to MLFLOW_TRACKING_URI, else to mlflow.db in this folder. What is there already is not logged again; a server
     that is away costs a warning, and nothing is lost.
     """
-    from pipeline import params, tracking
+    from pipeline.project import load_params
+    from pipeline.tracking.sync import sync
 
-    tracking.sync(params.load())
+    sync(load_params())
 
 
 @app.command()
 def table() -> None:
     """Print the last comparison again, and where more is to be seen."""
-    path = Path("reports/table.txt")
+    from pipeline.project import Project
+
+    path = Project().reports / "table.txt"
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run `dvc repro` first, in the project's folder")
     print(path.read_text(encoding="utf-8"))
@@ -105,9 +108,9 @@ def schemes() -> None:
     A scheme is what `schemes` and `variants` in params.yaml name. "yes" means that this machine makes it and runs it as
     intended; where the CPU lacks a feature, what happens instead is said. Settings are shown with their defaults.
     """
-    from pipeline import scheme_table
+    from pipeline.quantize import table
 
-    print(scheme_table.text(), end="")
+    print(table.text(), end="")
 
 
 @app.command()
@@ -116,10 +119,11 @@ def results() -> None:
 
     Without a comparison on disk, as in a fresh clone, they are written from what is kept.
     """
-    from pipeline import results as published
+    from pipeline.lab import publish as published
+    from pipeline.project import Project
 
-    folder = published.keep(Path())
-    published.write(Path())
+    folder = published.keep(Project().root)
+    published.write(Project().root)
     kept = f"{folder} holds the figures" if folder else "no comparison is on disk, results/ stays as it was"
     print(f"{kept}; RESULTS.md and README.md are written anew")
 
@@ -139,11 +143,11 @@ def peers(
     PyTorch, torchao, ONNX Runtime as Optimum quantises for it, CTranslate2 and OpenVINO, in one interleaved run. `make peers`
     installs the optional ones. What can't run is a row that says why. docs/peers.md says how to read the table.
     """
-    from pipeline import params
-    from pipeline.corpus.manifest import open_corpus
-    from pipeline.peers import measure, table
+    from pipeline.lab.peers import measure, table
+    from pipeline.project import Project, load_params
+    from pipeline.speech.corpus import open_corpus
 
-    chosen = corpus or Path("corpora") / params.load().corpus.name
+    chosen = corpus or Project().corpus(load_params().corpus.name)
     settings = measure.Settings(rounds=rounds, threads=threads, limit=limit)
     found = measure.measure(model, variants, open_corpus(chosen), settings, out)
     print(table.verdict(found))
@@ -162,11 +166,12 @@ def paper_scale(
     What it makes stays in .bigfoot/paper_scale (about 10 GB) and is not made again; the benchmark is run each time. The
     figures go to results/paper, from where `bigfoot results` puts them into RESULTS.md.
     """
-    from pipeline.paper import report, scale
-    from pipeline.paper import settings as read
+    from pipeline.lab.paper import report, scale
+    from pipeline.lab.paper import settings as read
+    from pipeline.project import Project
 
-    out = Path("results/paper")
-    result = scale.measure(read.load(settings), Path(".bigfoot/paper_scale"), out)
+    out = Project().results / "paper"
+    result = scale.measure(read.load(settings), Project().scratch / "paper_scale", out)
     print(f"{report.verdict(result)}\nMore: {out}/paper_scale.md; `bigfoot results` puts it into RESULTS.md")
 
 
@@ -184,7 +189,7 @@ def page(
     With their text, their errors against what you say was said, latency and energy. Needs the extra `app`: `make app`
     installs it and opens the page. docs/app.md says what the figures are.
     """
-    from pipeline import app as local
+    from pipeline.apps import page as local
 
     local.run(variants or [], host, port)
 
@@ -199,9 +204,10 @@ def gate(
 
     Reads the last comparison. Without names the gate is open where there is a champion, with names where all of them pass.
     """
-    from pipeline import gate, params
+    from pipeline.compare import gate
+    from pipeline.project import Project, load_params
 
-    is_open, said = gate.check(Path(), params.load(), variants or [])
+    is_open, said = gate.check(Project().root, load_params(), variants or [])
     print("\n".join(said))
     if not is_open:
         raise typer.Exit(1)
@@ -210,9 +216,10 @@ def gate(
 @app.command()
 def champion() -> None:
     """Show the champion in MLflow's registry with its evidence, and those before it."""
-    from pipeline import params, registry
+    from pipeline.project import load_params
+    from pipeline.tracking import registry
 
-    print("\n".join(registry.history(params.load())))
+    print("\n".join(registry.history(load_params())))
 
 
 @app.command()
@@ -224,17 +231,19 @@ def promote(
 
     Also takes back one that was rolled back.
     """
-    from pipeline import params, registry
+    from pipeline.project import load_params
+    from pipeline.tracking import registry
 
-    print(registry.promote(params.load(), variant, force))
+    print(registry.promote(load_params(), variant, force))
 
 
 @app.command()
 def rollback() -> None:
     """Give the alias `champion` back to the champion before this one, which isn't promoted again by itself."""
-    from pipeline import params, registry
+    from pipeline.project import load_params
+    from pipeline.tracking import registry
 
-    print(registry.rollback(params.load()))
+    print(registry.rollback(load_params()))
 
 
 @app.command()
@@ -245,9 +254,10 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that isn't empty")] = False,
 ) -> None:
     """Copy a model or variant into a folder, with its model card as README.md."""
-    from pipeline import push
+    from pipeline.apps import push
+    from pipeline.project import Project
 
-    print(f"{name} with its card is in {push.export(Path(), name, out, force, licence)}")
+    print(f"{name} with its card is in {push.export(Project().root, name, out, force, licence)}")
 
 
 @app.command()
@@ -261,9 +271,10 @@ def push(
     force: Annotated[bool, typer.Option("--force", help="Even if it doesn't pass the gate")] = False,
 ) -> None:
     """Put a model or variant with its model card on a Hugging Face hub; the token is HF_TOKEN's or `hf auth login`'s."""
-    from pipeline import push
+    from pipeline.apps import push
+    from pipeline.project import Project
 
-    print(f"{name} is at {push.push(Path(), name, repo, private, endpoint, revision, licence, force)}")
+    print(f"{name} is at {push.push(Project().root, name, repo, private, endpoint, revision, licence, force)}")
 
 
 @app.command()
@@ -275,21 +286,23 @@ def use(
 
     Edits of params.yaml that are neither committed nor in a profile are not overwritten, except by --force.
     """
-    known = sorted(path.stem for path in Path("profiles").glob("*.yaml"))
-    if profile not in known:
-        raise BigfootError(f"there is no profile '{profile}', known are: {', '.join(known) or 'none, is this the project?'}")
-    chosen, target = Path("profiles") / f"{profile}.yaml", Path("params.yaml")
+    from pipeline.project import Project
+
+    project = Project()
+    chosen, target = project.profile(profile), project.params
     if not force and _has_unsaved_edits(target):
         raise BigfootError("params.yaml has edits that are neither committed nor in a profile: commit them, or add --force")
     shutil.copyfile(chosen, target)
     print(f"params.yaml is now the profile {profile}; next: dvc repro")
-    if Path("dvc.lock").is_file():
+    if project.lock.is_file():
         _checkout()
 
 
 def _has_unsaved_edits(target: Path) -> bool:
     """Whether a params.yaml holds what neither git's last commit nor any profile has."""
-    if not target.is_file() or any(filecmp.cmp(target, path, shallow=False) for path in Path("profiles").glob("*.yaml")):
+    from pipeline.project import Project
+
+    if not target.is_file() or any(filecmp.cmp(target, path, shallow=False) for path in Project().profiles.glob("*.yaml")):
         return False
     committed = subprocess.run(["git", "show", f"HEAD:./{target.name}"], cwd=target.parent, capture_output=True)
     return committed.returncode != 0 or committed.stdout != target.read_bytes()

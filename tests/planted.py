@@ -13,8 +13,11 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from pipeline import params, sealed
-from pipeline.corpus import manifest
+from pipeline import params
+from pipeline.project import load_params
+from pipeline.quantize.run import quantize
+from pipeline.recognition import seal
+from pipeline.speech.corpus import Utterance, write_manifest
 
 ROOT = Path(__file__).parent.parent
 WORDS_EACH = 10  # words an utterance
@@ -56,10 +59,10 @@ def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "variant.json").unlink(missing_ok=True)
         (folder / "weights.bin").write_bytes(name.encode())
-        info = {**head, "runtime": runtime, "file": "weights.bin", "files": sealed.seal(folder)}
+        info = {**head, "runtime": runtime, "file": "weights.bin", "files": seal.seal(folder)}
         write(folder / "variant.json", info)
-        write(root / "scores" / f"{name}.json", {**head, "files": sealed.mark(info), "first_test": "test", "sets": sets})
-        timings["variants"][name]["files"] = sealed.mark(info)
+        write(root / "scores" / f"{name}.json", {**head, "files": seal.mark(info), "first_test": "test", "sets": sets})
+        timings["variants"][name]["files"] = seal.mark(info)
         if not (root / "models" / model).is_dir():
             _plant_model(root / "models" / model)
     write(root / "timings.json", timings)
@@ -75,24 +78,23 @@ def plant_manifest(path: Path, utterances: int) -> None:
     """The utterances that `score_set` has scored; their audio is one file that holds none."""
     rows = score_set(utterances, wrong=0, seed=0)["hypotheses"]
     said = [
-        manifest.Utterance(row["id"], "planted.flac", row["reference"], row["speaker"], row["duration"], row["recording"])
+        Utterance(row["id"], "planted.flac", row["reference"], row["speaker"], row["duration"], row["recording"])
         for row in rows
     ]
-    manifest.write(path, said)
+    write_manifest(path, said)
     path.with_name("planted.flac").write_bytes(b"no audio")
 
 
 def plant_variant(root: Path, name: str, model: Path) -> Path:
     """A real variant of a real model in the place of a planted one, as if it had been scored and timed."""
-    from pipeline import schemes
 
     folder = root / "variants" / name
-    info = schemes.quantise(name.partition(".")[2], {}, model, None, folder)
+    info = quantize(name.partition(".")[2], {}, model, None, folder)
     timings = json.loads((root / "timings.json").read_text())
-    timings["variants"][name]["files"] = sealed.mark(info)
+    timings["variants"][name]["files"] = seal.mark(info)
     write(root / "timings.json", timings)
     score = json.loads((root / "scores" / f"{name}.json").read_text())
-    write(root / "scores" / f"{name}.json", {**score, "files": sealed.mark(info)})
+    write(root / "scores" / f"{name}.json", {**score, "files": seal.mark(info)})
     return folder
 
 
@@ -127,7 +129,7 @@ def _params(root: Path, figures: dict) -> params.Params:
     raw["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, _, scheme in parts}
     raw["gate"] = {"max_wer_rise": 0.01}
     yaml.dump(raw, root / "params.yaml")
-    return params.load(root / "params.yaml")
+    return load_params(root / "params.yaml")
 
 
 def _size(utterances: int) -> dict:
@@ -138,7 +140,7 @@ def _plant_model(folder: Path) -> None:
     curve = [{"step": 25, "loss": 2.0}, {"step": 50, "loss": 1.0}, {"step": 50, "dev_wer": 0.2}]
     metrics = {
         "dev_wer": 0.2, "params": 2_000_000, "steps": 50, "best_step": 50, "train_hours": 0.1, "train_energy_wh": 4.0,
-        "train_co2_g": 1.5, "energy_mode": "estimated", "fingerprint": f"print-of-{folder.name}",
+        "energy_mode": "estimated", "fingerprint": f"print-of-{folder.name}",
     }  # fmt: skip
     write(folder / "metrics.json", metrics)
     (folder / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curve))
@@ -157,7 +159,7 @@ def _timings(figures: dict) -> dict:
             **{f"ms_per_audio_second_{p}": ms / 2 for p in ("p50", "p95", "p99")}, "cold_start_ms": 900.0, "load_ms": 500.0,
             "rtfx_batched": None, "ram_mb": 200.0, "ram_model_mb": 20.0, "cnn_ms": None, "encoder_ms": None,
             "speedup": full / ms, "speedup_low": 0.9 * full / ms, "speedup_high": 1.1 * full / ms,
-            "energy_wh_per_audio_hour": 0.1, "co2_g_per_audio_hour": 0.04, "energy_mode": "estimated", "energy_w": 50.0,
+            "energy_wh_per_audio_hour": 0.1, "energy_mode": "estimated", "energy_w": 50.0,
             "energy_resolution_w": 1.0, "turns": 5,
         }
         for name, (_, disk, ms) in figures.items()

@@ -2,7 +2,7 @@
 
 import time
 
-from pipeline.measure import worker
+from pipeline.benchmark import worker
 
 SECONDS = 0.05
 

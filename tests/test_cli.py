@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline import audio
+from pipeline.quantize.run import quantize
+from pipeline.speech import audio
 from tests import tiny
 from tests.planted import ROOT, bigfoot
 
@@ -18,10 +19,9 @@ def _environment() -> dict:
 
 @pytest.fixture(scope="module")
 def variant(tmp_path_factory):
-    from pipeline import schemes
 
     folder = tmp_path_factory.mktemp("variant")
-    schemes.quantise("fp32-onnx", {}, tiny.save_model(folder / "teacher"), None, folder / "teacher.fp32-onnx")
+    quantize("fp32-onnx", {}, tiny.save_model(folder / "teacher"), None, folder / "teacher.fp32-onnx")
     return folder / "teacher.fp32-onnx"
 
 
@@ -38,7 +38,7 @@ def project(tmp_path):
 
 
 def test_transcribe_writes_what_the_recognizer_hears(variant, tmp_path):
-    from pipeline.recognizer import Recognizer
+    from pipeline.recognition.recognizer import Recognizer
 
     audio.write(tmp_path / "a.wav", tiny.speech(1.5))
     said = Recognizer.load(variant).transcribe(audio.read(tmp_path / "a.wav"))

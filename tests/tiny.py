@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.corpus.manifest import Utterance
+from pipeline.speech.corpus import Utterance, open_corpus, write_manifest
 
 VOCAB = ["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
 
@@ -88,18 +88,17 @@ def speech(seconds: float, seed: int = 0) -> np.ndarray:
 
 def noise_corpus(folder: Path, text: str = "one"):
     """A corpus of four test utterances, each of which is said to say `text`."""
-    from pipeline import audio
-    from pipeline.corpus import manifest
+    from pipeline.speech import audio
 
     (folder / "audio/test").mkdir(parents=True)
     rows = []
     for i in range(4):
         name = f"audio/test/t{i}.flac"
         audio.write(folder / name, speech(0.6 + 0.2 * i, seed=i))
-        rows.append(manifest.Utterance(f"t{i}", name, text, "who", 0.6 + 0.2 * i))
-    manifest.write(folder / "test.jsonl", rows)
+        rows.append(Utterance(f"t{i}", name, text, "who", 0.6 + 0.2 * i))
+    write_manifest(folder / "test.jsonl", rows)
     (folder / "corpus.json").write_text(json.dumps({"name": "noise", "splits": {"train": {}, "dev": {}, "test": {}}}))
-    return manifest.open_corpus(folder)
+    return open_corpus(folder)
 
 
 class TrainingAudio:

@@ -1,18 +1,15 @@
-"""Stage `benchmark`: all variants of params, measured in one run on this host -> timings.json."""
+"""Stage benchmark: all variants of params + corpus, measured in one run on this host -> timings.json."""
 
-from pathlib import Path
-
-from pipeline import params
-from pipeline.benchmark import benchmark
-from pipeline.corpus.manifest import open_corpus
-from pipeline.stages import stage_main
+from pipeline.benchmark.run import benchmark
+from pipeline.common.command import stage_main
+from pipeline.project import Project, load_params
+from pipeline.speech.corpus import open_corpus
 
 
 def main() -> None:
-    settings = params.load()
-    folders = [Path("variants") / variant.name for variant in settings.variants.values()]
-    corpus = open_corpus(Path("corpora") / settings.corpus.name)
-    benchmark(folders, corpus, settings.benchmark, Path("timings.json"))
+    params, project = load_params(), Project()
+    folders = [project.variant(variant.name) for variant in params.variants.values()]
+    benchmark(params.benchmark, folders, open_corpus(project.corpus(params.corpus.name)), project.timings)
 
 
 if __name__ == "__main__":

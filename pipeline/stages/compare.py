@@ -1,17 +1,17 @@
-"""Stage compare: scores/, timings.json, models/ and corpus -> reports/, and then into MLflow where there is one."""
+"""Stage compare: scores, timings.json, models and corpus -> reports, and then into MLflow where there is one."""
 
-from pathlib import Path
-
-from pipeline import origin, params, tracking
-from pipeline.compare import compare
-from pipeline.stages import stage_main
+from pipeline.common.command import stage_main
+from pipeline.compare import origin
+from pipeline.compare.run import compare
+from pipeline.project import Project, load_params
+from pipeline.tracking import sync
 
 
 def main() -> None:
-    p, root, out = params.load(), Path(), Path("reports")
-    compare(p, root, out, origin.read(root, p))
-    print((out / "table.txt").read_text(encoding="utf-8"), flush=True)
-    tracking.sync(p, root)
+    params, project = load_params(), Project()
+    compare(params, project.root, project.reports, origin.read(project.root, params))
+    print((project.reports / "table.txt").read_text(encoding="utf-8"), flush=True)
+    sync.sync(params, project.root)
 
 
 if __name__ == "__main__":

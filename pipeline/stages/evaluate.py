@@ -1,20 +1,17 @@
-"""Stage `evaluate`, one item a variant: variants/MODEL.SCHEME + corpus -> scores/MODEL.SCHEME.json."""
+"""Stage evaluate@VARIANT: variants/MODEL.SCHEME + corpus -> scores/MODEL.SCHEME.json."""
 
-from pathlib import Path
+from pipeline.common.command import stage_main
+from pipeline.evaluate.run import evaluate
+from pipeline.project import Project, load_params
+from pipeline.speech.corpus import open_corpus
+from pipeline.stages import variant_of
 
-from pipeline import params
-from pipeline.errors import BigfootError
-from pipeline.evaluate import evaluate
-from pipeline.stages import stage_main
 
-
-def main(slug: str = "") -> None:
-    settings = params.load()
-    if slug not in settings.variants:
-        raise BigfootError(f"evaluate: unknown variant '{slug}', params.yaml has {', '.join(settings.variants)}")
-    name = settings.variants[slug].name
-    corpus = Path("corpora") / settings.corpus.name
-    evaluate(Path("variants") / name, corpus, settings.evaluate, Path("scores") / f"{name}.json")
+def main(slug: str | None = None) -> None:
+    params, project = load_params(), Project()
+    variant = variant_of(params, slug, "evaluate")
+    corpus = open_corpus(project.corpus(params.corpus.name))
+    evaluate(params.evaluate, project.variant(variant.name), corpus, project.score(variant.name))
 
 
 if __name__ == "__main__":

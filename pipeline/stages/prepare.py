@@ -1,15 +1,13 @@
 """Stage prepare: source -> corpora/NAME."""
 
-from pathlib import Path
-
-from pipeline import params
-from pipeline.corpus.prepare import prepare
-from pipeline.stages import stage_main
+from pipeline.common.command import stage_main
+from pipeline.prepare.run import prepare
+from pipeline.project import Project, load_params
 
 
 def main() -> None:
-    corpus = params.load().corpus
-    prepare(corpus, Path("corpora") / corpus.name)
+    params, project = load_params(), Project()
+    prepare(params.corpus, project.root / params.corpus.data, project.corpus(params.corpus.name))
 
 
 if __name__ == "__main__":

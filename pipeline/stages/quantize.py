@@ -1,26 +1,23 @@
-"""Stage `quantize`, one item a variant: models/MODEL in a scheme -> variants/MODEL.SCHEME."""
+"""Stage quantize@VARIANT: models/MODEL in a scheme + corpus -> variants/MODEL.SCHEME."""
 
-from pathlib import Path
+from pipeline.common.command import stage_main
+from pipeline.project import Project, load_params
+from pipeline.quantize.run import quantize
+from pipeline.speech.corpus import open_corpus
+from pipeline.stages import variant_of
 
-from pipeline import params, schemes
-from pipeline.corpus.manifest import open_corpus
-from pipeline.errors import BigfootError
-from pipeline.stages import stage_main
 
-
-def quantize(slug: str | None = None) -> None:
-    settings = params.load()
-    if slug not in settings.variants:
-        raise BigfootError(f"quantize: unknown variant '{slug}', params.yaml has {', '.join(settings.variants)}")
-    variant = settings.variants[slug]
-    schemes.quantise(
+def main(slug: str | None = None) -> None:
+    params, project = load_params(), Project()
+    variant = variant_of(params, slug, "quantize")
+    quantize(
         variant.scheme,
-        settings.schemes[variant.scheme],
-        Path("models") / variant.model,
-        open_corpus(Path("corpora") / settings.corpus.name),
-        Path("variants") / variant.name,
+        params.schemes[variant.scheme],
+        project.model(variant.model),
+        open_corpus(project.corpus(params.corpus.name)),
+        project.variant(variant.name),
     )
 
 
 if __name__ == "__main__":
-    stage_main(quantize)
+    stage_main(main)

@@ -1,20 +1,31 @@
-"""Stage student@NAME: models/PARENT + logits/teacher + corpus -> models/NAME."""
+"""Stage student@NAME: models/PARENT + models/teacher + logits/teacher + corpus -> models/NAME."""
 
-from pathlib import Path
+from pipeline.common.command import stage_main
+from pipeline.common.errors import BigfootError
+from pipeline.project import Project, load_params
+from pipeline.train.launch import under_accelerate
 
-from pipeline import params
-from pipeline.stages import stage_main
 
-
-def main(name: str) -> None:
-    from pipeline.launch import under_accelerate
-
-    p = params.load()
+def main(name: str = "") -> None:
+    params, project = load_params(), Project()
+    if name not in params.students:
+        raise BigfootError(f"unknown student '{name}', known: {', '.join(params.students)}: add it to params.yaml")
     if under_accelerate("pipeline.stages.student", name):
         return
-    from pipeline.distill import make_student
+    from pipeline.distill.student import make_student
+    from pipeline.speech.corpus import open_corpus
+    from pipeline.train.bookkeeping import Bookkeeping
 
-    make_student(name, p, Path("models") / name)
+    settings = params.students[name]
+    make_student(
+        settings,
+        open_corpus(project.corpus(params.corpus.name)),
+        project.model(settings.parent),
+        project.teacher,
+        project.logits,
+        project.model(name),
+        Bookkeeping(name, project, params.tracking),
+    )
 
 
 if __name__ == "__main__":

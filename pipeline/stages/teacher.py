@@ -1,20 +1,25 @@
-"""Stage teacher: corpus -> models/teacher."""
+"""Stage teacher: corpus, and the pretrained model if there is one -> models/teacher."""
 
-from pathlib import Path
-
-from pipeline import params
-from pipeline.stages import stage_main
+from pipeline.common.command import stage_main
+from pipeline.project import Project, load_params
+from pipeline.train.launch import under_accelerate
 
 
 def main() -> None:
-    from pipeline.launch import under_accelerate
-
-    p = params.load()
+    params, project = load_params(), Project()
     if under_accelerate("pipeline.stages.teacher"):
         return
-    from pipeline.teacher import make_teacher
+    from pipeline.speech.corpus import open_corpus
+    from pipeline.train.bookkeeping import Bookkeeping
+    from pipeline.train.teacher import make_teacher
 
-    make_teacher(p, Path("models/teacher"))
+    make_teacher(
+        params.teacher,
+        project.root / params.teacher.data,
+        open_corpus(project.corpus(params.corpus.name)),
+        project.teacher,
+        Bookkeeping("teacher", project, params.tracking),
+    )
 
 
 if __name__ == "__main__":

@@ -1,18 +1,14 @@
 """Stage teacher_logits: models/teacher + corpus -> logits/teacher."""
 
-from pathlib import Path
-
-from pipeline import params
-from pipeline.stages import stage_main
+from pipeline.common.command import stage_main
+from pipeline.distill.logits_store import store_logits
+from pipeline.project import Project, load_params
+from pipeline.speech.corpus import open_corpus
 
 
 def main() -> None:
-    p = params.load()
-    from pipeline.corpus.manifest import open_corpus
-    from pipeline.logits import store_logits
-
-    corpus = open_corpus(Path("corpora") / p.corpus.name)
-    store_logits(Path("models/teacher"), corpus, p.logits.speeds, Path("logits/teacher"), p.logits.front_end)
+    params, project = load_params(), Project()
+    store_logits(params.logits, project.teacher, open_corpus(project.corpus(params.corpus.name)), project.logits)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import audio
+from pipeline.speech import audio
 from tests import tiny
 from tests.docs import shell
 

@@ -43,7 +43,7 @@ def test_a_scheme_is_a_class_and_an_entry(project):
     assert info["settings"] == {"per_channel": False} and info["runtime"] == "onnxruntime"
     sizes = {path.name: path.stat().st_size for path in (project / "variants/teacher.int8full-onnx").iterdir()}
     assert sizes["model.onnx"] < 0.5 * (project / "models/teacher/model.safetensors").stat().st_size
-    from pipeline.recognizer import Recognizer  # of this checkout: a variant needs nothing of what made it
+    from pipeline.recognition.recognizer import Recognizer  # of this checkout: a variant needs nothing of what made it
 
     Recognizer.load(project / "variants/teacher.int8full-onnx")
 

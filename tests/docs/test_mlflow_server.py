@@ -36,7 +36,7 @@ def server(tmp_path_factory):
 @pytest.fixture
 def project(tmp_path, server, monkeypatch):
     """A comparison on disk, one of whose variants is a real one, and a machine without any S3 key."""
-    from pipeline.compare import compare
+    from pipeline.compare.run import compare
 
     params = planted.plant(tmp_path, VARIANTS)
     model = tiny.save_model(tmp_path / "tiny/teacher")
@@ -51,8 +51,8 @@ def project(tmp_path, server, monkeypatch):
 def test_a_comparison_lives_in_postgresql_and_s3_and_a_model_comes_back(project, server):
     from mlflow import MlflowClient
 
-    from pipeline import audio
-    from pipeline.recognizer import Recognizer
+    from pipeline.recognition.recognizer import Recognizer
+    from pipeline.speech import audio
 
     said = [bigfoot("track", cwd=project) for _ in range(2)]
     assert [one.returncode for one in said] == [0, 0]

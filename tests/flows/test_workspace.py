@@ -13,7 +13,7 @@ from prefect.states import AwaitingRetry
 
 from flows import workspace
 from flows.shrink import shrink
-from pipeline.errors import BigfootError
+from pipeline.common.errors import BigfootError
 from tests.flows.conftest import in_a_process
 
 

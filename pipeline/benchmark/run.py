@@ -1,0 +1,120 @@
+"""benchmark: speed, memory and energy of ALL variants in one interleaved run on this host.
+
+Decision: machines are noisy and drift, so only figures of one run are compared, and variants take turns within it: rounds
+in shuffled order, in each of which every variant times the same few utterances while the others wait. Speedups are ratios
+over the same utterances of the same rounds. One warm process a variant, as many at a time as memory allows (teacher.fp32
+always among them, as the reference of its group); one benchmark at a time on a host. All times are the CPU's: no variant
+runs on a GPU (pipeline.recognition.runtimes), so there is none to wait for.
+
+latency: a 16 kHz float array in memory -> text, batch 1, after every utterance has been heard once (OpenVINO compiles for
+new lengths: the first hearing of a length is slower, by tens of milliseconds). The passes are in pipeline.measure: rounds,
+lengths, cold_start, profile, consumption.
+"""
+
+import json
+import logging
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.benchmark import cold_start, consumption, lengths, processes, rounds
+from pipeline.common import host
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import write_whole
+from pipeline.params import Benchmark
+from pipeline.recognition import seal
+from pipeline.speech.corpus import Corpus, Utterance
+
+REFERENCE = "teacher.fp32"
+log = logging.getLogger(__name__)
+
+
+def benchmark(settings: Benchmark, folders: list[Path], corpus: Corpus, out: Path) -> dict:
+    """Measure all variants and write timings.json; docs/speed.md and docs/energy.md say what its figures mean.
+
+    `folders`: variant folders, named MODEL.SCHEME. Raises BigfootError where teacher.fp32 is not among them, a variant can't
+    be opened or holds other files than it was made with, or another benchmark is running on this host.
+    """
+    if REFERENCE not in [folder.name for folder in folders]:
+        raise BigfootError(f"benchmark: {REFERENCE} is not among the variants, which all others are compared with")
+    sample = _sample(corpus, settings)
+    with processes.alone():
+        timings = _measure(folders, corpus, sample, settings)
+    write_whole(out, json.dumps(timings, indent=1) + "\n")
+    return timings
+
+
+def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], settings: Benchmark) -> dict:
+    facts = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": host.describe() | {"cpu_use_before": host.use()}, "device": "cpu",
+        "threads": settings.threads, "versions": host.versions(),
+        "sample": {"utterances": len(sample), "seconds": round(sum(u.duration for u in sample), 3)},
+        "rounds": settings.most_rounds, "turn": settings.turn, "precision": settings.precision,
+        "cold_start": {"seconds": sample[0].duration, "file_cache": "warm"},
+        "idle_w": None, "variants": {},
+    }  # fmt: skip
+    files = [str((corpus.folder / u.audio).resolve()) for u in sample]
+    infos = {folder.name: seal.read(folder) for folder in folders}
+    empty = {runtime: _empty_mb(runtime, settings.threads) for runtime in sorted({i["runtime"] for i in infos.values()})}
+    for number, group in enumerate(groups := processes.groups(folders, REFERENCE)):
+        if len(groups) > 1:
+            names = ", ".join(folder.name for folder in group)
+            log.info("benchmark: group %d of %d, as memory allows: %s", number + 1, len(groups), names)
+        measured = _measure_group(group, infos, files, sample, settings, facts)
+        for name, row in measured.items():
+            row["ram_model_mb"] = max(0.0, row["ram_mb"] - empty[infos[name]["runtime"]])
+            facts["variants"].setdefault(name, row)
+    facts["groups"] = len(groups)
+    facts["rounds"] = min(row["turns"] for row in facts["variants"].values())
+    facts["host"] |= {"load_after": host.load(), "cpu_use_after": host.use()}
+    return facts
+
+
+def _measure_group(
+    folders: list[Path], infos: dict, files: list[str], sample: list[Utterance], settings: Benchmark, facts: dict
+) -> dict[str, dict]:
+    """The rows of variants that are resident together."""
+    rows: dict[str, dict] = {}
+    with processes.started([folder.name for folder in folders], settings.threads) as workers:
+        for count, folder in enumerate(folders):
+            log.info("benchmark: opening %s (%d of %d)", folder.name, count + 1, len(folders))
+            peak = workers[folder.name].ask("open", folder=str(folder), threads=settings.threads, files=files)["peak_mb"]
+            rows[folder.name] = _fixed(folder, infos[folder.name]) | {"ram_mb": peak}
+        for name, figures in rounds.run(workers, REFERENCE, sample, settings).items():
+            rows[name] |= figures
+        for name, row in rows.items():
+            row["rtfx_batched"] = workers[name].ask("batched", size=settings.batch)["rtfx"]
+            row |= workers[name].ask("profile")
+        for name, times in lengths.run(workers, settings).items():
+            rows[name]["latency_by_length"] = times
+        for folder in folders:
+            log.info("benchmark: cold start of %s", folder.name)
+            rows[folder.name] |= cold_start.measure(folder, files[0], settings.threads, settings.cold_starts)
+        energy, idle = consumption.run(workers, settings)
+        for name, used in energy.items():
+            rows[name] |= used
+        facts["idle_w"] = idle if facts["idle_w"] is None else facts["idle_w"]
+    return rows
+
+
+def _fixed(folder: Path, info: dict) -> dict:
+    """What is known of a variant before it runs; None where variant.json is from before it said so."""
+    return {
+        "files": seal.mark(info), "disk_mb": processes.size_mb(folder), "params": info.get("params"),
+        "macs_per_second": info.get("macs_per_second"),
+    }  # fmt: skip
+
+
+def _empty_mb(runtime: str, threads: int) -> float:
+    empty = processes.Process(f"an empty {runtime} process", threads)
+    try:
+        return empty.ask("idle", runtime=runtime)["peak_mb"]
+    finally:
+        empty.close()
+
+
+def _sample(corpus: Corpus, settings: Benchmark) -> list[Utterance]:
+    """The utterances that are timed: drawn once from the first test set, the same for all variants."""
+    utterances = corpus.utterances(corpus.test_sets[0])
+    return random.Random(settings.seed).sample(utterances, min(settings.utterances, len(utterances)))

@@ -1,0 +1,132 @@
+"""A process that has one variant open and measures when it is told to; the others wait on their pipes meanwhile.
+
+Decision: a process a variant, because threads, allocators and caches of two runtimes in one process disturb each other,
+and because peak memory is a process's. Commands and answers are JSON, one a line; the end of the input ends the process,
+so that no worker outlives the benchmark, however that ends.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.common.errors import BigfootError
+
+if TYPE_CHECKING:
+    from pipeline.recognition.recognizer import Recognizer
+
+WARM_BATCHES, TIMED_BATCHES = 1, 3
+
+
+class Worker:
+    """What the commands do: each method is one, its arguments the command's, its result the answer."""
+
+    def open(self, folder: str, threads: int, files: list[str]) -> dict:
+        """Open the variant, hear every utterance once untimed (runtimes compile for new lengths), tell peak memory."""
+        from pipeline.speech import audio
+
+        self.folder, self.threads = Path(folder), threads
+        self.audios = [audio.read(file) for file in files]
+        self.recognizer = self.load(self.folder, threads)
+        for one in self.audios:
+            self.recognizer.transcribe(one)
+        return {"peak_mb": _peak_mb()}
+
+    def load(self, folder: Path, threads: int) -> "Recognizer":
+        """What `open` opens."""
+        from pipeline.recognition.recognizer import Recognizer
+
+        return Recognizer.load(folder, threads)
+
+    def turn(self, utterances: list[int]) -> dict:
+        """Seconds from float array to text for each of these utterances, after one untimed."""
+        self.recognizer.transcribe(self.audios[utterances[0]])
+        seconds = []
+        for index in utterances:
+            began = time.perf_counter()
+            self.recognizer.transcribe(self.audios[index])
+            seconds.append(time.perf_counter() - began)
+        return {"seconds": seconds}
+
+    def batched(self, size: int) -> dict:
+        """Audio seconds a second in batches of `size` equally long utterances (of the sample's median length)."""
+        length = int(np.median([one.size for one in self.audios]))
+        batch = [np.resize(self.audios[i % len(self.audios)], length) for i in range(size)]
+        times = []
+        for _ in range(WARM_BATCHES + TIMED_BATCHES):
+            began = time.perf_counter()
+            self.recognizer.transcribe_batch(batch)
+            times.append(time.perf_counter() - began)
+        return {"rtfx": size * length / 16000 / float(np.median(times[WARM_BATCHES:]))}
+
+    def length(self, seconds: float) -> dict:
+        """Seconds for so much audio: that of all utterances, one after the other, and again from the first."""
+        long = np.resize(np.concatenate(self.audios), round(seconds * 16000))
+        began = time.perf_counter()
+        self.recognizer.transcribe(long)
+        return {"seconds": time.perf_counter() - began}
+
+    def work(self, seconds: float) -> dict:
+        """Transcribe without a break for so long; tells how many seconds of audio that were."""
+        began, heard, index = time.perf_counter(), 0, 0
+        while time.perf_counter() - began < seconds:
+            one = self.audios[index % len(self.audios)]
+            self.recognizer.transcribe(one)
+            heard, index = heard + one.size, index + 1
+        return {"audio_seconds": heard / 16000}
+
+    def profile(self) -> dict:
+        """Milliseconds an utterance in the CNN front end and in the encoder; None where the runtime can't tell."""
+        from pipeline.benchmark import profile
+
+        return profile.parts(self.recognizer, self.folder, self.threads, self.audios)
+
+    def idle(self, runtime: str) -> dict:
+        """Peak memory of a process that has only imported what this runtime needs."""
+        import pipeline.recognition.recognizer  # noqa: F401
+
+        if runtime == "torch":
+            import torch
+            from transformers import Wav2Vec2ForCTC  # noqa: F401
+
+            torch.zeros(1)
+        elif runtime == "onnxruntime":
+            import onnxruntime  # noqa: F401
+        else:
+            import openvino
+
+            openvino.Core().available_devices  # noqa: B018  loads the plug-ins
+        return {"peak_mb": _peak_mb()}
+
+
+def main(worker: Worker) -> None:
+    """Answer commands until the input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a runtime prints is no answer
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = getattr(worker, command.pop("do"))(**command)
+        except BigfootError as error:
+            answer = {"error": str(error)}
+        except Exception as error:  # a damaged file makes each runtime raise its own kind
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _peak_mb() -> float:
+    """Peak resident memory of this process so far, in 10^6 bytes.
+
+    Linux keeps it for each program in VmHWM; that of getrusage starts at the parent's peak.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main(Worker())

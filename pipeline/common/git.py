@@ -1,0 +1,25 @@
+"""What git says of a folder, and where a run comes from."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+
+def origin(root: Path) -> dict[str, str | None]:
+    """Tags that say where a run comes from: the git commit, whether it was edited since, the host, and Prefect's flow run."""
+    edited = git(root, "status", "--porcelain", "--untracked-files=no")
+    edited = None if edited is None else "yes" if edited else "no"
+    return {
+        "mlflow.source.git.commit": git(root, "rev-parse", "HEAD"), "git.edited": edited, "host": platform.node(),
+        "prefect.flow_run": os.environ.get("BIGFOOT_FLOW_RUN"),
+    }  # fmt: skip
+
+
+def git(root: Path, *arguments: str) -> str | None:
+    """What git says of the repository at `root`; None where there is none, or it refuses."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,51 @@
+"""Where a comparison comes from: the git commit, what was edited since, and a hash of what DVC recorded of its stages.
+
+Decision: the hash is over dvc.lock's entries of the stages before compare, as one of the file would change with the report
+that shows it. Only files that decide an outcome count as edited: DVC itself edits dvc.lock, and prose decides nothing.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from pipeline.common.git import git
+from pipeline.params import Params
+from pipeline.project import Project
+
+DECIDING = ("pipeline", "data", "dvc.yaml", "params.yaml", "requirements.lock")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """None is unknown: no git here, or a stage that dvc.lock doesn't have."""
+
+    commit: str | None = None
+    edited: tuple[str, ...] | None = None
+    lock: str | None = None
+
+
+def read(root: Path, params: Params) -> Origin:
+    """The origin of what lies under `root` now."""
+    edited = git(root, "diff", "--name-only", "--relative", "HEAD", "--", *DECIDING)
+    added = git(root, "ls-files", "--others", "--exclude-standard", "--", *DECIDING)
+    return Origin(
+        commit=git(root, "rev-parse", "HEAD"),
+        edited=None if edited is None or added is None else tuple(sorted({*edited.splitlines(), *added.splitlines()})),
+        lock=lock_hash(Project(root).lock, params),
+    )
+
+
+def lock_hash(lock: Path, params: Params) -> str | None:
+    """SHA-256, its first 16 digits, of dvc.lock's entries of all stages before compare; None if one of them is missing."""
+    if not lock.is_file():
+        return None
+    stages = YAML(typ="safe").load(lock).get("stages", {})
+    names = ["prepare", "teacher", "teacher_logits", *(f"student@{name}" for name in params.students)]
+    names += [f"{stage}@{variant}" for variant in params.variants for stage in ("quantize", "evaluate")] + ["benchmark"]
+    if not all(name in stages for name in names):
+        return None
+    entries = json.dumps([[name, stages[name]] for name in names], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(entries.encode()).hexdigest()[:16]

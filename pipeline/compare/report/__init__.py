@@ -1,0 +1,1 @@
+"""The comparison for people: Markdown, terminal, page, plots and model cards, all from the same rows."""

@@ -1,0 +1,318 @@
+"""Model cards in Hugging Face's format: one a model, one a variant, from the figures of the comparison.
+
+Decision: compare writes them to reports/cards/NAME.md, and `bigfoot export` and `bigfoot push` put them beside the model as
+README.md. Written into models/NAME or variants/NAME they would change outs of earlier stages: DVC would call those stale,
+disk_mb would count the card, and MLflow would take the same weights for another model. The price: a folder under models/
+or variants/ has no card of its own until it is exported.
+
+The front matter holds what the hub can read (metrics as fractions, under the names and digits of comparison.json), the text
+what a person has to know before using the model. What is not known is left out: base_model where the chain doesn't start
+at the hub, language where the source doesn't tell, emissions that were not measured.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.common.energy import co2_g
+from pipeline.compare.report import markdown
+from pipeline.quantize import examples
+
+if TYPE_CHECKING:
+    from pipeline.compare.inputs import Evidence
+    from pipeline.params import Params
+
+LANGUAGES = {"synthetic": "en", "digits": "en", "librispeech": "en"}
+LIBRARIES = {"onnxruntime": "onnx", "openvino": "openvino", "torch": "transformers"}  # as the hub names them
+FEW_WORDS = 100  # a test set of fewer distinct words is called a closed vocabulary
+
+RUN_MODEL = """```python
+import soundfile, torch
+from transformers import AutoModelForCTC, AutoProcessor
+
+folder = "."  # this folder, or its name on the hub
+processor, model = AutoProcessor.from_pretrained(folder), AutoModelForCTC.from_pretrained(folder).eval()
+heard, rate = soundfile.read("speech.wav", dtype="float32")  # mono, 16 kHz
+inputs = processor(heard, sampling_rate=rate, return_tensors="pt")
+with torch.inference_mode():
+    logits = model(**inputs).logits
+print(processor.batch_decode(logits.argmax(-1), skip_special_tokens=True)[0])
+```"""
+RUN_EXAMPLE = """Mono audio at 16 kHz, without Bigfoot, in this folder:
+
+```
+pip install {packages}
+python example.py speech.wav
+```"""
+RUN_BIGFOOT = """With Bigfoot installed, any file, long recordings, and times of words; in this folder:
+
+```
+bigfoot transcribe . speech.wav --format json
+```"""
+
+
+def write(out: Path, rows: list[dict], evidence: "Evidence", params: "Params") -> None:
+    """MODEL.md and MODEL.SCHEME.md of everything compared into the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    by_name = {row["variant"]: row for row in rows}
+    for model in dict.fromkeys(row["model"] for row in rows):
+        row = by_name.get(f"{model}.fp32")
+        (out / f"{model}.md").write_text(_card(model, model, row, rows[0], evidence, params), encoding="utf-8")
+    for name, row in by_name.items():
+        (out / f"{name}.md").write_text(_card(name, row["model"], row, rows[0], evidence, params), encoding="utf-8")
+
+
+def _card(name: str, model: str, row: dict | None, teacher: dict, evidence: "Evidence", params: "Params") -> str:
+    """A card; `row` is what was compared of it, null for a model that was compared in other schemes only."""
+    from huggingface_hub import ModelCard
+
+    sections = [
+        _opening(name, model, row, teacher, evidence),
+        "## How it was made\n\n" + _making(name, model, row, params),
+        "## Intended use\n\n" + _use(evidence),
+        "## Training data\n\n" + _data(evidence),
+        "## Licence\n\n" + _licence(params),
+        "## Metrics\n\n" + _metrics(row, evidence),
+        "## Size and speed\n\n" + _speed(row, teacher, evidence),
+        "## Limits\n\n" + _limits(evidence),
+        "## Energy\n\n" + _energy(model, row, evidence, params),
+        "## How to run it\n\n" + (RUN_MODEL if name == model else _running(name, evidence)),
+    ]
+    front = _front_matter(name, model, row, evidence, params)
+    return str(ModelCard(f"---\n{front.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
+
+
+def _running(name: str, evidence: "Evidence") -> str:
+    runtime, opened = evidence.runtimes[name], evidence.opened[name]
+    if not examples.text(runtime, opened):
+        return RUN_BIGFOOT
+    alone = RUN_EXAMPLE.format(packages=examples.KINDS[runtime][0])
+    return "\n\n".join([*([RUN_MODEL] if runtime == "torch" else []), alone, RUN_BIGFOOT])
+
+
+# ---------------------------------------------------------------- what the hub reads
+
+
+def _front_matter(name: str, model: str, row: dict | None, evidence: "Evidence", params: "Params"):
+    from huggingface_hub import ModelCardData
+
+    source = params.corpus.source
+    is_model, scheme = name == model, None if row is None else row["scheme"]
+    runs_alone = is_model or examples.text(evidence.runtimes[name], evidence.opened[name])
+    library = ("transformers" if is_model else LIBRARIES[row["runtime"]]) if runs_alone else None
+    tags = ["automatic-speech-recognition", "wav2vec2", "ctc", "bigfoot"]
+    tags += [] if is_model else [row["runtime"], scheme]
+    tags += ["synthetic"] if evidence.corpus.get("synthetic") else []
+    more = {"co2_eq_emissions": emissions} if (emissions := _emissions(model, evidence, params)) else {}
+    return ModelCardData(
+        model_name=name if row else None,  # the model-index's
+        language=LANGUAGES.get(source.kind),
+        license="unknown",  # the owner's to choose: `bigfoot push --licence`
+        library_name=library,
+        pipeline_tag="automatic-speech-recognition",
+        tags=tags,
+        datasets=[source.path] if source.kind == "huggingface" and source.path else None,
+        base_model=params.teacher.name,  # on the hub, or unknown
+        metrics=["wer", "cer"],
+        eval_results=_results(row, evidence, source) if row else None,
+        **more,
+    )
+
+
+def _results(row: dict, evidence: "Evidence", source) -> list:
+    """WER and CER on dev and every test set, as comparison.json has them."""
+    from huggingface_hub import EvalResult
+
+    corpus = evidence.corpus
+    pretty = f"{corpus['name']} (SYNTHETIC)" if corpus.get("synthetic") else corpus["name"]
+    dataset = source.path if source.kind == "huggingface" and source.path else corpus["name"]
+    return [
+        EvalResult(
+            task_type="automatic-speech-recognition",
+            task_name="Speech recognition",
+            dataset_type=dataset,
+            dataset_name=pretty,
+            dataset_split=split,
+            metric_type=metric,
+            metric_name=f"{metric.upper()} on {split}, a fraction",
+            metric_value=row[key],
+        )
+        for split, prefix, suffix in _splits(evidence)
+        for metric in ("wer", "cer")
+        if row[key := f"{prefix}{metric}{suffix}"] is not None
+    ]
+
+
+def _splits(evidence: "Evidence") -> list[tuple[str, str, str]]:
+    """(split, what stands before and behind the names of its figures in a row): dev, and the first test set bare."""
+    first, *more = evidence.test_sets
+    return [("dev", "dev_", ""), (first, "", ""), *((test, "", f"/{test}") for test in more)]
+
+
+def _emissions(model: str, evidence: "Evidence", params: "Params") -> dict | None:
+    """The training of this model alone, as the hub's key co2_eq_emissions wants it; null where it was not measured."""
+    trained = evidence.training[model]
+    grams = co2_g(trained.get("train_energy_wh"), params.country)
+    if grams is None:
+        return None
+    is_new = model == "teacher" and params.teacher.init == "config"
+    return {
+        "emissions": grams,
+        "source": f"codecarbon ({trained.get('energy_mode')})",
+        "training_type": "pre-training" if is_new else "fine-tuning",
+        "geographical_location": params.country,
+    }
+
+
+# ---------------------------------------------------------------- what a person reads
+
+
+def _opening(name: str, model: str, row: dict | None, teacher: dict, evidence: "Evidence") -> str:
+    what = "The teacher" if model == "teacher" else "A student, shrunk from the teacher,"
+    scheme = "" if name == model or row is None else f" in the scheme {row['scheme']} for {row['runtime']}"
+    said = f"# {name}\n\n{what}{scheme}: a wav2vec 2.0 CTC speech recogniser made by Bigfoot."
+    if row and row is not teacher and name != model:
+        gains = f"{_shown(row['speedup'], '.1f', 'x')} faster and {_shown(row['shrink'], '.1f', 'x')} smaller"
+        said += f" Beside teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row['gate']['reason']}."
+    if evidence.corpus.get("synthetic"):
+        said += "\n\n**Trained and measured on SYNTHETIC speech, spoken by no person: its figures say nothing about people.**"
+    return said
+
+
+def _making(name: str, model: str, row: dict | None, params: "Params") -> str:
+    """The chain from the teacher down, and the settings of each step that are not defaults."""
+    chain = _chain(model, params)
+    begun = params.teacher.name or params.teacher.data if params.teacher.init == "pretrained" else "a config, untrained"
+    steps = [begun, *chain, *([] if name == model else [row["scheme"]])]
+    settings: dict = {"teacher": params.teacher} | {f"students.{step}": params.students[step] for step in chain[1:]}
+    shown = {key: one.model_dump(mode="json", by_alias=True, exclude_defaults=True) for key, one in settings.items()}
+    if name != model:
+        shown[f"schemes.{row['scheme']}"] = params.schemes.get(row["scheme"], {})
+    command = f"bigfoot use {params.profile} && dvc repro"
+    return f"{' -> '.join(steps)}, by `{command}` with these settings:\n\n```yaml\n{_yaml(shown)}```"
+
+
+def _chain(model: str, params: "Params") -> list[str]:
+    """['teacher', 'half', 'thin']: a model and those it came from, the oldest first."""
+    chain = [model]
+    while chain[0] != "teacher":
+        chain.insert(0, params.students[chain[0]].parent)
+    return chain
+
+
+def _yaml(content: Mapping) -> str:
+    import yaml  # huggingface_hub writes the front matter with it
+
+    return yaml.safe_dump(dict(content), sort_keys=False, width=100)
+
+
+def _use(evidence: "Evidence") -> str:
+    rules = evidence.corpus.get("text", {})
+    written = f" Text comes as the corpus has it ({', '.join(f'{k}: {v}' for k, v in rules.items())})." if rules else ""
+    return (
+        "Speech to text of recordings like those of the corpus below: mono, 16 kHz, greedy CTC decoding without a language "
+        f"model.{written} Speech of another kind (other speakers, microphones, noise, words or languages) has to be measured "
+        "first. Not for decisions about people."
+    )
+
+
+def _data(evidence: "Evidence") -> str:
+    wanted = {"Corpus", "Train", "Dev", "Shared", *(name.capitalize() for name in evidence.test_sets)}
+    lines = [f"- {what}: {fact}" for what, fact in markdown.facts_of(evidence) if what in wanted]
+    dropped = evidence.corpus.get("dropped")
+    return "\n".join(lines + ([f"- Left out by the checks: {dropped:,} utterances"] if dropped else []))
+
+
+def _licence(params: "Params") -> str:
+    pretrained = params.teacher.name or params.teacher.data
+    base = f" It derives from {pretrained}, whose terms apply." if params.teacher.init == "pretrained" else ""
+    return (
+        f"The corpus is {params.corpus.licence}.{base} The licence of these weights is for whoever publishes them to choose "
+        "(`bigfoot push --licence`); until then it is `unknown`. Bigfoot, which made them, is Apache-2.0."
+    )
+
+
+def _metrics(row: dict | None, evidence: "Evidence") -> str:
+    if row is None:
+        return "Not measured as it is, only in other schemes: see the cards of its variants."
+    lines = ["| Set | WER % [95%] | CER % | Words |", "|---|---|---|---|"]
+    for split, prefix, suffix in _splits(evidence):
+        wer, low, high, cer = (row[f"{prefix}{key}{suffix}"] for key in ("wer", "wer_low", "wer_high", "cer"))
+        words = evidence.scores[row["variant"]]["sets"][split]["words"]
+        lines.append(f"| {split} | {_percent(wer)} [{_percent(low)}, {_percent(high)}] | {_percent(cer)} | {words:,} |")
+    unit = evidence.scores[row["variant"]]["sets"][evidence.test_sets[0]].get("unit")
+    test, dev, most = (_points(row[key]) for key in ("wer_delta", "dev_wer_delta", "wer_rise_upper"))
+    rise = f"Rise in WER over teacher.fp32: {test} points on {evidence.test_sets[0]}, {dev} on dev, where it is at most {most}."
+    return "\n".join(lines) + f"\n\nIntervals resample {unit}. {rise} dev chose and judged this model, no test set did."
+
+
+def _speed(row: dict | None, teacher: dict, evidence: "Evidence") -> str:
+    if row is None:
+        return "Not measured as it is: see the cards of its variants."
+    lines = [f"| | {row['variant']} | teacher.fp32 |", "|---|---|---|"]
+    for what, key, form in (
+        ("Parameters, M", "params", ".2f"), ("Size on disk, MB", "disk_mb", ".1f"),
+        ("Latency, median, ms", "latency_p50_ms", ".1f"), ("Latency, 95%, ms", "latency_p95_ms", ".1f"),
+        ("Seconds of audio a second", "rtfx", ".0f"),
+        ("Peak memory, MB", "ram_mb", ".0f"),
+    ):  # fmt: skip
+        both = [one[key] if key != "params" or one[key] is None else one[key] / 1e6 for one in (row, teacher)]
+        lines.append(f"| {what} | {_shown(both[0], form)} | {_shown(both[1], form)} |")
+    lines.append(f"| Faster | {_shown(row['speedup'], '.1f', 'x')}{_between(row)} | 1.0x |")
+    lines.append(f"| Smaller | {_shown(row['shrink'], '.1f', 'x')} | 1.0x |")
+    facts = [f"- {what}: {fact}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
+    return f"Of the variant {row['variant']} ({row['runtime']}), batch 1.\n\n" + "\n".join(lines) + "\n\n" + "\n".join(facts)
+
+
+def _limits(evidence: "Evidence") -> str:
+    corpus, first = evidence.corpus, evidence.test_sets[0]
+    limits = []
+    if corpus.get("synthetic"):
+        limits.append("SYNTHETIC speech throughout: nothing is known of how it hears people.")
+    heard = evidence.scores["teacher.fp32"]["sets"][first].get("hypotheses", [])
+    distinct = {word for one in heard for word in one["reference"].split()}
+    if distinct and len(distinct) < FEW_WORDS:
+        limits.append(f"Closed vocabulary: the {first} set has {len(distinct)} distinct words; others will be heard as these.")
+    if any(count for pair, count in corpus.get("leaks", {}).get("shared_speaker", {}).items() if pair.startswith("train-")):
+        limits.append("Known speakers: speakers of train are heard in dev or test too, so new voices will fare worse.")
+    limits.append("Speeds are of the one machine named above; on others the ranking of the runtimes may differ.")
+    limits.append("Utterances much longer or noisier than the corpus's were not measured.")
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _energy(model: str, row: dict | None, evidence: "Evidence", params: "Params") -> str:
+    trained, chain = evidence.training[model], _chain(model, params)
+    mode, lines = trained.get("energy_mode"), []
+    if trained.get("train_energy_wh") is None:
+        lines.append("- Training of this model: not measured.")
+    else:
+        hours = _shown(trained.get("train_hours"), ".2f", " h")
+        wh, co2 = (
+            _shown(trained["train_energy_wh"], ".3g", " Wh"),
+            _shown(co2_g(trained["train_energy_wh"], params.country), ".3g", " g CO2"),
+        )
+        lines.append(f"- Training of this model: {hours}, {wh}, {co2} (codecarbon, {mode}; country {params.country}).")
+        costs = [evidence.training.get(one, {}).get("train_energy_wh") for one in chain]
+        if len(chain) > 1 and None not in costs:
+            lines.append(f"- With all that it came from ({', '.join(chain[:-1])}): {sum(costs):.3g} Wh.")
+    if row and row["energy_wh_per_audio_hour"] is not None:
+        co2 = _shown(row["co2_g_per_audio_hour"], ".3g", " g CO2")
+        lines.append(f"- Inference, an hour of audio: {row['energy_wh_per_audio_hour']:.3g} Wh, {co2}.")
+    return "\n".join(lines)
+
+
+def _percent(fraction: float | None) -> str:
+    return _shown(None if fraction is None else 100 * fraction, ".2f")
+
+
+def _points(fraction: float | None) -> str:
+    return _shown(None if fraction is None else 100 * fraction, "+.2f")
+
+
+def _shown(value: float | None, form: str, unit: str = "") -> str:
+    return "not measured" if value is None else f"{value:{form}}{unit}"
+
+
+def _between(row: dict) -> str:
+    low, high = row.get("speedup_low"), row.get("speedup_high")
+    return "" if low is None or high is None else f" [{low:.1f}x, {high:.1f}x]"

@@ -1,0 +1,284 @@
+"""The comparison as pictures: Pareto plots, training curves, latency by length, and the CSV files that `dvc plots` draws.
+
+Matplotlib draws without a display, a date or a random id, so the same figures give the same bytes. A panel for the page is
+as wide as a phone, so that its text is read there at the size it is drawn in; its ink is the page's own, and its colours
+are as far from white as from black, so that one picture serves light and dark.
+"""
+
+import csv
+import functools
+import html
+import io
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pipeline.compare.report import columns
+
+MARKERS = "osD^vP*X<>dhp8H"  # one for each scheme there is
+DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
+INK = "#010203"  # text and axes; on the page it becomes the page's own colour
+TABLE = (
+    "variant", "model", "scheme", "runtime", "wer", "wer_low", "wer_high", "dev_wer", "disk_mb", "shrink",
+    "latency_p50_ms", "speedup", "ram_mb", "energy_wh_per_audio_hour",
+)  # fmt: skip
+AXES = {"disk_mb": "size on disk (MB)", "latency_p50_ms": "latency, median (ms)", "energy": "energy (Wh per audio hour)"}
+WIDTH = HEIGHT = 316.8  # of a Pareto panel, in points
+POINTS = 300  # of a curve; more than a phone has pixels for
+
+
+def tables(folder: Path, rows: list[dict], curves: dict[str, list[dict]]) -> None:
+    """variants.csv, a row a variant; loss.csv and dev_wer.csv, a row for each model and step that has one."""
+    lines = [[columns.energy(row) if key == TABLE[-1] else row[key] for key in TABLE] for row in rows]
+    _write_csv(folder / "variants.csv", TABLE, lines)
+    for key in ("loss", "dev_wer"):
+        lines = [(model, *point) for model, curve in curves.items() for point in series(curve, key)]
+        if lines:
+            _write_csv(folder / f"{key}.csv", ("model", "step", key), lines)
+
+
+def series(curve: list[dict], key: str) -> list[tuple[int, float]]:
+    """[(step, figure)] of a training curve, where it has one."""
+    return [(row["step"], row[key]) for row in curve if row.get(key) is not None]
+
+
+def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other beats in both, by growing x: [(x, wer)], less of either being better."""
+    best: list[tuple[float, float]] = []
+    for x, wer in sorted(points):
+        if not best or wer < best[-1][1]:
+            best.append((x, wer))
+    return best
+
+
+def _styled(draw: Callable[..., str]) -> Callable[..., str]:
+    """`draw` with the page's ink and letters, from its first line to its last: matplotlib reads them at every step."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments: object, **named: object) -> str:
+        import matplotlib
+
+        inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+        settings = {"svg.hashsalt": "bigfoot", "svg.fonttype": "none", "font.size": 9.5, "axes.facecolor": "none"}
+        with matplotlib.rc_context({**settings, **dict.fromkeys(inks, INK)}):
+            return draw(*arguments, **named)
+
+    return drawn
+
+
+# ---------------------------------------------------------------- Pareto
+
+
+def panels(rows: list[dict]) -> dict[str, str]:
+    """{key of AXES: SVG}, each point with a tooltip; only of what some variant has a figure for: no energy, no panel."""
+    return {key: _pareto_panel(rows, key) for key in AXES if _shown(rows, key)}
+
+
+def pareto(drawn: dict[str, str]) -> str:
+    """The panels beside one another as one SVG file, on white, for Markdown pages."""
+    place = f'<svg x="{{x:g}}" width="{WIDTH}" height="{HEIGHT}"'
+    parts = [_own_ids(svg, key).replace("<svg", place.format(x=WIDTH * n), 1) for n, (key, svg) in enumerate(drawn.items())]
+    width = f"{WIDTH * len(parts):g}"
+    size = f'width="{width}pt" height="{HEIGHT}pt" viewBox="0 0 {width} {HEIGHT}"'
+    head = f'<?xml version="1.0" encoding="utf-8"?>\n<svg xmlns="http://www.w3.org/2000/svg" {size}>'
+    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>\n"])
+
+
+@_styled
+def _pareto_panel(rows: list[dict], key: str) -> str:
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    models, schemes = (list(dict.fromkeys(row[what] for row in rows)) for what in ("model", "scheme"))
+    lines = -(-len(models) // 3) + -(-len(schemes) // 3)
+    foot = 0.13 + 0.042 * lines
+    figure = _figure(WIDTH / 72, HEIGHT / 72)
+    axes = figure.add_axes((0.13, foot, 0.84, 0.97 - foot))
+    for number, row in enumerate(rows):
+        if not at(row, key):
+            continue
+        wer, low, high = (100 * row[name] for name in ("wer", "wer_low", "wer_high"))
+        drawn = axes.errorbar(
+            at(row, key),
+            wer,
+            yerr=[[max(0.0, wer - low)], [max(0.0, high - wer)]],
+            fmt=MARKERS[schemes.index(row["scheme"]) % len(MARKERS)],
+            color=COLOURS[models.index(row["model"]) % len(COLOURS)],
+            markersize=10 if row["champion"] else 6,
+            markeredgecolor=INK if row["champion"] else "none",
+            elinewidth=0.8,
+            capsize=2,
+        )
+        drawn.lines[0].set_gid(f"point_{number}")
+    best = front([(at(row, key), 100 * row["wer"]) for row in _shown(rows, key)])
+    axes.step(*zip(*best, strict=True), where="post", color="grey", linewidth=1, linestyle="--", zorder=0)
+    _log(axes.xaxis)
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.set(xlabel=f"{AXES[key]}, log scale", ylim=(0, 1.1 * max(100 * row["wer_high"] for row in rows) or 1))
+    axes.set_ylabel("WER (%) with 95% interval", labelpad=2)
+    axes.margins(x=0.2)
+    axes.grid(True, which="major", alpha=0.25)
+    colours = [Line2D([], [], color=COLOURS[n % len(COLOURS)], lw=5, label=model) for n, model in enumerate(models)]
+    shapes = [
+        Line2D([], [], color="grey", ls="", marker=MARKERS[n % len(MARKERS)], label=scheme) for n, scheme in enumerate(schemes)
+    ]
+    for handles, height in ((colours, 0.042 * -(-len(schemes) // 3)), (shapes, 0)):
+        figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, height), **_LEGEND)
+    _name(axes, rows, key)
+    svg = _svg(figure)
+    for number, row in enumerate(rows):
+        told = f"{row['variant']}: WER {columns.percent(row['wer'])}%, {columns.or_dash(at(row, key), '.3g')} {AXES[key]}"
+        svg = svg.replace(f'<g id="point_{number}">', f'<g id="point_{number}"><title>{html.escape(told)}</title>')
+    return svg
+
+
+_LEGEND = {
+    "ncols": 3,
+    "frameon": False,
+    "borderpad": 0.2,
+    "handletextpad": 0.3,
+    "columnspacing": 1.0,
+    "labelspacing": 0.3,
+    "fontsize": "small",
+}
+
+
+def _name(axes, rows: list[dict], key: str) -> None:
+    """Write the names of the front, the champion and the teacher, each where it covers no other and stays within."""
+    from matplotlib.transforms import Bbox
+
+    best = front([(at(row, key), row["wer"]) for row in _shown(rows, key)])
+    axes.get_xlim()  # places follow from limits, which matplotlib finds when asked
+    frame, taken = axes.get_window_extent(), []
+    for row in _shown(rows, key):
+        if (at(row, key), row["wer"]) not in best and not row["champion"] and row is not rows[0]:
+            continue
+        place = (at(row, key), 100 * row["wer"])
+        is_right = axes.transData.transform(place)[0] > (frame.x0 + frame.x1) / 2
+        tries = [(height, right) for height in (5, -12, 17, -24, 29, -36, 41, 53) for right in (is_right, not is_right)]
+        for height, right in tries:
+            name = axes.annotate(
+                row["variant"] + (" (champion)" if row["champion"] else ""),
+                place, (-6 if right else 6, height), textcoords="offset points", ha="right" if right else "left",
+            )  # fmt: skip
+            box = name.get_window_extent()
+            within = frame.x0 < box.x0 < box.x1 < frame.x1 and frame.y0 < box.y0 < box.y1 < frame.y1
+            if (height, right) == tries[-1] or (within and not any(box.overlaps(other) for other in taken)):
+                taken.append(Bbox(box))
+                break
+            name.remove()
+
+
+def at(row: dict, key: str) -> float | None:
+    return columns.energy(row) if key == "energy" else row[key]
+
+
+def _shown(rows: list[dict], key: str) -> list[dict]:
+    """The rows that have a place in the plot over `key`: its scale is logarithmic."""
+    return [row for row in rows if at(row, key)]
+
+
+# ---------------------------------------------------------------- curves
+
+
+def curves(curves: dict[str, list[dict]], key: str) -> str | None:
+    """Loss or dev WER by step, a line a model, for the page; both scales are logarithmic but that of a WER."""
+    found = {model: series(curve, key) for model, curve in curves.items()}
+    label = {"loss": "training loss, log scale", "dev_wer": "dev WER (%)"}[key]
+    scale = 100 if key == "dev_wer" else 1
+    lines = [(model, [(x, scale * y) for x, y in _thinned(points)], None) for model, points in found.items() if points]
+    return _lines(lines, "step, log scale", label, log_y=key == "loss") if lines else None
+
+
+def by_length(rows: list[dict]) -> str | None:
+    """Latency over length of audio, for the page, the champion's line the widest; None where it was not measured."""
+    lines = [(row["variant"], lengths(row), 3 if row["champion"] else 1) for row in rows if lengths(row)]
+    return _lines(lines, "length of audio (s), log scale", "latency (ms), log scale", log_y=True) if lines else None
+
+
+def lengths(row: dict) -> list[tuple[float, float]]:
+    """[(seconds of audio, ms)], as measured."""
+    found = (row.get("latency_by_length") or {}).items()
+    return sorted((float(seconds), ms) for seconds, ms in found if ms is not None)
+
+
+def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    every = -(-len(points) // POINTS)
+    return [*points[:-1:every], points[-1]]
+
+
+@_styled
+def _lines(lines: list[tuple[str, list[tuple[float, float]], float | None]], x: str, y: str, log_y: bool) -> str:
+    """[(name, its points, width of its line or None)] as one panel."""
+    rows_of_names = -(-len(lines) // 2)
+    height = 3.2 + 0.19 * rows_of_names
+    figure = _figure(4.4, height)
+    foot = (0.55 + 0.19 * rows_of_names) / height
+    axes = figure.add_axes((0.14, foot, 0.83, 0.97 - foot))
+    for number, (name, points, width) in enumerate(lines):
+        axes.plot(
+            *zip(*points, strict=True),
+            color=COLOURS[number % len(COLOURS)],
+            linestyle=DASHES[(number + number // len(COLOURS)) % len(DASHES)],
+            marker="o" if len(points) < 20 else "",
+            markersize=3.5,
+            linewidth=width or 1.5,
+            label=name,
+        )
+    _log(axes.xaxis)
+    if log_y:
+        _log(axes.yaxis)
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y, labelpad=2)
+    axes.grid(True, which="major", alpha=0.25)
+    figure.legend(loc="lower left", bbox_to_anchor=(0, 0), handlelength=3, **{**_LEGEND, "ncols": 2})
+    return _svg(figure)
+
+
+# ---------------------------------------------------------------- drawing
+
+
+def inline(svg: str, name: str, about: str) -> str:
+    """An SVG file as part of a page: its ids are its own, its ink the page's, and a text stands for it where it isn't seen."""
+    svg = _own_ids(svg, name).replace(INK, "currentColor")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(about)}"', 1)
+
+
+def _own_ids(svg: str, name: str) -> str:
+    """The <svg> element of a file, without a size of its own, and with ids that no other picture has."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+
+
+def _figure(width: float, height: float):
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="none")
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def _svg(figure) -> str:
+    page = io.StringIO()
+    figure.savefig(page, format="svg", metadata={"Date": None})
+    return page.getvalue()
+
+
+def _log(axis) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _write_csv(path: Path, heads: tuple[str, ...], rows: Iterable) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([heads, *rows])

@@ -1,0 +1,102 @@
+"""Distillation: a student cut from its parent learns from the teacher and the labels."""
+
+import json
+import logging
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from safetensors import safe_open
+
+from pipeline.common.errors import BigfootError
+from pipeline.distill import fake_int8
+from pipeline.distill.logits_store import AtSpeeds, LogitsStore
+from pipeline.distill.loss import Imitation
+from pipeline.distill.surgery import student
+from pipeline.models.folder import load_model, save_model
+from pipeline.params import Student
+from pipeline.speech.audio import SAMPLE_RATE
+from pipeline.speech.corpus import Corpus, spread
+from pipeline.train import trainer
+from pipeline.train.bookkeeping import Bookkeeping
+
+log = logging.getLogger(__name__)
+
+
+def make_student(
+    settings: Student,
+    corpus: Corpus,
+    parent_folder: Path,
+    teacher_folder: Path,
+    logits: Path,
+    out: Path,
+    bookkeeping: Bookkeeping,
+) -> dict:
+    """Parent, teacher, the teacher's stored logits and corpus -> models/NAME; returns its metrics.
+
+    Raises BigfootError where the student doesn't fit into its parent, or the store lacks what it reads.
+    """
+    name = bookkeeping.model
+    parent, processor = load_model(parent_folder)
+    audio = _some_audio(corpus, processor, settings.importance_utterances)
+    try:
+        model, rows = student.build(parent, settings, audio)
+        if settings.quantise_aware:
+            fake_int8.attach(model, audio)
+    except BigfootError as error:
+        raise BigfootError(f"students.{name}: {error}") from None
+    fresh = [row["to"] for row in rows if row["from"] is None]
+    log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
+    inputs = [parent_folder / "model.safetensors", parent_folder / "config.json"]
+    store = teacher = given = None
+    if settings.distillation.reads_store:
+        store = LogitsStore(logits)
+        corpus = AtSpeeds(corpus, store.speeds)
+        inputs.append(logits / "logits.bin")
+    if settings.distillation.teacher == "online":
+        teacher, _ = load_model(teacher_folder)
+        inputs.append(teacher_folder / "model.safetensors")
+    if settings.distillation.front_end == "stored":
+        _check_front_end(name, model, store, teacher_folder)
+        given = store.front_end
+        inputs.append(teacher_folder / "model.safetensors")
+    objective = Imitation(settings.distillation, model.config.pad_token_id, teacher)
+    job = trainer.Job(
+        model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, inputs), bookkeeping,
+        store=store, front_end=given, objective=objective,
+    )  # fmt: skip
+    metrics = trainer.train(job, out)
+    if settings.quantise_aware:
+        _save_plain(model, processor, out)
+    (out / "initialisation.json").write_text(json.dumps(rows, indent=1) + "\n")
+    return metrics
+
+
+def _check_front_end(name: str, model, store: LogitsStore, teacher_folder: Path) -> None:
+    """Refuse to read what the teacher's front end gave where it isn't kept, or isn't what this student's would give."""
+    if store.channels is None:
+        raise BigfootError(
+            f"students.{name}.distillation.front_end: logits/teacher doesn't hold it: set logits.front_end: true"
+        )
+    with safe_open(teacher_folder / "model.safetensors", "pt") as teacher:
+        for key, own in model.wav2vec2.feature_extractor.state_dict().items():
+            if not torch.equal(own, teacher.get_tensor(f"wav2vec2.feature_extractor.{key}")):
+                raise BigfootError(
+                    f"students.{name}.distillation.front_end: {key} is not the teacher's: train its parents with "
+                    "front_end: stored too, or set it to heard"
+                )
+
+
+def _save_plain(model, processor, out: Path) -> None:
+    """Save a model that was trained in int8 as the float model that it is, and its ranges beside it."""
+    ranges = fake_int8.detach(model)
+    if PartialState().is_main_process:
+        save_model(model, processor, out)
+        fake_int8.save(ranges, out)
+
+
+def _some_audio(corpus, processor, count: int) -> list[torch.Tensor]:
+    """`count` training utterances, evenly spread over train, each [1, samples] as the models hear it."""
+    chosen = spread(corpus.utterances("train"), count)
+    heard = (processor.feature_extractor(corpus.audio(one), sampling_rate=SAMPLE_RATE) for one in chosen)
+    return [torch.from_numpy(one.input_values[0])[None] for one in heard]

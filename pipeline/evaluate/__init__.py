@@ -1,0 +1,1 @@
+"""Stage evaluate: the WER and CER of one variant."""

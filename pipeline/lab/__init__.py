@@ -1,0 +1,1 @@
+"""What measures Bigfoot itself, and publishes results."""

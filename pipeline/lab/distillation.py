@@ -1,0 +1,102 @@
+"""What keeping the teacher's logits saves: a training step from the store against one with the teacher beside the student.
+
+    python -m pipeline.lab.distillation [SECONDS] [ROUNDS]
+
+At the paper's sizes: an untrained 24-layer teacher of width 1024 and a student of four of its layers, on noise, since neither
+weights nor audio change the time. Batches of SECONDS (16), steps of all kinds in turn, ROUNDS (5) of them. The front end
+learns, as in the paper's recipe, or is frozen; frozen, what it gives may be in the store too (front_end: stored), which with
+the teacher online it can't be.
+"""
+
+import json
+import statistics
+import sys
+import time
+
+from pipeline.common import host
+
+
+def main(seconds: float = 16.0, rounds: int = 5) -> None:
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    from pipeline.distill.loss import Imitation
+    from pipeline.models.forward import hear_nothing
+    from pipeline.params import Distillation
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    large = {
+        "hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096, "feat_extract_norm": "layer",
+        "conv_bias": True, "do_stable_layer_norm": True, "mask_time_prob": 0.0,
+        "layerdrop": 0.0,
+    }  # fmt: skip
+    teacher = Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=24, **large)).to(device)
+    student, reader = (Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=4, **large)).to(device).train() for _ in range(2))
+    stored = Imitation(Distillation(teacher="stored"), 0)
+    online = Imitation(Distillation(teacher="online"), 0, teacher)
+    heard = _batch(student, seconds, device)
+    with torch.no_grad():
+        given = reader.wav2vec2.feature_extractor(heard["input_values"]).transpose(1, 2)
+    hear_nothing(reader)
+    ways = {  # model, objective, batch, whether the front end learns
+        "learning, stored": (student, stored, heard, True),
+        "learning, online": (student, online, heard, True),
+        "frozen, stored": (student, stored, heard, False),
+        "frozen, online": (student, online, heard, False),
+        "frozen and stored, stored": (reader, stored, heard | {"input_values": given}, False),
+    }
+    optimisers = {model: torch.optim.AdamW(model.parameters(), lr=1e-5) for model in (student, reader)}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, (model, objective, batch, learns) in ways.items():
+            model.wav2vec2.feature_extractor._requires_grad = learns
+            model.wav2vec2.feature_extractor.requires_grad_(learns)
+            taken = _step(model, objective, optimisers[model], batch)
+            if number:  # the first one warms up
+                times[name].append(taken)
+    pairs = {"learning": "learning", "frozen": "frozen", "frozen and stored": "frozen"}
+    found = {
+        f"front end {front_end}": {
+            "stored_s": _spread(times[f"{front_end}, stored"]), "online_s": _spread(times[f"{beside}, online"]),
+            "ratio": _spread([b / a for a, b in zip(times[f"{front_end}, stored"], times[f"{beside}, online"], strict=True)]),
+        }
+        for front_end, beside in pairs.items()
+    }  # fmt: skip
+    facts = {"device": device, "threads": torch.get_num_threads(), "batch_seconds": seconds, "rounds": rounds}
+    print(json.dumps(facts | {"host": host.describe(), "versions": host.versions(), "steps": found}, indent=1))
+
+
+def _batch(student, seconds: float, device: str) -> dict:
+    """Two utterances of noise that are as long, with labels, and logits as the store has them."""
+    import torch
+
+    samples = round(seconds * 16_000 / 2)
+    frames = student._get_feat_extract_output_lengths(torch.tensor([samples, samples]))
+    batch = {
+        "input_values": torch.randn(2, samples), "attention_mask": torch.ones(2, samples, dtype=torch.long), "frames": frames,
+        "labels": torch.randint(1, 32, (2, 40)), "label_lengths": torch.tensor([40, 40]),
+        "teacher_logits": torch.randn(2, int(frames[0]), student.config.vocab_size),
+    }  # fmt: skip
+    return {name: value.to(device) for name, value in batch.items()}
+
+
+def _step(student, objective, optimiser, batch: dict) -> float:
+    """Seconds of one step: the student's forward and backward pass, and the optimiser's part."""
+    import torch
+
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    optimiser.zero_grad()
+    wait()
+    started = time.perf_counter()
+    objective(student, batch, 0.0).backward()
+    optimiser.step()
+    wait()
+    return time.perf_counter() - started
+
+
+def _spread(values: list[float]) -> dict:
+    return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+
+
+if __name__ == "__main__":
+    main(*(kind(value) for kind, value in zip((float, int), sys.argv[1:], strict=False)))

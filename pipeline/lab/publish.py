@@ -1,0 +1,144 @@
+"""RESULTS.md and README's tables, written from kept result files alone: no figure in a table is typed by hand.
+
+`results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
+pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json), or of a student (peers-STUDENT.json) and,
+where there is something to say about the run, notes.md, which a person writes: small text files under git, so that a change
+of a published figure is a diff.
+`bigfoot results` keeps the reports of the run on disk there, and writes both documents anew from all that is kept.
+results/paper/paper_scale.json, which `bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is no comparison:
+its models are UNTRAINED.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from pipeline.common.errors import BigfootError
+from pipeline.compare.report import markdown
+from pipeline.lab.paper import report as paper_report
+from pipeline.lab.peers import table, weights
+from pipeline.project import Project
+
+KEPT = ("comparison.json", "comparison.md", "pareto.svg")
+PEERS = "peers.json"
+PAPER_SCALE = Path("paper/paper_scale.json")
+FIRST = ("digits", "quickstart")  # people before synthesis; whatever else is kept follows by name
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+TITLES = {
+    "digits": "Connected digits: real human speech",
+    "quickstart": "Quickstart: SYNTHETIC speech",
+    "ablations": "Ablations: what each choice of the defaults is worth, on connected digits",
+}
+NOT_IN_README = {"ablations"}  # students trained shortly, to be compared with one another
+
+
+def keep(root: Path) -> Path | None:
+    """Copy the reports on disk to results/PROFILE, and return that; None where there are none.
+
+    Peers stay only as long as they are of the weights on disk.
+    """
+    settings = Project(root).reports / "params.json"
+    if not settings.is_file():
+        return None
+    folder = Project(root).results / json.loads(settings.read_text(encoding="utf-8"))["profile"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(Project(root).reports / name, folder / name)
+    _keep_peers(root, folder)
+    return folder
+
+
+def _keep_peers(root: Path, folder: Path) -> None:
+    """The peers of each model as measured last, else as kept before, if they are of the weights on disk; else none are kept."""
+    kept = _peers(folder)
+    newest: dict[str, str] = {}
+    texts = [file.read_text(encoding="utf-8") for file in (*(root / "peers").rglob(PEERS), *kept)]
+    for text in sorted(texts, key=lambda text: json.loads(text)["measured_at"], reverse=True):
+        model = json.loads(text)["model"]
+        if model["weights"] == weights(Project(root).model(model["name"])):
+            newest.setdefault(model["name"], text)
+    for file in kept:
+        file.unlink()
+    for name, text in newest.items():
+        (folder / (PEERS if name == "teacher" else f"peers-{name}.json")).write_text(text, encoding="utf-8")
+
+
+def _peers(folder: Path) -> list[Path]:
+    """What is kept of peers, the teacher's first."""
+    return sorted(folder.glob("peers*.json"), key=lambda file: (file.name != PEERS, file.name))
+
+
+def write(root: Path) -> None:
+    """RESULTS.md whole, and README.md between its markers, from results/*."""
+    folders = sorted((file.parent for file in Project(root).results.glob("*/comparison.json")), key=_place)
+    page = results_page(folders) + paper_scale_section(Project(root).results / PAPER_SCALE)
+    (root / "RESULTS.md").write_text(page, encoding="utf-8")
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise BigfootError(f"{readme} has no {BEGIN} ... {END}: put the markers where its tables belong")
+    tables = "\n\n".join(_short(folder) for folder in folders if folder.name not in NOT_IN_README)
+    readme.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+
+
+def results_page(folders: list[Path]) -> str:
+    """RESULTS.md: the whole comparison of every kept profile, with the command that makes it again."""
+    parts = ["# Results", "", "Written by `bigfoot results` from `results/`; what the columns mean is in [README](README.md)."]
+    for folder in folders:
+        whole = _comparison(folder).replace("# Comparison", f"## {_title(folder)}", 1)
+        parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
+        parts += [f"Again: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
+        for file in _peers(folder):
+            facts = json.loads(file.read_text(encoding="utf-8"))
+            name = facts["model"]["name"]
+            again = "make peers" if name == "teacher" else f"bigfoot peers models/{name} --out peers/{name}"
+            parts += [
+                "",
+                f"### Peers of `{name}`",
+                "",
+                table.body(facts),
+                "",
+                f"Again, of the model as trained above: `{again}`",
+            ]
+        notes = folder / "notes.md"
+        parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
+    return "\n".join(parts) + "\n"
+
+
+def paper_scale_section(file: Path) -> str:
+    """The end of RESULTS.md: the paper's scale, UNTRAINED; nothing where it was not measured."""
+    if not file.is_file():
+        return ""
+    page = paper_report.markdown(json.loads(file.read_text(encoding="utf-8")))
+    return f"\n#{page}\nAgain: `make paper-scale`\n"
+
+
+def _comparison(folder: Path) -> str:
+    """comparison.md, its table written anew from comparison.json, so that no figure of either can part from the other."""
+    lines = (folder / "comparison.md").read_text(encoding="utf-8").splitlines()
+    begin = next((at for at, line in enumerate(lines) if line.startswith("| Variant |")), None)
+    if begin is None:
+        raise BigfootError(f"{folder / 'comparison.md'} has no table of variants: run `bigfoot results` after a comparison")
+    end = next((at for at, line in enumerate(lines) if at > begin and not line.startswith("|")), len(lines))
+    return "\n".join([*lines[:begin], markdown.whole_table(_rows(folder)), *lines[end:]])
+
+
+def _short(folder: Path) -> str:
+    rows = _rows(folder)
+    shown = markdown.for_readme(rows)
+    of = f"{len(shown)} of {len(rows)} variants: each model's fastest, and those that none beats in WER, MB and latency at once"
+    return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{markdown.short_table(shown)}"
+
+
+def _rows(folder: Path) -> list[dict]:
+    return json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+
+
+def _title(folder: Path) -> str:
+    return TITLES.get(folder.name, folder.name.capitalize())
+
+
+def _place(folder: Path) -> tuple[int, str]:
+    return (FIRST.index(folder.name) if folder.name in FIRST else len(FIRST), folder.name)

@@ -1,0 +1,52 @@
+"""params.yaml as typed, validated objects: the one place that says what each parameter means.
+
+Unknown keys are refused, because a mistyped parameter that is silently ignored costs a training run.
+"""
+
+from pipeline.params.corpus import (
+    Checks,
+    Corpus,
+    DigitsSource,
+    FolderSource,
+    HuggingFaceSource,
+    LibriSpeechSource,
+    Limits,
+    Source,
+    SyntheticSource,
+)
+from pipeline.params.learning import Augment, Distillation, Logits, Ramp, Student, Teacher, Training
+from pipeline.params.measuring import Benchmark, Evaluate, Gate, Tracking, Variant
+from pipeline.params.section import NAME, Fraction, Positive, Section, Seed, read
+from pipeline.params.whole import Params, shape
+
+__all__ = [
+    "Augment",
+    "Benchmark",
+    "Checks",
+    "Corpus",
+    "DigitsSource",
+    "Distillation",
+    "Evaluate",
+    "FolderSource",
+    "Fraction",
+    "Gate",
+    "HuggingFaceSource",
+    "LibriSpeechSource",
+    "Limits",
+    "Logits",
+    "NAME",
+    "Params",
+    "Positive",
+    "Ramp",
+    "Section",
+    "Seed",
+    "Source",
+    "Student",
+    "SyntheticSource",
+    "Teacher",
+    "Tracking",
+    "Training",
+    "Variant",
+    "read",
+    "shape",
+]

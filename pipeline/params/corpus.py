@@ -1,0 +1,113 @@
+"""Section `corpus`: the source, its text rules, and the checks that utterances have to pass."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.params.section import NAME, Fraction, Section, Seed
+from pipeline.speech.text import TextRules
+
+Severity = Literal["report", "drop", "stop"]
+Unusable = Literal["drop", "stop"]  # the severity of a check without which there is nothing to train on or to score
+TestSet = Annotated[str, Field(pattern=r"^test[a-z0-9_-]*$")]
+
+
+class SyntheticSource(Section):
+    """Digit strings spoken by espeak-ng's voices; the voices and sentences of dev and test never occur in train."""
+
+    kind: Literal["synthetic"]
+    seed: Seed = 7
+    train_utterances: int = Field(3200, ge=1, description="1.4 s each: 75 minutes")
+    dev_utterances: int = Field(100, ge=1)
+    test_utterances: int = Field(150, ge=1)
+
+
+class DigitsSource(Section):
+    """Connected digits cut together from the single digits of FSDD: real people, closed vocabulary, known speakers."""
+
+    kind: Literal["digits"]
+    seed: Seed = 7
+    uses: int = Field(4, ge=1, description="how often each training recording is used")
+
+
+class FolderSource(Section):
+    """A JSONL or CSV manifest a split, in `corpus.data`: audio (path relative to the manifest), text; speaker, recording,
+    duration, id.
+    """
+
+    kind: Literal["folder"]
+    train: str = "train.jsonl"
+    dev: str = "dev.jsonl"
+    test: dict[TestSet, str] = Field(default_factory=lambda: {"test": "test.jsonl"})
+
+
+class LibriSpeechSource(Section):
+    """LibriSpeech in its own folder layout under `corpus.data`; pipeline/prepare/librispeech.py also fetches it."""
+
+    kind: Literal["librispeech"]
+    train: list[str] = ["train-clean-100"]
+    dev: list[str] = ["dev-clean"]
+    test: list[str] = ["test-clean", "test-other"]
+
+
+class HuggingFaceSource(Section):
+    """Any Hugging Face dataset with audio and text: the hub's, or one that lies in `corpus.data`."""
+
+    kind: Literal["huggingface"]
+    path: str | None = Field(None, description="the dataset's name on the hub; null: what lies in corpus.data")
+    name: str | None = Field(None, description="its configuration, such as a language")
+    revision: str | None = Field(None, description="a commit of the hub's dataset, so that it stays what it was")
+    audio_column: str = "audio"
+    text_column: str = "text"
+    speaker_column: str | None = None
+    recording_column: str | None = Field(None, description="what several utterances were cut from")
+    train: str = "train"
+    dev: str = "validation"
+    test: dict[TestSet, str] = Field(default_factory=lambda: {"test": "test"})
+
+
+class Limits(Section):
+    """The bounds of the checks that have one."""
+
+    min_seconds: float = Field(0.3, ge=0)
+    max_seconds: float = Field(20.0, gt=0)
+    silence_dbfs: float = Field(-60.0, le=0, description="an utterance whose peak stays below is silent")
+    clipped_fraction: Fraction = Field(0.01, description="an utterance with more samples at full scale is clipped")
+
+
+class Checks(Section):
+    """What happens to an utterance that fails a check: it is reported, dropped, or stops the stage."""
+
+    missing: Unusable = "drop"
+    unreadable: Unusable = "drop"
+    empty: Unusable = "drop"
+    truncated: Unusable = "drop"
+    nan: Unusable = "drop"
+    silent: Severity = "drop"
+    clipped: Severity = "report"
+    too_short: Severity = "drop"
+    too_long: Severity = "drop"
+    no_text: Unusable = "drop"
+    unspellable: Severity = "drop"
+    text_too_long: Severity = "drop"
+    duplicate_audio: Severity = "drop"
+    shared_audio: Severity = "stop"
+    shared_sentence: Severity = "report"
+    shared_speaker: Severity = "report"
+
+
+Source = Annotated[
+    SyntheticSource | DigitsSource | FolderSource | LibriSpeechSource | HuggingFaceSource, Field(discriminator="kind")
+]
+
+
+class Corpus(Section):
+    """What `prepare` makes of a source; `data` is what DVC watches: the raw data, or the module that makes it."""
+
+    name: str = Field(pattern=NAME)
+    data: str
+    licence: str
+    source: Source
+    text: TextRules = TextRules()
+    limits: Limits = Limits()
+    checks: Checks = Checks()

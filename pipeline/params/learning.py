@@ -1,0 +1,190 @@
+"""Sections `teacher`, `logits` and `students`: how models are trained and distilled."""
+
+import re
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.params.section import NAME, Fraction, Positive, Section, Seed
+
+
+class Augment(Section):
+    """Changes to the training audio, seeded by (seed, epoch, utterance). `speed` moves frames: not for stored logits."""
+
+    speed: tuple[Positive, Positive] | None = Field(None, description="range of the speed factor")
+    noise_probability: Fraction = 0.0
+    noise_snr_db: tuple[float, float] = (10.0, 40.0)
+
+    @field_validator("speed", "noise_snr_db")
+    @classmethod
+    def _rises(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends and ends[0] > ends[1]:
+            raise ValueError(f"the lower end comes first: [{ends[1]:g}, {ends[0]:g}]")
+        return ends
+
+
+class Training(Section):
+    """One run of the Trainer. Steps are optimiser steps; a batch is as many utterances as fit in `batch_seconds`."""
+
+    steps: int = Field(ge=1)
+    batch_seconds: float = Field(16.0, gt=0, description="most seconds of audio in a batch, padding included")
+    accumulate: int = Field(1, ge=1, description="batches a step and process")
+    learning_rate: float = Field(gt=0)
+    warmup: Fraction = 0.1
+    freeze_feature_encoder_steps: int = Field(
+        0, ge=0, description="steps for which the CNN front end stays as it is; all, with distillation.front_end: stored"
+    )
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    evaluate_every: int = Field(200, ge=1, description="steps between dev WERs, which are also the checkpoints")
+    patience: int | None = Field(None, ge=1, description="stop after so many dev WERs without a better one")
+    grow: list[tuple[int, int]] = Field([], description="[step, layers in use from then on]...: deep only once it can spell")
+    augment: Augment = Augment()
+    seed: Seed = 7
+
+    @field_validator("grow")
+    @classmethod
+    def _grows(cls, grow: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        rises = all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(grow))
+        if grow and (grow[0][0] != 0 or grow[0][1] < 1 or not rises):
+            raise ValueError("needs rising steps and layers, the first from step 0 on, such as [[0, 3], [2000, 6], [4000, 12]]")
+        return grow
+
+    @model_validator(mode="after")
+    def _grows_up(self) -> "Training":
+        if self.grow and self.grow[-1][0] >= self.steps:
+            raise ValueError(f"grow: the last layers join at step {self.grow[-1][0]}, but there are only {self.steps}")
+        return self
+
+
+class Teacher(Section):
+    """The model that is shrunk: built from `config`, or pretrained (a folder in `data`, or a hub `name`)."""
+
+    init: Literal["config", "pretrained"]
+    data: str = Field(description="what DVC watches: the model's folder, else pipeline/train/teacher.py")
+    name: str | None = Field(None, description="hub name of a pretrained model; null: the folder in data")
+    revision: str | None = None
+    alphabet: Literal["corpus", "model"] = "corpus"
+    finetune: bool = Field(True, description="false: used as it is (zero-shot), which needs a CTC head")
+    config: dict[str, int | float | bool | str | list[int]] = Field(
+        default_factory=dict, description="Wav2Vec2Config keys: the architecture, dropout and SpecAugment"
+    )
+    training: Training | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Teacher":
+        if self.finetune and self.training is None:
+            raise ValueError("finetune: true needs a training section")
+        if self.init == "pretrained" and self.training and self.training.grow:
+            raise ValueError("training.grow is for a model built from a config: it would wipe out a pretrained one's layers")
+        if not self.finetune and self.init == "config":
+            raise ValueError("init: config makes an untrained model, so finetune has to be true")
+        if not self.finetune and self.alphabet == "corpus":
+            raise ValueError("finetune: false keeps the model's own head, so alphabet has to be model")
+        return self
+
+
+class Logits(Section):
+    """What the teacher says of the training audio, once for all students."""
+
+    speeds: list[Annotated[float, Field(ge=0.5, le=2.0)]] = Field(
+        [1.0], min_length=1, description="train is heard at each of these: more varied audio for students, at its price"
+    )
+    front_end: bool = Field(
+        False, description="keep what its front end gives, too, for distillation.front_end: stored; 2 bytes a channel and frame"
+    )
+
+    @field_validator("speeds")
+    @classmethod
+    def _each_once(cls, speeds: list[float]) -> list[float]:
+        if len(set(speeds)) < len(speeds):
+            raise ValueError("a speed is named twice")
+        return speeds
+
+
+Weight = Annotated[float, Field(ge=0)]
+Ramp = Weight | tuple[Weight, Weight]
+
+
+class Distillation(Section):
+    """Loss = kl_weight * T^2 * KL(teacher || student at temperature T) + ctc_weight * CTC + hidden_weight * similarity loss.
+
+    See pipeline/distill/loss.py. A pair of numbers goes linearly from the first to the second over the run.
+    """
+
+    teacher: Literal["stored", "online"] = Field("stored", description="its stored logits, or itself beside the student")
+    temperature: Positive | tuple[Positive, Positive] = 1.0
+    kl_weight: Ramp = 1.0
+    ctc_weight: Ramp = 1.0
+    hidden_weight: Ramp = Field(0.0, description="which frames the teacher's layers find alike; needs teacher: online")
+    front_end: Literal["heard", "stored"] = Field(
+        "heard", description="stored: the student keeps the teacher's front end as it is and reads what it gave from the store"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_loss(self) -> "Distillation":
+        if not any(map(_is_used, (self.kl_weight, self.ctc_weight, self.hidden_weight))):
+            raise ValueError("kl_weight, ctc_weight and hidden_weight are all 0: there is nothing to learn from")
+        if _is_used(self.hidden_weight) and self.teacher == "stored":
+            raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
+        if self.front_end == "stored" and self.teacher == "online":
+            raise ValueError("front_end: stored leaves no audio for a teacher that is online: set teacher to stored")
+        return self
+
+    @property
+    def reads_store(self) -> bool:
+        """Whether anything is read from the store of the teacher's logits."""
+        return self.front_end == "stored" or (self.teacher == "stored" and _is_used(self.kl_weight))
+
+
+def _is_used(weight: Ramp) -> bool:
+    return weight not in (0, (0, 0))
+
+
+class Student(Section):
+    """A smaller model: which layers of its parent it keeps, and how wide it is (null: as its parent)."""
+
+    parent: str = Field(alias="from", pattern=NAME)
+    layers: int | list[int] | None = Field(None, description="how many layers, or which (counted from 0)")
+    choose: Literal["even", "first", "last"] = "even"
+    hidden: int | None = Field(None, ge=1)
+    heads: int | None = Field(None, ge=1)
+    feed_forward: int | None = Field(None, ge=1)
+    conv_channels: int | None = Field(None, ge=1)
+    conv_merge: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="of how many of its parent's neighbouring convolutions each of its own takes the place: [2, 2, 2, 1]"
+    )
+    importance: Literal["measured", "weights", "position"] = Field(
+        "measured", description="what is kept: what matters on training audio, what has the largest weights, or the first"
+    )
+    importance_utterances: int = Field(64, ge=1, description="of train, evenly spread: heard to measure and to merge")
+    quantise_aware: bool = Field(
+        False, description="train with the front end in int8, all convolutions but the first, for the scheme int8qat-openvino"
+    )
+    config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*")
+    distillation: Distillation = Distillation()
+    training: Training
+
+    @field_validator("config")
+    @classmethod
+    def _keeps_its_shape(cls, config: dict) -> dict:
+        for key in config:
+            if not re.search(r"dropout$|^layerdrop$|^mask_(time|feature)_|^apply_spec_augment$", key):
+                raise ValueError(f"{key} is no dropout or SpecAugment key: a student's shape is in layers, hidden, heads, ...")
+        return config
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> "Student":
+        if self.training.augment.speed is not None and self.distillation.reads_store:
+            raise ValueError(
+                "training.augment.speed moves frames away from the teacher's stored logits: name speeds in logits.speeds, "
+                "or set distillation.teacher to online, with front_end: heard"
+            )
+        if self.distillation.front_end == "stored":
+            changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "quantise_aware")}
+            changes["training.augment.noise_probability"] = self.training.augment.noise_probability
+            if changed := [key for key, value in changes.items() if value]:
+                raise ValueError(f"distillation.front_end: stored needs the teacher's front end as it is, without {changed[0]}")
+        if self.training.grow:
+            raise ValueError("training.grow is for a teacher built from a config: a student starts with its parent's layers")
+        return self

@@ -1,0 +1,80 @@
+"""Sections `variants`, `evaluate`, `benchmark`, `gate` and `tracking`: what is made of models, and how it is measured."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params.section import NAME, Section, Seed
+
+
+class Variant(Section):
+    """A model in a scheme; `name` is its folder and run name, `slug` its name where dots are refused."""
+
+    model: str = Field(pattern=NAME)
+    scheme: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}.{self.scheme}"
+
+    @property
+    def slug(self) -> str:
+        return f"{self.model}-{self.scheme}"
+
+
+class Evaluate(Section):
+    """How sure a WER is: resamples of the bootstrap, and its seed."""
+
+    bootstrap: int = Field(2000, ge=100)
+    seed: Seed = 7
+
+
+class Benchmark(Section):
+    """How speed, memory and energy are measured; see pipeline/benchmark/run.py."""
+
+    threads: int = Field(2, ge=1)
+    utterances: int = Field(20, ge=2, description="test utterances timed, the same for all variants")
+    rounds: int = Field(10, ge=2, description="at least so many")
+    max_rounds: int | None = Field(None, description="at most so many, while intervals are wide; null: three times rounds")
+    precision: float = Field(0.15, gt=0, description="how wide the interval of a speedup may be, as a part of it")
+    turn: int = Field(6, ge=1, description="timed utterances a turn, after one untimed")
+    batch: int = Field(8, ge=1)
+    lengths: list[Annotated[float, Field(gt=0, le=3600)]] = Field(
+        [1, 2, 5, 10, 30, 60], description="seconds of audio for which latency is told; []: none"
+    )
+    cold_starts: int = Field(3, ge=0, description="fresh processes a variant, fewer where one takes seconds; 0: none")
+    energy_seconds: float = Field(6.0, ge=0, description="length of a variant's energy block; 0: no energy pass")
+    energy_rounds: int = Field(2, ge=1, description="one tells no resolution, so no energy either")
+    seed: Seed = 7
+
+    @property
+    def most_rounds(self) -> int:
+        return 3 * self.rounds if self.max_rounds is None else self.max_rounds
+
+    @model_validator(mode="after")
+    def _hears_every_utterance(self) -> "Benchmark":
+        if self.most_rounds < self.rounds:
+            raise ValueError(f"max_rounds is {self.max_rounds}, less than rounds, which is {self.rounds}: raise it")
+        if self.rounds * self.turn < self.utterances:
+            raise ValueError(
+                f"{self.rounds} rounds of {self.turn} don't reach all {self.utterances} utterances: raise rounds or turn"
+            )
+        return self
+
+
+class Gate(Section):
+    """The budget a variant has to keep, on dev, to be promoted."""
+
+    max_wer_rise: float = Field(0.01, ge=0)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    max_disk_mb: float | None = None
+    max_latency_p50_ms: float | None = None
+    objective: Literal["both", "speed", "size"] = Field(
+        "both", description="what the champion gains most of: speed, size, or both, which is the smaller gain of the two"
+    )
+
+
+class Tracking(Section):
+    """Where runs go; the server is MLFLOW_TRACKING_URI's business, not a parameter."""
+
+    experiment: str = "bigfoot"

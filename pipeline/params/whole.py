@@ -1,0 +1,110 @@
+"""params.yaml as a whole: sections, and whether they fit together."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline.common import energy
+from pipeline.params.corpus import Corpus
+from pipeline.params.learning import Logits, Student, Teacher
+from pipeline.params.measuring import Benchmark, Evaluate, Gate, Tracking, Variant
+from pipeline.params.section import NAME, Section
+
+Country = Annotated[str, AfterValidator(energy.known_country)]
+
+
+class Params(Section):
+    """params.yaml. What dvc.yaml names has to be written out, since DVC refuses a stage whose params aren't there."""
+
+    profile: str
+    country: Country = Field(description="ISO 3166 code of three letters: its electricity mix turns energy into CO2")
+    corpus: Corpus
+    teacher: Teacher
+    logits: Logits
+    students: dict[Annotated[str, Field(pattern=NAME)], Student]
+    schemes: dict[str, dict]
+    variants: dict[str, Variant]
+    evaluate: Evaluate
+    benchmark: Benchmark
+    gate: Gate
+    tracking: Tracking
+    time_limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="hours, by stage (teacher, student, student@half), after which Prefect's flow ends it"
+    )
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Params":
+        models = {"teacher", *self.students}
+        for name, student in self.students.items():
+            if name == "teacher":
+                raise ValueError("students.teacher: that name is the teacher's, call the student otherwise")
+            _check_chain(name, student, self.students)
+            _check_front_end(name, student, self)
+        for key, variant in self.variants.items():
+            if variant.model not in models:
+                raise ValueError(f"variants.{key}: unknown model '{variant.model}', known: {', '.join(sorted(models))}")
+            if variant.scheme not in self.schemes:
+                raise ValueError(f"variants.{key}: unknown scheme '{variant.scheme}', known: {', '.join(self.schemes)}")
+            if key != variant.slug:
+                raise ValueError(f"variants.{key}: has to be called {variant.slug}, after its model and scheme")
+        if self.teacher.init == "config":  # of a pretrained one the shape is not known before it is loaded
+            for name in self.students:
+                shape(name, self.students, self.teacher.config)
+        if "teacher-fp32" not in self.variants:
+            raise ValueError("variants: teacher-fp32 is missing, which all others are compared with")
+        return self
+
+
+def _check_chain(name: str, student: Student, students: dict[str, Student]) -> None:
+    """Refuse a student whose parents do not lead to the teacher."""
+    seen, parent = {name}, student.parent
+    while parent != "teacher":
+        if parent not in students:
+            raise ValueError(f"students.{name}: unknown parent '{parent}' in from, known: teacher, {', '.join(students)}")
+        if parent in seen:
+            raise ValueError(f"students.{name}: its parents form a ring and never lead to the teacher")
+        seen.add(parent)
+        parent = students[parent].parent
+
+
+def _check_front_end(name: str, student: Student, params: Params) -> None:
+    """Refuse a student that is to read what the teacher's front end gave where that isn't kept, or isn't what it has."""
+    if student.distillation.front_end != "stored":
+        return
+    if not params.logits.front_end:
+        raise ValueError(f"students.{name}.distillation.front_end: stored needs logits.front_end: true")
+    parent = student.parent
+    if parent != "teacher" and params.students[parent].distillation.front_end != "stored":
+        raise ValueError(
+            f"students.{name}.distillation.front_end: stored needs the teacher's front end, which its parent {parent} may "
+            f"change: set it for {parent} too"
+        )
+
+
+def shape(name: str, students: dict[str, Student], config: dict) -> dict[str, int]:
+    """How large a model is, from the teacher's config down; refuses a student that doesn't fit into its parent."""
+    if name == "teacher":
+        keys = {"layers": ("num_hidden_layers", 12), "hidden": ("hidden_size", 768), "heads": ("num_attention_heads", 12),
+                "feed_forward": ("intermediate_size", 3072)}  # fmt: skip
+        channels = config.get("conv_dim", [512] * 7)
+        return {key: config.get(*default) for key, default in keys.items()} | {
+            "conv_channels": max(channels), "convolutions": len(channels)
+        }  # fmt: skip
+    student = students[name]
+    parent, own = shape(student.parent, students, config), {}
+    convolutions = parent.pop("convolutions")
+    if student.conv_merge and sum(student.conv_merge) != convolutions:
+        merged = student.conv_merge
+        raise ValueError(f"students.{name}.conv_merge: {merged} has to add up to its parent's {convolutions} convolutions")
+    for key, most in parent.items():
+        wanted = getattr(student, key)
+        if isinstance(wanted, list):
+            if not wanted or sorted(set(wanted)) != wanted or not 0 <= wanted[0] <= wanted[-1] < most:
+                raise ValueError(f"students.{name}.layers: {wanted}, needs rising numbers from 0 to {most - 1}")
+            wanted = len(wanted)
+        if wanted is not None and not 1 <= wanted <= most:
+            raise ValueError(f"students.{name}.{key}: {wanted}, its parent has {most}")
+        own[key] = most if wanted is None else wanted
+    if own["hidden"] % own["heads"]:
+        raise ValueError(f"students.{name}: hidden {own['hidden']} is no multiple of heads {own['heads']}")
+    return own | {"convolutions": len(student.conv_merge or range(convolutions))}

@@ -1,0 +1,1 @@
+"""Stage prepare: a source becomes a corpus. One file per kind of source."""

@@ -1,0 +1,121 @@
+"""Connected digits cut together from FSDD, the Free Spoken Digit Dataset: people, closed vocabulary, known speakers.
+
+Strings of 3 to 7 digits by one speaker with pauses of 0.03-0.25 s of faint noise, so that a recogniser has word order and
+word gaps to learn from recordings of single digits. Split by recording index, as the data set's authors advise: 0-9 test
+and 10-14 dev, each recording used once (with six speakers 600 and 300 words), 15-44 train, each used `uses` times, later
+ones unused. No string of dev or test occurs in train, nor one of test in dev. Speakers do: what this measures is new
+recordings of known people.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.common.errors import BigfootError
+from pipeline.params import DigitsSource
+from pipeline.prepare.raw import Raw, seeded, shuffled
+from pipeline.speech import audio
+from pipeline.speech.text import cardinal
+
+ABOUT = "Isolated digits of FSDD cut together into strings: real people, closed vocabulary, speakers known from training."
+WORDS = [cardinal(digit) for digit in range(10)]
+INDICES = {"test": range(0, 10), "dev": range(10, 15), "train": range(15, 45)}
+SHORTEST, LONGEST = 3, 7
+PAUSE_SECONDS = (0.03, 0.25)
+PAUSE_LEVEL = 0.001  # standard deviation of the noise, full scale = 1: about -60 dBFS
+
+Recording = tuple[int, Path]  # the digit and its file
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Recordings with pauses before, between and after them."""
+
+    files: tuple[Path, ...]
+    seed: int
+    id: str
+
+    def make(self) -> np.ndarray:
+        """float32 [T], 16 kHz; raises AudioError where a recording can't be read."""
+        rng = seeded(self.seed, "pauses", self.id)
+        parts = [_pause(rng)]
+        for file in self.files:
+            parts += [audio.read(file), _pause(rng)]
+        return np.concatenate(parts)
+
+
+def read(source: DigitsSource, data: Path) -> list[Raw]:
+    """The strings of all splits, from a folder of DIGIT_SPEAKER_INDEX.wav or one with such a folder `recordings`.
+
+    Raises BigfootError where the folder is absent, or lacks recordings that the splits are made of.
+    """
+    recordings = _recordings(data)
+    taken: set[tuple[int, ...]] = set()
+    raws: dict[str, list[Raw]] = {}
+    for split in ("test", "dev", "train"):
+        uses = source.uses if split == "train" else 1
+        raws[split] = [
+            raw
+            for speaker, files in recordings.items()
+            for use in range(uses)
+            for raw in _strings(source.seed, split, speaker, use, files, taken)
+        ]
+        taken |= {tuple(WORDS.index(word) for word in raw.text.split()) for raw in raws[split]}
+    return raws["train"] + raws["dev"] + raws["test"]
+
+
+def _strings(
+    seed: int, split: str, speaker: str, use: int, files: dict[tuple[int, int], Path], taken: set[tuple[int, ...]]
+) -> Iterator[Raw]:
+    """Every recording of a speaker and split once, in strings that aren't taken (a third of all attempts collide)."""
+    pool = [(digit, files[digit, index]) for digit in range(10) for index in INDICES[split]]
+    for attempt in range(1000):
+        strings = list(_cut(shuffled(pool, seed, split, speaker, use, attempt), seeded(seed, split, speaker, use, attempt)))
+        if not any(tuple(digit for digit, _ in string) in taken for string in strings):
+            break
+    else:
+        raise BigfootError(f"seed {seed} makes no {split} strings of {speaker} that are not in test or dev: try another")
+    for number, string in enumerate(strings):
+        name = f"{split}-{speaker}-{use}-{number:03d}"
+        yield Raw(
+            id=name,
+            split=split,
+            audio=Joined(tuple(file for _, file in string), seed, name),
+            text=" ".join(WORDS[digit] for digit, _ in string),
+            speaker=speaker,
+        )
+
+
+def _cut(pool: list[Recording], rng: np.random.Generator) -> Iterator[list[Recording]]:
+    """The pool in pieces of SHORTEST to LONGEST, none left over."""
+    while pool:
+        allowed = [n for n in range(SHORTEST, LONGEST + 1) if len(pool) == n or len(pool) - n >= SHORTEST]
+        length = int(rng.choice(allowed))
+        yield pool[:length]
+        pool = pool[length:]
+
+
+def _pause(rng: np.random.Generator) -> np.ndarray:
+    length = round(rng.uniform(*PAUSE_SECONDS) * audio.SAMPLE_RATE)
+    return rng.normal(0, PAUSE_LEVEL, length).astype(np.float32)
+
+
+def _recordings(data: Path) -> dict[str, dict[tuple[int, int], Path]]:
+    """{speaker: {(digit, index): file}}, complete for the indices in use."""
+    folder = data / "recordings" if (data / "recordings").is_dir() else data
+    if not folder.is_dir():
+        raise BigfootError(f"{data} is missing: fetch FSDD there, as README says, or set corpus.data to where it is")
+    recordings: dict[str, dict[tuple[int, int], Path]] = {}
+    for file in sorted(folder.glob("*.wav")):
+        if match := re.fullmatch(r"(\d)_([A-Za-z]+)_(\d+)\.wav", file.name):
+            recordings.setdefault(match[2], {})[int(match[1]), int(match[3])] = file
+    if not recordings:
+        raise BigfootError(f"{folder} holds no recordings named DIGIT_SPEAKER_INDEX.wav: is it FSDD?")
+    wanted = [(digit, index) for indices in INDICES.values() for index in indices for digit in range(10)]
+    lacking = [f"{d}_{who}_{i}.wav" for who, files in recordings.items() for d, i in wanted if (d, i) not in files]
+    if lacking:
+        raise BigfootError(f"{folder} lacks {len(lacking)} recordings, such as {lacking[0]}: fetch FSDD again")
+    return recordings

@@ -1,0 +1,100 @@
+"""Any Hugging Face dataset with an audio and a text column: from the hub, or as it lies in corpus.data.
+
+A local one is either what `save_to_disk` wrote or whatever `load_dataset` reads from a folder (Parquet, audiofolder).
+Audio is taken as the bytes in the table and decoded by our own reader, in the workers: the datasets library would need
+torchcodec, and would decode in this one process. Rows are read as they are needed from memory-mapped files.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.common.errors import Away, BigfootError, is_away
+from pipeline.params import HuggingFaceSource
+from pipeline.prepare.raw import Raw
+
+ABOUT = "Speech from a Hugging Face dataset."
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The utterances of all splits, read one by one; its length is known beforehand."""
+
+    source: HuggingFaceSource
+    tables: dict
+
+    def __len__(self) -> int:
+        return sum(map(len, self.tables.values()))
+
+    def __iter__(self) -> Iterator[Raw]:
+        for split, table in self.tables.items():
+            for number, row in enumerate(table):
+                yield self._raw(split, number, row)
+
+    def _raw(self, split: str, number: int, row: dict) -> Raw:
+        source = self.source
+        cell = row[source.audio_column] or {}
+        audio = cell.get("bytes") or Path(cell.get("path") or f"{split} row {number}, which has no audio")
+        speaker, recording = (
+            "" if column is None or row[column] is None else str(row[column])
+            for column in (source.speaker_column, source.recording_column)
+        )
+        text = row[source.text_column]
+        return Raw(
+            id=f"{split}-{number:07d}",
+            split=split,
+            audio=audio,
+            text="" if text is None else str(text),
+            speaker=speaker,
+            recording=recording,
+        )
+
+
+def read(source: HuggingFaceSource, data: Path) -> Rows:
+    """The utterances of all splits, as they are iterated over.
+
+    Raises BigfootError where the dataset can't be had, or lacks a split or a column.
+    """
+    if source.path is None and not data.is_dir():
+        raise BigfootError(f"{data} is missing: put the dataset there, or name one of the hub in corpus.source.path")
+    wanted = {"train": source.train, "dev": source.dev, **source.test}
+    return Rows(source, {split: _checked(_load(source, data, name), source, name) for split, name in wanted.items()})
+
+
+def _load(source: HuggingFaceSource, data: Path, split: str):
+    """One split as a datasets.Dataset."""
+    import datasets
+
+    where = source.path or str(data)
+    try:
+        if source.path is None and _is_saved(data):
+            whole = datasets.load_from_disk(where)
+            if not isinstance(whole, datasets.DatasetDict):
+                raise BigfootError(f"{where} is one table without splits: save a DatasetDict with train, dev and test")
+            if split not in whole:
+                raise BigfootError(f"{where} has no split {split}: it has {', '.join(map(str, whole))}, see corpus.source")
+            return whole[split]
+        return datasets.load_dataset(where, source.name, split=split, revision=source.revision)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        if source.path and is_away(error):
+            raise Away(f"the hub can't be reached for the dataset {where}: is there a net?") from None
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BigfootError(f"the dataset {where}, split {split}, can't be loaded: {reason}") from None
+
+
+def _is_saved(folder: Path) -> bool:
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
+def _checked(table, source: HuggingFaceSource, split: str):
+    """The table with its audio as bytes; raises BigfootError where a column is not there."""
+    import datasets
+
+    columns = [source.audio_column, source.text_column, source.speaker_column, source.recording_column]
+    for column in filter(None, columns):
+        if column not in table.column_names:
+            raise BigfootError(
+                f"the dataset's split {split} has no column {column}: it has {', '.join(table.column_names)}, see corpus.source"
+            )
+    table = table.select_columns([column for column in dict.fromkeys(columns) if column])
+    return table.cast_column(source.audio_column, datasets.Audio(decode=False))

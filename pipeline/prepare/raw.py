@@ -1,0 +1,86 @@
+"""What a source hands to `prepare`: utterances as they came, before any check.
+
+Every source module has one pure function `read(source, data) -> Iterable[Raw]`, listed here by the kind in params. It only
+says where audio is or how to make it: decoding and synthesis happen in the worker processes, so that all cores share them.
+"""
+
+import random
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.params import Source
+
+
+class Recipe(Protocol):
+    """Audio that is yet to be made; it travels to a worker process, so it has to be picklable."""
+
+    def make(self) -> np.ndarray:
+        """float32 [T] within [-1, 1], mono, 16 kHz. Raises AudioError where its ingredients can't be read."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An utterance as it came: audio is a file, the bytes of one, or a recipe; duration is what a manifest claims, in s.
+
+    `recording` names what it was cut from, where several utterances were cut from one: they go wrong together.
+    """
+
+    id: str
+    split: str
+    audio: Path | bytes | Recipe
+    text: str
+    speaker: str = ""
+    duration: float | None = None
+    recording: str = ""
+
+
+LONGEST_NAME = 120  # bytes
+
+_MODULES = {
+    "synthetic": "pipeline.prepare.synthetic",
+    "digits": "pipeline.prepare.digits",
+    "folder": "pipeline.prepare.folder",
+    "librispeech": "pipeline.prepare.librispeech",
+    "huggingface": "pipeline.prepare.huggingface",
+}
+
+
+def read(source: Source, data: Path) -> Iterable[Raw]:
+    """All utterances of any kind of source, train first, then dev, then the test sets."""
+    return import_module(_MODULES[source.kind]).read(source, data)
+
+
+def about(source: Source) -> str:
+    """One sentence on what this kind of corpus is, shown wherever its figures are."""
+    return import_module(_MODULES[source.kind]).ABOUT
+
+
+def seeded(seed: int, *names: object) -> np.random.Generator:
+    """Random numbers that depend on the seed and on what they are for, and on nothing else."""
+    return np.random.default_rng([seed, zlib.crc32("/".join(map(str, names)).encode())])
+
+
+def shuffled(items: Iterable, seed: int, *names: object) -> list:
+    """The items in an order that depends on the seed and on what it is for."""
+    items = list(items)
+    random.Random(f"{seed}/{'/'.join(map(str, names))}").shuffle(items)
+    return items
+
+
+def file_name(text: str) -> str:
+    """A name for files made of any id or path: letters of any script, digits, dot, dash and underscore stay.
+
+    The rest becomes dashes, and what is too long for a file is cut; then a hash of the whole keeps different ids apart.
+    """
+    name = re.sub(r"[^\w.-]+", "-", text).strip("-.")
+    if name == text and len(name.encode()) <= LONGEST_NAME:
+        return name
+    short = name.encode()[: LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{short or 'utterance'}-{zlib.crc32(text.encode()):08x}"

@@ -1,0 +1,115 @@
+"""The data report of a corpus: what is in it, what was left out and why, what its splits share (report/data.md)."""
+
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+from pipeline.params import Checks
+from pipeline.prepare.checks import Examined
+from pipeline.speech.corpus import Utterance
+
+LISTED = 200  # dropped utterances listed in data.md; dropped.jsonl has them all
+
+
+def write(
+    folder: Path,
+    info: dict,
+    splits: dict[str, list[Utterance]],
+    kept: list[Examined],
+    dropped: list[Examined],
+    checks: Checks,
+) -> None:
+    """Write data.md and the histograms seconds.svg and words.svg; the same corpus gives the same bytes."""
+    folder.mkdir(parents=True)
+    _histogram(folder / "seconds.svg", "seconds an utterance", {s: [u.duration for u in us] for s, us in splits.items()})
+    _histogram(folder / "words.svg", "words an utterance", {s: [len(u.text.split()) for u in us] for s, us in splits.items()})
+    parts = [_heading(info), _sizes(splits), _plots(), _checks(kept, dropped, checks), _leaks(info), _dropped(dropped, checks)]
+    (folder / "data.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _heading(info: dict) -> str:
+    kind = "synthetic speech" if info["synthetic"] else f"source: {info['source']}"
+    rules = ", ".join(f"{rule} {value}" for rule, value in info["text"].items())
+    return (
+        f"# Corpus {info['name']} ({kind})\n\n{info['about']}\n\n"
+        f"Licence: {info['licence']}. Text rules: {rules}. "
+        f"Alphabet ({len(info['alphabet'])}): `{''.join(info['alphabet'])}` (the first is the word gap)."
+    )
+
+
+def _sizes(splits: dict[str, list[Utterance]]) -> str:
+    rows = []
+    for split, utterances in splits.items():
+        seconds = [u.duration for u in utterances]
+        words = [word for u in utterances for word in u.text.split()]
+        speakers = len({u.speaker for u in utterances} - {""}) or "unknown"
+        rows.append(
+            [split, f"{len(utterances):,}", f"{sum(seconds) / 3600:.2f}", speakers, f"{len(words):,}"]
+            + [f"{len(set(words)):,}", f"{len({u.text for u in utterances}):,}"]
+            + [f"{min(seconds):.1f} / {median(seconds):.1f} / {max(seconds):.1f}"]
+        )
+    head = ["split", "utterances", "hours", "speakers", "words", "distinct words", "distinct texts"]
+    return _table([*head, "seconds: shortest / median / longest"], rows)
+
+
+def _plots() -> str:
+    return "![Seconds an utterance](seconds.svg)\n\n![Words an utterance](words.svg)"
+
+
+def _checks(kept: list[Examined], dropped: list[Examined], checks: Checks) -> str:
+    examples: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for one in [*kept, *dropped]:
+        for finding in one.findings:
+            counts[finding.check] += 1
+            examples.setdefault(finding.check, f"{one.split}/{one.id}: {finding.why}")
+    rows = [
+        [check, severity, f"{counts[check]:,}", _cell(examples.get(check, ""))]
+        for check, severity in checks.model_dump().items()
+    ]
+    return "## Checks\n\n" + _table(["check", "severity", "utterances", "the first"], rows)
+
+
+def _leaks(info: dict) -> str:
+    pairs = list(next(iter(info["leaks"].values())))
+    rows = [[check.removeprefix("shared_"), *(f"{found[pair]:,}" for pair in pairs)] for check, found in info["leaks"].items()]
+    return (
+        "## What splits share\n\nUtterances of the second split whose audio, sentence or speaker the first has too.\n\n"
+        + _table(["the same", *pairs], rows)
+    )
+
+
+def _dropped(dropped: list[Examined], checks: Checks) -> str:
+    if not dropped:
+        return "## Dropped\n\nNothing was dropped."
+    rows = []
+    for one in dropped[:LISTED]:
+        finding = one.worst(checks)[1]
+        rows.append([one.split, _cell(one.id), finding.check, _cell(finding.why)])
+    rest = f"\n\n{len(dropped) - LISTED:,} more are in dropped.jsonl." if len(dropped) > LISTED else ""
+    return f"## Dropped: {len(dropped):,}\n\n" + _table(["split", "utterance", "check", "why"], rows) + rest
+
+
+def _table(head: list, rows: list[list]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _histogram(path: Path, label: str, values: dict[str, list[float]]) -> None:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "bigfoot", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(7, 3))
+        FigureCanvasSVG(figure)
+        axes = figure.add_axes((0.1, 0.17, 0.88, 0.8))
+        axes.hist(list(values.values()), bins=30, label=list(values), density=True, histtype="step")
+        axes.set_xlabel(label)
+        axes.set_ylabel("share (density)")
+        axes.legend(frameon=False)
+        figure.savefig(path, format="svg", metadata={"Date": None})

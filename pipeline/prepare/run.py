@@ -1,0 +1,225 @@
+"""prepare: source -> corpora/NAME. Check every utterance, lay it resampled into the corpus, and say what was left out.
+
+Audio streams through worker processes on all cores, a bounded number of utterances at a time; what stays in memory is a
+few hundred bytes an utterance. The corpus is made in a folder beside its place and renamed when complete, so a folder
+with its name is never half a corpus.
+"""
+
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from hashlib import blake2b
+from itertools import islice
+from operator import length_hint
+from pathlib import Path
+
+from pipeline import params
+from pipeline.common.errors import BigfootError
+from pipeline.prepare import raw, report
+from pipeline.prepare.checks import Examined, compare, examine, leaks
+from pipeline.speech.corpus import Utterance, write_manifest
+from pipeline.speech.text import alphabet
+
+CHUNK = 16  # utterances handed to a worker at a time
+PROGRESS_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = None) -> dict:
+    """Make the corpus in `out` of the source in `data`, and return its corpus.json.
+
+    `workers` is the number of processes, all cores by default; 0 does everything in this one. Raises BigfootError where
+    the source can't be read, a check whose severity is stop fails, or a split ends up empty.
+    """
+    partial = out.parent / f".{out.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        info = _make(corpus, data, partial, _cores() if workers is None else workers)
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return info
+
+
+def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict:
+    everything = _examine_all(corpus, data, folder / "audio", workers)
+    _require_splits(corpus, everything)
+    dropped = {id(one) for one in everything if one.worst(corpus.checks)[0] == "drop"}
+    for found in compare(lambda: (one for one in everything if id(one) not in dropped)):
+        _stop_if_told(corpus, found)
+        for one in found:
+            if one.worst(corpus.checks)[0] == "drop":
+                dropped.add(id(one))
+                (folder / "audio" / one.split / f"{one.id}.flac").unlink()
+    kept = [one for one in everything if id(one) not in dropped]
+    _require_kept(corpus, everything, kept)
+    return _write(corpus, folder, kept, [one for one in everything if id(one) in dropped])
+
+
+def _examine_all(corpus: params.Corpus, data: Path, audio_folder: Path, workers: int) -> list[Examined]:
+    """Every utterance of the source, examined, in the source's order."""
+    raws = raw.read(corpus.source, data)
+    progress = _Progress(length_hint(raws))
+    everything: list[Examined] = []
+    names: set[tuple[str, str]] = set()
+    chunks = _in_processes(raws, corpus, audio_folder, workers) if workers else _here(raws, corpus, audio_folder)
+    for chunk in chunks:
+        for one in chunk:
+            if (one.split, one.id) in names:
+                raise BigfootError(f"two utterances of {one.split} are called {one.id}: give them ids of their own")
+            names.add((one.split, one.id))
+        _stop_if_told(corpus, chunk)
+        everything += chunk
+        progress.show(len(everything))
+    progress.show(len(everything), last=True)
+    return everything
+
+
+def _here(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: Path) -> Iterator[list[Examined]]:
+    for chunk in _chunks(raws):
+        yield _examine_chunk(chunk, corpus, audio_folder)
+
+
+def _in_processes(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: Path, workers: int) -> Iterator[list[Examined]]:
+    """Chunks in order, with at most 4 per worker under way: a source that streams is never read far ahead.
+
+    Workers are spawned, not forked: a source may have started threads, and forking those can hang.
+    """
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    under_way: deque = deque()
+    try:
+        for chunk in _chunks(raws):
+            under_way.append(pool.submit(_examine_chunk, chunk, corpus, audio_folder))
+            if len(under_way) >= 4 * workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    except BrokenProcessPool:
+        raise BigfootError("a worker of prepare died, most likely for want of memory: run it again on fewer cores") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _examine_chunk(chunk: list[raw.Raw], corpus: params.Corpus, audio_folder: Path) -> list[Examined]:
+    for split in {one.split for one in chunk}:
+        (audio_folder / split).mkdir(parents=True, exist_ok=True)
+    return [examine(one, corpus, audio_folder) for one in chunk]
+
+
+def _chunks(raws: Iterable[raw.Raw]) -> Iterator[list[raw.Raw]]:
+    iterator = iter(raws)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _stop_if_told(corpus: params.Corpus, found: list[Examined]) -> None:
+    stopping = [(one, finding) for one in found for severity, finding in [one.worst(corpus.checks)] if severity == "stop"]
+    if stopping:
+        one, finding = stopping[0]
+        more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
+        raise BigfootError(
+            f"{one.split}/{one.id}: {finding.why}{more}: mend the data, or set corpus.checks.{finding.check} to drop"
+        )
+
+
+def _require_splits(corpus: params.Corpus, everything: list[Examined]) -> None:
+    there = {one.split for one in everything}
+    for split, is_there in (("train", "train" in there), ("dev", "dev" in there), ("test", there - {"train", "dev"})):
+        if not is_there:
+            raise BigfootError(f"corpus {corpus.name} has no {split} split: {corpus.data} gave none, see corpus.source")
+
+
+def _require_kept(corpus: params.Corpus, everything: list[Examined], kept: list[Examined]) -> None:
+    for split in dict.fromkeys(one.split for one in everything):
+        if any(one.split == split for one in kept):
+            continue
+        findings = [one.worst(corpus.checks)[1] for one in everything if one.split == split]
+        counts = ", ".join(f"{n} {check}" for check, n in Counter(f.check for f in findings).most_common())
+        raise BigfootError(
+            f"corpus {corpus.name}: all {len(findings)} utterances of {split} are dropped ({counts}), "
+            f"the first because {findings[0].why}: mend the data, or see corpus.checks and corpus.limits"
+        )
+
+
+def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: list[Examined]) -> dict:
+    splits: dict[str, list[Utterance]] = {}
+    for one in kept:
+        path = f"audio/{one.split}/{one.id}.flac"
+        utterance = Utterance(one.id, path, one.text, one.speaker, one.seconds, one.recording)
+        splits.setdefault(one.split, []).append(utterance)
+    for split, utterances in splits.items():
+        write_manifest(folder / f"{split}.jsonl", utterances)
+    with (folder / "dropped.jsonl").open("w", encoding="utf-8") as file:
+        for one in dropped:
+            finding = one.worst(corpus.checks)[1]
+            line = {"id": one.id, "split": one.split, "check": finding.check, "why": finding.why}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    info = {
+        "name": corpus.name,
+        "source": corpus.source.kind,
+        "synthetic": corpus.source.kind == "synthetic",
+        "about": raw.about(corpus.source),
+        "licence": corpus.licence,
+        "text": asdict(corpus.text),
+        "alphabet": alphabet(utterance.text for utterance in splits["train"]),
+        "splits": {split: _size(utterances) for split, utterances in splits.items()},
+        "dropped": len(dropped),
+        "audio": _digest(kept),
+        "leaks": leaks(kept),
+    }
+    (folder / "corpus.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    report.write(folder / "report", info, splits, kept, dropped, corpus.checks)
+    return info
+
+
+def _digest(kept: list[Examined]) -> str:
+    """One hash of all audio, so that whatever rests on corpus.json notices when only the sound has changed."""
+    digest = blake2b(digest_size=16)
+    for one in kept:
+        digest.update(f"{one.split}/{one.id} ".encode() + one.digest)
+    return digest.hexdigest()
+
+
+def _size(utterances: list[Utterance]) -> dict:
+    """Counts of a split; speakers is null where none is known."""
+    return {
+        "utterances": len(utterances),
+        "seconds": round(sum(utterance.duration for utterance in utterances), 3),
+        "speakers": len({utterance.speaker for utterance in utterances} - {""}) or None,
+        "words": sum(len(utterance.text.split()) for utterance in utterances),
+    }
+
+
+class _Progress:
+    """A line every few seconds with the rate and, where the source knows its size, the time left."""
+
+    def __init__(self, total: int):
+        self.total = total
+        self.started = self.shown = time.monotonic()
+
+    def show(self, done: int, last: bool = False) -> None:
+        now = time.monotonic()
+        if not last and now - self.shown < PROGRESS_SECONDS:
+            return
+        self.shown = now
+        rate = done / max(now - self.started, 1e-6)
+        line = f"prepare: {done:,} " + (f"of {self.total:,} " if self.total else "") + f"utterances, {rate:,.0f} a second"
+        if self.total and not last:
+            minutes, seconds = divmod(round((self.total - done) / rate), 60)
+            line += f", {minutes}:{seconds:02d} left"
+        log.info(line)

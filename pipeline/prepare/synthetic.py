@@ -1,0 +1,216 @@
+"""The quickstart's speech, made by the project itself: strings of 2 to 6 digits spoken by espeak-ng's voices. SYNTHETIC.
+
+It needs neither network nor data, and is the same bytes every time. What it can show is that the machinery works; figures
+on it say nothing about people. Voices AND sentences of dev and test never occur in train. To keep it from being trivial,
+rate, pitch and level vary, half of it is heard in a simulated room, and noise of some colour lies 15 to 40 dB below the
+speech; all seeded by the utterance. Train has few voices, so two thirds of its utterances are spoken by a variation of
+theirs: formants moved, raised and widened at random, another throat with the same manner. Dev and test are the bare
+voices.
+
+Voices are variants that espeak-ng 1.52 has of `en-us`, by name. Those that aren't listed are left out: the freaks (whispers,
+robots, demons, croaks, toys), the bare synthesiser tests (klatt*), and one whose breath no seed reaches (Reed). Voices
+that are near copies of each other (f1, f2 and f5, say) are all in train.
+
+espeak-ng is GPL-3 and optional (extra `synthetic`); only the worker processes load it. Its state outlives an utterance
+(flutter, echo and parameters of the last voice), so the library is loaded anew for each one: 6 ms, for the same bytes
+whatever came before.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.common.errors import BigfootError
+from pipeline.params import SyntheticSource
+from pipeline.prepare.raw import Raw, seeded, shuffled
+from pipeline.speech import audio
+from pipeline.speech.text import cardinal
+
+ABOUT = (
+    "SYNTHETIC speech: strings of 2 to 6 digits by espeak-ng's voices, with noise and rooms; whispering, robotic and other "
+    "freak voices are left out. Voices and sentences of dev and test never occur in train."
+)
+WORDS = [cardinal(digit) for digit in range(10)]
+SHORTEST, LONGEST = 2, 6
+_VOICES = {
+    "test": "Alicia antonio f4 grandpa m3 paul sandro shelby",
+    "dev": "Annie ed grandma m6 pedro victor",
+    "train": "adam Alex Andrea Andy anika announcer aunty belinda benjamin david Denis Diogo edward edward2 f1 f2 "
+    "f3 f5 Gene Gene2 gustave Henrique Hugo iven iven2 iven3 iven4 Jacky john Lee linda m1 m2 m4 m5 m7 m8 "
+    "marcelo Marco Mario max Michael michel miguel Mike mike2 Nguyen norbert pablo quincy rob robert "
+    "steph steph2 steph3",
+}
+VOICES = {split: names.split() for split, names in _VOICES.items()}
+RATE = (130, 190)  # words a minute
+PITCH = (35, 66)  # of 0 to 99, 50 is the voice's own
+PEAK_DBFS = (-20.0, -3.0)
+SNR_DB = (15.0, 40.0)
+NOISE_COLOUR = (0.0, 2.0)  # power falls with frequency ** -colour: 0 is white, 1 pink, 2 brown
+VARIED = 2 / 3  # of train
+TRACT = 0.12  # natural logarithm: all formants together by up to so much either way, then each by itself
+FORMANT = {"frequency": 0.2, "height": 0.5, "width": 0.4}
+ROOM_SECONDS = (0.1, 0.4)  # until the echo is 60 dB down
+ROOM_LEVEL = (0.1, 0.4)  # energy of the echo against the direct sound
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A sentence, the voice that says it (`varied`: perhaps a variation of it), and the seed of how and where."""
+
+    text: str
+    voice: str
+    seed: int
+    id: str
+    varied: bool = False
+
+    def make(self) -> np.ndarray:
+        """float32 [T] within [-1, 1], 16 kHz."""
+        rng = seeded(self.seed, self.id)
+        description = _description(self.voice)
+        if self.varied and rng.random() < VARIED:
+            description = _variation(description, rng)
+        speech = _say(self.text, description, rate=int(rng.integers(*RATE)), pitch=int(rng.integers(*PITCH)))
+        if rng.random() < 0.5:
+            speech = _in_room(speech, rng)
+        speech += _noise(speech, rng)
+        return (speech * (10 ** (rng.uniform(*PEAK_DBFS) / 20) / np.abs(speech).max())).astype(np.float32)
+
+
+def read(source: SyntheticSource, data: object = None) -> list[Raw]:
+    """The sentences of all splits with their voices; `data` is not read. Raises BigfootError without espeak-ng."""
+    if find_spec("espeakng_loader") is None:
+        raise BigfootError("synthetic speech needs espeak-ng: install the extra, `pip install -e '.[synthetic]'`")
+    sizes = {"test": source.test_utterances, "dev": source.dev_utterances, "train": source.train_utterances}
+    taken: set[str] = set()
+    raws: dict[str, list[Raw]] = {}
+    for split, size in sizes.items():
+        sentences = list(_sentences(size, source.seed, split, taken, distinct=split != "train"))
+        taken.update(sentences)
+        voices = shuffled(VOICES[split], source.seed, "voices", split)
+        raws[split] = [
+            Raw(name, split, Spoken(sentence, voice, source.seed, name, split == "train"), sentence, speaker=voice)
+            for number, sentence in enumerate(sentences)
+            for name, voice in [(f"{split}-{number:05d}", voices[number % len(voices)])]
+        ]
+    return raws["train"] + raws["dev"] + raws["test"]
+
+
+def _sentences(size: int, seed: int, split: str, taken: set[str], distinct: bool) -> Iterator[str]:
+    """So many random sentences, none of them taken and, where asked for, no two the same."""
+    rng = seeded(seed, "sentences", split)
+    said: set[str] = set()
+    while size:
+        sentence = " ".join(rng.choice(WORDS, rng.integers(SHORTEST, LONGEST + 1)))
+        if sentence in taken or (distinct and sentence in said):
+            continue
+        said.add(sentence)
+        size -= 1
+        yield sentence
+
+
+def _in_room(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The speech with a room's echo: noise that decays exponentially, [T] -> [T]."""
+    length = round(rng.uniform(*ROOM_SECONDS) * audio.SAMPLE_RATE)
+    echo = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
+    echo *= np.sqrt(rng.uniform(*ROOM_LEVEL) / np.sum(echo**2))
+    echo[0] = 1.0
+    size = _fast_size(speech.size + length)
+    return np.fft.irfft(np.fft.rfft(speech, size) * np.fft.rfft(echo, size), size)[: speech.size]
+
+
+def _noise(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Noise of a random colour, a random number of dB below the speech: [T] -> [T]."""
+    size = _fast_size(speech.size)
+    spectrum = np.fft.rfft(rng.standard_normal(size))
+    spectrum *= np.maximum(np.arange(spectrum.size), size * 50 / audio.SAMPLE_RATE) ** (-rng.uniform(*NOISE_COLOUR) / 2)
+    noise = np.fft.irfft(spectrum, size)[: speech.size]
+    level = np.sqrt(np.mean(speech**2) / np.mean(noise**2)) * 10 ** (-rng.uniform(*SNR_DB) / 20)
+    return noise * level
+
+
+def _fast_size(length: int) -> int:
+    return 1 << (length - 1).bit_length()
+
+
+def _description(voice: str) -> str:
+    """espeak-ng's own file of a voice; raises BigfootError where there is none."""
+    import espeakng_loader
+
+    file = Path(espeakng_loader.get_data_path()) / "voices" / "!v" / voice
+    if not file.is_file():
+        raise BigfootError(f"espeak-ng has no voice en-us+{voice}: install espeakng-loader as pinned in requirements.lock")
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+def _variation(description: str, rng: np.random.Generator) -> str:
+    """A voice's description with other formants: `formant NUMBER FREQUENCY HEIGHT WIDTH [HZ]`, in per cent of espeak's own."""
+    lines = [line.split() for line in description.splitlines()]
+    formants = {number: [100.0, 100.0, 100.0, 0.0] for number in range(9)}
+    for line in lines:
+        if line[:1] == ["formant"]:
+            numbers = [float(number) for number in line[2:6]]
+            formants[int(line[1])][: len(numbers)] = numbers
+    tract = rng.uniform(-TRACT, TRACT)
+    for numbers in formants.values():
+        for place, (trait, most) in enumerate(FORMANT.items()):
+            numbers[place] *= np.exp(rng.uniform(-most, most) + (tract if trait == "frequency" else 0.0))
+    kept = [" ".join(line) for line in lines if line[:1] != ["formant"]]
+    moved = [" ".join(["formant", str(number), *(str(round(n)) for n in numbers)]) for number, numbers in formants.items()]
+    return "\n".join(kept + moved) + "\n"
+
+
+@cache
+def _home() -> tempfile.TemporaryDirectory:
+    """A folder with espeak-ng's data and room for one more variant of a voice; one a process, gone when it ends."""
+    import espeakng_loader
+
+    data = Path(espeakng_loader.get_data_path())
+    folder = tempfile.TemporaryDirectory(prefix="voice-")
+    (Path(folder.name) / "voices" / "!v").mkdir(parents=True)
+    for entry in data.iterdir():
+        if entry.name != "voices":
+            (Path(folder.name) / entry.name).symlink_to(entry, target_is_directory=entry.is_dir())
+    return folder
+
+
+def _say(text: str, description: str, rate: int, pitch: int) -> np.ndarray:
+    """American English by the voice described, from a freshly loaded library: float64 [T] within [-1, 1], 16 kHz.
+
+    The noise in it is seeded alike for all.
+    """
+    import _ctypes
+    import ctypes
+
+    import espeakng_loader
+
+    pieces: list[np.ndarray] = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+    def hear(samples, count, events):
+        if samples and count:
+            pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    home = Path(_home().name)
+    (home / "voices" / "!v" / "this").write_text(description, encoding="utf-8")
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    try:
+        rate_hz = library.espeak_Initialize(2, 0, str(home).encode(), 0)  # 2: hand over the samples
+        library.espeak_SetSynthCallback(hear)
+        library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        if rate_hz <= 0 or library.espeak_SetVoiceByName(b"en-us+this"):
+            raise BigfootError("espeak-ng doesn't start: install espeakng-loader as pinned in requirements.lock")
+        library.espeak_SetParameter(1, rate, 0)
+        library.espeak_SetParameter(3, pitch, 0)
+        said = text.encode() + b"\0"
+        library.espeak_Synth(said, len(said), 0, 1, 0, 1, None, None)
+        library.espeak_Synchronize()
+        library.espeak_Terminate()
+    finally:
+        _ctypes.dlclose(library._handle)
+    return audio.change_rate(np.concatenate(pieces) / 32768.0, rate_hz)

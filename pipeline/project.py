@@ -1,0 +1,109 @@
+"""Where everything of a project lies, and `load_params`, which reads its params.yaml.
+
+dvc.yaml spells the same paths, since DVC owns them; no other module does.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.common.errors import BigfootError
+from pipeline.params import Params, read
+from pipeline.quantize import schemes
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's folder: by default the current one, as stages and command lines are run in it."""
+
+    root: Path = Path()
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """What DVC recorded of the stages that have run."""
+        return self.root / "dvc.lock"
+
+    @property
+    def profiles(self) -> Path:
+        return self.root / "profiles"
+
+    def profile(self, name: str) -> Path:
+        """A profile's file; raises BigfootError, with the names there are, where there is none of that name."""
+        known = sorted(path.stem for path in self.profiles.glob("*.yaml"))
+        if name not in known:
+            raise BigfootError(f"there is no profile '{name}', known are: {', '.join(known) or 'none, is this the project?'}")
+        return self.profiles / f"{name}.yaml"
+
+    def corpus(self, name: str) -> Path:
+        return self.root / "corpora" / name
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def model(self, name: str) -> Path:
+        return self.models / name
+
+    @property
+    def teacher(self) -> Path:
+        return self.model("teacher")
+
+    @property
+    def logits(self) -> Path:
+        """The teacher's stored logits."""
+        return self.root / "logits" / "teacher"
+
+    @property
+    def variants(self) -> Path:
+        return self.root / "variants"
+
+    def variant(self, name: str) -> Path:
+        """A variant's folder, by its name MODEL.SCHEME."""
+        return self.variants / name
+
+    def score(self, variant: str) -> Path:
+        return self.root / "scores" / f"{variant}.json"
+
+    @property
+    def timings(self) -> Path:
+        return self.root / "timings.json"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def results(self) -> Path:
+        """What is published, under git."""
+        return self.root / "results"
+
+    @property
+    def database(self) -> Path:
+        """MLflow's store where no server is set."""
+        return self.root / "mlflow.db"
+
+    @property
+    def scratch(self) -> Path:
+        """What may be deleted at any time, at the price of work done twice: checkpoints, worktrees, locks."""
+        return self.root / ".bigfoot"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.scratch / "checkpoints"
+
+    @property
+    def worktrees(self) -> Path:
+        return self.scratch / "worktrees"
+
+
+def load_params(path: str | Path = Project().params) -> Params:
+    """Read and check params.yaml; raises BigfootError as `read` does, and where a scheme or one of its settings is unknown."""
+    if not Path(path).is_file():
+        raise BigfootError(f"{path} is missing: run this in the project's folder, or `bigfoot use PROFILE` to make one")
+    params = read(path, Params)
+    for name, settings in params.schemes.items():
+        schemes.make(name, settings)
+    return params

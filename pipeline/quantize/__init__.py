@@ -1,0 +1,1 @@
+"""Stage quantize: a model in a scheme becomes a variant. One file per family of schemes."""

@@ -1,0 +1,45 @@
+"""example.py, which every variant folder carries that runs without Bigfoot: from a file to its text in a dozen lines.
+
+Decision: the shortest honest program, to be copied from: a 16 kHz mono file of up to a minute, all at once. Resampling, long
+recordings and batches are what `bigfoot transcribe` is for. PyTorch's int8 has none: pipeline.recognition.torch_model and
+pipeline.recognition.torchao_model put its weights together when they are loaded.
+"""
+
+PROGRAM = '''"""What is said in a 16 kHz mono file, without Bigfoot: pip install {packages}; python example.py FILE"""
+import itertools, json, pathlib, sys
+{imports}
+
+here = pathlib.Path(__file__).parent
+info = json.loads((here / "variant.json").read_text(encoding="utf-8"))
+audio, rate = soundfile.read(sys.argv[1], dtype="float32")
+if (rate, audio.ndim) != (info["sample_rate"], 1): sys.exit(f"needs mono at {{info['sample_rate']}} Hz, not {{rate}} Hz")
+if info["normalize"]: audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
+{run}
+best = [info["vocab"][token] for token, _ in itertools.groupby(logits.argmax(-1)) if token != info["blank"]]
+print(*"".join(token for token in best if not token.startswith("<")).replace(info["word_delimiter"], " ").split())
+'''
+ONNX = """session = onnxruntime.InferenceSession(here / "{file}")
+logits = session.run(["logits"], {{"waveform": audio[None], "lengths": np.array([audio.size])}})[0][0]"""
+OPENVINO = """settings = {{"INFERENCE_PRECISION_HINT": info["precision"], "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}}
+model = openvino.compile_model(here / "{file}", "CPU", settings)
+logits = model({{"waveform": audio[None], "lengths": np.array([audio.size])}})["logits"][0]"""
+TORCH = """model = AutoModelForCTC.from_pretrained(here, dtype="auto").eval()
+with torch.inference_mode():
+    logits = model(torch.from_numpy(audio[None]).to(model.dtype)).logits[0].float().numpy()"""
+KINDS = {  # runtime: packages, imports, what runs
+    "onnxruntime": ("numpy soundfile onnxruntime", "import numpy as np, onnxruntime, soundfile", ONNX),
+    "openvino": ("numpy soundfile openvino", "import numpy as np, openvino, soundfile", OPENVINO),
+    "torch": (
+        "numpy soundfile torch transformers",
+        "import numpy as np, soundfile, torch\nfrom transformers import AutoModelForCTC",
+        TORCH,
+    ),
+}
+
+
+def text(runtime: str, file: str) -> str | None:
+    """The program for a variant that `runtime` runs from `file`; None where it takes Bigfoot to run it."""
+    if runtime == "torch" and file != "model.safetensors":
+        return None
+    packages, imports, run = KINDS[runtime]
+    return PROGRAM.format(packages=packages, imports=imports, run=run.format(file=file))

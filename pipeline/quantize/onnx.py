@@ -1,0 +1,136 @@
+"""`fp32-onnx`, `int8-onnx` (dynamic) and `int8-onnx-static`: for ONNX Runtime.
+
+int8 takes the MatMuls with a constant weight alone, which are the Linear layers. Convolutions would become ConvInteger,
+which is nearly three times slower than float, or in the static form lose quiet sounds (see pipeline.quantize.openvino).
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.quantize import export
+from pipeline.quantize.base import VNNI, Scheme
+from pipeline.quantize.calibration import Calibrated
+
+if TYPE_CHECKING:
+    from pipeline.speech.corpus import Corpus
+
+FILE = "model.onnx"
+
+
+class OnnxFp32(Scheme):
+    """The float32 graph.
+
+    Lowers: nothing
+    Granularity: none
+    Hardware: any CPU
+    Limits: none known
+    """
+
+    runtime = "onnxruntime"
+    file = FILE
+    packages = ("torch", "transformers", "onnx", "onnxruntime")
+
+    def write(self, model_folder: Path, corpus, out: Path) -> None:
+        export.to_onnx(model_folder, out / FILE)
+
+
+class OnnxInt8(Scheme):
+    """Dynamic: needs no calibration. Seven bits, for the reason that the static form has.
+
+    Lowers: every Linear, to int8; convolutions stay in float32
+    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations uint8, one range a call, taken at run time
+    Hardware: any CPU; faster with VNNI
+    Limits: the range is taken over a batch, so a batch moves logits within int8's error
+    """
+
+    runtime = "onnxruntime"
+    file = FILE
+    packages = ("torch", "transformers", "onnx", "onnxruntime")
+    features, otherwise = VNNI, "int8 gains less, or nothing"
+
+    def write(self, model_folder: Path, corpus, out: Path) -> None:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        with _float_graph(model_folder, out) as full:
+            quantize_dynamic(
+                full,
+                out / FILE,
+                op_types_to_quantize=["MatMul"],
+                per_channel=True,
+                reduce_range=True,
+                weight_type=QuantType.QInt8,
+            )
+
+
+class OnnxInt8Static(Calibrated):
+    """Seven bits, because CPUs with AVX2 and without VNNI add two products of uint8 and int8 in 16 bits: of full range they
+    overflow (a tiny model's logits moved by 9% of their spread instead of 3%), of seven they can't.
+
+    Lowers: every Linear, to int8; convolutions stay in float32
+    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations uint8, one calibrated range a tensor
+    Hardware: any CPU; faster with VNNI
+    Limits: calibrates on training audio; what is unlike it may leave the ranges
+    """
+
+    runtime = "onnxruntime"
+    file = FILE
+    packages = ("torch", "transformers", "onnx", "onnxruntime")
+    features, otherwise = VNNI, "int8 gains less, or nothing"
+
+    def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+        inputs = self.inputs(corpus, model_folder)
+        with _float_graph(model_folder, out) as full:
+            quantize_static(
+                full,
+                out / FILE,
+                _reader(inputs),
+                quant_format=QuantFormat.QDQ,
+                nodes_to_quantize=_linears(full),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                # What a product gives stays in float: it goes on to a bias, a norm or a softmax, which are.
+                extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
+            )
+
+
+@contextmanager
+def _float_graph(model_folder: Path, out: Path) -> Iterator[Path]:
+    """The float32 graph, which doesn't stay; onnxruntime's advice of a pre-processing for image models is not heard."""
+    full = out / "fp32.onnx"
+    export.to_onnx(model_folder, full)
+    logging.disable(logging.WARNING)
+    try:
+        yield full
+    finally:
+        logging.disable(logging.NOTSET)
+    full.unlink()
+
+
+def _linears(graph: Path) -> list[str]:
+    """The names of the MatMuls whose weight is constant."""
+    import onnx
+
+    graph = onnx.load(graph).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in constants]
+
+
+def _reader(inputs: list[dict]):
+    """Calibration inputs as onnxruntime wants them: one after the other, then None."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.left = iter(inputs)
+
+        def get_next(self):
+            return next(self.left, None)
+
+    return Reader()

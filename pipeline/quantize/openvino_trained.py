@@ -1,0 +1,89 @@
+"""`int8qat-openvino`: int8 in the front end too, with the ranges of its training (pipeline.distill.fake_int8).
+
+NNCF quantises the rest as in int8-openvino; the front end's convolutions but the first get the very rounding that they had in
+training, as FakeQuantize operations, which OpenVINO turns into int8 kernels.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.common.errors import BigfootError
+from pipeline.quantize import openvino
+from pipeline.quantize.base import VNNI
+from pipeline.quantize.calibration import Calibrated
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+    from pipeline.speech.corpus import Corpus
+
+RANGES = "int8_ranges.json"
+LEVELS, WEIGHT_STEPS = 256, 63  # as in pipeline.distill.fake_int8, which imports PyTorch; a test holds them together
+
+
+class OpenvinoInt8Trained(Calibrated):
+    """For students with quantise_aware: true; the dev WER of their training is that of this rounding.
+
+    Lowers: every Linear, the products of queries and keys, and all convolutions of the front end but the first, to int8
+    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations one range a tensor, the front end's learnt
+    Hardware: any CPU; faster with VNNI or AMX
+    Limits: the model has to be trained for it; without VNNI int8 convolutions are slower than float32
+    """
+
+    runtime = "openvino"
+    file = openvino.FILE
+    packages = ("torch", "transformers", "onnx", "openvino", "nncf")
+    features, otherwise = VNNI, "int8 gains less, or nothing"
+
+    def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> dict:
+        ranges = _ranges(model_folder)
+        inputs = self.inputs(corpus, model_folder)
+        model = openvino.quantised(openvino.convert(model_folder, out), inputs, types=openvino.FLOAT_OPERATIONS)
+        lowered = [_lower(model, name, ends) for name, ends in ranges.items()]
+        _pack(model)
+        openvino.save(model, out)
+        return {"int8_convolutions": lowered}
+
+
+def _ranges(model_folder: Path) -> dict[str, dict[str, float]]:
+    file = model_folder / RANGES
+    if not file.is_file():
+        raise BigfootError(
+            f"{model_folder} was not trained for int8 convolutions ({RANGES} is missing): set quantise_aware: true for the "
+            "student, or take int8-openvino"
+        )
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _lower(model: "Model", name: str, ends: dict[str, float]) -> str:
+    """Round what enters the convolution of that layer, and its weight; returns the operation's name."""
+    from openvino import opset13 as ops
+
+    found = [
+        node
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "Convolution" and f"/{name}/" in f"{node.get_friendly_name()}/"
+    ]
+    if len(found) != 1:
+        raise BigfootError(f"{RANGES} names {name}, of which the graph has {len(found)} convolutions: train the student anew")
+    (node,) = found
+    low, high = (np.float32(ends[key]) for key in ("low", "high"))
+    signal = node.input(0)
+    signal.replace_source_output(ops.fake_quantize(signal.get_source_output(), low, high, low, high, LEVELS).output(0))
+    weight = node.input(1)
+    values = weight.get_source_output().get_node().get_data()
+    most = np.maximum(np.abs(values).max((1, 2), keepdims=True), 1e-8).astype(np.float32)
+    # Twice the weights' range, so that only half of int8's values are used.
+    edge = most * np.float32(127 / WEIGHT_STEPS)
+    weight.replace_source_output(ops.fake_quantize(weight.get_source_output(), -edge, edge, -edge, edge, LEVELS - 1).output(0))
+    return node.get_friendly_name()
+
+
+def _pack(model: "Model") -> None:
+    """Keep rounded weights as int8; so does NNCF with its own."""
+    from openvino._offline_transformations import compress_quantize_weights_transformation
+
+    compress_quantize_weights_transformation(model)

@@ -1,0 +1,60 @@
+"""Quantize one model in one scheme: `quantize` writes a variant folder.
+
+A variant folder is written whole or not at all, needs nothing of what made it, and holds no pickle: safetensors, ONNX
+or OpenVINO IR, beside variant.json, which says how to run it and what these files were (pipeline.recognition.seal).
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.models.description import describe
+from pipeline.quantize import examples
+from pipeline.quantize.schemes import make
+from pipeline.recognition import seal
+from pipeline.speech.corpus import Corpus
+
+
+def quantize(
+    scheme: str, settings: Mapping | None, model_folder: str | Path, corpus: Corpus | None, out_folder: str | Path
+) -> dict:
+    """Make a variant of the model in `model_folder` and write it to `out_folder`; returns its variant.json.
+
+    `corpus` is needed where the scheme calibrates and may be None otherwise. What was at `out_folder`
+    is replaced, and only once the new variant is complete. Raises BigfootError for an unknown scheme or setting, or a
+    model that is no wav2vec 2.0 CTC recogniser.
+    """
+    chosen = make(scheme, settings)
+    model_folder, out_folder = Path(model_folder), Path(out_folder)
+    described = describe(model_folder)
+    info = {
+        "variant": f"{model_folder.name}.{scheme}",
+        "model": model_folder.name,
+        "scheme": scheme,
+        "settings": chosen.model_dump(),
+        "runtime": chosen.runtime,
+        "file": chosen.file,
+        "padding": chosen.padding,
+        "precision": chosen.precision,
+        **described,
+        "versions": {package: version(package) for package in chosen.packages},
+    }
+    out_folder.parent.mkdir(parents=True, exist_ok=True)
+    half_done = Path(tempfile.mkdtemp(prefix=f".{out_folder.name}.", dir=out_folder.parent))
+    try:
+        half_done.chmod(0o755)
+        info |= chosen.write(model_folder, corpus, half_done) or {}
+        if (example := examples.text(chosen.runtime, chosen.file)) is not None:
+            (half_done / "example.py").write_text(example, encoding="utf-8")
+        info["files"] = seal.seal(half_done)
+        text = json.dumps(info, indent=1, ensure_ascii=False)
+        (half_done / "variant.json").write_text(text + "\n", encoding="utf-8")
+        if out_folder.exists():
+            shutil.rmtree(out_folder)
+        half_done.rename(out_folder)
+    finally:
+        shutil.rmtree(half_done, ignore_errors=True)
+    return info

@@ -1,0 +1,63 @@
+"""The table of schemes: the ways in which a model becomes a variant. `make` makes one from its settings in params.yaml.
+
+Every runtime has a float32 scheme too, so that what a runtime gives and what precision gives can be told apart.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from pipeline.common.errors import BigfootError
+from pipeline.quantize.base import Scheme
+from pipeline.quantize.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
+from pipeline.quantize.openvino import OpenvinoBf16, OpenvinoFp32, OpenvinoInt4Weights, OpenvinoInt8
+from pipeline.quantize.openvino_controlled import OpenvinoInt8Controlled
+from pipeline.quantize.openvino_trained import OpenvinoInt8Trained
+from pipeline.quantize.torch_bf16 import TorchBf16
+from pipeline.quantize.torch_fp32 import TorchFp32
+from pipeline.quantize.torch_int8 import TorchInt8
+from pipeline.quantize.torchao_int8 import TorchaoInt8
+
+if TYPE_CHECKING:
+    pass
+
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+SCHEMES: dict[str, type[Scheme]] = {
+    "fp32": TorchFp32,
+    "fp32-onnx": OnnxFp32,
+    "fp32-openvino": OpenvinoFp32,
+    "bf16": TorchBf16,
+    "bf16-openvino": OpenvinoBf16,
+    "int8-torch": TorchInt8,
+    "int8-torchao": TorchaoInt8,
+    "int8-onnx": OnnxInt8,
+    "int8-onnx-static": OnnxInt8Static,
+    "int8-openvino": OpenvinoInt8,
+    "int8ac-openvino": OpenvinoInt8Controlled,
+    "int8qat-openvino": OpenvinoInt8Trained,
+    "int4w-openvino": OpenvinoInt4Weights,
+}
+
+
+def make(scheme: str, settings: Mapping | None = None) -> Scheme:
+    """The scheme of that name with these settings; BigfootError where either is unknown or wrong.
+
+    A setting `like` names the scheme that this one is a further set of settings of, under a name of its own.
+    """
+    settings = dict(settings or {})
+    kind = settings.pop("like", scheme)
+    if kind not in SCHEMES:
+        raise BigfootError(
+            f"schemes.{scheme}{'' if kind == scheme else '.like'}: there is no such scheme, known are {', '.join(SCHEMES)}"
+        )
+    if kind != scheme and not re.fullmatch(NAME, scheme):
+        raise BigfootError(f"schemes.{scheme}: a scheme's name has small letters, digits and dashes alone: int8-openvino-16")
+    try:
+        return SCHEMES[kind].model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(["schemes", scheme, *map(str, first["loc"])])
+        known = ", ".join(SCHEMES[kind].model_fields) or "none"
+        raise BigfootError(f"{key}: {first['msg'].lower()} (settings of this scheme: {known})") from None

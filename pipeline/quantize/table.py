@@ -1,0 +1,54 @@
+"""What `bigfoot schemes` prints: each scheme's docstring and settings as one row, and whether this machine runs it."""
+
+import shutil
+from collections.abc import Collection
+from importlib.util import find_spec
+
+from pipeline.common import host
+from pipeline.quantize.base import Scheme
+from pipeline.quantize.schemes import SCHEMES
+
+COLUMNS = ("Scheme", "Runtime", "Lowers", "Granularity", "Hardware", "Limits", "Settings", "This machine")
+
+
+def rows() -> list[tuple[str, ...]]:
+    """A tuple of COLUMNS for each scheme."""
+    features = host.features()
+    return [
+        (name, scheme.runtime, *scheme.facts().values(), settings(scheme), here(scheme, features))
+        for name, scheme in SCHEMES.items()
+    ]
+
+
+def settings(scheme: type[Scheme]) -> str:
+    """Each setting with its default and what it means."""
+    fields = scheme.model_fields.items()
+    return "; ".join(f"{name}: {field.default} ({field.description})" for name, field in fields) or "none"
+
+
+def here(scheme: type[Scheme], features: Collection[str]) -> str:
+    """Whether a machine with these CPU features, and what is installed on this one, runs it, and how."""
+    for needed in (scheme.runtime, *scheme.runs_on):
+        if not find_spec(needed):
+            return f"no: {needed} is not installed"
+    lacking = [package for package in scheme.packages if not find_spec(package)]
+    said = f"runs it, can't make it without {', '.join(lacking)}" if lacking else "yes"
+    if scheme.features and not set(scheme.features) & set(features):
+        said += f"; {scheme.otherwise}, as the CPU has none of {', '.join(scheme.features)}"
+    return said
+
+
+def text() -> str:
+    """The table, as wide as the terminal, or 200 columns where there is none."""
+    from rich.box import HORIZONTALS
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*COLUMNS, box=HORIZONTALS, show_lines=True, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for row in rows():
+        table.add_row(*row)
+    console = Console(width=shutil.get_terminal_size((200, 0)).columns, color_system=None)
+    with console.capture() as written:
+        console.print(table, markup=False)
+    return written.get()

@@ -1,0 +1,108 @@
+"""One function a runtime: open a variant folder's weights and return the function that turns waveforms into logits.
+
+    run(waveforms float32 [batch, samples], lengths int64 [batch]) -> logits float32 [batch, frames or more, vocab]
+
+ONNX and OpenVINO graphs hear no padding (pipeline.quantize.export), so lengths may differ; PyTorch runs transformers'
+own forward, which does, so there all lengths equal `samples`. ONNX Runtime and OpenVINO are opened without PyTorch or
+transformers, in half a second. Everything runs on the CPU, and wherever it is not int8 in the variant's `precision`:
+float32, unless the variant asks for bfloat16. OpenVINO by itself would choose bfloat16 where the CPU has it, and bring
+what enters int8 or int4 weights to int8 where it has VNNI: third precisions that nobody asked for. A CPU without bfloat16
+runs such a variant all the same: OpenVINO in float32, PyTorch in a slow emulation.
+
+OpenVINO compiles convolutions for every new length, at 10 to 30 ms each time, which is several times what a small
+student needs to run. So it is given lengths rounded up to half a second: 60 shapes at most, each paid for once, for 5
+to 10% more to compute.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.common.errors import BigfootError
+
+Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+OPENVINO_STEP = 8000  # samples
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # as OpenVINO and variant.json say it: as PyTorch does
+
+
+def start(folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32") -> Run:
+    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime' or 'openvino'); `threads`: None lets it choose.
+
+    `precision` is what is computed in, "f32" or "bf16"; ONNX Runtime computes in what its graph says, float32 or int8.
+    PyTorch's number of threads belongs to the process, not to the model: the last one set holds for all of them.
+    """
+    runtimes = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino}
+    if runtime not in runtimes:
+        raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(runtimes)}")
+    if precision not in PRECISIONS:
+        raise BigfootError(f"{folder}: unknown precision '{precision}' in variant.json, known: {', '.join(PRECISIONS)}")
+    if not (folder / file).is_file():
+        raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantise anew")
+    try:
+        return runtimes[runtime](folder, file, threads, precision)
+    except BigfootError:
+        raise
+    except Exception as error:  # a damaged file makes each runtime raise a kind of its own
+        reason = " ".join(str(error).split())[:200]
+        raise BigfootError(f"{folder}: {file} can't be opened, copy it again or quantise anew ({reason})") from None
+
+
+def openvino_settings(threads: int | None, precision: str = "f32") -> dict:
+    """What OpenVINO is told wherever a variant is opened."""
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision, "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+    return settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+
+
+def _torch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    import torch
+
+    from pipeline.recognition import torch_model, torchao_model
+
+    if threads:
+        torch.set_num_threads(threads)
+    int8 = {torch_model.INT8_FILE: torch_model.load_int8, torchao_model.FILE: torchao_model.load}
+    model = int8[file](folder) if file in int8 else torch_model.load_float(folder, dtype=PRECISIONS[precision])
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return model(torch.from_numpy(waveforms).to(model.dtype)).logits.float().numpy()
+
+    run.model = model
+    return run
+
+
+def _onnxruntime(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        return session.run(["logits"], {"waveform": waveforms, "lengths": lengths})[0]
+
+    run.model = session
+    return run
+
+
+def _openvino(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    import openvino
+
+    compiled = openvino.Core().compile_model(folder / file, "CPU", openvino_settings(threads, precision))
+    return openvino_run(compiled)
+
+
+def openvino_run(compiled) -> Run:
+    """The function of a compiled model."""
+    request = compiled.create_infer_request()
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        waveforms = np.pad(waveforms, ((0, 0), (0, -waveforms.shape[1] % OPENVINO_STEP)))
+        return request.infer({"waveform": waveforms, "lengths": lengths})["logits"]
+
+    run.model = compiled
+    return run

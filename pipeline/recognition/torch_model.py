@@ -1,0 +1,129 @@
+"""wav2vec 2.0 as a PyTorch module for inference, from either kind of artefact: float weights, or int8 Linear weights.
+
+Both are safetensors. PyTorch's own way to save a dynamically quantised model is a pickle (its packed weights are
+script objects), so the int8 form is kept as plain tensors instead: for a Linear called NAME, `NAME.weight` int8 [out,
+in], `NAME.scale` float64 [] (the weight is int8 x scale) and `NAME.bias`. Loading packs them for this machine's int8
+kernels, which gives the same logits bit for bit.
+
+The positional convolution's weight norm is folded into its weight here, in memory or in the artefact (exact), and
+never in a model folder, where `from_pretrained` would then find weights missing.
+"""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.common.errors import BigfootError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+INT8_FILE = "model.int8.safetensors"
+
+
+def load_float(folder: str | Path, attention: str = "sdpa", dtype: str = "float32") -> "nn.Module":
+    """Load a Hugging Face folder as a Wav2Vec2ForCTC of float32 or bfloat16 on the CPU, in eval mode, weight norm folded."""
+    import torch
+    from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2ForCTC
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model = Wav2Vec2ForCTC.from_pretrained(
+        folder, dtype=getattr(torch, dtype), attn_implementation=attention, local_files_only=True
+    )
+    _fold_weight_norm(model)
+    return model.eval()
+
+
+def quantise_linears(model: "nn.Module") -> "nn.Module":
+    """Replace every Linear (attention, feed-forward, projection, lm_head) by PyTorch's dynamic int8 one.
+
+    Weights are symmetric int8, one scale a matrix; activations are quantised at run time, one scale a call. This is
+    the paper's quantisation (torch.ao.quantization.quantize_dynamic), but transformers calls the attention's
+    projections as modules, so these too are int8 when run, which they were not in the paper's code.
+    """
+    from torch import nn, qint8
+    from torch.ao.quantization import quantize_dynamic
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*(torch\.ao\.quantization|quantized tensor).*deprecated")
+        warnings.filterwarnings("ignore", message=".*torch.quantize_per_tensor.*")
+        return quantize_dynamic(model, {nn.Linear}, dtype=qint8)
+
+
+def save_int8(model: "nn.Module", folder: Path) -> None:
+    """Write a model from `quantise_linears` as INT8_FILE; the layout is in this module's docstring."""
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    for name, linear in _int8_linears(model):
+        for key in [key for key in tensors if key.startswith(f"{name}.")]:
+            del tensors[key]
+        weight = linear.weight()
+        tensors[f"{name}.weight"] = weight.int_repr()
+        tensors[f"{name}.scale"] = torch.tensor(weight.q_scale(), dtype=torch.float64)
+        if linear.bias() is not None:
+            tensors[f"{name}.bias"] = linear.bias().detach()
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / INT8_FILE)
+
+
+def load_int8(folder: Path) -> "nn.Module":
+    """Load what `save_int8` wrote (beside its config.json); every Linear runs in int8, or BigfootError is raised."""
+    import torch
+    from safetensors.torch import load_file
+
+    tensors, model = load_file(folder / INT8_FILE), empty(folder)
+    linears = [name for name, module in model.named_modules() if type(module) is torch.nn.Linear]
+    quantised = {f"{name}.{key}" for name in linears for key in ("weight", "scale", "bias")}
+    rest = {name: tensor for name, tensor in tensors.items() if name not in quantised}
+    found = model.load_state_dict(rest, strict=False, assign=True)
+    strangers = sorted(set(found.missing_keys) - quantised) + found.unexpected_keys
+    strangers += [name for name in linears if tensors.get(f"{name}.weight", torch.empty(0)).dtype != torch.int8]
+    if strangers:
+        raise BigfootError(f"{folder}: {INT8_FILE} and config.json disagree on {strangers[0]}: quantise the model anew")
+    for name in linears:
+        packed = _packed_linear(*(tensors.get(f"{name}.{key}") for key in ("weight", "scale", "bias")))
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, packed)
+    return model.eval()
+
+
+def empty(folder: Path) -> "nn.Module":
+    """The model that config.json in `folder` describes, weight norm folded, without weights: they are on device "meta"."""
+    import torch
+    from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    config = Wav2Vec2Config.from_json_file(folder / "config.json")
+    with torch.device("meta"):
+        model = Wav2Vec2ForCTC._from_config(config, attn_implementation="sdpa")
+        _fold_weight_norm(model)
+    return model
+
+
+def _packed_linear(weight, scale, bias):
+    """A dynamic int8 Linear of an int8 weight [out, in], its scale and its float bias [out]."""
+    import torch
+    from torch.ao.nn.quantized import dynamic
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.quantize_per_tensor.*")
+        warnings.filterwarnings("ignore", message=".*_empty_affine_quantized.*")
+        linear = dynamic.Linear(weight.shape[1], weight.shape[0], bias_=bias is not None)
+        linear.set_weight_bias(torch._make_per_tensor_quantized_tensor(weight, scale.item(), 0), bias)
+    return linear
+
+
+def _int8_linears(model: "nn.Module") -> list:
+    from torch.ao.nn.quantized import dynamic
+
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, dynamic.Linear)]
+
+
+def _fold_weight_norm(model: "nn.Module") -> None:
+    from torch.nn.utils import parametrize
+
+    convolution = model.wav2vec2.encoder.pos_conv_embed.conv
+    dtype = convolution.weight.dtype
+    parametrize.remove_parametrizations(convolution.float(), "weight")  # the norm itself is taken in float32
+    convolution.to(dtype)

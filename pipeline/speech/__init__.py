@@ -1,0 +1,1 @@
+"""Audio, text, and the prepared corpus: what an utterance is."""

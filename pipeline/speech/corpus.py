@@ -1,0 +1,102 @@
+"""The corpus on disk: a JSONL manifest a split, one utterance a line, and its audio beside it.
+
+Plain JSONL rather than a binary table: it can be read, grepped and compared by eye, and 300,000 lines load in a second.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.common.errors import BigfootError
+from pipeline.speech import audio
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One line of a manifest: audio is a path relative to the manifest, duration is in seconds.
+
+    `recording` is what the utterance was cut from, with others; "" is no known speaker or recording.
+    """
+
+    id: str
+    audio: str
+    text: str
+    speaker: str
+    duration: float
+    recording: str = ""
+
+
+def read_manifest(path: Path) -> list[Utterance]:
+    """All utterances of a corpus's manifest, in order.
+
+    Raises BigfootError, with file and line number, where the file is absent or a line is no utterance.
+    """
+    if not path.is_file():
+        raise BigfootError(f"{path} is missing: run `dvc repro prepare`")
+    utterances = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                utterances.append(Utterance(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise BigfootError(f"{path}, line {number} is no utterance ({error}): run `dvc repro prepare`") from None
+    return utterances
+
+
+def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest that `read_manifest` gives back unchanged."""
+    with path.open("w", encoding="utf-8") as file:
+        for utterance in utterances:
+            # Left out where unknown, so that a manifest from before there were recordings is still the same set.
+            row = {key: value for key, value in asdict(utterance).items() if key != "recording" or value}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus: `info` is corpus.json, `utterances` a split's manifest, `audio` what is heard."""
+
+    folder: Path
+
+    @cached_property
+    def info(self) -> dict:
+        """corpus.json: name, source, licence, text rules, alphabet, sizes of the splits, dropped, leaks."""
+        return json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
+
+    @property
+    def splits(self) -> list[str]:
+        """train, dev, then the test sets."""
+        return ["train", "dev", *self.test_sets]
+
+    @property
+    def test_sets(self) -> list[str]:
+        """The names of the test sets as params list them; the first one is what headline figures are of."""
+        return [split for split in self.info["splits"] if split not in ("train", "dev")]
+
+    def utterances(self, split: str) -> list[Utterance]:
+        """The utterances of a split; raises BigfootError where the corpus has no such split."""
+        if split not in self.info["splits"]:
+            raise BigfootError(f"{self.folder} has no split {split}: it has {', '.join(self.splits)}")
+        return read_manifest(self.folder / f"{split}.jsonl")
+
+    def audio(self, utterance: Utterance) -> np.ndarray:
+        """What is heard: float32 [T] within [-1, 1], mono, 16 kHz."""
+        return audio.read(self.folder / utterance.audio)
+
+
+def spread(items: list, count: int) -> list:
+    """`count` of them, evenly spread, first and last included; all where there are no more."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[index] for index in np.unique(chosen)]
+
+
+def open_corpus(folder: Path | str) -> Corpus:
+    """The prepared corpus in a folder; raises BigfootError where there is none."""
+    folder = Path(folder)
+    if not (folder / "corpus.json").is_file():
+        raise BigfootError(f"{folder} holds no corpus (no corpus.json): run `dvc repro prepare`")
+    return Corpus(folder)

@@ -1,0 +1,70 @@
+"""A variant as an MLflow model: audio files in, text out. MLflow runs this file itself (models-from-code); no pickle.
+
+    model = mlflow.pyfunc.load_model("models:/MODEL_ID")
+    model.predict(pandas.DataFrame({"audio": [Path("speech.wav").read_bytes()]}))     # -> columns text, duration
+
+`audio` is a whole file (WAV, FLAC, MP3, OGG, any rate) as bytes, which a served model takes as base64 in JSON.
+
+Decision: files of a request go through one by one, under a lock. A Recognizer isn't safe to share between threads, and MLflow's
+server answers each request in a thread of its own; one file at a time bounds memory and makes the answer the same whatever
+else is asked. What batches would bring is rtfx_batched beside rtfx. `mlflow models serve --workers N` has N recognizers.
+"""
+
+import logging
+import threading
+
+import mlflow
+import pandas
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
+
+from pipeline.recognition import uploads
+
+log = logging.getLogger(__name__)
+
+
+class Transcriber(mlflow.pyfunc.PythonModel):
+    """The Recognizer behind MLflow's interface."""
+
+    def load_context(self, context):
+        from pipeline.recognition.recognizer import Recognizer
+        from pipeline.recognition.uploads import Limits, number
+
+        self.limits = Limits.from_environment()
+        self.recognizer = Recognizer.load(context.artifacts["variant"], number("BIGFOOT_SERVE_THREADS", int, None))
+        self.lock = threading.Lock()
+
+    def predict(self, context, model_input: pandas.DataFrame, params=None) -> pandas.DataFrame:
+        """One row a recording, column `audio` (bytes of a file) -> one row each, columns `text` and `duration` (seconds).
+
+        Raises MlflowException: INVALID_PARAMETER_VALUE (HTTP 400), with the reason, where a file is the matter, so that none of
+        them is answered; INTERNAL_ERROR (500) where it's the server.
+        """
+        from pipeline.common.errors import BigfootError
+
+        files, rows = list(model_input["audio"]), []
+        if len(files) > self.limits.files:
+            raise _refused(f"{len(files)} files in one request, more than the {self.limits.files} taken here: send fewer")
+        for position, content in enumerate(files, 1):
+            try:
+                rows.append(self._hear(content))
+            except BigfootError as error:
+                raise _refused(f"file {position} of {len(files)}: {error}" if len(files) > 1 else str(error)) from None
+            except Exception as error:  # MLflow would call it the client's mistake
+                log.exception("file %d of %d could not be transcribed", position, len(files))
+                raise MlflowException("transcribing failed, see the server's log", INTERNAL_ERROR) from error
+        return pandas.DataFrame(rows, columns=["text", "duration"], index=model_input.index)
+
+    def _hear(self, content: object) -> tuple[str, float]:
+        from pipeline.speech import audio
+
+        with self.lock:
+            heard = uploads.hear(content, self.limits)
+            return self.recognizer.transcribe(heard), len(heard) / audio.SAMPLE_RATE
+
+
+def _refused(reason: str) -> MlflowException:
+    return MlflowException(reason, INVALID_PARAMETER_VALUE)
+
+
+mlflow.models.set_model(Transcriber())

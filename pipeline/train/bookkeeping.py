@@ -1,0 +1,48 @@
+"""How a training run is remembered: where its checkpoints lie, what they belong to, and where its curve goes.
+
+Decision: none of this decides what is learned. A checkpoint belongs to a fingerprint of all that does: the settings, the code
+that dvc.yaml declares for the stage, the corpus, and the files that the run starts from.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from pipeline.common import graph
+from pipeline.params import Tracking
+from pipeline.project import Project
+from pipeline.speech.corpus import Corpus
+from pipeline.tracking.live import LiveRun, training_run
+
+
+@dataclass(frozen=True)
+class Bookkeeping:
+    """Of one model's training; `model` is its name: `teacher`, or a student's."""
+
+    model: str
+    project: Project
+    tracking: Tracking
+
+    @property
+    def stage(self) -> str:
+        return "teacher" if self.model == "teacher" else "student"
+
+    def fingerprint(self, settings: BaseModel, corpus: Corpus, files: Iterable[Path]) -> str:
+        """What a checkpoint belongs to, as 16 hexadecimal digits. `files`: the weights and configs that the run starts from."""
+        manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
+        digest = hashlib.sha256(settings.model_dump_json().encode())
+        for file in [*manifests, *graph.code(self.stage), *files]:
+            with file.open("rb") as content:
+                digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
+        return digest.hexdigest()[:16]
+
+    def checkpoints(self, fingerprint: str) -> Path:
+        return self.project.checkpoints / self.model / fingerprint
+
+    def start_run(self, fingerprint: str, settings: BaseModel) -> LiveRun:
+        """The MLflow run to which the curve goes; one that logs nothing where the server is away."""
+        params = settings.model_dump(mode="json", by_alias=True)
+        return training_run(self.model, fingerprint, params, self.tracking.experiment, self.project.root)

@@ -1,0 +1,178 @@
+"""The teacher before it learns: a wav2vec 2.0 CTC model built from a config, or a pretrained one with or without a head.
+
+Decision: everything a later stage needs to know about a model is in its Hugging Face folder, so that
+AutoModelForCTC and AutoProcessor load it unchanged. Padding follows how the front end was made: group-norm ones
+('base') are trained without an attention mask, layer-norm ones ('large') with one.
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from pipeline.common.errors import Away, BigfootError, is_away
+from pipeline.models.folder import check_architecture, save_model
+from pipeline.params import Teacher
+from pipeline.speech.corpus import Corpus
+from pipeline.train.bookkeeping import Bookkeeping
+
+HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
+BLANK, UNKNOWN, WORD_GAP = "<pad>", "<unk>", "|"
+
+
+def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookkeeping: Bookkeeping) -> dict:
+    """Corpus, and the pretrained model in `data` if there is one -> models/teacher; returns its metrics.
+
+    Fine-tuned, or as it is (zero-shot) where `finetune` is false.
+    """
+    from pipeline.train import trainer
+
+    seed = settings.training.seed if settings.training else 0
+    model, processor = build(settings, data, corpus.info["alphabet"], seed)
+    if settings.training is None or not settings.finetune:
+        return _save_untrained(model, processor, corpus, out)
+    weights = sorted(data.glob("*.safetensors")) if settings.init == "pretrained" and settings.name is None else []
+    job = trainer.Job(
+        model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, weights), bookkeeping
+    )
+    return trainer.train(job, out)
+
+
+def build(teacher: Teacher, data: Path, alphabet: list[str], seed: int):
+    """The teacher to train, and its processor.
+
+    `data`: the folder of a pretrained one without a hub name; `alphabet`: the characters of the training text, " " included.
+    Returns (Wav2Vec2ForCTC, Wav2Vec2Processor).
+    Raises BigfootError for an unknown config key, a folder that holds no wav2vec 2.0 model, or an absent one.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    _check_keys(teacher.config)
+    if teacher.init == "config":
+        return _from_config(teacher.config, alphabet)
+    return _from_pretrained(teacher, data, alphabet)
+
+
+def _from_config(config: dict, alphabet: list[str]):
+    from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    processor = _new_processor(alphabet, masked=config.get("feat_extract_norm", "group") == "layer")
+    try:
+        return Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor))), processor
+    except _not_a_model() as error:
+        raise BigfootError(f"teacher.config does not make a wav2vec 2.0 model: {_one_line(error)}") from None
+
+
+def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoProcessor, Wav2Vec2ForCTC
+
+    source = teacher.name or str(data)
+    if teacher.name is None:
+        check_architecture(data)
+    try:
+        config = AutoConfig.from_pretrained(source, revision=teacher.revision)
+        if config.model_type != "wav2vec2":
+            raise BigfootError(f"teacher {source} is a '{config.model_type}' model: Bigfoot shrinks wav2vec2 models only")
+        if teacher.alphabet == "model":
+            processor = AutoProcessor.from_pretrained(source, revision=teacher.revision)
+            # Whatever it was saved with: padding would change a group-norm model's logits, masked or not.
+            processor.feature_extractor.return_attention_mask = config.feat_extract_norm == "layer"
+            check_spelling(processor, alphabet, source)
+            head = {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}
+        else:
+            processor = _new_processor(alphabet, masked=config.feat_extract_norm == "layer")
+            head = _head(processor)
+        model, report = Wav2Vec2ForCTC.from_pretrained(
+            source, revision=teacher.revision, ignore_mismatched_sizes=True, output_loading_info=True,
+            **head, **teacher.config,
+        )  # fmt: skip
+    except (OSError, ImportError, SafetensorError, *_not_a_model()) as error:
+        if teacher.name and is_away(error):
+            raise Away(f"the hub can't be reached for teacher {source}: is there a net?") from None
+        raise BigfootError(f"teacher {source} can't be loaded: {_one_line(error)}") from None
+    if teacher.alphabet == "model" and any(name.startswith("lm_head") for name in report["missing_keys"]):
+        raise BigfootError(f"teacher {source} has no CTC head: set teacher.alphabet to corpus and fine-tune it")
+    return model, processor
+
+
+def _check_keys(config: dict) -> None:
+    """Refuse keys of teacher.config that a model has not, or that follow from the alphabet."""
+    from transformers import Wav2Vec2Config
+
+    for key in config:
+        if key not in Wav2Vec2Config().to_dict():
+            raise BigfootError(f"teacher.config.{key} is no key of Wav2Vec2Config: check its spelling")
+        if key in HEAD_KEYS:
+            raise BigfootError(f"teacher.config.{key} follows from the alphabet and the loss: leave it out")
+
+
+def check_spelling(processor, alphabet: list[str], source: str) -> None:
+    """Raise BigfootError where the model's own alphabet lacks a character of the corpus."""
+    vocabulary = processor.tokenizer.get_vocab()
+    gap = processor.tokenizer.word_delimiter_token
+    lacking = [c for c in alphabet if (gap if c == " " else c) not in vocabulary]
+    if lacking:
+        raise BigfootError(
+            f"the alphabet of {source} has no {' '.join(map(repr, lacking))}: change corpus.text (upper or lower case?), "
+            "or set teacher.alphabet to corpus"
+        )
+
+
+def _new_processor(alphabet: list[str], masked: bool):
+    """A processor whose CTC alphabet is the corpus': blank 0, unknown 1, word gap 2, then the characters in order."""
+    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
+
+    tokens = [BLANK, UNKNOWN, WORD_GAP, *sorted(c for c in alphabet if c != " ")]
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary = Path(folder) / "vocab.json"
+        vocabulary.write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+        tokenizer = Wav2Vec2CTCTokenizer(
+            str(vocabulary), bos_token=None, eos_token=None, pad_token=BLANK, unk_token=UNKNOWN,
+            word_delimiter_token=WORD_GAP,
+        )  # fmt: skip
+    extractor = Wav2Vec2FeatureExtractor(
+        feature_size=1, sampling_rate=16000, padding_value=0.0, do_normalize=True, return_attention_mask=masked
+    )
+    return Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
+
+
+def _head(processor) -> dict:
+    """The config keys of a CTC head for this processor; the two losses' defaults of transformers are not usable."""
+    return {
+        "vocab_size": len(processor.tokenizer),
+        "pad_token_id": processor.tokenizer.pad_token_id,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "ctc_loss_reduction": "mean",
+        "ctc_zero_infinity": True,
+    }
+
+
+def _not_a_model() -> tuple[type[Exception], ...]:
+    """What transformers raises for settings that don't fit together."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    return (ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _save_untrained(model, processor, corpus, out: Path) -> dict:
+    """A zero-shot teacher: nothing is learnt, but its dev WER is measured like that of any other."""
+    from pipeline.models import inference
+
+    wrong, words = inference.dev_wer(model.eval().to(inference.device_of_choice()), processor, corpus,
+                                    corpus.utterances("dev"))  # fmt: skip
+    shutil.rmtree(out, ignore_errors=True)
+    save_model(model.cpu(), processor, out)
+    metrics = {
+        "dev_wer": wrong / words, "params": sum(p.numel() for p in model.parameters()), "steps": 0, "best_step": None,
+        "train_hours": None, "train_energy_wh": None, "energy_mode": None,
+    }  # fmt: skip
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    (out / "curve.jsonl").write_text("")
+    return metrics

@@ -1,0 +1,385 @@
+"""One Trainer for teacher and student: resumable, several processes, batches by seconds of audio, best checkpoint by dev WER.
+
+Decision: transformers.Trainer does the training; what is ours is the order of batches, the loss and the dev WER. The
+order is one stream of `steps` batches that depends on (seed, epoch) alone, and the augmentation of an utterance on
+(seed, epoch, utterance), so that a run which was killed and resumed sees what an undisturbed one sees: on a CPU with the
+same number of threads it ends with the same weights. Checkpoints are the dev WERs' steps, under
+.bigfoot/checkpoints/MODEL/FINGERPRINT, and are removed once the model is saved.
+"""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from pipeline.common import energy
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import write_whole
+from pipeline.models.folder import save_model
+from pipeline.models.forward import fewest_samples, hear_nothing, inside, mask_group_norm
+from pipeline.models.inference import STEP, clock, dev_wer, model_inputs, padded, whole_steps
+from pipeline.params import Augment, Training
+from pipeline.speech import audio
+from pipeline.speech.corpus import Corpus, Utterance
+from pipeline.train import growing
+from pipeline.train.bookkeeping import Bookkeeping
+from pipeline.train.ctc import ctc_loss
+
+log = logging.getLogger(__name__)
+LOG_EVERY = 25
+STEP_SECONDS = STEP / audio.SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one training run is: which model learns what, and from whom.
+
+    `objective`: (model, batch, part of the run that is done) -> loss; None is CTC on the labels. `store`: the teacher's
+    logits [frames, vocabulary] by utterance id, which the objective finds in each batch; None where it needs none.
+    `front_end`: what the model's front end gives [frames, channels], by utterance id: it is then fed this instead of waveforms
+    and its front end stays as it is.
+    """
+
+    model: torch.nn.Module
+    processor: object
+    corpus: Corpus
+    training: Training
+    settings: BaseModel
+    fingerprint: str
+    bookkeeping: Bookkeeping
+    store: Mapping[str, np.ndarray] | None = None
+    front_end: Callable[[str], np.ndarray] | None = None
+    objective: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
+
+
+def train(job: Job, out: Path) -> dict:
+    """Train `job.model`, save the checkpoint with the best dev WER into `out`, return and write its metrics.
+
+    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, energy_mode, and the
+    fingerprint by which MLflow knows this run.
+    curve.jsonl: a line each logging step and dev WER. Work of a run that was killed is taken up again.
+    """
+    growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
+    mask_group_norm(job.model)
+    if job.front_end is not None:
+        hear_nothing(job.model)
+    checkpoints = job.bookkeeping.checkpoints(job.fingerprint)
+    resume = _latest_checkpoint(checkpoints)
+    trainer = _trainer(job, checkpoints)
+    if resume:
+        log.info("%s: resuming from step %s", job.bookkeeping.model, resume.name.rpartition("-")[2])
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    metrics = trainer.ledger.metrics(trainer)
+    if trainer.is_world_process_zero():
+        save_model(trainer.accelerator.unwrap_model(trainer.model), job.processor, out)
+        (out / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.ledger.curve))
+        (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    return metrics
+
+
+# ---------------------------------------------------------------- what is fed
+
+
+class Batches:
+    """The stream of batches: lists of (epoch, index), each at most `seconds` of audio, padding included.
+
+    Within an epoch utterances of like length share a batch (lengths are jittered by 10%, so that the company changes),
+    and batches come in random order. `len` is the number of batches, not of an epoch.
+    """
+
+    batch_size, drop_last = None, False
+
+    def __init__(self, durations: list[float], seconds: float, count: int, seed: int):
+        self.durations, self.seconds, self.count, self.seed = np.asarray(durations), seconds, count, seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        left, epoch = self.count, 0
+        while left > 0:
+            batches = self._epoch(epoch)[:left]
+            yield from batches
+            left -= len(batches)
+            epoch += 1
+
+    def _epoch(self, epoch: int) -> list[list[tuple[int, int]]]:
+        rng = np.random.default_rng((self.seed, epoch))
+        order = np.argsort(self.durations * rng.uniform(0.9, 1.1, len(self.durations)), kind="stable")
+        batches: list[list[tuple[int, int]]] = []
+        padded = np.ceil(self.durations / STEP_SECONDS) * STEP_SECONDS
+        longest = 0.0
+        for i in order.tolist():
+            longest = max(longest, padded[i])
+            if not batches or longest * (len(batches[-1]) + 1) > self.seconds:
+                batches.append([])
+                longest = padded[i]
+            batches[-1].append((epoch, i))
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+class Speech(Dataset):
+    """Utterances as the model is fed them: augmented waveform, or what the front end gives, labels and, for a student, the
+    teacher's logits."""
+
+    def __init__(self, job: Job, utterances: list[Utterance]):
+        self.job, self.utterances = job, utterances
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        epoch, index = key
+        utterance = self.utterances[index]
+        item = {"labels": self.job.processor.tokenizer(utterance.text).input_ids}
+        if self.job.front_end is not None:
+            item["front_end"] = np.array(self.job.front_end(utterance.id))
+            item["samples"] = fewest_samples(self.job.model.config, len(item["front_end"]))
+        else:
+            rng = np.random.default_rng((self.job.training.seed, epoch, index))
+            item["waveform"] = augment(self.job.corpus.audio(utterance), self.job.training.augment, rng)
+            item["samples"] = len(item["waveform"])
+        if self.job.store is not None:
+            item["teacher_logits"] = np.array(self.job.store[utterance.id])
+        return item
+
+    def collate(self, items: list[dict]) -> dict:
+        """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits.
+
+        Where what the front end gives is stored, input_values are that: [batch, frames, channels].
+        """
+        frames_of, samples = self.job.model._get_feat_extract_output_lengths, torch.tensor([i["samples"] for i in items])
+        longest = whole_steps(int(samples.max()))
+        if self.job.front_end is not None:
+            given = [torch.from_numpy(i["front_end"]).float() for i in items]
+            batch = {"input_values": padded(given, int(frames_of(longest)))}
+        else:
+            batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
+        batch["attention_mask"] = inside(longest, samples).long()
+        batch["frames"] = frames_of(samples)
+        batch["labels"] = padded([torch.tensor(i["labels"]) for i in items])
+        batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
+        if "teacher_logits" in items[0]:
+            batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items], int(frames_of(longest)))
+        return batch
+
+
+def augment(waveform: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:
+    """float32 [T] -> float32 [T'] at another speed (T' = T / factor) and with white noise, as `settings` allow."""
+    if settings.speed is not None:
+        factor = rng.uniform(*settings.speed)
+        waveform = audio.change_rate(waveform, audio.SAMPLE_RATE * factor, audio.SAMPLE_RATE)
+    if settings.noise_probability and rng.random() < settings.noise_probability:
+        from torchaudio.functional import add_noise
+
+        noise = torch.from_numpy(rng.standard_normal(len(waveform)).astype(np.float32))
+        snr = torch.tensor(rng.uniform(*settings.noise_snr_db), dtype=torch.float32)
+        waveform = add_noise(torch.from_numpy(waveform), noise, snr).numpy()
+    return waveform
+
+
+# ---------------------------------------------------------------- the Trainer
+
+
+class SpeechTrainer(Trainer):
+    """transformers.Trainer with our batches, loss and dev WER."""
+
+    def __init__(self, job: Job, ledger: "Ledger", **kwargs):
+        super().__init__(model=job.model, callbacks=[ledger], eval_dataset=Speech(job, job.corpus.utterances("dev")), **kwargs)
+        self.job, self.ledger = job, ledger
+        self.loss_is_scaled_for_ga = False
+        self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_wanted(c)]
+
+    def get_train_dataloader(self) -> DataLoader:
+        job, processes = self.job, self.accelerator.num_processes
+        utterances = job.corpus.utterances("train")
+        slowest = job.training.augment.speed[0] if job.training.augment.speed else 1.0
+        count = job.training.steps * job.training.accumulate * processes
+        batches = Batches([u.duration / slowest for u in utterances], job.training.batch_seconds, count, job.training.seed)
+        speech = Speech(job, utterances)
+        workers = min(8, (os.cpu_count() or 1) // processes) if torch.cuda.is_available() else 0
+        return self.accelerator.prepare(
+            DataLoader(speech, batch_sampler=batches, collate_fn=speech.collate, num_workers=workers)
+        )
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.job.objective is not None:
+            return self.job.objective(model, inputs, self.state.global_step / self.state.max_steps)
+        logits = model(inputs["input_values"], attention_mask=inputs["attention_mask"]).logits
+        blank = self.job.model.config.pad_token_id
+        return ctc_loss(logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], blank)
+
+    def evaluate(self, *_, **__) -> dict[str, float]:
+        """Dev WER over all processes, each hearing its share."""
+        from accelerate.utils import gather_object
+
+        model = self.accelerator.unwrap_model(self.model).eval()
+        utterances = self.job.corpus.utterances("dev")
+        share = utterances[self.accelerator.process_index :: self.accelerator.num_processes]
+        counts = np.array(gather_object([dev_wer(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
+        metrics = {"eval_dev_wer": float(counts[:, 0].sum() / counts[:, 1].sum())}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class Ledger(TrainerCallback):
+    """What is remembered of a run: its curve, time and energy (added up across resumes), and what is said meanwhile."""
+
+    def __init__(self, job: Job, checkpoints: Path):
+        self.job, self.checkpoints = job, checkpoints
+        self.curve: list[dict] = []
+        self.before = {"seconds": 0.0, "wh": 0.0}
+        self.run = None
+
+    def on_train_begin(self, args, state, control, **_):
+        self.begun_at, self.begun_step = time.monotonic(), state.global_step
+        note = self.checkpoints / f"checkpoint-{state.global_step}" / "ledger.json"
+        if note.is_file():
+            saved = json.loads(note.read_text())
+            self.curve, self.before = saved["curve"], saved["before"]
+        self.meter = energy.EnergyMeter()
+        self.meter.__enter__()
+        self.run = None
+        if state.is_world_process_zero:
+            self.run = self.job.bookkeeping.start_run(self.job.fingerprint, self.job.settings)
+
+    def on_step_begin(self, args, state, control, **_):
+        training, never_learns = self.job.training, self.job.front_end is not None
+        frozen = training.steps if never_learns else training.freeze_feature_encoder_steps
+        if state.global_step == self.begun_step or state.global_step in dict(self.job.training.grow):
+            growing.use_layers(self.job.model, self.job.training.grow, state.global_step)
+        if state.global_step in (self.begun_step, frozen):
+            self._freeze(feature_encoder=state.global_step < frozen)
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if not state.is_world_process_zero or "train_runtime" in logs:
+            return
+        row = {key.removeprefix("eval_"): value for key, value in logs.items() if key != "epoch"}
+        self.curve.append({"step": state.global_step, **row})
+        self.run.log(state.global_step, row)
+        log.info("%s: %s", self.job.bookkeeping.model, self._line(state, row))
+
+    def on_save(self, args, state, control, **_):
+        if state.is_world_process_zero:
+            folder = self.checkpoints / f"checkpoint-{state.global_step}"
+            note = {"curve": self.curve, "before": self._spent()}
+            write_whole(folder / "ledger.json", json.dumps(note))
+
+    def on_train_end(self, args, state, control, **_):
+        self.spent = self._spent()
+        self.meter.__exit__(None, None, None)
+
+    def metrics(self, trainer: Trainer) -> dict:
+        best = trainer.state.best_metric
+        count = sum(p.numel() for p in self.job.model.parameters())
+        spent = self.spent
+        return {
+            "dev_wer": best, "params": count, "steps": trainer.state.global_step,
+            "best_step": trainer.state.best_global_step, "train_hours": spent["seconds"] / 3600,
+            "train_energy_wh": spent["wh"], "energy_mode": self.meter.mode,
+            "fingerprint": self.job.fingerprint,
+        }  # fmt: skip
+
+    def _spent(self) -> dict:
+        """Seconds and Wh so far, those before a kill included; Wh is None where the meter gives none."""
+        used = self.meter.reading().wh
+        known = used is not None and self.before["wh"] is not None
+        return {
+            "seconds": self.before["seconds"] + time.monotonic() - self.begun_at,
+            "wh": self.before["wh"] + used if known else None,
+        }
+
+    def _freeze(self, feature_encoder: bool) -> None:
+        """Let all weights learn but, where that is asked for, those of the feature encoder."""
+        encoder = self.job.model.wav2vec2.feature_extractor
+        encoder.requires_grad_(not feature_encoder)
+        # Else the model asks for the gradient of the waveform, and with it for a backward pass through the whole front end.
+        encoder._requires_grad = not feature_encoder
+
+    def _line(self, state, row: dict) -> str:
+        steps, total = state.global_step - self.begun_step, self.job.training.steps
+        spent = time.monotonic() - self.begun_at
+        figures = " ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "grad_norm")
+        if not steps:
+            return f"step {state.global_step}/{total} {figures}"
+        left = clock((total - state.global_step) * spent / steps)
+        return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s a step, {left} left"
+
+
+def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
+    t = job.training
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=t.steps,
+        gradient_accumulation_steps=t.accumulate,
+        learning_rate=t.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(t.warmup * t.steps),
+        adam_beta2=0.98,
+        max_grad_norm=1.0,
+        **_precision(t.precision),
+        eval_strategy="steps",
+        eval_steps=t.evaluate_every,
+        save_strategy="steps",
+        save_steps=t.evaluate_every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,  # patience counts on where it was
+        metric_for_best_model="dev_wer",
+        greater_is_better=False,
+        logging_steps=min(LOG_EVERY, t.evaluate_every),
+        accelerator_config={"even_batches": False},
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        seed=t.seed,
+        ddp_find_unused_parameters=True,
+        use_cpu=not torch.cuda.is_available(),
+    )
+    trainer = SpeechTrainer(job, Ledger(job, checkpoints), args=arguments)
+    if t.patience is not None:
+        from transformers import EarlyStoppingCallback
+
+        trainer.add_callback(EarlyStoppingCallback(t.patience))
+    return trainer
+
+
+def _precision(precision: str) -> dict[str, bool]:
+    """auto: bf16 where the machine computes in it, else fp16 on a GPU, else fp32."""
+    cuda = torch.cuda.is_available()
+    if precision == "auto":
+        bf16 = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16" if bf16 else "fp16" if cuda else "fp32"
+    if precision == "fp16" and not cuda:
+        raise BigfootError("training.precision: fp16 needs a GPU: use auto, bf16 or fp32")
+    return {"bf16": precision == "bf16", "fp16": precision == "fp16"}
+
+
+def _is_wanted(callback: TrainerCallback) -> bool:
+    """Progress is ours to say: the Trainer's printer would print every row a second time."""
+    return type(callback).__name__ not in ("PrinterCallback", "ProgressCallback")
+
+
+def _latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written whole; what a kill left half-written is removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    for checkpoint in reversed(found):
+        if (checkpoint / "ledger.json").is_file():
+            return checkpoint
+        shutil.rmtree(checkpoint)
+    return None

@@ -1,0 +1,217 @@
+"""`bigfoot push` sends a folder with its card, or says in one line why not.
+
+The hub here is a FAKE: an HTTP server of this file that speaks the few routes that huggingface_hub's `whoami`, `create_repo`,
+`create_branch` and `upload_folder` call (regular files and Git LFS, not Xet) and keeps what it gets. It shows that the client
+is used rightly, not that huggingface.co takes it.
+"""
+
+import base64
+import hashlib
+import json
+import shutil
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from huggingface_hub import ModelCard, constants
+from typer.testing import CliRunner
+
+from pipeline import cli
+from pipeline.apps import push
+from pipeline.common.errors import Away, BigfootError
+from pipeline.compare.run import compare
+from pipeline.recognition import seal
+from tests.docs import pages
+from tests.planted import FIGURES, plant, write
+
+HALF, THIN, TOKEN = "half.int8-openvino", "thin.int8-openvino", "hf_of_the_test"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """`server.repos` is {repo: {branch: {path: bytes}}}, `objects` what came by LFS, `refuses` {a path's end: status}."""
+
+    def do_GET(self):
+        self._answer({"name": "me", "type": "user"} if self.path == "/api/whoami-v2" else None)
+
+    def do_PUT(self):
+        self.server.objects[self.path.rpartition("/")[2]] = self._body()
+        self._answer({})
+
+    def do_POST(self):
+        path, body = self.path.partition("?")[0], self._body()
+        *_, kind, last = path.split("/")
+        repo = "/".join(path.removeprefix("/api/models/").split("/")[:2])
+        if path == "/api/repos/create":
+            asked = json.loads(body)
+            repo = f"{asked['organization'] or 'me'}/{asked['name']}"
+            self.server.asked.append(asked)
+            is_there = repo in self.server.repos
+            self.server.repos.setdefault(repo, {"main": {}})
+            self._answer({"url": f"{self.server.address}/{repo}"}, 409 if is_there else 200)
+        elif path == "/api/validate-yaml":
+            self._answer({"errors": [], "warnings": []})
+        elif kind == "branch":
+            self.server.repos[repo].setdefault(last, {})
+            self._answer({})
+        elif kind == "preupload":
+            files = [file["path"] for file in json.loads(body)["files"]]
+            modes = [{"path": one, "uploadMode": "lfs" if one.endswith(".bin") else "regular"} for one in files]
+            self._answer({"files": [{**mode, "shouldIgnore": False} for mode in modes]})
+        elif path.endswith(".git/info/lfs/objects/batch"):
+            upload = f"{self.server.address}/lfs/"
+            objects = [{**one, "actions": {"upload": {"href": upload + one["oid"]}}} for one in json.loads(body)["objects"]]
+            self._answer({"transfer": "basic", "objects": objects})
+        elif kind == "commit":
+            for line in map(json.loads, body.splitlines()):
+                value = line["value"]
+                if line["key"] == "file":
+                    self.server.repos[repo][last][value["path"]] = base64.b64decode(value["content"])
+                elif line["key"] == "lfsFile":
+                    self.server.repos[repo][last][value["path"]] = self.server.objects[value["oid"]]
+            self._answer({"commitUrl": f"{self.server.address}/{repo}/commit/1", "commitOid": "1" * 40})
+        else:
+            self._answer(None)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _answer(self, content, status=200):
+        path = self.path.partition("?")[0]
+        refused = next((status for end, status in self.server.refuses.items() if path.endswith(end)), None)
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}" and not path.startswith("/lfs/"):
+            refused = 401
+        elif content is None:
+            refused = refused or 404
+        body = json.dumps(content if refused is None else {"error": "refused"}).encode()
+        self.send_response(refused or status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.address = f"http://127.0.0.1:{server.server_port}"
+    server.repos, server.objects, server.refuses, server.asked = {}, {}, {}, []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    compare(plant(folder), folder, folder / "reports")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+
+
+def test_a_variant_arrives_byte_for_byte_with_its_card(project, hub):
+    address = push.push(project, HALF, "me/half-int8", private=True, endpoint=hub.address, licence="apache-2.0")
+    assert address == f"{hub.address}/me/half-int8" and hub.asked[0]["visibility"] == "private"
+    there = hub.repos["me/half-int8"]["main"]
+    sent = {path.name: path.read_bytes() for path in (project / "variants" / HALF).iterdir()}
+    assert {name: there[name] for name in sent} == sent and set(there) == {*sent, "README.md"}
+    assert hashlib.sha256(sent["weights.bin"]).hexdigest() in hub.objects, "weights.bin did not go by LFS"
+    card = ModelCard(there["README.md"].decode())
+    assert card.data.license == "apache-2.0" and card.data.eval_results[2].metric_value == FIGURES[HALF][0] / 2000
+
+
+def test_the_commands_do_what_the_page_says(project, hub, tmp_path, monkeypatch):
+    shutil.copytree(project, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    page = next(page for page in pages.pages() if page.name == "cards.md")
+    told = [words for block in pages.blocks(page) if block.language == "console" for words in pages.commands(block.text)]
+    assert [words[:2] for words in told] == [["bigfoot", "export"], ["bigfoot", "push"]]
+    for words in told:
+        done = CliRunner().invoke(cli.app, words[1:])
+        assert done.exit_code == 0, done.output
+    assert "license: apache-2.0" in (tmp_path / "project/out/half-int8/README.md").read_text()
+    assert set(hub.repos["me/half-int8"]["v2"]) == {"README.md", "variant.json", "weights.bin"}
+
+
+@pytest.mark.parametrize("is_anew", [False, True])
+def test_weights_that_the_card_was_not_made_for_are_not_handed_on(project, hub, tmp_path, is_anew):
+    folder = shutil.copytree(project, tmp_path / "project") / "variants" / HALF
+    (folder / "weights.bin").write_bytes(b"others")
+    if is_anew:
+        told = json.loads((folder / "variant.json").read_text())
+        (folder / "variant.json").unlink()
+        write(folder / "variant.json", {**told, "files": seal.seal(folder)})
+    with pytest.raises(BigfootError, match="was made anew since the last comparison" if is_anew else "another file|cut off"):
+        push.push(tmp_path / "project", HALF, "me/half", endpoint=hub.address)
+    assert not hub.repos
+
+
+def test_pushed_again_to_a_branch_the_repository_stays_one(project, hub):
+    for revision in (None, "v2"):
+        address = push.push(project, "half", "me/half", endpoint=f"{hub.address}/", revision=revision)
+    assert address.endswith("/me/half/tree/v2")
+    assert list(hub.repos) == ["me/half"] and hub.repos["me/half"]["v2"] == hub.repos["me/half"]["main"]
+
+
+def test_a_variant_that_fails_the_gate_needs_force(project, hub):
+    with pytest.raises(BigfootError, match=f"{THIN} doesn't pass the gate .*--force pushes it all the same"):
+        push.push(project, THIN, "me/thin", endpoint=hub.address)
+    assert not hub.repos
+    push.push(project, THIN, "me/thin", endpoint=hub.address, force=True)
+    assert "weights.bin" in hub.repos["me/thin"]["main"]
+
+
+@pytest.mark.parametrize(
+    ("refuses", "told"),
+    [
+        ({"whoami-v2": 401}, r"doesn't know the token \(401\)"),
+        ({"repos/create": 403}, r"the token may not write to me/half at .* \(403\)"),
+        ({"commit/main": 403}, r"the token may not write to me/half at .* \(403\)"),
+        ({"validate-yaml": 400}, "didn't take me/half: Invalid metadata in README.md"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_line(project, hub, refuses, told):
+    hub.refuses = refuses
+    with pytest.raises(BigfootError, match=told) as raised:
+        push.push(project, HALF, "me/half", endpoint=hub.address)
+    assert "\n" not in str(raised.value) and TOKEN not in str(raised.value)
+
+
+def test_a_hub_that_is_away_may_be_tried_again(project):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{one.getsockname()[1]}"
+    with pytest.raises(Away, match=f"no hub at {closed}"):
+        push.push(project, HALF, "me/half", endpoint=closed)
+
+
+def test_what_is_wrong_here_is_told_before_anything_is_sent(project, hub, monkeypatch, tmp_path):
+    with pytest.raises(BigfootError, match="no model or variant thick: there are half, teacher, thin"):
+        push.push(project, "thick", "me/thick", endpoint=hub.address)
+    with pytest.raises(BigfootError, match="me/a/b is no name of a repository"):
+        push.push(project, HALF, "me/a/b", endpoint=hub.address)
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(BigfootError, match="no token for the hub: set HF_TOKEN"):
+        push.push(project, HALF, "me/half", endpoint=hub.address)
+    (tmp_path / "variants" / HALF).mkdir(parents=True)
+    with pytest.raises(BigfootError, match=f"{HALF} has no card .*dvc repro compare"):
+        push.push(tmp_path, HALF, "me/half", endpoint=hub.address)
+    assert not hub.repos

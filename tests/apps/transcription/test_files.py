@@ -1,0 +1,113 @@
+"""Recordings read in blocks are those that audio.read gives, bit for bit, and fail as it fails."""
+
+import io
+import os
+import threading
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.apps.transcription import files
+from pipeline.apps.transcription.files import Failure, Recording
+from pipeline.speech import audio
+from pipeline.speech.audio import AudioError
+from tests.recordings import sound, streamed, tone
+
+
+def recording(path) -> Recording:
+    return Recording(str(path), path, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels"),
+    [("a.wav", 16_000, 1), ("a.wav", 8_000, 1), ("a.flac", 44_100, 2), ("a.ogg", 48_000, 2), ("a.mp3", 22_050, 1)],
+)
+def test_blocks_are_the_whole_file(tmp_path, name, rate, channels):
+    samples = np.stack([tone(23.4, seed, rate) for seed in range(channels)], axis=1)
+    soundfile.write(tmp_path / name, samples, rate)
+    pieces = list(files.blocks(recording(tmp_path / name)))
+
+    assert len(pieces) >= 3 and max(map(len, pieces)) < 170_000
+    np.testing.assert_array_equal(np.concatenate(pieces), audio.read(tmp_path / name))
+
+
+def test_a_flac_that_was_streamed_says_no_length_and_is_read_to_its_end(tmp_path):
+    soundfile.write(tmp_path / "a.flac", tone(12.0, 1), 16_000)
+    streamed(tmp_path / "a.flac", tmp_path / "streamed.flac")
+
+    found = np.concatenate(list(files.blocks(recording(tmp_path / "streamed.flac"))))
+    np.testing.assert_array_equal(found, audio.read(tmp_path / "a.flac"))
+    assert files.seconds(recording(tmp_path / "streamed.flac")) == 0
+
+
+def test_measuring_is_exact_and_keeps_what_is_short():
+    pieces = [tone(1.0, seed) + np.float32(0.3) for seed in range(3)]
+    exact = np.concatenate(pieces).astype(np.float64)
+    found, kept = files.measure(pieces, keep=48_000)
+
+    assert found.samples == 48_000 and kept is not None and len(kept) == 3
+    np.testing.assert_allclose([found.mean, found.variance], [exact.mean(), exact.var()], rtol=1e-9)
+    assert files.measure(pieces, keep=47_999)[1] is None
+    assert not np.isfinite(files.measure([np.array([1.0, np.nan], dtype=np.float32)], keep=9)[0].variance)
+
+
+@pytest.mark.parametrize("check", ["missing", "empty", "unreadable", "truncated", "no samples"])
+def test_what_cannot_be_read_is_told_as_audio_tells_it(tmp_path, check):
+    path = sound(tmp_path / "a.wav")
+    if check == "missing":
+        path.unlink()
+    elif check == "no samples":
+        soundfile.write(path, np.zeros(0), 16_000)
+    else:
+        path.write_bytes({"empty": b"", "unreadable": b"no audio", "truncated": path.read_bytes()[:-2000]}[check])
+    with pytest.raises(AudioError) as expected:
+        audio.read(path)
+    with pytest.raises(AudioError) as told:
+        list(files.blocks(recording(path)))
+    assert (told.value.check, str(told.value)) == (expected.value.check, str(expected.value))
+
+
+def test_a_cut_flac_is_truncated_or_unreadable(tmp_path):
+    path = sound(tmp_path / "a.flac", 20.0)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError):
+        list(files.blocks(recording(path)))
+
+
+def test_a_header_that_asks_for_gigabytes_is_damaged(tmp_path):
+    path = sound(tmp_path / "a.wav")
+    data = bytearray(path.read_bytes())
+    data[24:28] = (2_147_483_647).to_bytes(4, "little")  # fmt chunk: sample rate
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=r"1 channels at 2,147,483,647 Hz: its header is damaged, fetch it again"):
+        list(files.blocks(recording(path)))
+
+
+def test_folders_are_searched_by_suffix_in_order_and_without_what_is_hidden(tmp_path):
+    for name in ("b.wav", "a/z.FLAC", "a/b/c.mp3", "notes.txt", "._b.wav", ".trash/d.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "none").mkdir()
+    with ExitStack() as stack:
+        found = files.find([str(tmp_path), str(tmp_path / "a" / "none"), "x.wav"], stack)
+
+    assert [one.name for one in found[:3]] == [str(tmp_path / name) for name in ("a/b/c.mp3", "a/z.FLAC", "b.wav")]
+    assert [str(one.out) for one in found[:3]] == ["a/b/c", "a/z", "b"]
+    assert isinstance(found[3], Failure) and "no audio files" in found[3].reason
+    assert found[4].name == "x.wav"
+
+
+def test_a_pipe_is_kept_for_as_long_as_it_is_needed(tmp_path, monkeypatch):
+    content = sound(tmp_path / "a.wav").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(content))
+    writer.start()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with ExitStack() as stack:
+        piped, named = files.find(["-", str(tmp_path / "pipe")], stack)
+        for one in (piped, named):
+            np.testing.assert_array_equal(np.concatenate(list(files.blocks(one))), audio.read(content))
+    writer.join()
+    assert not piped.path.exists() and not named.path.exists()

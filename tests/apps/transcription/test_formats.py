@@ -1,0 +1,85 @@
+"""Subtitles that players take: times well formed, cues in order and apart, every word in one, lines that fit."""
+
+import json
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.apps.transcription.formats import Transcript, as_json, clock, cues, srt, txt, vtt
+from pipeline.apps.transcription.words import Word
+
+SAID = [Word("one", 0.5, 0.8, 0.9), Word("<two>", 1.0, 1.3, 0.5), Word("three", 3661.2, 3661.4, 0.7)]
+TRANSCRIPT = Transcript("a.wav", 3662.0, SAID, "half.int8-onnx")
+
+
+@st.composite
+def spoken(draw) -> list[Word]:
+    """Words one after the other, with gaps as they come, on frames of 20 ms."""
+    words, frame = [], 0
+    for word in draw(st.lists(st.text("abc&<>-", min_size=1, max_size=60), max_size=40)):
+        first = frame + draw(st.integers(0, 60))
+        frame = first + draw(st.integers(1, 120))
+        words.append(Word(word, first * 0.02, frame * 0.02, 0.5))
+    return words
+
+
+@given(st.integers(0, 10**9), st.sampled_from(",."))
+def test_a_time_can_be_read_back(milliseconds, point):
+    form = rf"(\d\d+):([0-5]\d):([0-5]\d){re.escape(point)}(\d\d\d)"
+    hours, minutes, seconds, rest = re.fullmatch(form, clock(milliseconds, point)).groups()
+    assert ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + int(rest) == milliseconds
+
+
+@given(spoken())
+def test_cues_keep_every_word_in_order_and_apart_and_within_their_bounds(words):
+    found = list(cues(words, words[-1].end if words else 0.0))
+
+    assert " ".join(line for cue in found for line in cue.lines) == " ".join(word.word for word in words)
+    assert all(cue.start < cue.end for cue in found)
+    assert all(before.end <= after.start for before, after in zip(found, found[1:], strict=False))
+    for cue in found:
+        is_one_word = len(cue.lines) == 1 and " " not in cue.lines[0]
+        assert is_one_word or (len(cue.lines) <= 2 and max(map(len, cue.lines)) <= 42 and cue.end - cue.start <= 7000)
+
+
+@given(spoken())
+def test_a_pause_ends_a_cue_and_nothing_shorter_does_while_there_is_room(words):
+    words = [Word("ab", word.start, word.end, 0.5) for word in words[:6] if word.end - word.start <= 0.2]
+    starts = [round(1000 * word.start) for word in words]
+    pauses = [n for n in range(1, len(words)) if words[n].start - words[n - 1].end > 0.6]
+    if not words or words[-1].end - words[0].start > 7:
+        return
+    assert [cue.start for cue in cues(words, 100.0)] == [starts[0], *(starts[n] for n in pauses)]
+
+
+def test_a_short_word_stays_for_a_second_unless_the_next_one_comes_or_the_recording_ends():
+    words = [Word("a", 0.0, 0.1, 1.0), Word("b", 0.8, 0.9, 1.0), Word("c", 3.0, 3.1, 1.0)]
+    assert [(cue.start, cue.end) for cue in cues(words, 3.5)] == [(0, 800), (800, 1800), (3000, 3500)]
+
+
+def test_subrip_is_as_players_read_it():
+    expected = "1\n00:00:00,500 --> 00:00:01,500\none <two>\n\n2\n01:01:01,200 --> 01:01:02,000\nthree\n"
+    assert srt(TRANSCRIPT) == expected
+
+
+def test_webvtt_has_its_header_and_escapes():
+    expected = "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\none &lt;two&gt;\n\n01:01:01.200 --> 01:01:02.000\nthree\n"
+    assert vtt(TRANSCRIPT) == expected
+
+
+def test_nothing_said_is_still_a_valid_file():
+    silent = Transcript("a.wav", 2.0, [], "x")
+    assert (txt(silent), srt(silent), vtt(silent)) == ("\n", "", "WEBVTT\n")
+
+
+def test_json_is_one_object_on_one_line():
+    line = as_json(TRANSCRIPT)
+    assert line.count("\n") == 1 and json.loads(line) == {
+        "file": "a.wav", "duration": 3662.0, "text": "one <two> three", "model": "half.int8-onnx",
+        "words": [
+            {"word": "one", "start": 0.5, "end": 0.8, "confidence": 0.9},
+            {"word": "<two>", "start": 1.0, "end": 1.3, "confidence": 0.5},
+            {"word": "three", "start": 3661.2, "end": 3661.4, "confidence": 0.7},
+        ],
+    }  # fmt: skip

@@ -1,0 +1,242 @@
+"""`bigfoot transcribe`: what the Recognizer hears of the whole file, in every format, from files, folders, stdin and MLflow."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.apps.transcription import run, transcribe_file
+from pipeline.apps.transcription.progress import Progress
+from pipeline.common.errors import BigfootError
+from pipeline.recognition.recognizer import Recognizer
+from pipeline.speech import audio
+from tests.planted import ROOT, bigfoot
+from tests.tiny import speech
+
+
+@pytest.fixture(scope="module")
+def talks(variant, tmp_path_factory):
+    """A folder of three recordings, the first of several windows, and what the Recognizer hears in each as a whole."""
+    folder, recognizer = tmp_path_factory.mktemp("talks"), Recognizer.load(variant)
+    for name, seconds, rate in (("a.wav", 95.3, 22_050), ("b.flac", 2.0, 16_000), ("c/d.ogg", 4.0, 44_100)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / name, audio.change_rate(speech(seconds, seed=len(name)), 16_000, rate), rate)
+    return folder, {name: recognizer.transcribe(audio.read(folder / name)) for name in ("a.wav", "b.flac", "c/d.ogg")}
+
+
+def test_a_long_recording_has_the_text_of_one_in_memory(variant, talks):
+    folder, texts = talks
+    transcript = transcribe_file(variant, folder / "a.wav", threads=1)
+
+    assert transcript.text == texts["a.wav"] and len(transcript.words) > 50
+    assert transcript.duration == 95.3 and transcript.model == "local.fp32-onnx"
+    assert transcript.words[-1].end <= 95.3 and transcript.words[-1].start > 80
+
+
+def test_the_same_word_has_the_same_time_in_a_long_recording_as_alone(variant, tmp_path):
+    """The model hears 400 samples, so a minute in the middle of three reads the same, 60 s later."""
+    minute = speech(60.0)
+    soundfile.write(tmp_path / "one.wav", minute, 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "three.wav", np.tile(minute, 3), 16_000, subtype="FLOAT")
+    recognizer = Recognizer.load(variant, threads=1)
+    alone = [(w.word, round(w.start + 60, 3)) for w in transcribe_file(recognizer, tmp_path / "one.wav").words[1:-1]]
+    among = [(w.word, w.start) for w in transcribe_file(recognizer, tmp_path / "three.wav").words if 60.5 < w.start < 119.5]
+
+    assert len(among) > 30 and set(among) - set(alone) == set()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_folders_and_files_come_in_order_whatever_the_number_of_workers(variant, talks, workers):
+    folder, texts = talks
+    done = bigfoot("transcribe", variant, ".", "b.flac", "--workers", workers, "--threads", 1, cwd=folder)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "".join(f"{name}\t{texts[name]}\n" for name in ("a.wav", "b.flac", "c/d.ogg", "b.flac"))
+
+
+def test_stdin_is_a_recording(variant, talks):
+    folder, texts = talks
+    command = [sys.executable, "-m", "pipeline.cli", "transcribe", str(variant), "-", "--format", "json"]
+    content = (folder / "c/d.ogg").read_bytes()
+    done = subprocess.run(command, input=content, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+    told = json.loads(done.stdout)
+    assert (told["file"], told["text"], told["duration"]) == ("-", texts["c/d.ogg"], 4.0)
+
+
+def test_each_recording_has_a_file_where_a_folder_is_given(variant, talks, tmp_path, capsys):
+    folder, texts = talks
+    assert run.transcribe(str(variant), [str(folder)], "srt", tmp_path, threads=1)
+
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert written == ["a.srt", "b.srt", "c/d.srt"] and capsys.readouterr().out == ""
+    text = (tmp_path / "b.srt").read_text()
+    shown = [line for line in text.splitlines() if line and not line.isdigit() and "-->" not in line]
+    assert text.startswith("1\n00:00:0") and " ".join(shown) == texts["b.flac"]
+
+
+def test_several_recordings_in_json_are_one_object_a_line(variant, talks, capsys):
+    folder, texts = talks
+    names = [str(folder / name) for name in ("b.flac", "c/d.ogg")]
+    assert run.transcribe(str(variant), names, "json", None, threads=1)
+
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["file"], one["text"]) for one in told] == [(names[0], texts["b.flac"]), (names[1], texts["c/d.ogg"])]
+
+
+@pytest.mark.parametrize(
+    ("names", "form", "out", "complaint"),
+    [
+        (["a.wav", "b.flac"], "vtt", None, "give --out-dir"),
+        (["b.flac", "c/../b.flac"], "txt", "out", "transcribe them apart"),
+    ],
+)
+def test_what_would_be_mixed_up_is_refused_before_anything_is_heard(talks, tmp_path, names, form, out, complaint):
+    with pytest.raises(BigfootError, match=complaint):
+        run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(variant, talks, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(BigfootError, match=r"a\.txt can't be written: .*: give another --out-dir"):
+        run.transcribe(str(variant), [str(talks[0] / "a.wav")], "txt", tmp_path / "out", threads=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bad_file_is_one_line_and_the_others_go_on(variant, talks, tmp_path, capfd, workers):
+    folder, texts = talks
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
+    names = [str(tmp_path / "bad.wav"), str(tmp_path / "nan.wav"), str(folder / "b.flac"), str(tmp_path / "gone.wav")]
+    assert not run.transcribe(str(variant), names, "txt", None, threads=1, workers=workers)
+
+    said = capfd.readouterr()
+    assert said.out == f"{folder / 'b.flac'}\t{texts['b.flac']}\n"
+    complaints = said.err.splitlines()
+    assert len(complaints) == 3 and all(line.startswith("error: ") for line in complaints)
+    assert "bad.wav can't be read" in complaints[0] and "nan.wav: audio has NaN" in complaints[1] and "missing" in complaints[2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_variant_is_one_line_not_one_a_file(variant, talks, tmp_path, workers):
+    (tmp_path / "variant.json").write_text((variant / "variant.json").read_text())
+    (tmp_path / "model.onnx").write_bytes(b"junk")
+    with pytest.raises(BigfootError, match="model.onnx can't be opened"):
+        run.transcribe(str(tmp_path), [str(talks[0])], "txt", None, workers=workers)
+
+
+def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypatch, capsys):
+    import mlflow
+
+    folder, texts = talks
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    client = mlflow.MlflowClient(uri)
+    experiment = client.create_experiment("bigfoot", f"file://{tmp_path}/artifacts")
+    model = client.create_logged_model(experiment, "local")
+    client.log_model_artifacts(model.model_id, str(variant.parent))  # a folder deeper, as in a real one
+    client.finalize_logged_model(model.model_id, "READY")
+    client.create_registered_model("bigfoot-digits")
+    client.create_model_version("bigfoot-digits", f"models:/{model.model_id}", model_id=model.model_id)
+    client.set_registered_model_alias("bigfoot-digits", "champion", "1")
+    for name in ("bigfoot-digits@champion", "bigfoot-digits/1", model.model_id):
+        assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, threads=1)
+        assert capsys.readouterr().out == texts["b.flac"] + "\n"
+    with pytest.raises(BigfootError, match="models:/nothing@champion can't be fetched"):
+        run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None)
+
+
+def test_without_a_store_nothing_is_fetched_and_none_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(BigfootError, match="mlflow.db is not in this folder"):
+        run.transcribe("models:/bigfoot@champion", ["a.wav"], "txt", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_heavy_is_imported_and_the_first_word_comes_soon(variant, talks):
+    check = (
+        "import sys, time; from pipeline import cli; sys.argv = ['bigfoot', 'transcribe', *sys.argv[1:]]\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'pandas', 'scipy', 'onnx'} & set(sys.modules)\n"
+        "print(sorted(heavy), time.process_time() < 2, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", check, str(variant), str(talks[0] / "b.flac"), "--format", "json", "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.stderr == "[] True\n"
+
+
+def test_ctrl_c_ends_all_workers(variant, talks, tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.zeros(16_000 * 3600, dtype=np.int16), 16_000)
+    soundfile.write(tmp_path / "short.wav", speech(1.0), 16_000)
+    names = ["short.wav", *["long.wav"] * 40]
+    command = [sys.executable, "-m", "pipeline.cli", "transcribe", str(variant), *names, "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )  # fmt: skip
+    process.stdout.readline()  # they are at work
+    os.killpg(process.pid, signal.SIGINT)
+    _, complaints = process.communicate(timeout=30)
+    assert process.returncode != 0 and b"Traceback" not in complaints
+    deadline = time.monotonic() + 10
+    while _is_alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _is_alive(process.pid)
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_progress_says_rate_and_time_left():
+    progress = Progress(7200.0, lambda: 0.0)
+    assert progress.line(760.0, 10.0) == "0:12:40 of 2:00:00 (11%), 76x real time, 0:01:24 left"
+    assert progress.line(0.0, 3.0) == "0:00:00 of 2:00:00 (0%), 0x real time"
+    assert Progress(0.0, lambda: 0.0).line(30.0, 10.0) == "0:00:30, 3x real time"
+
+
+def test_progress_is_a_line_that_is_wiped_out_on_a_terminal_and_silent_in_a_short_run_elsewhere(monkeypatch):
+    for is_terminal in (True, False):
+        stream = io.StringIO()
+        stream.isatty = lambda is_terminal=is_terminal: is_terminal
+        monkeypatch.setattr("sys.stderr", stream)
+        monkeypatch.setattr("pipeline.apps.transcription.progress.TERMINAL_SECONDS", 0.01)
+        with Progress(10.0, lambda: 5.0):
+            time.sleep(0.1)
+        said = stream.getvalue()
+        assert ("0:00:05 of 0:00:10" in said) is is_terminal and said.endswith("\r\x1b[K" if is_terminal else "")
+
+
+@pytest.mark.slow
+def test_two_hours_take_the_memory_of_two_minutes(variant, tmp_path):
+    piece, peaks = audio.pcm16(audio.change_rate(speech(60.0), 16_000, 22_050)), []
+    for minutes in (2, 120):
+        with soundfile.SoundFile(tmp_path / "a.flac", "w", 22_050, 1) as file:
+            for _ in range(minutes):
+                file.write(piece)
+        code = (
+            "import resource, sys; from pipeline.apps.transcription import transcribe_file\n"
+            "transcript = transcribe_file(sys.argv[1], sys.argv[2], threads=1)\n"
+            "print(transcript.duration, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        )
+        # A child's peak begins at its parent's, so a process in between is started fresh by a small one.
+        command = ["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", code, str(variant), str(tmp_path / "a.flac")]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        duration, peak = map(float, done.stdout.split())
+        assert duration == 60 * minutes, done.stderr
+        peaks.append(peak)
+    print(f"peak MB: {peaks[0]:.0f} for 2 minutes, {peaks[1]:.0f} for 2 hours")
+    assert peaks[1] < peaks[0] + 60

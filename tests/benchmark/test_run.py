@@ -1,0 +1,293 @@
+"""Real worker processes measure real (tiny) variants; what can't be measured is one line, and no process outlives it."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from filelock import FileLock
+
+from pipeline import params
+from pipeline.benchmark import lengths, processes, rounds
+from pipeline.benchmark.run import benchmark
+from pipeline.common import host
+from pipeline.common.errors import BigfootError, Busy
+from pipeline.compare.report import cautions
+from pipeline.compare.rows import TIMING_KEYS, TIMING_REMARKS
+from pipeline.quantize.run import quantize
+from pipeline.speech.corpus import Corpus, Utterance
+from tests.sleeping import SECONDS as SLEEP
+from tests.tiny import noise_corpus, save_model
+
+SETTINGS = params.Benchmark(
+    threads=1,
+    utterances=3,
+    rounds=2,
+    max_rounds=2,
+    turn=2,
+    batch=2,
+    lengths=[1, 0.5],
+    cold_starts=1,
+    energy_seconds=1.0,
+)
+BRIEF = SETTINGS.model_copy(update={"lengths": [], "cold_starts": 0, "energy_seconds": 0.0})
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Corpus:
+    return noise_corpus(tmp_path_factory.mktemp("corpora") / "noise")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return save_model(tmp_path_factory.mktemp("models") / "teacher", "group", hidden=64)
+
+
+@pytest.fixture(scope="module")
+def folders(model, tmp_path_factory) -> list[Path]:
+    """Variants of one model, whose names are all that a benchmark asks for."""
+    place = tmp_path_factory.mktemp("variants")
+    for scheme in ("fp32", "int8-onnx", "fp32-openvino"):
+        quantize(scheme, {}, model, None, place / f"teacher.{scheme}")
+    return [place / f"teacher.{scheme}" for scheme in ("fp32-openvino", "fp32", "int8-onnx")]
+
+
+@pytest.fixture(scope="module")
+def light(folders, tmp_path_factory) -> Path:
+    """teacher.fp32 by its name, but on ONNX Runtime, which opens in a moment."""
+    return Path(shutil.copytree(folders[2], tmp_path_factory.mktemp("light") / "teacher.fp32"))
+
+
+def children() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "pipeline.measure" in " ".join(one.cmdline())]
+
+
+@pytest.fixture(scope="module")
+def timings(folders, corpus, tmp_path_factory) -> dict:
+    out = tmp_path_factory.mktemp("out") / "timings.json"
+    found = benchmark(SETTINGS, folders, corpus, out)
+    assert json.loads(out.read_text()) == found and not children()
+    return found
+
+
+def test_every_variant_has_every_figure_and_the_teacher_is_the_measure(timings, folders):
+    assert set(timings["variants"]) == {folder.name for folder in folders}
+    for name, row in timings["variants"].items():
+        assert {*TIMING_KEYS, *TIMING_REMARKS} <= set(row), name
+        for key in ("params", "macs_per_second", "disk_mb", "ram_mb", "latency_p50_ms", "rtfx", "rtfx_batched", "load_ms"):
+            assert row[key] > 0, (name, key)
+        for key in ("cnn_ms", "encoder_ms"):  # null where fused nodes have lost their names; PyTorch always knows
+            assert (row[key] is None and name != "teacher.fp32") or row[key] > 0, (name, key)
+        assert row["speedup_low"] <= row["speedup"] <= row["speedup_high"] and row["turns"] == SETTINGS.rounds
+        assert row["rtfx_low"] <= row["rtfx"] <= row["rtfx_high"]
+        for what in ("latency_{}_ms", "ms_per_audio_second_{}"):
+            low, high, highest = (row[what.format(q)] for q in ("p50", "p95", "p99"))
+            assert 0 < low <= high <= highest, (name, what)
+        assert row["ram_model_mb"] < row["ram_mb"]
+        assert set(row["latency_by_length"]) == {"0.5", "1"} and min(row["latency_by_length"].values()) > 0
+    assert timings["variants"]["teacher.fp32"]["speedup"] == 1 and timings["variants"]["teacher.fp32"]["narrow"]
+
+
+def test_a_cold_start_counts_what_a_process_has_to_import(timings):
+    rows = timings["variants"]
+    for name, row in rows.items():
+        assert row["cold_start_ms"] > row["load_ms"] > row["latency_p50_ms"], name
+    # importing PyTorch and transformers takes seconds, onnxruntime a fraction of one
+    assert rows["teacher.fp32"]["cold_start_ms"] > 1.5 * rows["teacher.int8-onnx"]["cold_start_ms"]
+
+
+def test_size_is_that_of_the_whole_folder(timings, folders):
+    for folder in folders:
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        assert timings["variants"][folder.name]["disk_mb"] == pytest.approx(size / 1e6)
+
+
+def test_energy_is_said_with_how_it_was_found_out_or_why_not(timings):
+    for row in timings["variants"].values():
+        assert "cpu:" in row["energy_mode"] and (row["energy_wh_per_audio_hour"] is not None) == row["energy_resolved"]
+        assert row["energy_resolved"] or row["energy_note"].startswith("not resolved")
+    assert timings["idle_w"] > 0
+
+
+def test_host_and_sample_stand_beside_the_figures(timings):
+    measured_on = timings["host"]
+    assert measured_on["cores"] >= 1 and measured_on["cpu"] and timings["versions"]["openvino"]
+    assert {"governor", "features", "virtualised", "load_before", "load_after"} <= set(measured_on)
+    assert all(0 <= measured_on[f"cpu_use_{when}"] <= 1 for when in ("before", "after"))
+    assert timings["sample"]["utterances"] == 3 and timings["threads"] == 1 and timings["device"] == "cpu"
+    assert timings["rounds"] == 2 and host.elsewhere(measured_on) is None
+
+
+# ---------------------------------------------------------------- planted faults
+
+
+def test_a_variant_whose_runtime_sleeps_measures_slower_by_that(light, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "started", partial(processes.started, module="tests.sleeping"))
+    sleepy = Path(shutil.copytree(light, tmp_path / "sleepy.int8-onnx"))
+    rows = benchmark(BRIEF, [light, sleepy], corpus, tmp_path / "t.json")["variants"]
+    awake, slow = rows["teacher.fp32"], rows["sleepy.int8-onnx"]
+    assert slow["latency_p50_ms"] >= 1000 * SLEEP and slow["latency_p50_ms"] - awake["latency_p50_ms"] > 900 * SLEEP
+    assert slow["speedup"] < 0.6 and slow["rtfx"] < awake["rtfx"] and slow["rtfx_batched"] < awake["rtfx_batched"]
+    assert slow["energy_wh_per_audio_hour"] is None and slow["cold_start_ms"] is None and slow["latency_by_length"] is None
+
+
+def test_what_cannot_be_opened_is_one_line_and_no_process_stays(light, corpus, tmp_path):
+    broken = Path(shutil.copytree(light, tmp_path / "half.int8-onnx"))
+    info = json.loads((broken / "variant.json").read_text())
+    del info["files"]  # so that the runtime has to find out
+    (broken / "variant.json").write_text(json.dumps(info))
+    (broken / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BigfootError, match=r"half\.int8-onnx can't be measured") as told:
+        benchmark(SETTINGS, [light, broken], corpus, tmp_path / "t.json")
+    assert "\n" not in str(told.value) and not children() and not (tmp_path / "t.json").exists()
+
+
+def test_files_that_are_not_the_variants_own_are_refused_before_anything_is_measured(light, corpus, tmp_path):
+    swapped = Path(shutil.copytree(light, tmp_path / "half.int8-onnx"))
+    weights = bytearray((swapped / "model.onnx").read_bytes())
+    weights[-100] ^= 1
+    (swapped / "model.onnx").write_bytes(weights)
+    with pytest.raises(BigfootError, match=r"model\.onnx is not the file that this variant was made with"):
+        benchmark(SETTINGS, [light, swapped], corpus, tmp_path / "t.json")
+
+
+def test_without_the_reference_nothing_is_measured(folders, corpus, tmp_path):
+    with pytest.raises(BigfootError, match=r"teacher\.fp32 is not among the variants"):
+        benchmark(SETTINGS, [folders[0]], corpus, tmp_path / "t.json")
+
+
+def test_two_benchmarks_never_run_on_one_host(folders, corpus, tmp_path):
+    with (
+        FileLock(Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock"),
+        pytest.raises(Busy, match="another benchmark is running"),
+    ):
+        benchmark(SETTINGS, folders, corpus, tmp_path / "t.json")
+
+
+def test_the_timed_utterances_are_the_same_every_time(corpus):
+    from pipeline.benchmark.run import _sample
+
+    drawn = [[u.id for u in _sample(corpus, SETTINGS)] for _ in range(2)]
+    assert drawn[0] == drawn[1] and len(set(drawn[0])) == 3
+
+
+# ---------------------------------------------------------------- rounds, lengths, figures
+
+SAMPLE = [Utterance(f"u{n}", "", "", "", seconds) for n, seconds in enumerate((1.0, 2.0, 4.0))]
+
+
+class Scripted:
+    """A worker whose times are given: `seconds(utterance, call)`, and its calls are kept."""
+
+    def __init__(self, seconds):
+        self.seconds, self.calls = seconds, []
+
+    def ask(self, command, utterances=(), seconds=0.0):
+        self.calls.append(seconds or list(utterances))
+        if command == "length":
+            return {"seconds": self.seconds(seconds, len(self.calls))}
+        return {"seconds": [self.seconds(u, len(self.calls)) for u in utterances]}
+
+
+def test_a_ratio_is_of_the_same_utterances():
+    """The reference takes 2 s for what the other does in 1, whichever utterances came up: 2x, without spread."""
+    slow = [(0, u, 2.0 * (u + 1)) for u in (0, 1, 2)]
+    row = rounds.latency([(n, u, s / 2) for n, u, s in slow], slow, SAMPLE, SETTINGS)
+    assert row["speedup"] == row["speedup_low"] == row["speedup_high"] == 2 and row["narrow"]
+    assert row["latency_p50_ms"] == 2000 and row["rtfx"] == pytest.approx(7 / 6)
+    # 1, 2 and 3 s for 1, 2 and 4 s of audio: 1000, 1000 and 750 ms a second of audio
+    assert row["ms_per_audio_second_p50"] == 1000 and row["ms_per_audio_second_p99"] == 1000
+    assert row["latency_p99_ms"] == pytest.approx(2980) and row["latency_p95_ms"] == pytest.approx(2900)
+    assert (row["rtfx_low"], row["rtfx_high"]) == pytest.approx((1.0, 4 / 3))
+
+
+def test_rounds_end_when_every_interval_is_narrow_and_not_before_the_least():
+    settings = SETTINGS.model_copy(update={"rounds": 3, "max_rounds": 9, "turn": 3})
+    workers = {"teacher.fp32": Scripted(lambda u, _: 0.2), "x": Scripted(lambda u, _: 0.1)}
+    rows = rounds.run(workers, "teacher.fp32", SAMPLE, settings)
+    assert rows["x"]["turns"] == 3 and rows["x"]["narrow"] and len(workers["x"].calls) == 3
+
+
+def test_rounds_go_on_while_an_interval_is_wide_up_to_the_cap():
+    """Its gain differs by utterance, 1x, 2x and 4x, which no number of rounds makes narrower."""
+    settings = SETTINGS.model_copy(update={"rounds": 2, "max_rounds": None, "turn": 3})
+    workers = {"teacher.fp32": Scripted(lambda u, _: 0.4), "x": Scripted(lambda u, _: 0.4 / 2**u)}
+    rows = rounds.run(workers, "teacher.fp32", SAMPLE, settings)
+    assert rows["x"]["turns"] == rows["teacher.fp32"]["turns"] == 6 == settings.most_rounds
+    assert not rows["x"]["narrow"] and rows["teacher.fp32"]["narrow"]
+
+
+def test_rounds_stop_in_between_once_noise_has_evened_out():
+    """A first round three times as slow, for one utterance alone: each further one dilutes it."""
+    settings = SETTINGS.model_copy(update={"rounds": 2, "max_rounds": 60, "turn": 3, "precision": 0.2})
+    noisy = Scripted(lambda u, call: 0.3 if call == 1 and u == 0 else 0.1)
+    rows = rounds.run({"teacher.fp32": Scripted(lambda u, _: 0.1), "x": noisy}, "teacher.fp32", SAMPLE, settings)
+    assert 2 < rows["x"]["turns"] < 60 and rows["x"]["narrow"]
+
+
+def test_lengths_are_medians_without_the_first_hearing_and_the_slow_are_heard_once():
+    settings = SETTINGS.model_copy(update={"lengths": [10, 1]})
+    quick = Scripted(lambda seconds, call: seconds / 1000 + (0.5 if call in (1, 11) else 0.0))
+    slow = Scripted(lambda seconds, call: 0.3 * seconds)
+    found = lengths.run({"quick": quick, "slow": slow}, settings)
+    assert found["quick"] == pytest.approx({"1": 1.0, "10": 10.0}) and quick.calls == [1] * 10 + [10] * 10
+    assert found["slow"] == pytest.approx({"1": 300.0, "10": 3000.0}) and slow.calls == [1] * 5 + [10]
+    assert lengths.run({"quick": quick}, settings.model_copy(update={"lengths": []})) == {"quick": None}
+
+
+def test_audio_of_a_length_is_the_samples_own_again_and_again():
+    from pipeline.benchmark.worker import Worker
+
+    heard = []
+    worker = Worker()
+    worker.audios = [np.arange(3, dtype=np.float32), np.arange(2, dtype=np.float32)]
+    worker.recognizer = type("Ear", (), {"transcribe": lambda _, audio: heard.append(audio)})()
+    assert worker.length(seconds=8 / 16000)["seconds"] > 0
+    assert heard[0].tolist() == [0, 1, 2, 0, 1, 0, 1, 2]
+
+
+def test_peak_memory_is_of_the_process_itself_not_of_the_one_that_started_it():
+    child = "from pipeline.benchmark.worker import _peak_mb; print(_peak_mb())"
+    parent = f"import subprocess, sys; held = bytearray(b'x' * 600_000_000); subprocess.run([sys.executable, '-c', {child!r}])"
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert 5 < float(done.stdout) < 300
+
+
+def test_fewer_rounds_at_most_than_at_least_is_refused():
+    with pytest.raises(ValueError, match="max_rounds is 3, less than rounds, which is 10"):
+        params.Benchmark(max_rounds=3)
+
+
+# ---------------------------------------------------------------- what is warned of
+
+
+def test_another_host_is_told_by_its_name_or_else_by_what_it_is():
+    here = host.describe()
+    assert host.elsewhere(here) is None
+    assert "another host (elsewhere)" in host.elsewhere(here | {"name": "elsewhere"})
+    assert "another host of the same name (another CPU" in host.elsewhere(here | {"cpu": "another CPU"})
+    assert "of the same name" in host.elsewhere(here | {"features": ["sve"]})
+    old = {key: value for key, value in here.items() if key != "virtualised"}
+    assert host.elsewhere(old | {"cpu": "another CPU"}) is None, "of older timings the name alone is known"
+
+
+def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
+    row = {"narrow": True, "energy_note": "modelled from the CPU's load, not measured"}
+    calm = {"host": host.describe() | {"cpu_use_before": 0.02, "cpu_use_after": 0.1}, "precision": 0.15, "rounds": 30}
+    assert cautions.cautions(calm | {"variants": {"a": row}}) == []
+    said = cautions.cautions(
+        calm
+        | {"host": calm["host"] | {"cpu_use_after": 0.6}}
+        | {"variants": {"a": row, "b": row | {"narrow": False}, "c": row | {"energy_note": "not resolved: 0.1 W"}}}
+    )
+    assert cautions.cautions(calm | {"groups": 2, "variants": {"a": row}})[0].startswith(
+        "memory didn't hold all variants at once"
+    )
+    assert len(said) == 3 and "60% of its CPU time" in said[0]
+    assert said[1].endswith("wider than 15% of it after 30 rounds for b") and said[2].endswith("idle machine for c")

@@ -1,0 +1,143 @@
+"""dvc.yaml says of each stage what decides its output: the modules it imports, and the params sections it reads."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import params
+from pipeline.common import graph
+from pipeline.common.errors import BigfootError
+from pipeline.project import load_params
+
+ROOT = Path(__file__).parents[2]
+PROFILES = sorted(ROOT.glob("profiles/*.yaml"))
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+# They decide how a stage is run and remembered, not what it makes.
+BOOKKEEPING = {"common", "params", "project.py", "stages", "tracking"}
+REMEMBERED = {"tracking"}  # the section that says where a run is logged: no training is stale for it
+
+
+def imports(module: Path) -> set[Path]:
+    """Files of this project that a module imports, at its top or inside its functions."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "pipeline":
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.split(".")[0] == "pipeline"]
+        else:
+            continue
+        for name in names:
+            path = ROOT / name.replace(".", "/")
+            found |= {p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()}
+    return found
+
+
+def reached(module: Path) -> set[Path]:
+    """Everything that a stage's module comes to import, bookkeeping left out."""
+    seen, waiting = set(), [module]
+    while waiting:
+        for path in imports(waiting.pop()) - seen:
+            if path.relative_to(ROOT / "pipeline").parts[0] in BOOKKEEPING:
+                continue
+            seen.add(path)
+            waiting.append(path)
+    return {path for path in seen if path.name != "__init__.py"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_the_code_it_runs(name):
+    code, declared = reached(ROOT / f"pipeline/stages/{name}.py"), set(graph.code(name))
+    lacking = sorted(str(p.relative_to(ROOT)) for p in code - declared)
+    assert not lacking, f"{name}: its deps lack {lacking}"
+    rooms = [ROOT / dep for dep in STAGES[name].get("do", STAGES[name])["deps"] if dep.startswith("pipeline/")]
+    idle = [room for room in rooms if not any(file == room or room in file.parents for file in code)]
+    assert not idle, f"{name}: never imports {[str(room.relative_to(ROOT)) for room in idle]}"
+
+
+def sections(module: Path) -> set[str]:
+    """What a stage's module reads of `params`: params.teacher -> teacher, params.corpus.name -> corpus.name, params -> all."""
+    tree = ast.parse(module.read_text())
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    found = set()
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Name) and node.id == "params" and isinstance(node.ctx, ast.Load)):
+            continue
+        path, here = [], parents[node]
+        while isinstance(here, ast.Attribute):
+            path.append(here.attr)
+            here = parents[here]
+        found.add(".".join(path[:2] if path[:2] == ["corpus", "name"] else path[:1]) or "all")
+    return found
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_reads_the_sections_that_it_declares(name):
+    declared = {entry.partition(".${")[0] for entry in STAGES[name].get("do", STAGES[name])["params"]}
+    read = sections(ROOT / f"pipeline/stages/{name}.py")
+    if "variant_of" in (ROOT / f"pipeline/stages/{name}.py").read_text():
+        read = read - {"all"} | {"variants"}
+    if "all" in read:
+        read = {key for key in params.Params.model_fields if key != "time_limits"}  # when Prefect ends a stage
+    elif name != "compare":
+        read -= REMEMBERED
+    if "corpus" in declared:
+        read -= {"corpus.name"}
+    assert declared == read, f"{name} declares {sorted(declared)}, and reads {sorted(read)}"
+
+
+def test_what_decides_a_training_is_in_its_fingerprint():
+    decided = {file.relative_to(ROOT).as_posix() for file in graph.code("student")}
+    assert {"pipeline/distill/surgery/merge.py", "pipeline/train/trainer.py", "pipeline/models/forward.py"} <= decided
+    assert not any(file.startswith(("pipeline/common", "pipeline/tracking", "pipeline/compare")) for file in decided)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_named_like_its_module_and_keeps_no_out(name):
+    stage = STAGES[name].get("do", STAGES[name])
+    assert stage["cmd"].startswith(f"python -m pipeline.stages.{name}")
+    assert not any(isinstance(out, dict) and next(iter(out.values())).get("persist") for out in stage["outs"])
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A function that makes a DVC project of dvc.yaml and a profile."""
+
+    def make(profile: Path) -> Path:
+        shutil.copy(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
+        shutil.copy(profile, tmp_path / "params.yaml")
+        subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+        return tmp_path
+
+    return make
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_dvc_makes_a_graph_of_every_profile_with_a_stage_a_student_and_variant(checkout, profile):
+    found = graph.read(checkout(profile))
+    settings = load_params(profile)
+    for name, student in settings.students.items():
+        parent = "teacher" if student.parent == "teacher" else f"student@{student.parent}"
+        assert {parent, "teacher_logits", "prepare"} <= found[f"student@{name}"]
+    for slug, variant in settings.variants.items():
+        assert f"student@{variant.model}" in found[f"quantize@{slug}"] or variant.model == "teacher"
+        assert f"quantize@{slug}" in found["benchmark"] and f"evaluate@{slug}" in found["compare"]
+    seen = set()
+    for stage, needs in found.items():
+        assert needs <= seen, f"{stage} comes before what it needs"
+        seen.add(stage)
+
+
+GRAPH = {"a": frozenset(), "b@x": frozenset("a"), "b@y": frozenset("a"), "c": frozenset({"b@x"})}
+
+
+def test_what_follows_and_what_is_needed_is_found_at_any_distance():
+    assert graph.after(GRAPH, ["a"]) == {"b@x", "b@y", "c"} and graph.after(GRAPH, ["b@x"]) == {"c"}
+    assert list(graph.up_to(GRAPH, ["c"])) == ["a", "b@x", "c"] and list(graph.up_to(GRAPH, ["b"])) == ["a", "b@x", "b@y"]
+    with pytest.raises(BigfootError, match="no stage d: dvc.yaml has a, b@x"):
+        graph.up_to(GRAPH, ["d"])

@@ -1,0 +1,118 @@
+"""A score is of files alone: the same variant and corpus give the same bytes, and shifted references show at once."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline import params
+from pipeline.common.errors import BigfootError
+from pipeline.evaluate.run import evaluate, snr_db
+from pipeline.quantize.run import quantize
+from pipeline.recognition import seal
+from pipeline.recognition.recognizer import Recognizer
+from pipeline.speech import audio
+from pipeline.speech.corpus import Utterance, open_corpus, read_manifest, write_manifest
+from tests.tiny import save_model, speech
+
+SETTINGS = params.Evaluate(bootstrap=200)
+
+
+@pytest.fixture(scope="module")
+def variant(tmp_path_factory):
+    place = tmp_path_factory.mktemp("variant")
+    quantize("fp32-onnx", {}, save_model(place / "teacher", hidden=64), None, place / "teacher.fp32-onnx")
+    return place / "teacher.fp32-onnx"
+
+
+@pytest.fixture
+def corpus(tmp_path, variant):
+    """Five utterances in dev and in two test sets, whose references are what the variant hears: nothing is wrong."""
+    recognizer, folder = Recognizer.load(variant), tmp_path / "corpus"
+    for split in ("dev", "test", "test-noisy"):
+        rows = []
+        for i in range(5):
+            name = f"audio/{split}/{split}{i}.flac"
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            audio.write(folder / name, speech(0.7 + 0.1 * i, seed=i + len(split)))
+            text = recognizer.transcribe(audio.read(folder / name))
+            assert text
+            rows.append(Utterance(f"{split}{i}", name, text, "", 0.7 + 0.1 * i))
+        write_manifest(folder / f"{split}.jsonl", rows)
+    (folder / "corpus.json").write_text(json.dumps({"splits": {"train": {}, "dev": {}, "test": {}, "test-noisy": {}}}))
+    return folder
+
+
+def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpus, tmp_path):
+    scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json")
+    assert list(scored["sets"]) == ["dev", "test", "test-noisy"] and scored["first_test"] == "test"
+    assert scored["variant"] == "teacher.fp32-onnx"
+    for one in scored["sets"].values():
+        assert one["wer"] == one["cer"] == 0 and one["wer_high"] > 0 and len(one["hypotheses"]) == 5
+        assert one["cer_high"] == one["wer_high"] and all(isinstance(row["snr_db"], float) for row in one["hypotheses"])
+
+
+def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
+    for name in ("a", "b"):
+        evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_score_says_whose_weights_were_heard_and_a_swapped_file_is_refused(variant, corpus, tmp_path):
+    swapped = shutil.copytree(variant, tmp_path / variant.name)
+    scored = evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "a.json")
+    assert scored["files"] == seal.mark(json.loads((swapped / "variant.json").read_text()))
+    weights = bytearray((swapped / "model.onnx").read_bytes())
+    weights[-1] ^= 1
+    (swapped / "model.onnx").write_bytes(weights)
+    with pytest.raises(BigfootError, match="is not the file that this variant was made with"):
+        evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_references_shifted_by_one_are_seen(variant, corpus, tmp_path):
+    rows = read_manifest(corpus / "test.jsonl")
+    texts = [row.text for row in rows]
+    shifted = zip(rows, texts[1:] + texts[:1], strict=True)
+    write_manifest(corpus / "test.jsonl", [replace(row, text=text) for row, text in shifted])
+    scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json")
+    assert scored["sets"]["test"]["wer"] > 0.5 and scored["sets"]["dev"]["wer"] == 0
+
+
+def test_without_a_variant_it_is_one_line_and_nothing_is_written(corpus, tmp_path):
+    with pytest.raises(BigfootError, match="variant.json"):
+        evaluate(SETTINGS, tmp_path / "nowhere", open_corpus(corpus), tmp_path / "scores/a.json")
+    assert not (tmp_path / "scores").exists()
+
+
+# ---------------------------------------------------------------- noise
+
+
+def beeps(noise: float, seconds: float = 2.0) -> np.ndarray:
+    """A tone of power 0.125 every other 100 ms, over white noise of that power."""
+    time = np.arange(int(16_000 * seconds)) / 16_000
+    tone = 0.5 * np.sin(2 * np.pi * 440 * time) * (time % 0.2 < 0.1)
+    return (tone + np.sqrt(noise) * np.random.default_rng(3).standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.mark.parametrize("decibels", [10, 20, 30])
+def test_the_noise_that_was_added_is_found(decibels):
+    found = snr_db(beeps(0.125 / 10 ** (decibels / 10)))
+    assert found == pytest.approx(10 * np.log10(1 + 10 ** (decibels / 10)), abs=1.0)  # loud frames hold the noise too
+
+
+def test_loudness_and_an_offset_change_nothing():
+    quiet = beeps(0.00125)
+    assert snr_db(0.1 * quiet + np.float32(0.3)) == pytest.approx(snr_db(quiet), abs=0.05)
+
+
+def test_digital_pauses_count_as_16_bit_rounding():
+    assert snr_db(beeps(0.0)) == pytest.approx(10 * np.log10(0.125 * 12 * 32768**2), abs=0.3)
+
+
+def test_silence_and_too_short_a_sound_have_no_figure():
+    assert snr_db(np.zeros(16_000, np.float32)) is None
+    assert snr_db(np.full(16_000, 0.5, np.float32)) is None
+    assert snr_db(beeps(0.001, 0.2)) is None and snr_db(beeps(0.001, 0.25)) is not None

@@ -1,0 +1,177 @@
+"""Counts are jiwer's and the definition's, intervals hold what they claim, and what is shifted or swapped is found out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.common.errors import BigfootError
+from pipeline.evaluate import wer
+
+WORDS = st.lists(st.sampled_from("one two three four".split()), min_size=1, max_size=6)
+
+
+@dataclass
+class Said:
+    text: str
+    id: str = "u"
+    speaker: str = "s"
+    recording: str = ""
+    duration: float = 1.0
+
+
+def edits(a: list[str], b: list[str]) -> int:
+    """Edit distance by its recurrence."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_wer_is_the_edit_distance_over_the_reference_words(pairs):
+    found = wer.score([Said(" ".join(r)) for r, _ in pairs], [" ".join(h) for _, h in pairs], 200)
+    by_hand = sum(edits(r, h) for r, h in pairs)
+    assert found["words"] == sum(len(r) for r, _ in pairs)
+    assert found["substitutions"] + found["deletions"] + found["insertions"] == by_hand
+    assert found["wer"] == pytest.approx(by_hand / found["words"])
+    if by_hand:
+        assert found["wer_low"] <= found["wer"] + 1e-9 and found["wer_high"] >= 0
+
+
+def test_the_kinds_of_errors_are_told_apart():
+    found = wer.score([Said("one two three"), Said("four")], ["one too", "four five"])
+    assert (found["substitutions"], found["deletions"], found["insertions"]) == (1, 1, 1)
+    assert found["cer"] == pytest.approx((1 + 6 + 5) / (13 + 4))
+
+
+def test_shifted_references_are_found_out():
+    texts = [f"{a} {b}" for a in "one two three four five".split() for b in "six seven eight nine".split()]
+    right = [Said(text, id=str(i)) for i, text in enumerate(texts)]
+    assert wer.score(right, texts)["wer"] == 0
+    assert wer.score(right, texts[1:] + texts[:1])["wer"] > 0.4
+
+
+def test_no_errors_give_a_bound_not_a_certainty():
+    found = wer.score([Said("one two three")] * 100, ["one two three"] * 100)
+    assert (found["wer_low"], found["wer_high"]) == (0, 3 / 300)
+
+
+def test_the_cer_has_an_interval_of_its_own():
+    """Every second of 100 utterances has one wrong letter of three: 1/6, give or take 1.96 x (1/3) x 0.5 / 10."""
+    said = [Said("one", id=str(i)) for i in range(100)]
+    found = wer.score(said, ["ont" if i % 2 else "one" for i in range(100)])
+    assert (found["cer_low"], found["cer_high"]) == pytest.approx((1 / 6 - 0.0327, 1 / 6 + 0.0327), abs=0.006)
+    assert found["wer_low"] == pytest.approx(3 * found["cer_low"])
+    right = wer.score(said, ["one"] * 100)
+    assert (right["cer_low"], right["cer_high"]) == (0, 3 / 100)  # words, not letters, are what fails one by one
+
+
+def test_speakers_are_the_unit_where_there_are_twenty():
+    many = [Said("one", speaker=f"s{i % 20}") for i in range(60)]
+    few = [Said("one", speaker=f"s{i % 19}") for i in range(60)]
+    assert wer.score(many, ["one"] * 60)["unit"] == "speakers"
+    assert wer.score(few, ["one"] * 60)["unit"] == "utterances"
+
+
+def test_recordings_are_the_unit_where_speakers_are_few_or_unknown_and_recordings_twenty():
+    cut = [Said("one", speaker="", recording=f"call{i % 20}") for i in range(60)]
+    assert wer.score(cut, ["one"] * 60)["unit"] == "recordings"
+    known = [Said("one", speaker=f"s{i % 20}", recording=f"call{i % 30}") for i in range(60)]
+    assert wer.score(known, ["one"] * 60)["unit"] == "speakers"
+    assert wer.score([*cut[:-1], Said("one")], ["one"] * 60)["unit"] == "utterances"
+    # 12 of 60 words wrong: in four whole recordings of three words that says less than one here and one there
+    whole = ["two" if i % 20 < 4 else "one" for i in range(60)]
+    spread = ["two" if i < 12 else "one" for i in range(60)]
+    wide, narrow = (wer.score(cut, heard) for heard in (whole, spread))
+    assert wide["wer"] == narrow["wer"] == 0.2 and wide["wer_high"] > narrow["wer_high"]
+
+
+def test_errors_that_come_speaker_by_speaker_widen_the_interval():
+    rng = np.random.default_rng(1)
+    words, speakers = np.ones(1000, int), np.repeat(np.arange(25), 40)
+    together = (speakers < 5).astype(int)
+    scattered = rng.permutation(together)
+    wide, narrow = (np.subtract(*wer.interval(errors, words, speakers, 2000, 7)[::-1]) for errors in (together, scattered))
+    assert wide > 2 * narrow
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng, held = np.random.default_rng(2), 0
+    for _ in range(200):
+        errors = rng.binomial(5, 0.1, 120)
+        low, high = wer.interval(errors, np.full(120, 5), np.arange(120), 400, 3)
+        held += low <= 0.1 <= high
+    assert 178 <= held <= 199  # 95% of 200, give or take
+
+
+def test_the_bound_of_a_rise_is_paired():
+    """Two variants that fail on the same utterances differ little, however much both fail."""
+    said = [Said("one two three four", id=str(i)) for i in range(100)]
+    bad = ["one two two two" if i % 3 == 0 else "one two three four" for i in range(100)]
+    worse = ["two"] + bad[1:]
+    a, b = wer.score(said, bad), wer.score(said, worse)
+    assert 0.0 < wer.paired_rise(a, b) < 0.02
+    assert wer.paired_rise(a, a) == pytest.approx(3 / 400, rel=0.01)
+    better = wer.score(said, ["one two three four"] * 100)
+    assert wer.paired_rise(a, better) < 0
+
+
+def test_a_bound_never_falls_while_more_words_go_wrong():
+    """A few differing words make a bootstrap too sure: one word better must not vouch for more than none at all."""
+    said = [Said("one two three four five", id=str(i)) for i in range(50)]
+
+    def heard(wrong: int) -> dict:
+        return wer.score(said, ["two two three four five" if i < wrong else "one two three four five" for i in range(50)])
+
+    bounds = [wer.paired_rise(heard(3), heard(wrong)) for wrong in range(8)]
+    assert bounds == sorted(bounds) and len(set(bounds)) == len(bounds)
+    assert bounds[3] == pytest.approx(3 / 250, rel=0.01)
+
+
+def errs(errors, words: int = 5) -> dict:
+    """A score of utterances with so many errors each."""
+    rows = [
+        {"id": i, "reference": "", "speaker": "", "recording": "", "errors": int(e), "words": words}
+        for i, e in enumerate(errors)
+    ]
+    return {"hypotheses": rows}
+
+
+@pytest.mark.parametrize(("wrong", "limit"), [(0, 3.00), (1, 4.74), (3, 7.75), (10, 16.96)])
+def test_a_few_wrong_words_have_the_bound_of_a_poisson_count(wrong, limit):
+    """The one-sided 95% limits of published tables (Garwood 1936)."""
+    more = errs([1] * wrong + [0] * (400 - wrong))
+    assert wer.paired_rise(errs([0] * 400), more) * 2000 == pytest.approx(limit, rel=0.04)
+
+
+def test_the_bounds_of_all_variants_hold_at_once_as_often_as_they_say():
+    """Eight variants, 3% of the words worse: one by one their bounds fail together far more often than 5%."""
+    rng, together, one_by_one, sets = np.random.default_rng(5), 0, 0, 60
+    reference = errs([0] * 60)
+    for number in range(sets):
+        others = {str(i): errs(rng.binomial(5, 0.03, 60)) for i in range(8)}
+        joint = wer.paired_rises(reference, others, 0.95, 1000, number)
+        together += min(joint.values()) >= 0.03
+        one_by_one += min(wer.paired_rise(reference, one, 0.95, 1000, number) for one in others.values()) >= 0.03
+    assert together >= 54 and one_by_one < 51
+
+
+def test_variants_with_the_same_errors_count_once():
+    reference, worse = errs([0] * 100), errs([1, 1] + [0] * 98)
+    alone = wer.paired_rises(reference, {"a": worse})["a"]
+    assert wer.paired_rises(reference, {"a": worse, "b": worse, "c": worse}) == {"a": alone, "b": alone, "c": alone}
+    both = wer.paired_rises(reference, {"a": worse, "same": reference, "same too": reference})
+    assert both["same"] == both["same too"] == pytest.approx(np.log(2 / 0.05) / 500)
+    assert both["a"] > alone and both["a"] >= 2 / 500 + np.log(2 / 0.05) / 500
+
+
+def test_scores_of_other_utterances_are_not_compared():
+    one, other = (wer.score([Said(text)], ["one"]) for text in ("one", "two"))
+    with pytest.raises(BigfootError, match="same utterances"):
+        wer.paired_rise(one, other)

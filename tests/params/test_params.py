@@ -1,0 +1,127 @@
+"""Every mistake in params.yaml is one line that names the key; the profiles that ship are valid."""
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.common.errors import BigfootError
+from pipeline.project import load_params
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = (ROOT / "profiles/quickstart.yaml").read_text()
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
+NAMED = {key for stage in STAGES for key in stage.get("do", stage).get("params", []) if "$" not in key}
+
+
+def mistaken(tmp_path, old: str, new: str) -> str:
+    """What `load` says to the quickstart with `old` replaced by `new`."""
+    assert old in QUICKSTART
+    file = tmp_path / "params.yaml"
+    file.write_text(QUICKSTART.replace(old, new, 1))
+    with pytest.raises(BigfootError) as caught:
+        load_params(file)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("profile", sorted(ROOT.glob("profiles/*.yaml")), ids=lambda p: p.stem)
+def test_profiles_that_ship_are_valid(profile):
+    assert load_params(profile).profile == profile.stem
+
+
+@pytest.mark.parametrize("key", sorted(NAMED))
+def test_what_dvc_watches_by_name_has_to_be_there(tmp_path, key):
+    raw = YAML(typ="safe").load(QUICKSTART)
+    *sections, last = key.split(".")
+    del functools.reduce(dict.get, sections, raw)[last]
+    file = tmp_path / "params.yaml"
+    YAML().dump(raw, file)
+    with pytest.raises(BigfootError, match=f"{key}: is missing"):
+        load_params(file)
+
+
+def test_params_as_committed_is_the_quickstart():
+    assert (ROOT / "params.yaml").read_text() == QUICKSTART
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("learning_rate: 1.2e-3", "learning_rat: 1.2e-3", r"teacher\.training\.learning_rat"),
+        ("learning_rate: 1.2e-3", "learning_rate: fast", r"teacher\.training\.learning_rate: .* not 'fast'"),
+        ("kind: synthetic", "kind: sinthetic", r"corpus\.source"),
+        ("{model: thin, scheme: fp32}", "{model: thick, scheme: fp32}", "unknown model 'thick', known: half, teacher, thin"),
+        ("{model: thin, scheme: fp32}", "{model: thin, scheme: int3}", "unknown scheme 'int3', known: fp32, fp32-onnx"),
+        ("thin-fp32: {", "slim-fp32: {", "has to be called thin-fp32"),
+        ("    from: half\n", "    from: quarter\n", r"students\.thin: unknown parent 'quarter'"),
+        ("    from: teacher\n", "    from: thin\n", "ring"),
+        ("teacher-fp32: {model: teacher, scheme: fp32}", "", "teacher-fp32 is missing"),
+        ("init: config", "init: config\n  finetune: false", "finetune has to be true"),
+        ("kl_weight: 1.0, ctc_weight: 1.0", "kl_weight: 0, ctc_weight: 0", "nothing to learn from"),
+        ("students:\n", "students:\n  Half: 1\n", "students"),
+        (
+            "{temperature",
+            "{front_end: stored, temperature",
+            r"half\.distillation\.front_end: stored needs logits\.front_end: true",
+        ),
+        ("{temperature", "{front_end: stored, teacher: online, temperature", r"half.*front_end: stored leaves no audio"),
+        (
+            "layers: 2\n    distillation: {",
+            "conv_merge: [2, 2, 2, 1]\n    distillation: {front_end: stored, ",
+            "without conv_merge",
+        ),
+        ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
+        ("training: {steps: 250,", "training: {steps: 250, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
+        ("training: {steps: 250,", "training: {steps: 250, grow: [[0, 1], [9, 2]],", r"students\.half.*grow"),
+        ("grow: [[0, 2], [800, 4]]", "grow: [[5, 1], [9, 4]]", r"teacher\.training\.grow: needs rising"),
+        ("grow: [[0, 2], [800, 4]]", "grow: [[0, 4], [9, 2]]", r"teacher\.training\.grow: needs rising"),
+        (
+            "grow: [[0, 2], [800, 4]]",
+            "grow: [[0, 2], [5000, 4]]",
+            r"training: grow: the last layers join at step 5000",
+        ),
+        ("speed: [0.85, 1.18]", "speed: [0, 1.18]", r"teacher\.training\.augment\.speed\.0: "),
+        ("speed: [0.85, 1.18]", "speed: [1.18, 0.85]", r"teacher\.training\.augment\.speed: the lower end comes first"),
+        ("digits: spell", "digits: spel", r"corpus\.text\.digits: "),
+        ("train_utterances: 3200", "train_uterances: 3200", r"corpus\.source\.train_uterances: is no parameter"),
+        ("    layers: 2\n", "    layers: few\n", r"students\.half\.layers: "),
+        ("    layers: 2\n", "    layers: 5\n", r"students\.half\.layers: 5, its parent has 4"),
+        ("    layers: 2\n", "    layers: [0, 4]\n", r"students\.half\.layers: \[0, 4\], needs rising numbers from 0 to 3"),
+        ("    hidden: 128\n", "    hidden: 130\n", r"students\.thin: hidden 130 is no multiple of heads 4"),
+        (
+            "    layers: 2\n",
+            "    layers: 2\n    config: {vocab_size: 4}\n",
+            r"half\.config: vocab_size is no dropout",
+        ),
+        ("    from: teacher\n", "    frm: teacher\n", r"students\.half\.frm: is no parameter of Bigfoot.* \(and 1 more\)"),
+        ("country: DEU", "country: XXX", r"yaml: country: codecarbon knows no electricity mix of 'XXX'"),
+        ("utterances: 60, rounds: 10", "utterances: 60, rounds: 2", r"benchmark: 2 rounds of 6 don't reach all 60 utterances"),
+        ("corpus:\n", "corpus: [\n", "not valid YAML"),
+        ("calibration_utterances: 64", "calibration_uterances: 64", r"schemes\.int8-openvino\.calibration_uterances"),
+        ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  int3-onnx: {}\n", "schemes.int3-onnx: there is no such scheme"),
+        ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own: {like: int3-onnx}\n", r"schemes\.own\.like: there is no such scheme"),
+        ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own.onnx: {like: fp32-onnx}\n", r"schemes\.own\.onnx: a scheme's name has"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, said):
+    assert re.search(said, mistaken(tmp_path, old, new))
+
+
+def test_a_stored_front_end_goes_down_a_chain_only_unchanged(tmp_path):
+    """thin reads it, but half, which it comes from, changes it."""
+    stored = ("{temperature", "{front_end: stored, temperature")
+    half, thin = QUICKSTART.replace("logits: {", "logits: {front_end: true, ").split("  thin:", 1)
+    thin = "  thin:" + thin.replace("    conv_channels: 48\n", "").replace(*stored)
+    (tmp_path / "params.yaml").write_text(half + thin)
+    with pytest.raises(BigfootError, match="students.thin.distillation.front_end: .* parent half may change: set it for half"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(half.replace(*stored) + thin)
+    assert load_params(tmp_path / "params.yaml").students["thin"].distillation.reads_store
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(BigfootError, match="bigfoot use"):
+        load_params(tmp_path / "params.yaml")

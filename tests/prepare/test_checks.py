@@ -1,0 +1,153 @@
+"""Every check finds what it is for, in a corpus that is otherwise sound, and does what params say."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.common.errors import BigfootError
+from pipeline.prepare.checks import frames
+from pipeline.speech import audio
+from tests import recordings
+from tests.recordings import change, prepare, tone
+
+
+def _write(data, samples, subtype="PCM_16"):
+    soundfile.write(data / "audio" / "train1.wav", samples, 16_000, subtype=subtype)
+
+
+def _cut(data):
+    path = data / "audio" / "train1.wav"
+    path.write_bytes(path.read_bytes()[:8_000])
+
+
+def _with_nan():
+    samples = tone()
+    samples[100] = np.nan
+    return samples
+
+
+def _text(words):
+    return lambda data: change(data / "train.jsonl", 1, text=words)
+
+
+def _same_audio(split, number):
+    return lambda data: _copy(data / "audio" / f"{split}{number}.wav", data / "audio" / "train1.wav")
+
+
+def _copy(source, target):
+    target.write_bytes(source.read_bytes())
+
+
+FAULTS = {
+    "missing": lambda data: (data / "audio" / "train1.wav").unlink(),
+    "empty": lambda data: (data / "audio" / "train1.wav").write_bytes(b""),
+    "unreadable": lambda data: (data / "audio" / "train1.wav").write_bytes(b"not audio at all" * 20),
+    "truncated": _cut,
+    "nan": lambda data: _write(data, _with_nan(), "FLOAT"),
+    "silent": lambda data: _write(data, tone() * 0.001),
+    "clipped": lambda data: _write(data, np.clip(tone() * 10, -1, 1)),
+    "too_short": lambda data: _write(data, tone(0.2)),
+    "too_long": lambda data: _write(data, tone(3.1)),
+    "no_text": _text("?!"),
+    "unspellable": _text("ab $"),
+    "text_too_long": _text("ab" * 20),
+    "duplicate_audio": _same_audio("train", 0),
+    "shared_audio": _same_audio("test", 200),
+    "shared_sentence": lambda data: change(data / "train.jsonl", 1, text="ABBA"),
+    "shared_speaker": lambda data: change(data / "train.jsonl", 1, speaker="dev100"),
+}
+LIMITS = {"max_seconds": 3.0}
+
+
+def _prepare(tmp_path, fault, severity):
+    data = recordings.folder(tmp_path / "data", each=3)
+    change(data / "test.jsonl", 0, text="abba")
+    FAULTS[fault](data)
+    corpus = recordings.corpus(data, checks={fault: severity}, limits=LIMITS)
+    return prepare(corpus, tmp_path / "tiny", workers=0)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found_dropped_and_explained(tmp_path, fault):
+    info = _prepare(tmp_path, fault, "drop")
+    dropped = [json.loads(line) for line in (tmp_path / "tiny" / "dropped.jsonl").read_text().splitlines()]
+    assert [(one["id"], one["split"], one["check"]) for one in dropped] == [("train1", "train", fault)]
+    assert dropped[0]["why"] and info["dropped"] == 1 and info["splits"]["train"]["utterances"] == 2
+    assert not (tmp_path / "tiny" / "audio" / "train" / "train1.flac").exists()
+    assert f"| train | train1 | {fault} |" in (tmp_path / "tiny" / "report" / "data.md").read_text()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_can_stop_the_stage_and_leaves_no_half_corpus(tmp_path, fault):
+    with pytest.raises(BigfootError, match=f"^train/train1: .*corpus.checks.{fault}") as caught:
+        _prepare(tmp_path, fault, "stop")
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("fault", ["clipped", "shared_sentence", "shared_speaker", "too_short", "shared_audio"])
+def test_a_fault_can_be_reported_and_kept(tmp_path, fault):
+    info = _prepare(tmp_path, fault, "report")
+    assert info["dropped"] == 0 and (tmp_path / "tiny" / "audio" / "train" / "train1.flac").exists()
+    assert f"| {fault} | report | 1 | train/train1: " in (tmp_path / "tiny" / "report" / "data.md").read_text()
+
+
+def test_the_same_audio_in_two_splits_stops_by_default_and_sentence_and_speaker_are_shown(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    change(data / "test.jsonl", 0, speaker="train0", text="abc")
+    leaks = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["leaks"]
+    assert leaks["shared_sentence"] == {"train-dev": 0, "train-test": 1, "dev-test": 0}
+    assert leaks["shared_speaker"] == {"train-dev": 0, "train-test": 1, "dev-test": 0}
+    _same_audio("dev", 100)(data)
+    with pytest.raises(BigfootError, match="train/train1: the same audio as dev/dev100"):
+        prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+
+
+def test_the_same_audio_in_two_test_sets_stops_too(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    source = {"kind": "folder", "test": {"test": "test.jsonl", "test-b": "test.jsonl"}}
+    with pytest.raises(BigfootError, match="test-b/.*: the same audio as test/"):
+        prepare(recordings.corpus(data, source), tmp_path / "tiny", workers=0)
+
+
+def test_channels_that_cancel_out_are_silence(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    first = "audio/train1.wav"
+    one = audio.read(data / first)
+    soundfile.write(data / first, np.stack([one, -one], 1), 16_000)
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert '"check": "silent"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
+
+
+def test_unknown_speakers_are_not_one_shared_speaker(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    for split in ("train", "dev", "test"):
+        change(data / f"{split}.jsonl", 0, speaker=None)
+        change(data / f"{split}.jsonl", 1, speaker="")
+    info = prepare(recordings.corpus(data, checks={"shared_speaker": "stop"}), tmp_path / "tiny", workers=0)
+    assert info["splits"]["train"]["speakers"] is None and set(info["leaks"]["shared_speaker"].values()) == {0}
+
+
+def test_audio_much_shorter_than_its_manifest_says_is_truncated(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    change(data / "train.jsonl", 0, duration=0.51)
+    change(data / "train.jsonl", 1, duration=2.0)
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert '"id": "train1", "split": "train", "check": "truncated"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
+
+
+def test_a_test_character_that_training_never_saw_is_unspellable(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    change(data / "test.jsonl", 1, text="ab ñ")
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert "'ñ' never occurs in the training text" in (tmp_path / "tiny" / "dropped.jsonl").read_text()
+
+
+@pytest.mark.parametrize("samples", [1, 399, 400, 719, 720, 16_000, 16_079, 16_080])
+def test_frames_are_those_of_wav2vec2(samples):
+    length = samples
+    for kernel, stride in ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2)):
+        length = max(0, (length - kernel) // stride + 1)
+    assert frames(samples) == length

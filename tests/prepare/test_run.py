@@ -1,0 +1,125 @@
+"""Promises of `prepare` as a whole: what a corpus consists of, and what happens when it can't be made."""
+
+import json
+import logging
+
+import pytest
+
+from pipeline.common.errors import BigfootError
+from pipeline.speech import audio
+from pipeline.speech.corpus import open_corpus
+from tests import recordings
+from tests.recordings import change, prepare
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_corpus_says_where_it_came_from_and_what_is_in_it(tmp_path):
+    info = prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
+    assert info == json.loads((tmp_path / "tiny" / "corpus.json").read_text())
+    assert info["name"] == "tiny" and info["licence"] == "CC0-1.0" and info["synthetic"] is False
+    assert info["text"] == {"case": "lower", "punctuation": "drop", "digits": "spell", "apostrophes": "keep"}
+    assert info["alphabet"] == [" ", "a", "b", "c"]
+    assert info["splits"]["train"] == {"utterances": 2, "seconds": 1.0, "speakers": 2, "words": 2}
+    assert {path.name for path in (tmp_path / "tiny" / "report").iterdir()} == {"data.md", "seconds.svg", "words.svg"}
+
+
+def test_all_cores_and_one_process_make_the_same_bytes(tmp_path):
+    corpus = recordings.corpus(recordings.folder(tmp_path / "data", each=6))
+    prepare(corpus, tmp_path / "one", workers=0)
+    prepare(corpus, tmp_path / "two", workers=2)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_references_and_training_targets_follow_the_same_rules(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    for split in ("train", "test"):
+        change(data / f"{split}.jsonl", 0, text="It’s 5, OK?")
+    corpus = recordings.corpus(data, text={"case": "upper"}, limits={"min_seconds": 0.1})
+    prepare(corpus, tmp_path / "tiny", workers=0)
+    texts = {split: open_corpus(tmp_path / "tiny").utterances(split)[0].text for split in ("train", "test")}
+    assert texts == {"train": "IT'S FIVE OK", "test": "IT'S FIVE OK"}
+
+
+def test_a_new_corpus_replaces_the_old_one_whole(tmp_path):
+    data = recordings.folder(tmp_path / "data", each=3)
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    before = files(tmp_path / "tiny")
+    (tmp_path / "tiny" / "left_behind").touch()
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert files(tmp_path / "tiny") == before
+
+
+def test_a_failure_leaves_the_old_corpus_alone(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    before = files(tmp_path / "tiny")
+    (data / "dev.jsonl").write_text("{\n")
+    with pytest.raises(BigfootError):
+        prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert files(tmp_path / "tiny") == before
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_corpus_without_one_of_its_splits_is_refused(tmp_path, split):
+    data = recordings.folder(tmp_path / "data")
+    (data / f"{split}.jsonl").write_text("")
+    with pytest.raises(BigfootError, match=f"corpus tiny has no {split} split"):
+        prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+
+
+def test_a_split_that_is_dropped_whole_is_refused_and_says_why(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    for path in (data / "audio").glob("test*"):
+        path.unlink()
+    with pytest.raises(BigfootError, match=r"all 2 utterances of test are dropped \(2 missing\), the first because .*test200"):
+        prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+
+
+def test_two_utterances_of_one_name_are_refused(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    for number in (0, 1):
+        change(data / "dev.jsonl", number, id="same")
+    with pytest.raises(BigfootError, match="two utterances of dev are called same"):
+        prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+
+
+def test_ids_become_names_that_stay_inside_the_corpus(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    change(data / "dev.jsonl", 0, id="../../dev 1/ä")
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    first = open_corpus(tmp_path / "tiny").utterances("dev")[0]
+    assert first.audio == f"audio/dev/{first.id}.flac" and "/" not in first.id and ".." not in first.id
+    assert (tmp_path / "tiny" / first.audio).is_file()
+
+
+def test_ids_of_any_script_and_length_stay_apart(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    for line, name in enumerate(("запись", "аудио")):
+        change(data / "dev.jsonl", line, id=name)
+    for line, name in enumerate(("a b", "x" * 300)):
+        change(data / "test.jsonl", line, id=name)
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    corpus = open_corpus(tmp_path / "tiny")
+    assert [u.id for u in corpus.utterances("dev")] == ["запись", "аудио"]
+    spaced, long = corpus.utterances("test")
+    assert spaced.id.startswith("a-b-") and len(long.id) == 120
+    assert all((tmp_path / "tiny" / one.audio).is_file() for one in (spaced, long))
+
+
+def test_corpus_json_changes_when_only_the_sound_does(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    before = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["audio"]
+    assert before == prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["audio"]
+    first = "audio/train0.wav"
+    heard = audio.read(data / first)
+    audio.write(data / first, heard * 0.5)
+    assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["audio"] != before
+
+
+def test_progress_tells_rate_and_size(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
+    assert "prepare: 6 of 6 utterances, " in caplog.text and " a second" in caplog.text

@@ -1,0 +1,36 @@
+"""Tiny models, one a kind of front end, and every scheme's variant of each, made once and as needed."""
+
+import pytest
+
+from pipeline.distill import fake_int8
+from pipeline.quantize.run import quantize
+from tests.tiny import Spoken, save_model
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """{'group': folder, 'layer': folder, 'narrow': folder}, all as if they had been trained for int8 convolutions.
+
+    A narrow front end's group norm takes its statistics otherwise than a wide one's, see pipeline.models.forward.
+    """
+    folder = tmp_path_factory.mktemp("models")
+    made = {norm: save_model(folder / norm, norm, hidden=128, channels=32) for norm in ("group", "layer")}
+    made["narrow"] = save_model(folder / "narrow", "group", hidden=128, channels=16)
+    for model in made.values():
+        fake_int8.save({f"conv_layers.{i}": {"low": -0.5, "high": 3.0} for i in range(1, 7)}, model)
+    return made
+
+
+@pytest.fixture(scope="session")
+def variants(models, tmp_path_factory):
+    """{(norm, scheme): folder}, each made when a test first asks for it."""
+    folder = tmp_path_factory.mktemp("variants")
+
+    class Made(dict):
+        def __missing__(self, key):
+            norm, scheme = key
+            settings = {"max_wer_rise": 9.0} if scheme == "int8ac-openvino" else {}
+            quantize(scheme, settings, models[norm], Spoken(["a word"]), folder / f"{norm}.{scheme}")
+            return self.setdefault(key, folder / f"{norm}.{scheme}")
+
+    return Made()

@@ -1,0 +1,86 @@
+"""example.py of a variant folder hears what the Recognizer hears, with the runtime's packages alone."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import jiwer
+import pytest
+import soundfile
+
+from pipeline.recognition.recognizer import Recognizer
+from tests.tiny import speech
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    file = tmp_path_factory.mktemp("sound") / "a.wav"
+    soundfile.write(file, speech(2.0, seed=3), 16_000, subtype="FLOAT")
+    return file
+
+
+def heard(python: str | Path, variant: Path, file: Path) -> subprocess.CompletedProcess:
+    """Away from this project: nothing of it can be imported."""
+    command = [str(python), "-I", str(variant / "example.py"), str(file)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=file.parent)
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "int8-onnx", "int8-openvino"])
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_an_example_hears_what_the_recogniser_hears(variants, sound, norm, scheme):
+    if norm == "layer" and scheme == "fp32":
+        pytest.skip("the same program as for the other norm, and PyTorch takes long to import")
+    folder = variants[norm, scheme]
+    done = heard(sys.executable, folder, sound)
+    expected = Recognizer.load(folder).transcribe(soundfile.read(sound, dtype="float32")[0])
+    assert done.returncode == 0, done.stderr
+    assert len(expected) > 5
+    # Of a model that has learnt nothing many labels are as good as level, and int8 rounds a last bit up to a step.
+    assert jiwer.cer(expected, done.stdout.strip()) <= (0.0 if scheme == "fp32" else 0.1)
+
+
+def test_another_rate_is_one_line(variants, sound):
+    other = sound.with_name("b.wav")
+    soundfile.write(other, speech(1.0), 8_000)
+    done = heard(sys.executable, variants["group", "int8-onnx"], other)
+    assert done.returncode == 1 and "8000 Hz" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("scheme", "dtype"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_transformers_loads_a_pytorch_variant_as_it_is(variants, scheme, dtype):
+    import torch
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    folder = variants["group", scheme]
+    model, told = AutoModelForCTC.from_pretrained(folder, output_loading_info=True)
+    inputs = AutoProcessor.from_pretrained(folder)(speech(1.0), sampling_rate=16_000, return_tensors="pt").input_values
+    with torch.inference_mode():
+        logits = model(inputs.to(model.dtype)).logits[0].float().numpy()
+
+    assert model.dtype == getattr(torch, dtype) and not told["missing_keys"] and not told["unexpected_keys"]
+    ours = Recognizer.load(folder).logits(speech(1.0))
+    assert abs(logits - ours).max() < (1e-4 if dtype == "float32" else 0.05) * ours.std()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "runtime"), [("int8-onnx", "onnxruntime"), ("int8-openvino", "openvino")])
+def test_a_clean_environment_with_the_runtime_alone_is_enough(variants, sound, scheme, runtime, tmp_path):
+    """Skipped where nothing can be fetched from the package index."""
+    venv.create(tmp_path / "clean", with_pip=True)
+    python = tmp_path / "clean" / "bin" / "python"
+    wanted = [f"{name}=={_locked(name)}" for name in ("numpy", "soundfile", runtime)]
+    installed = subprocess.run([python, "-m", "pip", "install", "-q", *wanted], capture_output=True, text=True)
+    if installed.returncode:
+        pytest.skip(f"{', '.join(wanted)} can't be installed: {installed.stderr.strip().splitlines()[-1]}")
+    folder = variants["group", scheme]
+    done = heard(python, folder, sound)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == Recognizer.load(folder).transcribe(soundfile.read(sound, dtype="float32")[0])
+
+
+def _locked(name: str) -> str:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line.startswith(f"{name}==")).split("==")[1].split()[0]

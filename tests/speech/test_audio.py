@@ -1,0 +1,109 @@
+"""Promises of pipeline/speech/audio.py."""
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.common.errors import BigfootError
+from pipeline.speech import audio
+from pipeline.speech.audio import AudioError
+from tests.recordings import says_frames, sound, streamed, tone
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
+def test_every_format_is_read_as_16_khz_mono_float(tmp_path, suffix):
+    heard = audio.read(sound(tmp_path / f"a.{suffix}", seconds=1.0))
+    assert heard.dtype == np.float32 and heard.ndim == 1
+    assert abs(heard.size - 16_000) < 200
+    assert 0.15 < np.sqrt(np.mean(heard**2)) < 0.3
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_any_rate_keeps_duration_and_pitch(tmp_path, rate):
+    heard = audio.read(sound(tmp_path / "a.wav", seconds=1.0, seed=3, rate=rate))
+    reference = tone(1.0, seed=3)
+    peaks = [np.abs(np.fft.rfft(x[:16_000])).argmax() for x in (heard, reference)]
+    assert abs(heard.size - 16_000) <= 1 and abs(peaks[0] - peaks[1]) <= 1
+
+
+def test_stereo_becomes_the_mean_of_its_channels(tmp_path):
+    left, right = tone(seed=1), tone(seed=2)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(audio.read(tmp_path / "a.wav"), (left + right) / 2, atol=1e-6)
+
+
+def test_bytes_are_read_like_files(tmp_path):
+    path = sound(tmp_path / "a.flac")
+    np.testing.assert_array_equal(audio.read(path.read_bytes()), audio.read(path))
+
+
+@given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=50))
+def test_16_bit_samples_survive_writing_and_reading_exactly(tmp_path_factory, steps):
+    path = tmp_path_factory.mktemp("a") / "a.flac"
+    audio.write(path, np.array(steps) / 32768.0)
+    np.testing.assert_array_equal(audio.read(path) * 32768, steps)
+
+
+def test_too_loud_samples_are_clipped_not_wrapped(tmp_path):
+    audio.write(tmp_path / "a.wav", np.array([2.0, -2.0, 0.0]))
+    assert audio.read(tmp_path / "a.wav") == pytest.approx([1.0, -1.0, 0.0], abs=1e-4)
+
+
+def test_what_is_wrong_with_a_file_is_said_in_one_line_that_names_it(tmp_path):
+    whole = sound(tmp_path / "whole.wav").read_bytes()
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "unreadable.wav").write_bytes(b"these are no samples" * 50)
+    (tmp_path / "truncated.wav").write_bytes(whole[: len(whole) // 2])
+    for check in ("missing", "empty", "unreadable", "truncated"):
+        with pytest.raises(BigfootError, match=f"{check}.wav") as caught:
+            audio.read(tmp_path / f"{check}.wav")
+        assert caught.value.check == check and "\n" not in str(caught.value)
+
+
+def test_a_file_with_a_header_and_no_samples_is_empty(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), 16_000)
+    with pytest.raises(AudioError) as caught:
+        audio.read(tmp_path / "a.wav")
+    assert caught.value.check == "empty"
+
+
+def test_a_cut_flac_is_truncated_or_unreadable_but_never_passes(tmp_path):
+    whole = sound(tmp_path / "a.flac", seconds=3).read_bytes()
+    (tmp_path / "a.flac").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AudioError) as caught:
+        audio.read(tmp_path / "a.flac")
+    assert caught.value.check in ("truncated", "unreadable")
+
+
+def test_a_flac_that_was_streamed_says_no_length_and_is_read_to_its_end(tmp_path):
+    whole = tone(80.0)  # more than is read at once
+    soundfile.write(tmp_path / "a.flac", whole, 16_000)
+    path = streamed(tmp_path / "a.flac", tmp_path / "streamed.flac")
+    np.testing.assert_array_equal(audio.read(path), audio.read(tmp_path / "a.flac"))
+    path.write_bytes(path.read_bytes()[:42])
+    with pytest.raises(AudioError, match="holds no samples"):
+        audio.read(path)
+
+
+def test_a_header_that_says_more_than_any_memory_holds_is_a_file_cut_off(tmp_path):
+    path = sound(tmp_path / "a.flac")
+    path.write_bytes(says_frames(path.read_bytes(), 2**36 - 1))
+    with pytest.raises(AudioError, match="shorter than its header says"):
+        audio.read(path)
+
+
+def test_many_channels_take_no_more_than_they_hold(tmp_path):
+    import tracemalloc
+
+    soundfile.write(tmp_path / "a.wav", np.zeros((50, 1024), dtype=np.float32), 16_000)
+    tracemalloc.start()
+    assert audio.read(tmp_path / "a.wav").size == 50
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
+
+
+def test_a_folder_is_no_audio(tmp_path):
+    with pytest.raises(AudioError, match="can't be opened"):
+        audio.read(tmp_path)

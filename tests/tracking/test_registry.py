@@ -1,0 +1,278 @@
+"""The registry holds the best champion seen on a test set: a better one takes its place, nothing else does, and a person can
+go back."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import cli
+from pipeline.common.errors import BigfootError
+from pipeline.compare.run import compare
+from pipeline.params import Gate
+from pipeline.speech import audio
+from pipeline.tracking import candidate as candidates
+from pipeline.tracking import registry, sync
+from pipeline.tracking.candidate import Candidate, judge
+from pipeline.tracking.store import Store
+from tests import tiny
+from tests.planted import FIGURES, plant, plant_variant, write
+from tests.tracking.test_sync import mlflow_server
+
+HALF = "half.int8-openvino"
+TWO = {name: FIGURES[name] for name in ("teacher.fp32", HALF)}  # half: 5x faster, 4x smaller
+KNOWN = {
+    "teacher": "t", "dev_set": "d", "test_set": "s", "timed_on": "m", "speedup": "5.0", "shrink": "4.0", "wer": "0.011",
+    "wer_rise_upper": "0.005", "disk_mb": "2.0", "latency_p50_ms": "8.0",
+}  # fmt: skip
+BUDGET = Gate(max_wer_rise=0.01)
+NAME = "bigfoot-quickstart"
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """An MLflow database with one run: making it takes seconds, copying it none."""
+    folder = tmp_path_factory.mktemp("empty")
+    Store("bigfoot", folder).run("variant", "one", "one")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def project(tmp_path, empty_database, monkeypatch):
+    """A project's folder, and the working directory, with a store of its own."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def ours(project):
+    return registry.Registry(Store("bigfoot", project), "quickstart")
+
+
+@pytest.fixture
+def params(project):
+    return plant(project, TWO)
+
+
+def candidate(ours, content="first", **figures):
+    """A variant's bytes and what was found of them, as a LoggedModel of the one run there is."""
+    (experiment,) = (one for one in ours.client.search_experiments() if one.name == "bigfoot")
+    (run,) = ours.client.search_runs([experiment.experiment_id])
+    model = ours.client.create_logged_model(experiment.experiment_id, "half-int8-openvino", run.info.run_id)
+    ours.client.finalize_logged_model(model.model_id, "READY")
+    found = {**KNOWN, "variant": HALF, "content": content, **{name: str(value) for name, value in figures.items()}}
+    return Candidate(HALF, run.info.run_id, model.model_id, content, found)
+
+
+def considered(ours, *arguments, **figures):
+    return registry.consider(ours, candidate(ours, *arguments, **figures), BUDGET)
+
+
+def aliases(ours):
+    """{alias: version}"""
+    return {alias: int(version) for alias, version in ours.client.get_registered_model(ours.name).aliases.items()}
+
+
+# ---------------------------------------------------------------- what sync does
+
+
+def test_sync_registers_the_champion_once_with_its_evidence(params, project, ours, caplog):
+    caplog.set_level("INFO", "pipeline")
+    compare(params, project, project / "reports")
+    for _ in range(2):
+        assert sync.sync(params, project)
+    (version,) = ours.versions()
+    assert aliases(ours) == {"champion": 1}
+    told = [record.message for record in caplog.records if record.message.startswith("Registry")]
+    assert told == [f"Registry: {HALF} (version 1) is models:/{NAME}@champion: the first champion"]
+    tags = {name.removeprefix("bigfoot."): value for name, value in version.tags.items()}
+    wanted = {"variant": HALF, "wer": "0.011", "speedup": "5.0", "shrink": "4.0", "gain": "4.0", "disk_mb": "2.0"}
+    wanted |= {"latency_p50_ms": "8.0", "promoted": "1", "gate": "passed", "corpus": "quickstart", "synthetic": "yes"}
+    assert {name: tags[name] for name in wanted} == wanted
+    assert {"content", "dev_set", "test_set", "teacher", "host", "timed_on", "gate_reason", "wer_rise_upper", "budget"} <= set(
+        tags
+    )
+    parent = ours.client.get_run(tags["comparison"])
+    assert parent.data.tags["champion"] == HALF
+    assert ours.client.get_run(version.run_id).data.tags["mlflow.parentRunId"] == parent.info.run_id
+    models = ours.client.search_logged_models([Store("bigfoot", project).experiment_id])
+    (linked,) = (one for one in models if "mlflow.modelVersions" in one.tags)
+    assert linked.name == "half-int8-openvino" and linked.artifact_location == version.source
+    with pytest.raises(BigfootError, match="no variant thick in the last comparison: it has teacher.fp32"):
+        registry.promote(params, "thick", root=project)
+    assert registry.promote(params, HALF, root=project) == f"{HALF} (version 1) is models:/{NAME}@champion already"
+
+
+def test_a_better_one_takes_over_and_a_worse_one_does_not(ours):
+    considered(ours)
+    said = considered(ours, "larger", shrink=2.0)
+    assert said == f"{HALF} (version 1) stays models:/{NAME}@champion: {HALF} is no better: it gains 2.00x over the teacher, " \
+        "the champion 4.00x"  # fmt: skip
+    assert aliases(ours) == {"champion": 1} and len(ours.versions()) == 1
+    assert "it gains 5.00x over the teacher, the one before 4.00x" in considered(ours, "smaller", shrink=5.0)
+    assert aliases(ours) == {"champion": 2, "previous": 1}
+    considered(ours)  # the first one again
+    assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
+
+
+def test_another_test_set_is_told_and_only_force_replaces(ours):
+    considered(ours)
+    other = candidate(ours, "other", shrink=9.0, test_set="another")
+    assert "can't be compared with it: another test set" in registry.consider(ours, other, BUDGET)
+    assert aliases(ours) == {"champion": 1}
+    with pytest.raises(BigfootError, match=r"\(version 1\) stays champion, .* another test set \(--force"):
+        registry.insist(ours, other, BUDGET, force=False)
+    assert registry.insist(ours, other, BUDGET, force=True).endswith("by force")
+    assert aliases(ours) == {"champion": 2, "previous": 1}
+
+
+def test_what_a_kill_left_half_done_is_completed(ours, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(registry.Registry, "point", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            considered(ours)
+    considered(ours)
+    assert aliases(ours) == {"champion": 1} and len(ours.versions()) == 1
+
+
+def test_an_alias_that_a_person_moved_is_the_incumbent(ours):
+    considered(ours)
+    considered(ours, "smaller", shrink=5.0)
+    ours.client.set_registered_model_alias(NAME, "champion", "1")
+    considered(ours, "between", shrink=4.5)  # better than version 1, not than version 2
+    assert aliases(ours)["champion"] == 3
+
+
+# ---------------------------------------------------------------- what a person does
+
+
+def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so_until_told(params, ours):
+    considered(ours)
+    considered(ours, "smaller", shrink=5.0)
+    run = CliRunner().invoke
+    done = run(cli.app, ["rollback"])
+    assert done.exit_code == 0 and f"`bigfoot promote {HALF}` takes it back" in done.stdout
+    assert aliases(ours) == {"champion": 1}
+    assert "(version 2) was rolled back and is left alone" in considered(ours, "smaller", shrink=5.0)
+    assert aliases(ours) == {"champion": 1}
+    told = run(cli.app, ["champion"]).stdout.splitlines()
+    assert told[0] == f"models:/{NAME}@champion" and len(told) == 3
+    assert told[1].startswith(f"champion     {HALF} (version 1)  WER 1.10%, 5.00x faster, 4.00x smaller")
+    assert told[2].startswith(f"rolled back  {HALF} (version 2)")
+    registry.insist(ours, candidate(ours, "smaller", shrink=5.0), BUDGET, force=False)
+    assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
+
+
+def test_rollbacks_go_back_one_by_one_and_stop_at_the_first(params, project, ours):
+    with pytest.raises(BigfootError, match=f"{NAME} has no champion yet: `bigfoot track`"):
+        registry.history(params, project)
+    for shrink in (4.0, 4.5, 5.0):
+        considered(ours, str(shrink), shrink=shrink)
+    for left in (2, 1):
+        registry.rollback(params, project)
+        assert aliases(ours)["champion"] == left
+    with pytest.raises(BigfootError, match=rf"\(version 1\) is the first champion of {NAME}"):
+        registry.rollback(params, project)
+
+
+def test_a_comparison_without_champion_takes_none_away_and_its_variants_need_force(project, ours):
+    considered(ours)
+    params = plant(project, {**TWO, HALF: (220, 1.0, 4.0)})
+    compare(params, project, project / "reports")
+    said = registry.keep_up(Store("bigfoot", project), params)
+    assert said == f"{HALF} (version 1) stays models:/{NAME}@champion: the last comparison has no champion"
+    with pytest.raises(BigfootError, match=f"{HALF} doesn't pass the gate"):
+        registry.promote(params, HALF, root=project)
+
+
+# ---------------------------------------------------------------- the rule
+
+
+@pytest.mark.parametrize(
+    ("incumbent", "challenger", "budget", "is_better"),
+    [
+        ({}, {"speedup": "9.0"}, {}, False),  # both gains count: still 4x
+        ({}, {"shrink": "4.5"}, {}, True),
+        ({}, {}, {}, False),  # no worse is not better
+        ({}, {"speedup": "9.0"}, {"objective": "speed"}, True),
+        ({"wer_rise_upper": "0.02"}, {"shrink": "2.0"}, {}, True),  # the budget was tightened
+        ({}, {"shrink": "3.0", "disk_mb": "0.9"}, {"max_disk_mb": 1.0}, True),
+        ({"teacher": "another"}, {"shrink": "4.5"}, {}, False),
+        ({"dev_set": "another"}, {"shrink": "4.5"}, {}, False),
+        ({"timed_on": "another"}, {"shrink": "4.5"}, {}, False),
+        ({"timed_on": "another", "latency_p50_ms": "99.0"}, {"shrink": "4.5"}, {"max_latency_p50_ms": 50}, False),
+        ({"timed_on": "another"}, {"shrink": "4.5"}, {"objective": "size"}, True),
+        ({"timed_on": "another"}, {"shrink": "4.5"}, {"objective": "size", "max_latency_p50_ms": 50}, False),
+    ],
+)
+def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumbent, challenger, budget, is_better):
+    found, _ = judge({**KNOWN, **incumbent}, {**KNOWN, **challenger}, Gate(max_wer_rise=0.01, **budget))
+    assert found is is_better
+
+
+def test_a_champion_of_which_nothing_is_known_stays():
+    assert judge({}, KNOWN, Gate()) == (
+        False,
+        "can't be compared with it: it carries no evidence of Bigfoot (teacher)",
+    )
+
+
+def test_a_set_is_known_by_its_manifest_and_its_audio(tmp_path):
+    write(tmp_path / "dev.jsonl", {})
+    (tmp_path / "dev.jsonl").write_text('{"id": "a", "audio": "a.flac"}\n')
+    (tmp_path / "a.flac").write_bytes(b"one")
+    first = candidates._heard(tmp_path, "dev")
+    (tmp_path / "a.flac").write_bytes(b"two")
+    assert candidates._heard(tmp_path, "dev") != first
+    (tmp_path / "a.flac").write_bytes(b"one")
+    (tmp_path / "train.jsonl").write_text("more")
+    assert candidates._heard(tmp_path, "dev") == first
+
+
+# ---------------------------------------------------------------- a real server
+
+
+@pytest.fixture
+def real(project):
+    """A compared project whose champion is a real variant of a tiny model, and a recording."""
+    params = plant(project, {"teacher.fp32": FIGURES["teacher.fp32"], "teacher.fp32-onnx": FIGURES["teacher.int8-onnx"]})
+    plant_variant(project, "teacher.fp32-onnx", tiny.save_model(project / "tiny" / "teacher"))
+    compare(params, project, project / "reports")
+    audio.write(project / "a.wav", tiny.speech(1.5))
+    return params
+
+
+def said_by_the_champion(project, uri):
+    """What another process hears in a.wav, from another folder, knowing the store's address and the alias alone."""
+    program = (
+        "import pathlib, sys, mlflow, pandas\n"
+        "heard = pandas.DataFrame({'audio': [pathlib.Path(sys.argv[1]).read_bytes()]})\n"
+        f"print(mlflow.pyfunc.load_model('models:/{NAME}@champion').predict(heard)['text'][0])"
+    )
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    command = [sys.executable, "-P", "-c", program, str(project / "a.wav")]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_the_champion_loads_by_its_alias_from_a_database_and_from_a_real_server(real, project, monkeypatch):
+    from pipeline.recognition.recognizer import Recognizer
+
+    heard = Recognizer.load(project / "variants" / "teacher.fp32-onnx").transcribe(audio.read(project / "a.wav"))
+    monkeypatch.chdir(project.parent)  # the store is beside the project, not where the process is
+    assert sync.sync(real, project)
+    assert said_by_the_champion(project, f"sqlite:///{project}/mlflow.db") == heard
+    with mlflow_server(project, monkeypatch) as address:
+        for _ in range(2):
+            assert sync.sync(real, project)
+        served = registry.Registry(Store("bigfoot", project), "quickstart")
+        assert aliases(served) == {"champion": 1} and len(served.versions()) == 1
+        assert said_by_the_champion(project, address) == heard

@@ -1,0 +1,318 @@
+"""A served variant answers audio with text, refuses the rest with a reason, and lives on."""
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.common.errors import BigfootError
+from pipeline.quantize.run import quantize
+from pipeline.recognition import uploads
+from pipeline.recognition.recognizer import Recognizer
+from pipeline.speech import audio
+from pipeline.tracking import package
+from tests import tiny
+from tests.recordings import says_frames
+
+LIMITS = uploads.Limits(files=3, mb=0.2, seconds=4)
+
+
+def encoded(samples: np.ndarray, rate: int = 16_000, kind: str = "WAV") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=kind)
+    return file.getvalue()
+
+
+def flac_that_says(frames: int) -> bytes:
+    """A FLAC file of 0.5 s whose header says another number of samples."""
+    return says_frames(encoded(tiny.speech(0.5), kind="FLAC"), frames)
+
+
+@pytest.fixture(scope="module")
+def variant(tmp_path_factory):
+
+    folder = tmp_path_factory.mktemp("serving")
+    quantize("fp32-onnx", {}, tiny.save_model(folder / "teacher"), None, folder / "teacher.fp32-onnx")
+    return folder / "teacher.fp32-onnx"
+
+
+@pytest.fixture(scope="module")
+def saved(variant):
+    """The variant as an MLflow model; logging it must not so much as open it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Recognizer, "load", lambda *_: pytest.fail("logging a model ran it"))
+        package.save(variant, "onnxruntime", variant.parent / "saved")
+    return variant.parent / "saved"
+
+
+@pytest.fixture
+def model(saved, monkeypatch):
+    import mlflow
+
+    for one in ("files", "mb", "seconds"):
+        monkeypatch.setenv(f"BIGFOOT_SERVE_MAX_{one.upper()}", str(getattr(LIMITS, one)))
+    return mlflow.pyfunc.load_model(str(saved))
+
+
+def predict(model, *files):
+    import pandas
+
+    return model.predict(pandas.DataFrame({"audio": list(files)}))
+
+
+# ---------------------------------------------------------------- what is taken
+
+
+def test_any_format_and_rate_is_heard_as_16_khz_mono():
+    stereo = np.stack([tiny.speech(0.5), tiny.speech(0.5)], axis=1)
+    for content in (encoded(stereo, 16_000), encoded(stereo, 16_000, "FLAC"), memoryview(encoded(stereo, 8_000)[:])):
+        heard = uploads.hear(content, LIMITS)
+        assert heard.ndim == 1 and heard.size in (8_000, 16_000)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("/etc/passwd", "paths and addresses are not taken"),
+        ("https://example.com/a.wav", "paths and addresses are not taken"),
+        (None, "NoneType, not bytes"),
+        (b"", "0 bytes"),
+        (b"not audio", "can't be read as WAV"),
+        (encoded(tiny.speech(1.0))[:9_000], "cut off"),
+        (bytes(200_001), "0.2 MB, more than the 0.2 MB"),
+        (encoded(np.zeros(34_000, "float32"), 8_000), "4.2 s, more than the 4 s"),
+        (flac_that_says(4 * 16_000 + 1), "4.0 s, more than the 4 s"),
+        (flac_that_says(2**36 - 1), "s, more than the 4 s"),
+        (flac_that_says(0), "doesn't say how long"),
+        (encoded(np.zeros((13_000, 30), "float32"), 44_100, "OGG"), "30 channels of 13000 samples"),
+    ],
+    ids="path url null empty junk cut large long lying absurd streamed channels".split(),
+)
+def test_what_is_refused_has_a_reason(content, reason):
+    with pytest.raises(BigfootError, match=reason) as told:
+        uploads.hear(content, LIMITS)
+    assert "\n" not in str(told.value)
+
+
+def test_what_is_too_long_or_too_large_is_never_decoded(monkeypatch):
+    monkeypatch.setattr(audio, "read", lambda _: pytest.fail("it was decoded"))
+    for content in (bytes(200_001), flac_that_says(2**36 - 1), encoded(np.zeros(34_000, "float32"), 8_000)):
+        with pytest.raises(BigfootError):
+            uploads.hear(content, LIMITS)
+
+
+def test_limits_are_the_environments_or_the_defaults(monkeypatch):
+    assert uploads.Limits.from_environment() == uploads.Limits(files=16, mb=25, seconds=600)
+    monkeypatch.setenv("BIGFOOT_SERVE_MAX_MB", "0.5")
+    assert uploads.Limits.from_environment() == uploads.Limits(files=16, mb=0.5, seconds=600)
+    for name, value in (("FILES", "1.5"), ("FILES", "0"), ("MB", "many"), ("SECONDS", "inf"), ("SECONDS", "nan")):
+        monkeypatch.setenv(f"BIGFOOT_SERVE_MAX_{name}", value)
+        with pytest.raises(BigfootError, match=f"BIGFOOT_SERVE_MAX_{name} is '{value}'"):
+            uploads.Limits.from_environment()
+        monkeypatch.delenv(f"BIGFOOT_SERVE_MAX_{name}")
+
+
+# ---------------------------------------------------------------- the MLflow model
+
+
+def test_a_loaded_model_answers_each_file_with_its_text_and_duration(model, variant):
+    lengths = (0.5, 1.5, 1.0)
+    recordings = [tiny.speech(seconds, seed) for seed, seconds in enumerate(lengths)]
+    said = predict(model, *map(encoded, recordings))
+    alone = Recognizer.load(variant)
+    assert list(said["text"]) == [alone.transcribe(audio.read(encoded(one))) for one in recordings]
+    assert list(said["duration"]) == list(lengths) and len(set(said["text"])) == 3
+
+
+def test_one_bad_file_is_named_and_the_model_lives_on(model):
+    from mlflow.exceptions import MlflowException
+
+    good = encoded(tiny.speech(0.5))
+    with pytest.raises(MlflowException, match="file 2 of 2: the audio can't be read") as told:
+        predict(model, good, b"not audio")
+    assert told.value.get_http_status_code() == 400
+    with pytest.raises(MlflowException, match="4 files in one request, more than the 3") as told:
+        predict(model, *[good] * 4)
+    assert told.value.get_http_status_code() == 400
+    assert len(predict(model, good)) == 1
+
+
+def test_a_fault_of_the_server_is_not_called_the_clients(model, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setattr(Recognizer, "transcribe", lambda *_: 1 / 0)
+    with pytest.raises(MlflowException, match="see the server's log") as told:
+        predict(model, encoded(tiny.speech(0.5)))
+    assert told.value.get_http_status_code() == 500
+
+
+def test_a_recognizer_is_never_in_two_threads_at_once(model, monkeypatch):
+    inside, most = [], []
+
+    def transcribe(self, heard):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return "said"
+
+    monkeypatch.setattr(Recognizer, "transcribe", transcribe)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: predict(model, encoded(tiny.speech(0.1))), range(8)))
+    assert len(answers) == 8 and max(most) == 1
+
+
+def test_signature_and_example_are_there_and_the_example_is_what_the_model_takes(saved, model):
+    assert model.metadata.signature.inputs.to_dict() == [{"type": "binary", "name": "audio", "required": True}]
+    assert model.metadata.signature.outputs.input_names() == ["text", "duration"]
+    assert list(predict(model, model.input_example["audio"][0])["duration"]) == [0.5]
+    posted = json.loads((saved / "serving_input_example.json").read_text())
+    assert base64.b64decode(posted["dataframe_split"]["data"][0][0]) == package.example()
+
+
+# ---------------------------------------------------------------- over HTTP
+
+
+class Server:
+    """`mlflow models serve` of a registered model, by its alias; small limits, so that tests can go beyond them."""
+
+    def __init__(self, saved: Path, folder: Path):
+        from mlflow import MlflowClient
+
+        store = f"sqlite:///{folder}/mlflow.db"
+        client = MlflowClient(store, store)
+        client.create_registered_model("bigfoot-tiny")
+        client.create_model_version("bigfoot-tiny", str(saved))
+        client.set_registered_model_alias("bigfoot-tiny", "champion", "1")
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            self.address = f"http://127.0.0.1:{one.getsockname()[1]}"
+        self.told = folder / "server.log"
+        environment = {
+            **os.environ, "MLFLOW_TRACKING_URI": store, "BIGFOOT_SERVE_MAX_FILES": "8", "BIGFOOT_SERVE_MAX_MB": "0.2",
+            "BIGFOOT_SERVE_MAX_SECONDS": "4", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }  # fmt: skip
+        environment.pop("PYTHONPATH", None)
+        command = "-m mlflow models serve -m models:/bigfoot-tiny@champion --env-manager local --host 127.0.0.1 --port"
+        with self.told.open("w") as told:
+            self.process = subprocess.Popen(
+                [sys.executable, *command.split(), self.address.rpartition(":")[2]],
+                cwd=folder, env=environment, stdout=told, stderr=told, start_new_session=True,
+            )  # fmt: skip
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.address}/ping", timeout=2).close()
+                return
+            except OSError:
+                time.sleep(0.5)
+        raise AssertionError(self.told.read_text()[-2000:])
+
+    def post(self, body: object) -> tuple[int, dict]:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.address}/invocations", data, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def hear(self, *files: bytes | str) -> tuple[int, dict]:
+        coded = [one if isinstance(one, str) else base64.b64encode(one).decode() for one in files]
+        return self.post({"dataframe_records": [{"audio": one} for one in coded]})
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, 15)
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(saved, tmp_path_factory):
+    one = Server(saved, tmp_path_factory.mktemp("server"))
+    try:
+        one.wait()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope="module")
+def alone(variant):
+    recognizer, lock = Recognizer.load(variant), threading.Lock()
+
+    def answer(content: bytes) -> dict:
+        heard = audio.read(content)
+        with lock:
+            return {"text": recognizer.transcribe(heard), "duration": heard.size / 16_000}
+
+    return answer
+
+
+@pytest.mark.slow
+def test_http_one_file_three_files_and_the_example(server, saved, alone):
+    files = [encoded(tiny.speech(0.5 + i / 2, seed=i)) for i in range(3)]
+    assert server.hear(files[0]) == (200, {"predictions": [alone(files[0])]})
+    assert server.hear(*files) == (200, {"predictions": [alone(one) for one in files]})
+    status, answer = server.post((saved / "serving_input_example.json").read_bytes())
+    assert (status, answer) == (200, {"predictions": [alone(package.example())]})
+
+
+@pytest.mark.slow
+def test_http_eight_requests_at_once_are_all_right(server, alone):
+    files = [encoded(tiny.speech(0.5 + i / 4, seed=i)) for i in range(8)]
+    expected = [(200, {"predictions": [alone(one)]}) for one in files]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(3):
+            assert list(threads.map(server.hear, files)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ([b"not audio"], "can't be read as WAV"),
+        ([encoded(tiny.speech(1.0))[:9_000]], "cut off"),
+        (["/etc/passwd"], "audio"),
+        (["/etc/hostname.wav"], "paths and addresses are not taken"),
+        (["file:///etc/passwd"], "audio"),
+        (["https://example.com/a.wav"], "audio"),
+        ([bytes(200_001)], "more than the 0.2 MB"),
+        ([encoded(np.zeros(34_000, "float32"), 8_000)], "more than the 4 s"),
+        ([flac_that_says(2**36 - 1)], "more than the 4 s"),
+        ([encoded(tiny.speech(0.5)), b"not audio"], "file 2 of 2"),
+        ([encoded(tiny.speech(0.1))] * 9, "9 files in one request"),
+    ],
+    ids="junk cut path longer-path file-url url large long lying second many".split(),
+)
+def test_http_what_is_refused_is_4xx_with_a_reason_and_the_server_lives_on(server, files, reason):
+    status, answer = server.hear(*files)
+    assert status == 400 and reason in answer["message"], (status, answer)
+    assert "stack_trace" not in answer and "root:" not in str(answer)
+    status, answer = server.hear(encoded(tiny.speech(0.5)))
+    assert status == 200 and server.process.poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "body",
+    [b"not json", b"[]", {"nothing": 1}, {"dataframe_records": [{"sound": "x"}]}, {"inputs": 5}, {"dataframe_records": 5}],
+)
+def test_http_what_is_no_request_is_4xx(server, body):
+    status, answer = server.post(body)
+    assert status == 400 and answer["message"]
+    assert server.hear(encoded(tiny.speech(0.5)))[0] == 200

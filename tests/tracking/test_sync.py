@@ -1,0 +1,299 @@
+"""MLflow shows what is in files: once, completely, and never at the price of a run."""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.compare.rows import CO2_KEYS, TEXT_KEYS, TIMING_KEYS, TRAINING_KEYS
+from pipeline.compare.run import compare
+from pipeline.tracking import live, log, store, sync
+from pipeline.tracking.store import KIND, Store
+from tests import tiny
+from tests.docs import services
+from tests.planted import FIGURES, ROOT, plant, plant_variant
+
+TWO = {name: FIGURES[name] for name in ("teacher.fp32", "half.int8-openvino")}
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.setenv(name, "1")
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """An MLflow database without runs: making one takes seconds, copying it none."""
+    folder = tmp_path_factory.mktemp("empty")
+    Store("another", folder)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def project(tmp_path, empty_database):
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def compared(project):
+    """(params, folder) of a comparison on disk that MLflow knows nothing of."""
+    params = plant(project, TWO)
+    compare(params, project, project / "reports")
+    return params, project
+
+
+def runs(folder, kind=None):
+    store = Store("bigfoot", folder)
+    found = store.client.search_runs([store.experiment_id])
+    return [run for run in found if kind is None or run.data.tags[KIND] == kind]
+
+
+def models(folder):
+    store = Store("bigfoot", folder)
+    return list(store.client.search_logged_models([store.experiment_id]))
+
+
+# ---------------------------------------------------------------- sync
+
+
+def test_every_variant_is_a_child_run_with_the_same_keys(compared):
+    params, folder = compared
+    assert sync.sync(params, folder)
+    (parent,) = runs(folder, "comparison")
+    children = runs(folder, "variant")
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.run_name for run in children} == set(TWO)
+    absent = {"rtfx_batched", "cnn_ms", "encoder_ms"}  # planted as not measured: absent, never 0
+    texts = {prefix + key for key in TEXT_KEYS for prefix in ("", "dev_")}
+    for run in children:
+        assert (
+            set(run.data.metrics)
+            == (texts | {*TIMING_KEYS, *TRAINING_KEYS, *CO2_KEYS, "shrink", "wer_rise_upper", "wer_delta_upper"}) - absent
+        )
+        assert {"variant", "model", "scheme", "runtime", "host", "training"} <= set(run.data.tags)
+        assert run.info.status == "FINISHED"
+
+
+def test_logging_the_same_thing_twice_gives_one_run(compared):
+    params, folder = compared
+    sync.sync(params, folder)
+    before = {run.info.run_id: len(run.data.metrics) for run in runs(folder)}
+    sync.sync(params, folder)
+    assert {run.info.run_id: len(run.data.metrics) for run in runs(folder)} == before
+    assert len(models(folder)) == len(TWO)
+
+
+def test_a_new_comparison_of_the_same_variants_logs_their_models_once(compared):
+    params, folder = compared
+    sync.sync(params, folder)
+    timings = json.loads((folder / "timings.json").read_text())
+    timings["variants"]["half.int8-openvino"]["latency_p50_ms"] += 1
+    (folder / "timings.json").write_text(json.dumps(timings))
+    compare(params, folder, folder / "reports")
+    sync.sync(params, folder)
+    assert len(runs(folder, "comparison")) == 2 and len(runs(folder, "variant")) == 4
+    assert len(models(folder)) == 2 and len(runs(folder, "training")) == 2
+
+
+def test_what_a_kill_left_half_done_is_completed(compared, monkeypatch):
+
+    params, folder = compared
+    with monkeypatch.context() as broken:
+        broken.setattr(log, "_log_metrics", lambda *_: 1 / 0)
+        assert not sync.sync(params, folder)
+    assert sync.sync(params, folder)
+    assert {run.info.status for run in runs(folder)} == {"FINISHED"}
+    assert len(runs(folder, "comparison")) == 1 and len(runs(folder, "variant")) == 2 and len(models(folder)) == 2
+
+
+def test_params_dvc_hashes_corpus_and_reports_are_there(compared):
+    params, folder = compared
+    (folder / "dvc.lock").write_text(
+        "stages:\n  evaluate@half-int8-openvino:\n    deps:\n    - {path: variants/half.int8-openvino, md5: abc.dir}\n"
+    )
+    sync.sync(params, folder)
+    (parent,) = runs(folder, "comparison")
+    assert parent.data.params["gate.max_wer_rise"] == "0.01"
+    assert parent.data.metrics["champion_speedup"] == 5.0
+    assert {one.dataset.name for one in parent.inputs.dataset_inputs} == {f"quickstart-{s}" for s in ("train", "dev", "test")}
+    client = Store("bigfoot", folder).client
+    assert "reports/index.html" in [one.path for one in client.list_artifacts(parent.info.run_id, "reports")]
+    tags = next(run.data.tags for run in runs(folder, "variant") if run.info.run_name == "half.int8-openvino")
+    assert tags["dvc.stage"] == "evaluate@half-int8-openvino"
+    assert json.loads(tags["dvc.deps"]) == {"variants/half.int8-openvino": "abc.dir"}
+
+
+def test_figures_belong_to_their_model_and_data_set(compared):
+    params, folder = compared
+    sync.sync(params, folder)
+    store = Store("bigfoot", folder)
+    model = next(m for m in models(folder) if m.name == "half-int8-openvino")
+    heard = {metric.key: metric.dataset_name for metric in store.client.get_logged_model(model.model_id).metrics}
+    assert heard["wer"] == "quickstart-test" and heard["dev_wer"] == "quickstart-dev" and heard["disk_mb"] is None
+
+
+def test_a_logged_model_transcribes_files_wherever_it_is_loaded(project):
+    from pipeline.recognition.recognizer import Recognizer
+    from pipeline.speech import audio
+
+    params = plant(project, {"teacher.fp32": FIGURES["teacher.fp32"], "teacher.fp32-onnx": FIGURES["teacher.int8-onnx"]})
+    variant = plant_variant(project, "teacher.fp32-onnx", tiny.save_model(project / "tiny" / "teacher"))
+    compare(params, project, project / "reports")
+    assert sync.sync(params, project)
+    audio.write(project / "a.wav", tiny.speech(1.5))
+    model = next(m for m in models(project) if m.name == "teacher-fp32-onnx")
+    program = (
+        "import sys, pathlib, mlflow, pandas\n"
+        "heard = pandas.DataFrame({'audio': [pathlib.Path('a.wav').read_bytes()]})\n"
+        "print(mlflow.pyfunc.load_model(sys.argv[1]).predict(heard)['text'][0])\n"
+        "print(next(m for n, m in sys.modules.items() if n == 'pipeline').__file__)"
+    )
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db"}
+    command = [sys.executable, "-P", "-c", program, f"models:/{model.model_id}"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment, check=True)
+    said, package = done.stdout.splitlines()
+    assert said == Recognizer.load(variant).transcribe(audio.read(project / "a.wav"))
+    assert Path(package).is_relative_to(project / "mlartifacts"), "it ran this checkout's code, not its own"
+
+
+def test_bigfoot_track_catches_up_and_says_what_it_did(compared):
+    _, folder = compared
+    command = [sys.executable, "-m", "pipeline.cli", "track"]
+    said = [
+        subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        for _ in range(2)
+    ]
+    assert [one.returncode for one in said] == [0, 0]
+    assert "5 new runs" in said[0].stderr and "up to date" in said[1].stderr
+    assert len(runs(folder)) == 5
+
+
+# ---------------------------------------------------------------- live training runs
+
+
+def curve(folder, run_id, name):
+    history = Store("bigfoot", folder).client.get_metric_history(run_id, name)
+    return [(point.step, point.value) for point in sorted(history, key=lambda point: point.step)]
+
+
+def started(folder, key="print-of-teacher"):
+    return live.training_run(model="teacher", key=key, params={"a": {"b": 1}}, experiment="bigfoot", root=folder)
+
+
+def test_a_curve_goes_to_mlflow_while_training_goes_on(project, monkeypatch):
+    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.05)
+    run = started(project)
+    run.log(1, {"loss": 2.0})
+    deadline = time.monotonic() + 10
+    while not curve(project, run.run_id, "loss") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert curve(project, run.run_id, "loss") == [(1, 2.0)]
+    run.finish({"dev_wer": 0.2, "energy_mode": "estimated"})
+    (there,) = runs(project)
+    assert there.info.status == "FINISHED" and there.data.params == {"a.b": "1"}
+    assert there.data.metrics["best_dev_wer"] == 0.2
+
+
+def test_training_taken_up_again_is_the_same_run_without_doubled_steps(project):
+    run = started(project)
+    for step in (1, 2, 3):
+        run.log(step, {"loss": 1 / step})
+    run._end("FAILED")  # as at exit
+    again = started(project)
+    for step in (2, 3, 4):
+        again.log(step, {"loss": 1 / step})
+    again.finish({})
+    assert again.run_id == run.run_id and len(runs(project)) == 1
+    assert [step for step, _ in curve(project, run.run_id, "loss")] == [1, 2, 3, 4]
+
+
+def test_sync_completes_a_curve_that_was_cut_off(compared):
+    params, folder = compared
+    run = started(folder)
+    run.log(25, {"loss": 2.0})
+    run._end("FAILED")
+    sync.sync(params, folder)
+    assert curve(folder, run.run_id, "loss") == [(25, 2.0), (50, 1.0)]
+    assert len(runs(folder, "training")) == 2  # the teacher's and half's
+    tags = {r.data.tags["training"] for r in runs(folder, "variant") if r.data.tags["model"] == "teacher"}
+    assert tags == {run.run_id}
+
+
+# ---------------------------------------------------------------- servers
+
+
+def test_a_server_that_is_away_costs_one_warning_and_nothing_else(compared, monkeypatch, caplog):
+    params, folder = compared
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{services.free_port()}")
+    began = time.monotonic()
+    assert sync.sync(params, folder) is False
+    run = started(folder)
+    run.log(1, {"loss": 2.0})
+    run.finish({})
+    assert time.monotonic() - began < 2
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2  # one each
+    assert "bigfoot track" in caplog.text and "secret" not in caplog.text
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sync.sync(params, folder) and len(runs(folder)) == 5
+
+
+def test_a_server_that_never_answers_is_given_up_after_one_probe(compared, monkeypatch, caplog):
+    params, folder = compared
+    monkeypatch.setattr(store, "PROBE_SECONDS", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        assert sync.sync(params, folder) is False
+    assert time.monotonic() - began < 2 and len(caplog.records) == 1
+
+
+def test_a_server_lost_midway_costs_training_one_warning(project, monkeypatch, caplog):
+    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.05)
+    run = started(project)
+    monkeypatch.setattr(run.store, "log_curve", lambda *_: 1 / 0)
+    for step in range(5):
+        run.log(step, {"loss": 1.0})
+        time.sleep(0.1)
+    run.finish({"dev_wer": 0.2})
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+
+
+@pytest.mark.slow
+def test_a_real_server_gets_everything(compared, tmp_path, monkeypatch):
+    params, folder = compared
+    with mlflow_server(tmp_path, monkeypatch):
+        run = started(folder)
+        run.log(25, {"loss": 2.0})
+        run.finish({})
+        for _ in range(2):
+            assert sync.sync(params, folder)
+        assert len(runs(folder)) == 5 and len(models(folder)) == 2
+        assert list((tmp_path / "kept").rglob("index.html"))
+
+
+@contextmanager
+def mlflow_server(folder: Path, monkeypatch) -> Iterator[str]:
+    """The address of a real server that keeps all in `folder`, and where runs go to while it is there."""
+    port = services.free_port()
+    store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "kept")]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store]
+    address = f"http://127.0.0.1:{port}"
+    is_up = lambda: urllib.request.urlopen(f"{address}/health", timeout=2).status == 200  # noqa: E731
+    with services.process(command, folder / "server.log", is_up):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+        yield address

@@ -1,0 +1,147 @@
+"""The teacher before it learns: from a config, or any wav2vec 2.0 folder with or without a head; else one line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.common.errors import BigfootError
+from pipeline.params import Teacher
+from pipeline.train import teacher
+from tests.tiny import VOCAB, save_model, speech
+
+ALPHABET = [" ", "a", "b", "c"]
+TRAINING = {"steps": 1, "learning_rate": 1e-3}
+CONFIG = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "conv_dim": [16] * 7,
+    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+
+
+def settings(**changes) -> Teacher:
+    return Teacher.model_validate({"init": "pretrained", "data": "data/none", "training": TRAINING, **changes})
+
+
+def build(made: Teacher, alphabet: list[str], seed: int):
+    return teacher.build(made, Path(made.data), alphabet, seed)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "base")
+
+
+@pytest.mark.parametrize(("norm", "masked"), [("group", False), ("layer", True)])
+def test_padding_follows_how_the_front_end_is_trained(norm, masked):
+    made = settings(init="config", config={**CONFIG, "feat_extract_norm": norm})
+    model, processor = build(made, ALPHABET, seed=1)
+    assert processor.feature_extractor.return_attention_mask is masked
+    assert model.config.vocab_size == len(processor.tokenizer) == len(ALPHABET) + 2  # blank and unknown
+    assert model.config.ctc_loss_reduction == "mean" and model.config.ctc_zero_infinity
+
+
+def test_the_same_seed_makes_the_same_model():
+    made = settings(init="config", config=CONFIG)
+    one, same, other = (build(made, ALPHABET, seed)[0].lm_head.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_a_pretrained_model_gets_a_head_for_the_corpus_and_keeps_the_rest(pretrained):
+    model, processor = build(settings(data=str(pretrained)), ALPHABET, seed=1)
+    before, _ = build(settings(data=str(pretrained), alphabet="model"), ["a", " "], seed=1)
+    assert model.config.vocab_size == len(ALPHABET) + 2 and before.config.vocab_size == len(VOCAB)
+    kept = before.wav2vec2.state_dict()
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in model.wav2vec2.state_dict().items())
+    assert processor.tokenizer.decode(processor.tokenizer("a b").input_ids) == "a b"
+
+
+def test_a_model_without_a_ctc_head_is_fine_tuned_with_a_new_one(pretrained, tmp_path):
+    from transformers import AutoProcessor, Wav2Vec2Model
+
+    Wav2Vec2Model.from_pretrained(pretrained).save_pretrained(tmp_path)
+    AutoProcessor.from_pretrained(pretrained).save_pretrained(tmp_path)
+    model, _ = build(settings(data=str(tmp_path)), ALPHABET, seed=1)
+    with torch.inference_mode():
+        assert model(torch.from_numpy(speech(0.5))[None]).logits.shape[-1] == len(ALPHABET) + 2
+    with pytest.raises(BigfootError, match="no CTC head: set teacher.alphabet to corpus"):
+        build(settings(data=str(tmp_path), alphabet="model"), ["a"], seed=1)
+
+
+def test_config_keys_change_a_pretrained_model(pretrained):
+    model, _ = build(settings(data=str(pretrained), config={"mask_time_prob": 0.3}), ALPHABET, seed=1)
+    assert model.config.mask_time_prob == 0.3
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": "data/nowhere"}, "data/nowhere holds no model"),
+        ({"alphabet": "model", "alphabet_of_corpus": ["A", "é"]}, "has no 'A' 'é': change corpus.text"),
+        ({"init": "config", "config": {"hiden_size": 3}}, r"teacher\.config\.hiden_size is no key"),
+        ({"init": "config", "config": {**CONFIG, "num_attention_heads": 5}}, "does not make a wav2vec 2.0 model"),
+        ({"init": "config", "config": {**CONFIG, "hidden_act": "gelux"}}, "does not make a wav2vec 2.0 model"),
+        ({"init": "config", "config": {**CONFIG, "conv_dim": [16] * 6}}, "does not make a wav2vec 2.0 model"),
+        ({"init": "config", "config": {**CONFIG, "hidden_size": "abc"}}, "does not make a wav2vec 2.0 model"),
+        ({"config": {"mask_time_probb": 0.1}}, r"teacher\.config\.mask_time_probb is no key"),
+        ({"config": {"ctc_zero_infinity": False}}, r"teacher\.config\.ctc_zero_infinity follows from the alphabet"),
+    ],
+)
+def test_what_cannot_be_a_teacher_is_one_line(pretrained, changes, said):
+    changes = {"data": str(pretrained), **changes}
+    alphabet = changes.pop("alphabet_of_corpus", ALPHABET)
+    with pytest.raises(BigfootError, match=said) as told:
+        model, _ = build(settings(**changes), alphabet, seed=1)
+        model(torch.from_numpy(speech(0.5))[None])
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.slow
+def test_a_hub_that_is_away_is_told_from_a_model_that_is_not_there():
+    command = "from pathlib import Path\nfrom pipeline.common.command import stage_main\nfrom pipeline import params\n"
+    command += "from pipeline.train import teacher\nstage_main(lambda: teacher.build("
+    asked = {"init": "pretrained", "name": "someone/wav2vec2", "data": "nowhere", "training": TRAINING}
+    command += f"params.Teacher.model_validate({asked!r}), Path(), ['a'], seed=1))"
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 75 and said == ["error: the hub can't be reached for teacher someone/wav2vec2: is there a net?"]
+
+
+def test_a_model_of_another_architecture_is_named(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "whisper"}))
+    with pytest.raises(BigfootError, match="'whisper' model"):
+        build(settings(data=str(tmp_path)), ALPHABET, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b'{"model_'),
+        ("model.safetensors", b"\x10\0\0\0\0\0\0\0{"),
+        ("vocab.json", None),
+        ("tokenizer_config.json", b"{"),
+    ],
+)
+def test_a_damaged_folder_is_one_line(tmp_path, name, content):
+    folder = save_model(tmp_path / "base")
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(BigfootError) as told:
+        build(settings(data=str(folder), alphabet="model"), ["a"], seed=1)
+    assert str(folder) in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_group_norm_model_is_never_batched_with_padding_whatever_its_processor_was_saved_with(tmp_path):
+    from transformers import AutoProcessor
+
+    folder = save_model(tmp_path / "base", "group")
+    processor = AutoProcessor.from_pretrained(folder)
+    processor.feature_extractor.return_attention_mask = True
+    processor.save_pretrained(folder)
+    _, loaded = build(settings(data=str(folder), alphabet="model"), ["a"], seed=1)
+    assert loaded.feature_extractor.return_attention_mask is False
