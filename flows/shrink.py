@@ -2,8 +2,8 @@
 
 Decision: Prefect holds no second copy of the graph. What there is to do, and what waits for what, is asked of DVC once at
 the start (pipeline/common/graph.py); a task is `dvc repro --single-item STAGE`. The flow itself decides what starts next: a
-stage whose needs are met, while fewer than `concurrency` run. A failed stage stops its own branch only; what follows from it ends
-as NotRun, everything else is finished, and the flow ends failed, with its name.
+stage whose needs are met, while fewer than `concurrency` run. A failed stage stops its own branch only; what follows from it
+ends as NotRun, everything else is finished, and the flow ends failed, with its name.
 
 `python -m flows.shrink` runs it by hand with its defaults, on Prefect's server or, where none is configured, an ephemeral one.
 """
@@ -75,7 +75,7 @@ def shrink(
         bool, Field(description="Send stages to the workers of deployments stage/any and, for trainings, stage/gpu")
     ] = False,
 ) -> State:
-    """Shrink the recogniser that params.yaml names: every stage of dvc.yaml that is not up to date, and the comparison."""
+    """Shrink the recognizer that params.yaml names: every stage of dvc.yaml that is not up to date, and the comparison."""
     log, room = get_run_logger(), None
     name = f"{runtime.flow_run.name or 'shrink'}-{str(runtime.flow_run.id)[:8]}".replace(" ", "-")
     try:

@@ -1,4 +1,4 @@
-"""Bigfoot: one large wav2vec 2.0 CTC recogniser becomes a family of small ones, and what each costs is measured."""
+"""Bigfoot: one large wav2vec 2.0 CTC recognizer becomes a family of small ones, and what each costs is measured."""
 
 import logging
 

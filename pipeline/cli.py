@@ -18,14 +18,14 @@ from pipeline.common.errors import BigfootError
 
 app = typer.Typer(
     name="bigfoot",
-    help="Turn one large wav2vec 2.0 recogniser into a family of small ones. `dvc repro` makes them; this is for the rest.",
+    help="Turn one large wav2vec 2.0 recognizer into a family of small ones. `dvc repro` makes them; this is for the rest.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")]
-Licence = Annotated[str | None, typer.Option(help="Of the weights, for the card, such as apache-2.0")]
+License = Annotated[str | None, typer.Option(help="Of the weights, for the card, such as apache-2.0")]
 
 
 def main() -> None:
@@ -140,7 +140,7 @@ def peers(
 ) -> None:
     """Measure other ways to run the same model beside Bigfoot's variants of it: size, latency, throughput, WER.
 
-    PyTorch, torchao, ONNX Runtime as Optimum quantises for it, CTranslate2 and OpenVINO, in one interleaved run. `make peers`
+    PyTorch, torchao, ONNX Runtime as Optimum quantizes for it, CTranslate2 and OpenVINO, in one interleaved run. `make peers`
     installs the optional ones. What can't run is a row that says why. docs/peers.md says how to read the table.
     """
     from pipeline.lab.peers import measure, table
@@ -250,14 +250,14 @@ def rollback() -> None:
 def export(
     name: Named,
     out: Annotated[Path, typer.Argument(help="The folder it goes to")],
-    licence: Licence = None,
+    license: License = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that isn't empty")] = False,
 ) -> None:
     """Copy a model or variant into a folder, with its model card as README.md."""
     from pipeline.apps import push
     from pipeline.project import Project
 
-    print(f"{name} with its card is in {push.export(Project().root, name, out, force, licence)}")
+    print(f"{name} with its card is in {push.export(Project().root, name, out, force, license)}")
 
 
 @app.command()
@@ -267,14 +267,14 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private")] = False,
     endpoint: Annotated[str | None, typer.Option(envvar="HF_ENDPOINT", help="The hub; by default huggingface.co")] = None,
     revision: Annotated[str | None, typer.Option(help="The branch; made if it isn't there")] = None,
-    licence: Licence = None,
+    license: License = None,
     force: Annotated[bool, typer.Option("--force", help="Even if it doesn't pass the gate")] = False,
 ) -> None:
     """Put a model or variant with its model card on a Hugging Face hub; the token is HF_TOKEN's or `hf auth login`'s."""
     from pipeline.apps import push
     from pipeline.project import Project
 
-    print(f"{name} is at {push.push(Project().root, name, repo, private, endpoint, revision, licence, force)}")
+    print(f"{name} is at {push.push(Project().root, name, repo, private, endpoint, revision, license, force)}")
 
 
 @app.command()

@@ -43,7 +43,7 @@ def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.
     settings = _params(root, figures)
     sizes = {split: _size(utterances) for split in ("train", "dev", "test")}
     info = {
-        "name": settings.corpus.name, "source": "synthetic", "synthetic": True, "about": "planted", "licence": "CC0-1.0",
+        "name": settings.corpus.name, "source": "synthetic", "synthetic": True, "about": "planted", "license": "CC0-1.0",
         "splits": sizes, "dropped": 0, "leaks": {"shared_speaker": {"train-dev": 0, "train-test": 12}},
     }  # fmt: skip
     write(root / "corpora" / settings.corpus.name / "corpus.json", info)

@@ -72,7 +72,7 @@ def change(manifest: Path, number: int, **columns: object) -> None:
 
 def corpus(data: Path, source: dict | None = None, **sections: object) -> params.Corpus:
     """The params of a corpus made of `data`, by default by the `folder` source."""
-    return params.Corpus(name="tiny", data=str(data), licence="CC0-1.0", source=source or {"kind": "folder"}, **sections)
+    return params.Corpus(name="tiny", data=str(data), license="CC0-1.0", source=source or {"kind": "folder"}, **sections)
 
 
 def real(name: str) -> Path:

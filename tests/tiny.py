@@ -1,4 +1,4 @@
-"""Tiny models for tests: a wav2vec 2.0 CTC recogniser of about 30k random weights, saved as the training stages do.
+"""Tiny models for tests: a wav2vec 2.0 CTC recognizer of about 30k random weights, saved as the training stages do.
 
 The convolutional front end keeps wav2vec 2.0's own kernels and strides (400 samples of receptive field, a frame every
 320), so lengths in tests are the real ones; only the widths are small. Weights are drawn large enough that logits

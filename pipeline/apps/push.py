@@ -2,7 +2,7 @@
 
 A hub is huggingface.co or whatever speaks its API at HF_ENDPOINT. What can be refused here is refused before anything is
 sent: an unknown name, a missing card, a variant that doesn't pass the gate, no token. Publishing is for good, so nothing is
-pushed by itself: only `bigfoot push` does it. The licence of the weights is the publisher's to choose, and goes into the card.
+pushed by itself: only `bigfoot push` does it. The license of the weights is the publisher's to choose, and goes into the card.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from pipeline.project import Project
 from pipeline.recognition import seal
 
 
-def export(root: Path, name: str, out: Path, force: bool = False, licence: str | None = None) -> Path:
+def export(root: Path, name: str, out: Path, force: bool = False, license: str | None = None) -> Path:
     """Copy a model or variant into the folder `out`, its card as README.md; returns `out`.
 
     Raises BigfootError where the name or the card is unknown, where a variant's files are not those that were compared, and,
@@ -27,7 +27,7 @@ def export(root: Path, name: str, out: Path, force: bool = False, licence: str |
         raise BigfootError(f"{out} is there and not empty: name another folder, or add --force to write into it")
     try:
         shutil.copytree(folder, out, dirs_exist_ok=True)
-        (out / "README.md").write_text(_licensed(card, licence), encoding="utf-8")
+        (out / "README.md").write_text(_licensed(card, license), encoding="utf-8")
     except OSError as error:
         raise BigfootError(f"{out} can't be written: {error.strerror or error}") from None
     return out
@@ -40,7 +40,7 @@ def push(
     private: bool = False,
     endpoint: str | None = None,
     revision: str | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     force: bool = False,
 ) -> str:
     """Put a model or variant with its card on a hub, into the repository `repo` (made if need be); returns its address.
@@ -62,7 +62,7 @@ def push(
         raise BigfootError("no token for the hub: set HF_TOKEN, or run `hf auth login`")
     api = HfApi(endpoint=endpoint and endpoint.rstrip("/"), token=token, library_name="bigfoot")
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
-        folder = export(root, name, Path(scratch) / name, licence=licence)
+        folder = export(root, name, Path(scratch) / name, license=license)
         try:
             api.whoami()
             made = api.create_repo(repo, private=private or None, exist_ok=True)
@@ -107,15 +107,15 @@ def _require_gate(root: Path, name: str) -> None:
         raise BigfootError(f"{name} doesn't pass the gate ({row['gate']['reason']}): --force pushes it all the same")
 
 
-def _licensed(card: Path, licence: str | None) -> str:
-    """A card's text, with the licence that its publisher chose."""
-    if licence is None:
+def _licensed(card: Path, license: str | None) -> str:
+    """A card's text, with the license that its publisher chose."""
+    if license is None:
         return card.read_text(encoding="utf-8")
     from huggingface_hub import ModelCard
 
     changed = ModelCard.load(card)
-    changed.data.license = licence
-    changed.text = changed.text.replace("until then it is `unknown`", f"here it is `{licence}`")
+    changed.data.license = license
+    changed.text = changed.text.replace("until then it is `unknown`", f"here it is `{license}`")
     return str(changed)
 
 

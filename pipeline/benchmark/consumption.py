@@ -55,7 +55,7 @@ def run(workers: dict[str, Process], settings: Benchmark) -> tuple[dict[str, dic
 def figures(used: list[Block], idle: list[Block], mode: str | None, why: str | None = None) -> dict:
     """Wh per hour of audio, and whether that is more than what the method can tell apart (`energy_resolved`).
 
-    `energy_note` says why not (`why`, where nothing was measured), or that the power was not measured but modelled.
+    `energy_note` says why not (`why`, where nothing was measured), or that the power was not measured but modeled.
     """
     row = {
         "energy_wh_per_audio_hour": None, "energy_mode": mode, "energy_resolved": False,
@@ -75,8 +75,8 @@ def figures(used: list[Block], idle: list[Block], mode: str | None, why: str | N
         return row | {"energy_note": f"not resolved: {above:.2f} W above idle, and rounds differ by {resolution:.2f} W"}
     hours = sum(block.audio_seconds for block in used) / 3600
     row["energy_wh_per_audio_hour"] = sum(block.wh for block in used) / hours
-    is_modelled = "cpu_load" in (mode or "") or "cpu: constant" in (mode or "")
-    return row | {"energy_resolved": True, "energy_note": "modelled from the CPU's load, not measured" if is_modelled else None}
+    is_modeled = "cpu_load" in (mode or "") or "cpu: constant" in (mode or "")
+    return row | {"energy_resolved": True, "energy_note": "modeled from the CPU's load, not measured" if is_modeled else None}
 
 
 def _spread(blocks: list[Block]) -> float:

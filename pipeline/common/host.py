@@ -12,7 +12,7 @@ PACKAGES = ("torch", "torchao", "transformers", "onnxruntime", "openvino", "nncf
 def describe() -> dict:
     """What a host is called and is: CPU, cores that may be used, features that matter to int8 and bf16, governor, load, ...
 
-    `virtualised`: whether the CPU says that it is a virtual machine's; None where it doesn't tell.
+    `virtualized`: whether the CPU says that it is a virtual machine's; None where it doesn't tell.
     """
     import psutil
 
@@ -21,7 +21,7 @@ def describe() -> dict:
         "cpu": _cpu("model name") or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "features": features(),
-        "virtualised": "hypervisor" in flags.split() if (flags := _cpu("flags")) else None,
+        "virtualized": "hypervisor" in flags.split() if (flags := _cpu("flags")) else None,
         "governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         "load_before": load(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
@@ -38,7 +38,7 @@ def elsewhere(recorded: dict) -> str | None:
     here = describe()
     if recorded.get("name") != here["name"]:
         return f"another host ({recorded.get('name')}), not of this one ({here['name']})"
-    if recorded.get("virtualised", ...) is ...:  # from before hosts were told apart by more than their names
+    if recorded.get("virtualized", ...) is ...:  # from before hosts were told apart by more than their names
         return None
     if any(recorded.get(key) != here[key] for key in ("cpu", "cores", "features")):
         return f"another host of the same name ({kind(recorded)}), not of this one ({kind(here)})"

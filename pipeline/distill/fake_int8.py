@@ -1,10 +1,10 @@
-"""Quantisation-aware training: a student's front end hears itself in int8 while it learns, and learns the ranges.
+"""Quantization-aware training: a student's front end hears itself in int8 while it learns, and learns the ranges.
 
 Plain int8 convolutions ruin a trained group-norm front end: early features follow the waveform's amplitude, and a uniform
 grid wipes out quiet sounds. So a student may go on learning with the rounding in place: in every convolution but the first,
-which hears the raw waveform and stays in float, the input is rounded to 256 steps between two learnt ends and the weights
+which hears the raw waveform and stays in float, the input is rounded to 256 steps between two learned ends and the weights
 to 127 steps an output channel. Rounding passes gradients on as if it weren't there (straight-through; Bengio et al. 2013),
-and the ends are learnt by what the rounding with them does (after Esser et al. 2020, LSQ).
+and the ends are learned by what the rounding with them does (after Esser et al. 2020, LSQ).
 
 Decision: the model folder stays what it would be, float weights that AutoModelForCTC loads, with the ends beside them in
 int8_ranges.json; the scheme int8qat-openvino makes real int8 convolutions of both. Weights take 7 of 8 bits, because CPUs
@@ -60,7 +60,7 @@ def attach(model, waveforms: list[torch.Tensor]) -> None:
     there is no audio.
     """
     if not waveforms:
-        raise BigfootError("quantise_aware needs training audio to see what ranges the front end has: importance_utterances")
+        raise BigfootError("quantize_aware needs training audio to see what ranges the front end has: importance_utterances")
     for layer, values in zip(_layers(model), _heard(model, waveforms), strict=True):
         ends = torch.quantile(values, torch.tensor([OUTLIERS, 1 - OUTLIERS]))
         layer.int8 = Rounded(min(float(ends[0]), 0.0), max(float(ends[1]), 0.0)).to(layer.conv.weight.device)

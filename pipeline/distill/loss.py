@@ -1,7 +1,7 @@
 """What a student is trained on: labels, what its teacher says of each frame, and which frames its teacher finds alike.
 
 Decision: the teacher's logits come from the store (pipeline.distill.logits_store), so that the teacher runs once for all
-students; or the teacher runs beside the student, which is slower, but allows audio that is moved in time, and its hidden states.
+students; or it runs beside the student, which is slower, but allows audio that is moved in time, and its hidden states.
 Padding frames never count: they did in the paper's code, which let short utterances learn mostly silence.
 """
 
@@ -74,7 +74,7 @@ def similarity_loss(hidden, teacher_hidden, frames):
 
     hidden [batch, frames, n], teacher_hidden [batch, frames, m]: outputs of a layer of each; frames: [batch], how many are no
     padding. Similarities of the frames of an utterance (after Tung & Mori 2019, who compare the examples of a batch) have
-    the same shape whatever the widths, so that no projection has to be learnt that is thrown away afterwards.
+    the same shape whatever the widths, so that no projection has to be learned that is thrown away afterwards.
     """
     real = inside(hidden.shape[1], frames).bool()
     pairs = real[:, :, None] & real[:, None, :]

@@ -41,7 +41,7 @@ def make_student(
     audio = _some_audio(corpus, processor, settings.importance_utterances)
     try:
         model, rows = student.build(parent, settings, audio)
-        if settings.quantise_aware:
+        if settings.quantize_aware:
             fake_int8.attach(model, audio)
     except BigfootError as error:
         raise BigfootError(f"students.{name}: {error}") from None
@@ -66,9 +66,9 @@ def make_student(
         store=store, front_end=given, objective=objective,
     )  # fmt: skip
     metrics = trainer.train(job, out)
-    if settings.quantise_aware:
+    if settings.quantize_aware:
         _save_plain(model, processor, out)
-    (out / "initialisation.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (out / "initialization.json").write_text(json.dumps(rows, indent=1) + "\n")
     return metrics
 
 

@@ -2,7 +2,7 @@
 
 Decision: a comparison of files that don't belong together looks like any other, so each utterance of a score is held
 against the corpus's manifest, id by id and text by text, and its figures are counted again. What both would share, texts
-that slipped by an utterance or two before they came into the corpus, is seen by the teacher hearing the neighbour's text.
+that slipped by an utterance or two before they came into the corpus, is seen by the teacher hearing the neighbor's text.
 """
 
 import json
@@ -15,7 +15,7 @@ from pipeline.speech.corpus import Utterance
 
 NEEDED = ("utterances", "words", "wer", "cer", "wer_low", "wer_high", "cer_low", "cer_high", "unit", "hypotheses")
 NEEDED_EACH = ("id", "speaker", "recording", "duration", "reference", "hypothesis", "errors", "words", "snr_db")
-LOST = 0.5  # of an utterance's words wrong, before its neighbours' texts are tried
+LOST = 0.5  # of an utterance's words wrong, before its neighbors' texts are tried
 
 
 def read(path: Path, variant: str, slug: str, heard: dict[str, list[Utterance]]) -> dict:
@@ -80,7 +80,7 @@ def refuse_shifted(where: str, rows: list[dict]) -> None:
     )
     if slipped <= wrong / 2:
         raise BigfootError(
-            f"{where}: {len(lost)} of {len(rows)} utterances are heard as the text of a neighbour ({slipped} words wrong), not "
+            f"{where}: {len(lost)} of {len(rows)} utterances are heard as the text of a neighbor ({slipped} words wrong), not "
             f"as their own ({wrong} wrong): the corpus's texts are shifted, mend its source"
         )
 

@@ -31,14 +31,14 @@ def score(utterances: Sequence, hypotheses: Sequence[str], resamples: int = 2000
 
     if not utterances or len(utterances) != len(hypotheses):
         raise BigfootError(f"{len(hypotheses)} hypotheses for {len(utterances)} utterances: nothing that can be scored")
-    rows, counts, spelt = [], np.zeros(3, dtype=int), []
+    rows, counts, spelled = [], np.zeros(3, dtype=int), []
     for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
         words = jiwer.process_words(utterance.text, hypothesis)
         kinds = (words.substitutions, words.deletions, words.insertions)
         counts += kinds
         letters = jiwer.process_characters(utterance.text, hypothesis)
         wrong = letters.substitutions + letters.deletions + letters.insertions
-        spelt.append((wrong, letters.hits + letters.substitutions + letters.deletions))
+        spelled.append((wrong, letters.hits + letters.substitutions + letters.deletions))
         rows.append(
             {
                 "id": utterance.id, "speaker": utterance.speaker, "recording": utterance.recording,
@@ -47,13 +47,13 @@ def score(utterances: Sequence, hypotheses: Sequence[str], resamples: int = 2000
             }
         )  # fmt: skip
     errors, words = (np.array([row[key] for row in rows]) for key in ("errors", "words"))
-    misspelt, characters = np.array(spelt).T
+    misspelled, characters = np.array(spelled).T
     unit, groups = units(rows)
     low, high = interval(errors, words, groups, resamples, seed)
-    spells = interval(misspelt, characters, groups, resamples, seed) if misspelt.any() else (low, high)
+    spells = interval(misspelled, characters, groups, resamples, seed) if misspelled.any() else (low, high)
     return {
         "utterances": len(rows), "words": int(words.sum()), "characters": int(characters.sum()),
-        "wer": float(errors.sum() / words.sum()), "cer": float(misspelt.sum() / characters.sum()),
+        "wer": float(errors.sum() / words.sum()), "cer": float(misspelled.sum() / characters.sum()),
         "wer_low": low, "wer_high": high, "cer_low": spells[0], "cer_high": spells[1],
         "substitutions": int(counts[0]), "deletions": int(counts[1]), "insertions": int(counts[2]), "unit": unit,
         "hypotheses": rows,

@@ -45,13 +45,13 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
         "frozen, online": (student, online, heard, False),
         "frozen and stored, stored": (reader, stored, heard | {"input_values": given}, False),
     }
-    optimisers = {model: torch.optim.AdamW(model.parameters(), lr=1e-5) for model in (student, reader)}
+    optimizers = {model: torch.optim.AdamW(model.parameters(), lr=1e-5) for model in (student, reader)}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, (model, objective, batch, learns) in ways.items():
             model.wav2vec2.feature_extractor._requires_grad = learns
             model.wav2vec2.feature_extractor.requires_grad_(learns)
-            taken = _step(model, objective, optimisers[model], batch)
+            taken = _step(model, objective, optimizers[model], batch)
             if number:  # the first one warms up
                 times[name].append(taken)
     pairs = {"learning": "learning", "frozen": "frozen", "frozen and stored": "frozen"}
@@ -80,16 +80,16 @@ def _batch(student, seconds: float, device: str) -> dict:
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def _step(student, objective, optimiser, batch: dict) -> float:
-    """Seconds of one step: the student's forward and backward pass, and the optimiser's part."""
+def _step(student, objective, optimizer, batch: dict) -> float:
+    """Seconds of one step: the student's forward and backward pass, and the optimizer's part."""
     import torch
 
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     wait()
     started = time.perf_counter()
     objective(student, batch, 0.0).backward()
-    optimiser.step()
+    optimizer.step()
     wait()
     return time.perf_counter() - started
 

@@ -3,7 +3,7 @@
     python -m pipeline.lab.engine CORPUS VARIANT...
 
 Both share one warm session and hear the same utterances in turn, whichever first by chance; the bare runtime gets the
-waveform normalised already, and of its logits no text is made. OpenVINO, which `Recognizer` gives lengths rounded up to half
+waveform normalized already, and of its logits no text is made. OpenVINO, which `Recognizer` gives lengths rounded up to half
 a second, is also asked for the lengths as they are, each compiled before: that is what rounding costs where lengths
 repeat.
 """

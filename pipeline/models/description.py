@@ -1,4 +1,4 @@
-"""What variant.json takes over from a model's folder: tokens, normalisation, geometry, size, cost of training.
+"""What variant.json takes over from a model's folder: tokens, normalization, geometry, size, cost of training.
 
 Read from its JSON files alone, without PyTorch or transformers, so that a variant which needs no conversion is made
 in a moment.
@@ -31,7 +31,7 @@ def describe(folder: Path) -> dict:
     if kind != "wav2vec2" or not any(name.endswith("ForCTC") for name in config.get("architectures") or []):
         architecture = ", ".join(config.get("architectures") or ["no architecture"])
         raise BigfootError(
-            f"{folder}: only wav2vec 2.0 CTC models can be quantised, not {kind} ({architecture}): "
+            f"{folder}: only wav2vec 2.0 CTC models can be quantized, not {kind} ({architecture}): "
             "fine-tune a wav2vec2 checkpoint with a CTC head"
         )
     if config.get("add_adapter"):

@@ -30,7 +30,7 @@ def unpadded(model: "nn.Module") -> "nn.Module":
             """Features [batch, channels, frames], of which so many frames are real -> logits [batch, frames, vocab]."""
             hidden, _ = self.model.wav2vec2.feature_projection(features.transpose(1, 2))
             real = inside(hidden.shape[1], lengths)
-            # Chosen by where, not (1 - real) * -1e4: OpenVINO takes such a product for a dequantisation, merges it with those
+            # Chosen by where, not (1 - real) * -1e4: OpenVINO takes such a product for a dequantization, merges it with those
             # of an int8 graph and gets logits wrong by a quarter of their spread.
             bias = torch.where(real > 0, 0.0, -1e4)[:, None, None, :]
             hidden = self._encode(hidden * real[:, :, None], bias)
@@ -42,7 +42,7 @@ def unpadded(model: "nn.Module") -> "nn.Module":
             for index, layer in enumerate(self.model.wav2vec2.feature_extractor.conv_layers):
                 lengths = (lengths - config.conv_kernel[index]) // config.conv_stride[index] + 1
                 if index == 0 and config.feat_extract_norm == "group":
-                    signal = layer.activation(_normalised_convolution(signal, layer.conv, layer.layer_norm, lengths))
+                    signal = layer.activation(_normalized_convolution(signal, layer.conv, layer.layer_norm, lengths))
                 else:
                     signal = layer(signal)
             return signal, lengths
@@ -78,7 +78,7 @@ def mask_group_norm(model: "nn.Module") -> None:
     def forward(signal):
         lengths = (heard["samples"] - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
         with torch.autocast(signal.device.type, enabled=False):
-            return layer.activation(_normalised_convolution(signal.float(), layer.conv, layer.layer_norm, lengths))
+            return layer.activation(_normalized_convolution(signal.float(), layer.conv, layer.layer_norm, lengths))
 
     layer.forward = forward
     model.register_forward_pre_hook(note_lengths, with_kwargs=True)
@@ -104,20 +104,20 @@ def inside(frames: int, lengths):
     return (torch.arange(frames, device=lengths.device)[None] < lengths[:, None]).float()
 
 
-def _normalised_convolution(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
+def _normalized_convolution(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
     """The first convolution and its group norm, over real frames: -> [batch, channels, frames]. A bias of it falls out.
 
     Such a norm (one group a channel) takes a channel's mean and variance over time, and the convolution is linear: both
-    follow from the mean and covariance [kernel, kernel] of the windows that it sees, so its weights are normalised instead
+    follow from the mean and covariance [kernel, kernel] of the windows that it sees, so its weights are normalized instead
     of its output, which is the largest thing in the graph. Unless it is narrow: with 32 channels of a kernel of 20 taking
     the statistics of the output saves 7% of a small student's whole time, with 64 of 10 it costs 5%.
     """
     if conv.out_channels < 2 * conv.kernel_size[0]:
-        return _normalised_output(signal, conv, norm, lengths)
-    return _by_normalised_weights(signal, conv, norm, lengths)
+        return _normalized_output(signal, conv, norm, lengths)
+    return _by_normalized_weights(signal, conv, norm, lengths)
 
 
-def _normalised_output(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
+def _normalized_output(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
     """Mean and variance of what the convolution gives, as products with the mask, which take one pass each."""
     import torch
 
@@ -129,8 +129,8 @@ def _normalised_output(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths)
     return output * scale + (norm.bias[:, None] - mean * scale)
 
 
-def _by_normalised_weights(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
-    """The convolution with weights that are normalised beforehand, as one product with its windows."""
+def _by_normalized_weights(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):
+    """The convolution with weights that are normalized beforehand, as one product with its windows."""
     import torch
 
     kernel = conv.kernel_size[0]

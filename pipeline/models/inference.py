@@ -1,4 +1,4 @@
-"""What a model folder hears while the pipeline trains and distils: frame logits in PyTorch, and the dev WER.
+"""What a model folder hears while the pipeline trains and distills: frame logits in PyTorch, and the dev WER.
 
 Decision: padding must not matter. A group-norm front end's logits change with padding (by up to 0.98 at twice the length),
 so batches go through pipeline.models.forward, which is exact to 1e-5, and not through transformers' own forward. As padding
@@ -30,7 +30,7 @@ def device_of_choice() -> str:
 def model_inputs(processor, waveforms: list[np.ndarray]) -> torch.Tensor:
     """input_values [batch, samples], padded to a whole number of STEP.
 
-    Each waveform is normalised before it is padded: the extractor on its own would let the padding of a group-norm
+    Each waveform is normalized before it is padded: the extractor on its own would let the padding of a group-norm
     model's batch into mean and variance.
     """
     extractor = processor.feature_extractor

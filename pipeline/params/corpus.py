@@ -106,7 +106,7 @@ class Corpus(Section):
 
     name: str = Field(pattern=NAME)
     data: str
-    licence: str
+    license: str
     source: Source
     text: TextRules = TextRules()
     limits: Limits = Limits()

@@ -25,7 +25,7 @@ class Augment(Section):
 
 
 class Training(Section):
-    """One run of the Trainer. Steps are optimiser steps; a batch is as many utterances as fit in `batch_seconds`."""
+    """One run of the Trainer. Steps are optimizer steps; a batch is as many utterances as fit in `batch_seconds`."""
 
     steps: int = Field(ge=1)
     batch_seconds: float = Field(16.0, gt=0, description="most seconds of audio in a batch, padding included")
@@ -152,13 +152,13 @@ class Student(Section):
     feed_forward: int | None = Field(None, ge=1)
     conv_channels: int | None = Field(None, ge=1)
     conv_merge: list[Annotated[int, Field(ge=1)]] | None = Field(
-        None, description="of how many of its parent's neighbouring convolutions each of its own takes the place: [2, 2, 2, 1]"
+        None, description="of how many of its parent's neighboring convolutions each of its own takes the place: [2, 2, 2, 1]"
     )
     importance: Literal["measured", "weights", "position"] = Field(
         "measured", description="what is kept: what matters on training audio, what has the largest weights, or the first"
     )
     importance_utterances: int = Field(64, ge=1, description="of train, evenly spread: heard to measure and to merge")
-    quantise_aware: bool = Field(
+    quantize_aware: bool = Field(
         False, description="train with the front end in int8, all convolutions but the first, for the scheme int8qat-openvino"
     )
     config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*")
@@ -181,7 +181,7 @@ class Student(Section):
                 "or set distillation.teacher to online, with front_end: heard"
             )
         if self.distillation.front_end == "stored":
-            changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "quantise_aware")}
+            changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "quantize_aware")}
             changes["training.augment.noise_probability"] = self.training.augment.noise_probability
             if changed := [key for key, value in changes.items() if value]:
                 raise ValueError(f"distillation.front_end: stored needs the teacher's front end as it is, without {changed[0]}")

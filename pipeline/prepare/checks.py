@@ -5,7 +5,7 @@ into the corpus. What only the whole shows (the same audio, sentence or speaker 
 finding says what; params (corpus.checks) say what follows: report, drop or stop. Where two splits share something, the
 utterance of train is the one at fault before dev's, and dev's before test's, so that dropping keeps the tests as they are.
 
-Audio counts as the same when its samples are, at 16 kHz and 16 bits: another encoding of a recording is not recognised.
+Audio counts as the same when its samples are, at 16 kHz and 16 bits: another encoding of a recording is not recognized.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.params import Checks, Corpus, Limits
 from pipeline.prepare.raw import Raw, file_name
 from pipeline.speech import audio
-from pipeline.speech.text import alphabet, frames_needed, normalise, unspellable
+from pipeline.speech.text import alphabet, frames_needed, normalize, unspellable
 
 FULL_SCALE = 0.999  # a sample this loud counts as clipped
 
@@ -58,7 +58,7 @@ class Examined:
 
 def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
     """Check one utterance by itself, and write its audio to `folder`/SPLIT/ID.flac if nothing speaks against keeping it."""
-    one = Examined(file_name(raw.id), raw.split, normalise(raw.text, corpus.text), raw.speaker, raw.recording)
+    one = Examined(file_name(raw.id), raw.split, normalize(raw.text, corpus.text), raw.speaker, raw.recording)
     if not one.text:
         one.findings.append(Finding("no_text", f"nothing to say is left of {raw.text!r}" if raw.text else "no text"))
     if odd := unspellable(one.text, corpus.text):

@@ -1,6 +1,6 @@
 """Connected digits cut together from FSDD, the Free Spoken Digit Dataset: people, closed vocabulary, known speakers.
 
-Strings of 3 to 7 digits by one speaker with pauses of 0.03-0.25 s of faint noise, so that a recogniser has word order and
+Strings of 3 to 7 digits by one speaker with pauses of 0.03-0.25 s of faint noise, so that a recognizer has word order and
 word gaps to learn from recordings of single digits. Split by recording index, as the data set's authors advise: 0-9 test
 and 10-14 dev, each recording used once (with six speakers 600 and 300 words), 15-44 train, each used `uses` times, later
 ones unused. No string of dev or test occurs in train, nor one of test in dev. Speakers do: what this measures is new

@@ -32,7 +32,7 @@ def _heading(info: dict) -> str:
     rules = ", ".join(f"{rule} {value}" for rule, value in info["text"].items())
     return (
         f"# Corpus {info['name']} ({kind})\n\n{info['about']}\n\n"
-        f"Licence: {info['licence']}. Text rules: {rules}. "
+        f"License: {info['license']}. Text rules: {rules}. "
         f"Alphabet ({len(info['alphabet'])}): `{''.join(info['alphabet'])}` (the first is the word gap)."
     )
 

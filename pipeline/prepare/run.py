@@ -174,7 +174,7 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         "source": corpus.source.kind,
         "synthetic": corpus.source.kind == "synthetic",
         "about": raw.about(corpus.source),
-        "licence": corpus.licence,
+        "license": corpus.license,
         "text": asdict(corpus.text),
         "alphabet": alphabet(utterance.text for utterance in splits["train"]),
         "splits": {split: _size(utterances) for split, utterances in splits.items()},

@@ -2,13 +2,13 @@
 
 It needs neither network nor data, and is the same bytes every time. What it can show is that the machinery works; figures
 on it say nothing about people. Voices AND sentences of dev and test never occur in train. To keep it from being trivial,
-rate, pitch and level vary, half of it is heard in a simulated room, and noise of some colour lies 15 to 40 dB below the
+rate, pitch and level vary, half of it is heard in a simulated room, and noise of some color lies 15 to 40 dB below the
 speech; all seeded by the utterance. Train has few voices, so two thirds of its utterances are spoken by a variation of
 theirs: formants moved, raised and widened at random, another throat with the same manner. Dev and test are the bare
 voices.
 
 Voices are variants that espeak-ng 1.52 has of `en-us`, by name. Those that aren't listed are left out: the freaks (whispers,
-robots, demons, croaks, toys), the bare synthesiser tests (klatt*), and one whose breath no seed reaches (Reed). Voices
+robots, demons, croaks, toys), the bare synthesizer tests (klatt*), and one whose breath no seed reaches (Reed). Voices
 that are near copies of each other (f1, f2 and f5, say) are all in train.
 
 espeak-ng is GPL-3 and optional (extra `synthetic`); only the worker processes load it. Its state outlives an utterance
@@ -50,7 +50,7 @@ RATE = (130, 190)  # words a minute
 PITCH = (35, 66)  # of 0 to 99, 50 is the voice's own
 PEAK_DBFS = (-20.0, -3.0)
 SNR_DB = (15.0, 40.0)
-NOISE_COLOUR = (0.0, 2.0)  # power falls with frequency ** -colour: 0 is white, 1 pink, 2 brown
+NOISE_COLOR = (0.0, 2.0)  # power falls with frequency ** -color: 0 is white, 1 pink, 2 brown
 VARIED = 2 / 3  # of train
 TRACT = 0.12  # natural logarithm: all formants together by up to so much either way, then each by itself
 FORMANT = {"frequency": 0.2, "height": 0.5, "width": 0.4}
@@ -124,10 +124,10 @@ def _in_room(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Noise of a random colour, a random number of dB below the speech: [T] -> [T]."""
+    """Noise of a random color, a random number of dB below the speech: [T] -> [T]."""
     size = _fast_size(speech.size)
     spectrum = np.fft.rfft(rng.standard_normal(size))
-    spectrum *= np.maximum(np.arange(spectrum.size), size * 50 / audio.SAMPLE_RATE) ** (-rng.uniform(*NOISE_COLOUR) / 2)
+    spectrum *= np.maximum(np.arange(spectrum.size), size * 50 / audio.SAMPLE_RATE) ** (-rng.uniform(*NOISE_COLOR) / 2)
     noise = np.fft.irfft(spectrum, size)[: speech.size]
     level = np.sqrt(np.mean(speech**2) / np.mean(noise**2)) * 10 ** (-rng.uniform(*SNR_DB) / 20)
     return noise * level

@@ -1,4 +1,4 @@
-"""What schemes that calibrate hear: training utterances, evenly spread over train, as the recogniser gives them."""
+"""What schemes that calibrate hear: training utterances, evenly spread over train, as the recognizer gives them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -7,7 +7,7 @@ fixed length; what it buys is batches of any lengths, and few distinct shapes fo
 pipeline.recognition.runtimes).
 
 By the tracing exporter (dynamo=False), which is exact; the newer one fails on free lengths. Nodes keep their modules'
-names, so the convolutional front end is what has `/feature_extractor/` in its name. Normalising the waveform is not
+names, so the convolutional front end is what has `/feature_extractor/` in its name. Normalizing the waveform is not
 the graph's business.
 """
 

@@ -1,6 +1,6 @@
 """`fp32-openvino`, `bf16-openvino`, `int8-openvino`, `int4w-openvino`: for OpenVINO (model.xml, model.bin).
 
-int8 is NNCF's static post-training quantisation for transformers, with ranges calibrated on training audio. All
+int8 is NNCF's static post-training quantization for transformers, with ranges calibrated on training audio. All
 convolutions stay in float: a group-norm front end follows the waveform's amplitude, a uniform grid wipes out its
 quiet sounds, and a trained model's word error rate went from 0.03 to 0.18. The price is about a quarter of the
 speed-up. Weights take half of int8's range (NNCF's overflow fix): CPUs with AVX2 or AVX-512 and without VNNI add two
@@ -72,7 +72,7 @@ class OpenvinoBf16(Scheme):
 
 
 class OpenvinoInt8(Calibrated):
-    """NNCF's static post-training quantisation for transformers.
+    """NNCF's static post-training quantization for transformers.
 
     Lowers: every Linear, and the products of queries and keys, to int8; convolutions stay in float32
     Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations one calibrated range a tensor
@@ -87,7 +87,7 @@ class OpenvinoInt8(Calibrated):
 
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
         inputs = self.inputs(corpus, model_folder)
-        save(quantised(convert(model_folder, out), inputs, types=FLOAT_OPERATIONS), out)
+        save(quantized(convert(model_folder, out), inputs, types=FLOAT_OPERATIONS), out)
 
 
 class OpenvinoInt4Weights(Scheme):
@@ -139,7 +139,7 @@ class OpenvinoInt4Weights(Scheme):
             )
 
 
-def quantised(model: "Model", inputs: list[dict], names: Sequence[str] = (), types: Sequence[str] = ()) -> "Model":
+def quantized(model: "Model", inputs: list[dict], names: Sequence[str] = (), types: Sequence[str] = ()) -> "Model":
     """The graph in static int8, but for operations of these names and types and a group-norm front end's first convolution."""
     import nncf
 

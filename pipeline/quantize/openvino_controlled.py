@@ -7,7 +7,7 @@ is int8, and the fewest of the worst stay in float that keep the budget, found b
 NNCF's own quantize_with_accuracy_control takes the opposite way: it starts from all int8 and gives back one operation at
 a time. Where several hurt, as the convolutions of a group-norm front end do (two of three, or three, are as bad as each
 other), giving back one changes nothing and its ranking is noise. It also hears with a model compiled otherwise than ours.
-The price here: as many short quantisations and hearings as there are groups, and some seven hearings of all of dev. dev
+The price here: as many short quantizations and hearings as there are groups, and some seven hearings of all of dev. dev
 is thereby chosen on, as the gate does too: test alone says how good the variant is. Calibration hears train.
 """
 
@@ -67,7 +67,7 @@ class OpenvinoInt8Controlled(Calibrated):
 
         def holds(count: int, ranking: Sequence[str] = ()) -> bool:
             nonlocal chosen
-            model = _quantised(full, inputs, groups, ranking[:count])
+            model = _quantized(full, inputs, groups, ranking[:count])
             wers.append(judge.wer(model, dev))
             log.info("%d of %d groups in float: dev WER %.2f%%", count, len(groups), 100 * wers[-1])
             if wers[-1] > before + self.max_wer_rise:
@@ -89,7 +89,7 @@ class OpenvinoInt8Controlled(Calibrated):
         """The groups, the one that hurts most first: by words wrong, then by how far logits move, when it alone is int8."""
         inputs, expected, hurts = spread(inputs, self.ranking_utterances), judge.logits(full, dev), {}
         for name in groups:
-            alone = _quantised(full, inputs, groups, [other for other in groups if other != name])
+            alone = _quantized(full, inputs, groups, [other for other in groups if other != name])
             found = judge.logits(alone, dev)
             moved = float(np.mean([np.mean((a - b) ** 2) for a, b in zip(found, expected, strict=True)]))
             hurts[name] = judge.words_wrong(found, dev), moved
@@ -100,7 +100,7 @@ class OpenvinoInt8Controlled(Calibrated):
 
 
 class _Judge:
-    """Hears utterances with a graph, as the recogniser will."""
+    """Hears utterances with a graph, as the recognizer will."""
 
     def __init__(self, corpus: "Corpus", info: dict):
         self.corpus, self.info = corpus, info | {"padding": OpenvinoInt8Controlled.padding}
@@ -139,9 +139,9 @@ def _groups(model: "Model") -> Groups:
     return groups
 
 
-def _quantised(full: "Model", inputs: list[dict], groups: Groups, kept: Sequence[str]) -> "Model":
+def _quantized(full: "Model", inputs: list[dict], groups: Groups, kept: Sequence[str]) -> "Model":
     """The graph in int8, but for the groups in `kept`."""
-    return openvino.quantised(full, inputs, names=[name for group in kept for name in groups[group]])
+    return openvino.quantized(full, inputs, names=[name for group in kept for name in groups[group]])
 
 
 def _fewest(most: int, holds: Callable[[int], bool]) -> int:

@@ -1,6 +1,6 @@
 """`int8qat-openvino`: int8 in the front end too, with the ranges of its training (pipeline.distill.fake_int8).
 
-NNCF quantises the rest as in int8-openvino; the front end's convolutions but the first get the very rounding that they had in
+NNCF quantizes the rest as in int8-openvino; the front end's convolutions but the first get the very rounding that they had in
 training, as FakeQuantize operations, which OpenVINO turns into int8 kernels.
 """
 
@@ -25,10 +25,10 @@ LEVELS, WEIGHT_STEPS = 256, 63  # as in pipeline.distill.fake_int8, which import
 
 
 class OpenvinoInt8Trained(Calibrated):
-    """For students with quantise_aware: true; the dev WER of their training is that of this rounding.
+    """For students with quantize_aware: true; the dev WER of their training is that of this rounding.
 
     Lowers: every Linear, the products of queries and keys, and all convolutions of the front end but the first, to int8
-    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations one range a tensor, the front end's learnt
+    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations one range a tensor, the front end's learned
     Hardware: any CPU; faster with VNNI or AMX
     Limits: the model has to be trained for it; without VNNI int8 convolutions are slower than float32
     """
@@ -41,7 +41,7 @@ class OpenvinoInt8Trained(Calibrated):
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> dict:
         ranges = _ranges(model_folder)
         inputs = self.inputs(corpus, model_folder)
-        model = openvino.quantised(openvino.convert(model_folder, out), inputs, types=openvino.FLOAT_OPERATIONS)
+        model = openvino.quantized(openvino.convert(model_folder, out), inputs, types=openvino.FLOAT_OPERATIONS)
         lowered = [_lower(model, name, ends) for name, ends in ranges.items()]
         _pack(model)
         openvino.save(model, out)
@@ -52,7 +52,7 @@ def _ranges(model_folder: Path) -> dict[str, dict[str, float]]:
     file = model_folder / RANGES
     if not file.is_file():
         raise BigfootError(
-            f"{model_folder} was not trained for int8 convolutions ({RANGES} is missing): set quantise_aware: true for the "
+            f"{model_folder} was not trained for int8 convolutions ({RANGES} is missing): set quantize_aware: true for the "
             "student, or take int8-openvino"
         )
     return json.loads(file.read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ def quantize(
 
     `corpus` is needed where the scheme calibrates and may be None otherwise. What was at `out_folder`
     is replaced, and only once the new variant is complete. Raises BigfootError for an unknown scheme or setting, or a
-    model that is no wav2vec 2.0 CTC recogniser.
+    model that is no wav2vec 2.0 CTC recognizer.
     """
     chosen = make(scheme, settings)
     model_folder, out_folder = Path(model_folder), Path(out_folder)

@@ -1,4 +1,4 @@
-"""`int8-torch`: the paper's quantisation, PyTorch dynamic int8 of every Linear; convolutions stay in float."""
+"""`int8-torch`: the paper's quantization, PyTorch dynamic int8 of every Linear; convolutions stay in float."""
 
 import shutil
 from pathlib import Path
@@ -23,5 +23,5 @@ class TorchInt8(Scheme):
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
-        torch_model.save_int8(torch_model.quantise_linears(torch_model.load_float(model_folder)), out)
+        torch_model.save_int8(torch_model.quantize_linears(torch_model.load_float(model_folder)), out)
         shutil.copyfile(model_folder / "config.json", out / "config.json")

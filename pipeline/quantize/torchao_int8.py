@@ -26,6 +26,6 @@ class TorchaoInt8(Scheme):
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         model = torch_model.load_float(model_folder)
-        torchao_model.quantise_linears(model, reduce_range=True)
+        torchao_model.quantize_linears(model, reduce_range=True)
         torchao_model.save(model, out)
         shutil.copyfile(model_folder / "config.json", out / "config.json")

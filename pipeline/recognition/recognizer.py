@@ -68,7 +68,7 @@ class Recognizer:
         except (OSError, ValueError, TypeError):
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
         if lacking:
-            raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantise the model anew")
+            raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantize the model anew")
         seal.check(folder, info)
         run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))
         return cls(info, run)
@@ -78,7 +78,7 @@ class Recognizer:
         return 0 if samples == 0 else max(1, 1 + (samples - self._receptive_field) // self._hop)
 
     def logits(self, audio: np.ndarray) -> np.ndarray:
-        """Unnormalised scores of every token and frame: float32 [samples] -> float32 [frames, vocab]."""
+        """Unnormalized scores of every token and frame: float32 [samples] -> float32 [frames, vocab]."""
         return self.batch_logits([audio])[0]
 
     def batch_logits(self, audios: list[np.ndarray]) -> list[np.ndarray]:
@@ -131,7 +131,7 @@ class Recognizer:
         return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"], self.info["word_delimiter"])
 
     def waveform(self, audio: np.ndarray) -> np.ndarray:
-        """A recording as the runtime gets it, float32 [samples]: checked, normalised, long enough for one frame."""
+        """A recording as the runtime gets it, float32 [samples]: checked, normalized, long enough for one frame."""
         audio = np.asarray(audio)
         if audio.ndim != 1 or audio.dtype.kind != "f":
             raise BigfootError(

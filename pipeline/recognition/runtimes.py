@@ -39,14 +39,14 @@ def start(folder: Path, runtime: str, file: str, threads: int | None = None, pre
     if precision not in PRECISIONS:
         raise BigfootError(f"{folder}: unknown precision '{precision}' in variant.json, known: {', '.join(PRECISIONS)}")
     if not (folder / file).is_file():
-        raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantise anew")
+        raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantize anew")
     try:
         return runtimes[runtime](folder, file, threads, precision)
     except BigfootError:
         raise
     except Exception as error:  # a damaged file makes each runtime raise a kind of its own
         reason = " ".join(str(error).split())[:200]
-        raise BigfootError(f"{folder}: {file} can't be opened, copy it again or quantise anew ({reason})") from None
+        raise BigfootError(f"{folder}: {file} can't be opened, copy it again or quantize anew ({reason})") from None
 
 
 def openvino_settings(threads: int | None, precision: str = "f32") -> dict:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.common.errors import BigfootError
 
-MEND = "copy the variant again, or quantise anew"
+MEND = "copy the variant again, or quantize anew"
 
 
 def seal(folder: Path) -> dict[str, dict]:

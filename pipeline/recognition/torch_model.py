@@ -1,11 +1,11 @@
-"""wav2vec 2.0 as a PyTorch module for inference, from either kind of artefact: float weights, or int8 Linear weights.
+"""wav2vec 2.0 as a PyTorch module for inference, from either kind of artifact: float weights, or int8 Linear weights.
 
-Both are safetensors. PyTorch's own way to save a dynamically quantised model is a pickle (its packed weights are
+Both are safetensors. PyTorch's own way to save a dynamically quantized model is a pickle (its packed weights are
 script objects), so the int8 form is kept as plain tensors instead: for a Linear called NAME, `NAME.weight` int8 [out,
 in], `NAME.scale` float64 [] (the weight is int8 x scale) and `NAME.bias`. Loading packs them for this machine's int8
 kernels, which gives the same logits bit for bit.
 
-The positional convolution's weight norm is folded into its weight here, in memory or in the artefact (exact), and
+The positional convolution's weight norm is folded into its weight here, in memory or in the artifact (exact), and
 never in a model folder, where `from_pretrained` would then find weights missing.
 """
 
@@ -35,11 +35,11 @@ def load_float(folder: str | Path, attention: str = "sdpa", dtype: str = "float3
     return model.eval()
 
 
-def quantise_linears(model: "nn.Module") -> "nn.Module":
+def quantize_linears(model: "nn.Module") -> "nn.Module":
     """Replace every Linear (attention, feed-forward, projection, lm_head) by PyTorch's dynamic int8 one.
 
-    Weights are symmetric int8, one scale a matrix; activations are quantised at run time, one scale a call. This is
-    the paper's quantisation (torch.ao.quantization.quantize_dynamic), but transformers calls the attention's
+    Weights are symmetric int8, one scale a matrix; activations are quantized at run time, one scale a call. This is
+    the paper's quantization (torch.ao.quantization.quantize_dynamic), but transformers calls the attention's
     projections as modules, so these too are int8 when run, which they were not in the paper's code.
     """
     from torch import nn, qint8
@@ -52,7 +52,7 @@ def quantise_linears(model: "nn.Module") -> "nn.Module":
 
 
 def save_int8(model: "nn.Module", folder: Path) -> None:
-    """Write a model from `quantise_linears` as INT8_FILE; the layout is in this module's docstring."""
+    """Write a model from `quantize_linears` as INT8_FILE; the layout is in this module's docstring."""
     import torch
     from safetensors.torch import save_file
 
@@ -75,13 +75,13 @@ def load_int8(folder: Path) -> "nn.Module":
 
     tensors, model = load_file(folder / INT8_FILE), empty(folder)
     linears = [name for name, module in model.named_modules() if type(module) is torch.nn.Linear]
-    quantised = {f"{name}.{key}" for name in linears for key in ("weight", "scale", "bias")}
-    rest = {name: tensor for name, tensor in tensors.items() if name not in quantised}
+    quantized = {f"{name}.{key}" for name in linears for key in ("weight", "scale", "bias")}
+    rest = {name: tensor for name, tensor in tensors.items() if name not in quantized}
     found = model.load_state_dict(rest, strict=False, assign=True)
-    strangers = sorted(set(found.missing_keys) - quantised) + found.unexpected_keys
+    strangers = sorted(set(found.missing_keys) - quantized) + found.unexpected_keys
     strangers += [name for name in linears if tensors.get(f"{name}.weight", torch.empty(0)).dtype != torch.int8]
     if strangers:
-        raise BigfootError(f"{folder}: {INT8_FILE} and config.json disagree on {strangers[0]}: quantise the model anew")
+        raise BigfootError(f"{folder}: {INT8_FILE} and config.json disagree on {strangers[0]}: quantize the model anew")
     for name in linears:
         packed = _packed_linear(*(tensors.get(f"{name}.{key}") for key in ("weight", "scale", "bias")))
         parent, _, child = name.rpartition(".")

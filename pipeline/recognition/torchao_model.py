@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FILE = "model.torchao.safetensors"
 
 
-def quantise_linears(model: "nn.Module", reduce_range: bool) -> None:
+def quantize_linears(model: "nn.Module", reduce_range: bool) -> None:
     """Make the weight of every Linear int8, one scale an output, in place; activations are brought to int8 at run time, one
     scale a frame. `reduce_range`: seven bits of eight on either side, which CPUs without VNNI need to be right."""
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
@@ -27,7 +27,7 @@ def quantise_linears(model: "nn.Module", reduce_range: bool) -> None:
 
 
 def save(model: "nn.Module", folder: Path) -> None:
-    """Write a model from `quantise_linears` as FILE."""
+    """Write a model from `quantize_linears` as FILE."""
     from safetensors.torch import save_file
     from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
 
@@ -51,5 +51,5 @@ def load(folder: Path) -> "nn.Module":
     model = torch_model.empty(folder)
     found = model.load_state_dict(weights, strict=False, assign=True)
     if strangers := sorted(found.missing_keys + found.unexpected_keys):
-        raise BigfootError(f"{folder}: {FILE} and config.json disagree on {strangers[0]}: quantise the model anew")
+        raise BigfootError(f"{folder}: {FILE} and config.json disagree on {strangers[0]}: quantize the model anew")
     return model.eval()

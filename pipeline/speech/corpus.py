@@ -64,7 +64,7 @@ class Corpus:
 
     @cached_property
     def info(self) -> dict:
-        """corpus.json: name, source, licence, text rules, alphabet, sizes of the splits, dropped, leaks."""
+        """corpus.json: name, source, license, text rules, alphabet, sizes of the splits, dropped, leaks."""
         return json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
 
     @property

@@ -1,6 +1,6 @@
 """Text as it is trained on, scored and decoded: one declared rule for references and targets, and greedy CTC decoding.
 
-`normalise` never guesses: what it can't turn into spoken words by its rules (symbols such as $ or %, "1st", numbers beyond
+`normalize` never guesses: what it can't turn into spoken words by its rules (symbols such as $ or %, "1st", numbers beyond
 the range) it leaves standing, and `unspellable` then names it, so that `prepare` drops the utterance and says why. A
 reference that is silently wrong would cost more than one that is missing.
 
@@ -63,7 +63,7 @@ class TextRules:
     apostrophes: Literal["keep", "drop"] = "keep"
 
 
-def normalise(text: str, rules: TextRules) -> str:
+def normalize(text: str, rules: TextRules) -> str:
     """The text by the rules, its words one space apart. Applying it twice gives the same as once."""
     text = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
     text = unicodedata.normalize("NFC", text)
@@ -80,7 +80,7 @@ def normalise(text: str, rules: TextRules) -> str:
 
 
 def unspellable(text: str, rules: TextRules) -> str:
-    """The characters of a normalised text that no CTC alphabet should learn, sorted: symbols, and digits left over."""
+    """The characters of a normalized text that no CTC alphabet should learn, sorted: symbols, and digits left over."""
     return "".join(sorted({c for c in text if not _is_spellable(c, rules)}))
 
 
@@ -93,7 +93,7 @@ def alphabet(texts: Iterable[str]) -> list[str]:
 
 
 def frames_needed(text: str) -> int:
-    """The least frames CTC can write the text in: one a character, and a blank between two equal neighbours."""
+    """The least frames CTC can write the text in: one a character, and a blank between two equal neighbors."""
     return len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False))
 
 

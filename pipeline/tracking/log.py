@@ -150,7 +150,7 @@ def _datasets(corpus: Path, root: Path, lock: dict) -> dict:
         manifest = corpus / f"{split}.jsonl"
         digest = hashlib.sha256(manifest.read_bytes() + known.encode()).hexdigest()[:16]
         source = json.dumps({"uri": str(manifest.relative_to(root))})
-        about = {**size, "licence": info["licence"], "synthetic": info["synthetic"]}
+        about = {**size, "license": info["license"], "synthetic": info["synthetic"]}
         datasets[split] = Dataset(f"{info['name']}-{split}", digest, "local", source, profile=json.dumps(about))
     return datasets
 

@@ -162,7 +162,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _save_untrained(model, processor, corpus, out: Path) -> dict:
-    """A zero-shot teacher: nothing is learnt, but its dev WER is measured like that of any other."""
+    """A zero-shot teacher: nothing is learned, but its dev WER is measured like that of any other."""
     from pipeline.models import inference
 
     wrong, words = inference.dev_wer(model.eval().to(inference.device_of_choice()), processor, corpus,

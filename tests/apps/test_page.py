@@ -20,7 +20,7 @@ from tests.planted import ROOT, bigfoot, write
 
 
 class Fixed:
-    """A recogniser that always hears the same, and counts how often it was asked."""
+    """A recognizer that always hears the same, and counts how often it was asked."""
 
     def __init__(self, name: str, text: str):
         self.info, self.text, self.asked = {"variant": name}, text, 0

@@ -127,7 +127,7 @@ def token(monkeypatch, tmp_path):
 
 
 def test_a_variant_arrives_byte_for_byte_with_its_card(project, hub):
-    address = push.push(project, HALF, "me/half-int8", private=True, endpoint=hub.address, licence="apache-2.0")
+    address = push.push(project, HALF, "me/half-int8", private=True, endpoint=hub.address, license="apache-2.0")
     assert address == f"{hub.address}/me/half-int8" and hub.asked[0]["visibility"] == "private"
     there = hub.repos["me/half-int8"]["main"]
     sent = {path.name: path.read_bytes() for path in (project / "variants" / HALF).iterdir()}

@@ -14,9 +14,9 @@ def test_what_is_well_above_idle_is_the_whole_machines_use_an_audio_hour():
     assert row["energy_above_idle_w"] == pytest.approx(14.76 - 3.78) and row["energy_resolution_w"] == pytest.approx(0.72)
 
 
-def test_a_modelled_power_is_said_to_be_one():
+def test_a_modeled_power_is_said_to_be_one():
     row = figures([Block(10, 0.040, 1800), Block(10, 0.042, 1800)], IDLE, "cpu: cpu_load, ram: constant")
-    assert row["energy_resolved"] and row["energy_note"].startswith("modelled")
+    assert row["energy_resolved"] and row["energy_note"].startswith("modeled")
 
 
 @pytest.mark.parametrize(

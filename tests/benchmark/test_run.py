@@ -118,7 +118,7 @@ def test_energy_is_said_with_how_it_was_found_out_or_why_not(timings):
 def test_host_and_sample_stand_beside_the_figures(timings):
     measured_on = timings["host"]
     assert measured_on["cores"] >= 1 and measured_on["cpu"] and timings["versions"]["openvino"]
-    assert {"governor", "features", "virtualised", "load_before", "load_after"} <= set(measured_on)
+    assert {"governor", "features", "virtualized", "load_before", "load_after"} <= set(measured_on)
     assert all(0 <= measured_on[f"cpu_use_{when}"] <= 1 for when in ("before", "after"))
     assert timings["sample"]["utterances"] == 3 and timings["threads"] == 1 and timings["device"] == "cpu"
     assert timings["rounds"] == 2 and host.elsewhere(measured_on) is None
@@ -273,12 +273,12 @@ def test_another_host_is_told_by_its_name_or_else_by_what_it_is():
     assert "another host (elsewhere)" in host.elsewhere(here | {"name": "elsewhere"})
     assert "another host of the same name (another CPU" in host.elsewhere(here | {"cpu": "another CPU"})
     assert "of the same name" in host.elsewhere(here | {"features": ["sve"]})
-    old = {key: value for key, value in here.items() if key != "virtualised"}
+    old = {key: value for key, value in here.items() if key != "virtualized"}
     assert host.elsewhere(old | {"cpu": "another CPU"}) is None, "of older timings the name alone is known"
 
 
 def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
-    row = {"narrow": True, "energy_note": "modelled from the CPU's load, not measured"}
+    row = {"narrow": True, "energy_note": "modeled from the CPU's load, not measured"}
     calm = {"host": host.describe() | {"cpu_use_before": 0.02, "cpu_use_after": 0.1}, "precision": 0.15, "rounds": 30}
     assert cautions.cautions(calm | {"variants": {"a": row}}) == []
     said = cautions.cautions(

@@ -36,7 +36,7 @@ def fresh_project(folder: Path) -> Path:
     run = {"steps": 6, "batch_seconds": 10, "learning_rate": 1e-3, "evaluate_every": 3}
     chosen["teacher"]["training"] = run
     chosen["students"] = {
-        "half": {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "quantise_aware": True, "training": dict(run)}
+        "half": {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "quantize_aware": True, "training": dict(run)}
     }  # a copy: YAML would make the two one
     chosen["logits"]["speeds"] = [1.0, 0.9]
     split = [name.split(".") for name in VARIANTS]

@@ -19,7 +19,7 @@ def test_two_runs_of_the_chain_hear_the_same(project, tmp_path):
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Of everything that says what was learnt and heard."""
+    """Of everything that says what was learned and heard."""
     files = [*folder.glob("scores/*.json"), *folder.glob("models/*/model.safetensors"), *folder.glob("corpora/*/*.jsonl")]
     files += [*folder.glob("logits/*/*"), *folder.glob("variants/*/model.onnx"), *folder.glob("variants/*/model.bin")]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

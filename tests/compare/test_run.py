@@ -255,7 +255,7 @@ def test_texts_that_slipped_before_they_came_into_the_corpus_are_seen(tmp_path, 
 
     for name in FIGURES:
         edit_score(tmp_path, slip, name)
-    with pytest.raises(BigfootError, match=r"test.jsonl: \d+ of 200 utterances are heard as the text of a neighbour"):
+    with pytest.raises(BigfootError, match=r"test.jsonl: \d+ of 200 utterances are heard as the text of a neighbor"):
         compare(params, tmp_path, tmp_path / "reports")
 
 
@@ -265,7 +265,7 @@ def test_a_teacher_that_hears_nothing_is_not_called_shifted():
 
 
 def test_digits_that_are_mostly_misheard_are_not_called_shifted():
-    """Neighbours of short strings over ten words fit by chance, but not twice as well."""
+    """Neighbors of short strings over ten words fit by chance, but not twice as well."""
     rng = random.Random(7)
     digits = "zero one two three four five six seven eight nine".split()
     texts = [" ".join(rng.choices(digits, k=rng.randint(2, 6))) for _ in range(300)]

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: what the rounding is, that it leaves a plain model behind, and that OpenVINO rounds alike."""
+"""Quantization-aware training: what the rounding is, that it leaves a plain model behind, and that OpenVINO rounds alike."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_trained_model_is_plain_again_and_openvino_rounds_as_training_did(norm
         plain = model(heard[0]).logits
         fake_int8.attach(model, heard)
         layer = model.wav2vec2.feature_extractor.conv_layers[2]
-        layer.int8.high.mul_(0.5)  # as if learnt: what is saved has to be what was used last
+        layer.int8.high.mul_(0.5)  # as if learned: what is saved has to be what was used last
         expected = model(heard[0]).logits
         ranges = fake_int8.detach(model)
         assert torch.equal(model(heard[0]).logits, plain)
@@ -83,7 +83,7 @@ def test_audio_and_training_for_it_are_asked_for(tmp_path):
     model, _ = load_model(save_model(tmp_path / "model"))
     with pytest.raises(BigfootError, match="importance_utterances"):
         fake_int8.attach(model, [])
-    with pytest.raises(BigfootError, match="set quantise_aware: true"):
+    with pytest.raises(BigfootError, match="set quantize_aware: true"):
         openvino_trained._ranges(tmp_path / "model")
 
 

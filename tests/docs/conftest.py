@@ -12,7 +12,7 @@ from tests.docs import shell
 
 SIZES = {"train": 12, "dev": 4, "test": 4}
 WORDS = "one two six five nine".split()
-# What the own-data guide's profile is shortened by: nothing has to be learnt here.
+# What the own-data guide's profile is shortened by: nothing has to be learned here.
 TRAINED = "batch_seconds: 16, learning_rate: {rate}, evaluate_every: {every}"
 SHORT = {
     "profiles/own.yaml": {

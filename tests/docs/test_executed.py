@@ -31,7 +31,7 @@ EXECUTED = {
     "mlflow models serve": "tests/tracking/test_serving.py (slow), over HTTP",
     "curl --silent http://127.0.0.1:5001/invocations": "tests/tracking/test_serving.py (slow) posts the same",
     "echo ": "what is posted by the command after it",
-    "bigfoot champion": "tests/tracking/test_registry.py::test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so_until_told",
+    "bigfoot champion": "tests/tracking/test_registry.py::test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so",
     "bigfoot export": "tests/apps/test_push.py::test_the_commands_do_what_the_page_says",
     "bigfoot push": "tests/apps/test_push.py::test_the_commands_do_what_the_page_says",
     "make peers": LONG + "tests/lab/peers/test_measure.py::test_every_peer_that_ran_has_every_figure_with_its_spread",

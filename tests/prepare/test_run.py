@@ -19,7 +19,7 @@ def files(folder):
 def test_a_corpus_says_where_it_came_from_and_what_is_in_it(tmp_path):
     info = prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
     assert info == json.loads((tmp_path / "tiny" / "corpus.json").read_text())
-    assert info["name"] == "tiny" and info["licence"] == "CC0-1.0" and info["synthetic"] is False
+    assert info["name"] == "tiny" and info["license"] == "CC0-1.0" and info["synthetic"] is False
     assert info["text"] == {"case": "lower", "punctuation": "drop", "digits": "spell", "apostrophes": "keep"}
     assert info["alphabet"] == [" ", "a", "b", "c"]
     assert info["splits"]["train"] == {"utterances": 2, "seconds": 1.0, "speakers": 2, "words": 2}

@@ -30,7 +30,7 @@ def heard(python: str | Path, variant: Path, file: Path) -> subprocess.Completed
 
 @pytest.mark.parametrize("scheme", ["fp32", "int8-onnx", "int8-openvino"])
 @pytest.mark.parametrize("norm", ["group", "layer"])
-def test_an_example_hears_what_the_recogniser_hears(variants, sound, norm, scheme):
+def test_an_example_hears_what_the_recognizer_hears(variants, sound, norm, scheme):
     if norm == "layer" and scheme == "fp32":
         pytest.skip("the same program as for the other norm, and PyTorch takes long to import")
     folder = variants[norm, scheme]
@@ -38,7 +38,7 @@ def test_an_example_hears_what_the_recogniser_hears(variants, sound, norm, schem
     expected = Recognizer.load(folder).transcribe(soundfile.read(sound, dtype="float32")[0])
     assert done.returncode == 0, done.stderr
     assert len(expected) > 5
-    # Of a model that has learnt nothing many labels are as good as level, and int8 rounds a last bit up to a step.
+    # Of a model that has learned nothing many labels are as good as level, and int8 rounds a last bit up to a step.
     assert jiwer.cer(expected, done.stdout.strip()) <= (0.0 if scheme == "fp32" else 0.1)
 
 

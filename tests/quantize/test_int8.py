@@ -118,7 +118,7 @@ def test_torch_int8_on_disk_is_exactly_what_quantize_dynamic_made(models, varian
 
     audio = speech(1.3)
     recognizer = Recognizer.load(variants[norm, "int8-torch"])
-    made = torch_model.quantise_linears(torch_model.load_float(models[norm]))
+    made = torch_model.quantize_linears(torch_model.load_float(models[norm]))
     with torch.inference_mode():
         expected = made(torch.from_numpy(recognizer.waveform(audio))[None]).logits[0].numpy()
 
@@ -137,7 +137,7 @@ def test_torchao_multiplies_every_linear_in_int8_and_reads_what_it_wrote_bit_for
     assert calls["aten::_int_mm"] == LINEARS and not {"aten::addmm", "aten::bmm", "aten::mm"} & set(calls)
 
     made = torch_model.load_float(models[norm])
-    torchao_model.quantise_linears(made, reduce_range=True)
+    torchao_model.quantize_linears(made, reduce_range=True)
     with torch.inference_mode():
         expected = made(torch.from_numpy(recognizer.waveform(audio))[None]).logits[0].numpy()
     np.testing.assert_array_equal(heard, expected)
@@ -200,7 +200,7 @@ def test_static_onnx_int8_takes_every_linear_layer_with_a_scale_a_column_and_no_
     made_by, constants = ({node.output[0]: node for node in graph.node}, {one.name: one for one in graph.initializer})
 
     def integers(tensor):
-        """The int8 constant that a weight is dequantised from, and its scale; None of a float one."""
+        """The int8 constant that a weight is dequantized from, and its scale; None of a float one."""
         node = made_by.get(tensor)
         if node is None or node.op_type != "DequantizeLinear" or node.input[0] not in constants:
             return None
@@ -252,7 +252,7 @@ def _reaches_int8(node) -> bool:
     return any(_reaches_int8(value.get_node()) for value in node.input_values())
 
 
-def test_calibration_hears_training_utterances_spread_evenly_and_normalised():
+def test_calibration_hears_training_utterances_spread_evenly_and_normalized():
     corpus = TrainingAudio(count=9)
     info = {"conv_strides": [5], "conv_kernels": [10], "normalize": True, "sample_rate": 16_000}
     inputs = calibration(corpus, 3, info)

@@ -1,4 +1,4 @@
-"""The recogniser: light, exact in windows, and unharmed by audio that is short, empty, damaged or of the wrong kind."""
+"""The recognizer: light, exact in windows, and unharmed by audio that is short, empty, damaged or of the wrong kind."""
 
 import json
 import subprocess
@@ -123,7 +123,7 @@ def test_silence_is_no_division_by_zero():
     assert np.array_equal(logits, np.zeros((4, 4)))
 
 
-def test_the_waveform_is_normalised_as_the_feature_extractor_does(model, variants):
+def test_the_waveform_is_normalized_as_the_feature_extractor_does(model, variants):
     from transformers import AutoProcessor
 
     audio = speech(1.0) * 0.01 + 0.2

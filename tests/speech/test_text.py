@@ -18,14 +18,14 @@ ENGLISH = st.text(alphabet="ab AB.,'’-019 $%|\n", max_size=30)
 
 
 @given(st.one_of(st.text(max_size=30), ENGLISH), ALL_RULES)
-def test_normalising_twice_is_normalising_once(raw, rules):
-    once = text.normalise(raw, rules)
-    assert text.normalise(once, rules) == once
+def test_normalizing_twice_is_normalizing_once(raw, rules):
+    once = text.normalize(raw, rules)
+    assert text.normalize(once, rules) == once
 
 
 @given(st.one_of(st.text(max_size=30), ENGLISH), ALL_RULES)
 def test_words_end_up_one_space_apart(raw, rules):
-    once = text.normalise(raw, rules)
+    once = text.normalize(raw, rules)
     assert once == " ".join(once.split())
 
 
@@ -41,16 +41,16 @@ def test_words_end_up_one_space_apart(raw, rules):
     ],
 )
 def test_english_is_written_as_it_is_said(raw, said):
-    assert text.normalise(raw, TextRules()) == said
+    assert text.normalize(raw, TextRules()) == said
 
 
 def test_each_rule_can_be_turned_off():
     raw = "Don't stop at 5, OK?"
-    assert text.normalise(raw, TextRules(case="keep")) == "Don't stop at five OK"
-    assert text.normalise(raw, TextRules(case="upper")) == "DON'T STOP AT FIVE OK"
-    assert text.normalise(raw, TextRules(punctuation="keep")) == "don't stop at five, ok?"
-    assert text.normalise(raw, TextRules(digits="keep")) == "don't stop at 5 ok"
-    assert text.normalise(raw, TextRules(apostrophes="drop")) == "dont stop at five ok"
+    assert text.normalize(raw, TextRules(case="keep")) == "Don't stop at five OK"
+    assert text.normalize(raw, TextRules(case="upper")) == "DON'T STOP AT FIVE OK"
+    assert text.normalize(raw, TextRules(punctuation="keep")) == "don't stop at five, ok?"
+    assert text.normalize(raw, TextRules(digits="keep")) == "don't stop at 5 ok"
+    assert text.normalize(raw, TextRules(apostrophes="drop")) == "dont stop at five ok"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_each_rule_can_be_turned_off():
 )
 def test_what_cannot_be_said_by_rule_is_named_and_not_guessed(raw, odd):
     rules = TextRules()
-    assert text.unspellable(text.normalise(raw, rules), rules) == odd
+    assert text.unspellable(text.normalize(raw, rules), rules) == odd
 
 
 def test_letters_of_any_language_are_spellable_and_kept_marks_too():
@@ -91,7 +91,7 @@ def test_the_alphabet_is_every_character_once_with_the_word_gap_first():
     assert text.alphabet(["ab"]) == [" ", "a", "b"]
 
 
-def test_ctc_needs_a_blank_between_equal_neighbours():
+def test_ctc_needs_a_blank_between_equal_neighbors():
     assert text.frames_needed("three") == 6 and text.frames_needed("one") == 3 and text.frames_needed("") == 0
 
 

@@ -150,7 +150,7 @@ def test_an_alias_that_a_person_moved_is_the_incumbent(ours):
 # ---------------------------------------------------------------- what a person does
 
 
-def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so_until_told(params, ours):
+def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so(params, ours):
     considered(ours)
     considered(ours, "smaller", shrink=5.0)
     run = CliRunner().invoke

@@ -45,7 +45,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What normalising needs to know of a whole recording beforehand."""
+    """What normalizing needs to know of a whole recording beforehand."""
 
     samples: int
     mean: float

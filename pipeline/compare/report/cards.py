@@ -71,7 +71,7 @@ def _card(name: str, model: str, row: dict | None, teacher: dict, evidence: "Evi
         "## How it was made\n\n" + _making(name, model, row, params),
         "## Intended use\n\n" + _use(evidence),
         "## Training data\n\n" + _data(evidence),
-        "## Licence\n\n" + _licence(params),
+        "## License\n\n" + _license(params),
         "## Metrics\n\n" + _metrics(row, evidence),
         "## Size and speed\n\n" + _speed(row, teacher, evidence),
         "## Limits\n\n" + _limits(evidence),
@@ -107,7 +107,7 @@ def _front_matter(name: str, model: str, row: dict | None, evidence: "Evidence",
     return ModelCardData(
         model_name=name if row else None,  # the model-index's
         language=LANGUAGES.get(source.kind),
-        license="unknown",  # the owner's to choose: `bigfoot push --licence`
+        license="unknown",  # the owner's to choose: `bigfoot push --license`
         library_name=library,
         pipeline_tag="automatic-speech-recognition",
         tags=tags,
@@ -170,7 +170,7 @@ def _emissions(model: str, evidence: "Evidence", params: "Params") -> dict | Non
 def _opening(name: str, model: str, row: dict | None, teacher: dict, evidence: "Evidence") -> str:
     what = "The teacher" if model == "teacher" else "A student, shrunk from the teacher,"
     scheme = "" if name == model or row is None else f" in the scheme {row['scheme']} for {row['runtime']}"
-    said = f"# {name}\n\n{what}{scheme}: a wav2vec 2.0 CTC speech recogniser made by Bigfoot."
+    said = f"# {name}\n\n{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
         gains = f"{_shown(row['speedup'], '.1f', 'x')} faster and {_shown(row['shrink'], '.1f', 'x')} smaller"
         said += f" Beside teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row['gate']['reason']}."
@@ -223,12 +223,12 @@ def _data(evidence: "Evidence") -> str:
     return "\n".join(lines + ([f"- Left out by the checks: {dropped:,} utterances"] if dropped else []))
 
 
-def _licence(params: "Params") -> str:
+def _license(params: "Params") -> str:
     pretrained = params.teacher.name or params.teacher.data
     base = f" It derives from {pretrained}, whose terms apply." if params.teacher.init == "pretrained" else ""
     return (
-        f"The corpus is {params.corpus.licence}.{base} The licence of these weights is for whoever publishes them to choose "
-        "(`bigfoot push --licence`); until then it is `unknown`. Bigfoot, which made them, is Apache-2.0."
+        f"The corpus is {params.corpus.license}.{base} The license of these weights is for whoever publishes them to choose "
+        "(`bigfoot push --license`); until then it is `unknown`. Bigfoot, which made them, is Apache-2.0."
     )
 
 

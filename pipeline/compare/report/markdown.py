@@ -62,7 +62,7 @@ def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
     corpus, first = evidence.corpus, evidence.test_sets[0]
     one = evidence.scores["teacher.fp32"]["sets"][first]
     is_made = "SYNTHETIC, spoken by no person: " if corpus.get("synthetic") else ""
-    facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['licence']}")]
+    facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
     facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {one['unit']}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]

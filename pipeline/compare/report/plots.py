@@ -1,7 +1,7 @@
 """The comparison as pictures: Pareto plots, training curves, latency by length, and the CSV files that `dvc plots` draws.
 
 Matplotlib draws without a display, a date or a random id, so the same figures give the same bytes. A panel for the page is
-as wide as a phone, so that its text is read there at the size it is drawn in; its ink is the page's own, and its colours
+as wide as a phone, so that its text is read there at the size it is drawn in; its ink is the page's own, and its colors
 are as far from white as from black, so that one picture serves light and dark.
 """
 
@@ -17,8 +17,8 @@ from pipeline.compare.report import columns
 
 MARKERS = "osD^vP*X<>dhp8H"  # one for each scheme there is
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
-INK = "#010203"  # text and axes; on the page it becomes the page's own colour
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
+INK = "#010203"  # text and axes; on the page it becomes the page's own color
 TABLE = (
     "variant", "model", "scheme", "runtime", "wer", "wer_low", "wer_high", "dev_wer", "disk_mb", "shrink",
     "latency_p50_ms", "speedup", "ram_mb", "energy_wh_per_audio_hour",
@@ -104,7 +104,7 @@ def _pareto_panel(rows: list[dict], key: str) -> str:
             wer,
             yerr=[[max(0.0, wer - low)], [max(0.0, high - wer)]],
             fmt=MARKERS[schemes.index(row["scheme"]) % len(MARKERS)],
-            color=COLOURS[models.index(row["model"]) % len(COLOURS)],
+            color=COLORS[models.index(row["model"]) % len(COLORS)],
             markersize=10 if row["champion"] else 6,
             markeredgecolor=INK if row["champion"] else "none",
             elinewidth=0.8,
@@ -112,18 +112,18 @@ def _pareto_panel(rows: list[dict], key: str) -> str:
         )
         drawn.lines[0].set_gid(f"point_{number}")
     best = front([(at(row, key), 100 * row["wer"]) for row in _shown(rows, key)])
-    axes.step(*zip(*best, strict=True), where="post", color="grey", linewidth=1, linestyle="--", zorder=0)
+    axes.step(*zip(*best, strict=True), where="post", color="gray", linewidth=1, linestyle="--", zorder=0)
     _log(axes.xaxis)
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set(xlabel=f"{AXES[key]}, log scale", ylim=(0, 1.1 * max(100 * row["wer_high"] for row in rows) or 1))
     axes.set_ylabel("WER (%) with 95% interval", labelpad=2)
     axes.margins(x=0.2)
     axes.grid(True, which="major", alpha=0.25)
-    colours = [Line2D([], [], color=COLOURS[n % len(COLOURS)], lw=5, label=model) for n, model in enumerate(models)]
+    colors = [Line2D([], [], color=COLORS[n % len(COLORS)], lw=5, label=model) for n, model in enumerate(models)]
     shapes = [
-        Line2D([], [], color="grey", ls="", marker=MARKERS[n % len(MARKERS)], label=scheme) for n, scheme in enumerate(schemes)
+        Line2D([], [], color="gray", ls="", marker=MARKERS[n % len(MARKERS)], label=scheme) for n, scheme in enumerate(schemes)
     ]
-    for handles, height in ((colours, 0.042 * -(-len(schemes) // 3)), (shapes, 0)):
+    for handles, height in ((colors, 0.042 * -(-len(schemes) // 3)), (shapes, 0)):
         figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, height), **_LEGEND)
     _name(axes, rows, key)
     svg = _svg(figure)
@@ -219,8 +219,8 @@ def _lines(lines: list[tuple[str, list[tuple[float, float]], float | None]], x: 
     for number, (name, points, width) in enumerate(lines):
         axes.plot(
             *zip(*points, strict=True),
-            color=COLOURS[number % len(COLOURS)],
-            linestyle=DASHES[(number + number // len(COLOURS)) % len(DASHES)],
+            color=COLORS[number % len(COLORS)],
+            linestyle=DASHES[(number + number // len(COLORS)) % len(DASHES)],
             marker="o" if len(points) < 20 else "",
             markersize=3.5,
             linewidth=width or 1.5,

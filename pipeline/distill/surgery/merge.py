@@ -1,7 +1,7 @@
 """A front end of fewer convolutions: each of the student's replaces a run of its parent's.
 
 Decision: two convolutions in a row, but for what lies between them, are one with kernel k1 + (k2 - 1) * s1 and stride
-s1 * s2. So a student whose convolutions stand for runs of neighbours hears as far and steps as far as its parent, and gives
+s1 * s2. So a student whose convolutions stand for runs of neighbors hears as far and steps as far as its parent, and gives
 exactly as many frames: stored logits fit it. wav2vec 2.0's seven (kernels 10 3 3 3 3 2 2) become, in runs of 2, 2, 2
 and 1, four (20 7 5 2, strides 10 4 4 2). Why: the first layers run 3,200 and 1,600 times a second, and a shallow student
 spends most of its time there; at 32 channels those four take 14 million products for 3.2 s of audio instead of 34, and

@@ -1,6 +1,6 @@
-"""Student surgery: which layers, heads, channels and units of the parent a student keeps, and how it is initialised.
+"""Student surgery: which layers, heads, channels and units of the parent a student keeps, and how it is initialized.
 
-Decision: everything that can be initialised from the parent is, the head, the positional convolution and the norms
+Decision: everything that can be initialized from the parent is, the head, the positional convolution and the norms
 included (the paper's code forgot the latter two, and paid for it). What is kept is what matters most on training audio
 (pipeline.distill.surgery.importance), with ONE choice of channels along the whole residual stream, so that the result is a
 uniform Wav2Vec2Config that AutoModelForCTC loads. It is a start for distillation, not a finished model: a student narrower than
@@ -38,7 +38,7 @@ class Choice:
 
 
 def build(parent, settings: Student, waveforms: list[torch.Tensor] = ()):
-    """A student of `parent` (Wav2Vec2ForCTC), initialised from it.
+    """A student of `parent` (Wav2Vec2ForCTC), initialized from it.
 
     `waveforms`: training audio as the parent hears it, each [1, samples]; needed where `importance` is measured or
     convolutions are merged. Returns (Wav2Vec2ForCTC, rows): a row for each of its tensors, {"to": name, "from": the
@@ -222,7 +222,7 @@ def _keep_scale(parent, student, weights: dict, choice: Choice) -> None:
     """Two corrections without which a slice means something else than it did in the parent.
 
     Scores are divided by the root of the head's width, which has shrunk; the positional convolution's weights are
-    normalised over channels, of which there are fewer.
+    normalized over channels, of which there are fewer.
     """
     shrink = math.sqrt(_head_dim(student.config) / _head_dim(parent.config))
     for layer in student.wav2vec2.encoder.layers:

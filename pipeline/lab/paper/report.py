@@ -11,7 +11,7 @@ from pipeline.compare.report.columns import known
 from pipeline.compare.report.markdown import table, timing_facts
 
 UNTRAINED = (
-    "UNTRAINED weights: models have the paper's shapes and have learnt nothing. Size, speed, memory and energy are measured; "
+    "UNTRAINED weights: models have the paper's shapes and have learned nothing. Size, speed, memory and energy are measured; "
     "word errors are not, and can't be"
 )
 TITLE = "Paper scale: UNTRAINED weights"

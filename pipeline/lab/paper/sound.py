@@ -1,7 +1,7 @@
 """What the models of the paper's scale hear: utterances of one length, SYNTHETIC speech where espeak-ng is there, else noise.
 
-Nothing is learnt or scored on it. Times depend on the length alone; the ranges that int8-openvino calibrates mean nothing
-in a model that has learnt nothing, they only have to be there.
+Nothing is learned or scored on it. Times depend on the length alone; the ranges that int8-openvino calibrates mean nothing
+in a model that has learned nothing, they only have to be there.
 """
 
 import json

@@ -76,7 +76,7 @@ class TorchaoInt8(Peer):
 
     def prepare(self, model_folder: Path, out: Path) -> None:
         model = torch_model.load_float(model_folder)
-        torchao_model.quantise_linears(model, reduce_range=not set(VNNI) & set(host.features()))
+        torchao_model.quantize_linears(model, reduce_range=not set(VNNI) & set(host.features()))
         torchao_model.save(model, out)
         shutil.copyfile(model_folder / "config.json", out / "config.json")
 

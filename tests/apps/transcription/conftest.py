@@ -12,7 +12,7 @@ FIELD, HOP = 400, 320
 
 @pytest.fixture(scope="session")
 def variant(tmp_path_factory):
-    """Its folder: ONNX, with the waveform normalised."""
+    """Its folder: ONNX, with the waveform normalized."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

@@ -94,7 +94,7 @@ def test_a_card_is_outside_of_the_models_folder_until_it_is_exported(project, tm
     assert sorted((project / "variants" / HALF).iterdir()) == before
     assert {path.name for path in out.iterdir()} == {"README.md", "variant.json", "weights.bin"}
     assert (out / "README.md").read_text() == (project / "reports" / "cards" / f"{HALF}.md").read_text()
-    push.export(project, HALF, out, force=True, licence="apache-2.0")
+    push.export(project, HALF, out, force=True, license="apache-2.0")
     card = ModelCard.load(out / "README.md")
     assert card.data.license == "apache-2.0" and "here it is `apache-2.0`" in card.text
     assert card.data.eval_results == load(project, HALF).data.eval_results

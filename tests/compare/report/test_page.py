@@ -195,16 +195,14 @@ def test_what_was_edited_is_named_if_it_decides(tmp_path):
     assert origin.read(tmp_path, params).edited == ("params.yaml", "pipeline/new.py")
 
 
-def test_colours_are_told_from_white_and_from_near_black():
-    def luminance(colour):
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def test_colors_are_told_from_white_and_from_near_black():
+    def luminance(color):
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    for colour in plots.COLOURS:
-        assert 1.05 / (luminance(colour) + 0.05) >= 3 and (luminance(colour) + 0.05) / (luminance("#121212") + 0.05) >= 3, (
-            colour
-        )
+    for color in plots.COLORS:
+        assert 1.05 / (luminance(color) + 0.05) >= 3 and (luminance(color) + 0.05) / (luminance("#121212") + 0.05) >= 3, color
 
 
 def test_plots_have_the_ink_and_the_ground_of_the_page(full):

@@ -84,7 +84,7 @@ def test_a_student_in_all_dimensions_loads_as_any_wav2vec2(tmp_path):
     assert [row["to"] for row in rows if row["how"] == "fresh"] == []
 
 
-def test_what_is_not_initialised_is_listed():
+def test_what_is_not_initialized_is_listed():
     _, rows = student.build(parent(), settings(hidden=18, heads=2))  # 18 channels can't be shared out over 4 groups
     fresh = [row["to"] for row in rows if row["from"] is None]
     assert fresh == [student.GAIN, student.DIRECTION]

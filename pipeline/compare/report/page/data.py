@@ -15,7 +15,7 @@ REPRODUCE = "bigfoot use {profile} && dvc repro && bigfoot table"
 
 def corpus(evidence: "Evidence", params: Params) -> tuple[str, str, str] | None:
     info = evidence.corpus
-    about = [("Name", info["name"]), ("Source", info["source"]), ("Licence", info["licence"])]
+    about = [("Name", info["name"]), ("Source", info["source"]), ("License", info["license"])]
     about += [("About", info["about"])] if info.get("about") else []
     about += [("Text rules", ", ".join(f"{rule} {value}" for rule, value in info["text"].items()))] if info.get("text") else []
     about += [("Alphabet", "".join(info["alphabet"]).replace(" ", "(gap)"))] if info.get("alphabet") else []

@@ -35,7 +35,7 @@ def pareto(rows: list[dict], panels: dict[str, str]) -> tuple[str, str, str] | N
         text = f"Word error rate against {ABOUT[key]}. Champion: {champion}. On the front: {', '.join(names)}."
         caption = f"WER against {ABOUT[key]}: lower and further left is better. On the dashed front: {', '.join(names)}."
         shown.append(figure(plots.inline(svg, key, text), caption))
-    about = "<p>Colour is the model, shape the scheme, the large mark the champion; bars are 95% intervals.</p>"
+    about = "<p>Color is the model, shape the scheme, the large mark the champion; bars are 95% intervals.</p>"
     return section("pareto", "Size, speed and energy against errors", about, f'<div class="plots">{"".join(shown)}</div>')
 
 
