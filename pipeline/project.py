@@ -1,14 +1,17 @@
 """Where everything of a project lies, and `load_params`, which reads its params.yaml.
 
-dvc.yaml spells the same paths, since DVC owns them; no other module does.
+dvc.yaml spells the same paths, since DVC owns them; no other module does. The imports are light (no pydantic), so that the command
+line can be; `load_params` imports what it needs.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.common.errors import BigfootError
-from pipeline.params import Params, read
-from pipeline.quantize import schemes
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,11 @@ class Project:
         return self.scratch / "worktrees"
 
 
-def load_params(path: str | Path = Project().params) -> Params:
+def load_params(path: str | Path = Project().params) -> "Params":
     """Read and check params.yaml; raises BigfootError as `read` does, and where a scheme or one of its settings is unknown."""
+    from pipeline.params import Params, read
+    from pipeline.quantize import schemes
+
     if not Path(path).is_file():
         raise BigfootError(f"{path} is missing: run this in the project's folder, or `bigfoot use PROFILE` to make one")
     params = read(path, Params)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError, is_away
+from pipeline.project import Project
 
 SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
@@ -27,9 +28,10 @@ def opened(variant: str) -> Iterator[Path]:
 
 
 def _fetched(uri: str, target: str) -> Path:
-    store = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    if store == "sqlite:///mlflow.db" and not Path("mlflow.db").is_file():  # mlflow would make an empty one
-        raise BigfootError(f"{uri}: mlflow.db is not in this folder: run it in the project's, or set MLFLOW_TRACKING_URI")
+    database = Project().database
+    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}"
+    if store == f"sqlite:///{database}" and not database.is_file():  # mlflow would make an empty one
+        raise BigfootError(f"{uri}: {database} is not in this folder: run it in the project's, or set MLFLOW_TRACKING_URI")
 
     from pipeline.tracking.store import safe, settle
 
