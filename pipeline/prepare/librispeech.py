@@ -1,22 +1,22 @@
-"""LibriSpeech (OpenSLR 12, CC-BY-4.0) in its own layout: SPLIT/SPEAKER/CHAPTER/*.flac with a *.trans.txt a chapter.
+"""LibriSpeech (OpenSLR 12, CC-BY-4.0) in its own layout: SPLIT/SPEAKER/CHAPTER/*.flac with one *.trans.txt per chapter.
 
 A run never downloads: DVC has to know the data before the stage that reads it. Fetching is a command of its own,
 
     python -m pipeline.prepare.librispeech data/librispeech train-clean-100 dev-clean test-clean test-other
     dvc add data/librispeech
 
-which checks every archive's SHA-256 before unpacking it, resumes nothing and leaves no half-unpacked split behind.
+which checks every archive's SHA-256 before unpacking it (pooch does). A split is there whole or not at all, and one that
+is there is not fetched again; an archive that was cut off is fetched from its start.
 6.3 GB for train-clean-100, 0.3 GB for each of dev and test.
 """
 
-import hashlib
+import sys
 import tarfile
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import Away, BigfootError
 from pipeline.params import LibriSpeechSource
 from pipeline.prepare.raw import Raw
 
@@ -53,7 +53,8 @@ def read(source: LibriSpeechSource, data: Path) -> list[Raw]:
 def fetch(names: list[str], folder: Path, address: str = ADDRESS, sha256: dict[str, str] = SHA256) -> None:
     """Download and unpack splits that aren't there yet to `folder`/LibriSpeech/NAME.
 
-    Raises BigfootError where a name is unknown, the net or the server is away, or what came is not what was published.
+    Raises BigfootError where a name is unknown, the server refuses, or what came is not what was published; Away where the
+    net or the server is away.
     """
     for name in names:
         if name not in sha256:
@@ -86,17 +87,21 @@ def _utterances(folder: Path, split: str) -> Iterator[Raw]:
 
 
 def _download(url: str, path: Path, sha256: str) -> None:
-    digest = hashlib.sha256()
+    """Fetch `url` to the new file `path`, with a progress bar on a terminal; errors as of `fetch`."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")  # else it names the temporary file
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 20)
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer, path.open("wb") as file:
-            while block := answer.read(1 << 20):
-                digest.update(block)
-                file.write(block)
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise BigfootError(f"{url} can't be fetched ({reason}): is there a net? Or unpack it there by hand") from None
-    if digest.hexdigest() != sha256:
-        raise BigfootError(f"{url} came broken (its SHA-256 is not the published one): fetch it again")
+        pooch.retrieve(url, f"sha256:{sha256}", path.name, path.parent, downloader=downloader)
+    except OSError as error:  # all of requests' errors are OSErrors too
+        is_away = isinstance(error, requests.RequestException) and (error.response is None or error.response.status_code >= 500)
+        reason = " ".join(str(error).split())[:200]
+        kind = Away if is_away else BigfootError
+        raise kind(f"{url} can't be fetched ({reason}): is there a net? Or unpack it there by hand") from None
+    except ValueError:  # pooch's word for a wrong checksum
+        raise BigfootError(f"{url} came broken (its SHA-256 is not the published one): fetch it again") from None
 
 
 def main(*arguments: str) -> None:

@@ -33,15 +33,14 @@ def start(folder: Path, runtime: str, file: str, threads: int | None = None, pre
     `precision` is what is computed in, "f32" or "bf16"; ONNX Runtime computes in what its graph says, float32 or int8.
     PyTorch's number of threads belongs to the process, not to the model: the last one set holds for all of them.
     """
-    runtimes = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino}
-    if runtime not in runtimes:
-        raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(runtimes)}")
+    if runtime not in RUNTIMES:
+        raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(RUNTIMES)}")
     if precision not in PRECISIONS:
         raise BigfootError(f"{folder}: unknown precision '{precision}' in variant.json, known: {', '.join(PRECISIONS)}")
     if not (folder / file).is_file():
         raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantize anew")
     try:
-        return runtimes[runtime](folder, file, threads, precision)
+        return RUNTIMES[runtime](folder, file, threads, precision)
     except BigfootError:
         raise
     except Exception as error:  # a damaged file makes each runtime raise a kind of its own
@@ -106,3 +105,6 @@ def openvino_run(compiled) -> Run:
 
     run.model = compiled
     return run
+
+
+RUNTIMES = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino}

@@ -3,8 +3,8 @@
 Everything is keyed by content, so a second pass finds what the first one made: training runs by their fingerprint,
 the comparison by the bytes of comparison.json, a variant's run by comparison and variant, a LoggedModel by its folder's
 bytes, whichever comparison it was first in. A run is FINISHED once all of it is there; what a kill left half-done is
-taken up again. A LoggedModel is models-from-code (pipeline/tracking/pyfunc.py, the variant's folder and this package beside it,
-no pickle), with signature, example and requirements given (pipeline/serving.py), so that logging it runs no inference.
+taken up again. A LoggedModel is models-from-code (pipeline/tracking/pyfunc.py, the variant's folder and the modules that run
+it, no pickle), with signature, example and requirements given (tracking/package.py), so that logging it runs no inference.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """A variant's folder as an MLflow model (models-from-code, no pickle), with signature, example and requirements given."""
 
 import io
+import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -8,17 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.speech import audio
-
-REQUIREMENTS = {
-    "torch": ("torch", "torchao", "transformers", "safetensors"),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
-}
-ALWAYS = ("mlflow", "pandas", "numpy", "soundfile", "soxr", "pydantic")
+from pipeline.tracking.closure import closure
 
 
 def example() -> bytes:
-    """Half a second of a tone as a WAV file: the form of what is taken, no speech."""
+    """Half a second of a tone as a WAV file: the form of the input, without speech."""
     import soundfile
 
     time, file = np.arange(audio.SAMPLE_RATE // 2) / audio.SAMPLE_RATE, io.BytesIO()
@@ -27,24 +22,25 @@ def example() -> bytes:
 
 
 def save(variant: Path, runtime: str, out: Path) -> None:
-    """Write a variant's folder, this package beside it, as an MLflow model into the new folder `out`. Runs no inference."""
+    """Write a variant's folder, with the code that runs it, as an MLflow model into the new folder `out`. Runs no inference."""
     import mlflow
     import pandas
     from mlflow.types import ColSpec, DataType, Schema
 
-    package = Path(__file__).parents[1]
     signature = mlflow.models.ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, "audio")]),
         outputs=Schema([ColSpec(DataType.string, "text"), ColSpec(DataType.double, "duration")]),
     )
-    with warnings.catch_warnings():
+    carried = closure(runtime)
+    with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it would rather infer the signature from the example
+        entry, package = carried.write(Path(scratch))
         mlflow.pyfunc.save_model(
             str(out),
-            python_model=str(Path(__file__).parent / "pyfunc.py"),
+            python_model=str(entry),
             artifacts={"variant": str(variant)},
             code_paths=[str(package)],
             signature=signature,
             input_example=pandas.DataFrame({"audio": [example()]}),
-            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in ALWAYS + REQUIREMENTS[runtime]],
+            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in carried.libraries],
         )

@@ -8,6 +8,9 @@
 Decision: files of a request go through one by one, under a lock. A Recognizer isn't safe to share between threads, and MLflow's
 server answers each request in a thread of its own; one file at a time bounds memory and makes the answer the same whatever
 else is asked. What batches would bring is rtfx_batched beside rtfx. `mlflow models serve --workers N` has N recognizers.
+
+Bigfoot's modules are imported inside functions: MLflow also runs this file when it saves a model, and the copy of them that
+the model carries (pipeline/tracking/closure.py) can be imported only once it is loaded.
 """
 
 import logging
@@ -17,8 +20,6 @@ import mlflow
 import pandas
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
-
-from pipeline.recognition import uploads
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,10 @@ class Transcriber(mlflow.pyfunc.PythonModel):
         self.lock = threading.Lock()
 
     def predict(self, context, model_input: pandas.DataFrame, params=None) -> pandas.DataFrame:
-        """One row a recording, column `audio` (bytes of a file) -> one row each, columns `text` and `duration` (seconds).
+        """One row per recording, column `audio` (bytes of a file) -> one row each, columns `text` and `duration` (seconds).
 
-        Raises MlflowException: INVALID_PARAMETER_VALUE (HTTP 400), with the reason, where a file is the matter, so that none of
-        them is answered; INTERNAL_ERROR (500) where it's the server.
+        Raises MlflowException: INVALID_PARAMETER_VALUE (HTTP 400), with the reason, where a file is at fault, and then none of
+        them is answered; INTERNAL_ERROR (500) where the server is.
         """
         from pipeline.common.errors import BigfootError
 
@@ -47,7 +48,7 @@ class Transcriber(mlflow.pyfunc.PythonModel):
             raise _refused(f"{len(files)} files in one request, more than the {self.limits.files} taken here: send fewer")
         for position, content in enumerate(files, 1):
             try:
-                rows.append(self._hear(content))
+                rows.append(self._transcribe(content))
             except BigfootError as error:
                 raise _refused(f"file {position} of {len(files)}: {error}" if len(files) > 1 else str(error)) from None
             except Exception as error:  # MLflow would call it the client's mistake
@@ -55,12 +56,13 @@ class Transcriber(mlflow.pyfunc.PythonModel):
                 raise MlflowException("transcribing failed, see the server's log", INTERNAL_ERROR) from error
         return pandas.DataFrame(rows, columns=["text", "duration"], index=model_input.index)
 
-    def _hear(self, content: object) -> tuple[str, float]:
+    def _transcribe(self, content: object) -> tuple[str, float]:
+        from pipeline.recognition import uploads
         from pipeline.speech import audio
 
         with self.lock:
-            heard = uploads.hear(content, self.limits)
-            return self.recognizer.transcribe(heard), len(heard) / audio.SAMPLE_RATE
+            waveform = uploads.hear(content, self.limits)
+            return self.recognizer.transcribe(waveform), len(waveform) / audio.SAMPLE_RATE
 
 
 def _refused(reason: str) -> MlflowException:

@@ -1,15 +1,19 @@
 """Promises of pipeline/prepare/librispeech.py, on a LibriSpeech of tones."""
 
 import hashlib
+import sys
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import Away, BigfootError
 from pipeline.params import LibriSpeechSource
 from pipeline.prepare import librispeech
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
+from tests.docs import services
 from tests.recordings import prepare
 
 SPLITS = ["train-clean-100", "dev-clean", "test-clean", "test-other"]
@@ -55,31 +59,76 @@ def test_a_broken_transcript_is_named_with_its_line(tmp_path):
 
 @pytest.fixture
 def server(tmp_path):
-    """A folder as an address, with one split's archive and its checksum."""
+    """A local HTTP server of one split's archive, and that one's checksum; /cut.../ promises more bytes than it sends."""
     libri(tmp_path / "published", ["dev-clean"])
-    archive = tmp_path / "dev-clean.tar.gz"
+    archive = tmp_path / "served" / "dev-clean.tar.gz"
+    archive.parent.mkdir()
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(tmp_path / "published" / "LibriSpeech", "LibriSpeech")
-    return tmp_path.as_uri(), {"dev-clean": hashlib.sha256(archive.read_bytes()).hexdigest()}
+    content = archive.read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            folder, _, name = self.path[1:].partition("/")
+            status = 503 if folder == "busy" else 200 if name == archive.name else 404
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if folder == "cut" else content)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever).start()
+        yield f"http://127.0.0.1:{running.server_port}", {"dev-clean": hashlib.sha256(content).hexdigest()}
+        running.shutdown()
 
 
-def test_fetching_unpacks_what_was_published(tmp_path, server):
+def test_fetching_unpacks_what_was_published(tmp_path, server, capfd):
     address, sha256 = server
-    for _ in range(2):  # the second time there is nothing to do
-        librispeech.fetch(["dev-clean"], tmp_path / "data", address, sha256)
+    for at in (f"{address}/whole", "http://127.0.0.1:1"):  # the second time there is nothing to fetch
+        librispeech.fetch(["dev-clean"], tmp_path / "data", at, sha256)
     assert len(list((tmp_path / "data" / "LibriSpeech" / "dev-clean").glob("*/*/*.flac"))) == 2
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["LibriSpeech"]
+    assert capfd.readouterr() == ("", ""), "the progress bar is for terminals"
+
+
+def test_a_terminal_shows_progress(tmp_path, server, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    librispeech.fetch(["dev-clean"], tmp_path / "data", f"{server[0]}/whole", server[1])
+    assert "100%" in capsys.readouterr().err
 
 
 def test_a_download_with_the_wrong_checksum_is_refused_and_leaves_nothing(tmp_path, server):
     with pytest.raises(BigfootError, match="came broken"):
-        librispeech.fetch(["dev-clean"], tmp_path / "data", server[0], {"dev-clean": "0" * 64})
-    assert not list((tmp_path / "data" / "LibriSpeech").iterdir())
+        librispeech.fetch(["dev-clean"], tmp_path / "data", f"{server[0]}/whole", {"dev-clean": "0" * 64})
+    assert nothing_is_in(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("folder", "split", "kind", "reason"),
+    [
+        ("cut", "dev-clean", Away, "IncompleteRead"),
+        ("busy", "dev-clean", Away, "503"),
+        ("whole", "dev-other", BigfootError, "404"),
+    ],
+)
+def test_a_download_that_fails_is_one_line_and_leaves_nothing(tmp_path, server, folder, split, kind, reason):
+    address, sha256 = server
+    with pytest.raises(BigfootError, match=rf"{split}.tar.gz can't be fetched \(.*{reason}") as caught:
+        librispeech.fetch([split], tmp_path / "data", f"{address}/{folder}", {split: sha256["dev-clean"]})
+    assert caught.type is kind and "\n" not in str(caught.value)
+    assert nothing_is_in(tmp_path / "data")
 
 
 def test_no_net_and_unknown_splits_are_said_in_one_line(tmp_path):
-    with pytest.raises(BigfootError, match="can't be fetched.*is there a net") as caught:
-        librispeech.fetch(["dev-clean"], tmp_path / "data", (tmp_path / "nowhere").as_uri())
+    with pytest.raises(Away, match="can't be fetched.*is there a net") as caught:
+        librispeech.fetch(["dev-clean"], tmp_path / "data", f"http://127.0.0.1:{services.free_port()}")
     assert "\n" not in str(caught.value)
     with pytest.raises(BigfootError, match="no split dev-cleen: it has dev-clean"):
         librispeech.fetch(["dev-cleen"], tmp_path / "data")
+
+
+def nothing_is_in(data) -> bool:
+    return [path.name for path in data.rglob("*")] == ["LibriSpeech"]

@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import soundfile
 
@@ -23,8 +26,9 @@ from pipeline.quantize.run import quantize
 from pipeline.recognition import uploads
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
-from pipeline.tracking import package
+from pipeline.tracking import closure, package
 from tests import tiny
+from tests.planted import ROOT
 from tests.recordings import says_frames
 
 LIMITS = uploads.Limits(files=3, mb=0.2, seconds=4)
@@ -53,9 +57,18 @@ def variant(tmp_path_factory):
 def saved(variant):
     """The variant as an MLflow model; logging it must not so much as open it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Recognizer, "load", lambda *_: pytest.fail("logging a model ran it"))
+        patched.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("logging a model ran it"))
         package.save(variant, "onnxruntime", variant.parent / "saved")
     return variant.parent / "saved"
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """A folder with another package called pipeline, which has nothing of Bigfoot's."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "pipeline").mkdir()
+    (folder / "pipeline" / "__init__.py").touch()
+    return folder
 
 
 @pytest.fixture
@@ -71,6 +84,11 @@ def predict(model, *files):
     import pandas
 
     return model.predict(pandas.DataFrame({"audio": list(files)}))
+
+
+def recognizer_class(model):
+    """The class that a loaded model runs: its own copy, not this checkout's."""
+    return type(model.unwrap_python_model().recognizer)
 
 
 # ---------------------------------------------------------------- what is taken
@@ -153,7 +171,7 @@ def test_one_bad_file_is_named_and_the_model_lives_on(model):
 def test_a_fault_of_the_server_is_not_called_the_clients(model, monkeypatch):
     from mlflow.exceptions import MlflowException
 
-    monkeypatch.setattr(Recognizer, "transcribe", lambda *_: 1 / 0)
+    monkeypatch.setattr(recognizer_class(model), "transcribe", lambda *_: 1 / 0)
     with pytest.raises(MlflowException, match="see the server's log") as told:
         predict(model, encoded(tiny.speech(0.5)))
     assert told.value.get_http_status_code() == 500
@@ -169,7 +187,7 @@ def test_a_recognizer_is_never_in_two_threads_at_once(model, monkeypatch):
         inside.pop()
         return "said"
 
-    monkeypatch.setattr(Recognizer, "transcribe", transcribe)
+    monkeypatch.setattr(recognizer_class(model), "transcribe", transcribe)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: predict(model, encoded(tiny.speech(0.1))), range(8)))
     assert len(answers) == 8 and max(most) == 1
@@ -183,13 +201,103 @@ def test_signature_and_example_are_there_and_the_example_is_what_the_model_takes
     assert base64.b64decode(posted["dataframe_split"]["data"][0][0]) == package.example()
 
 
+# ---------------------------------------------------------------- the code it carries
+
+
+def carried(saved: Path) -> list[str]:
+    """The files of code in a saved model, named without the hash in their package's name."""
+    files = [path.relative_to(saved).as_posix() for path in (*saved.glob("*.py"), *saved.glob("code/**/*.*"))]
+    return sorted(re.sub("bigfoot_[0-9a-f]{12}/", "bigfoot/", name) for name in files)
+
+
+ALWAYS_CARRIED = [
+    "code/bigfoot/__init__.py", "code/bigfoot/common/__init__.py", "code/bigfoot/common/errors.py",
+    "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/recognizer.py",
+    "code/bigfoot/recognition/runtimes.py", "code/bigfoot/recognition/seal.py", "code/bigfoot/recognition/uploads.py",
+    "code/bigfoot/speech/__init__.py", "code/bigfoot/speech/audio.py", "code/bigfoot/speech/text.py", "pyfunc.py",
+]  # fmt: skip
+PYTORCH = ["code/bigfoot/recognition/torch_model.py", "code/bigfoot/recognition/torchao_model.py"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "modules", "libraries"),
+    [
+        ("onnxruntime", [], {"onnxruntime"}),
+        ("openvino", [], {"openvino"}),
+        ("torch", PYTORCH, {"torch", "torchao", "transformers", "safetensors"}),
+    ],
+)
+def test_a_model_carries_what_runs_it_and_no_more(variant, tmp_path, runtime, modules, libraries):
+    package.save(variant, runtime, tmp_path / "saved")
+    assert carried(tmp_path / "saved") == sorted(ALWAYS_CARRIED + modules)
+    requirements = (tmp_path / "saved" / "requirements.txt").read_text().split()
+    names = {line.partition("==")[0] for line in requirements}
+    assert names == {"mlflow", "pandas", "numpy", "soundfile", "soxr"} | libraries
+
+
+@pytest.mark.parametrize("line", ["import pipeline.speech.text", "from . import seal"])
+def test_an_import_that_can_not_be_renamed_is_refused(tmp_path, monkeypatch, line):
+    changed_checkout(tmp_path, "recognition/runtimes.py", "import numpy as np\n", f"import numpy as np\n{line}\n")
+    monkeypatch.setattr(closure, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match=r"runtimes.py, line \d+: write `from pipeline"):
+        closure.closure("openvino").write(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "runtime"), [("fp32-onnx", "onnxruntime"), pytest.param("int8-torch", "torch", marks=pytest.mark.slow)]
+)
+def test_a_model_runs_beside_a_foreign_package_called_pipeline_without_bigfoot(variant, foreign, tmp_path, scheme, runtime):
+    if scheme != "fp32-onnx":
+        teacher, variant = variant.parent / "teacher", tmp_path / scheme
+        quantize(scheme, {}, teacher, None, variant)
+    package.save(variant, runtime, tmp_path / "saved")
+    (tmp_path / "a.wav").write_bytes(encoded(tiny.speech(1.0)))
+    program = (
+        "import sys, pathlib, mlflow, pandas, pipeline\n"
+        "recordings = pandas.DataFrame({'audio': [pathlib.Path('a.wav').read_bytes()]})\n"
+        "print(mlflow.pyfunc.load_model('saved').predict(recordings)['text'][0])\n"
+        "print(pipeline.__file__)\n"
+        "print([name for name in sys.modules if name.startswith('pipeline.')], 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(foreign)}
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
+    text, package_file, modules = done.stdout.splitlines()
+    assert text == Recognizer.load(variant).transcribe(audio.read(tmp_path / "a.wav"))
+    assert Path(package_file).is_relative_to(foreign)
+    assert modules == f"[] {runtime == 'torch'}"
+
+
+def test_models_of_two_bigfoot_versions_in_one_process_give_their_own_texts(model, variant, tmp_path):
+    import mlflow
+
+    changed_checkout(tmp_path, "recognition/recognizer.py", "self.transcribe_batch([audio])[0]", '"changed"')
+    program = f"from pathlib import Path; from pipeline.tracking import package; package.save(Path({str(variant)!r}), "
+    program += "'onnxruntime', Path('saved'))"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, check=True)
+    other, recording = mlflow.pyfunc.load_model(str(tmp_path / "saved")), encoded(tiny.speech(1.0))
+    expected = Recognizer.load(variant).transcribe(audio.read(recording))
+    for _ in range(2):
+        assert list(predict(model, recording)["text"]) == [expected]
+        assert list(predict(other, recording)["text"]) == ["changed"] != [expected]
+
+
+def changed_checkout(folder: Path, module: str, old: str, new: str) -> None:
+    """A copy of pipeline/ in `folder` with one change: another version of Bigfoot."""
+    shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    source = (folder / "pipeline" / module).read_text()
+    assert source.count(old) == 1
+    (folder / "pipeline" / module).write_text(source.replace(old, new))
+
+
 # ---------------------------------------------------------------- over HTTP
 
 
 class Server:
     """`mlflow models serve` of a registered model, by its alias; small limits, so that tests can go beyond them."""
 
-    def __init__(self, saved: Path, folder: Path):
+    def __init__(self, saved: Path, folder: Path, foreign: Path):
         from mlflow import MlflowClient
 
         store = f"sqlite:///{folder}/mlflow.db"
@@ -205,7 +313,7 @@ class Server:
             **os.environ, "MLFLOW_TRACKING_URI": store, "BIGFOOT_SERVE_MAX_FILES": "8", "BIGFOOT_SERVE_MAX_MB": "0.2",
             "BIGFOOT_SERVE_MAX_SECONDS": "4", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }  # fmt: skip
-        environment.pop("PYTHONPATH", None)
+        environment["PYTHONPATH"] = str(foreign)
         command = "-m mlflow models serve -m models:/bigfoot-tiny@champion --env-manager local --host 127.0.0.1 --port"
         with self.told.open("w") as told:
             self.process = subprocess.Popen(
@@ -242,8 +350,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(saved, tmp_path_factory):
-    one = Server(saved, tmp_path_factory.mktemp("server"))
+def server(saved, foreign, tmp_path_factory):
+    one = Server(saved, tmp_path_factory.mktemp("server"), foreign)
     try:
         one.wait()
         yield one
