@@ -77,7 +77,7 @@ def test_a_failing_student_ends_its_own_branch_only_and_is_named(project):
 
 
 def test_what_the_net_may_give_later_is_tried_again_and_a_bug_is_not(project):
-    """Exit status 75 is a stage's word for `the hub was away`."""
+    """A stage exits with status 75 where the hub is away."""
     folder = project(teacher="mkdir -p models; if [ -e tried ]; then echo 1 > models/teacher; else touch tried; exit 75; fi")
     state = run(folder, targets=["teacher"])
     assert state.is_completed() and tasks(state)["teacher"].run_count == 2
@@ -105,11 +105,13 @@ def test_mlflow_is_caught_up_with_once_it_is_back_and_its_absence_fails_nothing(
 
 
 def test_independent_stages_overlap_up_to_the_limit(project):
-    folder = project(student="sleep 4 && mkdir -p models && echo 1 > models/${item}")
-    state = run(folder, concurrency=2)
-    half, thin = (tasks(state)[f"student@{name}"] for name in ("half", "thin"))
-    assert half.start_time < thin.end_time and thin.start_time < half.end_time
-    alone = run(folder, concurrency=1, force=True)
+    """Where both may run, each student waits until the other one is there, which two in turn never are."""
+    meet = "touch at-${item}; timeout 60 sh -c 'until [ -e at-half ] && [ -e at-thin ]; do sleep 0.1; done' || exit 1"
+    folder = project(student=f"if [ ! -e apart ]; then {meet}; fi; mkdir -p models; echo 1 > models/${{item}}")
+    together = run(folder, targets=["student"], concurrency=2)
+    assert together.is_completed(), together.message
+    (folder / "apart").touch()
+    alone = run(folder, targets=["student"], concurrency=1, force=True)
     half, thin = (tasks(alone)[f"student@{name}"] for name in ("half", "thin"))
     assert half.end_time <= thin.start_time or thin.end_time <= half.start_time
 
@@ -145,12 +147,19 @@ def test_a_refused_run_of_its_own_leaves_no_worktree(project):
 
 
 def test_a_measurement_waits_until_the_host_is_free(tmp_path):
-    said, stop = [], threading.Event()
-    other = threading.Thread(target=process.run, args=(["sleep", "3"], tmp_path, print, stop))
-    other.start()
-    time.sleep(1)
-    assert process.run(["echo", "measured"], tmp_path, said.append, stop, alone=True) == 0
-    assert not other.is_alive() or other.join(1) is None
+    """The other command ends once the measurement waits; had the measurement not waited, it would not find the file `ended`."""
+    said, stop, began = [], threading.Event(), threading.Event()
+    other = "echo began; until [ -e waiting ]; do sleep 0.1; done; sleep 0.5; touch ended"
+    thread = threading.Thread(target=process.run, args=(["sh", "-c", other], tmp_path, lambda _: began.set(), stop))
+    thread.start()
+    assert began.wait(60)
+
+    def say(line: str) -> None:
+        said.append(line)
+        (tmp_path / "waiting").touch()
+
+    assert process.run(["sh", "-c", "test -e ended && echo measured"], tmp_path, say, stop, alone=True) == 0
+    thread.join()
     assert said == ["waiting for this host: other stages are running", "measured"]
 
 
