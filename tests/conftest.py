@@ -1,4 +1,4 @@
-"""Tests that run side by side (`make test` uses all cores) share the cores, and no temporary folder: the host's locks are there."""
+"""Tests that run side by side (`make test`) share the cores, and no temporary folder, since the locks of the host are there."""
 
 import os
 import shutil
