@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui app results peers remote paper-scale test test-all setup lint lock clean
+.PHONY: demo ui app results peers remote paper-scale test coverage test-all setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -69,6 +69,11 @@ paper-scale: setup
 
 test: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile
+
+# The same tests, and which lines of pipeline/ and flows/ they leave out.
+coverage: setup
+	mkdir -p .bigfoot/coverage
+	pytest -n logical --maxprocesses 4 --dist loadfile --cov
 
 # With what the tests of S3, PostgreSQL and the peers need.
 test-all: remote $(VENV)/.peers-installed

@@ -1,10 +1,14 @@
-"""Tests that run side by side (`make test` uses all cores) share no temporary folder: that is where the host's locks are."""
+"""Tests that run side by side (`make test`) share the cores, and no temporary folder, since the locks of the host are there."""
 
 import os
 import shutil
 import tempfile
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,3 +19,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["TMPDIR"] = folder
     tempfile.tempdir = None
+    # Threads of one worker that wait for a core which another worker holds cost more than they give.
+    cores = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores)))

@@ -1,10 +1,13 @@
-"""A worker process whose variant, if it is called sleepy, sleeps before each pass of its runtime: a planted fault."""
+"""Planted faults: a worker process whose variant, if it is called sleepy, sleeps before each pass of its runtime; and, with
+arguments, a cold start that sleeps before anything else."""
 
+import sys
 import time
 
-from pipeline.benchmark import worker
+from pipeline.benchmark import cold_start, worker
 
 SECONDS = 0.05
+START_SECONDS = 1.0
 
 
 class Sleeping(worker.Worker):
@@ -17,4 +20,8 @@ class Sleeping(worker.Worker):
 
 
 if __name__ == "__main__":
-    worker.main(Sleeping())
+    if sys.argv[1:]:
+        time.sleep(START_SECONDS)
+        cold_start.main(*sys.argv[1:])
+    else:
+        worker.main(Sleeping())

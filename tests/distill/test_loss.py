@@ -8,7 +8,7 @@ from pipeline.distill import loss
 from pipeline.distill.loss import Imitation, kl_loss, similarity_loss
 from pipeline.params import Distillation
 from pipeline.train.ctc import ctc_loss
-from tests.distill.surgery.test_student import parent
+from tests.distill.surgery.parents import parent
 
 GEN = torch.Generator().manual_seed(3)
 

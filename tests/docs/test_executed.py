@@ -52,7 +52,7 @@ EXECUTED = {
     "bigfoot results": "tests/lab/test_publish.py::test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays",
     "bigfoot transcribe": "tests/test_cli.py::test_transcribe_writes_what_the_recognizer_hears",
     "python -m pipeline.prepare.librispeech": "tests/prepare/test_librispeech.py::test_fetching_unpacks_what_was_published",
-    "accelerate config": "it asks; tests/train/test_trainer.py::test_the_stage_starts_itself_anew_under_accelerate_once",
+    "accelerate config": "it asks; tests/train/test_launch.py::test_the_stage_starts_itself_anew_under_accelerate_once",
     "prefect deploy": "tests/flows/test_ui.py::test_a_deployment_runs_to_its_end_and_shows_its_stages",
     "prefect worker start": TEAM,
 }

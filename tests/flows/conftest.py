@@ -62,27 +62,57 @@ def server(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory) -> Path:
+    """A checkout without stages, in which git and DVC are at home; to be copied."""
+    folder = tmp_path_factory.mktemp("empty") / "project"
+    (folder / "profiles").mkdir(parents=True)
+    for name in ("params.yaml", "profiles/quickstart.yaml", "profiles/digits.yaml", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+    return folder
+
+
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(empty, tmp_path, monkeypatch):
     """A function that makes a checkout with these commands for its stages."""
 
-    def make(teacher: str | None = None, student: str | None = None, benchmark: str | None = None) -> Path:
-        folder = tmp_path / "project"
-        (folder / "profiles").mkdir(parents=True)
-        for name in ("params.yaml", "profiles/quickstart.yaml", "profiles/digits.yaml", ".gitignore"):
-            shutil.copy(ROOT / name, folder / name)
-        commands = {
-            "teacher": teacher or WRITE.format(name="teacher"),
-            "student": student or WRITE.format(name="${item}"),
-            "benchmark": benchmark or "echo 1 > timings.json",
-        }
-        (folder / "dvc.yaml").write_text(STAGES.format(**commands))
-        git = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
-        for command in ([*git, "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"], [*git, "add", "-A"],
-                        [*git, "commit", "-qm", "start"]):  # fmt: skip
-            subprocess.run(command, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        return folder
+    def make(**commands: str) -> Path:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/project/mlflow.db")
+        return _checkout(empty, tmp_path / "project", **commands)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(empty, server, tmp_path_factory):
+    """(a checkout, the state in which the flow ended that ran all of its stages); to be copied, not changed."""
+    from tests.flows.runs import run
+
+    folder = _checkout(empty, tmp_path_factory.mktemp("finished") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        return folder, run(folder)
+
+
+@pytest.fixture
+def up_to_date(finished, tmp_path, monkeypatch) -> Path:
+    """A checkout of which every stage has run."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/project/mlflow.db")
+    return Path(shutil.copytree(finished[0], tmp_path / "project"))
+
+
+def _checkout(
+    empty: Path, folder: Path, teacher: str | None = None, student: str | None = None, benchmark: str | None = None
+) -> Path:
+    shutil.copytree(empty, folder)
+    commands = {
+        "teacher": teacher or WRITE.format(name="teacher"),
+        "student": student or WRITE.format(name="${item}"),
+        "benchmark": benchmark or "echo 1 > timings.json",
+    }
+    (folder / "dvc.yaml").write_text(STAGES.format(**commands))
+    for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder

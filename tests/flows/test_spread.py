@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.conftest import add_code
-from tests.flows.test_shrink import ROOT, names, run
+from tests.flows.conftest import ROOT, add_code
+from tests.flows.runs import names, run
 
 HERE = "mkdir -p models && pwd > models/{name}"
 

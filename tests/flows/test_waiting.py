@@ -1,4 +1,4 @@
-"""Cancelling a run whose stage waits, on a real Prefect server: it lets go at once."""
+"""Cancelling a run whose stage waits, on a real Prefect server: it does not wait to the end."""
 
 import signal
 import subprocess
@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 
 from tests.flows.conftest import in_a_process
-from tests.flows.test_shrink import names, run
+from tests.flows.runs import names, run
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def gpu(monkeypatch):
         client.delete_concurrency_limit_by_tag("gpu")
 
 
-def _ends_soon_after_sigterm(flow: subprocess.Popen, once: str) -> bool:
+def _ends_after_sigterm(flow: subprocess.Popen, once: str) -> bool:
     said = [""]
     while once not in said[-1]:
         said.append(flow.stdout.readline())
         assert said[-1], said
     flow.send_signal(signal.SIGTERM)
     try:
-        flow.communicate(timeout=30)
+        flow.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         flow.kill()
         return False
@@ -38,12 +38,12 @@ def _ends_soon_after_sigterm(flow: subprocess.Popen, once: str) -> bool:
 def test_a_cancelled_run_does_not_wait_for_a_gpu(project, gpu):
     with concurrency("tag:gpu"):
         flow = in_a_process(project(), "from flows import repro; repro._has_gpu = lambda: True", targets=["teacher"])
-        assert _ends_soon_after_sigterm(flow, "waiting for a slot of the limit 'gpu'")
+        assert _ends_after_sigterm(flow, "waiting for a slot of the limit 'gpu'")
 
 
 def test_a_cancelled_run_does_not_wait_for_another_try(project):
-    flow = in_a_process(project(teacher="exit 75"), "from flows import waiting; waiting.DELAYS = (90,)", targets=["teacher"])
-    assert _ends_soon_after_sigterm(flow, "another try in 90 s")
+    flow = in_a_process(project(teacher="exit 75"), "from flows import waiting; waiting.DELAYS = (9000,)", targets=["teacher"])
+    assert _ends_after_sigterm(flow, "another try in 9000 s")
 
 
 @pytest.mark.slow

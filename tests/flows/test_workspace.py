@@ -15,6 +15,7 @@ from flows import workspace
 from flows.shrink import shrink
 from pipeline.common.errors import BigfootError
 from tests.flows.conftest import in_a_process
+from tests.flows.runs import names, run
 
 
 def call(folder: Path, *command: str) -> str:
@@ -110,3 +111,29 @@ def test_a_worktree_that_could_not_be_made_is_not_gone_on_with(project):
         with pytest.raises(BigfootError, match="dvc checkout"):
             workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
         assert not worktrees(folder)
+
+
+def test_a_refused_run_of_its_own_leaves_no_worktree(project):
+    folder = project()
+    state = run(folder, profile="digits", targets=["pupil"])
+    assert state.is_failed() and "there is no stage pupil" in state.message
+    assert not list((folder / ".bigfoot").glob("worktrees/*"))
+    state = run(folder, force=True, spread=True)
+    assert state.is_failed() and "force and spread" in state.message
+
+
+def test_a_run_with_overrides_leaves_the_project_alone_and_becomes_an_experiment(up_to_date):
+    folder = up_to_date
+    before = {name: (folder / name).read_bytes() for name in ("params.yaml", "dvc.lock", "timings.json")}
+    state = run(folder, overrides=["students.half.layers=3"])
+    assert state.is_completed() and names(state)["student@half"] == "Completed" and names(state)["teacher"] == "Cached"
+    assert before == {name: (folder / name).read_bytes() for name in before}
+    assert state.message.rpartition(" ")[2] in dvc(folder, "exp", "list")
+    assert not list((folder / ".bigfoot/worktrees").iterdir())
+
+
+def test_the_worktree_of_a_failed_run_stays_and_is_named(project):
+    folder = project(student="exit 3")
+    state = run(folder, overrides=["students.half.layers=3"], targets=["student@half"])
+    (stays,) = (folder / ".bigfoot/worktrees").iterdir()
+    assert state.is_failed() and str(stays) in state.message

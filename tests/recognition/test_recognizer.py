@@ -204,15 +204,14 @@ def test_text_is_the_greedy_path_without_repeats_and_blanks():
 @pytest.mark.parametrize("scheme", LIGHT)
 def test_onnx_and_openvino_variants_start_light(variants, scheme):
     code = (
-        "import sys, time, json, numpy as np; from pipeline.recognition.recognizer import Recognizer; "
+        "import sys, json, numpy as np; from pipeline.recognition.recognizer import Recognizer; "
         f"Recognizer.load({str(variants[scheme])!r}, threads=1).transcribe(np.ones(16000, dtype=np.float32)); "
         "heavy = {'torch', 'transformers', 'onnx', 'nncf', 'mlflow', 'scipy'} & set(sys.modules); "
-        "print(json.dumps({'heavy': sorted(heavy), 'seconds': time.process_time()}))"
+        "print(json.dumps(sorted(heavy)))"
     )
-    told = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+    imported = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
 
-    assert told["heavy"] == []
-    assert told["seconds"] < 2
+    assert json.loads(imported) == []
 
 
 def test_threads_are_those_asked_for(variants):

@@ -1,4 +1,4 @@
-"""The teacher before it learns: from a config, or any wav2vec 2.0 folder with or without a head; else one line."""
+"""What the teacher starts from: a config, or any wav2vec 2.0 folder with or without a head; else one line."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import torch
 from pipeline.common.errors import BigfootError
 from pipeline.params import Teacher
 from pipeline.train import teacher
+from tests import tones
 from tests.tiny import VOCAB, save_model, speech
 
 ALPHABET = [" ", "a", "b", "c"]
@@ -145,3 +146,18 @@ def test_a_group_norm_model_is_never_batched_with_padding_whatever_its_processor
     processor.save_pretrained(folder)
     _, loaded = build(settings(data=str(folder), alphabet="model"), ["a"], seed=1)
     assert loaded.feature_extractor.return_attention_mask is False
+
+
+def test_a_teacher_can_be_taken_as_it_is(tmp_path):
+    """Zero-shot: its weights are not touched, and its dev WER is measured like that of any other."""
+    from safetensors.torch import load_file
+
+    untrained = {"init": "pretrained", "data": "data/base", "alphabet": "model", "finetune": False}
+    folder = tones.project(tmp_path, steps=1, change=lambda chosen: chosen.update(teacher=untrained))
+    save_model(folder / "data/base")
+    tones.run(folder, "teacher")
+    before = load_file(folder / "data/base/model.safetensors")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tones.weights(folder).items())
+    metrics = tones.metrics(folder)
+    assert metrics["dev_wer"] > 0 and metrics["steps"] == 0 and metrics["train_hours"] is None
+    tones.run(folder, "teacher_logits")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.distill.surgery import importance, student
-from tests.distill.surgery.test_student import AUDIO, WAVEFORM, parent, settings
+from tests.distill.surgery.parents import AUDIO, WAVEFORM, parent, settings
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])

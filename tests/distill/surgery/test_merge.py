@@ -8,7 +8,7 @@ from transformers import AutoModelForCTC
 
 from pipeline.common.errors import BigfootError
 from pipeline.distill.surgery import merge, student
-from tests.distill.surgery.test_student import WAVEFORM, parent, settings
+from tests.distill.surgery.parents import WAVEFORM, parent, settings
 
 AUDIO = [torch.randn(1, 24_000, generator=torch.Generator().manual_seed(i)) for i in range(6)]
 KERNELS, STRIDES = [10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2]

@@ -1,0 +1,94 @@
+"""A student learns from what its teacher said, stored or beside it, and is a model like any other afterwards."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCTC, AutoProcessor
+
+from pipeline.speech.corpus import open_corpus, spread
+from tests import tones
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A project whose teacher is trained and its logits stored, with what its front end gives; to be copied, not changed."""
+
+    def change(chosen: dict) -> None:
+        chosen["logits"]["front_end"] = True
+        run = chosen["students"]["half"]["training"] | {"freeze_feature_encoder_steps": 20}
+        still = {"hidden_dropout": 0.0, "mask_time_prob": 0.0}
+        chosen["students"] |= {
+            name: {"from": "teacher", "layers": 2, "config": still, "training": run, "importance_utterances": 1,
+                   "distillation": {"front_end": front_end}}
+            for name, front_end in (("heard", "heard"), ("read", "stored"))
+        }  # fmt: skip
+
+    folder = tones.project(tmp_path_factory.mktemp("trained") / "project", steps=20, change=change)
+    tones.run(folder, "teacher")
+    tones.run(folder, "teacher_logits")
+    return folder
+
+
+@pytest.fixture
+def folder(trained, tmp_path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "project"))
+
+
+def losses(folder: Path, student: str) -> list[float]:
+    return [row["loss"] for row in tones.curve(folder, student) if "loss" in row]
+
+
+def test_a_student_learns_from_the_store_and_loads_like_any_model(folder):
+    before = tones.weights(folder)
+    tones.run(folder, "student", "half")
+    after = tones.weights(folder)
+    assert all(torch.equal(before[name], after[name]) for name in before), "the teacher was touched"
+
+    model = AutoModelForCTC.from_pretrained(folder / "models/half")
+    assert model.config.num_hidden_layers == 2
+    assert AutoProcessor.from_pretrained(folder / "models/half").tokenizer.pad_token_id == 0
+    learned = losses(folder, "half")
+    assert learned[-1] < learned[0]
+    assert not list((folder / "models/half").glob("*.bin"))  # training_args.bin is a pickle
+
+
+def test_an_unknown_student_is_one_line_and_status_1(folder):
+    unknown = tones.start(folder, "student", "quarter")
+    output, _ = unknown.communicate()
+    assert unknown.returncode == 1 and output.strip().splitlines()[-1].startswith("error: unknown student 'quarter'")
+
+
+def test_a_student_that_reads_the_stored_front_end_learns_what_one_with_waveforms_does(folder, caplog):
+    """The front end stays to the bit; losses differ by half precision, and by nothing else. It resumes after a kill, too."""
+    tones.run(folder, "student", "heard")
+    corpus = open_corpus(folder / "corpora/tones")
+    for utterance in corpus.utterances("train"):
+        if utterance not in spread(corpus.utterances("train"), 1):
+            (folder / "corpora/tones" / utterance.audio).unlink()
+    tones.kill_at(folder, 10, "read")
+    with caplog.at_level(logging.INFO):
+        tones.run(folder, "student", "read")
+    assert "resuming from step 10" in caplog.text
+
+    before, after = tones.weights(folder), tones.weights(folder, "read")
+    front_end = [name for name in before if "feature_extractor" in name]
+    assert front_end and all(torch.equal(before[name], after[name]) for name in front_end)
+    heard, read = losses(folder, "heard"), losses(folder, "read")
+    assert heard == pytest.approx(read, rel=2e-3) and heard != read
+
+
+@pytest.mark.slow
+def test_a_student_of_fewer_convolutions_learns_beside_its_teacher(folder, caplog):
+    tones.run(folder, "student", "half")
+    with caplog.at_level(logging.INFO):
+        tones.run(folder, "student", "thin")
+    assert "from scratch: wav2vec2.masked_spec_embed" in caplog.text or "from scratch: nothing" in caplog.text
+    config = json.loads((folder / "models/thin/config.json").read_text())
+    assert config["conv_kernel"] == [20, 7, 5, 2] and config["conv_dim"] == [8] * 4
+    rows = json.loads((folder / "models/thin/initialization.json").read_text())
+    assert sum(row["how"] == "fitted" for row in rows) == 5  # three convolutions, and the gain and bias of the first norm
+    assert len(json.loads((folder / "logits/teacher/index.json").read_text())["utterances"]) == 48

@@ -1,0 +1,41 @@
+"""A training that was killed goes on where it was, and ends as an undisturbed one: real processes, real kills."""
+
+import logging
+
+import pytest
+import torch
+
+from tests import tones
+
+
+def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
+    undisturbed = tones.project(tmp_path / "a", steps=30)
+    disturbed = tones.project(tmp_path / "b", steps=30)
+    tones.run(undisturbed, "teacher")
+
+    tones.kill_at(disturbed, 10)
+    assert not (disturbed / "models/teacher/model.safetensors").exists()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        tones.run(disturbed, "teacher")
+
+    assert "resuming from step" in caplog.text
+    a, b = tones.weights(undisturbed), tones.weights(disturbed)
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    assert tones.curve(undisturbed) == tones.curve(disturbed)
+    assert not list(disturbed.glob(".bigfoot/checkpoints/teacher/*"))
+    metrics = tones.metrics(disturbed)
+    assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
+
+
+@pytest.mark.slow
+def test_patience_counts_on_where_a_kill_left_it(tmp_path):
+    """A teacher that learns nothing has its best dev WER at step 10; with a patience of 2 it stops at 30."""
+
+    def learn_nothing(chosen: dict) -> None:
+        chosen["teacher"]["training"] |= {"patience": 2, "learning_rate": 1e-12}
+
+    folder = tones.project(tmp_path, steps=60, change=learn_nothing)
+    tones.kill_at(folder, 20)
+    tones.run(folder, "teacher")
+    assert tones.metrics(folder)["steps"] == 30
