@@ -111,6 +111,10 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1500, "define in docs/ and link"
+
+
 def test_every_page_is_on_the_site():
     site = YAML(typ="safe").load(ROOT / "mkdocs.yml")
     shown = re.findall(r"[\w/-]+\.md", str(site["nav"]))
