@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui app results peers remote paper-scale test coverage test-all setup lint lock clean
+.PHONY: demo ui app results peers remote paper-scale docs test test-all coverage setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -67,6 +67,15 @@ $(VENV)/.remote-installed: requirements-remote.lock $(VENV)/.installed
 paper-scale: setup
 	bigfoot paper-scale
 
+# The documentation as a site in site/; a link that leads nowhere ends it.
+docs: setup $(VENV)/.docs-installed
+	mkdocs build --strict
+
+$(VENV)/.docs-installed: requirements-docs.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-docs.lock
+	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
 test: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile
 
@@ -82,13 +91,15 @@ test-all: remote $(VENV)/.peers-installed
 lint: setup
 	ruff check .
 	ruff format --check .
+	lint-imports
+	mypy pipeline flows
 
 # Renews the versions in all locks within pyproject.toml's bounds; needs uv. The locks of extras hold what those need, in the main
 # lock's versions where it has them; app takes back two of these (see pyproject.toml).
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
-	for extra in peers remote; do \
+	for extra in peers remote docs; do \
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done

@@ -9,6 +9,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,6 +37,21 @@ def main() -> None:
     except BigfootError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.status)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bigfoot {version('bigfoot-asr')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options of `bigfoot` itself, before any command."""
 
 
 @app.command()

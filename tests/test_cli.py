@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -35,6 +36,12 @@ def project(tmp_path):
     for command in ("init -q", "add .", "-c user.name=t -c user.email=t@t commit -qm start"):
         subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
     return tmp_path
+
+
+def test_version_is_that_of_pyproject(tmp_path):
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    done = bigfoot("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"bigfoot {declared}\n"), done.stderr
 
 
 def test_transcribe_writes_what_the_recognizer_hears(variant, tmp_path):

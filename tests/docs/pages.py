@@ -1,10 +1,11 @@
-"""The pages of the documentation, README.md and docs/, as tests read them: fenced blocks, inline code, links, commands.
+"""The pages of the documentation (README.md, CONTRIBUTING.md, docs/) as tests read them: fenced blocks, inline code, commands.
 
 A comment before a block, which no reader sees, says what a test does with it:
 
     <!-- test: own-data -->                     its commands are executed by the test of that name, in the page's order
     <!-- test: own-data file: profiles/x.yaml -->   its text is what that file holds from then on
     <!-- test: own-data file: x.py after: SCHEMES -->   its text is put into that file, after the line that begins with SCHEMES
+    <!-- test: own-data merge: params.yaml -->     the entries of its sections are put into that file's sections
 
 So a guide and its test can't part: the test has no commands of its own.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SHELL = ("console", "bash", "sh", "shell")
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```\s*$", re.MULTILINE | re.DOTALL)
-MARK = re.compile(r"<!-- test: (\S+)(?: file: (\S+))?(?: after: ([^\n]+))? -->\Z")
+MARK = re.compile(r"<!-- test: (\S+)(?: (file|merge): (\S+))?(?: after: ([^\n]+))? -->\Z")
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 TOOLS = ("bigfoot", "make", "dvc", "mlflow", "prefect", "python", "accelerate")
 
@@ -33,11 +34,16 @@ class Block:
     text: str
     test: str | None
     file: str | None
+    merge: bool
     after: str | None
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *of_the_site()]
+
+
+def of_the_site() -> list[Path]:
+    return sorted((ROOT / "docs").rglob("*.md"))
 
 
 def blocks(page: Path) -> list[Block]:
@@ -45,10 +51,10 @@ def blocks(page: Path) -> list[Block]:
     for fence in FENCE.finditer(text):
         before = text[: fence.start()]
         mark = MARK.search(before.rstrip())
-        test, file, after = mark.groups() if mark else (None, None, None)
+        test, kind, file, after = mark.groups() if mark else (None, None, None, None)
         indent = len(fence[1])
         body = "".join(line[indent:] for line in fence[3].splitlines(keepends=True))
-        found.append(Block(name(page), before.count("\n") + 1, fence[2], body, test, file, after))
+        found.append(Block(name(page), before.count("\n") + 1, fence[2], body, test, file, kind == "merge", after))
     return found
 
 
@@ -77,7 +83,10 @@ def story(page: str, test: str, edits: Mapping[str, Mapping[str, str]] | None = 
         for old, new in edits.pop(block.file, {}).items():
             assert old in text, f"{page}: {block.file} has no {old!r} any more"
             text = text.replace(old, new)
-        script.append(_insert(block.file, block.after, text) if block.after else _write(block.file, text))
+        if block.merge:
+            script.append(_merge(block.file, text))
+        else:
+            script.append(_insert(block.file, block.after, text) if block.after else _write(block.file, text))
     assert len(script) > 1, f"{page} has no block marked with test: {test}"
     assert not edits, f"{page} has no file {', '.join(edits)}"
     return "\n".join(script)
@@ -98,6 +107,21 @@ lines = path.read_text().splitlines(keepends=True)
 path.write_text("".join([*lines[: place + 1], sys.stdin.read(), *lines[place + 1 :]]))
 """
     return f"python -c {shlex.quote(program)} {shlex.quote(file)} {shlex.quote(after)} <<'END OF FILE'\n{text}END OF FILE\n"
+
+
+def _merge(file: str, text: str) -> str:
+    """Put the entries of each section of a YAML text into the same section of the file."""
+    program = """
+import sys
+from pathlib import Path
+from ruamel.yaml import YAML
+yaml, path = YAML(), Path(sys.argv[1])
+whole = yaml.load(path)
+for section, entries in yaml.load(sys.stdin).items():
+    whole[section].update(entries)
+yaml.dump(whole, path)
+"""
+    return f"python -c {shlex.quote(program)} {shlex.quote(file)} <<'END OF FILE'\n{text}END OF FILE\n"
 
 
 def commands(text: str) -> Iterator[list[str]]:

@@ -1,10 +1,14 @@
 """What the documentation names is there: commands, targets, options, modules, links, pictures. Fast: nothing is executed."""
 
 import argparse
+import ast
 import re
+import tomllib
 from functools import cache
+from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.docs import pages
 from tests.docs.pages import ROOT
@@ -95,6 +99,8 @@ def test_links_and_pictures_lead_somewhere(page):
         path, _, anchor = target.partition("#")
         there = (page.parent / path).resolve() if path else page
         assert there.exists(), f"{target} is not there"
+        if page.is_relative_to(ROOT / "docs"):
+            assert there.is_relative_to(ROOT / "docs"), f"{target} is not on the site: name the file in backticks"
         if anchor and there.suffix == ".md":
             assert anchor in _anchors(there.read_text(encoding="utf-8")), f"{target}: no heading of that name"
 
@@ -105,10 +111,81 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1500, "define in docs/ and link"
+
+
+def test_every_page_is_on_the_site():
+    site = YAML(typ="safe").load(ROOT / "mkdocs.yml")
+    shown = re.findall(r"[\w/-]+\.md", str(site["nav"]))
+    assert sorted(shown) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in pages.of_the_site())
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(([a-z/-]+\.md)\)", index))
-    assert {page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]} - {"README.md"} <= linked
+    assert {page.relative_to(ROOT / "docs").as_posix() for page in pages.of_the_site()} - {"README.md"} <= linked
+
+
+def _rooms() -> list[str]:
+    """The rooms of pipeline/, the uppermost first, as the import contract lists them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    return next(contract["layers"] for contract in settings["contracts"] if contract["type"] == "layers")
+
+
+def _place(dotted: str) -> tuple[Path, list[str]]:
+    """The file that a name below `pipeline.` leads into, and what is left of the name in there."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        path = ROOT.joinpath("pipeline", *parts[:length])
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file():
+                return file, parts[length:]
+    return ROOT / "pipeline/__init__.py", parts
+
+
+def _is_defined(dotted: str) -> bool:
+    """Whether a module, class, function or method of that name below `pipeline.` is there."""
+    file, names = _place(dotted)
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    for name in names:
+        definitions = [n for n in body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name]
+        if not definitions:
+            return False
+        body = definitions[0].body
+    return True
+
+
+def _walks(text: str) -> list[list[str]]:
+    """The chains of calls in a page: names in backticks with arrows between them."""
+    return [re.findall(r"`([\w.]+)`", chain) for chain in re.findall(r"`[\w.]+`(?: → `[\w.]+`)+", text)]
+
+
+def test_the_walks_name_what_is_there_and_never_go_back_up():
+    rooms, walks = _rooms(), _walks((ROOT / "docs/architecture.md").read_text(encoding="utf-8"))
+    assert len(walks) > 20
+    for walk in walks:
+        assert not [name for name in walk if not _is_defined(name)], walk
+        floors = [rooms.index(name.split(".")[0]) for name in walk]
+        assert floors == sorted(floors), f"{walk} goes back up"
+        for caller, called in zip(walk, walk[1:], strict=False):
+            name = called.rpartition(".")[2]
+            assert re.search(rf"\b{name}\b", _place(caller)[0].read_text(encoding="utf-8")), f"{caller} doesn't use {called}"
+
+
+def test_the_table_of_rooms_is_the_import_contract():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = text[text.index("## The rooms") : text.index("## Three walks")]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == _rooms()
+
+
+@each_page
+def test_files_and_modules_in_the_docs_exist(page):
+    code = pages.INLINE.findall(pages.prose(page))
+    files = [name for name in code if re.fullmatch(r"(pipeline|flows|tests)/[\w/.-]*\w", name)]
+    modules = [name.removeprefix("pipeline.") for name in code if re.fullmatch(r"pipeline(\.\w+)+", name)]
+    missing = [name for name in files if not (ROOT / name).exists() and "NAME" not in name]
+    assert not missing + [name for name in modules if not _is_defined(name)]
 
 
 @pytest.mark.parametrize(
