@@ -1,7 +1,7 @@
 """Where everything of a project lies, and `load_params`, which reads its params.yaml.
 
-dvc.yaml spells the same paths, since DVC owns them; no other module does. This module is light (no pydantic), as the command line
-has to be; `load_params` imports what it needs.
+dvc.yaml spells the same paths, since DVC owns them; no other module does. This module is light (no pydantic), as the command
+line has to be; `load_params` imports what it needs.
 """
 
 from dataclasses import dataclass
