@@ -44,7 +44,7 @@ class Transcriber(mlflow.pyfunc.PythonModel):
 
         files, rows = list(model_input["audio"]), []
         if len(files) > self.limits.files:
-            raise _refused(f"{len(files)} files in one request, more than the {self.limits.files} taken here: send fewer")
+            raise _refused(f"{len(files)} files in one request, more than the {self.limits.files} accepted here: send fewer")
         for position, content in enumerate(files, 1):
             try:
                 rows.append(self._hear(content))
@@ -59,7 +59,7 @@ class Transcriber(mlflow.pyfunc.PythonModel):
         from pipeline.speech import audio
 
         with self.lock:
-            heard = uploads.hear(content, self.limits)
+            heard = uploads.decode_upload(content, self.limits)
             return self.recognizer.transcribe(heard), len(heard) / audio.SAMPLE_RATE
 
 
