@@ -1,1 +1,1 @@
-"""Prefect: when and where a stage runs, and what a person sees meanwhile. What a stage does is pipeline's business."""
+"""Prefect: when and where a stage runs, and what it shows during the run. The stages' own work is in pipeline/."""

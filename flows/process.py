@@ -1,7 +1,7 @@
-"""A command as a task runs it: its lines as they come, an end when it is told to, and the whole host to itself if it must.
+"""Runs a command for a task: passes on its output line by line, ends it on request, and can reserve the host for it.
 
-Measurements are worth nothing beside other work, so a command holds the host's lock while it runs: shared, or exclusively
-where it measures. The lock is the kernel's (flock), so a process that is killed holds nothing.
+Measurements beside other work are worthless, so a command holds the host's lock while it runs: exclusively if it measures,
+otherwise shared. It is a kernel lock (flock), so a killed process releases it.
 """
 
 import contextlib
@@ -21,26 +21,26 @@ HOST_LOCK = Path(tempfile.gettempdir()) / "bigfoot-host.lock"
 
 
 class Stopped(Exception):
-    """The command was ended from outside: the flow was cancelled, or its time was up."""
+    """The command was ended from outside: the flow was canceled, or the time limit was reached."""
 
 
 def run(
     command: list[str],
     folder: Path,
-    say: Callable[[str], None],
+    on_line: Callable[[str], None],
     stop: threading.Event,
     seconds: float | None = None,
     alone: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a command in `folder` to its end and return its exit status; every line it prints goes to `say`.
+    """Run a command in `folder` to its end and return its exit status; every line that it prints goes to `on_line`.
 
-    Once `stop` is set, or after `seconds`, all of its processes are ended and Stopped is raised. `alone`: nothing else of
-    this kind runs on the host meanwhile. `environment` is added to this process's own.
+    Once `stop` is set, or after `seconds`, all its processes are ended and Stopped is raised. `alone`: no other command of any
+    flow runs on the host meanwhile. `environment` is added to this process's own.
     """
     if stop.is_set():
-        raise Stopped("stopped before it began")
-    with _host(alone, say, stop):
+        raise Stopped("stopped before it started")
+    with _host(alone, on_line, stop):
         process = subprocess.Popen(
             [sys.executable, guard.__file__, *command], cwd=folder, text=True, errors="replace", bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -51,7 +51,7 @@ def run(
         watching.start()
         try:
             for line in process.stdout:
-                say(line.rstrip())
+                on_line(line.rstrip())
             status = process.wait()
         finally:
             finished.set()
@@ -74,7 +74,7 @@ def _watch(
     finished: threading.Event,
     late: threading.Event,
 ) -> None:
-    """Close the guard's input, which ends the command, once `stop` is set or the time is up; `late` tells the latter."""
+    """Close the guard's input, which ends the command, once `stop` is set or the time is over; the latter sets `late`."""
     deadline = None if seconds is None else time.monotonic() + seconds
     while not finished.wait(0.2):
         if deadline is not None and time.monotonic() > deadline:
@@ -85,19 +85,19 @@ def _watch(
 
 
 @contextlib.contextmanager
-def _host(alone: bool, say: Callable[[str], None], stop: threading.Event) -> Iterator[None]:
-    """Hold the host's lock; waits for it, and says so once."""
-    with os.fdopen(os.open(HOST_LOCK, os.O_RDONLY | os.O_CREAT, 0o644)) as file:  # another user's is fine to lock, too
-        wanted, said = fcntl.LOCK_EX if alone else fcntl.LOCK_SH, False
+def _host(alone: bool, on_line: Callable[[str], None], stop: threading.Event) -> Iterator[None]:
+    """Hold the host's lock; while it waits for it, it reports this once."""
+    with os.fdopen(os.open(HOST_LOCK, os.O_RDONLY | os.O_CREAT, 0o644)) as file:  # works if another user owns the file, too
+        mode, reported = fcntl.LOCK_EX if alone else fcntl.LOCK_SH, False
         while True:
             try:
-                fcntl.flock(file, wanted | fcntl.LOCK_NB)
+                fcntl.flock(file, mode | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if stop.is_set():
                     raise Stopped("stopped while it waited for this host") from None
-                if not said:
-                    say("waiting for this host: " + ("other stages are running" if alone else "it is being measured"))
-                    said = True
+                if not reported:
+                    on_line("waiting for this host: " + ("other stages are running" if alone else "it is being measured"))
+                    reported = True
                 time.sleep(0.5)
         yield

@@ -1,4 +1,4 @@
-"""What a person sees of a run in Prefect beside its log: progress while a model trains, the comparison, the way to MLflow."""
+"""Artifacts of a run in Prefect: the progress of training, the comparison, and a link to MLflow."""
 
 import json
 import os
@@ -20,33 +20,33 @@ from pipeline.project import Project
 
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
 SECONDS_BETWEEN = 5.0
-COLUMNS = {  # heading: (key of comparison.json, factor, digits)
+COLUMNS = {  # heading: (key in comparison.json, factor, digits)
     "WER %": ("wer", 100, 2), "WER low": ("wer_low", 100, 2), "WER high": ("wer_high", 100, 2), "MB": ("disk_mb", 1, 2),
     "smaller": ("shrink", 1, 1), "p50 ms": ("latency_p50_ms", 1, 1), "faster": ("speedup", 1, 1), "RTFx": ("rtfx", 1, 0),
 }  # fmt: skip
 
 
 class Progress:
-    """A progress artifact of the stage that runs in this task, made of the lines `... step 25/400 ...` in its log."""
+    """A progress artifact for the stage of this task, updated from lines such as `... step 25/400 ...` in its log."""
 
     def __init__(self, stage: str):
         self.stage, self.artifact, self.shown = stage, None, 0.0
 
-    def hear(self, line: str) -> None:
-        found = STEP.search(line)
-        if not found or (time.monotonic() - self.shown < SECONDS_BETWEEN and found[1] != found[2]):
+    def update(self, line: str) -> None:
+        step = STEP.search(line)
+        if not step or (time.monotonic() - self.shown < SECONDS_BETWEEN and step[1] != step[2]):
             return
         self.shown = time.monotonic()
-        percent = 100 * int(found[1]) / int(found[2])
+        percent = 100 * int(step[1]) / int(step[2])
         if self.artifact is None:
-            key, what = f"progress-{slug(self.stage)}", f"Training steps of {self.stage}"
-            self.artifact = create_progress_artifact(percent, key=key, description=what)
+            key, description = f"progress-{slug(self.stage)}", f"Training steps of {self.stage}"
+            self.artifact = create_progress_artifact(percent, key=key, description=description)
         else:
             update_progress_artifact(self.artifact, percent)
 
 
 def comparison(folder: Path, profile: str) -> None:
-    """The comparison in `folder`/reports as a table, a report and, where MLflow is a server, a link, each with its history."""
+    """Publish the comparison in `folder`/reports as a table and a report, with a link to MLflow if it is a server."""
     reports, name = Project(folder).reports, slug(profile)
     rows = json.loads((reports / "comparison.json").read_text(encoding="utf-8"))
     table = [
@@ -62,7 +62,7 @@ def comparison(folder: Path, profile: str) -> None:
 
 
 def mlflow_address(experiment: str) -> str | None:
-    """The page of the experiment on the MLflow server; None where there is no server, or it has no such experiment."""
+    """The experiment's page on the MLflow server; None where there is no server, or it has no such experiment."""
     server = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
     if not server.startswith("http"):
         return None
@@ -79,5 +79,5 @@ def _rounded(value: float | None, factor: float, digits: int) -> float | None:
 
 
 def slug(name: str) -> str:
-    """A name as Prefect wants artifact keys: [a-z0-9-]."""
+    """A name in the form of Prefect's artifact keys: [a-z0-9-]."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,11 +1,11 @@
-"""Flow `shrink`: the stages of dvc.yaml as tasks, independent ones side by side, up to date ones not at all.
+"""Flow `shrink`: runs the stages of dvc.yaml as tasks, independent stages in parallel, and skips stages that are up to date.
 
-Decision: Prefect holds no second copy of the graph. What there is to do, and what waits for what, is asked of DVC once at
-the start (pipeline/common/graph.py); a task is `dvc repro --single-item STAGE`. The flow itself decides what starts next: a
-stage whose needs are met, while fewer than `concurrency` run. A failed stage stops its own branch only; what follows from it
-ends as NotRun, everything else is finished, and the flow ends failed, with its name.
+Decision: Prefect has no second copy of the graph. DVC reports once, at the start, which stages are stale and what they depend
+on (pipeline/common/graph.py); a task is `dvc repro --single-item STAGE`. The flow decides which stage starts next: one whose
+dependencies are complete, while fewer than `concurrency` run. A failed stage stops only the stages that depend on it: they end
+as NotRun, all others finish, and the flow fails with the failed stage's name in its message.
 
-`python -m flows.shrink` runs it by hand with its defaults, on Prefect's server or, where none is configured, an ephemeral one.
+`python -m flows.shrink` runs it with its defaults, on the configured Prefect server or else on an ephemeral one.
 """
 
 import os
@@ -31,30 +31,30 @@ from pipeline.common.errors import BigfootError
 from pipeline.project import load_params
 
 MOST_AT_ONCE = 16
-AWAY = "no MLflow server at"  # in tracking's words
+AWAY = "no MLflow server at"  # from the message of pipeline/tracking
 
 
 @task(
     cache_policy=NO_CACHE, retry_delay_seconds=list(waiting.DELAYS), **RETRIED
-)  # in the flow's own thread: no harm in a sleep
+)  # runs in the flow's own thread, so Prefect's delay blocks nothing
 def catch_up(folder: Path) -> State:
-    """What MLflow lacks, once its server is back; where it stays away, that is no failure of the run."""
+    """Log to MLflow what it lacks, with retries while its server can't be reached; a failure here does not fail the run."""
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "track"], cwd=folder, capture_output=True, text=True,
         env=os.environ | {"BIGFOOT_FLOW_RUN": this_flow_run()},
     )  # fmt: skip
-    said = (done.stdout + done.stderr).strip()
-    get_run_logger().info(said)
-    if AWAY in said:
-        raise Again(said)
-    return Failed(message=said.splitlines()[-1]) if done.returncode else Completed(message=said)
+    output = (done.stdout + done.stderr).strip()
+    get_run_logger().info(output)
+    if AWAY in output:
+        raise Again(output)
+    return Failed(message=output.splitlines()[-1]) if done.returncode else Completed(message=output)
 
 
 @task(cache_policy=NO_CACHE)
 def skip_stage(stage: str, lacking: str | None) -> State:
-    """A stage that is not run: it is up to date (Cached), or what it needs did not come about (NotRun)."""
+    """A stage that is not run: it is up to date (Cached), or a stage that it depends on did not complete (NotRun)."""
     if lacking:
-        return Cancelled(name="NotRun", message=f"{stage}: not run, for want of {lacking}")
+        return Cancelled(name="NotRun", message=f"{stage}: not run, because {lacking} did not complete")
     return Completed(name="Cached", message=f"{stage}: up to date")
 
 
@@ -62,34 +62,34 @@ def skip_stage(stage: str, lacking: str | None) -> State:
 def shrink(
     profile: Annotated[
         Literal["in use", "quickstart", "digits"] | str,
-        Field(description="A file of profiles/, without .yaml; 'in use' is params.yaml as it stands"),
+        Field(description="A file in profiles/, without .yaml; 'in use' is the current params.yaml"),
     ] = "in use",
     overrides: Annotated[
         list[str], Field(description="Changed parameters, as in `dvc exp run --set-param`: students.half.layers=3")
-    ] = [],  # noqa: B006  Prefect makes the form's default of it
-    targets: Annotated[list[str], Field(description="Go as far as these stages, such as teacher or student@half")] = [],  # noqa: B006
-    force: Annotated[bool, Field(description="Run stages again even where nothing has changed")] = False,
-    concurrency: Annotated[int, Field(ge=1, le=MOST_AT_ONCE, description="Stages side by side")] = 2,
+    ] = [],  # noqa: B006  Prefect uses it as the form's default
+    targets: Annotated[list[str], Field(description="Run only these stages and their needs, such as student@half")] = [],  # noqa: B006
+    force: Annotated[bool, Field(description="Run stages again even if nothing has changed")] = False,
+    concurrency: Annotated[int, Field(ge=1, le=MOST_AT_ONCE, description="Stages in parallel")] = 2,
     project: Annotated[str, Field(description="The checkout to work in")] = ".",
     spread: Annotated[
-        bool, Field(description="Send stages to the workers of deployments stage/any and, for trainings, stage/gpu")
+        bool, Field(description="Send stages to workers of deployment stage/any or, for trainings, stage/gpu")
     ] = False,
 ) -> State:
-    """Shrink the recognizer that params.yaml names: every stage of dvc.yaml that is not up to date, and the comparison."""
+    """Shrink the recognizer of params.yaml: run every stage of dvc.yaml that is not up to date, and show the comparison."""
     log, room = get_run_logger(), None
     name = f"{runtime.flow_run.name or 'shrink'}-{str(runtime.flow_run.id)[:8]}".replace(" ", "-")
     try:
         if force and spread:
-            raise BigfootError("force and spread don't go together: two outcomes of one stage would be on the remote")
+            raise BigfootError("force and spread can't be combined: the remote would hold two outputs of one stage")
         room = workspace.open_workspace(Path(project).resolve(), name, None if profile == "in use" else profile, overrides)
-        everything = graph.read(room.folder)
-        wanted = graph.up_to(everything, targets) if targets else everything
-        stale = set(wanted) if force else graph.stale(room.folder, everything) & set(wanted)
+        stages = graph.read(room.folder)
+        wanted = graph.up_to(stages, targets) if targets else stages
+        stale = set(wanted) if force else graph.stale(room.folder, stages) & set(wanted)
         commit = workspace.share(room) if spread and stale else None
     except BigfootError as error:
-        if room and not room.is_found:
+        if room and not room.is_resumed:
             workspace.close(room)
-        return Failed(message=f"{error}{_stays(room)}")
+        return Failed(message=f"{error}{_kept_worktree(room)}")
     settings = load_params(room.params)
     workspace.absolute_tracking(room.project)
     log.info("%d of %d stages to run in %s", len(stale), len(wanted), room.folder)
@@ -97,10 +97,10 @@ def shrink(
     def start(stage: str, stop: threading.Event, waits_for: list[PrefectFuture]) -> PrefectFuture:
         hours = settings.time_limits.get(stage, settings.time_limits.get(kind(stage)))
         seconds = None if hours is None else 3600 * hours
-        named = {"name": stage, "task_run_name": stage}
+        names = {"name": stage, "task_run_name": stage}
         if commit:
-            return send_stage.with_options(**named).submit(stage, room, commit, seconds, stop, wait_for=waits_for)
-        return run_stage.with_options(**named).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
+            return send_stage.with_options(**names).submit(stage, room, commit, seconds, stop, wait_for=waits_for)
+        return run_stage.with_options(**names).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
 
     ended = _run_all(wanted, stale, concurrency, start)
     failed = [
@@ -109,7 +109,7 @@ def shrink(
         if state.is_failed() or state.is_crashed()
     ]
     if failed:
-        return Failed(message="; ".join(failed) + _stays(room))
+        return Failed(message="; ".join(failed) + _kept_worktree(room))
     if "compare" in stale:
         catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
     if "compare" in wanted:
@@ -118,13 +118,13 @@ def shrink(
         try:
             workspace.save(room, name, wanted if targets else ())
         except BigfootError as error:
-            return Failed(message=f"{error}{_stays(room)}")
+            return Failed(message=f"{error}{_kept_worktree(room)}")
         return Completed(message=f"{len(stale)} stages run, saved as DVC experiment {name}")
     return Completed(message=f"{len(stale)} stages run, {len(wanted) - len(stale)} were up to date")
 
 
 def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Callable[..., PrefectFuture]) -> dict[str, State]:
-    """Every stage to its end, whatever that is: {stage: the state it ended in}."""
+    """Run or skip every stage: {stage: its final state}."""
     stop, futures, ended, running = threading.Event(), {}, {}, {}
     try:
         while len(ended) < len(wanted):
@@ -133,7 +133,7 @@ def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Call
                 if stage in futures or not needs <= set(ended):
                     continue
                 lacking = sorted(need for need in needs if not ended[need].is_completed())
-                waits_for = [futures[need] for need in sorted(needs) if need not in lacking]  # for the arrows in the UI
+                waits_for = [futures[need] for need in sorted(needs) if need not in lacking]  # draws the arrows in the UI
                 if lacking or stage not in stale:
                     skipped = skip_stage.with_options(name=stage, task_run_name=stage)
                     futures[stage] = skipped.submit(stage, lacking[0] if lacking else None, wait_for=waits_for)
@@ -149,20 +149,20 @@ def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Call
                     running.pop(stage)
                     ended[stage] = _state(first)
     except BaseException:
-        stop.set()  # cancelled: every stage that runs is ended before the flow is
+        stop.set()  # canceled: end every running stage before the flow ends
         for future in running.values():
             future.wait(timeout=30)
         raise
     return ended
 
 
-def _stays(room: workspace.Workspace | None) -> str:
-    """What a failed run's message says of its worktree, where it has left one."""
+def _kept_worktree(room: workspace.Workspace | None) -> str:
+    """The part of a failed run's message that names its worktree, where there is one."""
     return f" (its worktree stays: {room.folder})" if room and room.is_own and room.folder.is_dir() else ""
 
 
 def _state(future) -> State:
-    """The state a task ended in; without wait() a future may still tell the one before."""
+    """A task's final state; without wait() a future may still have the state before it."""
     future.wait()
     return future.state
 

@@ -1,9 +1,8 @@
-"""A stage on another machine: task `send_stage` asks for it, and flow `stage` is how a worker there runs it.
+"""Runs a stage on another machine: task `send_stage` requests it, and a worker there runs it with flow `stage`.
 
-Decision: between machines only DVC's remote travels. `shrink` names the commit and hands over params.yaml and dvc.lock; the
-worker makes a worktree of them in its own clone, `dvc repro --pull` brings in what earlier stages made, and `dvc push
---run-cache` gives back what came out. No stage but the one asked for may run: what an earlier one made is either on the
-remote, or that is an error.
+Decision: machines exchange files through the DVC remote only. `shrink` sends the commit, params.yaml and dvc.lock. The worker
+makes a worktree from them in its own clone, gets the outputs of earlier stages with `dvc repro --pull`, and returns its own
+with `dvc push --run-cache`. No other stage may run: a missing output of an earlier stage on the remote is an error.
 """
 
 import threading
@@ -27,12 +26,12 @@ POLL_SECONDS = 2.0
 
 @task(cache_policy=NO_CACHE, **RETRIED)
 def send_stage(stage: str, room: workspace.Workspace, commit: str, seconds: float | None, stop: threading.Event) -> State:
-    """One stage by a worker of deployment stage/any, or stage/gpu for trainings; its outcome is then brought in here."""
+    """Have a worker of deployment stage/any, or stage/gpu for trainings, run one stage, and pull its outputs here."""
     try:
         waiting.for_another_try(stop)
         return _send(stage, room, commit, seconds, stop)
-    except process.Stopped as why:
-        return stopped(stage, why)
+    except process.Stopped as reason:
+        return stopped(stage, reason)
 
 
 def _send(stage: str, room: workspace.Workspace, commit: str, seconds: float | None, stop: threading.Event) -> State:
@@ -46,8 +45,8 @@ def _send(stage: str, room: workspace.Workspace, commit: str, seconds: float | N
         try:
             sent = run_deployment(deployment, parameters=parameters, flow_run_name=stage, timeout=0)
         except ObjectNotFound:
-            return Failed(message=f"{stage}: there is no deployment {deployment}: `prefect deploy --all` makes it")
-        get_run_logger().info("sent to %s as flow run %s, whose log it is in", deployment, sent.id)
+            return Failed(message=f"{stage}: there is no deployment {deployment}: run `prefect deploy --all`")
+        get_run_logger().info("sent to %s as flow run %s, which has the log", deployment, sent.id)
         while not (state := client.read_flow_run(sent.id).state).is_final():
             if stop.wait(POLL_SECONDS):
                 client.set_flow_run_state(sent.id, Cancelling(), force=True)
@@ -63,11 +62,11 @@ def stage(
     stage: Annotated[str, Field(description="A stage of dvc.yaml, such as student@half")],
     commit: Annotated[str, Field(description="The git commit to run it at")],
     params: Annotated[str, Field(description="The whole content of params.yaml")],
-    lock: Annotated[str, Field(description="The whole content of dvc.lock: which outcomes earlier stages had")] = "",
-    seconds: Annotated[float | None, Field(gt=0, description="How long it may take")] = None,
-    sent_by: Annotated[str, Field(description="The flow run that asks for it, for MLflow's tags")] = "by hand",
+    lock: Annotated[str, Field(description="The whole content of dvc.lock, with the outputs of earlier stages")] = "",
+    seconds: Annotated[float | None, Field(gt=0, description="Time limit in seconds")] = None,
+    sent_by: Annotated[str, Field(description="The flow run that requests it, for MLflow's tags")] = "by hand",
 ) -> State:
-    """Run one stage for a flow run elsewhere, in this worker's own clone. `shrink` with `spread` starts these."""
+    """Run one stage for a flow run on another machine, in this worker's clone. `shrink` with `spread` starts these runs."""
     try:
         with workspace.sent(Path.cwd(), show.slug(stage), commit, params, lock) as room:
             get_run_logger().info("%s at %s, in %s", stage, commit[:10], room.folder)

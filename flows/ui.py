@@ -1,8 +1,8 @@
-"""`make ui`: a Prefect server and an MLflow server on loopback, the deployments registered, and a worker that runs them.
+"""`make ui`: starts a Prefect server, an MLflow server (both on loopback) and a worker, and registers the deployments.
 
-All of it ends with this process, however that ends (flows/guard.py). Prefect keeps its database in .bigfoot/prefect, MLflow
-uses the project's mlflow.db, so that both show what `make demo` and earlier flow runs have left. Ports: BIGFOOT_PREFECT_PORT
-and BIGFOOT_MLFLOW_PORT, by default 4200 and 5000.
+All of them end with this process, however it ends (flows/guard.py). Prefect's database is in .bigfoot/prefect, and MLflow uses
+the project's mlflow.db, so both show the results of `make demo` and of earlier flow runs. Ports: BIGFOOT_PREFECT_PORT and
+BIGFOOT_MLFLOW_PORT, by default 4200 and 5000.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def main() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
     run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{project.database}"
-    environment["PREFECT_SERVER_UI_API_URL"] = f"{prefect_url}/api"  # else its pages ask at port 4200, whatever the port is
+    environment["PREFECT_SERVER_UI_API_URL"] = f"{prefect_url}/api"  # otherwise its pages always call port 4200
     local = {key: value for key, value in environment.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     with contextlib.ExitStack() as services:
         print("Starting Prefect and MLflow ...", flush=True)
@@ -65,7 +65,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _service(name: str, command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen]:
-    """A server for as long as the block lasts, its output in a file."""
+    """Run a server while the block runs, with its output in a file."""
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, guard.__file__, *command], stdin=subprocess.PIPE, stdout=file, stderr=file, env=environment
@@ -79,13 +79,13 @@ def _service(name: str, command: list[str], environment: Mapping[str, str], log:
 
 def _prefect(arguments: list[str], environment: Mapping[str, str]) -> None:
     done = subprocess.run([sys.executable, "-m", "prefect", *arguments], env=environment, capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    if done.returncode and "already exists" not in said:
-        raise BigfootError(f"prefect {' '.join(arguments)} failed: {' '.join(said.split())[-400:]}")
+    output = done.stdout + done.stderr
+    if done.returncode and "already exists" not in output:
+        raise BigfootError(f"prefect {' '.join(arguments)} failed: {' '.join(output.split())[-400:]}")
 
 
 def _wait(address: str, log: Path) -> None:
-    """Until a server answers; raises BigfootError with where its log is if it never does."""
+    """Wait until a server answers; raises BigfootError, which names its log, after START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
@@ -96,11 +96,11 @@ def _wait(address: str, log: Path) -> None:
 
 
 def _port(variable: str, default: int) -> int:
-    """The port to serve on; raises BigfootError where something else is there already."""
+    """The port to serve on; raises BigfootError where another process uses it."""
     port = int(os.environ.get(variable, default))
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise BigfootError(f"port {port} is in use: stop what serves there, or set {variable} to another one")
+            raise BigfootError(f"port {port} is in use: stop the process that uses it, or set {variable} to another port")
     return port
 
 

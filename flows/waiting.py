@@ -1,8 +1,8 @@
-"""What a task waits for before its command may run: the time of another try, and a slot of a tag's concurrency limit.
+"""Waits before a task's command: for the time of another try, and for a slot of a tag's concurrency limit.
 
-Decision: it waits for both itself. Prefect would, too (retry_delay_seconds; the limits of its own tags), but asleep in the
-task's thread, where nothing reaches it: a cancelled flow run would go on until the delay is over or the slot is free, or its
-worker kills it after 30 s. So Prefect tries a task again at once, and a task that needs a slot doesn't carry the tag.
+Decision: the task waits for both itself. Prefect could do it (retry_delay_seconds; limits on its own tags), but its wait blocks
+the task's thread and can't be interrupted: a canceled flow run would continue until the delay is over or the slot is free, or
+until its worker kills it after 30 s. So Prefect retries a task without delay, and a task that needs a slot has no tag.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from flows.process import Stopped
 
 DELAYS = (2, 10, 30, 60)  # seconds before the second try, the third, ...
 POLL_SECONDS = 2.0
-LEASE_SECONDS = 60  # how long a slot stays taken after its holder was killed outright
-TAKEN = 423  # HTTP's `Locked`, which is how the server says that no slot is free
+LEASE_SECONDS = 60  # how long a slot stays taken after its holder was killed
+TAKEN = 423  # HTTP's `Locked`: the server's status where no slot is free
 
 
 def for_another_try(stop: threading.Event) -> None:
-    """On a later try of this task, wait for its time; raises Stopped once `stop` is set."""
-    tried = runtime.task_run.run_count - 1
-    if not tried:
+    """From a task's second try on, wait before it starts; raises Stopped once `stop` is set."""
+    tries = runtime.task_run.run_count - 1
+    if not tries:
         return
-    delay = DELAYS[min(tried, len(DELAYS)) - 1]
+    delay = DELAYS[min(tries, len(DELAYS)) - 1]
     get_run_logger().info("another try in %g s", delay)
     if stop.wait(delay):
         raise Stopped("stopped while it waited for another try")
@@ -35,16 +35,16 @@ def for_another_try(stop: threading.Event) -> None:
 
 @contextlib.contextmanager
 def slot(tag: str | None, stop: threading.Event) -> Iterator[None]:
-    """Hold one of the slots that `prefect concurrency-limit create TAG NUMBER` gives; without such a limit, or tag, none.
+    """Hold one slot of the limit that `prefect concurrency-limit create TAG NUMBER` made; none without such a limit or tag.
 
-    Waits for it, and says so once; raises Stopped once `stop` is set.
+    While it waits for a slot, it logs this once; raises Stopped once `stop` is set.
     """
-    said = False
+    logged = False
     with contextlib.ExitStack() as held:
         while tag and not _take(tag, held):
-            if not said:
+            if not logged:
                 get_run_logger().info("waiting for a slot of the limit '%s'", tag)
-                said = True
+                logged = True
             if stop.wait(POLL_SECONDS):
                 raise Stopped(f"stopped while it waited for a slot of the limit '{tag}'")
         yield

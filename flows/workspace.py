@@ -1,9 +1,9 @@
-"""Where a flow run works: the project itself, or a worktree of its own that shares DVC's cache and ends as a DVC experiment.
+"""The folder of a flow run: the project itself, or its own worktree, which shares DVC's cache and ends as a DVC experiment.
 
-A run with a profile or overrides of its own must not touch the params.yaml, dvc.lock and outs that someone else is looking
-at. It gets a git worktree with what the project has now (uncommitted edits included, as `dvc exp run` would take them), the
-same DVC cache and local configuration, and is saved with `dvc exp save` under a name that `dvc exp show` lists and `dvc exp
-apply` brings in. The worktree goes in the end; after a failure it stays, named, with its checkpoints.
+A run with its own profile or overrides must not change the params.yaml, dvc.lock and outs that others are using. It gets a git
+worktree with the project's current content (uncommitted edits included, as in `dvc exp run`), and the same DVC cache and local
+configuration. `dvc exp save` saves its result under a name that `dvc exp show` lists and `dvc exp apply` applies. Then the
+worktree is removed; after a failure it stays, with its checkpoints, and the error message names it.
 """
 
 import contextlib
@@ -20,19 +20,19 @@ from pathlib import Path
 from pipeline.common.errors import BigfootError
 from pipeline.project import Project, load_params
 
-TRAVELS = ("params.yaml", "dvc.lock")  # go with each stage
+SENT = ("params.yaml", "dvc.lock")  # sent with each stage
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder to run stages in; `project` is the checkout it belongs to, the same one where it is no worktree.
+    """A folder to run stages in; `project` is the checkout it belongs to, which is the same folder unless it is a worktree.
 
-    `is_found`: an earlier try of the same flow run has left it, after a failure.
+    `is_resumed`: the worktree is from an earlier, failed try of the same flow run.
     """
 
     folder: Path
     project: Path
-    is_found: bool = False
+    is_resumed: bool = False
 
     @property
     def params(self) -> Path:
@@ -50,7 +50,7 @@ class Workspace:
 def open_workspace(project: Path, name: str, profile: str | None, overrides: list[str]) -> Workspace:
     """The project itself, or a worktree `name` with these params; raises BigfootError where the params are wrong.
 
-    `overrides` are as in `dvc exp run --set-param`: students.half.layers=3. A worktree that is there already is gone on with.
+    `overrides` are as in `dvc exp run --set-param`: students.half.layers=3. An existing worktree is used again.
     """
     if not profile and not overrides:
         load_params(Project(project).params)
@@ -58,13 +58,13 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     source = Project(project).profile(profile) if profile else Project(project).params
     folder = Project(project).worktrees / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    trial, room = folder.parent / f"{name}.yaml", Workspace(folder, project, is_found=folder.is_dir())
+    trial, room = folder.parent / f"{name}.yaml", Workspace(folder, project, is_resumed=folder.is_dir())
     try:
         shutil.copyfile(source, trial)
         _override(trial, overrides)
         load_params(trial)
-        if not room.is_found:
-            with _whole_or_gone(room):
+        if not room.is_resumed:
+            with _removed_on_failure(room):
                 _make(project, folder)
         os.replace(trial, room.params)
     finally:
@@ -73,20 +73,20 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
 
 
 def save(workspace: Workspace, name: str, stages: Iterable[str] = ()) -> None:
-    """Save a worktree's outcome as the DVC experiment `name`, and remove the worktree.
+    """Save a worktree's result as the DVC experiment `name`, and remove the worktree.
 
-    `stages`: only these have run, by default all; what lies there of others was made with other params, and `dvc exp save`
-    would record it as if made with these.
+    `stages`: the stages that have run, by default all. Outputs of other stages come from other params, and `dvc exp save`
+    would record them as results of these params.
     """
-    with _lock(workspace.project, "save"):  # it stashes, and notes its progress, under names that all worktrees share
+    with _lock(workspace.project, "save"):  # `dvc exp save` uses stash and progress names that all worktrees share
         dvc(workspace.folder, "exp", "save", "--name", name, "--force", *stages)
     close(workspace)
 
 
 def close(workspace: Workspace) -> None:
-    """Remove a worktree; what is in DVC's cache stays."""
+    """Remove a worktree; DVC's cache stays."""
     if workspace.is_own:
-        for _ in range(5):  # a daemon of DVC's may still write there while it goes
+        for _ in range(5):  # one of DVC's background processes may still write there
             shutil.rmtree(workspace.folder, ignore_errors=True)
             if not workspace.folder.exists():
                 break
@@ -95,39 +95,39 @@ def close(workspace: Workspace) -> None:
 
 
 def dvc(folder: Path, *arguments: str) -> str:
-    """Run DVC in a folder and return what it prints; raises BigfootError with its error's last line where it fails."""
+    """Run DVC in a folder and return its output; where it fails, raise BigfootError with its last error line."""
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
-        errors = [line for line in said if line.startswith("ERROR:")]  # after them it may offer help
-        raise BigfootError(f"dvc {' '.join(arguments)}: {(errors or said)[-1]}")
+        output = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
+        errors = [line for line in output if line.startswith("ERROR:")]  # lines with help may follow them
+        raise BigfootError(f"dvc {' '.join(arguments)}: {(errors or output)[-1]}")
     return done.stdout
 
 
 def share(workspace: Workspace) -> str:
-    """Make what this folder has known to other machines: its commit, and by the DVC remote what its stages have made.
+    """Push the outputs of this folder's stages to the DVC remote for other machines, and return its commit.
 
-    Returns the commit. Raises BigfootError where there is no remote, or edits that no commit has.
+    Raises BigfootError where there is no remote, or there are uncommitted edits.
     """
     folder = workspace.folder
     if not dvc(folder, "remote", "list").strip():
-        raise BigfootError("spread needs a DVC remote that all machines reach: `dvc remote add -d NAME ADDRESS`, and commit it")
+        raise BigfootError("spread needs a DVC remote that all machines reach: run `dvc remote add -d NAME ADDRESS` and commit")
     edited = [line[3:] for line in _git(folder, "status", "--porcelain", "--no-renames", "-uall").splitlines()]
-    if edited := [name for name in edited if name not in TRAVELS]:
-        raise BigfootError(f"other machines run what is committed and pushed, and this is not: {', '.join(edited[:5])}")
+    if edited := [name for name in edited if name not in SENT]:
+        raise BigfootError(f"other machines run committed code, so commit and push these edits first: {', '.join(edited[:5])}")
     dvc(folder, "push", "--run-cache")
     return _git(folder, "rev-parse", "HEAD").strip()
 
 
 @contextlib.contextmanager
 def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iterator[Workspace]:
-    """A worktree of a commit with this params.yaml and dvc.lock, for a stage that another machine asks for.
+    """A worktree of a commit with this params.yaml and dvc.lock, for a stage that another machine requests.
 
-    The same stage, commit and params are the same worktree: after a failure its checkpoints are taken up again, and a
-    second request waits for the first. Raises BigfootError where the commit is nowhere to be had, or the params are wrong.
+    The same stage, commit and params give the same worktree: after a failure, training resumes from its checkpoints, and a
+    second request waits for the first. Raises BigfootError where the commit can't be fetched, or the params are wrong.
     """
-    mark = hashlib.sha256(f"{commit} {content}".encode()).hexdigest()[:10]
-    folder = Project(project).worktrees / f"sent-{name}-{mark}"
+    digest = hashlib.sha256(f"{commit} {content}".encode()).hexdigest()[:10]
+    folder = Project(project).worktrees / f"sent-{name}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(project, folder.name):
         if not folder.is_dir():
@@ -135,8 +135,8 @@ def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iter
                 if not _has(project, commit):
                     _git(project, "fetch", "--quiet", "--all")
                 if not _has(project, commit):
-                    raise BigfootError(f"commit {commit[:10]} is not in {project}, nor where it fetches from: push it")
-                with _whole_or_gone(Workspace(folder, project)):
+                    raise BigfootError(f"commit {commit[:10]} is neither in {project} nor in its git remotes: push it")
+                with _removed_on_failure(Workspace(folder, project)):
                     _add(project, folder, commit)
         room = Workspace(folder, project)
         room.params.write_text(content, encoding="utf-8")
@@ -147,7 +147,7 @@ def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iter
 
 
 def _lock(project: Path, name: str) -> contextlib.AbstractContextManager:
-    """Held by one process of this host at a time. Its file outlives it, so it lies beside the worktrees' folder, not in it."""
+    """A lock that one process per host holds at a time. Its file stays, so it is beside the worktrees' folder, not in it."""
     from filelock import FileLock
 
     locks = Project(project).scratch / "locks"
@@ -156,18 +156,18 @@ def _lock(project: Path, name: str) -> contextlib.AbstractContextManager:
 
 
 def _has(project: Path, commit: str) -> bool:
-    found = subprocess.run(["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=project, capture_output=True)
-    return found.returncode == 0
+    done = subprocess.run(["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=project, capture_output=True)
+    return done.returncode == 0
 
 
 def absolute_tracking(project: Path) -> None:
-    """A worktree's runs go to the same MLflow store as the project's, whose default is a file in its folder."""
+    """Make a worktree's runs use the project's MLflow store, which by default is a file in the project's folder."""
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Project(project).database}")
 
 
 @contextlib.contextmanager
-def _whole_or_gone(workspace: Workspace) -> Iterator[None]:
-    """Nobody is to find, and go on with, a worktree whose making failed or was cancelled."""
+def _removed_on_failure(workspace: Workspace) -> Iterator[None]:
+    """Remove a worktree whose creation failed or was canceled, so that no later run uses it."""
     try:
         yield
     except BaseException:
@@ -200,7 +200,7 @@ def _add(project: Path, folder: Path, commit: str) -> None:
 
 
 def _override(file: Path, overrides: list[str]) -> None:
-    """Set the values that `a.b.c=value` name, keeping comments; values are YAML."""
+    """Set the keys that overrides such as `a.b.c=value` name; values are YAML. Comments stay."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -209,12 +209,12 @@ def _override(file: Path, overrides: list[str]) -> None:
     for override in overrides:
         path, equals, value = override.partition("=")
         *parents, last = path.strip().split(".")
-        place = content
+        section = content
         for key in parents:
-            place = place.get(key) if isinstance(place, dict) else None
-        if not equals or not isinstance(place, dict):
+            section = section.get(key) if isinstance(section, dict) else None
+        if not equals or not isinstance(section, dict):
             raise BigfootError(f"override '{override}': name a key of params.yaml and its value, as in students.half.layers=3")
-        place[last] = YAML(typ="safe").load(value)
+        section[last] = YAML(typ="safe").load(value)
     yaml.dump(content, file)
 
 

@@ -31,16 +31,16 @@ def sound(path: Path, seconds: float = 0.5, seed: int = 0, rate: int = RATE) -> 
     return path
 
 
-def says_frames(flac: bytes, frames: int) -> bytes:
-    """A FLAC file whose header says another number of samples (36 bits from bit 172 on); 0 is what streaming encoders say."""
+def with_stated_frames(flac: bytes, frames: int) -> bytes:
+    """The FLAC file with another number of samples in its header (36 bits from bit 172 on); streaming encoders write 0."""
     data = bytearray(flac)
     data[18:26] = (int.from_bytes(data[18:26], "big") >> 36 << 36 | frames).to_bytes(8, "big")
     return bytes(data)
 
 
 def streamed(flac: Path, path: Path) -> Path:
-    """A FLAC file as an encoder leaves it that streamed: without its length."""
-    path.write_bytes(says_frames(flac.read_bytes(), 0))
+    """A FLAC file as a streaming encoder writes it: without its length."""
+    path.write_bytes(with_stated_frames(flac.read_bytes(), 0))
     return path
 
 

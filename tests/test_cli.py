@@ -96,7 +96,7 @@ def test_peers_of_what_is_no_model_are_one_line_and_status_1(tmp_path):
     done = bigfoot("peers", "nowhere", "--corpus", ".", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         1,
-        "error: nowhere: config.json can't be read, so this is no model folder: train it anew\n",
+        "error: nowhere: config.json can't be read, so this is not a model folder: train it again\n",
     )
 
 

@@ -60,7 +60,7 @@ class Listener:
 
         Raises BigfootError where the file is no audio, or too long.
         """
-        heard, reference = uploads.hear(content, LIMITS), text.normalize(said, self.rules)
+        heard, reference = uploads.decode_upload(content, LIMITS), text.normalize(said, self.rules)
         answers = []
         for folder, recognizer in self.recognizers.items():
             name = recognizer.info.get("variant", folder.name)

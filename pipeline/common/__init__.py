@@ -1,1 +1,1 @@
-"""What every room may use: errors, whole files, the stage graph, the host, energy, git, and the frame of a command line."""
+"""What every room may use: errors, atomic file writes, the stage graph, the host, energy, git, and command lines."""

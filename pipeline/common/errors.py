@@ -1,37 +1,37 @@
-"""The one exception a user is meant to see: it says in one line what is wrong, where, and what to do about it."""
+"""The exceptions that users see: one line that states what is wrong, where, and what to do."""
 
 
 class BigfootError(Exception):
-    """A mistake that the user can mend; command lines print it as one line and exit with `status`."""
+    """A mistake that the user can correct; command lines print it as one line and exit with `status`."""
 
     status = 1
 
 
 class Temporary(BigfootError):
-    """The same command may work later, so whoever runs it may try again."""
+    """The same command may work later, so it is worth another try."""
 
     status = 75  # sysexits' EX_TEMPFAIL
 
 
 class Away(Temporary):
-    """Something outside can't be reached."""
+    """An outside service can't be reached."""
 
 
 class Busy(Temporary):
-    """Something that only one can have at a time is taken."""
+    """Another process holds something that only one process may hold."""
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, is of the net: no connection, no answer in time."""
+    """Whether an error, or one that caused it, is a network error: no connection, or no answer in time."""
     while error is not None:
-        if isinstance(error, ConnectionError | TimeoutError) or type(error).__name__ in _OF_LIBRARIES:
+        if isinstance(error, ConnectionError | TimeoutError) or type(error).__name__ in _NETWORK_ERRORS:
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
-# Of httpx, requests, urllib3 and huggingface_hub, by name: importing four libraries to look at an error would be worse.
-_OF_LIBRARIES = {
+# Errors of httpx, requests, urllib3 and huggingface_hub, by name, so that none of the four has to be imported.
+_NETWORK_ERRORS = {
     "ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError", "RemoteProtocolError", "ConnectionError", "Timeout",
     "MaxRetryError", "LocalEntryNotFoundError",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What git says of a folder, and where a run comes from."""
+"""Git's output for a folder, and the tags that state where a run comes from."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def origin(root: Path) -> dict[str, str | None]:
-    """Tags that say where a run comes from: the git commit, whether it was edited since, the host, and Prefect's flow run."""
+    """Tags of a run: the git commit, whether tracked files have edits, the host, and Prefect's flow run."""
     edited = git(root, "status", "--porcelain", "--untracked-files=no")
     edited = None if edited is None else "yes" if edited else "no"
     return {
@@ -17,7 +17,7 @@ def origin(root: Path) -> dict[str, str | None]:
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """What git says of the repository at `root`; None where there is none, or it refuses."""
+    """The output of a git command at `root`; None where there is no repository, or git fails."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

@@ -1,6 +1,6 @@
-"""The stage graph as DVC reads it from dvc.yaml and params.yaml: which stages there are, what each waits for, what is stale.
+"""The stage graph as DVC reads it from dvc.yaml and params.yaml: the stages, what each depends on, and which are stale.
 
-Decision: whoever needs the graph (Prefect's flow, tests) asks DVC itself, so that it is written down once, in dvc.yaml.
+Decision: Prefect's flow and the tests get the graph from DVC itself, so that it is written once, in dvc.yaml.
 """
 
 import contextlib
@@ -13,62 +13,65 @@ Graph = Mapping[str, frozenset[str]]  # stage, such as quantize@half-int8-onnx -
 
 
 def read(root: Path | str = ".") -> Graph:
-    """All stages, each after those that it depends on; raises BigfootError where dvc.yaml or params.yaml can't be read."""
+    """All stages, each after the stages that it depends on.
+
+    Raises BigfootError where dvc.yaml or params.yaml can't be read.
+    """
     from dvc.stage import PipelineStage
 
     with _repo(root) as repo:
         edges = repo.index.graph
-        found = {
-            stage.name: frozenset(one.name for one in edges.successors(stage) if isinstance(one, PipelineStage))
+        stages = {
+            stage.name: frozenset(need.name for need in edges.successors(stage) if isinstance(need, PipelineStage))
             for stage in edges
             if isinstance(stage, PipelineStage)
         }
-    return {name: found[name] for name in _in_order(found)}
+    return {name: stages[name] for name in _in_order(stages)}
 
 
 def stale(root: Path | str, graph: Graph) -> set[str]:
-    """The stages that `dvc repro` would look at: those that DVC calls changed, and all that follow from one of them.
+    """The stages that `dvc repro` would look at: those that DVC reports as changed, and all that depend on one of them.
 
-    One `dvc status` for the whole graph: asking stage by stage takes a second each.
+    This runs one `dvc status` for the whole graph, because one per stage takes a second each.
     """
     with _repo(root) as repo:
-        changed = {address.rpartition(":")[2] for address in repo.status()}  # from elsewhere it is ../dvc.yaml:NAME
+        changed = {address.rpartition(":")[2] for address in repo.status()}  # outside `root` the address is ../dvc.yaml:NAME
     return changed & set(graph) | after(graph, changed)
 
 
 def code(stage: str) -> list[Path]:
-    """The Python files that dvc.yaml declares as code deps of a stage, sorted; `student` stands for all of student@NAME.
+    """The Python files that dvc.yaml declares as code deps of a stage, sorted; `student` stands for every student@NAME.
 
-    It is read beside this package, so it is the graph of the code that runs.
+    This reads the dvc.yaml beside this package, so the files are those of the code that runs.
     """
     from ruamel.yaml import YAML
 
     root = Path(__file__).parents[2]
-    found = YAML(typ="safe").load(root / "dvc.yaml")["stages"][stage]
-    rooms = [root / dep for dep in found.get("do", found)["deps"] if dep.startswith("pipeline/")]
+    entry = YAML(typ="safe").load(root / "dvc.yaml")["stages"][stage]
+    rooms = [root / dep for dep in entry.get("do", entry)["deps"] if dep.startswith("pipeline/")]
     return sorted(file for room in rooms for file in ([room] if room.is_file() else room.rglob("*.py")))
 
 
-def after(graph: Graph, begun: Iterable[str]) -> set[str]:
-    """All stages that depend, at whatever distance, on one of these."""
-    found, begun = set(), set(begun)
-    for name, needs in graph.items():  # in order, so that one pass suffices
-        if needs & (begun | found):
-            found.add(name)
-    return found
+def after(graph: Graph, stages: Iterable[str]) -> set[str]:
+    """All stages that depend, directly or indirectly, on one of `stages`."""
+    dependents, stages = set(), set(stages)
+    for name, needs in graph.items():  # in order, so one pass is enough
+        if needs & (stages | dependents):
+            dependents.add(name)
+    return dependents
 
 
 def up_to(graph: Graph, targets: Iterable[str]) -> Graph:
-    """The part of the graph that these stages need; `student` stands for all of student@NAME.
+    """The part of the graph that `targets` need, targets included; `student` stands for every student@NAME.
 
-    Raises BigfootError where a target is no stage.
+    Raises BigfootError where a target is not a stage.
     """
     wanted: set[str] = set()
     for target in targets:
-        named = {name for name in graph if name == target or name.startswith(f"{target}@")}
-        if not named:
+        matches = {name for name in graph if name == target or name.startswith(f"{target}@")}
+        if not matches:
             raise BigfootError(f"there is no stage {target}: dvc.yaml has {', '.join(graph)}")
-        wanted |= named
+        wanted |= matches
     for name in reversed(list(graph)):
         if name in wanted:
             wanted |= graph[name]
@@ -76,7 +79,7 @@ def up_to(graph: Graph, targets: Iterable[str]) -> Graph:
 
 
 def _in_order(graph: Graph) -> Iterator[str]:
-    """Every stage after those that it needs, else as DVC lists them."""
+    """Every stage after the stages that it needs, otherwise in DVC's order."""
     done: set[str] = set()
     while len(done) < len(graph):
         ready = [name for name, needs in graph.items() if name not in done and needs <= done]

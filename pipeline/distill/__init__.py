@@ -1,1 +1,1 @@
-"""Stages teacher_logits and student: a student is cut from its parent and learns from the teacher."""
+"""Stages teacher_logits and student: stores the teacher's logits, cuts a student from its parent and trains it."""

@@ -1,13 +1,13 @@
-"""Quantization-aware training: a student's front end hears itself in int8 while it learns, and learns the ranges.
+"""Quantization-aware training: a student trains with its feature encoder rounded to int8, and learns the ranges.
 
-Plain int8 convolutions ruin a trained group-norm front end: early features follow the waveform's amplitude, and a uniform
-grid wipes out quiet sounds. So a student may go on learning with the rounding in place: in every convolution but the first,
-which hears the raw waveform and stays in float, the input is rounded to 256 steps between two learned ends and the weights
-to 127 steps an output channel. Rounding passes gradients on as if it weren't there (straight-through; Bengio et al. 2013),
-and the ends are learned by what the rounding with them does (after Esser et al. 2020, LSQ).
+Int8 convolutions without such training ruin a group-norm feature encoder: early features follow the waveform's amplitude,
+and a uniform grid erases quiet sounds. So a student may train with the rounding in place. The first convolution, whose input
+is the raw waveform, stays in float. In every other convolution the input is rounded to 256 steps between two learned ends,
+and the weights to 127 steps per output channel. Gradients pass through the rounding unchanged (straight-through; Bengio et
+al. 2013), and the ends are trained through the rounding error (after Esser et al. 2020, LSQ).
 
-Decision: the model folder stays what it would be, float weights that AutoModelForCTC loads, with the ends beside them in
-int8_ranges.json; the scheme int8qat-openvino makes real int8 convolutions of both. Weights take 7 of 8 bits, because CPUs
+Decision: the model folder is a normal one, with float weights that AutoModelForCTC loads; the ends are beside them in
+int8_ranges.json. The scheme int8qat-openvino makes real int8 convolutions from both. Weights use 7 of 8 bits, because CPUs
 without VNNI add two products in 16 bits.
 """
 
@@ -20,13 +20,13 @@ from torch import nn
 from pipeline.common.errors import BigfootError
 
 FILE = "int8_ranges.json"
-LEVELS = 256  # of what enters a convolution
-WEIGHT_STEPS = 63  # of a weight, to either side of zero
-OUTLIERS = 1e-4  # of what was heard may lie beyond either end at the start
+LEVELS = 256  # of a convolution's input
+WEIGHT_STEPS = 63  # of a weight, on either side of zero
+OUTLIERS = 1e-4  # the part of the observed values that may lie beyond each end at the start
 
 
 class Rounded(nn.Module):
-    """Its input, rounded to LEVELS evenly spaced values from `low` to `high`; one of them is zero."""
+    """Rounds its input to LEVELS evenly spaced values from `low` to `high`; one of them is zero."""
 
     def __init__(self, low: float, high: float):
         super().__init__()
@@ -38,13 +38,13 @@ class Rounded(nn.Module):
 
 
 def grid(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(step, the level that is zero) of the LEVELS values from low to high, moved so that zero is one of them."""
+    """(step, index of the level that is zero) of the LEVELS values from low to high, shifted so that one of them is zero."""
     step = (high - low).clamp(min=1e-6) / (LEVELS - 1)
     return step, _round(-low / step).clamp(0, LEVELS - 1)
 
 
 def rounded_weight(weight: torch.Tensor) -> torch.Tensor:
-    """A convolution's weight [out, in, kernel], rounded to WEIGHT_STEPS on either side of zero, an output channel by itself."""
+    """A convolution's weight [out, in, kernel], rounded to WEIGHT_STEPS on either side of zero, one step per output channel."""
     step = weight.detach().abs().amax((1, 2), keepdim=True).clamp(min=1e-8) / WEIGHT_STEPS
     return _round(weight / step) * step
 
@@ -54,21 +54,23 @@ def _round(x: torch.Tensor) -> torch.Tensor:
 
 
 def attach(model, waveforms: list[torch.Tensor]) -> None:
-    """Make the front end of a Wav2Vec2ForCTC hear itself in int8 from now on; `waveforms`, each [1, samples], set the ends.
+    """Make the feature encoder of a Wav2Vec2ForCTC round to int8 from now on; `waveforms`, each [1, samples], set the ends.
 
-    Its `conv_layers.N` for N > 0 get a parameter module `int8`, which `detach` takes off again. Raises BigfootError where
-    there is no audio.
+    Its `conv_layers.N` for N > 0 get a module `int8` with the ends as parameters, which `detach` removes. Raises BigfootError
+    where there is no audio.
     """
     if not waveforms:
-        raise BigfootError("quantize_aware needs training audio to see what ranges the front end has: importance_utterances")
-    for layer, values in zip(_layers(model), _heard(model, waveforms), strict=True):
+        raise BigfootError(
+            "quantize_aware needs training audio for the feature encoder's ranges: set importance_utterances to 1 or more"
+        )
+    for layer, values in zip(_layers(model), _inputs(model, waveforms), strict=True):
         ends = torch.quantile(values, torch.tensor([OUTLIERS, 1 - OUTLIERS]))
         layer.int8 = Rounded(min(float(ends[0]), 0.0), max(float(ends[1]), 0.0)).to(layer.conv.weight.device)
         layer.conv.forward = _Convolution(layer)
 
 
 def detach(model) -> dict[str, dict[str, float]]:
-    """Take the rounding off again: {convolution: {"low", "high"}}, with which its input was rounded last."""
+    """Remove the rounding and return each convolution's last range: {convolution: {"low", "high"}}."""
     ranges = {}
     for number, layer in enumerate(_layers(model), start=1):
         step, zero = (float(value) for value in grid(layer.int8.low.detach(), layer.int8.high.detach()))
@@ -82,7 +84,7 @@ def save(ranges: dict, folder: Path) -> None:
 
 
 class _Convolution:
-    """What a layer's convolution does instead of its own forward."""
+    """Replaces the forward pass of a layer's convolution."""
 
     def __init__(self, layer: nn.Module):
         self.layer = layer
@@ -95,20 +97,20 @@ class _Convolution:
 
 
 def _layers(model) -> list[nn.Module]:
-    """The front end's layers that may be int8: all but the first."""
+    """The feature encoder's layers that may be int8: all but the first."""
     return list(model.wav2vec2.feature_extractor.conv_layers)[1:]
 
 
 @torch.no_grad()
-def _heard(model, waveforms: list[torch.Tensor]) -> list[torch.Tensor]:
-    """What enters each of these layers' convolutions: [values], at most a few million of them."""
-    heard: list[list[torch.Tensor]] = [[] for _ in _layers(model)]
+def _inputs(model, waveforms: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The input values of each of these layers' convolutions: [values], at most a few million per layer."""
+    inputs: list[list[torch.Tensor]] = [[] for _ in _layers(model)]
     most = 4_000_000 // len(waveforms)
 
-    def note(place: int):
-        return lambda module, args: heard[place].append(args[0].flatten()[:: 1 + args[0].numel() // most])
+    def record(place: int):
+        return lambda module, args: inputs[place].append(args[0].flatten()[:: 1 + args[0].numel() // most])
 
-    hooks = [layer.conv.register_forward_pre_hook(note(i)) for i, layer in enumerate(_layers(model))]
+    hooks = [layer.conv.register_forward_pre_hook(record(i)) for i, layer in enumerate(_layers(model))]
     training = model.training
     model.eval()
     for waveform in waveforms:
@@ -116,5 +118,5 @@ def _heard(model, waveforms: list[torch.Tensor]) -> list[torch.Tensor]:
     model.train(training)
     for hook in hooks:
         hook.remove()
-    # torch.quantile takes 16 million values at most.
-    return [torch.cat(values).float() for values in heard]
+    # torch.quantile accepts 16 million values at most.
+    return [torch.cat(values).float() for values in inputs]

@@ -1,13 +1,13 @@
-"""The teacher's frame logits, kept once on disk for all students.
+"""The teacher's frame logits, stored on disk once for all students.
 
-Decision: the logits of every training utterance are stored in half precision, one after the other in one memory-mapped
-file, so that no student ever has the teacher in memory. The price is 2 bytes x alphabet x 50 frames a second, 11 MB an
-hour for 30 characters, and that a student's audio may not be moved in time (noise and SpecAugment are fine): what it is to
-hear at other speeds the teacher hears at those speeds too, beforehand.
+Decision: the logits of every training utterance are stored in half precision, one after the other in one memory-mapped file,
+so that no student needs the teacher in memory. This costs disk: 2 bytes x alphabet x 50 frames per second, or 11 MB per hour
+for 30 characters. It also forbids changes of timing in a student's audio (noise and SpecAugment are fine): for training at
+other speeds, the teacher's logits at those speeds are computed and stored too.
 
-What the teacher's front end gives can be kept likewise, for students that take it over as it is and let it be: they then
-learn without hearing. It is much more, 2 bytes x channels x 50 frames a second, 184 MB an hour for 512 channels, one and
-a half times the audio.
+The teacher's feature-encoder output can be stored in the same way, for students that keep the encoder unchanged: they then
+train without computing it. This takes much more disk: 2 bytes x channels x 50 frames per second, or 184 MB per hour for 512
+channels, one and a half times the audio.
 """
 
 import json
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 
 class AtSpeeds:
-    """A corpus whose training utterances are heard at several speeds, each as an utterance of its own: ID, ID@0.9, ID@1.1.
+    """A corpus with its training utterances at several speeds, each speed as a separate utterance: ID, ID@0.9, ID@1.1.
 
-    Other splits are the corpus's own. Speed changes pitch too, as resampling does.
+    Other splits are unchanged. A change of speed is a resampling, so it also changes pitch.
     """
 
     def __init__(self, corpus: Corpus, speeds: list[float]):
@@ -41,10 +41,10 @@ class AtSpeeds:
         self._origin: dict[str, tuple[Utterance, float]] = {}
 
     def utterances(self, split: str) -> list[Utterance]:
-        found = self.corpus.utterances(split)
+        utterances = self.corpus.utterances(split)
         if split != "train":
-            return found
-        self._origin = {_at(one, speed).id: (one, speed) for speed in self.speeds for one in found}
+            return utterances
+        self._origin = {_at(original, speed).id: (original, speed) for speed in self.speeds for original in utterances}
         return [_at(*origin) for origin in self._origin.values()]
 
     def audio(self, utterance: Utterance) -> np.ndarray:
@@ -59,10 +59,10 @@ def _at(utterance: Utterance, speed: float) -> Utterance:
 
 
 class LogitsStore:
-    """Frame logits by utterance: logits.bin (half precision, frames x vocabulary) and index.json (id -> first, frames).
+    """Frame logits of each utterance: logits.bin (half precision, frames x vocabulary), index.json (id -> first row, frames).
 
-    `speeds`: those at which the teacher heard the corpus, see AtSpeeds. `channels`: of its front end, whose output is then
-    in front_end.bin (half precision, frames x channels); None where it wasn't kept.
+    `speeds`: the speeds at which logits were computed, see AtSpeeds. `channels`: the width of the stored feature-encoder output
+    in front_end.bin (half precision, frames x channels); None where it isn't stored.
 
     >>> store[utterance_id].shape        # e.g. (181, 14): 3.6 s of audio, 14 tokens
     """
@@ -70,17 +70,17 @@ class LogitsStore:
     def __init__(self, folder: Path):
         index = Path(folder) / "index.json"
         if not index.is_file():
-            raise BigfootError(f"{folder} holds no logits (index.json is missing): run `dvc repro teacher_logits`")
+            raise BigfootError(f"{folder} has no logits (index.json is missing): run `dvc repro teacher_logits`")
         meta = json.loads(index.read_text())
         if meta["version"] != STORE_VERSION:
-            raise BigfootError(f"{index} has version {meta['version']}, not {STORE_VERSION}: `dvc repro -f teacher_logits`")
+            raise BigfootError(f"{index} has version {meta['version']}, not {STORE_VERSION}: run `dvc repro -f teacher_logits`")
         self.vocabulary: int = meta["vocabulary"]
         self.speeds: list[float] = meta["speeds"]
         self.channels: int | None = meta["channels"]
         self._index: dict[str, list[int]] = meta["utterances"]
         self._logits = np.memmap(Path(folder) / "logits.bin", np.float16, "r").reshape(-1, self.vocabulary)
         if self.channels:
-            self._front_end = np.memmap(Path(folder) / "front_end.bin", np.float16, "r").reshape(-1, self.channels)
+            self._features = np.memmap(Path(folder) / "front_end.bin", np.float16, "r").reshape(-1, self.channels)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -93,18 +93,18 @@ class LogitsStore:
         first, frames = self._index[utterance]
         return self._logits[first : first + frames]
 
-    def front_end(self, utterance: str) -> np.ndarray:
-        """float16 [frames, channels]: what the front end gave of one utterance."""
+    def features(self, utterance: str) -> np.ndarray:
+        """float16 [frames, channels]: the feature encoder's output for one utterance."""
         first, frames = self._index[utterance]
-        return self._front_end[first : first + frames]
+        return self._features[first : first + frames]
 
 
 def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path) -> None:
-    """Write the teacher's logits of train at each speed of `settings`, in batches and in half precision.
+    """Write the teacher's logits for train at each speed of `settings`, computed in batches, in half precision.
 
-    With `settings.front_end` what its front end gives as well.
+    With `settings.front_end`, write the output of its feature encoder too.
     """
-    from pipeline.models.inference import device_of_choice, frame_logits_and_front_end
+    from pipeline.models.inference import device_of_choice, frame_logits_and_features
 
     model, processor = load_model(model_folder)
     model.to(device_of_choice())
@@ -114,15 +114,15 @@ def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path
     index: dict[str, list[int]] = {}
     first = 0
     channels = model.config.conv_dim[-1] if settings.front_end else None
-    heard = AtSpeeds(corpus, settings.speeds)
-    also = (unfinished / "front_end.bin").open("wb") if settings.front_end else nullcontext()
-    with (unfinished / "logits.bin").open("wb") as file, also as front_end_file:
-        for utterance, logits, given in frame_logits_and_front_end(
-            model, processor, heard, heard.utterances("train"), "teacher logits"
+    at_speeds = AtSpeeds(corpus, settings.speeds)
+    opened = (unfinished / "front_end.bin").open("wb") if settings.front_end else nullcontext()
+    with (unfinished / "logits.bin").open("wb") as logits_file, opened as features_file:
+        for utterance, logits, features in frame_logits_and_features(
+            model, processor, at_speeds, at_speeds.utterances("train"), "teacher logits"
         ):
-            logits.astype(np.float16).tofile(file)
-            if front_end_file:
-                given.half().cpu().numpy().tofile(front_end_file)
+            logits.astype(np.float16).tofile(logits_file)
+            if features_file:
+                features.half().cpu().numpy().tofile(features_file)
             index[utterance.id] = [first, len(logits)]
             first += len(logits)
     meta = {"version": STORE_VERSION, "speeds": settings.speeds, "vocabulary": model.config.vocab_size, "channels": channels}

@@ -1,8 +1,8 @@
-"""What a student is trained on: labels, what its teacher says of each frame, and which frames its teacher finds alike.
+"""A student's training loss: CTC on labels, KL to the teacher's frame logits, and similarity of frames in hidden states.
 
 Decision: the teacher's logits come from the store (pipeline.distill.logits_store), so that the teacher runs once for all
-students; or it runs beside the student, which is slower, but allows audio that is moved in time, and its hidden states.
-Padding frames never count: they did in the paper's code, which let short utterances learn mostly silence.
+students. Or the teacher runs beside the student: that is slower, but allows augmentation that changes timing, and gives its
+hidden states. Padding frames never count. In the paper's code they did, so short utterances taught mostly silence.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from pipeline.train.ctc import ctc_loss
 
 @dataclass
 class Imitation:
-    """The objective of a student, as pipeline.train.trainer asks for it.
+    """A student's objective for pipeline.train.trainer.
 
-    `blank`: the CTC blank's id; `teacher`: Wav2Vec2ForCTC that runs beside the student; None: logits come with the batch.
+    `blank`: the CTC blank's id; `teacher`: a Wav2Vec2ForCTC that runs beside the student; None: the batch holds its logits.
     """
 
     settings: Distillation
@@ -32,15 +32,15 @@ class Imitation:
             mask_group_norm(self.teacher)
 
     def __call__(self, model, batch: dict, done: float):
-        """The loss of a batch, `done` (0 to 1) of the run being behind."""
+        """The loss of a batch; `done` (0 to 1) is the finished part of the run."""
         s = self.settings
         kl, ctc, hidden = (at(weight, done) for weight in (s.kl_weight, s.ctc_weight, s.hidden_weight))
-        heard = {"input_values": batch["input_values"], "attention_mask": batch["attention_mask"]}
-        student, frames = model(**heard, output_hidden_states=hidden > 0), batch["frames"]
+        inputs = {"input_values": batch["input_values"], "attention_mask": batch["attention_mask"]}
+        student, frames = model(**inputs, output_hidden_states=hidden > 0), batch["frames"]
         teacher_logits = batch.get("teacher_logits")
         if self.teacher is not None:
             with torch.no_grad():
-                teacher = self.teacher.to(frames.device)(**heard, output_hidden_states=hidden > 0)
+                teacher = self.teacher.to(frames.device)(**inputs, output_hidden_states=hidden > 0)
             teacher_logits = teacher.logits
         loss = 0.0
         if ctc:
@@ -53,15 +53,15 @@ class Imitation:
 
 
 def at(ramp: Ramp, done: float) -> float:
-    """The value of a weight or temperature when `done` (0 to 1) of the run is behind: a pair goes from first to second."""
+    """The value of a weight or temperature at `done` (0 to 1) of the run: a pair changes linearly from first to second."""
     first, last = ramp if isinstance(ramp, tuple) else (ramp, ramp)
     return first + (last - first) * done
 
 
 def kl_loss(logits, teacher_logits, frames, temperature: float):
-    """T^2 * KL(teacher || student), averaged over the non-padding frames (Hinton et al. 2015, on frames).
+    """T^2 * KL(teacher || student), averaged over real frames (Hinton et al. 2015, applied to frames).
 
-    logits, teacher_logits: [batch, frames, vocabulary]; frames: [batch], how many of them are no padding.
+    logits, teacher_logits: [batch, frames, vocabulary]; frames: [batch], the number of frames without padding.
     """
     student = functional.log_softmax(logits.float() / temperature, -1)
     teacher = functional.log_softmax(teacher_logits.float() / temperature, -1)
@@ -70,11 +70,11 @@ def kl_loss(logits, teacher_logits, frames, temperature: float):
 
 
 def similarity_loss(hidden, teacher_hidden, frames):
-    """How differently student and teacher see which frames are alike: mean squared difference of their cosines.
+    """Mean squared difference between student and teacher in the cosine similarities of an utterance's frames.
 
-    hidden [batch, frames, n], teacher_hidden [batch, frames, m]: outputs of a layer of each; frames: [batch], how many are no
-    padding. Similarities of the frames of an utterance (after Tung & Mori 2019, who compare the examples of a batch) have
-    the same shape whatever the widths, so that no projection has to be learned that is thrown away afterwards.
+    hidden [batch, frames, n], teacher_hidden [batch, frames, m]: the outputs of one layer of each; frames: [batch], the number
+    of frames without padding. The similarities of an utterance's frames (after Tung & Mori 2019, who compare the examples of a
+    batch) have the same shape for all widths, so no projection has to be trained only to be discarded.
     """
     real = inside(hidden.shape[1], frames).bool()
     pairs = real[:, :, None] & real[:, None, :]
@@ -82,9 +82,9 @@ def similarity_loss(hidden, teacher_hidden, frames):
 
 
 def _similarity_of_layers(hidden: tuple, teacher_hidden: tuple, frames):
-    """Mean over the student's layers, each beside the teacher's that ends at the same part of the depth."""
-    layers, deep = len(hidden) - 1, len(teacher_hidden) - 1  # the first is what the encoder is given
-    pairs = [(hidden[i], teacher_hidden[round(i * deep / layers)]) for i in range(1, layers + 1)]
+    """Mean over the student's layers, each compared with the teacher's layer at the same fraction of the depth."""
+    layers, teacher_layers = len(hidden) - 1, len(teacher_hidden) - 1  # the first hidden state is the encoder's input
+    pairs = [(hidden[i], teacher_hidden[round(i * teacher_layers / layers)]) for i in range(1, layers + 1)]
     return torch.stack([similarity_loss(own, other, frames) for own, other in pairs]).mean()
 
 

@@ -1,4 +1,4 @@
-"""Distillation: a student cut from its parent learns from the teacher and the labels."""
+"""Distillation: cuts a student from its parent and trains it on the teacher's logits and the labels."""
 
 import json
 import logging
@@ -34,11 +34,11 @@ def make_student(
 ) -> dict:
     """Parent, teacher, the teacher's stored logits and corpus -> models/NAME; returns its metrics.
 
-    Raises BigfootError where the student doesn't fit into its parent, or the store lacks what it reads.
+    Raises BigfootError where the student doesn't fit into its parent, or the store lacks data that it needs.
     """
     name = bookkeeping.model
     parent, processor = load_model(parent_folder)
-    audio = _some_audio(corpus, processor, settings.importance_utterances)
+    audio = _importance_audio(corpus, processor, settings.importance_utterances)
     try:
         model, rows = student.build(parent, settings, audio)
         if settings.quantize_aware:
@@ -48,7 +48,7 @@ def make_student(
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
     inputs = [parent_folder / "model.safetensors", parent_folder / "config.json"]
-    store = teacher = given = None
+    store = teacher = features = None
     if settings.distillation.reads_store:
         store = LogitsStore(logits)
         corpus = AtSpeeds(corpus, store.speeds)
@@ -57,13 +57,13 @@ def make_student(
         teacher, _ = load_model(teacher_folder)
         inputs.append(teacher_folder / "model.safetensors")
     if settings.distillation.front_end == "stored":
-        _check_front_end(name, model, store, teacher_folder)
-        given = store.front_end
+        _check_feature_encoder(name, model, store, teacher_folder)
+        features = store.features
         inputs.append(teacher_folder / "model.safetensors")
     objective = Imitation(settings.distillation, model.config.pad_token_id, teacher)
     job = trainer.Job(
         model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, inputs), bookkeeping,
-        store=store, front_end=given, objective=objective,
+        store=store, features=features, objective=objective,
     )  # fmt: skip
     metrics = trainer.train(job, out)
     if settings.quantize_aware:
@@ -72,31 +72,31 @@ def make_student(
     return metrics
 
 
-def _check_front_end(name: str, model, store: LogitsStore, teacher_folder: Path) -> None:
-    """Refuse to read what the teacher's front end gave where it isn't kept, or isn't what this student's would give."""
+def _check_feature_encoder(name: str, model, store: LogitsStore, teacher_folder: Path) -> None:
+    """Raise BigfootError where the feature encoder's output isn't stored, or the student's encoder isn't the teacher's."""
     if store.channels is None:
         raise BigfootError(
-            f"students.{name}.distillation.front_end: logits/teacher doesn't hold it: set logits.front_end: true"
+            f"students.{name}.distillation.front_end: logits/teacher does not hold it: set logits.front_end: true"
         )
     with safe_open(teacher_folder / "model.safetensors", "pt") as teacher:
         for key, own in model.wav2vec2.feature_extractor.state_dict().items():
             if not torch.equal(own, teacher.get_tensor(f"wav2vec2.feature_extractor.{key}")):
                 raise BigfootError(
-                    f"students.{name}.distillation.front_end: {key} is not the teacher's: train its parents with "
+                    f"students.{name}.distillation.front_end: {key} differs from the teacher's: train its parents with "
                     "front_end: stored too, or set it to heard"
                 )
 
 
 def _save_plain(model, processor, out: Path) -> None:
-    """Save a model that was trained in int8 as the float model that it is, and its ranges beside it."""
+    """Save a model that was trained with int8 rounding as a plain float model, with its ranges beside it."""
     ranges = fake_int8.detach(model)
     if PartialState().is_main_process:
         save_model(model, processor, out)
         fake_int8.save(ranges, out)
 
 
-def _some_audio(corpus, processor, count: int) -> list[torch.Tensor]:
-    """`count` training utterances, evenly spread over train, each [1, samples] as the models hear it."""
+def _importance_audio(corpus, processor, count: int) -> list[torch.Tensor]:
+    """`count` training utterances, evenly spread over train, each as model input [1, samples]."""
     chosen = spread(corpus.utterances("train"), count)
-    heard = (processor.feature_extractor(corpus.audio(one), sampling_rate=SAMPLE_RATE) for one in chosen)
-    return [torch.from_numpy(one.input_values[0])[None] for one in heard]
+    inputs = (processor.feature_extractor(corpus.audio(utterance), sampling_rate=SAMPLE_RATE) for utterance in chosen)
+    return [torch.from_numpy(extracted.input_values[0])[None] for extracted in inputs]

@@ -21,7 +21,7 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
     from pipeline.distill.loss import Imitation
-    from pipeline.models.forward import hear_nothing
+    from pipeline.models.forward import accept_features
     from pipeline.params import Distillation
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,7 +37,7 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
     heard = _batch(student, seconds, device)
     with torch.no_grad():
         given = reader.wav2vec2.feature_extractor(heard["input_values"]).transpose(1, 2)
-    hear_nothing(reader)
+    accept_features(reader)
     ways = {  # model, objective, batch, whether the front end learns
         "learning, stored": (student, stored, heard, True),
         "learning, online": (student, online, heard, True),

@@ -57,7 +57,7 @@ def compared(recognizer: Recognizer, recordings: list[tuple[list[np.ndarray], li
     for pieces, said in recordings:
         whole = np.concatenate(pieces)
         windows = recognizer.logits(whole)
-        one_pass = recognizer._together([recognizer.waveform(whole)])[0]
+        one_pass = recognizer._run_batch([recognizer.waveform(whole)])[0]
         at = np.cumsum([kept for *_, kept in recognizer._windows(whole.size)])[:-1]
         differ = np.flatnonzero(windows.argmax(-1) != one_pass.argmax(-1))
         hop = recognizer._hop / recognizer.info["sample_rate"]

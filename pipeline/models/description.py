@@ -1,7 +1,7 @@
-"""What variant.json takes over from a model's folder: tokens, normalization, geometry, size, cost of training.
+"""The model's part of variant.json: tokens, normalization, geometry, size, cost of training.
 
-Read from its JSON files alone, without PyTorch or transformers, so that a variant which needs no conversion is made
-in a moment.
+It is read from the folder's JSON files and the safetensors header, without PyTorch or transformers, so that a variant
+without conversion is made at once.
 """
 
 import json
@@ -23,8 +23,7 @@ TRAINING = ("train_hours", "train_energy_wh", "energy_mode")
 def describe(folder: Path) -> dict:
     """The model's part of variant.json.
 
-    Raises BigfootError where the folder is not a wav2vec 2.0 CTC model with safetensors weights and a flat
-    vocabulary.
+    Raises BigfootError where the folder is not a wav2vec 2.0 CTC model with safetensors weights and a single vocabulary.
     """
     config = _json(folder, "config.json")
     kind = config.get("model_type")
@@ -58,17 +57,17 @@ def describe(folder: Path) -> dict:
 
 
 def copy_processor(folder: Path, out: Path) -> None:
-    """Copy what AutoProcessor loads, a few kB: transformers reads `out` as a model folder then."""
+    """Copy the files that AutoProcessor loads, a few kB, so that transformers reads `out` as a model folder."""
     for name in PROCESSOR:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
 
 
 def _vocab(folder: Path, size: int) -> list[str]:
-    """Token of each id; ids without a token, which a padded head may have, are empty."""
+    """The token of each id; an id without a token, which a padded head may have, gets ""."""
     ids = _json(folder, "vocab.json")
     if any(not isinstance(index, int) for index in ids.values()):
-        raise BigfootError(f"{folder}: vocab.json holds one vocabulary a language: save the tokenizer for one language")
+        raise BigfootError(f"{folder}: vocab.json has one vocabulary per language: save the tokenizer for one language")
     if (folder / "added_tokens.json").is_file():
         ids |= _json(folder, "added_tokens.json")
     tokens = {index: token for token, index in ids.items()}
@@ -76,14 +75,14 @@ def _vocab(folder: Path, size: int) -> list[str]:
 
 
 def _extractor(folder: Path) -> dict:
-    """The feature extractor's settings; transformers 5 keeps them in processor_config.json, older ones apart."""
+    """The feature extractor's settings: in processor_config.json since transformers 5, before in a file of their own."""
     if (folder / "preprocessor_config.json").is_file():
         return _json(folder, "preprocessor_config.json")
     return _json(folder, "processor_config.json")["feature_extractor"]
 
 
 def _count_parameters(weights: Path) -> int:
-    """Number of weights in a safetensors file, read from its header: 8 bytes of length, then JSON."""
+    """Number of parameters in a safetensors file, read from its header: 8 bytes with the length, then JSON."""
     if not weights.is_file():
         raise BigfootError(f"{weights} is missing: save the model with save_pretrained, which writes safetensors")
     with weights.open("rb") as file:
@@ -96,4 +95,4 @@ def _json(folder: Path, name: str) -> dict:
     try:
         return json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise BigfootError(f"{folder}: {name} can't be read, so this is no model folder: train it anew") from None
+        raise BigfootError(f"{folder}: {name} can't be read, so this is not a model folder: train it again") from None

@@ -1,4 +1,4 @@
-"""A model folder: what AutoModelForCTC and AutoProcessor load, weights as safetensors."""
+"""Model folders: they load with AutoModelForCTC and AutoProcessor, and store weights as safetensors."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ def save_model(model, processor, folder: Path) -> None:
 
 
 def load_model(folder: Path):
-    """(Wav2Vec2ForCTC in eval mode, Wav2Vec2Processor) of a model folder; BigfootError where it is no such folder."""
+    """(Wav2Vec2ForCTC in eval mode, Wav2Vec2Processor) of a model folder; BigfootError where it isn't one."""
     from transformers import AutoModelForCTC, AutoProcessor
 
     check_architecture(folder)
@@ -24,10 +24,10 @@ def check_architecture(folder: Path) -> None:
     """Raise BigfootError unless `folder` holds a wav2vec 2.0 model."""
     config = Path(folder) / "config.json"
     if not config.is_file():
-        raise BigfootError(f"{folder} holds no model (config.json is missing): give a Hugging Face model folder")
+        raise BigfootError(f"{folder} has no model (config.json is missing): give a Hugging Face model folder")
     try:
         kind = json.loads(config.read_text()).get("model_type")
     except (ValueError, AttributeError):
-        raise BigfootError(f"{config} is no valid JSON object: fetch the model again") from None
+        raise BigfootError(f"{config} is not a valid JSON object: fetch the model again") from None
     if kind != "wav2vec2":
         raise BigfootError(f"{config} describes a '{kind}' model: Bigfoot shrinks wav2vec2 models only")

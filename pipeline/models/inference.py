@@ -1,9 +1,9 @@
-"""What a model folder hears while the pipeline trains and distills: frame logits in PyTorch, and the dev WER.
+"""Inference in PyTorch while the pipeline trains and distills: frame logits of a model, and its dev WER.
 
-Decision: padding must not matter. A group-norm front end's logits change with padding (by up to 0.98 at twice the length),
-so batches go through pipeline.models.forward, which is exact to 1e-5, and not through transformers' own forward. As padding
-is free of effect, batches have few lengths: oneDNN prepares its convolutions anew for every shape, which at free lengths
-took more than half the time of a training step.
+Decision: padding must not change results. With a group-norm feature encoder, transformers' own forward pass gives logits that
+change with padding (by up to 0.98 at twice the length), so batches go through pipeline.models.forward, which is exact to
+1e-5. Because padding has no effect, batches are padded to few distinct lengths: oneDNN prepares its convolutions for every
+new shape, which with arbitrary lengths took more than half the time of a training step.
 """
 
 import logging
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from pipeline.models.forward import unpadded
+from pipeline.models.forward import padding_invariant
 from pipeline.speech import audio, text
 from pipeline.speech.corpus import Corpus, Utterance
 
@@ -28,10 +28,10 @@ def device_of_choice() -> str:
 
 
 def model_inputs(processor, waveforms: list[np.ndarray]) -> torch.Tensor:
-    """input_values [batch, samples], padded to a whole number of STEP.
+    """input_values [batch, samples], padded to a multiple of STEP.
 
-    Each waveform is normalized before it is padded: the extractor on its own would let the padding of a group-norm
-    model's batch into mean and variance.
+    Each waveform is normalized before it is padded: for a group-norm model the extractor would include a batch's padding
+    in mean and variance.
     """
     extractor = processor.feature_extractor
     rows = [torch.from_numpy(extractor(w, sampling_rate=audio.SAMPLE_RATE).input_values[0]) for w in waveforms]
@@ -39,36 +39,36 @@ def model_inputs(processor, waveforms: list[np.ndarray]) -> torch.Tensor:
 
 
 def whole_steps(samples: int) -> int:
-    """So many samples, rounded up to a whole number of STEP."""
+    """`samples` rounded up to a multiple of STEP."""
     return samples + -samples % STEP
 
 
 def frame_logits(
     model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
 ) -> Iterator[tuple[Utterance, np.ndarray]]:
-    """float32 [frames, vocabulary] for each utterance, without padding frames, by rising length.
+    """float32 [frames, vocabulary] for each utterance, without padding frames, shortest utterance first.
 
-    In batches of BATCH_SECONDS, padding included. `what` names the work in progress lines; None is silent.
+    Batches hold up to BATCH_SECONDS, padding included. `what` names the work in progress lines; None logs nothing.
     """
-    for utterance, logits, _ in frame_logits_and_front_end(model, processor, corpus, utterances, what):
+    for utterance, logits, _ in frame_logits_and_features(model, processor, corpus, utterances, what):
         yield utterance, logits
 
 
 @torch.inference_mode()
-def frame_logits_and_front_end(
+def frame_logits_and_features(
     model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
 ) -> Iterator[tuple[Utterance, np.ndarray, torch.Tensor]]:
-    """`frame_logits`, and what the front end gave [frames, channels], on the model's device still, as few want it."""
+    """`frame_logits` with the feature encoder's output [frames, channels], left on the model's device as few callers use it."""
     started, done, total = time.monotonic(), 0.0, sum(u.duration for u in utterances)
-    said, hear = started, unpadded(model)
+    said, network = started, padding_invariant(model)
     for group in _groups(sorted(utterances, key=lambda u: u.duration), BATCH_SECONDS):
         waveforms = [corpus.audio(u) for u in group]
         lengths = torch.tensor([len(w) for w in waveforms], device=model.device)
         inputs = model_inputs(processor, waveforms).to(model.device)
-        features, frames = hear.front_end(inputs, lengths)
-        logits = hear.encoded(features, frames).float().cpu().numpy()
-        for utterance, rows, given, count in zip(group, logits, features.transpose(1, 2), frames.tolist(), strict=True):
-            yield utterance, rows[:count], given[:count]
+        features, frames = network.features(inputs, lengths)
+        logits = network.logits(features, frames).float().cpu().numpy()
+        for utterance, rows, encoded, count in zip(group, logits, features.transpose(1, 2), frames.tolist(), strict=True):
+            yield utterance, rows[:count], encoded[:count]
         done += sum(u.duration for u in group)
         if what and time.monotonic() - said > 10:
             said = time.monotonic()
@@ -78,7 +78,7 @@ def frame_logits_and_front_end(
 
 
 def _groups(utterances: list[Utterance], seconds: float) -> Iterator[list[Utterance]]:
-    """Consecutive utterances that fit in `seconds` when padded; single ones where they don't."""
+    """Groups of consecutive utterances that fit in `seconds` when padded; an utterance that is longer gets its own group."""
     group: list[Utterance] = []
     for utterance in utterances:
         if group and max(u.duration for u in [*group, utterance]) * (len(group) + 1) > seconds:
@@ -106,7 +106,7 @@ def dev_wer(model, processor, corpus: Corpus, utterances: list[Utterance]) -> tu
 
 
 def padded(rows: list[torch.Tensor], length: int = 0) -> torch.Tensor:
-    """Rows of unlike length [n, ...] -> [rows, longest or `length`, ...], filled up with zeros."""
+    """Rows of different lengths [n, ...] -> [rows, longest or `length`, ...], padded with zeros."""
     filled = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     more = max(0, length - filled.shape[1])
     return torch.nn.functional.pad(filled, [0, 0] * (filled.dim() - 2) + [0, more])

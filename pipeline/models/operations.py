@@ -1,18 +1,19 @@
-"""How much a model computes: multiply-accumulates a second of audio, counted from its shape.
+"""How much a model computes: multiply-accumulates per second of audio, counted from its shape.
 
-Decision: one count for a model, whatever its scheme, of the products in its convolutions, its Linear layers and its attention,
-on 5 s of audio (attention grows with the square of the length, so a length has to be named). What costs no products to speak
-of (norms, activations, softmax) is not counted, nor what a runtime saves or adds: int8 does as many, each is cheaper.
+Decision: each model has one count, whatever the scheme. It covers the products in convolutions, Linear layers and attention
+on 5 s of audio (attention grows with the square of the length, so the length has to be fixed). Norms, activations and softmax
+are not counted, because they need few products. What a runtime saves or adds is not counted either: int8 computes the same
+number of products, each at a lower cost.
 """
 
 SECONDS, RATE = 5.0, 16_000
 
 
 def macs_per_second(config: dict) -> float:
-    """Of a Wav2Vec2ForCTC with this config.json, hearing SECONDS of audio.
+    """Multiply-accumulates per second of a Wav2Vec2ForCTC with this config.json, on SECONDS of audio.
 
-    A convolution [frames, in] -> [frames', out] of kernel k has frames' x out x in x k of them, a Linear frames x in x out,
-    attention 2 x frames x frames x hidden a layer: the scores, and the sums that they weigh.
+    A convolution [frames, in] -> [frames', out] with kernel k has frames' x out x in x k, a Linear frames x in x out, and
+    attention 2 x frames x frames x hidden per layer, for the scores and for the weighted sums.
     """
     frames, channels, total = round(SECONDS * RATE), 1, 0
     for out, kernel, stride in zip(config["conv_dim"], config["conv_kernel"], config["conv_stride"], strict=True):
@@ -21,7 +22,7 @@ def macs_per_second(config: dict) -> float:
         channels = out
     hidden, layers = config["hidden_size"], config["num_hidden_layers"]
     kernel, groups = config["num_conv_pos_embeddings"], config["num_conv_pos_embedding_groups"]
-    positions = frames + 1 - kernel % 2  # an even kernel gives a frame too many, which is dropped
+    positions = frames + 1 - kernel % 2  # an even kernel gives one extra frame, which is dropped
     total += frames * channels * hidden + positions * hidden * (hidden // groups) * kernel
     layer = 4 * hidden * hidden + 2 * frames * hidden + 2 * hidden * config["intermediate_size"]
     total += layers * frames * layer + frames * hidden * config["vocab_size"]

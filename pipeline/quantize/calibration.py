@@ -1,4 +1,4 @@
-"""What schemes that calibrate hear: training utterances, evenly spread over train, as the recognizer gives them."""
+"""Calibration inputs: training utterances, evenly spread over train, prepared as the recognizer prepares them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Calibrated(Scheme):
-    """A scheme that takes the ranges of activations from training audio, before anything is run."""
+    """A scheme that measures the ranges of activations on training audio, when the variant is made."""
 
     calibration_utterances: int = Field(64, ge=1, description="spread evenly over train; fewer where train has fewer")
 
     def inputs(self, corpus: "Corpus | None", model_folder: Path) -> list[dict[str, np.ndarray]]:
-        """The graph's inputs, one utterance each."""
+        """The graph's inputs, one utterance per item."""
         return calibration(corpus, self.calibration_utterances, describe(model_folder))
 
 
@@ -31,7 +31,7 @@ def calibration(corpus: "Corpus | None", count: int, info: dict) -> list[dict[st
 
     utterances = corpus.utterances("train") if corpus else []
     if not utterances:
-        raise BigfootError("the scheme calibrates on training audio, and the corpus has none: run prepare first")
-    ear = Recognizer(info, run=None)
-    waveforms = [ear.waveform(corpus.audio(utterance)) for utterance in spread(utterances, count)]
+        raise BigfootError("the scheme calibrates on training audio, but the corpus has none: run prepare first")
+    recognizer = Recognizer(info, run=None)
+    waveforms = [recognizer.waveform(corpus.audio(utterance)) for utterance in spread(utterances, count)]
     return [{"waveform": waveform[None], "lengths": np.array([waveform.size], dtype=np.int64)} for waveform in waveforms]

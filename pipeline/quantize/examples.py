@@ -1,11 +1,11 @@
-"""example.py, which every variant folder carries that runs without Bigfoot: from a file to its text in a dozen lines.
+"""Writes example.py for variants that run without Bigfoot: a dozen lines from an audio file to its text.
 
-Decision: the shortest honest program, to be copied from: a 16 kHz mono file of up to a minute, all at once. Resampling, long
-recordings and batches are what `bigfoot transcribe` is for. PyTorch's int8 has none: pipeline.recognition.torch_model and
-pipeline.recognition.torchao_model put its weights together when they are loaded.
+Decision: it is the shortest correct program, as a start for users' own code: one 16 kHz mono file of up to a minute, in one
+pass. `bigfoot transcribe` handles resampling, long recordings and batches. Variants in PyTorch's int8 get no example.py,
+because loading them needs pipeline.recognition.torch_model or pipeline.recognition.torchao_model.
 """
 
-PROGRAM = '''"""What is said in a 16 kHz mono file, without Bigfoot: pip install {packages}; python example.py FILE"""
+PROGRAM = '''"""Transcribe a 16 kHz mono file without Bigfoot: pip install {packages}; python example.py FILE"""
 import itertools, json, pathlib, sys
 {imports}
 
@@ -26,7 +26,7 @@ logits = model({{"waveform": audio[None], "lengths": np.array([audio.size])}})["
 TORCH = """model = AutoModelForCTC.from_pretrained(here, dtype="auto").eval()
 with torch.inference_mode():
     logits = model(torch.from_numpy(audio[None]).to(model.dtype)).logits[0].float().numpy()"""
-KINDS = {  # runtime: packages, imports, what runs
+KINDS = {  # runtime: packages, imports, code that computes the logits
     "onnxruntime": ("numpy soundfile onnxruntime", "import numpy as np, onnxruntime, soundfile", ONNX),
     "openvino": ("numpy soundfile openvino", "import numpy as np, openvino, soundfile", OPENVINO),
     "torch": (
@@ -38,7 +38,7 @@ KINDS = {  # runtime: packages, imports, what runs
 
 
 def text(runtime: str, file: str) -> str | None:
-    """The program for a variant that `runtime` runs from `file`; None where it takes Bigfoot to run it."""
+    """The program for a variant that `runtime` runs from `file`; None where running it needs Bigfoot."""
     if runtime == "torch" and file != "model.safetensors":
         return None
     packages, imports, run = KINDS[runtime]

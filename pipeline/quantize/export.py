@@ -1,20 +1,20 @@
-"""A model folder as an ONNX graph that hears no padding, whatever the front end.
+"""Exports a model folder as a padding-invariant ONNX graph.
 
     waveform float32 [batch, samples], lengths int64 [batch] (samples without padding) -> logits [batch, frames, vocab]
 
-All axes are free. What the graph computes is pipeline.models.forward's forward. The price is a few per cent of speed at one
-fixed length; what it buys is batches of any lengths, and few distinct shapes for runtimes that compile for each (see
+All axes are dynamic. The graph computes the forward pass of pipeline.models.forward. This costs a few per cent of speed at
+one fixed length. In return, batches may hold any lengths, and runtimes that compile for every shape see few shapes (see
 pipeline.recognition.runtimes).
 
-By the tracing exporter (dynamo=False), which is exact; the newer one fails on free lengths. Nodes keep their modules'
-names, so the convolutional front end is what has `/feature_extractor/` in its name. Normalizing the waveform is not
-the graph's business.
+The tracing exporter (dynamo=False) is exact; the newer exporter fails on dynamic lengths. Nodes keep their modules' names: the
+feature encoder's are `/conv_layers.N/...`, except a group-norm encoder's first convolution, which lies at the top level. The
+graph does not normalize the waveform.
 """
 
 import warnings
 from pathlib import Path
 
-from pipeline.models.forward import unpadded
+from pipeline.models.forward import padding_invariant
 from pipeline.recognition import torch_model
 
 
@@ -22,7 +22,7 @@ def to_onnx(model_folder: Path, path: Path) -> None:
     """Write the float32 graph of a model folder to `path`."""
     import torch
 
-    graph = unpadded(torch_model.load_float(model_folder, attention="eager")).eval()
+    graph = padding_invariant(torch_model.load_float(model_folder, attention="eager")).eval()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,7 +1,8 @@
 """`fp32-onnx`, `int8-onnx` (dynamic) and `int8-onnx-static`: for ONNX Runtime.
 
-int8 takes the MatMuls with a constant weight alone, which are the Linear layers. Convolutions would become ConvInteger,
-which is nearly three times slower than float, or in the static form lose quiet sounds (see pipeline.quantize.openvino).
+Only MatMuls with a constant weight, the Linear layers, become int8. Convolutions stay in float: dynamic int8 would make them
+ConvInteger, which is nearly three times slower than float, and static int8 would lose quiet sounds (see
+pipeline.quantize.openvino).
 """
 
 import logging
@@ -38,12 +39,12 @@ class OnnxFp32(Scheme):
 
 
 class OnnxInt8(Scheme):
-    """Dynamic: needs no calibration. Seven bits, for the reason that the static form has.
+    """Dynamic: needs no calibration. Seven bits, for the same reason as the static form.
 
     Lowers: every Linear, to int8; convolutions stay in float32
-    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations uint8, one range a call, taken at run time
+    Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations uint8, one range per call, set at run time
     Hardware: any CPU; faster with VNNI
-    Limits: the range is taken over a batch, so a batch moves logits within int8's error
+    Limits: the range is computed over a batch, so a batch moves logits within int8's error
     """
 
     runtime = "onnxruntime"
@@ -66,13 +67,14 @@ class OnnxInt8(Scheme):
 
 
 class OnnxInt8Static(Calibrated):
-    """Seven bits, because CPUs with AVX2 and without VNNI add two products of uint8 and int8 in 16 bits: of full range they
-    overflow (a tiny model's logits moved by 9% of their spread instead of 3%), of seven they can't.
+    """Static: ranges are calibrated. Seven bits, because CPUs with AVX2 and without VNNI add two products of uint8 and int8 in
+    16 bits. With eight bits the sum overflows (a tiny model's logits moved by 9% of their spread instead of 3%); with seven
+    it can't.
 
     Lowers: every Linear, to int8; convolutions stay in float32
-    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations uint8, one calibrated range a tensor
+    Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations uint8, one calibrated range per tensor
     Hardware: any CPU; faster with VNNI
-    Limits: calibrates on training audio; what is unlike it may leave the ranges
+    Limits: calibrates on training audio; audio unlike it may exceed the ranges
     """
 
     runtime = "onnxruntime"
@@ -95,14 +97,14 @@ class OnnxInt8Static(Calibrated):
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                # What a product gives stays in float: it goes on to a bias, a norm or a softmax, which are.
+                # A product's output stays in float, because the bias, norm or softmax that reads it is in float.
                 extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
             )
 
 
 @contextmanager
 def _float_graph(model_folder: Path, out: Path) -> Iterator[Path]:
-    """The float32 graph, which doesn't stay; onnxruntime's advice of a pre-processing for image models is not heard."""
+    """A temporary float32 graph; hides onnxruntime's warning that recommends a pre-processing for image models."""
     full = out / "fp32.onnx"
     export.to_onnx(model_folder, full)
     logging.disable(logging.WARNING)
@@ -123,14 +125,14 @@ def _linears(graph: Path) -> list[str]:
 
 
 def _reader(inputs: list[dict]):
-    """Calibration inputs as onnxruntime wants them: one after the other, then None."""
+    """Calibration inputs in onnxruntime's form: `get_next` returns one input after the other, then None."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
         def __init__(self):
-            self.left = iter(inputs)
+            self.remaining = iter(inputs)
 
         def get_next(self):
-            return next(self.left, None)
+            return next(self.remaining, None)
 
     return Reader()

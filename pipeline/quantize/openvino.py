@@ -1,10 +1,10 @@
 """`fp32-openvino`, `bf16-openvino`, `int8-openvino`, `int4w-openvino`: for OpenVINO (model.xml, model.bin).
 
-int8 is NNCF's static post-training quantization for transformers, with ranges calibrated on training audio. All
-convolutions stay in float: a group-norm front end follows the waveform's amplitude, a uniform grid wipes out its
-quiet sounds, and a trained model's word error rate went from 0.03 to 0.18. The price is about a quarter of the
-speed-up. Weights take half of int8's range (NNCF's overflow fix): CPUs with AVX2 or AVX-512 and without VNNI add two
-products in 16 bits, which overflow otherwise, and a tiny model's logits moved by 20% of their spread instead of 3%.
+int8 is NNCF's static post-training quantization for transformers, with ranges calibrated on training audio. All convolutions
+stay in float, at the cost of about a quarter of the speed-up: the activations of a group-norm feature encoder follow the
+waveform's amplitude, a uniform grid erases its quiet sounds, and a trained model's word error rate went from 0.03 to 0.18.
+Weights use half of int8's range (NNCF's overflow fix): CPUs with AVX2 or AVX-512 and without VNNI add two products in 16 bits,
+which overflows with the full range, and a tiny model's logits moved by 20% of their spread instead of 3%.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FILE = "model.xml"
 LEAST_GROUP = 16  # weights that share a scale in int4
 FLOAT_OPERATIONS = ["Convolution", "GroupConvolution"]
-# A group-norm front end's, see pipeline.models.forward: its windows and its products; what is in the layers has longer names.
+# The windows and products of a group-norm feature encoder (pipeline.models.forward); nodes inside layers have longer names.
 FIRST_CONVOLUTION = "^/(Conv|MatMul(_[0-9]+)?)$"
 
 
@@ -53,12 +53,12 @@ class OpenvinoFp32(Scheme):
 
 
 class OpenvinoBf16(Scheme):
-    """The file holds float16, half the size too and with more bits than bfloat16: the CPU rounds it once more.
+    """The file holds float16, which has the size of bfloat16 and more bits; the CPU rounds it to bfloat16.
 
-    Lowers: all weights, to float16 on disk; what is computed, to bfloat16
+    Lowers: all weights, to float16 on disk; all computation, to bfloat16
     Granularity: none: each value by itself
     Hardware: CPUs with AVX512-BF16, AMX-BF16 or ARM's BF16
-    Limits: elsewhere OpenVINO computes in float32, with the float16 weights: half the size, no faster
+    Limits: other CPUs compute in float32 with the float16 weights: half the size, but not faster
     """
 
     runtime = "openvino"
@@ -75,9 +75,9 @@ class OpenvinoInt8(Calibrated):
     """NNCF's static post-training quantization for transformers.
 
     Lowers: every Linear, and the products of queries and keys, to int8; convolutions stay in float32
-    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations one calibrated range a tensor
+    Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations one calibrated range per tensor
     Hardware: any CPU; faster with VNNI or AMX
-    Limits: calibrates on training audio; what is unlike it may leave the ranges
+    Limits: calibrates on training audio; audio unlike it may exceed the ranges
     """
 
     runtime = "openvino"
@@ -91,15 +91,14 @@ class OpenvinoInt8(Calibrated):
 
 
 class OpenvinoInt4Weights(Scheme):
-    """For size: nothing is computed in int4. What stayed in int8 is `kept_int8` in variant.json.
+    """Saves size only: nothing is computed in int4. `kept_int8` in variant.json lists the operations that stay in int8.
 
-    Lowers: the weights of every Linear but the head, to int4, of head and convolutions, to int8; all is computed in
-    float32
-    Granularity: asymmetric, one scale and zero point for each `group_size` inputs of an output; int8 one an output
-    channel
+    Lowers: the weights of every Linear except the head, to int4; the weights of head and convolutions, to int8; computation
+    stays in float32
+    Granularity: int4 asymmetric, one scale and zero point per `group_size` inputs of an output; int8 one per output channel
     Hardware: any CPU
-    Limits: `group_size` divides hidden and feed-forward width; a feature projection whose width it doesn't divide
-    takes a smaller group, down to 16, or int8
+    Limits: `group_size` has to divide hidden and feed-forward width; where it doesn't divide the feature projection's width,
+    the projection uses a smaller group, down to 16, or int8
     """
 
     runtime = "openvino"
@@ -118,7 +117,7 @@ class OpenvinoInt4Weights(Scheme):
             model,
             mode=nncf.CompressWeightsMode.INT4_ASYM,
             group_size=self.group_size,
-            # The feature projection's width is the front end's: where the group doesn't divide it, a smaller one does.
+            # The feature projection has the feature encoder's width; where the group size doesn't divide it, use a smaller one.
             advanced_parameters=nncf.AdvancedCompressionParameters(
                 group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST, min_adjusted_group_size=LEAST_GROUP
             ),
@@ -131,16 +130,16 @@ class OpenvinoInt4Weights(Scheme):
         hidden, feed_forward = config["hidden_size"], config["intermediate_size"]
         common = math.gcd(hidden, feed_forward)
         if common % self.group_size:
-            fitting = [size for size in range(LEAST_GROUP, common + 1) if common % size == 0]
+            divisors = [size for size in range(LEAST_GROUP, common + 1) if common % size == 0]
             raise BigfootError(
                 f"schemes.int4w-openvino.group_size: {self.group_size} doesn't divide the hidden and feed-forward widths of "
                 f"{model_folder.name}, {hidden} and {feed_forward}: "
-                + (f"choose of {', '.join(map(str, fitting))}" if fitting else "take int8-openvino")
+                + (f"choose one of {', '.join(map(str, divisors))}" if divisors else "use int8-openvino")
             )
 
 
 def quantized(model: "Model", inputs: list[dict], names: Sequence[str] = (), types: Sequence[str] = ()) -> "Model":
-    """The graph in static int8, but for operations of these names and types and a group-norm front end's first convolution."""
+    """The graph in static int8, except operations of these names and types and a group-norm encoder's first convolution."""
     import nncf
 
     _hush()
@@ -155,33 +154,33 @@ def quantized(model: "Model", inputs: list[dict], names: Sequence[str] = (), typ
 
 
 def weight_types(model: "Model") -> dict[str, str]:
-    """The element type of the constant that each convolution and product multiplies with; those of none are left out."""
+    """{operation: element type of its constant factor}, for all convolutions and products that have one."""
     types = {}
     for node in model.get_ordered_ops():
         if node.get_type_name() in ("MatMul", *FLOAT_OPERATIONS):
-            found = [kind for value in node.input_values() if (kind := _constant(value.get_node()))]
-            types |= {node.get_friendly_name(): found[0]} if found else {}
+            constants = [kind for value in node.input_values() if (kind := _constant(value.get_node()))]
+            types |= {node.get_friendly_name(): constants[0]} if constants else {}
     return types
 
 
 def _constant(node) -> str | None:
-    """The element type of the constant that a weight is made of, by way of what unpacks it; None where anything varies."""
+    """The element type of the constant that a weight is unpacked from; None where the node depends on an input."""
     if node.get_type_name() == "Constant":
         return node.get_element_type().get_type_name()
     if node.get_type_name() not in ("Convert", "Subtract", "Multiply", "Reshape", "Transpose", "FakeQuantize"):
         return None
-    found = [_constant(value.get_node()) for value in node.input_values()]
-    return found[0] if all(found) else None
+    constants = [_constant(value.get_node()) for value in node.input_values()]
+    return constants[0] if all(constants) else None
 
 
 def _hush() -> None:
-    """Nothing but errors of NNCF's; nncf.set_log_level would change handlers that others put there."""
+    """Show only errors of NNCF; nncf.set_log_level would change handlers that other code installed."""
     logging.getLogger("nncf").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
 def _unreported() -> Iterator[None]:
-    """OpenVINO's converter sends usage data but in what calls itself a CI job, for which there is no other switch."""
+    """Stop OpenVINO's converter from sending usage data: it sends none in a CI job, and there is no other switch."""
     before = os.environ.get("CI")
     os.environ["CI"] = "true"
     try:
@@ -193,7 +192,7 @@ def _unreported() -> Iterator[None]:
 
 
 def convert(model_folder: Path, out: Path) -> "Model":
-    """The float32 graph, by way of an ONNX file that doesn't stay."""
+    """The float32 graph, converted from a temporary ONNX file."""
     import openvino
 
     graph = out / "fp32.onnx"

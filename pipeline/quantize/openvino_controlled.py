@@ -1,14 +1,14 @@
-"""`int8ac-openvino`: int8 for OpenVINO under a budget: what hurts dev's word error rate too much stays in float.
+"""`int8ac-openvino`: int8 for OpenVINO within a budget: operations that raise dev's word error rate too much stay in float.
 
-Everything may become int8, convolutions included. If that costs more than `max_wer_rise` on dev, groups of operations (a
-convolution; a layer's attention or its feed-forward part; a projection) are ranked by how much each hurts when it alone
-is int8, and the fewest of the worst stay in float that keep the budget, found by halving.
+First everything becomes int8, convolutions included. If that raises dev WER by more than `max_wer_rise`, groups of operations
+(a convolution; a layer's attention or its feed-forward part; a projection) are ranked by the damage of each one alone in int8.
+Bisection then finds the smallest number of worst groups that have to stay in float to keep the budget.
 
-NNCF's own quantize_with_accuracy_control takes the opposite way: it starts from all int8 and gives back one operation at
-a time. Where several hurt, as the convolutions of a group-norm front end do (two of three, or three, are as bad as each
-other), giving back one changes nothing and its ranking is noise. It also hears with a model compiled otherwise than ours.
-The price here: as many short quantizations and hearings as there are groups, and some seven hearings of all of dev. dev
-is thereby chosen on, as the gate does too: test alone says how good the variant is. Calibration hears train.
+NNCF's own quantize_with_accuracy_control works the other way round: it starts from all int8 and returns one operation at a time
+to float. Where several operations do damage, as the convolutions of a group-norm feature encoder do (two of three are as bad
+as all three), returning one changes nothing and its ranking is noise. It also evaluates a model compiled with other settings
+than ours. The cost here: one short quantization and evaluation per group, and some seven evaluations of all of dev. This
+choice uses dev, and so does the gate, so only test tells how good the variant is. Calibration uses train.
 """
 
 import logging
@@ -38,13 +38,13 @@ Groups = dict[str, list[str]]  # "layers.0/attention" -> the names of its operat
 
 
 class OpenvinoInt8Controlled(Calibrated):
-    """int8 within a budget of dev WER. What stayed in float is `kept_float` in variant.json, and `dev_wer` what it cost.
+    """int8 within a budget of dev WER. variant.json lists operations in float as `kept_float`, and WERs as `dev_wer`.
 
-    Lowers: what the budget allows of every Linear, the products of queries and keys, and convolutions, to int8
-    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations one calibrated range a tensor
+    Lowers: every Linear, the products of queries and keys, and convolutions, as far as the budget allows, to int8
+    Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations one calibrated range per tensor
     Hardware: any CPU; faster with VNNI or AMX
-    Limits: hears all of dev some seven times, a part of it once a group; chooses on dev, so dev WER flatters it;
-    calibrates on training audio
+    Limits: evaluates all of dev some seven times and a part of it once per group; chooses on dev, so its dev WER is too
+    good; calibrates on training audio
     """
 
     runtime = "openvino"
@@ -53,13 +53,13 @@ class OpenvinoInt8Controlled(Calibrated):
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
     max_wer_rise: float = Field(0.005, ge=0, description="how far dev WER may lie above the float model's; a fraction")
-    ranking_utterances: int = Field(32, ge=1, description="of train and of dev, heard for the ranking")
+    ranking_utterances: int = Field(32, ge=1, description="utterances of train and of dev that the ranking uses")
 
     def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> dict:
         inputs = self.inputs(corpus, model_folder)
         dev = corpus.utterances("dev")
         if not dev:
-            raise BigfootError("int8ac-openvino decides on dev, and the corpus has no such utterances: run prepare first")
+            raise BigfootError("int8ac-openvino chooses on dev, but the corpus has no dev utterances: run prepare first")
         judge = _Judge(corpus, describe(model_folder))
         full = openvino.convert(model_folder, out)
         groups, before = _groups(full), judge.wer(full, dev)
@@ -86,21 +86,21 @@ class OpenvinoInt8Controlled(Calibrated):
         }
 
     def _ranking(self, full: "Model", inputs: list[dict], groups: Groups, judge: "_Judge", dev: "list[Utterance]") -> list[str]:
-        """The groups, the one that hurts most first: by words wrong, then by how far logits move, when it alone is int8."""
-        inputs, expected, hurts = spread(inputs, self.ranking_utterances), judge.logits(full, dev), {}
+        """The groups, most damaging first: by WER, then by the change of logits, with this group alone in int8."""
+        inputs, expected, damage = spread(inputs, self.ranking_utterances), judge.logits(full, dev), {}
         for name in groups:
             alone = _quantized(full, inputs, groups, [other for other in groups if other != name])
-            found = judge.logits(alone, dev)
-            moved = float(np.mean([np.mean((a - b) ** 2) for a, b in zip(found, expected, strict=True)]))
-            hurts[name] = judge.words_wrong(found, dev), moved
+            logits = judge.logits(alone, dev)
+            moved = float(np.mean([np.mean((a - b) ** 2) for a, b in zip(logits, expected, strict=True)]))
+            damage[name] = judge.wer_of(logits, dev), moved
             log.info(
-                "%s alone in int8: WER %.2f%% on %d utterances, logits move %.3f", name, 100 * hurts[name][0], len(dev), moved
+                "%s alone in int8: WER %.2f%% on %d utterances, logits move %.3f", name, 100 * damage[name][0], len(dev), moved
             )
-        return sorted(groups, key=hurts.get, reverse=True)
+        return sorted(groups, key=damage.get, reverse=True)
 
 
 class _Judge:
-    """Hears utterances with a graph, as the recognizer will."""
+    """Evaluates a graph on utterances, as the recognizer will run it."""
 
     def __init__(self, corpus: "Corpus", info: dict):
         self.corpus, self.info = corpus, info | {"padding": OpenvinoInt8Controlled.padding}
@@ -115,20 +115,20 @@ class _Judge:
         recognizer = Recognizer(self.info, runtimes.openvino_run(compiled))
         return [recognizer.logits(self.corpus.audio(utterance)) for utterance in utterances]
 
-    def words_wrong(self, logits: list[np.ndarray], utterances: "Sequence[Utterance]") -> float:
+    def wer_of(self, logits: list[np.ndarray], utterances: "Sequence[Utterance]") -> float:
         from pipeline.evaluate.wer import score
         from pipeline.speech import text
 
         vocab, blank, delimiter = (self.info[key] for key in ("vocab", "blank", "word_delimiter"))
-        hypotheses = [text.greedy(one.argmax(-1), vocab, blank, delimiter) for one in logits]
+        hypotheses = [text.greedy(rows.argmax(-1), vocab, blank, delimiter) for rows in logits]
         return score(utterances, hypotheses)["wer"]
 
     def wer(self, model: "Model", utterances: "Sequence[Utterance]") -> float:
-        return self.words_wrong(self.logits(model, utterances), utterances)
+        return self.wer_of(self.logits(model, utterances), utterances)
 
 
 def _groups(model: "Model") -> Groups:
-    """Operations that may be int8, by what they belong to; a group-norm front end's first convolution is none of them."""
+    """Operations that may be int8, grouped by module, without a group-norm feature encoder's first convolution."""
     groups: Groups = {}
     for node in model.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
@@ -140,12 +140,15 @@ def _groups(model: "Model") -> Groups:
 
 
 def _quantized(full: "Model", inputs: list[dict], groups: Groups, kept: Sequence[str]) -> "Model":
-    """The graph in int8, but for the groups in `kept`."""
+    """The graph in int8, except the groups in `kept`."""
     return openvino.quantized(full, inputs, names=[name for group in kept for name in groups[group]])
 
 
 def _fewest(most: int, holds: Callable[[int], bool]) -> int:
-    """The smallest number above 0 that `holds`, by halving and asked last of those that do; `most` is taken to, unasked."""
+    """The smallest number above 0 for which `holds` is true, by bisection; `most` is assumed to hold.
+
+    The last call of `holds` that returned true is for the result, unless the result is `most`.
+    """
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,7 +1,7 @@
-"""`int8qat-openvino`: int8 in the front end too, with the ranges of its training (pipeline.distill.fake_int8).
+"""`int8qat-openvino`: int8 in the feature encoder too, with the ranges of its training (pipeline.distill.fake_int8).
 
-NNCF quantizes the rest as in int8-openvino; the front end's convolutions but the first get the very rounding that they had in
-training, as FakeQuantize operations, which OpenVINO turns into int8 kernels.
+NNCF quantizes the other operations as in int8-openvino. The feature encoder's convolutions, except the first, get exactly the
+rounding of their training, as FakeQuantize operations that OpenVINO turns into int8 kernels.
 """
 
 import json
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from pipeline.speech.corpus import Corpus
 
 RANGES = "int8_ranges.json"
-LEVELS, WEIGHT_STEPS = 256, 63  # as in pipeline.distill.fake_int8, which imports PyTorch; a test holds them together
+LEVELS, WEIGHT_STEPS = 256, 63  # as in pipeline.distill.fake_int8, which imports PyTorch; a test compares them
 
 
 class OpenvinoInt8Trained(Calibrated):
-    """For students with quantize_aware: true; the dev WER of their training is that of this rounding.
+    """For students with quantize_aware: true; the dev WER of their training includes this rounding.
 
-    Lowers: every Linear, the products of queries and keys, and all convolutions of the front end but the first, to int8
-    Granularity: weights symmetric, 7 of 8 bits, one scale an output; activations one range a tensor, the front end's learned
+    Lowers: every Linear, the products of queries and keys, and all convolutions of the feature encoder except the first, to
+    int8
+    Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations one range per tensor, learned in the feature
+    encoder and calibrated elsewhere
     Hardware: any CPU; faster with VNNI or AMX
     Limits: the model has to be trained for it; without VNNI int8 convolutions are slower than float32
     """
@@ -53,37 +55,37 @@ def _ranges(model_folder: Path) -> dict[str, dict[str, float]]:
     if not file.is_file():
         raise BigfootError(
             f"{model_folder} was not trained for int8 convolutions ({RANGES} is missing): set quantize_aware: true for the "
-            "student, or take int8-openvino"
+            "student, or use int8-openvino"
         )
     return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _lower(model: "Model", name: str, ends: dict[str, float]) -> str:
-    """Round what enters the convolution of that layer, and its weight; returns the operation's name."""
+    """Round the input and the weight of layer `name`'s convolution; returns the operation's name."""
     from openvino import opset13 as ops
 
-    found = [
+    nodes = [
         node
         for node in model.get_ordered_ops()
         if node.get_type_name() == "Convolution" and f"/{name}/" in f"{node.get_friendly_name()}/"
     ]
-    if len(found) != 1:
-        raise BigfootError(f"{RANGES} names {name}, of which the graph has {len(found)} convolutions: train the student anew")
-    (node,) = found
+    if len(nodes) != 1:
+        raise BigfootError(f"{RANGES} names {name}, but the graph has {len(nodes)} such convolutions: train the student again")
+    (node,) = nodes
     low, high = (np.float32(ends[key]) for key in ("low", "high"))
     signal = node.input(0)
     signal.replace_source_output(ops.fake_quantize(signal.get_source_output(), low, high, low, high, LEVELS).output(0))
     weight = node.input(1)
     values = weight.get_source_output().get_node().get_data()
     most = np.maximum(np.abs(values).max((1, 2), keepdims=True), 1e-8).astype(np.float32)
-    # Twice the weights' range, so that only half of int8's values are used.
+    # Twice the range of the weights, so that they use only half of int8's values.
     edge = most * np.float32(127 / WEIGHT_STEPS)
     weight.replace_source_output(ops.fake_quantize(weight.get_source_output(), -edge, edge, -edge, edge, LEVELS - 1).output(0))
     return node.get_friendly_name()
 
 
 def _pack(model: "Model") -> None:
-    """Keep rounded weights as int8; so does NNCF with its own."""
+    """Store rounded weights as int8, as NNCF does with the weights that it quantizes."""
     from openvino._offline_transformations import compress_quantize_weights_transformation
 
     compress_quantize_weights_transformation(model)

@@ -1,4 +1,4 @@
-"""`bf16`: PyTorch in bfloat16: float32's range with 8 bits of precision, in half of its size."""
+"""`bf16`: PyTorch in bfloat16, which has float32's range, 8 bits of precision and half the size."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ from pipeline.quantize.base import BF16, Scheme
 class TorchBf16(Scheme):
     """Half of float32's bits, with its range.
 
-    Lowers: all weights and all that is computed, to bfloat16; sums and norms are float32 inside
+    Lowers: all weights and all computation, to bfloat16; sums and norms use float32 internally
     Granularity: none: each value by itself
     Hardware: CPUs with AVX512-BF16, AMX-BF16 or ARM's BF16
-    Limits: elsewhere right but slow, as PyTorch emulates it; a batch holds equal lengths only
+    Limits: correct but slow on other CPUs, where PyTorch emulates it; a batch holds equal lengths only
     """
 
     runtime = "torch"
@@ -30,7 +30,7 @@ class TorchBf16(Scheme):
         halved = {name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         save_file(halved, out / "model.safetensors", metadata={"format": "pt"})
         config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-        config.pop("torch_dtype", None)  # as older folders call it
+        config.pop("torch_dtype", None)  # the key's name in older folders
         config["dtype"] = "bfloat16"
         (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         copy_processor(model_folder, out)

@@ -1,4 +1,4 @@
-"""`fp32`: PyTorch in float32: the model's own folder, as transformers loads it. The teacher's is what all are compared with."""
+"""`fp32`: PyTorch in float32, the model folder unchanged. All variants are compared with the teacher's."""
 
 import shutil
 from pathlib import Path
@@ -8,12 +8,12 @@ from pipeline.quantize.base import Scheme
 
 
 class TorchFp32(Scheme):
-    """Nothing is changed, so nothing heavy is imported.
+    """Copies the model; imports nothing heavy.
 
     Lowers: nothing
     Granularity: none
     Hardware: any CPU
-    Limits: a batch holds equal lengths only, as PyTorch hears padding
+    Limits: a batch holds equal lengths only, because padding changes the logits in PyTorch
     """
 
     runtime = "torch"

@@ -1,4 +1,4 @@
-"""`int8-torch`: the paper's quantization, PyTorch dynamic int8 of every Linear; convolutions stay in float."""
+"""`int8-torch`: the paper's quantization, PyTorch's dynamic int8 for every Linear."""
 
 import shutil
 from pathlib import Path
@@ -8,12 +8,12 @@ from pipeline.recognition import torch_model
 
 
 class TorchInt8(Scheme):
-    """Needs no calibration. See pipeline.recognition.torch_model for what is on disk.
+    """Needs no calibration. pipeline.recognition.torch_model documents the file.
 
     Lowers: every Linear, to int8; convolutions stay in float32
-    Granularity: weights symmetric, one scale a matrix; activations one scale a call, taken at run time
+    Granularity: weights symmetric, one scale per matrix; activations one scale per call, set at run time
     Hardware: any CPU; faster with VNNI
-    Limits: a batch holds equal lengths only; opens PyTorch, which takes seconds and hundreds of MB
+    Limits: a batch holds equal lengths only; needs PyTorch, which takes seconds and hundreds of MB to load
     """
 
     runtime = "torch"

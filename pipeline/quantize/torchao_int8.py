@@ -1,4 +1,4 @@
-"""`int8-torchao`: int8 in PyTorch by torchao, which takes the place of torch.ao.quantization; finer than `int8-torch`."""
+"""`int8-torchao`: int8 in PyTorch by torchao, the successor of torch.ao.quantization; finer scales than `int8-torch`."""
 
 import shutil
 from pathlib import Path
@@ -8,13 +8,13 @@ from pipeline.recognition import torch_model, torchao_model
 
 
 class TorchaoInt8(Scheme):
-    """Needs no calibration. See pipeline.recognition.torchao_model for what is on disk.
+    """Needs no calibration. pipeline.recognition.torchao_model documents the file.
 
     Lowers: every Linear, to int8; convolutions stay in float32
-    Granularity: weights symmetric, one scale an output; activations symmetric, one scale a frame, taken at run time
+    Granularity: weights symmetric, one scale per output; activations symmetric, one scale per frame, set at run time
     Hardware: any CPU; faster with VNNI
-    Limits: seven of eight bits, to be right on any CPU; runs eagerly, without torch.compile; a batch holds equal lengths only;
-    opens PyTorch, which takes seconds and hundreds of MB
+    Limits: seven of eight bits, to be correct on any CPU; runs eagerly, without torch.compile; a batch holds equal lengths
+    only; needs PyTorch, which takes seconds and hundreds of MB to load
     """
 
     runtime = "torch"

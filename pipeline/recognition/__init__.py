@@ -1,1 +1,1 @@
-"""Everything that runs a variant, light: no PyTorch, transformers, pydantic or MLflow unless the variant is a PyTorch one."""
+"""Runs variants, with light imports: no transformers, pydantic or MLflow, and PyTorch only for PyTorch variants."""

@@ -1,20 +1,20 @@
-"""`Recognizer.load(folder)` runs any variant: 16 kHz audio in, logits or text out, on the runtime variant.json names.
+"""`Recognizer.load(folder)` runs any variant: 16 kHz audio in, logits or text out, on the runtime that variant.json names.
 
 Decisions, and what they cost:
-- A batch gives what single utterances give. ONNX and OpenVINO graphs are exported so that they hear no padding
-  (variant.json: padding "mask") and take lengths that are near each other at once. transformers' own forward lets a
-  group-norm front end hear it whatever the mask (logits move by up to 1.0), so PyTorch variants (padding "exact")
-  batch equal lengths only, and run others one by one. Dynamic int8 takes its activations' range over the batch, so
-  there it moves logits within int8's own error.
-- A waveform is brought to zero mean and unit variance (where the model was trained so) here, over the whole file,
-  never in the graph.
-- Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file;
-  `stream` takes it piece by piece, so that not even the samples have to be in memory.
-  Frames meet exactly; but attention reaches no further than its window, and a group-norm front end takes its
-  statistics there, so that a frame's logits may differ from those of one pass, near a seam most of all and with such a
-  front end anywhere. How much of the text that changes is measured (pipeline.lab.seams, docs/transcribe.md).
-- Audio shorter than the receptive field (25 ms) is filled up with zeros and gives one frame. Empty audio gives no
-  frame and no text.
+- A batch gives the same logits as its utterances alone. ONNX and OpenVINO graphs ignore padding (variant.json: padding
+  "mask"), so a batch holds similar lengths. In transformers' own forward pass padding changes the statistics of a group-norm
+  feature encoder even with a mask (logits move by up to 1.0), so PyTorch variants (padding "exact") batch equal lengths only
+  and run other lengths one by one. Dynamic int8 computes the range of activations over the batch, so there a batch moves
+  logits within int8's own error.
+- A waveform is normalized to zero mean and unit variance (where the model was trained so) here, over the whole file, never in
+  the graph.
+- Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file. `stream`
+  takes it in blocks, so that not even the samples have to fit in memory.
+  Windows meet without a missing or a doubled frame. But attention is limited to its window, and a group-norm feature encoder
+  computes its statistics there, so a frame's logits may differ from those of one pass: mostly near a seam, and with such an
+  encoder everywhere. How much of the text changes is measured (pipeline.lab.seams, docs/transcribe.md).
+- Audio shorter than the receptive field (25 ms) is padded with zeros and gives one frame. Empty audio gives no frame and no
+  text.
 """
 
 import json
@@ -30,20 +30,20 @@ from pipeline.speech import text
 
 WINDOW_SECONDS = 30.0
 CONTEXT_SECONDS = 2.0
-LONGER = 1.25  # than the shortest of its batch: what is padded is computed in vain
-BATCH_SECONDS = 240.0  # of audio and padding in one pass: attention's memory grows with it
+LONGER = 1.25  # the longest of a batch relative to the shortest; computation on padding is wasted
+BATCH_SECONDS = 240.0  # audio and padding in one pass: attention's memory grows with it
 NEEDED = {
     "runtime", "file", "vocab", "blank", "word_delimiter", "normalize", "padding", "sample_rate", "conv_kernels",
     "conv_strides",
 }  # fmt: skip
-DAMAGED = "audio has NaN or infinite samples: its file is damaged, record or convert it anew"
+DAMAGED = "audio has NaN or infinite samples: its file is damaged, record or convert it again"
 
 
 class Recognizer:
-    """A variant, opened. `info` is its variant.json.
+    """An opened variant. `info` is its variant.json.
 
-    Audio is float32 [samples], mono, at `info["sample_rate"]` (16 kHz), nominally within [-1, 1]. Other kinds of
-    arrays and NaN or infinite samples raise BigfootError. Not safe to share between threads.
+    Audio is float32 [samples], mono, at `info["sample_rate"]` (16 kHz), nominally within [-1, 1]. Other kinds of arrays, and
+    NaN or infinite samples, raise BigfootError. Threads must not share a recognizer.
     """
 
     def __init__(self, info: dict, run: runtimes.Run):
@@ -57,9 +57,10 @@ class Recognizer:
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None) -> "Recognizer":
-        """Open a variant folder with so many threads (None: the runtime's own choice).
+        """Open a variant folder; `threads`: how many the runtime uses (None: its own choice).
 
-        Raises BigfootError where the folder is no variant, misses a file, or has one of another size than when it was made.
+        Raises BigfootError where the folder is not a variant, a file is missing, or a file's size has changed since the
+        variant was made.
         """
         folder = Path(folder)
         try:
@@ -68,21 +69,21 @@ class Recognizer:
         except (OSError, ValueError, TypeError):
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
         if lacking:
-            raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantize the model anew")
+            raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantize the model again")
         seal.check(folder, info)
         run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))
         return cls(info, run)
 
     def frames(self, samples: int) -> int:
-        """How many frames so many samples give: one every 320 samples (20 ms), as far as its 400 samples are there."""
+        """The number of frames for a number of samples: one every 320 samples (20 ms), each of which needs 400 samples."""
         return 0 if samples == 0 else max(1, 1 + (samples - self._receptive_field) // self._hop)
 
     def logits(self, audio: np.ndarray) -> np.ndarray:
-        """Unnormalized scores of every token and frame: float32 [samples] -> float32 [frames, vocab]."""
+        """The score of every token in every frame, before softmax: float32 [samples] -> float32 [frames, vocab]."""
         return self.batch_logits([audio])[0]
 
     def batch_logits(self, audios: list[np.ndarray]) -> list[np.ndarray]:
-        """`logits` of each, in few passes: see the decisions above; what is longer than a window by itself."""
+        """The logits of several recordings, in few passes (see the decisions above); one beyond a window runs alone."""
         logits: list[np.ndarray | None] = [None] * len(audios)
         rest: list[int] = []
         waveforms = [self.waveform(audio) for audio in audios]
@@ -94,16 +95,16 @@ class Recognizer:
             else:
                 rest.append(index)
         for indices in self._batches(rest, waveforms):
-            together = self._together([waveforms[index] for index in indices])
-            for index, one in zip(indices, together, strict=True):
-                logits[index] = one
+            batch = self._run_batch([waveforms[index] for index in indices])
+            for index, utterance_logits in zip(indices, batch, strict=True):
+                logits[index] = utterance_logits
         return logits
 
     def stream(self, blocks: Iterable[np.ndarray], samples: int, mean: float, variance: float) -> Iterator[np.ndarray]:
-        """`logits` of one recording of any length in consecutive parts [frames, vocab], from consecutive blocks of audio.
+        """The logits of one recording of any length, in consecutive parts [frames, vocab], from consecutive blocks of audio.
 
-        `samples`, `mean` and `variance` are of the whole recording, so whoever has it in a file reads it twice. The frames
-        are those that `logits` gives, up to the rounding of mean and variance; no more than a window and a block are held.
+        `samples`, `mean` and `variance` are of the whole recording, so a caller that has a file reads it twice. The frames
+        equal those of `logits` up to the rounding of mean and variance. Memory holds one window and one block at most.
         """
         if samples <= self._window:
             yield self.logits(np.concatenate([*blocks, np.zeros(0, dtype=np.float32)]))
@@ -111,12 +112,12 @@ class Recognizer:
         if not np.isfinite(variance):
             raise BigfootError(DAMAGED)
         shift, scale = (np.float32(mean), np.float32((variance + 1e-7) ** -0.5)) if self.info["normalize"] else (0, 1)
-        held, begins, coming = np.zeros(0, dtype=np.float32), 0, iter(blocks)
+        buffer, buffer_begin, remaining = np.zeros(0, dtype=np.float32), 0, iter(blocks)
         for begin, end, skipped, kept in self._windows(samples):
-            held, begins = held[begin - begins :], begin
-            while begins + held.size < end:
-                held = np.concatenate([held, (next(coming) - shift) * scale])
-            yield self._together([held[: end - begin]])[0][skipped : skipped + kept]
+            buffer, buffer_begin = buffer[begin - buffer_begin :], begin
+            while buffer_begin + buffer.size < end:
+                buffer = np.concatenate([buffer, (next(remaining) - shift) * scale])
+            yield self._run_batch([buffer[: end - begin]])[0][skipped : skipped + kept]
 
     def transcribe(self, audio: np.ndarray) -> str:
         """The text of one recording, by greedy CTC decoding."""
@@ -124,14 +125,14 @@ class Recognizer:
 
     def transcribe_batch(self, audios: list[np.ndarray]) -> list[str]:
         """The texts of several recordings; see `batch_logits`."""
-        return [self.text(one) for one in self.batch_logits(audios)]
+        return [self.text(logits) for logits in self.batch_logits(audios)]
 
     def text(self, logits: np.ndarray) -> str:
         """The text of logits [frames, vocab], by greedy CTC decoding."""
         return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"], self.info["word_delimiter"])
 
     def waveform(self, audio: np.ndarray) -> np.ndarray:
-        """A recording as the runtime gets it, float32 [samples]: checked, normalized, long enough for one frame."""
+        """A recording as the runtime's input, float32 [samples]: checked, normalized, long enough for one frame."""
         audio = np.asarray(audio)
         if audio.ndim != 1 or audio.dtype.kind != "f":
             raise BigfootError(
@@ -141,18 +142,18 @@ class Recognizer:
         audio = audio.astype(np.float32, copy=False)
         if audio.size == 0:
             return audio
-        with np.errstate(invalid="ignore", over="ignore"):  # a single NaN or infinite sample shows in the variance
-            centred = audio - np.add.reduce(audio) / np.float32(audio.size)
-            variance = float(centred @ centred) / audio.size
+        with np.errstate(invalid="ignore", over="ignore"):  # one NaN or infinite sample makes the variance NaN
+            centered = audio - np.add.reduce(audio) / np.float32(audio.size)
+            variance = float(centered @ centered) / audio.size
         if not math.isfinite(variance):
             raise BigfootError(DAMAGED)
         if self.info["normalize"]:
-            audio = np.multiply(centred, np.float32((variance + 1e-7) ** -0.5), out=centred)
+            audio = np.multiply(centered, np.float32((variance + 1e-7) ** -0.5), out=centered)
         lacking = self._receptive_field - audio.size
         return np.pad(audio, (0, lacking)) if lacking > 0 else audio
 
-    def _together(self, waveforms: list[np.ndarray]) -> list[np.ndarray]:
-        """Logits [frames, vocab] of each, none empty, in one pass of the runtime, the shorter ones padded with zeros."""
+    def _run_batch(self, waveforms: list[np.ndarray]) -> list[np.ndarray]:
+        """The logits [frames, vocab] of each waveform, none of them empty, in one pass; shorter ones are padded with zeros."""
         lengths = np.array([waveform.size for waveform in waveforms], dtype=np.int64)
         if len(waveforms) == 1:
             padded = waveforms[0][None]
@@ -160,10 +161,10 @@ class Recognizer:
             padded = np.zeros((len(waveforms), lengths.max()), dtype=np.float32)
             for row, waveform in zip(padded, waveforms, strict=True):
                 row[: waveform.size] = waveform
-        return [one[: self.frames(length)] for one, length in zip(self._run(padded, lengths), lengths, strict=True)]
+        return [rows[: self.frames(length)] for rows, length in zip(self._run(padded, lengths), lengths, strict=True)]
 
     def _batches(self, indices: list[int], waveforms: list[np.ndarray]) -> Iterator[list[int]]:
-        """Those that go through together: lengths that are near each other, and no more than memory bears."""
+        """Groups that run in one pass: similar lengths, at most BATCH_SECONDS with padding, so that they fit in memory."""
         longer = 1.0 if self.info["padding"] == "exact" else LONGER
         most, batch = int(BATCH_SECONDS * self.info["sample_rate"]), []
         for index in sorted(indices, key=lambda index: waveforms[index].size):
@@ -178,11 +179,16 @@ class Recognizer:
     def _in_windows(self, waveform: np.ndarray) -> np.ndarray:
         """Logits [frames, vocab] of a long recording."""
         windows = self._windows(waveform.size)
-        return np.concatenate([self._together([waveform[a:b]])[0][skipped : skipped + kept] for a, b, skipped, kept in windows])
+        return np.concatenate(
+            [self._run_batch([waveform[a:b]])[0][skipped : skipped + kept] for a, b, skipped, kept in windows]
+        )
 
     def _windows(self, samples: int) -> Iterator[tuple[int, int, int, int]]:
-        """A long recording's windows, of equal length: the samples from and to where each hears, how many of its frames
-        are context before, and how many are kept."""
+        """A long recording's windows: (first sample, end, frames to skip, frames to keep).
+
+        Each keeps equally many frames, the last at most as many. The skipped frames are context, and so are those after the
+        frames to keep.
+        """
         frames, context = self.frames(samples), int(CONTEXT_SECONDS * self.info["sample_rate"]) // self._hop
         windows = math.ceil(frames / (self._window // self._hop - 2 * context))
         kept = math.ceil(frames / windows)

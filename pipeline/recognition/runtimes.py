@@ -1,17 +1,16 @@
-"""One function a runtime: open a variant folder's weights and return the function that turns waveforms into logits.
+"""One function per runtime: it opens a variant's weights and returns the function from waveforms to logits.
 
     run(waveforms float32 [batch, samples], lengths int64 [batch]) -> logits float32 [batch, frames or more, vocab]
 
-ONNX and OpenVINO graphs hear no padding (pipeline.quantize.export), so lengths may differ; PyTorch runs transformers'
-own forward, which does, so there all lengths equal `samples`. ONNX Runtime and OpenVINO are opened without PyTorch or
-transformers, in half a second. Everything runs on the CPU, and wherever it is not int8 in the variant's `precision`:
-float32, unless the variant asks for bfloat16. OpenVINO by itself would choose bfloat16 where the CPU has it, and bring
-what enters int8 or int4 weights to int8 where it has VNNI: third precisions that nobody asked for. A CPU without bfloat16
-runs such a variant all the same: OpenVINO in float32, PyTorch in a slow emulation.
+ONNX and OpenVINO graphs ignore padding (pipeline.quantize.export), so lengths may differ. PyTorch runs transformers' own
+forward pass, which does not, so there all lengths equal `samples`. ONNX Runtime and OpenVINO open in half a second, without
+PyTorch or transformers. Everything runs on the CPU. Operations outside int8 use the variant's `precision`: float32, or
+bfloat16 where the variant asks for it. OpenVINO's defaults would choose bfloat16 where the CPU has it, and would quantize the
+inputs of int8 and int4 weights to int8 where the CPU has VNNI; both are turned off. A CPU without bfloat16 still runs a
+bfloat16 variant: OpenVINO in float32, PyTorch in a slow emulation.
 
-OpenVINO compiles convolutions for every new length, at 10 to 30 ms each time, which is several times what a small
-student needs to run. So it is given lengths rounded up to half a second: 60 shapes at most, each paid for once, for 5
-to 10% more to compute.
+OpenVINO compiles convolutions for every new length, which takes 10 to 30 ms, several times a small student's run time. So
+lengths are rounded up to half a second: at most 60 shapes, each compiled once, for 5 to 10% more computation.
 """
 
 from collections.abc import Callable
@@ -24,32 +23,32 @@ from pipeline.common.errors import BigfootError
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 OPENVINO_STEP = 8000  # samples
-PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # as OpenVINO and variant.json say it: as PyTorch does
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # OpenVINO's and variant.json's name: PyTorch's name
 
 
 def start(folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32") -> Run:
-    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime' or 'openvino'); `threads`: None lets it choose.
+    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime' or 'openvino'); `threads`: None lets the runtime choose.
 
-    `precision` is what is computed in, "f32" or "bf16"; ONNX Runtime computes in what its graph says, float32 or int8.
-    PyTorch's number of threads belongs to the process, not to the model: the last one set holds for all of them.
+    `precision` ("f32" or "bf16") is the precision of the computation; ONNX Runtime uses its graph's, float32 or int8.
+    PyTorch's number of threads belongs to the process, not to the model: the last value holds for all models.
     """
     if runtime not in RUNTIMES:
         raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(RUNTIMES)}")
     if precision not in PRECISIONS:
         raise BigfootError(f"{folder}: unknown precision '{precision}' in variant.json, known: {', '.join(PRECISIONS)}")
     if not (folder / file).is_file():
-        raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantize anew")
+        raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantize again")
     try:
         return RUNTIMES[runtime](folder, file, threads, precision)
     except BigfootError:
         raise
-    except Exception as error:  # a damaged file makes each runtime raise a kind of its own
+    except Exception as error:  # for a damaged file each runtime raises its own kind of error
         reason = " ".join(str(error).split())[:200]
-        raise BigfootError(f"{folder}: {file} can't be opened, copy it again or quantize anew ({reason})") from None
+        raise BigfootError(f"{folder}: {file} can't be opened, copy it again or quantize again ({reason})") from None
 
 
 def openvino_settings(threads: int | None, precision: str = "f32") -> dict:
-    """What OpenVINO is told wherever a variant is opened."""
+    """OpenVINO's settings, the same wherever a variant is opened."""
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision, "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
     return settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
 
@@ -96,7 +95,7 @@ def _openvino(folder: Path, file: str, threads: int | None, precision: str) -> R
 
 
 def openvino_run(compiled) -> Run:
-    """The function of a compiled model."""
+    """The `run` function of a compiled model."""
     request = compiled.create_infer_request()
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:

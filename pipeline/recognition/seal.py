@@ -1,8 +1,8 @@
-"""What a variant's files were when it was made: variant.json keeps their sizes and SHA-256 sums, under `files`.
+"""The seal of a variant: variant.json stores the sizes and SHA-256 sums of its files, under `files`.
 
-Decision: whoever opens a variant compares sizes, which costs nothing and tells a cut-off file and most swapped ones; whoever
-scores or times one compares the sums too (about a second for a gigabyte), so that no figure is of other weights than its
-name says. What a folder holds besides is not looked at. A folder without a seal, older or made by others, opens as it is.
+Decision: opening a variant compares sizes, which costs nothing and finds cut-off files and most swapped ones. Scoring and
+timing compare the sums too (about one second per gigabyte), so that a figure can't belong to other weights than its name
+states. Other files in the folder are ignored. A folder without a seal, older or made by others, opens without a check.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.common.errors import BigfootError
 
-MEND = "copy the variant again, or quantize anew"
+REMEDY = "copy the variant again, or quantize again"
 
 
 def seal(folder: Path) -> dict[str, dict]:
@@ -23,36 +23,36 @@ def seal(folder: Path) -> dict[str, dict]:
 
 
 def read(folder: Path) -> dict:
-    """variant.json of a folder whose files are, by their content, those that it was made with; else BigfootError."""
+    """variant.json of a folder, after its files' sizes and sums were checked against it; BigfootError where they differ."""
     try:
         info = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise BigfootError(f"{folder} is no variant (no readable variant.json): run `dvc repro` for it") from None
+        raise BigfootError(f"{folder} is not a variant (no readable variant.json): run `dvc repro` for it") from None
     check(folder, info, sums=True)
     return info
 
 
 def check(folder: Path, info: dict, sums: bool = False) -> None:
-    """Raise BigfootError where a file isn't what `info` (variant.json) says: by its size, with `sums` by its content."""
+    """Raise BigfootError where a file's size, or with `sums` its content, differs from `info` (variant.json)."""
     files = info.get("files") or {}
     try:
-        wanted = {name: (int(was["bytes"]), str(was["sha256"])) for name, was in files.items()}
+        expected = {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise BigfootError(f"{folder}: `files` in variant.json can't be read: {MEND}") from None
-    for name, (size, content) in wanted.items():
+        raise BigfootError(f"{folder}: `files` in variant.json can't be read: {REMEDY}") from None
+    for name, (size, content) in expected.items():
         try:
-            found = (folder / name).stat().st_size
+            actual = (folder / name).stat().st_size
         except OSError:
-            raise BigfootError(f"{folder}: {name} is missing, the variant is incomplete: {MEND}") from None
-        if found != size:
-            what = "it is cut off" if found < size else "it is another file"
-            raise BigfootError(f"{folder}: {name} has {found:,} bytes, not the {size:,} it was made with ({what}): {MEND}")
+            raise BigfootError(f"{folder}: {name} is missing, the variant is incomplete: {REMEDY}") from None
+        if actual != size:
+            cause = "it is cut off" if actual < size else "it is another file"
+            raise BigfootError(f"{folder}: {name} has {actual:,} bytes, not the {size:,} it was made with ({cause}): {REMEDY}")
         if sums and _sum(folder / name) != content:
-            raise BigfootError(f"{folder}: {name} is not the file that this variant was made with, though as long: {MEND}")
+            raise BigfootError(f"{folder}: {name} has the size but not the content that it was made with: {REMEDY}")
 
 
 def mark(info: dict) -> str | None:
-    """The sealed files in one short word, by which two variants are told apart; None without a seal."""
+    """A short hash of the sealed files, which differs between variants; None without a seal."""
     files = info.get("files")
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16] if files else None
 

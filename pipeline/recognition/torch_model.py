@@ -1,12 +1,12 @@
-"""wav2vec 2.0 as a PyTorch module for inference, from either kind of artifact: float weights, or int8 Linear weights.
+"""Loads wav2vec 2.0 as a PyTorch module for inference, with float weights or with int8 Linear weights.
 
-Both are safetensors. PyTorch's own way to save a dynamically quantized model is a pickle (its packed weights are
-script objects), so the int8 form is kept as plain tensors instead: for a Linear called NAME, `NAME.weight` int8 [out,
-in], `NAME.scale` float64 [] (the weight is int8 x scale) and `NAME.bias`. Loading packs them for this machine's int8
-kernels, which gives the same logits bit for bit.
+Both are stored as safetensors. PyTorch saves a dynamically quantized model as a pickle (its packed weights are script
+objects), so the int8 form is stored as plain tensors instead: for a Linear called NAME, `NAME.weight` int8 [out, in],
+`NAME.scale` float64 [] (the weight is int8 x scale) and `NAME.bias`. Loading packs them for this machine's int8 kernels,
+which gives the same logits bit for bit.
 
-The positional convolution's weight norm is folded into its weight here, in memory or in the artifact (exact), and
-never in a model folder, where `from_pretrained` would then find weights missing.
+The positional convolution's weight norm is folded into its weight here, in memory or in the variant (exact), and never in a
+model folder, where `from_pretrained` would then report missing weights.
 """
 
 import warnings
@@ -22,7 +22,7 @@ INT8_FILE = "model.int8.safetensors"
 
 
 def load_float(folder: str | Path, attention: str = "sdpa", dtype: str = "float32") -> "nn.Module":
-    """Load a Hugging Face folder as a Wav2Vec2ForCTC of float32 or bfloat16 on the CPU, in eval mode, weight norm folded."""
+    """Load a Hugging Face folder as a Wav2Vec2ForCTC in float32 or bfloat16, on the CPU, in eval mode, weight norm folded."""
     import torch
     from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2ForCTC
     from transformers.utils import logging
@@ -36,11 +36,11 @@ def load_float(folder: str | Path, attention: str = "sdpa", dtype: str = "float3
 
 
 def quantize_linears(model: "nn.Module") -> "nn.Module":
-    """Replace every Linear (attention, feed-forward, projection, lm_head) by PyTorch's dynamic int8 one.
+    """Replace every Linear (attention, feed-forward, projection, lm_head) by PyTorch's dynamic int8 Linear.
 
-    Weights are symmetric int8, one scale a matrix; activations are quantized at run time, one scale a call. This is
-    the paper's quantization (torch.ao.quantization.quantize_dynamic), but transformers calls the attention's
-    projections as modules, so these too are int8 when run, which they were not in the paper's code.
+    Weights are symmetric int8, one scale per matrix; activations are quantized at run time, one scale per call. This is the
+    paper's quantization (torch.ao.quantization.quantize_dynamic). One difference: transformers calls the attention's
+    projections as modules, so they run in int8 too, which they did not in the paper's code.
     """
     from torch import nn, qint8
     from torch.ao.quantization import quantize_dynamic
@@ -69,7 +69,7 @@ def save_int8(model: "nn.Module", folder: Path) -> None:
 
 
 def load_int8(folder: Path) -> "nn.Module":
-    """Load what `save_int8` wrote (beside its config.json); every Linear runs in int8, or BigfootError is raised."""
+    """Load a model that `save_int8` wrote, beside its config.json; BigfootError unless every Linear is in int8."""
     import torch
     from safetensors.torch import load_file
 
@@ -77,11 +77,11 @@ def load_int8(folder: Path) -> "nn.Module":
     linears = [name for name, module in model.named_modules() if type(module) is torch.nn.Linear]
     quantized = {f"{name}.{key}" for name in linears for key in ("weight", "scale", "bias")}
     rest = {name: tensor for name, tensor in tensors.items() if name not in quantized}
-    found = model.load_state_dict(rest, strict=False, assign=True)
-    strangers = sorted(set(found.missing_keys) - quantized) + found.unexpected_keys
-    strangers += [name for name in linears if tensors.get(f"{name}.weight", torch.empty(0)).dtype != torch.int8]
-    if strangers:
-        raise BigfootError(f"{folder}: {INT8_FILE} and config.json disagree on {strangers[0]}: quantize the model anew")
+    report = model.load_state_dict(rest, strict=False, assign=True)
+    mismatched = sorted(set(report.missing_keys) - quantized) + report.unexpected_keys
+    mismatched += [name for name in linears if tensors.get(f"{name}.weight", torch.empty(0)).dtype != torch.int8]
+    if mismatched:
+        raise BigfootError(f"{folder}: {INT8_FILE} and config.json disagree on {mismatched[0]}: quantize the model again")
     for name in linears:
         packed = _packed_linear(*(tensors.get(f"{name}.{key}") for key in ("weight", "scale", "bias")))
         parent, _, child = name.rpartition(".")
@@ -90,7 +90,7 @@ def load_int8(folder: Path) -> "nn.Module":
 
 
 def empty(folder: Path) -> "nn.Module":
-    """The model that config.json in `folder` describes, weight norm folded, without weights: they are on device "meta"."""
+    """The model of `folder`'s config.json, weight norm folded, without weights (its tensors are on device "meta")."""
     import torch
     from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Config, Wav2Vec2ForCTC
 
@@ -102,7 +102,7 @@ def empty(folder: Path) -> "nn.Module":
 
 
 def _packed_linear(weight, scale, bias):
-    """A dynamic int8 Linear of an int8 weight [out, in], its scale and its float bias [out]."""
+    """A dynamic int8 Linear from an int8 weight [out, in], its scale and its float bias [out]."""
     import torch
     from torch.ao.nn.quantized import dynamic
 
@@ -125,5 +125,5 @@ def _fold_weight_norm(model: "nn.Module") -> None:
 
     convolution = model.wav2vec2.encoder.pos_conv_embed.conv
     dtype = convolution.weight.dtype
-    parametrize.remove_parametrizations(convolution.float(), "weight")  # the norm itself is taken in float32
+    parametrize.remove_parametrizations(convolution.float(), "weight")  # the norm itself is computed in float32
     convolution.to(dtype)

@@ -1,8 +1,8 @@
-"""wav2vec 2.0 with every Linear in torchao's int8, for inference, written as safetensors and read again.
+"""wav2vec 2.0 with every Linear in torchao's int8, for inference: writes and reads it as safetensors.
 
-torchao's weights are tensors of a class of its own; it knows how to take them apart into plain ones and how to put them
-together again, so that nothing is pickled. They run as they are, without torch.compile, which would need a C++ compiler
-where the model runs, and minutes anew for some lengths.
+torchao's weights are tensors of its own class. torchao flattens them into plain tensors and rebuilds them, so nothing is
+pickled. The model runs without torch.compile, which would need a C++ compiler on the machine that runs it, and minutes to
+compile again for some lengths.
 """
 
 from importlib.util import find_spec
@@ -19,8 +19,11 @@ FILE = "model.torchao.safetensors"
 
 
 def quantize_linears(model: "nn.Module", reduce_range: bool) -> None:
-    """Make the weight of every Linear int8, one scale an output, in place; activations are brought to int8 at run time, one
-    scale a frame. `reduce_range`: seven bits of eight on either side, which CPUs without VNNI need to be right."""
+    """Quantize the weight of every Linear to int8 in place, one scale per output.
+
+    Activations are quantized at run time, one scale per frame. `reduce_range` uses seven of eight bits for both, without which
+    CPUs that lack VNNI give wrong results.
+    """
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
     quantize_(model, Int8DynamicActivationInt8WeightConfig(reduce_range=reduce_range))
@@ -31,25 +34,25 @@ def save(model: "nn.Module", folder: Path) -> None:
     from safetensors.torch import save_file
     from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
 
-    tensors, about = flatten_tensor_state_dict(model.state_dict())
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / FILE, metadata=about)
+    tensors, metadata = flatten_tensor_state_dict(model.state_dict())
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / FILE, metadata=metadata)
 
 
 def load(folder: Path) -> "nn.Module":
-    """Load what `save` wrote (beside its config.json), in eval mode; BigfootError where config.json is of another model."""
+    """Load a model that `save` wrote, beside its config.json, in eval mode; BigfootError where the two don't match."""
     from safetensors import safe_open
 
     if not find_spec("torchao"):
-        raise BigfootError(f"{folder}: torchao is not installed, which runs it: install Bigfoot's requirements anew")
+        raise BigfootError(f"{folder}: this variant needs torchao: install Bigfoot's requirements again")
     from torchao.prototype.safetensors.safetensors_support import unflatten_tensor_state_dict
 
     with safe_open(folder / FILE, "pt") as file:
-        tensors, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    weights, strangers = unflatten_tensor_state_dict(tensors, about)
-    if strangers:
-        raise BigfootError(f"{folder}: torchao doesn't know its own weights again: {min(strangers)}")
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    weights, unread = unflatten_tensor_state_dict(tensors, metadata)
+    if unread:
+        raise BigfootError(f"{folder}: torchao can't read {min(unread)} in {FILE}: quantize the model again")
     model = torch_model.empty(folder)
-    found = model.load_state_dict(weights, strict=False, assign=True)
-    if strangers := sorted(found.missing_keys + found.unexpected_keys):
-        raise BigfootError(f"{folder}: {FILE} and config.json disagree on {strangers[0]}: quantize the model anew")
+    report = model.load_state_dict(weights, strict=False, assign=True)
+    if mismatched := sorted(report.missing_keys + report.unexpected_keys):
+        raise BigfootError(f"{folder}: {FILE} and config.json disagree on {mismatched[0]}: quantize the model again")
     return model.eval()

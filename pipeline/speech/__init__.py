@@ -1,1 +1,1 @@
-"""Audio, text, and the prepared corpus: what an utterance is."""
+"""Audio, text, and the prepared corpus with its utterances."""

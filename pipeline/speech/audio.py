@@ -1,7 +1,8 @@
-"""Audio files to 16 kHz mono float arrays, and back to FLAC.
+"""Reads audio files as 16 kHz mono float arrays, and writes them as FLAC or WAV.
 
 One decoder (libsndfile: WAV, FLAC, MP3, OGG, Opus) and one resampler (soxr) for everything, so that training, measuring
-and transcription hear the same samples. torchaudio would do the same but costs seconds of import and, in 2.11, a codec.
+and transcription get the same samples. torchaudio would do the same, but its import takes seconds and version 2.11 needs a
+separate codec.
 """
 
 import io
@@ -14,13 +15,13 @@ import soundfile
 from pipeline.common.errors import BigfootError
 
 SAMPLE_RATE = 16_000
-_MOST_FRAMES = 1 << 36  # FLAC can't say more; libsndfile says 2**63 - 1 where a header says nothing
-_BLOCK = 1 << 16  # samples of all channels together, read at once
+_MOST_FRAMES = 1 << 36  # FLAC's maximum; libsndfile gives 2**63 - 1 where the header states no length
+_BLOCK = 1 << 16  # samples read at once, over all channels
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFE, 0xFFFFFFFF, 0xFFFFFFFE)  # what streaming writers leave in a WAV header
 
 
 class AudioError(BigfootError):
-    """Audio that can't be used; `check` is the name of the check it fails: missing, unreadable, empty or truncated."""
+    """Audio that can't be used; `check` names the check that failed: missing, unreadable, empty or truncated."""
 
     def __init__(self, check: str, message: str):
         super().__init__(message)
@@ -31,10 +32,10 @@ class AudioError(BigfootError):
 
 
 class Forward(soundfile.SoundFile):
-    """An audio file that is read from its begin to its end.
+    """An audio file that is read from start to end without seeking.
 
-    soundfile seeks to where it is after each read, if the file can be sought in. That makes MP3's decoder forget what
-    the next frame borrows from those before, so that samples after each block were wrong.
+    In a seekable file soundfile seeks to the current position after each read. The MP3 decoder then loses what the next
+    frame needs from the frames before it, and the samples after each block were wrong.
     """
 
     def seekable(self) -> bool:
@@ -42,7 +43,7 @@ class Forward(soundfile.SoundFile):
 
 
 def read(source: Path | str | bytes) -> np.ndarray:
-    """The audio of a file (or of its bytes), any rate and any number of channels -> float32 [T], mono, 16 kHz.
+    """A file (or its bytes) of any rate and any number of channels -> float32 [T], mono, 16 kHz.
 
     Raises AudioError (a BigfootError) as `decode` does.
     """
@@ -51,29 +52,29 @@ def read(source: Path | str | bytes) -> np.ndarray:
 
 
 def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
-    """The samples as they are in the file: float32 [T, channels] and their rate in Hz.
+    """The samples as stored in the file, float32 [T, channels], and their rate in Hz.
 
-    Raises AudioError where the file is missing, unreadable, empty, or shorter than its own header says.
+    Raises AudioError where the file is missing, unreadable, empty, or shorter than its own header states.
     """
     name, data = _bytes_of(source)
     if not data:
         raise AudioError("empty", f"{name} is empty (0 bytes): fetch it again")
     try:
         with Forward(io.BytesIO(data)) as file:
-            promised, rate = frames_said(file.frames), file.samplerate
+            stated, rate = stated_frames(file.frames), file.samplerate
             samples = _read_to_end(file)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError("unreadable", f"{name} can't be read as WAV, FLAC, MP3, OGG or Opus: {reason}") from None
-    if len(samples) < (promised or 0) or _wav_is_cut(data):
-        raise AudioError("truncated", f"{name} is cut off: shorter than its header says, fetch it again")
+    if len(samples) < (stated or 0) or _wav_is_cut(data):
+        raise AudioError("truncated", f"{name} is cut off: shorter than its header states, fetch it again")
     if not len(samples):
-        raise AudioError("empty", f"{name} holds no samples: fetch it again")
+        raise AudioError("empty", f"{name} has no samples: fetch it again")
     return samples, rate
 
 
-def frames_said(frames: int) -> int | None:
-    """How many frames a header says there are, from libsndfile's figure; None where an encoder that streamed left that open."""
+def stated_frames(frames: int) -> int | None:
+    """The number of frames that a header states, from libsndfile's value; None where a streaming encoder left it out."""
     return frames if frames <= _MOST_FRAMES else None
 
 
@@ -92,9 +93,9 @@ def change_rate(samples: np.ndarray, rate: float, to: float = SAMPLE_RATE) -> np
 
 
 def write(path: Path | str, samples: np.ndarray) -> None:
-    """Write float [T] within [-1, 1] as 16 kHz mono PCM16, in the format of the suffix (.flac, .wav); louder is clipped.
+    """Write float [T] within [-1, 1] as 16 kHz mono PCM16, in the format of the suffix (.flac, .wav).
 
-    The same samples give the same bytes, and reading them back is exact to 1/65,536.
+    Samples beyond [-1, 1] are clipped. The same samples give the same bytes, and reading them back is exact to 1/65,536.
     """
     soundfile.write(str(path), pcm16(samples), SAMPLE_RATE, subtype="PCM_16")
 
@@ -111,12 +112,12 @@ def _bytes_of(source: Path | str | bytes) -> tuple[str, bytes]:
         return str(source), Path(source).read_bytes()
     except FileNotFoundError:
         raise AudioError("missing", f"{source} is missing: check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: no path at all, as with a NUL in it
+    except (OSError, ValueError) as error:  # ValueError: not a valid path, for example one with a NUL
         raise AudioError("unreadable", f"{str(source)!r} can't be opened: {getattr(error, 'strerror', error)}") from None
 
 
 def _read_to_end(file: Forward) -> np.ndarray:
-    """All samples: float32 [T, channels]. In pieces, as a header may say no length, or one that no memory holds."""
+    """All samples: float32 [T, channels]. Read in pieces, because a header may state no length, or one beyond memory."""
     pieces = [np.zeros((0, file.channels), dtype=np.float32)]
     while len(piece := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)):
         pieces.append(piece)
@@ -124,7 +125,7 @@ def _read_to_end(file: Forward) -> np.ndarray:
 
 
 def _wav_is_cut(data: bytes) -> bool:
-    """Whether a WAV's data chunk says more bytes than there are, which libsndfile passes over in silence."""
+    """Whether a WAV's data chunk states more bytes than the file has, which libsndfile does not report."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return False
     at = 12

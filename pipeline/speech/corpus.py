@@ -1,6 +1,6 @@
-"""The corpus on disk: a JSONL manifest a split, one utterance a line, and its audio beside it.
+"""The corpus on disk: one JSONL manifest per split, with one utterance per line, and the audio files beside it.
 
-Plain JSONL rather than a binary table: it can be read, grepped and compared by eye, and 300,000 lines load in a second.
+Manifests are plain JSONL instead of a binary table: people can read, grep and diff it, and 300,000 lines load in a second.
 """
 
 import json
@@ -17,9 +17,9 @@ from pipeline.speech import audio
 
 @dataclass(frozen=True)
 class Utterance:
-    """One line of a manifest: audio is a path relative to the manifest, duration is in seconds.
+    """One line of a manifest: `audio` is a path relative to the manifest, `duration` is in seconds.
 
-    `recording` is what the utterance was cut from, with others; "" is no known speaker or recording.
+    `recording` names the longer recording that the utterance was cut from. "" means that speaker or recording is unknown.
     """
 
     id: str
@@ -31,9 +31,9 @@ class Utterance:
 
 
 def read_manifest(path: Path) -> list[Utterance]:
-    """All utterances of a corpus's manifest, in order.
+    """All utterances of a manifest, in order.
 
-    Raises BigfootError, with file and line number, where the file is absent or a line is no utterance.
+    Raises BigfootError, with file and line number, where the file is missing or a line is not an utterance.
     """
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run `dvc repro prepare`")
@@ -43,22 +43,22 @@ def read_manifest(path: Path) -> list[Utterance]:
             try:
                 utterances.append(Utterance(**json.loads(line)))
             except (ValueError, TypeError) as error:
-                raise BigfootError(f"{path}, line {number} is no utterance ({error}): run `dvc repro prepare`") from None
+                raise BigfootError(f"{path}, line {number} is not an utterance ({error}): run `dvc repro prepare`") from None
     return utterances
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest that `read_manifest` gives back unchanged."""
+    """Write a manifest; `read_manifest` returns the same utterances."""
     with path.open("w", encoding="utf-8") as file:
         for utterance in utterances:
-            # Left out where unknown, so that a manifest from before there were recordings is still the same set.
+            # An unknown recording is left out, so that manifests without recordings keep their content and hash.
             row = {key: value for key, value in asdict(utterance).items() if key != "recording" or value}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus: `info` is corpus.json, `utterances` a split's manifest, `audio` what is heard."""
+    """A prepared corpus: `info` is corpus.json, `utterances` a split's manifest, `audio` an utterance's samples."""
 
     folder: Path
 
@@ -74,7 +74,7 @@ class Corpus:
 
     @property
     def test_sets(self) -> list[str]:
-        """The names of the test sets as params list them; the first one is what headline figures are of."""
+        """The names of the test sets in the order of params; headline figures are of the first one."""
         return [split for split in self.info["splits"] if split not in ("train", "dev")]
 
     def utterances(self, split: str) -> list[Utterance]:
@@ -84,12 +84,12 @@ class Corpus:
         return read_manifest(self.folder / f"{split}.jsonl")
 
     def audio(self, utterance: Utterance) -> np.ndarray:
-        """What is heard: float32 [T] within [-1, 1], mono, 16 kHz."""
+        """The samples of an utterance: float32 [T] within [-1, 1], mono, 16 kHz."""
         return audio.read(self.folder / utterance.audio)
 
 
 def spread(items: list, count: int) -> list:
-    """`count` of them, evenly spread, first and last included; all where there are no more."""
+    """`count` items, evenly spaced, first and last included; all items where there are not more than `count`."""
     chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[index] for index in np.unique(chosen)]
 
@@ -98,5 +98,5 @@ def open_corpus(folder: Path | str) -> Corpus:
     """The prepared corpus in a folder; raises BigfootError where there is none."""
     folder = Path(folder)
     if not (folder / "corpus.json").is_file():
-        raise BigfootError(f"{folder} holds no corpus (no corpus.json): run `dvc repro prepare`")
+        raise BigfootError(f"{folder} has no corpus (corpus.json is missing): run `dvc repro prepare`")
     return Corpus(folder)

@@ -1,8 +1,8 @@
-"""Text as it is trained on, scored and decoded: one declared rule for references and targets, and greedy CTC decoding.
+"""Text rules, shared by training targets and references, and greedy CTC decoding.
 
-`normalize` never guesses: what it can't turn into spoken words by its rules (symbols such as $ or %, "1st", numbers beyond
-the range) it leaves standing, and `unspellable` then names it, so that `prepare` drops the utterance and says why. A
-reference that is silently wrong would cost more than one that is missing.
+`normalize` never guesses. What its rules can't turn into spoken words (symbols such as $ or %, "1st", numbers beyond the
+range) stays as it is, and `unspellable` lists it, so that `prepare` drops the utterance and reports the reason. A reference
+that is wrong without notice would cost more than a missing one.
 
 Rules (params: corpus.text):
 - digits: spell writes whole numbers from 0 to 999,999,999, with or without grouping commas, as English cardinals
@@ -10,8 +10,8 @@ Rules (params: corpus.text):
   "zero zero seven"), and "-5" at a word's start as "minus five". keep leaves them.
 - case: lower, upper or keep.
 - apostrophes: all forms become '. keep keeps those inside words ("don't") and drops quotes; drop removes them ("dont").
-- punctuation: drop turns the rest into word gaps ("well-known" -> "well known"), but not beside digits that could not be
-  spelled: a date stays a date, rather than become three numbers. keep leaves it, apostrophes included.
+- punctuation: drop turns it into word gaps ("well-known" -> "well known"), except beside digits that could not be spelled:
+  a date stays a date and does not become three numbers. keep leaves it, apostrophes included.
 """
 
 import re
@@ -24,7 +24,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 _APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u00b4"})
-_SPOKEN_PUNCTUATION = "%&@#\u2030"  # Unicode calls them punctuation, but people say them
+_SPOKEN_PUNCTUATION = "%&@#\u2030"  # Unicode classifies them as punctuation, but they are read aloud
 _NUMBER = re.compile(r"(?<![\w.,])(-?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]+))?(?!\w|[.,][0-9])")
 _ONES = [
     "zero",
@@ -53,7 +53,7 @@ _TENS = ["-", "-", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "ei
 
 @dataclass(frozen=True)
 class TextRules:
-    """How references and training targets are written; kept in corpus.json. In params.yaml pydantic validates it."""
+    """How references and training targets are written; stored in corpus.json. In params.yaml pydantic validates it."""
 
     __pydantic_config__: ClassVar[dict] = {"extra": "forbid"}
 
@@ -64,7 +64,7 @@ class TextRules:
 
 
 def normalize(text: str, rules: TextRules) -> str:
-    """The text by the rules, its words one space apart. Applying it twice gives the same as once."""
+    """The text after the rules, its words separated by one space. Applying it twice gives the same as once."""
     text = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
     text = unicodedata.normalize("NFC", text)
     if rules.case != "keep":
@@ -80,7 +80,7 @@ def normalize(text: str, rules: TextRules) -> str:
 
 
 def unspellable(text: str, rules: TextRules) -> str:
-    """The characters of a normalized text that no CTC alphabet should learn, sorted: symbols, and digits left over."""
+    """The characters of a normalized text that no CTC alphabet should include, sorted: symbols, and remaining digits."""
     return "".join(sorted({c for c in text if not _is_spellable(c, rules)}))
 
 
@@ -93,7 +93,7 @@ def alphabet(texts: Iterable[str]) -> list[str]:
 
 
 def frames_needed(text: str) -> int:
-    """The least frames CTC can write the text in: one a character, and a blank between two equal neighbors."""
+    """The fewest frames in which CTC can write the text: one per character, and a blank between two equal neighbors."""
     return len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False))
 
 
@@ -112,7 +112,7 @@ def cardinal(number: int) -> str:
 
 
 def greedy(ids: Sequence[int] | np.ndarray, vocab: Sequence[str], blank: int, word_delimiter: str) -> str:
-    """The text of a best path: frame labels [frames] -> repeats merged, blanks and special tokens (<s>) left out."""
+    """The text of frame labels [frames]: repeats merged, then blanks and special tokens (such as <s>) left out."""
     kept = [vocab[i] for i, _ in groupby(np.asarray(ids).tolist()) if i != blank]
     text = "".join(" " if t == word_delimiter else t for t in kept if not (t.startswith("<") and t.endswith(">")))
     return " ".join(text.split())
@@ -129,12 +129,12 @@ def _spoken_number(match: re.Match, upper: bool) -> str:
         words.insert(0, "minus")
     if decimals:
         words += ["point", *(_ONES[int(d)] for d in decimals)]
-    said = " ".join(words)
-    return said.upper() if upper else said
+    spelled = " ".join(words)
+    return spelled.upper() if upper else spelled
 
 
 def _is_dropped(text: str, at: int, rules: TextRules) -> bool:
-    """Whether the character is punctuation that is not said, or an apostrophe that is not inside a word."""
+    """Whether the character is punctuation that is not read aloud, or an apostrophe that is not inside a word."""
     c, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
     if rules.digits == "spell" and (_is_digit(before) or _is_digit(after)):
         return False

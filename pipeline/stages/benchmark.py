@@ -1,4 +1,4 @@
-"""Stage benchmark: all variants of params + corpus, measured in one run on this host -> timings.json."""
+"""Stage benchmark: all variants of params + corpus -> timings.json, measured in one run on this host."""
 
 from pipeline.benchmark.run import benchmark
 from pipeline.common.command import stage_main

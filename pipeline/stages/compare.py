@@ -1,4 +1,4 @@
-"""Stage compare: scores, timings.json, models and corpus -> reports, and then into MLflow where there is one."""
+"""Stage compare: scores + timings.json + models + corpus -> reports, which are then logged to MLflow if it is available."""
 
 from pipeline.common.command import stage_main
 from pipeline.compare import origin

@@ -1,4 +1,4 @@
-"""Stage quantize@VARIANT: models/MODEL in a scheme + corpus -> variants/MODEL.SCHEME."""
+"""Stage quantize@VARIANT: models/MODEL + corpus -> variants/MODEL.SCHEME."""
 
 from pipeline.common.command import stage_main
 from pipeline.project import Project, load_params

@@ -1,4 +1,4 @@
-"""Stage teacher: corpus, and the pretrained model if there is one -> models/teacher."""
+"""Stage teacher: corpus (+ a pretrained model) -> models/teacher."""
 
 from pipeline.common.command import stage_main
 from pipeline.project import Project, load_params

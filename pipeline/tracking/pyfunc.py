@@ -45,7 +45,7 @@ class Transcriber(mlflow.pyfunc.PythonModel):
 
         files, rows = list(model_input["audio"]), []
         if len(files) > self.limits.files:
-            raise _refused(f"{len(files)} files in one request, more than the {self.limits.files} taken here: send fewer")
+            raise _refused(f"{len(files)} files in one request, more than the {self.limits.files} accepted here: send fewer")
         for position, content in enumerate(files, 1):
             try:
                 rows.append(self._transcribe(content))
@@ -61,7 +61,7 @@ class Transcriber(mlflow.pyfunc.PythonModel):
         from pipeline.speech import audio
 
         with self.lock:
-            waveform = uploads.hear(content, self.limits)
+            waveform = uploads.decode_upload(content, self.limits)
             return self.recognizer.transcribe(waveform), len(waveform) / audio.SAMPLE_RATE
 
 

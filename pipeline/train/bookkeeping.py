@@ -1,7 +1,7 @@
-"""How a training run is remembered: where its checkpoints lie, what they belong to, and where its curve goes.
+"""The records of a training run: the folder of its checkpoints, their fingerprint, and the MLflow run of its curve.
 
-Decision: none of this decides what is learned. A checkpoint belongs to a fingerprint of all that does: the settings, the code
-that dvc.yaml declares for the stage, the corpus, and the files that the run starts from.
+Decision: none of this changes the trained model. A checkpoint belongs to the fingerprint of everything that does: the settings,
+the code that dvc.yaml declares for the stage, the corpus, and the files that the run starts from.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from pipeline.tracking.live import LiveRun, training_run
 
 @dataclass(frozen=True)
 class Bookkeeping:
-    """Of one model's training; `model` is its name: `teacher`, or a student's."""
+    """The records of one model's training; `model` is its name: `teacher`, or a student's."""
 
     model: str
     project: Project
@@ -31,7 +31,7 @@ class Bookkeeping:
         return "teacher" if self.model == "teacher" else "student"
 
     def fingerprint(self, settings: BaseModel, corpus: Corpus, files: Iterable[Path]) -> str:
-        """What a checkpoint belongs to, as 16 hexadecimal digits. `files`: the weights and configs that the run starts from."""
+        """The fingerprint of a run, as 16 hexadecimal digits. `files`: the weights and configs that the run starts from."""
         manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
         digest = hashlib.sha256(settings.model_dump_json().encode())
         for file in [*manifests, *graph.code(self.stage), *files]:
@@ -43,6 +43,6 @@ class Bookkeeping:
         return self.project.checkpoints / self.model / fingerprint
 
     def start_run(self, fingerprint: str, settings: BaseModel) -> LiveRun:
-        """The MLflow run to which the curve goes; one that logs nothing where the server is away."""
+        """The MLflow run for the curve; where the server can't be reached, a run that logs nothing."""
         params = settings.model_dump(mode="json", by_alias=True)
         return training_run(self.model, fingerprint, params, self.tracking.experiment, self.project.root)

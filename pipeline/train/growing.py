@@ -1,10 +1,11 @@
-"""Growing a model in depth while it learns: shallow until it can spell, deep when it can.
+"""Grows a model in depth during training: few layers at first, all layers later.
 
-Decision: a CTC model that is trained from scratch first has to find out which frames spell what, and a 12-layer one stays
-long at writing the most frequent letters, at four times the price a step of a 3-layer one. So training may begin with the
-lower layers alone (progressive stacking, Gong et al. 2019). Layers that wait have their two output projections at zero,
-which in a pre-norm model makes each of them exactly the identity: they cost nothing when skipped, change nothing when they
-join, and learn from there on. So every checkpoint is a whole model that does what its dev WER says.
+Decision: a CTC model that is trained from scratch first has to learn the alignment of frames and letters. A 12-layer model
+outputs only the most frequent letters for a long time, at four times the cost per step of a 3-layer one. So training may
+start with the lower layers alone (progressive stacking, Gong et al. 2019). Layers that are not in use yet have both output
+projections at zero, which makes each of them exactly the identity in a pre-norm model: they cost nothing while they are
+skipped, change nothing when they are added, and learn from then on. So every checkpoint is a complete model, and its dev WER
+holds for the complete model.
 """
 
 import torch
@@ -13,10 +14,10 @@ from pipeline.common.errors import BigfootError
 
 
 def start_shallow(model, grow: list[tuple[int, int]], name: str) -> None:
-    """Make the layers of a Wav2Vec2ForCTC that do not learn from step 0 on the identity.
+    """Turn the layers of a Wav2Vec2ForCTC that are not in use at step 0 into the identity.
 
-    `grow`: [(step, layers in use from then on), ...], rising; empty leaves the model as it is. Raises BigfootError for a
-    post-norm model, where no weights make a layer the identity, and for one that has other layers than `grow` ends with.
+    `grow`: [(step, layers in use from then on), ...], rising; an empty list leaves the model unchanged. Raises BigfootError for
+    a post-norm model, where no weights make a layer the identity, and where `grow` does not end with the model's layers.
     """
     if not grow:
         return
@@ -27,16 +28,16 @@ def start_shallow(model, grow: list[tuple[int, int]], name: str) -> None:
     if last != len(layers):
         raise BigfootError(f"{name}: training.grow ends with {last} layers, the model has {len(layers)}")
     for layer in layers[first:]:
-        for written in (layer.attention.out_proj, layer.feed_forward.output_dense):
-            torch.nn.init.zeros_(written.weight)
-            torch.nn.init.zeros_(written.bias)
+        for projection in (layer.attention.out_proj, layer.feed_forward.output_dense):
+            torch.nn.init.zeros_(projection.weight)
+            torch.nn.init.zeros_(projection.bias)
 
 
 def use_layers(model, grow: list[tuple[int, int]], step: int) -> None:
     """Run the layers that are in use at this step of training, and skip the others."""
     if not grow:
         return
-    count = [layers for begun, layers in grow if begun <= step][-1]
+    count = [layers for start, layers in grow if start <= step][-1]
     for number, layer in enumerate(model.wav2vec2.encoder.layers):
         if number < count:
             layer.__dict__.pop("forward", None)

@@ -1,7 +1,7 @@
-"""Several processes for training: the stage starts itself anew under accelerate where accelerate's configuration asks for it.
+"""Training in several processes: where accelerate's configuration asks for them, the stage restarts itself under accelerate.
 
-Decision: the number of processes is the machine's business (`accelerate config`), no parameter, so that moving a
-project to a bigger machine makes nothing stale.
+Decision: the number of processes is set per machine (`accelerate config`) and is not in params.yaml, so that moving a project
+to a bigger machine makes nothing stale.
 """
 
 import logging
@@ -12,22 +12,22 @@ from pathlib import Path
 
 from pipeline.common.errors import BigfootError
 
-LAUNCHED = "BIGFOOT_UNDER_ACCELERATE"  # without it a launcher that starts one process would start itself for ever
+LAUNCHED = "BIGFOOT_UNDER_ACCELERATE"  # prevents an endless restart where accelerate starts one process only
 log = logging.getLogger(__name__)
 
 
 def under_accelerate(module: str, *arguments: str) -> bool:
-    """True where the stage has been run to its end by `accelerate launch`; False where the caller should go on itself.
+    """True where `accelerate launch` has run the stage to its end; False where the caller has to run it.
 
     Raises BigfootError where the processes failed.
     """
     if LAUNCHED in os.environ:
         if "LOCAL_RANK" not in os.environ:
             log.warning(
-                "accelerate started one process, not %d: on CPUs alone it wants MPI (mpirun_hostfile)", _wanted_processes()
+                "accelerate started one process, not %d: without GPUs it needs MPI (mpirun_hostfile)", _configured_processes()
             )
         return False
-    if "LOCAL_RANK" in os.environ or _wanted_processes() < 2:
+    if "LOCAL_RANK" in os.environ or _configured_processes() < 2:
         return False
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(_config_file()), "-m", module]
     status = subprocess.run([*command, *arguments], env=os.environ | {LAUNCHED: "1"}).returncode
@@ -36,7 +36,7 @@ def under_accelerate(module: str, *arguments: str) -> bool:
     return True
 
 
-def _wanted_processes() -> int:
+def _configured_processes() -> int:
     from ruamel.yaml import YAML
 
     config = _config_file()
@@ -46,8 +46,8 @@ def _wanted_processes() -> int:
 
 
 def _config_file() -> Path:
-    """Where `accelerate config` writes, or the file that ACCELERATE_CONFIG_FILE names."""
-    if named := os.environ.get("ACCELERATE_CONFIG_FILE"):
-        return Path(named)
+    """The file that ACCELERATE_CONFIG_FILE names, otherwise the one that `accelerate config` writes."""
+    if path := os.environ.get("ACCELERATE_CONFIG_FILE"):
+        return Path(path)
     cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache/huggingface"))
     return cache / "accelerate/default_config.yaml"

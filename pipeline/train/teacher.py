@@ -1,8 +1,8 @@
-"""The teacher before it learns: a wav2vec 2.0 CTC model built from a config, or a pretrained one with or without a head.
+"""Builds the teacher to train: a wav2vec 2.0 CTC model from a config, or a pretrained model with or without a head.
 
-Decision: everything a later stage needs to know about a model is in its Hugging Face folder, so that
-AutoModelForCTC and AutoProcessor load it unchanged. Padding follows how the front end was made: group-norm ones
-('base') are trained without an attention mask, layer-norm ones ('large') with one.
+Decision: everything that later stages need of a model is in its Hugging Face folder, which AutoModelForCTC and AutoProcessor
+load unchanged. The use of an attention mask follows the kind of feature encoder: group-norm models ('base') are trained
+without a mask, layer-norm models ('large') with one.
 """
 
 import json
@@ -23,7 +23,7 @@ BLANK, UNKNOWN, WORD_GAP = "<pad>", "<unk>", "|"
 def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookkeeping: Bookkeeping) -> dict:
     """Corpus, and the pretrained model in `data` if there is one -> models/teacher; returns its metrics.
 
-    Fine-tuned, or as it is (zero-shot) where `finetune` is false.
+    The model is fine-tuned, or saved unchanged (zero-shot) where `finetune` is false.
     """
     from pipeline.train import trainer
 
@@ -39,11 +39,10 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
 
 
 def build(teacher: Teacher, data: Path, alphabet: list[str], seed: int):
-    """The teacher to train, and its processor.
+    """The teacher to train, and its processor: (Wav2Vec2ForCTC, Wav2Vec2Processor).
 
-    `data`: the folder of a pretrained one without a hub name; `alphabet`: the characters of the training text, " " included.
-    Returns (Wav2Vec2ForCTC, Wav2Vec2Processor).
-    Raises BigfootError for an unknown config key, a folder that holds no wav2vec 2.0 model, or an absent one.
+    `data`: the folder of a pretrained model without a hub name; `alphabet`: the characters of the training text, " " included.
+    Raises BigfootError for an unknown config key, a folder without a wav2vec 2.0 model, or a missing folder.
     """
     import torch
 
@@ -61,7 +60,7 @@ def _from_config(config: dict, alphabet: list[str]):
     try:
         return Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor))), processor
     except _not_a_model() as error:
-        raise BigfootError(f"teacher.config does not make a wav2vec 2.0 model: {_one_line(error)}") from None
+        raise BigfootError(f"teacher.config does not describe a valid wav2vec 2.0 model: {_one_line(error)}") from None
 
 
 def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
@@ -77,7 +76,7 @@ def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
             raise BigfootError(f"teacher {source} is a '{config.model_type}' model: Bigfoot shrinks wav2vec2 models only")
         if teacher.alphabet == "model":
             processor = AutoProcessor.from_pretrained(source, revision=teacher.revision)
-            # Whatever it was saved with: padding would change a group-norm model's logits, masked or not.
+            # Overrides the saved value: padding changes a group-norm model's logits, with a mask or without.
             processor.feature_extractor.return_attention_mask = config.feat_extract_norm == "layer"
             check_spelling(processor, alphabet, source)
             head = {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}
@@ -90,7 +89,7 @@ def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
         )  # fmt: skip
     except (OSError, ImportError, SafetensorError, *_not_a_model()) as error:
         if teacher.name and is_away(error):
-            raise Away(f"the hub can't be reached for teacher {source}: is there a net?") from None
+            raise Away(f"the hub can't be reached for teacher {source}: check the network connection") from None
         raise BigfootError(f"teacher {source} can't be loaded: {_one_line(error)}") from None
     if teacher.alphabet == "model" and any(name.startswith("lm_head") for name in report["missing_keys"]):
         raise BigfootError(f"teacher {source} has no CTC head: set teacher.alphabet to corpus and fine-tune it")
@@ -98,12 +97,12 @@ def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
 
 
 def _check_keys(config: dict) -> None:
-    """Refuse keys of teacher.config that a model has not, or that follow from the alphabet."""
+    """Raise BigfootError for keys of teacher.config that Wav2Vec2Config lacks, or that follow from the alphabet."""
     from transformers import Wav2Vec2Config
 
     for key in config:
         if key not in Wav2Vec2Config().to_dict():
-            raise BigfootError(f"teacher.config.{key} is no key of Wav2Vec2Config: check its spelling")
+            raise BigfootError(f"teacher.config.{key} is not a key of Wav2Vec2Config: check its spelling")
         if key in HEAD_KEYS:
             raise BigfootError(f"teacher.config.{key} follows from the alphabet and the loss: leave it out")
 
@@ -121,7 +120,7 @@ def check_spelling(processor, alphabet: list[str], source: str) -> None:
 
 
 def _new_processor(alphabet: list[str], masked: bool):
-    """A processor whose CTC alphabet is the corpus': blank 0, unknown 1, word gap 2, then the characters in order."""
+    """A processor with the corpus's CTC alphabet: blank 0, unknown 1, word gap 2, then the characters in order."""
     from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 
     tokens = [BLANK, UNKNOWN, WORD_GAP, *sorted(c for c in alphabet if c != " ")]
@@ -139,7 +138,7 @@ def _new_processor(alphabet: list[str], masked: bool):
 
 
 def _head(processor) -> dict:
-    """The config keys of a CTC head for this processor; the two losses' defaults of transformers are not usable."""
+    """The config keys of a CTC head for this processor; transformers' defaults for both loss keys are not usable."""
     return {
         "vocab_size": len(processor.tokenizer),
         "pad_token_id": processor.tokenizer.pad_token_id,
@@ -151,7 +150,7 @@ def _head(processor) -> dict:
 
 
 def _not_a_model() -> tuple[type[Exception], ...]:
-    """What transformers raises for settings that don't fit together."""
+    """The errors that transformers raises for settings that don't fit together."""
     from huggingface_hub.errors import StrictDataclassError
 
     return (ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError)
@@ -162,7 +161,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _save_untrained(model, processor, corpus, out: Path) -> dict:
-    """A zero-shot teacher: nothing is learned, but its dev WER is measured like that of any other."""
+    """Save a zero-shot teacher: nothing is trained, but its dev WER is measured in the same way."""
     from pipeline.models import inference
 
     wrong, words = inference.dev_wer(model.eval().to(inference.device_of_choice()), processor, corpus,

@@ -1,10 +1,10 @@
 """One Trainer for teacher and student: resumable, several processes, batches by seconds of audio, best checkpoint by dev WER.
 
-Decision: transformers.Trainer does the training; what is ours is the order of batches, the loss and the dev WER. The
-order is one stream of `steps` batches that depends on (seed, epoch) alone, and the augmentation of an utterance on
-(seed, epoch, utterance), so that a run which was killed and resumed sees what an undisturbed one sees: on a CPU with the
-same number of threads it ends with the same weights. Checkpoints are the dev WERs' steps, under
-.bigfoot/checkpoints/MODEL/FINGERPRINT, and are removed once the model is saved.
+Decision: transformers.Trainer does the training; this module adds the order of batches, the loss and the dev WER. The order is
+one stream of `steps` batches that depends on (seed, epoch) alone, and an utterance's augmentation depends on (seed, epoch,
+utterance) alone. So a run that was killed and resumed gets the same batches as an uninterrupted run; on a CPU with the same
+number of threads it ends with the same weights. A checkpoint is written at every measurement of dev WER, under
+.bigfoot/checkpoints/MODEL/FINGERPRINT; all are removed once the model is saved.
 """
 
 import json
@@ -26,7 +26,7 @@ from pipeline.common import energy
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
 from pipeline.models.folder import save_model
-from pipeline.models.forward import fewest_samples, hear_nothing, inside, mask_group_norm
+from pipeline.models.forward import accept_features, fewest_samples, inside, mask_group_norm
 from pipeline.models.inference import STEP, clock, dev_wer, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
@@ -42,12 +42,12 @@ STEP_SECONDS = STEP / audio.SAMPLE_RATE
 
 @dataclass(frozen=True)
 class Job:
-    """What one training run is: which model learns what, and from whom.
+    """One training run: the model, its data, its settings and its objective.
 
-    `objective`: (model, batch, part of the run that is done) -> loss; None is CTC on the labels. `store`: the teacher's
-    logits [frames, vocabulary] by utterance id, which the objective finds in each batch; None where it needs none.
-    `front_end`: what the model's front end gives [frames, channels], by utterance id: it is then fed this instead of waveforms
-    and its front end stays as it is.
+    `objective`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `store`: the teacher's
+    logits [frames, vocabulary] by utterance id, which each batch then holds; None where the objective needs none.
+    `features`: the feature encoder's output [frames, channels] by utterance id. The model then gets this instead of waveforms,
+    and its feature encoder is not trained.
     """
 
     model: torch.nn.Module
@@ -58,21 +58,21 @@ class Job:
     fingerprint: str
     bookkeeping: Bookkeeping
     store: Mapping[str, np.ndarray] | None = None
-    front_end: Callable[[str], np.ndarray] | None = None
+    features: Callable[[str], np.ndarray] | None = None
     objective: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
 
 def train(job: Job, out: Path) -> dict:
-    """Train `job.model`, save the checkpoint with the best dev WER into `out`, return and write its metrics.
+    """Train `job.model`, save the checkpoint with the best dev WER into `out`, and write and return its metrics.
 
-    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, energy_mode, and the
-    fingerprint by which MLflow knows this run.
-    curve.jsonl: a line each logging step and dev WER. Work of a run that was killed is taken up again.
+    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, energy_mode, and the fingerprint that
+    identifies this run in MLflow. curve.jsonl: one line per logging step and per dev WER. A run that was killed is resumed from
+    its last checkpoint.
     """
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
     mask_group_norm(job.model)
-    if job.front_end is not None:
-        hear_nothing(job.model)
+    if job.features is not None:
+        accept_features(job.model)
     checkpoints = job.bookkeeping.checkpoints(job.fingerprint)
     resume = _latest_checkpoint(checkpoints)
     trainer = _trainer(job, checkpoints)
@@ -90,14 +90,14 @@ def train(job: Job, out: Path) -> dict:
     return metrics
 
 
-# ---------------------------------------------------------------- what is fed
+# ---------------------------------------------------------------- batches
 
 
 class Batches:
     """The stream of batches: lists of (epoch, index), each at most `seconds` of audio, padding included.
 
-    Within an epoch utterances of like length share a batch (lengths are jittered by 10%, so that the company changes),
-    and batches come in random order. `len` is the number of batches, not of an epoch.
+    Within an epoch, utterances of similar length share a batch (lengths are jittered by 10%, so that batches differ between
+    epochs), and batches come in random order. `len` is the number of all batches, not of one epoch's.
     """
 
     batch_size, drop_last = None, False
@@ -109,11 +109,11 @@ class Batches:
         return self.count
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        left, epoch = self.count, 0
-        while left > 0:
-            batches = self._epoch(epoch)[:left]
+        remaining, epoch = self.count, 0
+        while remaining > 0:
+            batches = self._epoch(epoch)[:remaining]
             yield from batches
-            left -= len(batches)
+            remaining -= len(batches)
             epoch += 1
 
     def _epoch(self, epoch: int) -> list[list[tuple[int, int]]]:
@@ -132,8 +132,7 @@ class Batches:
 
 
 class Speech(Dataset):
-    """Utterances as the model is fed them: augmented waveform, or what the front end gives, labels and, for a student, the
-    teacher's logits."""
+    """Utterances as training items: labels, an augmented waveform or stored features, and, for a student, teacher logits."""
 
     def __init__(self, job: Job, utterances: list[Utterance]):
         self.job, self.utterances = job, utterances
@@ -145,9 +144,9 @@ class Speech(Dataset):
         epoch, index = key
         utterance = self.utterances[index]
         item = {"labels": self.job.processor.tokenizer(utterance.text).input_ids}
-        if self.job.front_end is not None:
-            item["front_end"] = np.array(self.job.front_end(utterance.id))
-            item["samples"] = fewest_samples(self.job.model.config, len(item["front_end"]))
+        if self.job.features is not None:
+            item["features"] = np.array(self.job.features(utterance.id))
+            item["samples"] = fewest_samples(self.job.model.config, len(item["features"]))
         else:
             rng = np.random.default_rng((self.job.training.seed, epoch, index))
             item["waveform"] = augment(self.job.corpus.audio(utterance), self.job.training.augment, rng)
@@ -159,13 +158,13 @@ class Speech(Dataset):
     def collate(self, items: list[dict]) -> dict:
         """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits.
 
-        Where what the front end gives is stored, input_values are that: [batch, frames, channels].
+        With stored features, input_values are these: [batch, frames, channels].
         """
         frames_of, samples = self.job.model._get_feat_extract_output_lengths, torch.tensor([i["samples"] for i in items])
         longest = whole_steps(int(samples.max()))
-        if self.job.front_end is not None:
-            given = [torch.from_numpy(i["front_end"]).float() for i in items]
-            batch = {"input_values": padded(given, int(frames_of(longest)))}
+        if self.job.features is not None:
+            features = [torch.from_numpy(i["features"]).float() for i in items]
+            batch = {"input_values": padded(features, int(frames_of(longest)))}
         else:
             batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
         batch["attention_mask"] = inside(longest, samples).long()
@@ -178,7 +177,7 @@ class Speech(Dataset):
 
 
 def augment(waveform: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:
-    """float32 [T] -> float32 [T'] at another speed (T' = T / factor) and with white noise, as `settings` allow."""
+    """float32 [T] -> float32 [T'], with a random change of speed (T' = T / factor) and white noise, as `settings` define."""
     if settings.speed is not None:
         factor = rng.uniform(*settings.speed)
         waveform = audio.change_rate(waveform, audio.SAMPLE_RATE * factor, audio.SAMPLE_RATE)
@@ -195,13 +194,13 @@ def augment(waveform: np.ndarray, settings: Augment, rng: np.random.Generator) -
 
 
 class SpeechTrainer(Trainer):
-    """transformers.Trainer with our batches, loss and dev WER."""
+    """transformers.Trainer with this module's batches, loss and dev WER."""
 
     def __init__(self, job: Job, ledger: "Ledger", **kwargs):
         super().__init__(model=job.model, callbacks=[ledger], eval_dataset=Speech(job, job.corpus.utterances("dev")), **kwargs)
         self.job, self.ledger = job, ledger
         self.loss_is_scaled_for_ga = False
-        self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_wanted(c)]
+        self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_kept(c)]
 
     def get_train_dataloader(self) -> DataLoader:
         job, processes = self.job, self.accelerator.num_processes
@@ -223,7 +222,7 @@ class SpeechTrainer(Trainer):
         return ctc_loss(logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], blank)
 
     def evaluate(self, *_, **__) -> dict[str, float]:
-        """Dev WER over all processes, each hearing its share."""
+        """Dev WER; each process evaluates its share of the utterances."""
         from accelerate.utils import gather_object
 
         model = self.accelerator.unwrap_model(self.model).eval()
@@ -237,7 +236,7 @@ class SpeechTrainer(Trainer):
 
 
 class Ledger(TrainerCallback):
-    """What is remembered of a run: its curve, time and energy (added up across resumes), and what is said meanwhile."""
+    """Records a run's curve, time and energy (summed over resumed parts), and logs its progress."""
 
     def __init__(self, job: Job, checkpoints: Path):
         self.job, self.checkpoints = job, checkpoints
@@ -246,7 +245,7 @@ class Ledger(TrainerCallback):
         self.run = None
 
     def on_train_begin(self, args, state, control, **_):
-        self.begun_at, self.begun_step = time.monotonic(), state.global_step
+        self.start_time, self.start_step = time.monotonic(), state.global_step
         note = self.checkpoints / f"checkpoint-{state.global_step}" / "ledger.json"
         if note.is_file():
             saved = json.loads(note.read_text())
@@ -258,12 +257,12 @@ class Ledger(TrainerCallback):
             self.run = self.job.bookkeeping.start_run(self.job.fingerprint, self.job.settings)
 
     def on_step_begin(self, args, state, control, **_):
-        training, never_learns = self.job.training, self.job.front_end is not None
-        frozen = training.steps if never_learns else training.freeze_feature_encoder_steps
-        if state.global_step == self.begun_step or state.global_step in dict(self.job.training.grow):
+        training, always_frozen = self.job.training, self.job.features is not None
+        frozen_steps = training.steps if always_frozen else training.freeze_feature_encoder_steps
+        if state.global_step == self.start_step or state.global_step in dict(self.job.training.grow):
             growing.use_layers(self.job.model, self.job.training.grow, state.global_step)
-        if state.global_step in (self.begun_step, frozen):
-            self._freeze(feature_encoder=state.global_step < frozen)
+        if state.global_step in (self.start_step, frozen_steps):
+            self._freeze_encoder(frozen=state.global_step < frozen_steps)
 
     def on_log(self, args, state, control, logs=None, **_):
         if not state.is_world_process_zero or "train_runtime" in logs:
@@ -295,29 +294,29 @@ class Ledger(TrainerCallback):
         }  # fmt: skip
 
     def _spent(self) -> dict:
-        """Seconds and Wh so far, those before a kill included; Wh is None where the meter gives none."""
+        """Seconds and Wh so far, including those before a kill; Wh is None where the meter has no reading."""
         used = self.meter.reading().wh
         known = used is not None and self.before["wh"] is not None
         return {
-            "seconds": self.before["seconds"] + time.monotonic() - self.begun_at,
+            "seconds": self.before["seconds"] + time.monotonic() - self.start_time,
             "wh": self.before["wh"] + used if known else None,
         }
 
-    def _freeze(self, feature_encoder: bool) -> None:
-        """Let all weights learn but, where that is asked for, those of the feature encoder."""
+    def _freeze_encoder(self, frozen: bool) -> None:
+        """Freeze the feature encoder, or train it; all other weights are always trained."""
         encoder = self.job.model.wav2vec2.feature_extractor
-        encoder.requires_grad_(not feature_encoder)
-        # Else the model asks for the gradient of the waveform, and with it for a backward pass through the whole front end.
-        encoder._requires_grad = not feature_encoder
+        encoder.requires_grad_(not frozen)
+        # Otherwise the model requests the waveform's gradient, and so a backward pass through the whole feature encoder.
+        encoder._requires_grad = not frozen
 
     def _line(self, state, row: dict) -> str:
-        steps, total = state.global_step - self.begun_step, self.job.training.steps
-        spent = time.monotonic() - self.begun_at
+        steps, total = state.global_step - self.start_step, self.job.training.steps
+        spent = time.monotonic() - self.start_time
         figures = " ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "grad_norm")
         if not steps:
             return f"step {state.global_step}/{total} {figures}"
         left = clock((total - state.global_step) * spent / steps)
-        return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s a step, {left} left"
+        return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s per step, {left} left"
 
 
 def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
@@ -339,7 +338,7 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         save_steps=t.evaluate_every,
         save_total_limit=2,
         load_best_model_at_end=True,
-        restore_callback_states_from_checkpoint=True,  # patience counts on where it was
+        restore_callback_states_from_checkpoint=True,  # patience continues its count after a resume
         metric_for_best_model="dev_wer",
         greater_is_better=False,
         logging_steps=min(LOG_EVERY, t.evaluate_every),
@@ -360,7 +359,7 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
 
 
 def _precision(precision: str) -> dict[str, bool]:
-    """auto: bf16 where the machine computes in it, else fp16 on a GPU, else fp32."""
+    """`auto` is bf16 where the hardware supports it, otherwise fp16 on a GPU and fp32 on a CPU."""
     cuda = torch.cuda.is_available()
     if precision == "auto":
         bf16 = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
@@ -370,15 +369,15 @@ def _precision(precision: str) -> dict[str, bool]:
     return {"bf16": precision == "bf16", "fp16": precision == "fp16"}
 
 
-def _is_wanted(callback: TrainerCallback) -> bool:
-    """Progress is ours to say: the Trainer's printer would print every row a second time."""
+def _is_kept(callback: TrainerCallback) -> bool:
+    """False for the Trainer's own progress callbacks, which would print every row a second time."""
     return type(callback).__name__ not in ("PrinterCallback", "ProgressCallback")
 
 
 def _latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written whole; what a kill left half-written is removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
-    for checkpoint in reversed(found):
+    """The newest complete checkpoint; newer ones that a kill left incomplete are removed."""
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    for checkpoint in reversed(checkpoints):
         if (checkpoint / "ledger.json").is_file():
             return checkpoint
         shutil.rmtree(checkpoint)

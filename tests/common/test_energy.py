@@ -1,4 +1,4 @@
-"""The meter adds up, says how it knows, and never fails the work it measures."""
+"""The meter's energy grows, its method is named, and its failure never stops the measured work."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ def test_energy_grows_with_time_and_its_mode_is_named():
     assert meter.reading() == late  # it has stopped
 
 
-def test_without_codecarbon_the_work_goes_on_and_nothing_is_claimed(monkeypatch):
+def test_without_codecarbon_the_work_continues_and_readings_are_none(monkeypatch):
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     with EnergyMeter() as meter:
         pass

@@ -1,4 +1,4 @@
-"""Quantization-aware training: what the rounding is, that it leaves a plain model behind, and that OpenVINO rounds alike."""
+"""Quantization-aware training: how it rounds, that it leaves a plain model behind, and that OpenVINO rounds in the same way."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from tests.tiny import save_model, speech
 
 
 def waveform(seconds: float, seed: int) -> torch.Tensor:
-    heard = speech(seconds, seed)
-    return torch.from_numpy((heard - heard.mean()) / heard.std())[None]
+    audio = speech(seconds, seed)
+    return torch.from_numpy((audio - audio.mean()) / audio.std())[None]
 
 
 def test_rounding_keeps_zero_takes_256_values_and_stops_at_the_ends():
@@ -49,15 +49,15 @@ def test_a_trained_model_is_plain_again_and_openvino_rounds_as_training_did(norm
     folder = save_model(tmp_path / "model", norm=norm)
     model, processor = load_model(folder)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    heard = [waveform(1.0, seed) for seed in range(3)]
+    waveforms = [waveform(1.0, seed) for seed in range(3)]
     with torch.no_grad():
-        plain = model(heard[0]).logits
-        fake_int8.attach(model, heard)
+        plain = model(waveforms[0]).logits
+        fake_int8.attach(model, waveforms)
         layer = model.wav2vec2.feature_extractor.conv_layers[2]
-        layer.int8.high.mul_(0.5)  # as if learned: what is saved has to be what was used last
-        expected = model(heard[0]).logits
+        layer.int8.high.mul_(0.5)  # as if learned: the saved range has to be the last one used
+        expected = model(waveforms[0]).logits
         ranges = fake_int8.detach(model)
-        assert torch.equal(model(heard[0]).logits, plain)
+        assert torch.equal(model(waveforms[0]).logits, plain)
     after = model.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     assert list(ranges) == [f"conv_layers.{i}" for i in range(1, 7)]
@@ -72,18 +72,18 @@ def test_a_trained_model_is_plain_again_and_openvino_rounds_as_training_did(norm
     from pipeline.recognition import runtimes
 
     run = runtimes.start(tmp_path, "openvino", openvino.FILE)
-    samples = heard[0].numpy()
-    found = run(samples, np.array([samples.shape[1]]))[:, : expected.shape[1]]
-    moved = (expected - plain).square().mean().sqrt()
-    off = (torch.from_numpy(found) - expected).square().mean().sqrt()
-    assert moved > 0.01 and off < 0.1 * moved
+    samples = waveforms[0].numpy()
+    actual = run(samples, np.array([samples.shape[1]]))[:, : expected.shape[1]]
+    effect = (expected - plain).square().mean().sqrt()
+    error = (torch.from_numpy(actual) - expected).square().mean().sqrt()
+    assert effect > 0.01 and error < 0.1 * effect
 
 
-def test_audio_and_training_for_it_are_asked_for(tmp_path):
+def test_missing_audio_and_missing_training_are_errors(tmp_path):
     model, _ = load_model(save_model(tmp_path / "model"))
     with pytest.raises(BigfootError, match="importance_utterances"):
         fake_int8.attach(model, [])
-    with pytest.raises(BigfootError, match="set quantize_aware: true"):
+    with pytest.raises(BigfootError, match="quantize_aware"):
         openvino_trained._ranges(tmp_path / "model")
 
 

@@ -1,4 +1,4 @@
-"""The store gives back, by utterance, what the teacher says of the frames that are no padding, in half precision."""
+"""The store returns the teacher's logits of each utterance, without padding frames, in half precision."""
 
 import json
 
@@ -9,7 +9,7 @@ from transformers import AutoModelForCTC, AutoProcessor, Wav2Vec2Config, Wav2Vec
 
 from pipeline.common.errors import BigfootError
 from pipeline.distill import logits_store, student
-from pipeline.models.forward import fewest_samples, hear_nothing
+from pipeline.models.forward import accept_features, fewest_samples
 from pipeline.params import Logits
 from pipeline.speech.corpus import Utterance
 from tests.tiny import VOCAB, save_model, speech
@@ -20,7 +20,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 
 
 class Speech:
-    """Four training utterances, made up."""
+    """Four synthetic training utterances."""
 
     folder = None
 
@@ -33,61 +33,59 @@ class Speech:
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
-def test_every_utterance_gets_what_the_teacher_says_of_it_alone(tmp_path, norm):
+def test_every_utterance_gets_the_teachers_logits_of_it_alone(tmp_path, norm):
     folder = save_model(tmp_path / "teacher", norm)
     logits_store.store_logits(Logits(speeds=[1.0]), folder, Speech(), tmp_path / "logits")
     store = logits_store.LogitsStore(tmp_path / "logits")
     assert len(store) == len(SECONDS) and store.vocabulary == len(VOCAB) and "u1" in store
     model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
     for utterance in Speech().utterances("train"):
-        heard = processor(Speech().audio(utterance), sampling_rate=16000, return_tensors="pt").input_values
+        inputs = processor(Speech().audio(utterance), sampling_rate=16000, return_tensors="pt").input_values
         with torch.inference_mode():
-            expected = model(heard).logits[0].numpy()
+            expected = model(inputs).logits[0].numpy()
         kept = store[utterance.id]
         assert kept.dtype == np.float16 and kept.shape == expected.shape
         np.testing.assert_allclose(kept, expected, atol=5e-3)
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
-def test_what_the_front_end_gives_is_kept_where_it_is_asked_for(tmp_path, norm):
+def test_the_feature_encoders_output_is_stored_on_request(tmp_path, norm):
     folder = save_model(tmp_path / "teacher", norm)
     logits_store.store_logits(Logits(speeds=[1.0], front_end=True), folder, Speech(), tmp_path / "logits")
     store = logits_store.LogitsStore(tmp_path / "logits")
     model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
     assert store.channels == model.config.conv_dim[-1]
     for utterance in Speech().utterances("train"):
-        heard = processor(Speech().audio(utterance), sampling_rate=16000, return_tensors="pt").input_values
+        inputs = processor(Speech().audio(utterance), sampling_rate=16000, return_tensors="pt").input_values
         with torch.inference_mode():
-            expected = model.wav2vec2.feature_extractor(heard)[0].T.numpy()
-        kept = store.front_end(utterance.id)
+            expected = model.wav2vec2.feature_extractor(inputs)[0].T.numpy()
+        kept = store.features(utterance.id)
         assert kept.dtype == np.float16 and kept.shape == expected.shape and len(kept) == len(store[utterance.id])
         np.testing.assert_allclose(kept, expected, atol=5e-3)
-    hear_nothing(model)
+    accept_features(model)
     with torch.inference_mode():
-        given = model(torch.from_numpy(kept[None].astype(np.float32))).logits[0].numpy()
-    np.testing.assert_allclose(given, store[utterance.id], atol=0.05 * given.std())
+        logits = model(torch.from_numpy(kept[None].astype(np.float32))).logits[0].numpy()
+    np.testing.assert_allclose(logits, store[utterance.id], atol=0.05 * logits.std())
 
 
-def test_a_front_end_is_read_only_where_it_is_kept_and_the_teachers_to_the_bit(tmp_path):
+def test_features_are_read_only_where_they_are_stored_and_the_encoder_equals_the_teachers(tmp_path):
     folder = save_model(tmp_path / "models/teacher")
     model = AutoModelForCTC.from_pretrained(folder)
     logits_store.store_logits(Logits(speeds=[1.0]), folder, Speech(), tmp_path / "logits")
     assert not (tmp_path / "logits/front_end.bin").exists()
-    with pytest.raises(BigfootError, match="students.half.distillation.front_end: .* set logits.front_end: true"):
-        student._check_front_end("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
+    with pytest.raises(BigfootError, match=r"students\.half\.distillation\.front_end: .*logits\.front_end"):
+        student._check_feature_encoder("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
     logits_store.store_logits(Logits(speeds=[1.0], front_end=True), folder, Speech(), tmp_path / "logits")
-    student._check_front_end("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
+    student._check_feature_encoder("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
     model.wav2vec2.feature_extractor.conv_layers[3].conv.weight.data[0, 0, 0] += 1e-6
-    with pytest.raises(
-        BigfootError, match=r"front_end: conv_layers.3.conv.weight is not the teacher's: train its parents with"
-    ):
-        student._check_front_end("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
+    with pytest.raises(BigfootError, match=r"students\.half\.distillation\.front_end: conv_layers\.3\.conv\.weight"):
+        student._check_feature_encoder("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
 
 
 @pytest.mark.parametrize(
     ("kernels", "strides"), [([10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2]), ([20, 7, 5, 2], [10, 4, 4, 2])]
 )
-def test_the_fewest_samples_of_a_frame_count_give_it_and_one_less_does_not(kernels, strides):
+def test_fewest_samples_give_the_number_of_frames_and_one_sample_less_does_not(kernels, strides):
     model = Wav2Vec2ForCTC(Wav2Vec2Config(**SMALL, conv_kernel=kernels, conv_stride=strides, conv_dim=[8] * len(kernels)))
     for frames in (1, 2, 75):
         samples = fewest_samples(model.config, frames)
@@ -95,27 +93,27 @@ def test_the_fewest_samples_of_a_frame_count_give_it_and_one_less_does_not(kerne
         assert int(model._get_feat_extract_output_lengths(samples - 1)) == frames - 1
 
 
-def test_a_student_hears_what_the_teacher_heard_at_every_speed(tmp_path):
+def test_student_audio_and_stored_logits_agree_at_every_speed(tmp_path):
     folder, speeds = save_model(tmp_path / "teacher"), [0.9, 1.0, 1.25]
     logits_store.store_logits(Logits(speeds=speeds), folder, Speech(), tmp_path / "logits")
-    store, heard = logits_store.LogitsStore(tmp_path / "logits"), logits_store.AtSpeeds(Speech(), speeds)
+    store, at_speeds = logits_store.LogitsStore(tmp_path / "logits"), logits_store.AtSpeeds(Speech(), speeds)
     assert store.speeds == speeds and len(store) == 3 * len(SECONDS)
     model = AutoModelForCTC.from_pretrained(folder)
-    for utterance in heard.utterances("train"):
-        samples = heard.audio(utterance)
+    for utterance in at_speeds.utterances("train"):
+        samples = at_speeds.audio(utterance)
         assert len(samples) / 16000 == pytest.approx(utterance.duration, abs=1e-3)
         assert len(store[utterance.id]) == int(model._get_feat_extract_output_lengths(len(samples)))
-    ids = [u.id for u in heard.utterances("train")]
+    ids = [u.id for u in at_speeds.utterances("train")]
     assert ids[0] == "u0@0.9" and "u0" in ids and "u3@1.25" in ids
     assert not np.allclose(store["u1@0.9"][:20], store["u1"][:20])
 
 
-def test_a_store_is_whole_or_not_there(tmp_path, monkeypatch):
+def test_an_unfinished_store_is_not_there(tmp_path, monkeypatch):
     folder = save_model(tmp_path / "teacher")
     monkeypatch.setattr(Speech, "audio", lambda self, utterance: speech(0.5) if utterance.id != "u2" else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         logits_store.store_logits(Logits(speeds=[1.0]), folder, Speech(), tmp_path / "logits")
-    with pytest.raises(BigfootError, match="holds no logits"):
+    with pytest.raises(BigfootError, match="index.json is missing"):
         logits_store.LogitsStore(tmp_path / "logits")
 
 

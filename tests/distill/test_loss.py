@@ -1,4 +1,4 @@
-"""What a student learns from its teacher: real frames only, losses that are their formulas, weights that move with the run."""
+"""A student's losses count real frames only, equal their formulas by hand, and change their weights during the run."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_kl_is_the_formula_by_hand():
     assert kl_loss(student, teacher, torch.tensor([1]), 2.0).item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
-def test_similarity_is_blind_to_width_and_rotation_and_sees_which_frames_are_alike():
+def test_similarity_ignores_width_and_rotation_and_depends_on_which_frames_are_alike():
     hidden, frames = torch.randn(2, 6, 8, generator=GEN), torch.tensor([6, 4])
     rotation, _ = torch.linalg.qr(torch.randn(8, 8, generator=GEN))
     wider = torch.cat([hidden @ rotation, torch.zeros(2, 6, 3)], -1)
@@ -42,13 +42,13 @@ def test_similarity_is_the_formula_by_hand():
 
 
 def test_padding_frames_change_nothing():
-    one, other = torch.randn(2, 2, 6, 4, generator=GEN)
+    student, teacher = torch.randn(2, 2, 6, 4, generator=GEN)
     frames = torch.tensor([6, 3])
-    before = kl_loss(one, other, frames, 1.0), similarity_loss(one, other, frames)
-    one, other = one.clone(), other.clone()
-    one[1, 3:], other[1, 3:] = 50.0, -50.0
-    assert torch.equal(kl_loss(one, other, frames, 1.0), before[0])
-    assert torch.equal(similarity_loss(one, other, frames), before[1])
+    before = kl_loss(student, teacher, frames, 1.0), similarity_loss(student, teacher, frames)
+    student, teacher = student.clone(), teacher.clone()
+    student[1, 3:], teacher[1, 3:] = 50.0, -50.0
+    assert torch.equal(kl_loss(student, teacher, frames, 1.0), before[0])
+    assert torch.equal(similarity_loss(student, teacher, frames), before[1])
 
 
 @pytest.mark.parametrize(("ramp", "done", "value"), [(2.0, 0.3, 2.0), ((1.0, 0.0), 0.25, 0.75), ((0.0, 4.0), 1.0, 4.0)])
@@ -66,19 +66,19 @@ def batch() -> dict:
     return {"input_values": inputs, "attention_mask": mask, "frames": frames, "labels": labels, "label_lengths": lengths}
 
 
-def test_a_teacher_beside_the_student_says_what_the_store_would():
-    student, one = parent(), batch()
+def test_an_online_teacher_gives_the_same_loss_as_stored_logits():
+    student, inputs = parent(), batch()
     with torch.no_grad():
         for weight in student.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=GEN))
     settings = Distillation(kl_weight=1.0, ctc_weight=0.5)
     online = Imitation(Distillation(kl_weight=1.0, ctc_weight=0.5, teacher="online"), 0, parent())
-    logits = online.teacher(one["input_values"], attention_mask=one["attention_mask"]).logits
-    stored = Imitation(settings, 0)(student, one | {"teacher_logits": logits}, 0.5)
-    assert torch.allclose(online(student, one, 0.5), stored)
-    own = student(one["input_values"], attention_mask=one["attention_mask"]).logits
-    by_hand = kl_loss(own, logits, one["frames"], 1.0) + 0.5 * ctc_loss(
-        own, one["frames"], one["labels"], one["label_lengths"], 0
+    logits = online.teacher(inputs["input_values"], attention_mask=inputs["attention_mask"]).logits
+    stored = Imitation(settings, 0)(student, inputs | {"teacher_logits": logits}, 0.5)
+    assert torch.allclose(online(student, inputs, 0.5), stored)
+    own = student(inputs["input_values"], attention_mask=inputs["attention_mask"]).logits
+    by_hand = kl_loss(own, logits, inputs["frames"], 1.0) + 0.5 * ctc_loss(
+        own, inputs["frames"], inputs["labels"], inputs["label_lengths"], 0
     )
     assert torch.allclose(stored, by_hand)
 
@@ -95,7 +95,7 @@ def test_hidden_states_pull_the_student_and_leave_the_teacher_alone():
     assert objective(teacher, batch(), 0.0).item() == pytest.approx(0, abs=1e-8)
 
 
-def test_a_loss_of_nothing_and_hidden_states_from_the_store_are_refused():
+def test_all_weights_zero_and_hidden_states_from_the_store_are_refused():
     with pytest.raises(ValidationError, match="nothing to learn from"):
         Distillation(kl_weight=0.0, ctc_weight=(0.0, 0.0))
     with pytest.raises(ValidationError, match="set teacher to online"):

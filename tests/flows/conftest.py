@@ -1,4 +1,4 @@
-"""A real Prefect server for the session, and projects whose stages take no time: DVC and Prefect are real, the work isn't."""
+"""A real Prefect server for the session, and projects with trivial stages: DVC and Prefect are real, the work isn't."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# teacher -> two students -> a variant each -> benchmark -> compare, named as in the real graph.
+# teacher -> two students -> benchmark, with the names of the real graph.
 STAGES = """
 stages:
   teacher:
@@ -32,14 +32,14 @@ WRITE = "echo hello from {name} && mkdir -p models && echo 1 > models/{name}"
 
 
 def add_code(folder: Path) -> None:
-    """The flows and their deployments, for a project that a worker of its own serves."""
+    """Copy the flows and their deployments into a project, so that a worker can run them there."""
     for name in ("flows", "pipeline"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "prefect.yaml", folder / "prefect.yaml")
 
 
 def in_a_process(folder: Path, before: str = "", **parameters) -> subprocess.Popen:
-    """The flow in a process of its own, as a worker runs it; its last line is the message of the state it ended in.
+    """Start the flow in a separate process, as a worker does; its last line of output is the final state's message.
 
     `before`: code to run first.
     """

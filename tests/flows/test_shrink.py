@@ -25,7 +25,7 @@ def test_only_what_changed_and_what_follows_runs_again(up_to_date):
     }  # fmt: skip
 
 
-def test_a_failing_student_ends_its_own_branch_only_and_is_named(project):
+def test_a_failing_student_stops_only_its_dependents_and_is_named(project):
     broken = "if [ ${item} = half ]; then echo 'error: no such layer' >&2; exit 1; fi; mkdir -p models; echo 1 > models/${item}"
     folder = project(student=broken)
     state = run(folder)
@@ -46,7 +46,7 @@ def test_what_the_net_may_give_later_is_tried_again_and_a_bug_is_not(project):
     assert state.is_failed() and tasks(state)["teacher"].run_count == 1
 
 
-def test_mlflow_is_caught_up_with_once_it_is_back_and_its_absence_fails_nothing(project, monkeypatch):
+def test_mlflow_gets_what_it_lacks_once_its_server_is_back(project, monkeypatch):
     from prefect import flow
 
     from flows.shrink import catch_up
@@ -81,18 +81,18 @@ def test_targets_end_the_run_where_they_say(up_to_date):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "named"),
     [
-        ({"targets": ["pupil"]}, "there is no stage pupil"),
-        ({"profile": "nowhere"}, "there is no profile 'nowhere', known are: digits, quickstart"),
+        ({"targets": ["pupil"]}, "stage pupil"),
+        ({"profile": "nowhere"}, "profile 'nowhere'"),
         ({"overrides": ["students.half.layers"]}, "override 'students.half.layers'"),
-        ({"overrides": ["students.half.layrs=2"]}, r"students.half.layrs: is no parameter"),
+        ({"overrides": ["students.half.layrs=2"]}, "students.half.layrs"),
     ],
 )
-def test_nonsense_is_refused_before_anything_runs(project, parameters, said):
+def test_wrong_parameters_are_refused_before_anything_runs(project, parameters, named):
     folder = project()
     state = run(folder, **parameters)
-    assert state.is_failed() and said in state.message and "\n" not in state.message
+    assert state.is_failed() and named in state.message and "\n" not in state.message
     assert not tasks(state) and not list((folder / ".bigfoot").glob("worktrees/*"))
 
 

@@ -1,4 +1,4 @@
-"""Stages on other machines: two workers with clones of their own, which share a Prefect server and a DVC remote alone."""
+"""Stages on other machines: two workers with separate clones that share only a Prefect server and a DVC remote."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def machines(project, tmp_path):
-    """A function that makes a project with a remote, and two workers that serve it, each in a clone."""
+    """A function that makes a project with a remote and two workers for it, each in its own clone."""
     from prefect.settings import PREFECT_API_URL
 
     environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value()}
@@ -68,7 +68,7 @@ def machines(project, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_workers_share_the_stages_and_only_what_they_made_comes_back(machines):
+def test_two_workers_share_the_stages_and_return_only_their_outputs(machines):
     folder, clones = machines(
         teacher=HERE.format(name="teacher"),
         student="sleep 8 && " + HERE.format(name="${item}"),
@@ -78,16 +78,16 @@ def test_two_workers_share_the_stages_and_only_what_they_made_comes_back(machine
     assert state.is_completed(), state.message
     assert set(names(state).values()) == {"Completed"}
     ran = [(folder / "models" / name).read_text() for name in ("half", "thin")]
-    places = {name for name, clone in clones.items() for where in ran if where.startswith(str(clone))}
-    assert places == {"one", "two"}, ran
+    used = {name for name, clone in clones.items() for path in ran if path.startswith(str(clone))}
+    assert used == {"one", "two"}, ran
     assert (folder / "timings.json").read_text() == "".join(ran)
-    assert not [left for clone in clones.values() for left in (clone / ".bigfoot/worktrees").iterdir()]
+    assert not [worktree for clone in clones.values() for worktree in (clone / ".bigfoot/worktrees").iterdir()]
     again = run(folder, spread=True)
     assert set(names(again).values()) == {"Cached"}
 
 
 @pytest.mark.slow
-def test_a_stage_that_fails_elsewhere_is_named_and_one_that_is_cancelled_ends_there(machines):
+def test_a_stage_that_fails_on_another_machine_is_named_and_a_canceled_one_ends_there(machines):
     folder, clones = machines(
         teacher=HERE.format(name="teacher"),
         student="if [ ${item} = half ]; then echo 'error: no such layer' >&2; exit 1; fi; sleep 64",
@@ -99,35 +99,35 @@ def test_a_stage_that_fails_elsewhere_is_named_and_one_that_is_cancelled_ends_th
     flow = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    said = []
+    output = []
     for line in flow.stdout:
-        said.append(line)
+        output.append(line)
         if "student@half: no such layer" in line:
             break
-    assert flow.poll() is None, said
+    assert flow.poll() is None, output
     deadline = time.monotonic() + 60
-    while not (sleepers := [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "64"]]):
+    while not (sleepers := [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "64"]]):
         assert time.monotonic() < deadline
         time.sleep(0.3)
     flow.send_signal(signal.SIGTERM)
     flow.communicate(timeout=60)
     psutil.wait_procs(sleepers, timeout=60)
-    assert not [one for one in sleepers if one.is_running()], "the stage outlived the flow run that asked for it"
-    stays = [left.name for clone in clones.values() for left in (clone / ".bigfoot/worktrees").iterdir()]
-    assert any(name.startswith("sent-student-half-") for name in stays)
+    assert not [p for p in sleepers if p.is_running()], "the stage outlived the flow run that requested it"
+    worktrees = [worktree.name for clone in clones.values() for worktree in (clone / ".bigfoot/worktrees").iterdir()]
+    assert any(name.startswith("sent-student-half-") for name in worktrees)
 
 
 def test_without_a_remote_or_with_edits_nothing_is_sent(project):
     folder = project()
     state = run(folder, spread=True)
-    assert state.is_failed() and "needs a DVC remote" in state.message
+    assert state.is_failed() and "DVC remote" in state.message
     sh(folder, sys.executable, "-m", "dvc", "remote", "add", "-d", "shared", str(folder.parent / "remote"))
     state = run(folder, spread=True)
-    assert state.is_failed() and "this is not: .dvc/config" in state.message
+    assert state.is_failed() and ".dvc/config" in state.message
 
 
-def test_a_stage_that_was_not_asked_for_refuses_to_run():
+def test_a_stage_that_was_not_requested_refuses_to_run():
     environment = os.environ | {"BIGFOOT_ONLY_STAGE": "student@half", "DVC_STAGE": "teacher", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-m", "pipeline.stages.teacher"], env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("error: teacher has to run before student@half")
+    assert done.returncode == 1 and done.stderr.startswith("error: teacher") and "student@half" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""`make ui` as a team uses it: real servers, a deployment that is started and one that is cancelled, and nothing left over."""
+"""`make ui` with real servers: a deployment that runs to its end, one that is canceled, and no process left behind."""
 
 import json
 import os
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.slow
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Ui:
@@ -43,7 +43,7 @@ class Ui:
         for line in self.process.stdout:
             if "ctrl-C" in line:
                 return
-        raise AssertionError(f"it never came up: {[p.read_text()[-500:] for p in folder.glob('.bigfoot/prefect/*.log')]}")
+        raise AssertionError(f"it did not start: {[p.read_text()[-500:] for p in folder.glob('.bigfoot/prefect/*.log')]}")
 
     def api(self, path: str, body: dict | None = None) -> dict:
         data = None if body is None else json.dumps(body).encode()
@@ -54,14 +54,14 @@ class Ui:
                 with urllib.request.urlopen(request, timeout=20) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
-                if error.code != 503:  # its database is busy: Prefect's own client tries again, too
+                if error.code != 503:  # its database is busy: Prefect's own client retries, too
                     raise
             time.sleep(1)
         raise AssertionError(f"{path}: 503 for 10 s")
 
     def start(self, deployment: str, **parameters) -> str:
-        found = self.api(f"/deployments/name/shrink/{deployment}")
-        return self.api(f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})["id"]
+        registered = self.api(f"/deployments/name/shrink/{deployment}")
+        return self.api(f"/deployments/{registered['id']}/create_flow_run", {"parameters": parameters})["id"]
 
     def wait_for(self, run: str, *states: str, seconds: float = 120) -> dict:
         deadline = time.monotonic() + seconds
@@ -75,52 +75,52 @@ class Ui:
 
 @pytest.fixture
 def ui(project):
-    made = []
+    started = []
 
     def start(**commands) -> Ui:
-        made.append(Ui(project(**commands)))
-        return made[-1]
+        started.append(Ui(project(**commands)))
+        return started[-1]
 
     yield start
-    for one in made:
-        os.kill(one.process.pid, signal.SIGINT)
-        one.process.wait(60)
-        family = [p for p in psutil.process_iter(["cmdline"]) if str(one.folder) in " ".join(p.info["cmdline"] or [])]
-        assert not family, family
+    for running in started:
+        os.kill(running.process.pid, signal.SIGINT)
+        running.process.wait(60)
+        left = [p for p in psutil.process_iter(["cmdline"]) if str(running.folder) in " ".join(p.info["cmdline"] or [])]
+        assert not left, left
 
 
 def test_a_deployment_runs_to_its_end_and_shows_its_stages(ui):
-    there = ui()
-    run = there.start("nightly")
-    state = there.wait_for(run, "Completed", "Failed", "Crashed")
+    running = ui()
+    run = running.start("nightly")
+    state = running.wait_for(run, "Completed", "Failed", "Crashed")
     assert state["name"] == "Completed" and state["message"].startswith("4 stages run"), state
-    tasks = there.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+    tasks = running.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
     assert {task["name"]: task["state_name"] for task in tasks}["student@half"] == "Completed"
-    logs = there.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
+    logs = running.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
     teacher = next(task["id"] for task in tasks if task["name"] == "teacher")
     assert "hello from teacher" in {log["message"] for log in logs if log["task_run_id"] == teacher}
-    urllib.request.urlopen(f"http://127.0.0.1:{there.mlflow}/health", timeout=5).close()
-    with urllib.request.urlopen(f"http://127.0.0.1:{there.prefect}/ui-settings", timeout=5) as answer:
-        assert json.load(answer)["api_url"] == f"http://127.0.0.1:{there.prefect}/api"  # what its pages ask
+    urllib.request.urlopen(f"http://127.0.0.1:{running.mlflow}/health", timeout=5).close()
+    with urllib.request.urlopen(f"http://127.0.0.1:{running.prefect}/ui-settings", timeout=5) as answer:
+        assert json.load(answer)["api_url"] == f"http://127.0.0.1:{running.prefect}/api"  # the address that its pages call
 
 
-def test_a_cancelled_run_ends_its_stage_and_leaves_dvc_unlocked(ui):
-    there = ui(teacher="sleep 63 && mkdir -p models && echo 1 > models/teacher")
-    run = there.start("nightly")
+def test_a_canceled_run_ends_its_stage_and_leaves_dvc_unlocked(ui):
+    running = ui(teacher="sleep 63 && mkdir -p models && echo 1 > models/teacher")
+    run = running.start("nightly")
     deadline = time.monotonic() + 90
     while not _sleepers():
         assert time.monotonic() < deadline
         time.sleep(0.3)
-    there.api(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
-    there.wait_for(run, "Cancelled")
+    running.api(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+    running.wait_for(run, "Cancelled")
     deadline = time.monotonic() + 20
     while _sleepers():
         assert time.monotonic() < deadline, "the stage outlived its flow run"
         time.sleep(0.3)
-    subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=there.folder, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=running.folder, check=True, capture_output=True)
 
 
-def test_a_port_in_use_is_one_line(project, tmp_path):
+def test_a_port_in_use_is_an_error_of_one_line(project, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -130,4 +130,4 @@ def test_a_port_in_use_is_one_line(project, tmp_path):
 
 
 def _sleepers() -> list:
-    return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "63"]]
+    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "63"]]

@@ -1,4 +1,4 @@
-"""Cancelling a run whose stage waits, on a real Prefect server: it does not wait to the end."""
+"""Canceling a run whose stage waits, on a real Prefect server: it does not wait to the end."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from tests.flows.runs import names, run
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A machine with one GPU: its tag's limit is 1."""
+    """A machine with one GPU: the limit of its tag is 1."""
     monkeypatch.setattr("flows.repro._has_gpu", lambda: True)
     with get_client(sync_client=True) as client:
         client.create_concurrency_limit("gpu", 1)
@@ -35,13 +35,13 @@ def _ends_after_sigterm(flow: subprocess.Popen, once: str) -> bool:
     return True
 
 
-def test_a_cancelled_run_does_not_wait_for_a_gpu(project, gpu):
+def test_a_canceled_run_does_not_wait_for_a_gpu(project, gpu):
     with concurrency("tag:gpu"):
         flow = in_a_process(project(), "from flows import repro; repro._has_gpu = lambda: True", targets=["teacher"])
         assert _ends_after_sigterm(flow, "waiting for a slot of the limit 'gpu'")
 
 
-def test_a_cancelled_run_does_not_wait_for_another_try(project):
+def test_a_canceled_run_does_not_wait_for_another_try(project):
     flow = in_a_process(project(teacher="exit 75"), "from flows import waiting; waiting.DELAYS = (9000,)", targets=["teacher"])
     assert _ends_after_sigterm(flow, "another try in 9000 s")
 

@@ -1,4 +1,4 @@
-"""Where a run works: two of their own at once, and what stays of one that fails, on a real Prefect server and real DVC."""
+"""The folder of a run, on a real Prefect server with real DVC: two runs in worktrees at once, and the worktree of a failure."""
 
 import json
 import subprocess
@@ -26,8 +26,8 @@ def dvc(folder: Path, *arguments: str) -> str:
     return call(folder, sys.executable, "-m", "dvc", *arguments)
 
 
-def looks(folder: Path) -> list:
-    """What a person sees of a checkout."""
+def state_of(folder: Path) -> list:
+    """The state of a checkout: git status, params.yaml and dvc.lock."""
     return [
         call(folder, "git", "status", "--porcelain"),
         (folder / "params.yaml").read_text(),
@@ -36,11 +36,12 @@ def looks(folder: Path) -> list:
 
 
 def layers(folder: Path) -> dict[str, int]:
-    """{experiment: its students.half.layers}, as `dvc exp show` tells."""
-    experiments = [one for commit in json.loads(dvc(folder, "exp", "show", "--json")) for one in commit["experiments"] or []]
+    """{experiment: its students.half.layers}, from `dvc exp show`."""
+    commits = json.loads(dvc(folder, "exp", "show", "--json"))
+    experiments = [experiment for commit in commits for experiment in commit["experiments"] or []]
     return {
-        one["name"]: one["revs"][0]["data"]["params"]["params.yaml"]["data"]["students"]["half"]["layers"]
-        for one in experiments
+        experiment["name"]: experiment["revs"][0]["data"]["params"]["params.yaml"]["data"]["students"]["half"]["layers"]
+        for experiment in experiments
     }
 
 
@@ -49,24 +50,24 @@ def worktrees(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_two_runs_with_overrides_at_once_end_as_an_experiment_each_and_leave_the_project_alone(project):
+def test_two_runs_with_overrides_at_once_become_two_experiments_and_leave_the_project_unchanged(project):
     folder = project(student="sleep 5 && mkdir -p models && echo 1 > models/${item}")
     dvc(folder, "repro", "teacher")
     (folder / "params.yaml").write_text((folder / "params.yaml").read_text() + "\n# an edit that no commit has\n")
-    before, wanted = looks(folder), (1, 3)
+    before, wanted = state_of(folder), (1, 3)
     flows = [in_a_process(folder, overrides=[f"students.half.layers={number}"]) for number in wanted]
-    said = [flow.communicate(timeout=240)[0] for flow in flows]
-    ends = [text.splitlines()[-1] for text in said]
-    assert all("saved as DVC experiment" in end for end in ends), said
+    outputs = [flow.communicate(timeout=240)[0] for flow in flows]
+    ends = [text.splitlines()[-1] for text in outputs]
+    assert all("saved as DVC experiment" in end for end in ends), outputs
     assert layers(folder) == {end.rpartition(" ")[2]: number for end, number in zip(ends, wanted, strict=True)}
-    assert looks(folder) == before
+    assert state_of(folder) == before
     assert not worktrees(folder) and len(call(folder, "git", "worktree", "list").splitlines()) == 1
     assert not (folder / ".git/index.lock").exists()
-    assert "up to date" in dvc(folder, "status", "teacher")  # and DVC's lock is free
+    assert "up to date" in dvc(folder, "status", "teacher")  # so DVC's lock is free
 
 
 @pytest.mark.slow
-def test_outcomes_that_are_saved_at_once_stay_apart(project):
+def test_results_that_are_saved_at_the_same_time_stay_separate(project):
     folder = project()
     dvc(folder, "repro", "--quiet")
     wanted = {"one": 1, "three": 3, "four": 4}
@@ -80,7 +81,7 @@ def test_outcomes_that_are_saved_at_once_stay_apart(project):
 
 
 @pytest.mark.slow
-def test_a_run_that_ends_early_records_only_what_it_has_run(project):
+def test_a_run_that_ends_early_records_only_the_stages_it_ran(project):
     folder = project()
     dvc(folder, "repro", "--quiet")
     room = workspace.open_workspace(folder, "early", None, ["students.half.layers=3", "students.thin.layers=3"])
@@ -97,14 +98,14 @@ def test_the_worktree_of_a_failure_stays_when_a_later_try_of_that_run_is_refused
     with get_client(sync_client=True) as client:
         flow_run = client.create_flow_run(shrink, parameters=parameters)
         first = run_flow(shrink, flow_run, parameters, return_type="state")
-        client.set_flow_run_state(flow_run.id, AwaitingRetry(), force=True)  # as the button Retry does
+        client.set_flow_run_state(flow_run.id, AwaitingRetry(), force=True)  # as the UI's Retry button does
         second = run_flow(shrink, client.read_flow_run(flow_run.id), parameters, return_type="state")
-    (stays,) = worktrees(folder)
-    assert first.is_failed() and str(stays) in first.message
-    assert second.is_failed() and "there is no stage student" in second.message and str(stays) in second.message
+    (kept,) = worktrees(folder)
+    assert first.is_failed() and str(kept) in first.message
+    assert second.is_failed() and "no stage student" in second.message and str(kept) in second.message
 
 
-def test_a_worktree_that_could_not_be_made_is_not_gone_on_with(project):
+def test_a_worktree_whose_creation_failed_is_not_used_again(project):
     folder = project()
     (folder / "dvc.lock").write_text("nonsense")
     for _ in range(2):

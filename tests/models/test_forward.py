@@ -1,4 +1,4 @@
-"""Training hears no padding: what transformers' own forward learns from a padded batch is what the utterances teach alone."""
+"""Training ignores padding: with a padded batch, logits and gradients equal those of its utterances alone."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def padded_batch(model, waveforms, longest):
     ids=["wide", "narrow", "layer"],
 )
 def test_a_padded_batch_has_the_logits_and_gradients_of_its_utterances_alone(tmp_path, norm, channels, apart, stable):
-    """A group norm's statistics are taken in two ways, by how wide the front end is; random walks are hard for the wide one."""
+    """The encoder's width decides how group-norm statistics are computed; random walks are hard for a wide encoder."""
     folder = save_model(tmp_path / "model", norm, stable=stable, channels=channels)
     plain, model = (Wav2Vec2ForCTC.from_pretrained(folder) for _ in range(2))
     mask_group_norm(model)
@@ -41,9 +41,8 @@ def test_a_padded_batch_has_the_logits_and_gradients_of_its_utterances_alone(tmp
         if theirs.grad is None:  # the mask embedding of SpecAugment, outside training
             continue
         scale = theirs.grad.abs().max()
-        assert (ours.grad - theirs.grad).abs().max() <= 2e-3 * scale + 1e-4, (
-            name
-        )  # that of a key's bias is zero but for rounding
+        # 1e-4 for a key's bias, whose gradient is zero except for rounding.
+        assert (ours.grad - theirs.grad).abs().max() <= 2e-3 * scale + 1e-4, name
 
 
 @pytest.mark.parametrize("channels", [32, 16], ids=["wide", "narrow"])
@@ -51,13 +50,13 @@ def test_bfloat16_autocast_leaves_the_statistics_of_a_group_norm_in_float32(tmp_
     folder = save_model(tmp_path / "model", "group", channels=channels)
     plain, model = (Wav2Vec2ForCTC.from_pretrained(folder) for _ in range(2))
     mask_group_norm(model)
-    front = [m.wav2vec2.feature_extractor.conv_layers[0] for m in (plain, model)]
-    loud = torch.randn(1, 16_000) * 3 + 50  # an offset that bfloat16 would drown the signal in
+    first_layers = [m.wav2vec2.feature_extractor.conv_layers[0] for m in (plain, model)]
+    loud = torch.randn(1, 16_000) * 3 + 50  # an offset so large that bfloat16 would lose the signal
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         padded_batch(model, [loud[0]], 24_000)
-        masked = front[1](torch.nn.functional.pad(loud, (0, 8_000))[:, None])
+        masked = first_layers[1](torch.nn.functional.pad(loud, (0, 8_000))[:, None])
     with torch.no_grad():
-        exact = front[0](loud[:, None])
+        exact = first_layers[0](loud[:, None])
     assert torch.allclose(masked[..., : exact.shape[2]], exact, atol=1e-2)
 
 

@@ -1,4 +1,4 @@
-"""The count of multiply-accumulates from a shape is that of what PyTorch does."""
+"""The multiply-accumulates counted from a config equal those that PyTorch counts at run time."""
 
 import json
 

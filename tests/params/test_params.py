@@ -97,7 +97,7 @@ def test_params_as_committed_is_the_quickstart():
             r"half\.config: vocab_size is no dropout",
         ),
         ("    from: teacher\n", "    frm: teacher\n", r"students\.half\.frm: is no parameter of Bigfoot.* \(and 1 more\)"),
-        ("country: DEU", "country: XXX", r"yaml: country: codecarbon knows no electricity mix of 'XXX'"),
+        ("country: DEU", "country: XXX", r"yaml: country: codecarbon .* 'XXX'"),
         ("utterances: 60, rounds: 10", "utterances: 60, rounds: 2", r"benchmark: 2 rounds of 6 don't reach all 60 utterances"),
         ("corpus:\n", "corpus: [\n", "not valid YAML"),
         ("calibration_utterances: 64", "calibration_uterances: 64", r"schemes\.int8-openvino\.calibration_uterances"),

@@ -1,4 +1,4 @@
-"""A variant whose files are not those that it was made with is not opened, or at least not scored and timed."""
+"""A variant whose files have changed since it was made is not opened, or at least not scored and timed."""
 
 import json
 import shutil
@@ -24,14 +24,12 @@ def test_a_truncated_model_is_one_line(variant, tmp_path):
     copy = shutil.copytree(variant, tmp_path / "cut")
     file = copy / "model.onnx"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(
-        BigfootError, match=r"model\.onnx has [\d,]+ bytes, not the [\d,]+ it was made with \(it is cut off\)"
-    ) as told:
+    with pytest.raises(BigfootError, match=r"model\.onnx .*cut off") as raised:
         Recognizer.load(copy)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_weights_of_another_model_are_found_by_their_sum(variant, tmp_path):
+def test_weights_of_another_model_are_detected_by_their_sum(variant, tmp_path):
     copy = shutil.copytree(variant, tmp_path / "swapped")
     shutil.copyfile(variant.with_name("two.fp32-onnx") / "model.onnx", copy / "model.onnx")
     info = json.loads((copy / "variant.json").read_text())

@@ -30,7 +30,7 @@ def test_words_end_up_one_space_apart(raw, rules):
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "expected"),
     [
         ("Hello, World!", "hello world"),
         ("It’s the dog's — 'really' well-known", "it's the dog's really well known"),
@@ -40,8 +40,8 @@ def test_words_end_up_one_space_apart(raw, rules):
         ("cafe\u0301\u200b", "café"),
     ],
 )
-def test_english_is_written_as_it_is_said(raw, said):
-    assert text.normalize(raw, TextRules()) == said
+def test_english_is_spelled_out_as_spoken(raw, expected):
+    assert text.normalize(raw, TextRules()) == expected
 
 
 def test_each_rule_can_be_turned_off():
@@ -57,7 +57,7 @@ def test_each_rule_can_be_turned_off():
     ("raw", "odd"),
     [("costs $5", "$"), ("5%", "%"), ("the 1st", "1"), ("9,999,999,999", ",9"), ("a|b", "|"), ("on 3.3.33", ".3"), ("5é", "5")],
 )
-def test_what_cannot_be_said_by_rule_is_named_and_not_guessed(raw, odd):
+def test_characters_that_no_rule_spells_are_listed_and_not_guessed(raw, odd):
     rules = TextRules()
     assert text.unspellable(text.normalize(raw, rules), rules) == odd
 
@@ -99,11 +99,11 @@ VOCAB = ["<pad>", "<s>", "|", "a", "b"]
 
 
 @pytest.mark.parametrize(
-    ("ids", "said"),
+    ("ids", "expected"),
     [([3, 3, 0, 3, 4], "aab"), ([2, 3, 2, 2, 0, 2, 4, 2], "a b"), ([1, 3, 1], "a"), ([0, 0], ""), ([], "")],
 )
-def test_greedy_merges_repeats_then_drops_blanks_and_special_tokens(ids, said):
-    assert text.greedy(ids, VOCAB, 0, "|") == said
+def test_greedy_merges_repeats_then_drops_blanks_and_special_tokens(ids, expected):
+    assert text.greedy(ids, VOCAB, 0, "|") == expected
 
 
 @given(st.text(alphabet="ab ", max_size=20))

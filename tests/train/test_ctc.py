@@ -1,4 +1,4 @@
-"""CTC hears real frames only, and is what its formula says."""
+"""The CTC loss uses real frames only and equals its formula."""
 
 import pytest
 import torch

@@ -37,7 +37,7 @@ def pretrained(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("norm", "masked"), [("group", False), ("layer", True)])
-def test_padding_follows_how_the_front_end_is_trained(norm, masked):
+def test_the_attention_mask_follows_the_kind_of_feature_encoder(norm, masked):
     made = settings(init="config", config={**CONFIG, "feat_extract_norm": norm})
     model, processor = build(made, ALPHABET, seed=1)
     assert processor.feature_extractor.return_attention_mask is masked
@@ -47,8 +47,8 @@ def test_padding_follows_how_the_front_end_is_trained(norm, masked):
 
 def test_the_same_seed_makes_the_same_model():
     made = settings(init="config", config=CONFIG)
-    one, same, other = (build(made, ALPHABET, seed)[0].lm_head.weight for seed in (1, 1, 2))
-    assert torch.equal(one, same) and not torch.equal(one, other)
+    first, same, other = (build(made, ALPHABET, seed)[0].lm_head.weight for seed in (1, 1, 2))
+    assert torch.equal(first, same) and not torch.equal(first, other)
 
 
 def test_a_pretrained_model_gets_a_head_for_the_corpus_and_keeps_the_rest(pretrained):
@@ -68,7 +68,7 @@ def test_a_model_without_a_ctc_head_is_fine_tuned_with_a_new_one(pretrained, tmp
     model, _ = build(settings(data=str(tmp_path)), ALPHABET, seed=1)
     with torch.inference_mode():
         assert model(torch.from_numpy(speech(0.5))[None]).logits.shape[-1] == len(ALPHABET) + 2
-    with pytest.raises(BigfootError, match="no CTC head: set teacher.alphabet to corpus"):
+    with pytest.raises(BigfootError, match="teacher.alphabet to corpus"):
         build(settings(data=str(tmp_path), alphabet="model"), ["a"], seed=1)
 
 
@@ -78,38 +78,38 @@ def test_config_keys_change_a_pretrained_model(pretrained):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"data": "data/nowhere"}, "data/nowhere holds no model"),
+        ({"data": "data/nowhere"}, "data/nowhere .*config.json"),
         ({"alphabet": "model", "alphabet_of_corpus": ["A", "é"]}, "has no 'A' 'é': change corpus.text"),
-        ({"init": "config", "config": {"hiden_size": 3}}, r"teacher\.config\.hiden_size is no key"),
-        ({"init": "config", "config": {**CONFIG, "num_attention_heads": 5}}, "does not make a wav2vec 2.0 model"),
-        ({"init": "config", "config": {**CONFIG, "hidden_act": "gelux"}}, "does not make a wav2vec 2.0 model"),
-        ({"init": "config", "config": {**CONFIG, "conv_dim": [16] * 6}}, "does not make a wav2vec 2.0 model"),
-        ({"init": "config", "config": {**CONFIG, "hidden_size": "abc"}}, "does not make a wav2vec 2.0 model"),
-        ({"config": {"mask_time_probb": 0.1}}, r"teacher\.config\.mask_time_probb is no key"),
-        ({"config": {"ctc_zero_infinity": False}}, r"teacher\.config\.ctc_zero_infinity follows from the alphabet"),
+        ({"init": "config", "config": {"hiden_size": 3}}, r"teacher\.config\.hiden_size"),
+        ({"init": "config", "config": {**CONFIG, "num_attention_heads": 5}}, r"teacher\.config .*wav2vec 2.0"),
+        ({"init": "config", "config": {**CONFIG, "hidden_act": "gelux"}}, r"teacher\.config .*wav2vec 2.0"),
+        ({"init": "config", "config": {**CONFIG, "conv_dim": [16] * 6}}, r"teacher\.config .*wav2vec 2.0"),
+        ({"init": "config", "config": {**CONFIG, "hidden_size": "abc"}}, r"teacher\.config .*wav2vec 2.0"),
+        ({"config": {"mask_time_probb": 0.1}}, r"teacher\.config\.mask_time_probb"),
+        ({"config": {"ctc_zero_infinity": False}}, r"teacher\.config\.ctc_zero_infinity"),
     ],
 )
-def test_what_cannot_be_a_teacher_is_one_line(pretrained, changes, said):
+def test_an_impossible_teacher_is_an_error_of_one_line(pretrained, changes, message):
     changes = {"data": str(pretrained), **changes}
     alphabet = changes.pop("alphabet_of_corpus", ALPHABET)
-    with pytest.raises(BigfootError, match=said) as told:
+    with pytest.raises(BigfootError, match=message) as raised:
         model, _ = build(settings(**changes), alphabet, seed=1)
         model(torch.from_numpy(speech(0.5))[None])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.slow
-def test_a_hub_that_is_away_is_told_from_a_model_that_is_not_there():
+def test_a_hub_that_cant_be_reached_exits_with_status_75():
     command = "from pathlib import Path\nfrom pipeline.common.command import stage_main\nfrom pipeline import params\n"
     command += "from pipeline.train import teacher\nstage_main(lambda: teacher.build("
-    asked = {"init": "pretrained", "name": "someone/wav2vec2", "data": "nowhere", "training": TRAINING}
-    command += f"params.Teacher.model_validate({asked!r}), Path(), ['a'], seed=1))"
+    wanted = {"init": "pretrained", "name": "someone/wav2vec2", "data": "nowhere", "training": TRAINING}
+    command += f"params.Teacher.model_validate({wanted!r}), Path(), ['a'], seed=1))"
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
-    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode == 75 and said == ["error: the hub can't be reached for teacher someone/wav2vec2: is there a net?"]
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 75 and len(errors) == 1 and "someone/wav2vec2" in errors[0]
 
 
 def test_a_model_of_another_architecture_is_named(tmp_path):
@@ -132,12 +132,12 @@ def test_a_damaged_folder_is_one_line(tmp_path, name, content):
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_bytes(content)
-    with pytest.raises(BigfootError) as told:
+    with pytest.raises(BigfootError) as raised:
         build(settings(data=str(folder), alphabet="model"), ["a"], seed=1)
-    assert str(folder) in str(told.value) and "\n" not in str(told.value)
+    assert str(folder) in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_a_group_norm_model_is_never_batched_with_padding_whatever_its_processor_was_saved_with(tmp_path):
+def test_a_group_norm_model_gets_no_attention_mask_even_if_its_processor_was_saved_with_one(tmp_path):
     from transformers import AutoProcessor
 
     folder = save_model(tmp_path / "base", "group")

@@ -88,15 +88,15 @@ def blocks(recording: Recording) -> Iterator[np.ndarray]:
             while len(samples := file.read(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
                 heard += len(samples)
                 yield resampled(audio.mono(samples), False)
-            promised = audio.frames_said(file.frames) or 0
+            promised = audio.stated_frames(file.frames) or 0
             yield resampled(np.zeros(0, dtype=np.float32), True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError("unreadable", f"{name} can't be read as WAV, FLAC, MP3, OGG or Opus: {reason}") from None
     if heard < promised:
-        raise AudioError("truncated", f"{name} is cut off: shorter than its header says, fetch it again")
+        raise AudioError("truncated", f"{name} is cut off: shorter than its header states, fetch it again")
     if not heard:
-        raise AudioError("empty", f"{name} holds no samples: fetch it again")
+        raise AudioError("empty", f"{name} has no samples: fetch it again")
 
 
 def measure(pieces: Iterable[np.ndarray], keep: int) -> tuple[Measured, list[np.ndarray] | None]:
@@ -116,7 +116,7 @@ def seconds(recording: Recording) -> float:
     """How long a file says it is; 0 where it says nothing."""
     try:
         info = soundfile.info(recording.path)
-        return (audio.frames_said(info.frames) or 0) / info.samplerate
+        return (audio.stated_frames(info.frames) or 0) / info.samplerate
     except (soundfile.LibsndfileError, RuntimeError, OSError):
         return 0.0
 
@@ -156,7 +156,7 @@ def _check_size(recording: Recording) -> None:
         reason = getattr(error, "strerror", None) or error
         raise AudioError("unreadable", f"{recording.name!r} can't be opened: {reason}") from None
     if cut:
-        raise AudioError("truncated", f"{recording.name} is cut off: shorter than its header says, fetch it again")
+        raise AudioError("truncated", f"{recording.name} is cut off: shorter than its header states, fetch it again")
 
 
 def _resampler(rate: int):

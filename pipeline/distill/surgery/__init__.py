@@ -1,1 +1,1 @@
-"""How a student is cut from its parent: what is kept, and where it comes from."""
+"""Surgery: cuts a student from its parent."""

@@ -1,11 +1,11 @@
-"""How much each channel, head and unit of a model matters: what surgery keeps is what matters most.
+"""The importance of each channel, head and unit of a model; surgery keeps the most important ones.
 
-Decision: measured on training audio, as the rise of the distillation loss if a part were taken out. That loss is the KL
-divergence of frame distributions, whose curvature is the Fisher information: with a gate g on a part's output, taking it
-out costs F/2, F = E[(d log p(y)/dg)^2], y drawn from the model's own distribution of each frame. (The squared gradient of a
-loss on labels, which others take, is nothing but noise in a model that knows its training data by heart.) One forward
-and backward pass an utterance gives it for all parts at once. The alternatives are kept to be compared with: the size of
-the weights around a part, which needs no audio, and mere truncation.
+Decision: importance is measured on training audio, as the rise of the distillation loss if a part were removed. That loss is
+the KL divergence of frame distributions, whose curvature is the Fisher information: with a gate g on a part's output,
+removing the part costs F/2, where F = E[(d log p(y)/dg)^2] and y is drawn from the model's own distribution of each frame.
+(Others use the squared gradient of a loss on labels, which is only noise in a model that has memorized its training data.)
+One forward and backward pass per utterance gives F for all parts at once. Two alternatives remain for comparison: the size of
+the weights around a part, which needs no audio, and plain truncation.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,13 @@ LAYER = "wav2vec2.encoder.layers.{}."
 
 @dataclass(frozen=True)
 class Importance:
-    """Of a whole model; lists have an entry a convolution or an encoder layer. Only the order within a tensor has a meaning."""
+    """Scores of a whole model; lists have one entry per convolution or encoder layer.
+
+    Only the order of scores within one tensor has a meaning.
+    """
 
     stream: torch.Tensor  # [hidden]: channels of the residual stream
-    conv: list[torch.Tensor]  # [channels]: outputs of each convolution of the front end
+    conv: list[torch.Tensor]  # [channels]: outputs of each convolution of the feature encoder
     heads: list[torch.Tensor]  # [heads]
     query: list[torch.Tensor]  # [hidden]: rows of query and key projections
     value: list[torch.Tensor]  # [hidden]: rows of value projections
@@ -30,7 +33,7 @@ class Importance:
 
 
 def measured(model, waveforms: list[torch.Tensor], seed: int) -> Importance:
-    """By Fisher information on `waveforms`, each [1, samples] as the model hears it."""
+    """Importance by Fisher information on `waveforms`, each a model input [1, samples]."""
     model.eval()
     sites = _sites(model)
     total = {name: torch.zeros(size) for name, (_, _, _, size) in sites.items()}
@@ -46,7 +49,7 @@ def measured(model, waveforms: list[torch.Tensor], seed: int) -> Importance:
         gradients = dict(zip(gates, torch.autograd.grad(surprise, list(gates.values())), strict=True))
         for name, gradient in gradients.items():
             total[name] += gradient.square()
-        for i, head in enumerate(heads):  # a head's gate is one gate on all its rows
+        for i, head in enumerate(heads):  # a head's gate acts on all its rows
             head += gradients[f"value.{i}"].reshape(count, -1).sum(1).square()
     layers, convs = range(len(heads)), range(len(model.config.conv_dim))
     return Importance(
@@ -60,9 +63,9 @@ def measured(model, waveforms: list[torch.Tensor], seed: int) -> Importance:
 
 
 def of_weights(model, layers: list[int]) -> Importance:
-    """By the squared size of the weights that write to a part, times those that read from it (the stream: plus).
+    """Importance by squared weights: those that write to a part times those that read from it (for the stream: plus).
 
-    `layers`: those that the student keeps; the others don't count for the stream.
+    `layers`: the layers that the student keeps; only these count for the stream.
     """
     weights, config = model.state_dict(), model.config
     every = [LAYER.format(i) for i in range(config.num_hidden_layers)]
@@ -86,7 +89,7 @@ def of_weights(model, layers: list[int]) -> Importance:
 
 
 def of_position(model) -> Importance:
-    """The first of everything: truncation, which nothing speaks for but its price."""
+    """Importance by position, which keeps the first of everything: truncation, whose only advantage is its low cost."""
     config, falling = model.config, lambda size: -torch.arange(size, dtype=torch.float32)
     rows = [falling(config.hidden_size)] * config.num_hidden_layers
     return Importance(
@@ -103,7 +106,7 @@ def of_position(model) -> Importance:
 
 
 def _sites(model) -> dict[str, tuple]:
-    """name -> (modules whose output is multiplied by the gate, or whose input, the channels' dimension, gate's size)."""
+    """name -> (modules, "output" or "input": which of the two the gate multiplies, the channels' dimension, gate's size)."""
     config, wav2vec2 = model.config, model.wav2vec2
     encoder, hidden = wav2vec2.encoder, config.hidden_size
     sites = {"stream": ([wav2vec2.feature_projection, encoder.pos_conv_embed, *encoder.layers], "output", -1, hidden)}
@@ -118,7 +121,7 @@ def _sites(model) -> dict[str, tuple]:
 
 @contextmanager
 def _gated(sites: dict[str, tuple], gates: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Multiply what passes each site by its gate."""
+    """Multiply the tensors at each site by its gate while the block runs."""
     with ExitStack() as handles:
         for name, (modules, where, dim, _) in sites.items():
             gate = gates[name][:, None] if dim == 1 else gates[name]
@@ -132,7 +135,7 @@ def _gated(sites: dict[str, tuple], gates: dict[str, torch.Tensor]) -> Iterator[
 
 
 def _times(value, gate: torch.Tensor):
-    """The product; of a tuple, that of its first."""
+    """`value` times `gate`; in a tuple only the first item is multiplied."""
     return (value[0] * gate, *value[1:]) if isinstance(value, tuple) else value * gate
 
 
@@ -140,12 +143,12 @@ def _times(value, gate: torch.Tensor):
 
 
 def _power(weight: torch.Tensor, dim: int) -> torch.Tensor:
-    """Squared size of a tensor's slices along `dim`."""
+    """Sum of squares of each slice of a tensor along `dim`."""
     return weight.float().movedim(dim, 0).flatten(1).square().sum(1)
 
 
 def _stream_of_weights(weights: dict, layers: list[str]) -> torch.Tensor:
-    """[hidden]: how much these layers, the projection and the head write to and read from each residual channel."""
+    """[hidden]: squared weights with which these layers, the projection and the head write to and read from each channel."""
     total = _power(weights["wav2vec2.feature_projection.projection.weight"], 0) + _power(weights["lm_head.weight"], 1)
     for name in layers:
         for written in ("attention.out_proj", "feed_forward.output_dense"):
@@ -156,7 +159,7 @@ def _stream_of_weights(weights: dict, layers: list[str]) -> torch.Tensor:
 
 
 def _conv_of_weights(weights: dict, count: int) -> list[torch.Tensor]:
-    """For each convolution: size written times size read by the next, after the last by the projection."""
-    front = [weights[f"wav2vec2.feature_extractor.conv_layers.{i}.conv.weight"] for i in range(count)]
-    read = [*front[1:], weights["wav2vec2.feature_projection.projection.weight"]]
-    return [_power(writes, 0) * _power(reads, 1) for writes, reads in zip(front, read, strict=True)]
+    """For each convolution: its squared weights times the next one's, and for the last one times the projection's."""
+    convs = [weights[f"wav2vec2.feature_extractor.conv_layers.{i}.conv.weight"] for i in range(count)]
+    readers = [*convs[1:], weights["wav2vec2.feature_projection.projection.weight"]]
+    return [_power(writes, 0) * _power(reads, 1) for writes, reads in zip(convs, readers, strict=True)]

@@ -1,4 +1,4 @@
-"""Merged convolutions hear and step as far as those whose place they take, and come as near to them as one can."""
+"""Merged convolutions have the receptive field and stride of the run they replace, and the nearest output in least squares."""
 
 import pytest
 import torch
@@ -20,9 +20,9 @@ def frames(samples: int, kernels: list[int], strides: list[int]) -> int:
     return samples
 
 
-def distance(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Size of the difference over size of what varies in `other`."""
-    return float((one - other).detach().norm() / (other - other.mean()).detach().norm())
+def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """Norm of the difference, relative to the norm of `expected` around its mean."""
+    return float((actual - expected).detach().norm() / (expected - expected.mean()).detach().norm())
 
 
 @given(st.sets(st.integers(1, 6)), st.integers(400, 20_000))
@@ -35,7 +35,7 @@ def test_every_way_of_merging_gives_the_same_number_of_frames(cuts, samples):
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
 def test_convolutions_without_anything_between_them_merge_without_loss(norm):
-    """The last run of a parent whose last activation but one does nothing: one convolution gives what two gave."""
+    """With the activation between a run's two convolutions removed, one convolution gives the output of both."""
     model = parent(norm)
     layer = model.wav2vec2.feature_extractor.conv_layers[5]
     layer.activation = torch.nn.Identity()
@@ -53,10 +53,10 @@ def test_the_first_run_keeps_its_parents_spread_through_the_group_norm():
     model.wav2vec2.feature_extractor.conv_layers[0].activation = torch.nn.Identity()
     merged, _ = student.build(model, settings(conv_merge=[2, 1, 1, 1, 1, 1]), AUDIO)
     with torch.no_grad():
-        _, gives = merge._passes(model, AUDIO[3])
+        _, outputs = merge._activations(model, AUDIO[3])
         first = merged.wav2vec2.feature_extractor.conv_layers[0]
-        heard = first.layer_norm(first.conv(AUDIO[3][:, None]))
-    assert distance(heard, gives[1]) < 0.05  # an utterance's own spread differs from that of all
+        normalized = first.layer_norm(first.conv(AUDIO[3][:, None]))
+    assert distance(normalized, outputs[1]) < 0.05  # the spread of one utterance differs from the spread of all
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
@@ -69,10 +69,10 @@ def test_a_student_of_four_convolutions_is_nearer_to_its_parent_than_a_fresh_one
     again = AutoModelForCTC.from_pretrained(tmp_path).eval()
     fresh = type(model)(merged.config).eval()
     fresh.load_state_dict({k: v for k, v in merged.state_dict().items() if "conv_layers" not in k}, strict=False)
-    wanted = model(WAVEFORM).logits
-    assert distance(again(WAVEFORM).logits, wanted) < 0.7 * distance(fresh(WAVEFORM).logits, wanted)
+    expected = model(WAVEFORM).logits
+    assert distance(again(WAVEFORM).logits, expected) < 0.7 * distance(fresh(WAVEFORM).logits, expected)
 
 
 def test_runs_that_dont_add_up_are_refused():
-    with pytest.raises(BigfootError, match=r"conv_merge \[2, 2\]: has to add up to the parent's 7"):
+    with pytest.raises(BigfootError, match=r"conv_merge \[2, 2\]"):
         student.build(parent(), settings(conv_merge=[2, 2]), AUDIO)

@@ -125,6 +125,6 @@ def test_all_hear_the_same_samples_of_the_right_length(corpus, tmp_path):
 
 
 def test_a_folder_that_is_no_model_is_an_error_before_anything_is_made(corpus, tmp_path):
-    with pytest.raises(BigfootError, match="no model folder"):
+    with pytest.raises(BigfootError, match="not a model folder"):
         measure.measure(tmp_path, tmp_path, corpus, SETTINGS, tmp_path / "out")
     assert not (tmp_path / "out").exists()
