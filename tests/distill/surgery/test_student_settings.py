@@ -19,7 +19,7 @@ def test_layers_are_chosen_as_asked(wanted, choose, kept):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [({"hidden": 96}, "hidden 96 > 48"), ({"layers": 9}, "has 4"), ({"layers": [3, 1]}, "rising"),
-     ({"heads": 2}, "hidden / heads"), ({"hidden": 22, "heads": 4}, "no multiple"),
+     ({"heads": 2}, "hidden / heads"), ({"hidden": 22, "heads": 4}, "not a multiple"),
      ({"config": {"hiden_dropout": 0.1}}, "hiden_dropout")],
 )  # fmt: skip
 def test_impossible_students_are_refused_by_name(changes, named):
