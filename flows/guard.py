@@ -21,17 +21,26 @@ def main() -> int:
     child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
     closed = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: closed.set())
-    threading.Thread(target=lambda: (_read_to_the_end(0), closed.set()), daemon=True).start()
-    threading.Thread(target=lambda: (closed.wait(), end(child.pid)), daemon=True).start()
+    threading.Thread(target=_close_at_the_end, args=(0, closed), daemon=True).start()
+    threading.Thread(target=_end_once_closed, args=(closed, child.pid), daemon=True).start()
     status = child.wait()
     end(child.pid)  # ends processes that the command left running in the background
     return status if status >= 0 else 128 - status
 
 
-def _read_to_the_end(file: int) -> None:
-    """Read without Python's buffer: a reading thread would hold the buffer's lock while the process ends."""
+def _end_once_closed(closed: threading.Event, group: int) -> None:
+    closed.wait()
+    end(group)
+
+
+def _close_at_the_end(file: int, closed: threading.Event) -> None:
+    """Read `file` to its end, then set `closed`.
+
+    It is read without Python's buffer: a reading thread would hold the buffer's lock while the process ends.
+    """
     while os.read(file, 4096):
         pass
+    closed.set()
 
 
 def end(group: int) -> None:

@@ -49,6 +49,7 @@ def run(
         finished, late = threading.Event(), threading.Event()
         watching = threading.Thread(target=_watch, args=(process, seconds, stop, finished, late), daemon=True)
         watching.start()
+        assert process.stdin and process.stdout  # pipes, as asked for above
         try:
             for line in process.stdout:
                 on_line(line.rstrip())
@@ -62,7 +63,7 @@ def run(
             process.wait()
     if stop.is_set():
         raise Stopped("stopped with its flow")
-    if late.is_set():
+    if late.is_set() and seconds is not None:
         raise Stopped(f"stopped after {seconds / 3600:g} h, its limit in params.yaml (time_limits)")
     return status
 
@@ -80,6 +81,7 @@ def _watch(
         if deadline is not None and time.monotonic() > deadline:
             late.set()
         if stop.is_set() or late.is_set():
+            assert process.stdin
             process.stdin.close()
             return
 

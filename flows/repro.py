@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from prefect import get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
@@ -24,7 +25,7 @@ class Again(Exception):
     """DVC's lock was held, or an outside service could not be reached. Only these failures are tried again."""
 
 
-RETRIED = {  # Prefect retries without a delay; waiting.for_another_try waits
+RETRIED: dict[str, Any] = {  # Prefect retries without a delay; waiting.for_another_try waits
     "retries": len(waiting.DELAYS),
     "retry_condition_fn": lambda task, run, state: isinstance(state.result(raise_on_failure=False), Again),
 }

@@ -7,6 +7,8 @@ import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import cast
+from uuid import UUID
 
 from prefect.artifacts import (
     create_link_artifact,
@@ -30,7 +32,8 @@ class Progress:
     """A progress artifact for the stage of this task, updated from lines such as `... step 25/400 ...` in its log."""
 
     def __init__(self, stage: str):
-        self.stage, self.artifact, self.shown = stage, None, 0.0
+        self.stage, self.shown = stage, 0.0
+        self.artifact: UUID | None = None
 
     def update(self, line: str) -> None:
         step = STEP.search(line)
@@ -40,7 +43,7 @@ class Progress:
         percent = 100 * int(step[1]) / int(step[2])
         if self.artifact is None:
             key, description = f"progress-{slug(self.stage)}", f"Training steps of {self.stage}"
-            self.artifact = create_progress_artifact(percent, key=key, description=description)
+            self.artifact = cast(UUID, create_progress_artifact(percent, key=key, description=description))
         else:
             update_progress_artifact(self.artifact, percent)
 

@@ -14,13 +14,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Cancelled, Completed, Failed, State
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows import show, waiting, workspace
@@ -58,7 +58,10 @@ def skip_stage(stage: str, lacking: str | None) -> State:
     return Completed(name="Cached", message=f"{stage}: up to date")
 
 
-@flow(name="shrink", flow_run_name="shrink-{profile}", task_runner=ThreadPoolTaskRunner(max_workers=MOST_AT_ONCE))
+RUNNER = cast(TaskRunner[PrefectFuture], ThreadPoolTaskRunner(max_workers=MOST_AT_ONCE))
+
+
+@flow(name="shrink", flow_run_name="shrink-{profile}", task_runner=RUNNER)
 def shrink(
     profile: Annotated[
         Literal["in use", "quickstart", "digits"] | str,
@@ -97,14 +100,17 @@ def shrink(
     def start(stage: str, stop: threading.Event, waits_for: list[PrefectFuture]) -> PrefectFuture:
         hours = settings.time_limits.get(stage, settings.time_limits.get(kind(stage)))
         seconds = None if hours is None else 3600 * hours
-        names = {"name": stage, "task_run_name": stage}
         if commit:
-            return send_stage.with_options(**names).submit(stage, room, commit, seconds, stop, wait_for=waits_for)
-        return run_stage.with_options(**names).submit(stage, room.folder, force, seconds, stop, wait_for=waits_for)
+            return send_stage.with_options(name=stage, task_run_name=stage).submit(
+                stage, room, commit, seconds, stop, wait_for=waits_for, return_state=False
+            )
+        return run_stage.with_options(name=stage, task_run_name=stage).submit(
+            stage, room.folder, force, seconds, stop, wait_for=waits_for, return_state=False
+        )
 
     ended = _run_all(wanted, stale, concurrency, start)
     failed = [
-        state.message if stage in state.message else f"{stage}: {state.message}"
+        f"{state.message}" if stage in f"{state.message}" else f"{stage}: {state.message}"
         for stage, state in ended.items()
         if state.is_failed() or state.is_crashed()
     ]
@@ -125,7 +131,10 @@ def shrink(
 
 def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Callable[..., PrefectFuture]) -> dict[str, State]:
     """Run or skip every stage: {stage: its final state}."""
-    stop, futures, ended, running = threading.Event(), {}, {}, {}
+    stop = threading.Event()
+    futures: dict[str, PrefectFuture] = {}
+    running: dict[str, PrefectFuture] = {}
+    ended: dict[str, State] = {}
     try:
         while len(ended) < len(wanted):
             for stage, needs in wanted.items():
@@ -136,7 +145,9 @@ def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Call
                 waits_for = [futures[need] for need in sorted(needs) if need not in lacking]  # draws the arrows in the UI
                 if lacking or stage not in stale:
                     skipped = skip_stage.with_options(name=stage, task_run_name=stage)
-                    futures[stage] = skipped.submit(stage, lacking[0] if lacking else None, wait_for=waits_for)
+                    futures[stage] = skipped.submit(
+                        stage, lacking[0] if lacking else None, wait_for=waits_for, return_state=False
+                    )
                 elif len(running) < concurrency:
                     running[stage] = futures[stage] = start(stage, stop, waits_for)
                 else:

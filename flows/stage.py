@@ -7,11 +7,12 @@ with `dvc push --run-cache`. No other stage may run: a missing output of an earl
 
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, Completed, Failed, State
@@ -43,11 +44,11 @@ def _send(stage: str, room: workspace.Workspace, commit: str, seconds: float | N
     }  # fmt: skip
     with get_client(sync_client=True) as client:
         try:
-            sent = run_deployment(deployment, parameters=parameters, flow_run_name=stage, timeout=0)
+            sent = cast(FlowRun, run_deployment(deployment, parameters=parameters, flow_run_name=stage, timeout=0))
         except ObjectNotFound:
             return Failed(message=f"{stage}: there is no deployment {deployment}: run `prefect deploy --all`")
         get_run_logger().info("sent to %s as flow run %s, which has the log", deployment, sent.id)
-        while not (state := client.read_flow_run(sent.id).state).is_final():
+        while not ((state := client.read_flow_run(sent.id).state) and state.is_final()):
             if stop.wait(POLL_SECONDS):
                 client.set_flow_run_state(sent.id, Cancelling(), force=True)
                 raise process.Stopped("stopped with its flow")

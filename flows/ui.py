@@ -73,6 +73,7 @@ def _service(name: str, command: list[str], environment: Mapping[str, str], log:
     try:
         yield process
     finally:
+        assert process.stdin
         process.stdin.close()
         process.wait()
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 ANY_COUNTRY = "USA"  # the tracker requires a country; its CO2 is not used
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class EnergyMeter:
     def __init__(self, every: float = 5.0):
         self.every = every
         self.mode: str | None = None
-        self._tracker = None
+        self._tracker: Any = None  # an OfflineEmissionsTracker, which is not typed
         self._last: Reading | None = None
 
     def __enter__(self) -> "EnergyMeter":
@@ -97,6 +98,8 @@ def known_country(country: str) -> str:
 @cache
 def _intensities() -> dict[str, float]:
     """Grams of CO2 equivalent per kWh for each country, read from codecarbon's data without importing codecarbon."""
-    data = Path(find_spec("codecarbon").origin).parent / "data" / "private_infra" / "global_energy_mix.json"
+    spec = find_spec("codecarbon")
+    assert spec and spec.origin, "codecarbon is among the requirements"
+    data = Path(spec.origin).parent / "data" / "private_infra" / "global_energy_mix.json"
     mixes = json.loads(data.read_text(encoding="utf-8"))
     return {country: mix["carbon_intensity"] for country, mix in mixes.items() if mix.get("carbon_intensity")}

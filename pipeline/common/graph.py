@@ -54,7 +54,8 @@ def code(stage: str) -> list[Path]:
 
 def after(graph: Graph, stages: Iterable[str]) -> set[str]:
     """All stages that depend, directly or indirectly, on one of `stages`."""
-    dependents, stages = set(), set(stages)
+    dependents: set[str] = set()
+    stages = set(stages)
     for name, needs in graph.items():  # in order, so one pass is enough
         if needs & (stages | dependents):
             dependents.add(name)

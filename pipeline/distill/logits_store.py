@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def _at(utterance: Utterance, speed: float) -> Utterance:
     return replace(utterance, id=f"{utterance.id}@{speed:g}", duration=utterance.duration / speed)
 
 
-class LogitsStore:
+class LogitsStore(Mapping[str, np.ndarray]):
     """Frame logits of each utterance: logits.bin (half precision, frames x vocabulary), index.json (id -> first row, frames).
 
     `speeds`: the speeds at which logits were computed, see AtSpeeds. `channels`: the width of the stored feature-encoder output
@@ -82,10 +83,13 @@ class LogitsStore:
         if self.channels:
             self._features = np.memmap(Path(folder) / "front_end.bin", np.float16, "r").reshape(-1, self.channels)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
     def __len__(self) -> int:
         return len(self._index)
 
-    def __contains__(self, utterance: str) -> bool:
+    def __contains__(self, utterance: object) -> bool:
         return utterance in self._index
 
     def __getitem__(self, utterance: str) -> np.ndarray:

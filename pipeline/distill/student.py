@@ -16,7 +16,7 @@ from pipeline.distill.surgery import student
 from pipeline.models.folder import load_model, save_model
 from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
-from pipeline.speech.corpus import Corpus, spread
+from pipeline.speech.corpus import AudioCorpus, Corpus, spread
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 
@@ -48,21 +48,24 @@ def make_student(
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
     inputs = [parent_folder / "model.safetensors", parent_folder / "config.json"]
-    store = teacher = features = None
+    audio_corpus: AudioCorpus = corpus
+    store: LogitsStore | None = None
+    teacher = features = None
     if settings.distillation.reads_store:
         store = LogitsStore(logits)
-        corpus = AtSpeeds(corpus, store.speeds)
+        audio_corpus = AtSpeeds(corpus, store.speeds)
         inputs.append(logits / "logits.bin")
     if settings.distillation.teacher == "online":
         teacher, _ = load_model(teacher_folder)
         inputs.append(teacher_folder / "model.safetensors")
-    if settings.distillation.front_end == "stored":
+    if store is not None and settings.distillation.front_end == "stored":
         _check_feature_encoder(name, model, store, teacher_folder)
         features = store.features
         inputs.append(teacher_folder / "model.safetensors")
     objective = Imitation(settings.distillation, model.config.pad_token_id, teacher)
+    fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
     job = trainer.Job(
-        model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, inputs), bookkeeping,
+        model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
         store=store, features=features, objective=objective,
     )  # fmt: skip
     metrics = trainer.train(job, out)

@@ -15,7 +15,7 @@ import torch
 
 from pipeline.models.forward import padding_invariant
 from pipeline.speech import audio, text
-from pipeline.speech.corpus import Corpus, Utterance
+from pipeline.speech.corpus import AudioCorpus, Utterance
 
 BATCH_SECONDS = 60.0
 STEP = 8000  # samples
@@ -44,7 +44,7 @@ def whole_steps(samples: int) -> int:
 
 
 def frame_logits(
-    model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
+    model, processor, corpus: AudioCorpus, utterances: list[Utterance], what: str | None = None
 ) -> Iterator[tuple[Utterance, np.ndarray]]:
     """float32 [frames, vocabulary] for each utterance, without padding frames, shortest utterance first.
 
@@ -56,7 +56,7 @@ def frame_logits(
 
 @torch.inference_mode()
 def frame_logits_and_features(
-    model, processor, corpus: Corpus, utterances: list[Utterance], what: str | None = None
+    model, processor, corpus: AudioCorpus, utterances: list[Utterance], what: str | None = None
 ) -> Iterator[tuple[Utterance, np.ndarray, torch.Tensor]]:
     """`frame_logits` with the feature encoder's output [frames, channels], left on the model's device as few callers use it."""
     started, done, total = time.monotonic(), 0.0, sum(u.duration for u in utterances)
@@ -89,7 +89,7 @@ def _groups(utterances: list[Utterance], seconds: float) -> Iterator[list[Uttera
         yield group
 
 
-def dev_wer(model, processor, corpus: Corpus, utterances: list[Utterance]) -> tuple[int, int]:
+def dev_wer(model, processor, corpus: AudioCorpus, utterances: list[Utterance]) -> tuple[int, int]:
     """(wrong words, reference words) of greedy decoding."""
     import jiwer
 

@@ -30,8 +30,12 @@ def calibration(corpus: "Corpus | None", count: int, info: dict) -> list[dict[st
     from pipeline.speech.corpus import spread
 
     utterances = corpus.utterances("train") if corpus else []
-    if not utterances:
+    if corpus is None or not utterances:
         raise BigfootError("the scheme calibrates on training audio, but the corpus has none: run prepare first")
-    recognizer = Recognizer(info, run=None)
+    recognizer = Recognizer(info, run=_never)  # for its `waveform` alone
     waveforms = [recognizer.waveform(corpus.audio(utterance)) for utterance in spread(utterances, count)]
     return [{"waveform": waveform[None], "lengths": np.array([waveform.size], dtype=np.int64)} for waveform in waveforms]
+
+
+def _never(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    raise NotImplementedError("calibration runs no model")

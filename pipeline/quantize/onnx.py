@@ -82,7 +82,7 @@ class OnnxInt8Static(Calibrated):
     packages = ("torch", "transformers", "onnx", "onnxruntime")
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
-    def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
+    def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> None:
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
         inputs = self.inputs(corpus, model_folder)

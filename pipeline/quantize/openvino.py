@@ -85,7 +85,7 @@ class OpenvinoInt8(Calibrated):
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
-    def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> None:
+    def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> None:
         inputs = self.inputs(corpus, model_folder)
         save(quantized(convert(model_folder, out), inputs, types=FLOAT_OPERATIONS), out)
 
@@ -155,7 +155,7 @@ def quantized(model: "Model", inputs: list[dict], names: Sequence[str] = (), typ
 
 def weight_types(model: "Model") -> dict[str, str]:
     """{operation: element type of its constant factor}, for all convolutions and products that have one."""
-    types = {}
+    types: dict[str, str] = {}
     for node in model.get_ordered_ops():
         if node.get_type_name() in ("MatMul", *FLOAT_OPERATIONS):
             constants = [kind for value in node.input_values() if (kind := _constant(value.get_node()))]

@@ -55,10 +55,10 @@ class OpenvinoInt8Controlled(Calibrated):
     max_wer_rise: float = Field(0.005, ge=0, description="how far dev WER may lie above the float model's; a fraction")
     ranking_utterances: int = Field(32, ge=1, description="utterances of train and of dev that the ranking uses")
 
-    def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> dict:
+    def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> dict:
         inputs = self.inputs(corpus, model_folder)
-        dev = corpus.utterances("dev")
-        if not dev:
+        dev = corpus.utterances("dev") if corpus else []
+        if corpus is None or not dev:
             raise BigfootError("int8ac-openvino chooses on dev, but the corpus has no dev utterances: run prepare first")
         judge = _Judge(corpus, describe(model_folder))
         full = openvino.convert(model_folder, out)
@@ -87,7 +87,8 @@ class OpenvinoInt8Controlled(Calibrated):
 
     def _ranking(self, full: "Model", inputs: list[dict], groups: Groups, judge: "_Judge", dev: "list[Utterance]") -> list[str]:
         """The groups, most damaging first: by WER, then by the change of logits, with this group alone in int8."""
-        inputs, expected, damage = spread(inputs, self.ranking_utterances), judge.logits(full, dev), {}
+        inputs, expected = spread(inputs, self.ranking_utterances), judge.logits(full, dev)
+        damage: dict[str, tuple[float, float]] = {}
         for name in groups:
             alone = _quantized(full, inputs, groups, [other for other in groups if other != name])
             logits = judge.logits(alone, dev)
@@ -96,7 +97,7 @@ class OpenvinoInt8Controlled(Calibrated):
             log.info(
                 "%s alone in int8: WER %.2f%% on %d utterances, logits move %.3f", name, 100 * damage[name][0], len(dev), moved
             )
-        return sorted(groups, key=damage.get, reverse=True)
+        return sorted(groups, key=lambda name: damage[name], reverse=True)
 
 
 class _Judge:

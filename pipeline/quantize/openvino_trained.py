@@ -40,7 +40,7 @@ class OpenvinoInt8Trained(Calibrated):
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
-    def write(self, model_folder: Path, corpus: "Corpus", out: Path) -> dict:
+    def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> dict:
         ranges = _ranges(model_folder)
         inputs = self.inputs(corpus, model_folder)
         model = openvino.quantized(openvino.convert(model_folder, out), inputs, types=openvino.FLOAT_OPERATIONS)

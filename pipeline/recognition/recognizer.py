@@ -84,15 +84,13 @@ class Recognizer:
 
     def batch_logits(self, audios: list[np.ndarray]) -> list[np.ndarray]:
         """The logits of several recordings, in few passes (see the decisions above); one beyond a window runs alone."""
-        logits: list[np.ndarray | None] = [None] * len(audios)
+        logits = [np.zeros((0, len(self.info["vocab"])), dtype=np.float32)] * len(audios)  # of empty audio it stays that
         rest: list[int] = []
         waveforms = [self.waveform(audio) for audio in audios]
         for index, waveform in enumerate(waveforms):
-            if waveform.size == 0:
-                logits[index] = np.zeros((0, len(self.info["vocab"])), dtype=np.float32)
-            elif waveform.size > self._window:
+            if waveform.size > self._window:
                 logits[index] = self._in_windows(waveform)
-            else:
+            elif waveform.size:
                 rest.append(index)
         for indices in self._batches(rest, waveforms):
             batch = self._run_batch([waveforms[index] for index in indices])
@@ -166,7 +164,8 @@ class Recognizer:
     def _batches(self, indices: list[int], waveforms: list[np.ndarray]) -> Iterator[list[int]]:
         """Groups that run in one pass: similar lengths, at most BATCH_SECONDS with padding, so that they fit in memory."""
         longer = 1.0 if self.info["padding"] == "exact" else LONGER
-        most, batch = int(BATCH_SECONDS * self.info["sample_rate"]), []
+        most = int(BATCH_SECONDS * self.info["sample_rate"])
+        batch: list[int] = []
         for index in sorted(indices, key=lambda index: waveforms[index].size):
             size = waveforms[index].size
             if batch and (size > longer * waveforms[batch[0]].size or size * (len(batch) + 1) > most):

@@ -12,6 +12,7 @@ Decisions, and what they cost:
 import io
 import os
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -37,8 +38,8 @@ class Limits:
         return cls(**{each.name: number(f"BIGFOOT_SERVE_MAX_{each.name.upper()}", each.type, each.default) for each in limits})
 
 
-def number(name: str, kind: type, default):
-    """An environment variable as a number above 0; `default` where it isn't set."""
+def number(name: str, kind: Any, default):
+    """An environment variable as a number (`kind`: int or float) above 0; `default` where it isn't set."""
     setting = os.environ.get(name)
     if setting is None:
         return default

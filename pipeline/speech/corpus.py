@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -54,6 +55,17 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
             # An unknown recording is left out, so that manifests without recordings keep their content and hash.
             row = {key: value for key, value in asdict(utterance).items() if key != "recording" or value}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+class AudioCorpus(Protocol):
+    """What training and inference need of a corpus: a `Corpus`, or one that is derived from it."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def utterances(self, split: str) -> list[Utterance]: ...
+
+    def audio(self, utterance: Utterance) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

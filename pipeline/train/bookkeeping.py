@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pipeline.common import graph
 from pipeline.params import Tracking
 from pipeline.project import Project
-from pipeline.speech.corpus import Corpus
+from pipeline.speech.corpus import AudioCorpus
 from pipeline.tracking.live import LiveRun, training_run
 
 
@@ -30,7 +30,7 @@ class Bookkeeping:
     def stage(self) -> str:
         return "teacher" if self.model == "teacher" else "student"
 
-    def fingerprint(self, settings: BaseModel, corpus: Corpus, files: Iterable[Path]) -> str:
+    def fingerprint(self, settings: BaseModel, corpus: AudioCorpus, files: Iterable[Path]) -> str:
         """The fingerprint of a run, as 16 hexadecimal digits. `files`: the weights and configs that the run starts from."""
         manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
         digest = hashlib.sha256(settings.model_dump_json().encode())

@@ -64,7 +64,6 @@ def _from_config(config: dict, alphabet: list[str]):
 
 
 def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoProcessor, Wav2Vec2ForCTC
 
     source = teacher.name or str(data)
@@ -87,7 +86,7 @@ def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
             source, revision=teacher.revision, ignore_mismatched_sizes=True, output_loading_info=True,
             **head, **teacher.config,
         )  # fmt: skip
-    except (OSError, ImportError, SafetensorError, *_not_a_model()) as error:
+    except _unloadable() as error:
         if teacher.name and is_away(error):
             raise Away(f"the hub can't be reached for teacher {source}: check the network connection") from None
         raise BigfootError(f"teacher {source} can't be loaded: {_one_line(error)}") from None
@@ -147,6 +146,13 @@ def _head(processor) -> dict:
         "ctc_loss_reduction": "mean",
         "ctc_zero_infinity": True,
     }
+
+
+def _unloadable() -> tuple[type[Exception], ...]:
+    """The exceptions that transformers raises for a folder or hub name that can't be loaded."""
+    from safetensors import SafetensorError
+
+    return (OSError, ImportError, SafetensorError, *_not_a_model())
 
 
 def _not_a_model() -> tuple[type[Exception], ...]:

@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy
 from pipeline.common.errors import BigfootError
@@ -30,7 +31,8 @@ from pipeline.models.forward import accept_features, fewest_samples, inside, mas
 from pipeline.models.inference import STEP, clock, dev_wer, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
-from pipeline.speech.corpus import Corpus, Utterance
+from pipeline.speech.corpus import AudioCorpus, Utterance
+from pipeline.tracking.live import LiveRun
 from pipeline.train import growing
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.ctc import ctc_loss
@@ -51,8 +53,8 @@ class Job:
     """
 
     model: torch.nn.Module
-    processor: object
-    corpus: Corpus
+    processor: Any
+    corpus: AudioCorpus
     training: Training
     settings: BaseModel
     fingerprint: str
@@ -84,7 +86,8 @@ def train(job: Job, out: Path) -> dict:
         save_model(trainer.accelerator.unwrap_model(trainer.model), job.processor, out)
         (out / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.ledger.curve))
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-        trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
+        if trainer.ledger.run:
+            trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
         shutil.rmtree(checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return metrics
@@ -231,7 +234,7 @@ class SpeechTrainer(Trainer):
         counts = np.array(gather_object([dev_wer(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
         metrics = {"eval_dev_wer": float(counts[:, 0].sum() / counts[:, 1].sum())}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 
@@ -241,8 +244,8 @@ class Ledger(TrainerCallback):
     def __init__(self, job: Job, checkpoints: Path):
         self.job, self.checkpoints = job, checkpoints
         self.curve: list[dict] = []
-        self.before = {"seconds": 0.0, "wh": 0.0}
-        self.run = None
+        self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
+        self.run: LiveRun | None = None  # only the main process has one
 
     def on_train_begin(self, args, state, control, **_):
         self.start_time, self.start_step = time.monotonic(), state.global_step
@@ -252,7 +255,6 @@ class Ledger(TrainerCallback):
             self.curve, self.before = saved["curve"], saved["before"]
         self.meter = energy.EnergyMeter()
         self.meter.__enter__()
-        self.run = None
         if state.is_world_process_zero:
             self.run = self.job.bookkeeping.start_run(self.job.fingerprint, self.job.settings)
 
@@ -269,7 +271,8 @@ class Ledger(TrainerCallback):
             return
         row = {key.removeprefix("eval_"): value for key, value in logs.items() if key != "epoch"}
         self.curve.append({"step": state.global_step, **row})
-        self.run.log(state.global_step, row)
+        if self.run:
+            self.run.log(state.global_step, row)
         log.info("%s: %s", self.job.bookkeeping.model, self._line(state, row))
 
     def on_save(self, args, state, control, **_):
@@ -296,10 +299,9 @@ class Ledger(TrainerCallback):
     def _spent(self) -> dict:
         """Seconds and Wh so far, including those before a kill; Wh is None where the meter has no reading."""
         used = self.meter.reading().wh
-        known = used is not None and self.before["wh"] is not None
         return {
             "seconds": self.before["seconds"] + time.monotonic() - self.start_time,
-            "wh": self.before["wh"] + used if known else None,
+            "wh": None if used is None or self.before["wh"] is None else self.before["wh"] + used,
         }
 
     def _freeze_encoder(self, frozen: bool) -> None:

@@ -8,7 +8,7 @@ One forward and backward pass per utterance gives F for all parts at once. Two a
 the weights around a part, which needs no audio, and plain truncation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Importance:
     units: list[torch.Tensor]  # [feed-forward]
 
 
-def measured(model, waveforms: list[torch.Tensor], seed: int) -> Importance:
+def measured(model, waveforms: Sequence[torch.Tensor], seed: int) -> Importance:
     """Importance by Fisher information on `waveforms`, each a model input [1, samples]."""
     model.eval()
     sites = _sites(model)

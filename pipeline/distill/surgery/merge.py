@@ -89,7 +89,8 @@ class _Sums:
 
     def __init__(self, centered: bool, constant: bool):
         self.centered, self.constant = centered, constant or centered
-        self.frames, self.xx, self.xy, self.x, self.y = 0, 0.0, 0.0, 0.0, 0.0
+        self.frames = 0
+        self.xx = self.xy = self.x = self.y = torch.zeros(())  # sums, which take their shapes from what is added
 
     def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
         self.frames, self.x, self.y = self.frames + len(x), self.x + x.sum(0), self.y + y.sum(0)

@@ -9,6 +9,7 @@ model: a student narrower than its parent recognizes little before it is trained
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,7 @@ class Choice:
     positional: bool  # whether the positional convolution keeps its groups
 
 
-def build(parent, settings: Student, waveforms: list[torch.Tensor] = ()):
+def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
     """Build a student of `parent` (Wav2Vec2ForCTC), initialized from it.
 
     `waveforms`: training audio as model inputs, each [1, samples]; needed where `importance` is measured or convolutions are
@@ -131,7 +132,7 @@ def _runs(parent, settings: Student) -> list[int]:
 # ---------------------------------------------------------------- choosing
 
 
-def _choose(parent, config, settings: Student, waveforms: list[torch.Tensor]) -> Choice:
+def _choose(parent, config, settings: Student, waveforms: Sequence[torch.Tensor]) -> Choice:
     layers = kept_layers(parent.config.num_hidden_layers, settings)
     runs = _runs(parent.config, settings)
     scores = _importance(parent, config, settings, layers, waveforms)
@@ -150,7 +151,7 @@ def _choose(parent, config, settings: Student, waveforms: list[torch.Tensor]) ->
     )
 
 
-def _importance(parent, config, settings: Student, layers: list[int], waveforms: list[torch.Tensor]) -> Importance:
+def _importance(parent, config, settings: Student, layers: list[int], waveforms: Sequence[torch.Tensor]) -> Importance:
     """Importance by the rule in `settings`; it is not measured where the student is as wide as its parent."""
     sizes = ("hidden_size", "num_attention_heads", "intermediate_size")
     narrower = any(getattr(config, size) < getattr(parent.config, size) for size in sizes)
