@@ -2,8 +2,8 @@
 
 A run with its own profile or overrides must not change the params.yaml, dvc.lock and outs that others are using. It gets a git
 worktree with the project's current content (uncommitted edits included, as in `dvc exp run`), and the same DVC cache and local
-configuration. `dvc exp save` saves its result under a name that `dvc exp show` lists and `dvc exp apply` applies. Then the
-worktree is removed; after a failure it stays, with its checkpoints, and the error message names it.
+configuration. `dvc exp save` saves its result under a name: `dvc exp show` lists it, and `dvc exp apply` brings it into the
+project. Then the worktree is removed; after a failure it stays, with its checkpoints, and the error message names it.
 """
 
 import contextlib
