@@ -76,13 +76,14 @@ $(VENV)/.docs-installed: requirements-docs.lock $(VENV)/.installed
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
+# Files in the order of their names: xdist would begin with those of many tests and end with the longest, the chain.
 test: setup
-	pytest -n logical --maxprocesses 4 --dist loadfile
+	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The same tests, and which lines of pipeline/ and flows/ they leave out.
 coverage: setup
 	mkdir -p .bigfoot/coverage
-	pytest -n logical --maxprocesses 4 --dist loadfile --cov
+	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
 # With what the tests of S3, PostgreSQL and the peers need.
 test-all: remote $(VENV)/.peers-installed

@@ -29,6 +29,7 @@ EXECUTED = {
     "pre-commit install": "not executed: pre-commit is the contributor's own; its hooks are make lint's commands",
     "pytest ": "the tests that it names are part of make test or make test-all",
     "make test-all": "this suite",
+    "make coverage": "not executed: it is this suite, with its lines counted",
     "make remote": "not executed: it installs what tests/docs/test_remotes.py then uses",
     "make demo": LONG + "tests/chain/test_chain.py::test_every_variant_is_compared_with_the_same_keys",
     "make ui": "tests/flows/test_ui.py::test_a_deployment_runs_to_its_end_and_shows_its_stages",
