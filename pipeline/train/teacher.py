@@ -31,7 +31,7 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
     model, processor = build(settings, data, corpus.info["alphabet"], seed)
     if settings.training is None or not settings.finetune:
         return _save_untrained(model, processor, corpus, out)
-    weights = sorted(data.glob("*.safetensors")) if settings.init == "pretrained" and settings.name is None else []
+    weights = sorted([*data.glob("*.safetensors"), *data.glob("*.bin")]) if settings.init == "pretrained" and settings.name is None else []
     job = trainer.Job(
         model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, weights), bookkeeping
     )
