@@ -85,7 +85,7 @@ def write(root: Path) -> None:
 
 def results_page(folders: list[Path]) -> str:
     """RESULTS.md: the whole comparison of every kept profile, with the command that makes it again."""
-    parts = ["# Results", "", "Written by `bigfoot results` from `results/`; what the columns mean is in [docs/numbers.md](docs/numbers.md)."]
+    parts = ["# Results", "", "Written by `bigfoot results` from `results/`. The columns: [docs/numbers.md](docs/numbers.md)."]
     for folder in folders:
         whole = _comparison(folder).replace("# Comparison", f"## {_title(folder)}", 1)
         parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]

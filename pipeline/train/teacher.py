@@ -31,7 +31,8 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
     model, processor = build(settings, data, corpus.info["alphabet"], seed)
     if settings.training is None or not settings.finetune:
         return _save_untrained(model, processor, corpus, out)
-    weights = sorted([*data.glob("*.safetensors"), *data.glob("*.bin")]) if settings.init == "pretrained" and settings.name is None else []
+    is_folder = settings.init == "pretrained" and settings.name is None
+    weights = sorted([*data.glob("*.safetensors"), *data.glob("*.bin")]) if is_folder else []
     job = trainer.Job(
         model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, weights), bookkeeping
     )
