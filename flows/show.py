@@ -16,6 +16,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from pipeline.common.files import read_json
 from pipeline.project import Project
 
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
@@ -48,7 +49,9 @@ class Progress:
 def comparison(folder: Path, profile: str) -> None:
     """The comparison in `folder`/reports as a table, a report and, where MLflow is a server, a link, each with its history."""
     reports, name = Project(folder).reports, slug(profile)
-    rows = json.loads((reports / "comparison.json").read_text(encoding="utf-8"))
+    # Read as plain JSON: flows/ doesn't import the room that has the typed reader.
+    rows = read_json(reports / "comparison.json", "dvc repro compare", list)
+    params = read_json(reports / "params.json", "dvc repro compare")
     table = [
         {"variant": row["variant"]}
         | {head: _rounded(row[key], factor, digits) for head, (key, factor, digits) in COLUMNS.items()}
@@ -57,7 +60,7 @@ def comparison(folder: Path, profile: str) -> None:
     ]
     create_table_artifact(table, key=f"comparison-{name}", description=f"All variants of profile {profile}")
     create_markdown_artifact((reports / "comparison.md").read_text(encoding="utf-8"), key=f"report-{name}")
-    if link := mlflow_address(json.loads((reports / "params.json").read_text(encoding="utf-8"))["tracking"]["experiment"]):
+    if link := mlflow_address(params["tracking"]["experiment"]):
         create_link_artifact(link, key=f"mlflow-{name}", link_text="All runs in MLflow")
 
 

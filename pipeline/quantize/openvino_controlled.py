@@ -121,7 +121,7 @@ class _Judge:
 
         vocab, blank, delimiter = (self.info[key] for key in ("vocab", "blank", "word_delimiter"))
         hypotheses = [text.greedy(one.argmax(-1), vocab, blank, delimiter) for one in logits]
-        return score(utterances, hypotheses)["wer"]
+        return score(utterances, hypotheses).wer
 
     def wer(self, model: "Model", utterances: "Sequence[Utterance]") -> float:
         return self.words_wrong(self.logits(model, utterances), utterances)

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import sha256
 
 MEND = "copy the variant again, or quantize anew"
 
@@ -18,7 +19,7 @@ def seal(folder: Path) -> dict[str, dict]:
     """{file: {"bytes": ..., "sha256": ...}} of all files in a folder."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": _sum(file)} for file in files
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in files
     }  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def check(folder: Path, info: dict, sums: bool = False) -> None:
         if found != size:
             what = "it is cut off" if found < size else "it is another file"
             raise BigfootError(f"{folder}: {name} has {found:,} bytes, not the {size:,} it was made with ({what}): {MEND}")
-        if sums and _sum(folder / name) != content:
+        if sums and sha256(folder / name) != content:
             raise BigfootError(f"{folder}: {name} is not the file that this variant was made with, though as long: {MEND}")
 
 
@@ -55,8 +56,3 @@ def mark(info: dict) -> str | None:
     """The sealed files in one short word, by which two variants are told apart; None without a seal."""
     files = info.get("files")
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16] if files else None
-
-
-def _sum(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
