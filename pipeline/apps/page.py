@@ -18,7 +18,6 @@ from pathlib import Path
 
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_json
 from pipeline.common.numbers import percent, shown
 from pipeline.compare import comparison
 from pipeline.evaluate import wer
@@ -26,6 +25,7 @@ from pipeline.project import Project, load_params
 from pipeline.recognition import uploads
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio, text
+from pipeline.speech.corpus import read_info
 from pipeline.speech.text import TextRules
 
 MOST = 4  # variants, where nobody says which
@@ -169,7 +169,7 @@ def _rules(root: Path) -> tuple[TextRules, str]:
     corpus = project.corpus(load_params(project.params).corpus.name) / "corpus.json"
     if not corpus.is_file():
         return TextRules(), f"Bigfoot ({corpus.parent.name} isn't prepared)"
-    return TextRules(**read_json(corpus, "dvc repro prepare")["text"]), f"the corpus {corpus.parent.name}"
+    return TextRules(**read_info(corpus.parent)["text"]), f"the corpus {corpus.parent.name}"
 
 
 def _card(answer: Answer) -> str:

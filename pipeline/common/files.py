@@ -103,6 +103,8 @@ def _text(path: Path, command: str) -> str:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise BigfootError(f"{path} is missing: run `{command}`") from None
+    except OSError as error:
+        raise BigfootError(f"{path} can't be read ({error.strerror or error}): run `{forced(command)}`") from None
     except UnicodeDecodeError:
         raise BigfootError(f"{path} is not text in UTF-8: run `{forced(command)}`") from None
 

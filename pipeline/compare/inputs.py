@@ -16,7 +16,7 @@ from pipeline.evaluate.scores import Score
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import read_manifest
+from pipeline.speech.corpus import read_info, read_manifest
 
 __all__ = ["REFERENCE", "Evidence", "gather"]
 
@@ -53,7 +53,7 @@ def gather(params: Params, root: Path) -> Evidence:
     variants = sorted(params.variants.values(), key=lambda v: v.name != REFERENCE)
     project = Project(root)
     folder = project.corpus(params.corpus.name)
-    corpus = read_json(folder / "corpus.json", "dvc repro prepare")
+    corpus = read_info(folder)
     sets = {split: read_manifest(folder / f"{split}.jsonl") for split in corpus["splits"] if split != "train"}
     run = timings.read(project.timings)
     scored = {}
@@ -98,7 +98,7 @@ def _read_lines(path: Path, stage: str) -> list[dict]:
 def _read_variant(project: Project, variant: Variant, run: Timings, score: Score) -> dict:
     """variant.json, once it is known to be of the files that were scored and timed."""
     folder = project.variant(variant.name)
-    info = read_json(folder / "variant.json", f"dvc repro quantize@{variant.slug}")
+    info = seal.read_info(folder, f"dvc repro quantize@{variant.slug}")
     if (info.get("model"), info.get("scheme")) != (variant.model, variant.scheme):
         raise BigfootError(f"{folder} holds {info.get('variant')}: run `dvc repro --force quantize@{variant.slug}`")
     if score.files != seal.mark(info):

@@ -17,7 +17,6 @@ Decisions, and what they cost:
   frame and no text.
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -59,15 +58,14 @@ class Recognizer:
     def load(cls, folder: str | Path, threads: int | None = None) -> "Recognizer":
         """Open a variant folder with so many threads (None: the runtime's own choice).
 
-        Raises BigfootError where the folder is no variant, misses a file, or has one of another size than when it was made.
+        Raises BigfootError where the folder is not a variant's, misses a file, or has one of another size than it once had.
         """
         folder = Path(folder)
         try:
-            info = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-            lacking = NEEDED - set(info)
-        except (OSError, ValueError, TypeError):
+            info = seal.read_info(folder)
+        except BigfootError:
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
-        if lacking:
+        if lacking := NEEDED - set(info):
             raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantize the model anew")
         seal.check(folder, info)
         run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import sha256
+from pipeline.common.files import read_json, sha256
 
 MEND = "copy the variant again, or quantize anew"
 
@@ -23,12 +23,14 @@ def seal(folder: Path) -> dict[str, dict]:
     }  # fmt: skip
 
 
+def read_info(folder: Path, command: str = "dvc repro") -> dict:
+    """variant.json of a variant's folder, which `command` makes; raises BigfootError where there is none, or it is broken."""
+    return read_json(folder / "variant.json", command)
+
+
 def read(folder: Path) -> dict:
     """variant.json of a folder whose files are, by their content, those that it was made with; else BigfootError."""
-    try:
-        info = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise BigfootError(f"{folder} is no variant (no readable variant.json): run `dvc repro` for it") from None
+    info = read_info(folder)
     check(folder, info, sums=True)
     return info
 

@@ -1,4 +1,4 @@
-"""The corpus on disk: a JSONL manifest a split, one utterance a line, and its audio beside it.
+"""The corpus on disk: a JSONL manifest per split, one utterance per line, and its audio beside it.
 
 Plain JSONL rather than a binary table: it can be read, grepped and compared by eye, and 300,000 lines load in a second.
 """
@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import forced, read_json
 from pipeline.speech import audio
+
+COMMAND = "dvc repro prepare"  # what makes a corpus
 
 
 @dataclass(frozen=True)
 class Utterance:
     """One line of a manifest: audio is a path relative to the manifest, duration is in seconds.
 
-    `recording` is what the utterance was cut from, with others; "" is no known speaker or recording.
+    `recording` is what the utterance was cut from, with others; "" is a speaker or recording that is not known.
     """
 
     id: str
@@ -33,17 +36,17 @@ class Utterance:
 def read_manifest(path: Path) -> list[Utterance]:
     """All utterances of a corpus's manifest, in order.
 
-    Raises BigfootError, with file and line number, where the file is absent or a line is no utterance.
+    Raises BigfootError, with file and line number, where the file is absent or a line is not an utterance.
     """
     if not path.is_file():
-        raise BigfootError(f"{path} is missing: run `dvc repro prepare`")
+        raise BigfootError(f"{path} is missing: run `{COMMAND}`")
     utterances = []
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 utterances.append(Utterance(**json.loads(line)))
             except (ValueError, TypeError) as error:
-                raise BigfootError(f"{path}, line {number} is no utterance ({error}): run `dvc repro prepare`") from None
+                raise BigfootError(f"{path}, line {number} is not an utterance ({error}): run `{COMMAND}`") from None
     return utterances
 
 
@@ -58,14 +61,14 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus: `info` is corpus.json, `utterances` a split's manifest, `audio` what is heard."""
+    """A prepared corpus: `info` is corpus.json, `utterances` a split's manifest, `audio` an utterance's samples."""
 
     folder: Path
 
     @cached_property
     def info(self) -> dict:
         """corpus.json: name, source, license, text rules, alphabet, sizes of the splits, dropped, leaks."""
-        return json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
+        return read_info(self.folder)
 
     @property
     def splits(self) -> list[str]:
@@ -84,7 +87,7 @@ class Corpus:
         return read_manifest(self.folder / f"{split}.jsonl")
 
     def audio(self, utterance: Utterance) -> np.ndarray:
-        """What is heard: float32 [T] within [-1, 1], mono, 16 kHz."""
+        """float32 [T] within [-1, 1], mono, 16 kHz."""
         return audio.read(self.folder / utterance.audio)
 
 
@@ -96,7 +99,14 @@ def spread(items: list, count: int) -> list:
 
 def open_corpus(folder: Path | str) -> Corpus:
     """The prepared corpus in a folder; raises BigfootError where there is none."""
-    folder = Path(folder)
-    if not (folder / "corpus.json").is_file():
-        raise BigfootError(f"{folder} holds no corpus (no corpus.json): run `dvc repro prepare`")
-    return Corpus(folder)
+    corpus = Corpus(Path(folder))
+    _ = corpus.info  # read at once, so that a missing corpus is named before any work
+    return corpus
+
+
+def read_info(folder: Path) -> dict:
+    """corpus.json of a corpus's folder; raises BigfootError where it is missing, broken or has no splits."""
+    info = read_json(folder / "corpus.json", COMMAND)
+    if not isinstance(info.get("splits"), dict):
+        raise BigfootError(f"{folder / 'corpus.json'} has no splits: run `{forced(COMMAND)}`")
+    return info

@@ -12,12 +12,12 @@ from pathlib import Path
 from pipeline.benchmark import timings
 from pipeline.common import numbers
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_json, sha256_of
+from pipeline.common.files import sha256_of
 from pipeline.common.git import origin
 from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
-from pipeline.speech.corpus import read_manifest
+from pipeline.speech.corpus import read_info, read_manifest
 from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
 
@@ -45,7 +45,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     model_id = run.outputs.model_outputs[0].model_id
     content = store.client.get_logged_model(model_id).tags[KEY]
     corpus = project.corpus(compared.corpus)
-    info, timed = read_json(corpus / "corpus.json", "dvc checkout"), timings.read(project.timings)
+    info, timed = read_info(corpus), timings.read(project.timings)
     test = next(split for split in info["splits"] if split not in ("train", "dev"))
     evidence = {
         **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime")},

@@ -20,6 +20,7 @@ from pipeline.common.git import origin
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.params import Params
+from pipeline.speech.corpus import read_info
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, Store, final_figures, is_number
 
@@ -150,10 +151,7 @@ def _datasets(corpus: Path, root: Path, lock: dict) -> dict:
     """{split: mlflow Dataset}; the digest follows the manifest and, where DVC knows it, all audio of the corpus."""
     from mlflow.entities import Dataset
 
-    info, known = (
-        read_json(corpus / "corpus.json", "dvc repro prepare"),
-        _hashes(lock, "prepare", "outs").get(f"corpora/{corpus.name}", ""),
-    )
+    info, known = read_info(corpus), _hashes(lock, "prepare", "outs").get(f"corpora/{corpus.name}", "")
     datasets = {}
     for split, size in info["splits"].items():
         manifest = corpus / f"{split}.jsonl"

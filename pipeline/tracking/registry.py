@@ -61,7 +61,7 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
 def promote(params: Params, variant: str, force: bool = False, root: Path | str = ".") -> str:
     """Make a variant of the last comparison the champion, also one that was rolled back; returns what to say.
 
-    Raises BigfootError, without `force`, where it doesn't pass the gate, is no better than the incumbent, or was judged by
+    Raises BigfootError, without `force`, where it doesn't pass the gate, is not better than the incumbent, or was judged by
     another teacher or another set.
     """
     from pipeline.tracking.log import project

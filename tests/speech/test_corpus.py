@@ -31,7 +31,7 @@ def test_a_broken_line_is_named(tmp_path, line):
 
 
 def test_an_absent_corpus_or_split_is_said(tmp_path):
-    with pytest.raises(BigfootError, match="no corpus"):
+    with pytest.raises(BigfootError, match="corpus.json is missing"):
         open_corpus(tmp_path)
     prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
     with pytest.raises(BigfootError, match="no split test2: it has train, dev, test"):
