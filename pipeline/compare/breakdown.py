@@ -9,8 +9,9 @@ from collections import Counter
 
 import numpy as np
 
+from pipeline.benchmark.timings import REFERENCE
 from pipeline.compare.comparison import Row
-from pipeline.compare.inputs import REFERENCE, Evidence
+from pipeline.compare.inputs import Evidence
 from pipeline.evaluate import wer
 from pipeline.evaluate.scores import Hypothesis
 from pipeline.evaluate.wer import align

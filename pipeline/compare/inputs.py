@@ -18,8 +18,6 @@ from pipeline.project import Project
 from pipeline.recognition import seal
 from pipeline.speech.corpus import read_info, read_manifest
 
-__all__ = ["REFERENCE", "Evidence", "gather"]
-
 
 @dataclass(frozen=True)
 class Evidence:

@@ -4,8 +4,9 @@
 pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json), or of a student (peers-STUDENT.json) and,
 where there is something to say about the run, notes.md, which a person writes: small text files under git, so that a change
 of a published figure is a diff.
-`bigfoot results` keeps the reports of the run on disk there, and writes both documents anew from all that is kept.
-results/paper/paper_scale.json, which `bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is no comparison:
+`bigfoot results` keeps the reports of the run on disk there, and writes both documents anew from all that is kept, and the
+glossary in docs/numbers.md from the list of figures.
+results/paper/paper_scale.json, which `bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is not a comparison:
 its models are UNTRAINED.
 """
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.benchmark.timings import REFERENCE
 from pipeline.compare import breakdown
-from pipeline.compare.breakdown import REFERENCE
 from pipeline.compare.comparison import Row, Verdict
 from pipeline.evaluate.scores import Hypothesis
 from pipeline.evaluate.wer import align

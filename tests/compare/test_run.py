@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
 from pipeline.compare import belonging, figures
-from pipeline.compare.inputs import REFERENCE
 from pipeline.compare.report import plots
 from pipeline.compare.rows import gain
 from pipeline.compare.run import compare
