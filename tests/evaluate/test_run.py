@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import params
 from pipeline.common.errors import BigfootError
+from pipeline.evaluate import scores
 from pipeline.evaluate.run import evaluate, snr_db
 from pipeline.quantize.run import quantize
 from pipeline.recognition import seal
@@ -47,6 +48,7 @@ def corpus(tmp_path, variant):
 
 def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpus, tmp_path):
     scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json")
+    assert scores.read(tmp_path / "scores/a.json", "a") == scored
     assert list(scored.sets) == ["dev", "test", "test-noisy"] and scored.first_test == "test"
     assert scored.variant == "teacher.fp32-onnx"
     for one in scored.sets.values():
