@@ -18,6 +18,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from pipeline.common.files import read_json
 from pipeline.project import Project
 
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
@@ -51,7 +52,9 @@ class Progress:
 def comparison(folder: Path, profile: str) -> None:
     """Publish the comparison in `folder`/reports as a table and a report, with a link to MLflow if it is a server."""
     reports, name = Project(folder).reports, slug(profile)
-    rows = json.loads((reports / "comparison.json").read_text(encoding="utf-8"))
+    # Read as plain JSON: flows/ doesn't import the room that has the typed reader.
+    rows = read_json(reports / "comparison.json", "dvc repro compare", list)
+    params = read_json(reports / "params.json", "dvc repro compare")
     table = [
         {"variant": row["variant"]}
         | {head: _rounded(row[key], factor, digits) for head, (key, factor, digits) in COLUMNS.items()}
@@ -60,7 +63,7 @@ def comparison(folder: Path, profile: str) -> None:
     ]
     create_table_artifact(table, key=f"comparison-{name}", description=f"All variants of profile {profile}")
     create_markdown_artifact((reports / "comparison.md").read_text(encoding="utf-8"), key=f"report-{name}")
-    if link := mlflow_address(json.loads((reports / "params.json").read_text(encoding="utf-8"))["tracking"]["experiment"]):
+    if link := mlflow_address(params["tracking"]["experiment"]):
         create_link_artifact(link, key=f"mlflow-{name}", link_text="All runs in MLflow")
 
 

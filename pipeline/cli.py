@@ -133,6 +133,8 @@ def schemes() -> None:
 def results() -> None:
     """Publish the last comparison: keep its figures under results/, and write RESULTS.md and README's tables from there.
 
+    The glossary of figures in docs/numbers.md is written too, from the list in the code.
+
     Without a comparison on disk, as in a fresh clone, they are written from what is kept.
     """
     from pipeline.lab import publish as published

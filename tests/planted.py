@@ -20,7 +20,7 @@ from pipeline.recognition import seal
 from pipeline.speech.corpus import Utterance, write_manifest
 
 ROOT = Path(__file__).parent.parent
-WORDS_EACH = 10  # words an utterance
+WORDS_EACH = 10  # words per utterance
 
 # variant: (wrong words on dev and test, disk_mb, latency_p50_ms)
 FIGURES = {
@@ -159,12 +159,15 @@ def _timings(figures: dict) -> dict:
             **{f"ms_per_audio_second_{p}": ms / 2 for p in ("p50", "p95", "p99")}, "cold_start_ms": 900.0, "load_ms": 500.0,
             "rtfx_batched": None, "ram_mb": 200.0, "ram_model_mb": 20.0, "cnn_ms": None, "encoder_ms": None,
             "speedup": full / ms, "speedup_low": 0.9 * full / ms, "speedup_high": 1.1 * full / ms,
-            "energy_wh_per_audio_hour": 0.1, "energy_mode": "estimated", "energy_w": 50.0,
-            "energy_resolution_w": 1.0, "turns": 5,
+            "energy_wh_per_audio_hour": 0.1, "energy_mode": "estimated", "energy_w": 50.0, "energy_above_idle_w": 5.0,
+            "energy_resolution_w": 1.0, "energy_resolved": True, "energy_note": None, "turns": 5, "narrow": True,
+            "latency_by_length": None,
         }
         for name, (_, disk, ms) in figures.items()
     }  # fmt: skip
     return {
-        "measured_at": "2026-11-24T12:00:00+00:00", "host": host, "threads": 2, "versions": {"torch": "2.14.1"},
-        "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "turn": 4, "variants": variants,
+        "measured_at": "2026-11-24T12:00:00+00:00", "host": host, "device": "cpu", "threads": 2,
+        "versions": {"torch": "2.14.1"}, "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "turn": 4,
+        "precision": 0.1, "cold_start": {"seconds": 2.0, "file_cache": "warm"}, "idle_w": 45.0, "variants": variants,
+        "groups": 1,
     }  # fmt: skip

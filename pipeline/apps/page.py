@@ -8,7 +8,6 @@ benchmark's, where there is one. Nothing leaves the machine: no share link, no u
 """
 
 import html
-import json
 import os
 import statistics
 import time
@@ -17,12 +16,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
+from pipeline.common.numbers import percent, shown
+from pipeline.compare import comparison
 from pipeline.evaluate import wer
 from pipeline.project import Project, load_params
 from pipeline.recognition import uploads
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio, text
+from pipeline.speech.corpus import read_info
 from pipeline.speech.text import TextRules
 
 MOST = 4  # variants, where nobody says which
@@ -52,7 +55,7 @@ class Listener:
 
     def __init__(self, folders: Sequence[Path], root: Path = Path()):
         self.recognizers = {folder: Recognizer.load(folder) for folder in folders}
-        self.energy = {row["variant"]: row["energy_wh_per_audio_hour"] for row in _comparison(root)}
+        self.energy = {row.variant: row["energy_wh_per_audio_hour"] for row in _rows(root)}
         self.rules, self.rules_from = _rules(root)
 
     def hear(self, content: bytes, said: str = "") -> tuple[float, str, list[Answer]]:
@@ -79,7 +82,8 @@ def compare(reference: str, hypothesis: str) -> dict:
 
 def chosen(root: Path = Path()) -> list[Path]:
     """The variants to open where none is named: teacher.fp32 and the champion of the last comparison, else the first four."""
-    names = dict.fromkeys(["teacher.fp32", *(row["variant"] for row in _comparison(root) if row["champion"])])
+    champion = comparison.champion_of(_rows(root))
+    names = [REFERENCE, *([champion.variant] if champion else [])]
     project = Project(root)
     found = [project.variant(name) for name in names if (project.variant(name) / "variant.json").is_file()]
     if len(found) < 2:
@@ -152,9 +156,9 @@ def _timed(recognizer: Recognizer, heard) -> tuple[str, float]:
     return words, statistics.median(times)
 
 
-def _comparison(root: Path) -> list[dict]:
-    path = Project(root).reports / "comparison.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+def _rows(root: Path) -> list[comparison.Row]:
+    """Those of the last comparison; none where there was none yet."""
+    return comparison.read_rows(Project(root).reports / "comparison.json") if comparison.exists(root) else []
 
 
 def _rules(root: Path) -> tuple[TextRules, str]:
@@ -165,14 +169,14 @@ def _rules(root: Path) -> tuple[TextRules, str]:
     corpus = project.corpus(load_params(project.params).corpus.name) / "corpus.json"
     if not corpus.is_file():
         return TextRules(), f"Bigfoot ({corpus.parent.name} isn't prepared)"
-    return TextRules(**json.loads(corpus.read_text(encoding="utf-8"))["text"]), f"the corpus {corpus.parent.name}"
+    return TextRules(**read_info(corpus.parent)["text"]), f"the corpus {corpus.parent.name}"
 
 
 def _card(answer: Answer) -> str:
-    figures = [] if answer.wer is None else [f"{100 * answer.wer:.1f}% WER ({answer.errors} of {answer.words} words)"]
-    figures.append(f"{answer.latency_ms:.1f} ms")
+    figures = [] if answer.wer is None else [f"{percent(answer.wer)}% WER ({answer.errors} of {answer.words} words)"]
+    figures.append(shown(answer.latency_ms, ".1f", " ms"))
     if answer.energy_wh_per_audio_hour is not None:
-        figures.append(f"{answer.energy_wh_per_audio_hour:.3g} Wh per audio hour")
+        figures.append(shown(answer.energy_wh_per_audio_hour, ".3g", " Wh per audio hour"))
     heard = " ".join(map(_marked, answer.alignment)) if answer.alignment else html.escape(answer.text) or "<i>(nothing)</i>"
     told = "".join(f"<li>{one}</li>" for one in figures)
     return f"<section><h3>{html.escape(answer.variant)}</h3><p>{heard}</p><ul>{told}</ul></section>"

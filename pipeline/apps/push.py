@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError, is_away
-from pipeline.compare import gate
+from pipeline.compare import comparison
 from pipeline.project import Project
 from pipeline.recognition import seal
 
@@ -94,17 +94,16 @@ def _check_files(root: Path, folder: Path) -> None:
     if not (folder / "variant.json").is_file():
         return
     mark = seal.mark(seal.read(folder))
-    row = next((row for row in gate.read(root)[0] if row["variant"] == folder.name), None)
-    if row and row.get("files") != mark:
+    row = next((row for row in comparison.read(root).rows if row.variant == folder.name), None)
+    if row and row.files != mark:
         raise BigfootError(f"{folder} was made anew since the last comparison, its card is of other files: run `dvc repro`")
 
 
 def _require_gate(root: Path, name: str) -> None:
     """Raise BigfootError where a variant, or a model as it is in fp32, was compared and doesn't pass the gate."""
-    rows, _ = gate.read(root)
-    row = next((row for row in rows if row["variant"] in (name, f"{name}.fp32")), None)
-    if row and not row["gate"]["passed"]:
-        raise BigfootError(f"{name} doesn't pass the gate ({row['gate']['reason']}): --force pushes it all the same")
+    row = next((row for row in comparison.read(root).rows if row.variant in (name, f"{name}.fp32")), None)
+    if row and not row.gate.passed:
+        raise BigfootError(f"{name} doesn't pass the gate ({row.gate.reason}): --force pushes it all the same")
 
 
 def _licensed(card: Path, license: str | None) -> str:

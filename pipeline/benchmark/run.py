@@ -11,26 +11,24 @@ new lengths: the first hearing of a length is slower, by tens of milliseconds). 
 lengths, cold_start, profile, consumption.
 """
 
-import json
 import logging
 import random
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.benchmark import cold_start, consumption, lengths, processes, rounds
+from pipeline.benchmark import cold_start, consumption, lengths, processes, rounds, timings
+from pipeline.benchmark.timings import REFERENCE, Sample, Timing, Timings
 from pipeline.common import host
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import write_whole
 from pipeline.params import Benchmark
 from pipeline.recognition import seal
 from pipeline.speech.corpus import Corpus, Utterance
 
-REFERENCE = "teacher.fp32"
 log = logging.getLogger(__name__)
 
 
-def benchmark(settings: Benchmark, folders: list[Path], corpus: Corpus, out: Path) -> dict:
-    """Measure all variants and write timings.json; docs/speed.md and docs/energy.md say what its figures mean.
+def benchmark(settings: Benchmark, folders: list[Path], corpus: Corpus, out: Path) -> Timings:
+    """Measure all variants and write timings.json.
 
     `folders`: variant folders, named MODEL.SCHEME. Raises BigfootError where teacher.fp32 is not among them, a variant can't
     be opened or holds other files than it was made with, or another benchmark is running on this host.
@@ -39,42 +37,48 @@ def benchmark(settings: Benchmark, folders: list[Path], corpus: Corpus, out: Pat
         raise BigfootError(f"benchmark: {REFERENCE} is not among the variants, which all others are compared with")
     sample = _sample(corpus, settings)
     with processes.alone():
-        timings = _measure(folders, corpus, sample, settings)
-    write_whole(out, json.dumps(timings, indent=1) + "\n")
-    return timings
+        measured = _measure(folders, corpus, sample, settings)
+    timings.write(out, measured)
+    return measured
 
 
-def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], settings: Benchmark) -> dict:
-    facts = {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": host.describe() | {"cpu_use_before": host.use()}, "device": "cpu",
-        "threads": settings.threads, "versions": host.versions(),
-        "sample": {"utterances": len(sample), "seconds": round(sum(u.duration for u in sample), 3)},
-        "rounds": settings.most_rounds, "turn": settings.turn, "precision": settings.precision,
-        "cold_start": {"seconds": sample[0].duration, "file_cache": "warm"},
-        "idle_w": None, "variants": {},
-    }  # fmt: skip
+def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], settings: Benchmark) -> Timings:
+    began, before = datetime.now(UTC).isoformat(timespec="seconds"), host.describe() | {"cpu_use_before": host.use()}
     files = [str((corpus.folder / u.audio).resolve()) for u in sample]
     infos = {folder.name: seal.read(folder) for folder in folders}
     empty = {runtime: _empty_mb(runtime, settings.threads) for runtime in sorted({i["runtime"] for i in infos.values()})}
+    variants: dict[str, Timing] = {}
+    idle_w = None
     for number, group in enumerate(groups := processes.groups(folders, REFERENCE)):
         if len(groups) > 1:
             names = ", ".join(folder.name for folder in group)
             log.info("benchmark: group %d of %d, as memory allows: %s", number + 1, len(groups), names)
-        measured = _measure_group(group, infos, files, sample, settings, facts)
-        for name, row in measured.items():
-            row["ram_model_mb"] = max(0.0, row["ram_mb"] - empty[infos[name]["runtime"]])
-            facts["variants"].setdefault(name, row)
-    facts["groups"] = len(groups)
-    facts["rounds"] = min(row["turns"] for row in facts["variants"].values())
-    facts["host"] |= {"load_after": host.load(), "cpu_use_after": host.use()}
-    return facts
+        rows, idle = _measure_group(group, infos, files, sample, settings)
+        idle_w = idle if idle_w is None else idle_w
+        for name, row in rows.items():
+            ram_model = max(0.0, row["ram_mb"] - empty[infos[name]["runtime"]])
+            variants.setdefault(name, Timing(**row, ram_model_mb=ram_model))
+    return Timings(
+        measured_at=began,
+        host=before | {"load_after": host.load(), "cpu_use_after": host.use()},
+        device="cpu",
+        threads=settings.threads,
+        versions=host.versions(),
+        sample=Sample(len(sample), round(sum(u.duration for u in sample), 3)),
+        rounds=min(timing.turns for timing in variants.values()),
+        turn=settings.turn,
+        precision=settings.precision,
+        cold_start={"seconds": sample[0].duration, "file_cache": "warm"},
+        idle_w=idle_w,
+        variants=variants,
+        groups=len(groups),
+    )
 
 
 def _measure_group(
-    folders: list[Path], infos: dict, files: list[str], sample: list[Utterance], settings: Benchmark, facts: dict
-) -> dict[str, dict]:
-    """The rows of variants that are resident together."""
+    folders: list[Path], infos: dict, files: list[str], sample: list[Utterance], settings: Benchmark
+) -> tuple[dict[str, dict], float | None]:
+    """The figures of variants that are resident together, and the machine's idle power in W."""
     rows: dict[str, dict] = {}
     with processes.started([folder.name for folder in folders], settings.threads) as workers:
         for count, folder in enumerate(folders):
@@ -94,8 +98,7 @@ def _measure_group(
         energy, idle = consumption.run(workers, settings)
         for name, used in energy.items():
             rows[name] |= used
-        facts["idle_w"] = idle if facts["idle_w"] is None else facts["idle_w"]
-    return rows
+    return rows, idle
 
 
 def _fixed(folder: Path, info: dict) -> dict:

@@ -1,7 +1,19 @@
-"""Atomic file writes."""
+"""Files: written whole or not at all, read with one line that says what is wrong, and told apart by their content.
 
+Decision: a file of Bigfoot's own has one reader, and that reader is built on `read_json` or `read_object`. `command` is what
+makes the file (such as "dvc repro prepare"); where the file is there but broken, DVC has to be forced to make it again.
+"""
+
+import hashlib
+import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
+
+from pipeline.common.errors import BigfootError
+
+Kind = TypeVar("Kind")
 
 
 def write_whole(path: Path, content: str) -> None:
@@ -9,3 +21,95 @@ def write_whole(path: Path, content: str) -> None:
     partial = path.with_name(path.name + ".part")
     partial.write_text(content, encoding="utf-8")
     os.replace(partial, path)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON, one value per line, whole or not at all; the folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, command: str, kind: type[Kind] = dict) -> Kind:
+    """A JSON file whose content is of `kind`, dict or list; raises BigfootError where it is missing or is anything else."""
+    try:
+        content = json.loads(_text(path, command))
+    except ValueError:
+        raise BigfootError(f"{path} is not valid JSON: run `{forced(command)}`") from None
+    if not isinstance(content, kind):
+        wanted = {dict: "an object", list: "a list"}[kind]
+        raise BigfootError(f"{path} holds {_named(content)} where {wanted} belongs: run `{forced(command)}`")
+    return content
+
+
+def read_json_lines(path: Path, command: str) -> list[dict]:
+    """The objects of a JSON Lines file; raises BigfootError, with the line's number, where a line is anything else."""
+    rows = []
+    for number, line in enumerate(_text(path, command).splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise BigfootError(f"{path}, line {number} is not a JSON object: run `{forced(command)}`")
+        rows.append(row)
+    return rows
+
+
+def read_object(path: Path, kind: type[Kind], command: str) -> Kind:
+    """A JSON file as a dataclass, every field checked by its annotation; keys that it doesn't know are passed over.
+
+    Raises BigfootError where the file is missing or broken, and where a field is missing or of another type.
+    """
+    read_json(path, command)
+    return checked(_text(path, command), kind, str(path), command)
+
+
+def checked(text: str, kind: type[Kind], where: str, command: str) -> Kind:
+    """Valid JSON as a dataclass; what doesn't fit is a BigfootError that opens with `where`."""
+    from pydantic import TypeAdapter, ValidationError  # only whoever compares reads such files; measuring stays light
+
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    missing = dict.fromkeys(str(one["loc"][-1]) for one in problems if one["type"] in ("missing", "missing_argument"))
+    if missing:
+        raise BigfootError(f"{where} lacks {', '.join(missing)}, it was made by an older Bigfoot: run `{command}`")
+    place, message = ".".join(map(str, problems[0]["loc"])), problems[0]["msg"]
+    raise BigfootError(f"{where}: {place}: {message[:1].lower()}{message[1:]}: run `{forced(command)}`")
+
+
+def forced(command: str) -> str:
+    """The command that makes a file again although DVC takes it for up to date."""
+    return command.replace("dvc repro", "dvc repro --force")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def sha256_of(paths: Iterable[Path]) -> str:
+    """One SHA-256 of the contents of several files, in this order; their names don't matter."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(bytes.fromhex(sha256(path)))
+    return digest.hexdigest()
+
+
+def _text(path: Path, command: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise BigfootError(f"{path} is missing: run `{command}`") from None
+    except OSError as error:
+        raise BigfootError(f"{path} can't be read ({error.strerror or error}): run `{forced(command)}`") from None
+    except UnicodeDecodeError:
+        raise BigfootError(f"{path} is not text in UTF-8: run `{forced(command)}`") from None
+
+
+def _named(content: object) -> str:
+    if content is None:
+        return "null"
+    return {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}.get(type(content), "a number")

@@ -3,19 +3,20 @@
 Decision: files that don't belong together (other corpus, other variant, other texts) are refused, not averaged over.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.benchmark import timings
+from pipeline.benchmark.timings import REFERENCE, Timings
 from pipeline.common.errors import BigfootError
-from pipeline.compare import payback
+from pipeline.common.files import read_json, read_json_lines
+from pipeline.compare import belonging, payback
 from pipeline.evaluate import scores
+from pipeline.evaluate.scores import Score
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import read_manifest
-
-REFERENCE = "teacher.fp32"
+from pipeline.speech.corpus import read_info, read_manifest
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Evidence:
     """
 
     corpus: dict
-    timings: dict
-    scores: dict[str, dict]
+    timings: Timings
+    scores: dict[str, Score]
     runtimes: dict[str, str]
     opened: dict[str, str]
     training: dict[str, dict]
@@ -41,8 +42,8 @@ class Evidence:
     @property
     def test_sets(self) -> list[str]:
         """The test sets, the one that headlines first."""
-        first = self.scores[REFERENCE]["first_test"]
-        return [first, *sorted(set(self.scores[REFERENCE]["sets"]) - {"dev", first})]
+        reference = self.scores[REFERENCE]
+        return [reference.first_test, *sorted(set(reference.sets) - {"dev", reference.first_test})]
 
 
 def gather(params: Params, root: Path) -> Evidence:
@@ -50,65 +51,58 @@ def gather(params: Params, root: Path) -> Evidence:
     variants = sorted(params.variants.values(), key=lambda v: v.name != REFERENCE)
     project = Project(root)
     folder = project.corpus(params.corpus.name)
-    corpus = _read(folder / "corpus.json", "prepare")
-    heard = {split: read_manifest(folder / f"{split}.jsonl") for split in corpus["splits"] if split != "train"}
-    timings = _read(project.timings, "benchmark")
-    found = {v.name: scores.read(project.score(v.name), v.name, v.slug, heard) for v in variants}
-    for name, one in found[REFERENCE]["sets"].items():
-        scores.refuse_shifted(f"{folder / name}.jsonl", one["hypotheses"])
+    corpus = read_info(folder)
+    sets = {split: read_manifest(folder / f"{split}.jsonl") for split in corpus["splits"] if split != "train"}
+    run = timings.read(project.timings)
+    scored = {}
     for variant in variants:
-        if variant.name not in timings.get("variants", {}):
+        path = project.score(variant.name)
+        scored[variant.name] = scores.read(path, variant.slug)
+        belonging.check(scored[variant.name], path, variant.name, variant.slug, sets)
+    for name, one in scored[REFERENCE].sets.items():
+        belonging.refuse_shifted(f"{folder / name}.jsonl", one.hypotheses)
+    for variant in variants:
+        if variant.name not in run.variants:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")
     models = dict.fromkeys(v.model for v in variants)
     parents = {name: student.parent for name, student in params.students.items()}
-    trained = {name: _read_metrics(project.model(name) / "metrics.json") for name in parents}
-    infos = {v.name: _read_variant(project, v, timings, found[v.name]) for v in variants}
+    trained = {name: _read_metrics(project, name) for name in parents}
+    infos = {v.name: _read_variant(project, v, run, scored[v.name]) for v in variants}
     return Evidence(
         corpus=corpus,
-        timings=timings,
-        scores=found,
+        timings=run,
+        scores=scored,
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
-        training={m: _read(project.model(m) / "metrics.json", _training_stage(m)) for m in models},
-        curves={m: _read_lines(project.model(m) / "curve.jsonl") for m in models},
-        dropped=_read_lines(folder / "dropped.jsonl"),
+        training={m: read_json(project.model(m) / "metrics.json", f"dvc repro {_training_stage(m)}") for m in models},
+        curves={m: _read_lines(project.model(m) / "curve.jsonl", _training_stage(m)) for m in models},
+        dropped=_read_lines(folder / "dropped.jsonl", "prepare"),
         training_wh={m: payback.training_wh(m, parents, trained) for m in models},
         country=params.country,
     )
 
 
-def _read(path: Path, stage: str) -> dict:
-    """A JSON file that `stage` writes."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BigfootError(f"{path} is missing: run `dvc repro {stage}`") from None
-    except ValueError:
-        raise BigfootError(f"{path} is no valid JSON: run `dvc repro --force {stage}`") from None
-
-
-def _read_metrics(path: Path) -> dict:
+def _read_metrics(project: Project, model: str) -> dict:
     """What training a model cost; nothing where it isn't there, as of a student that no variant needs."""
-    return _read(path, "student") if path.is_file() else {}
+    path = project.model(model) / "metrics.json"
+    return read_json(path, f"dvc repro {_training_stage(model)}") if path.is_file() else {}
 
 
-def _read_lines(path: Path) -> list[dict]:
+def _read_lines(path: Path, stage: str) -> list[dict]:
     """JSON lines; none where there is no such file: a model that was not trained here has no curve."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return read_json_lines(path, f"dvc repro {stage}") if path.is_file() else []
 
 
-def _read_variant(project: Project, variant: Variant, timings: dict, score: dict) -> dict:
-    """variant.json, once it is found to be of the files that were scored and timed."""
+def _read_variant(project: Project, variant: Variant, run: Timings, score: Score) -> dict:
+    """variant.json, once it is known to be of the files that were scored and timed."""
     folder = project.variant(variant.name)
-    info = _read(folder / "variant.json", f"quantize@{variant.slug}")
+    info = seal.read_info(folder, f"dvc repro quantize@{variant.slug}")
     if (info.get("model"), info.get("scheme")) != (variant.model, variant.scheme):
         raise BigfootError(f"{folder} holds {info.get('variant')}: run `dvc repro --force quantize@{variant.slug}`")
-    if score.get("files") != seal.mark(info):
+    if score.files != seal.mark(info):
         again = f"run `dvc repro --force evaluate@{variant.slug}`"
         raise BigfootError(f"{project.score(variant.name)} is of other files than {folder} has: {again}")
-    if timings["variants"][variant.name].get("files") != seal.mark(info):
+    if run.variants[variant.name].files != seal.mark(info):
         raise BigfootError(f"{project.timings} is of other files than {folder} has: run `dvc repro benchmark`")
     return info
 

@@ -1,18 +1,19 @@
-"""evaluate: what one variant hears on dev and every test set, and how much of it is wrong.
+"""evaluate: what one variant recognizes in dev and every test set, and how much of it is wrong.
 
 Decision: a score depends on files alone (no time, no host), so that DVC may keep it for ever. Utterances go through one by
 one, as they do in the benchmark: what is scored is what is timed, and padding can't touch it. Beside every hypothesis is
 kept how far its audio stands out from its own background, because that is where small models fail first.
 """
 
-import json
 import logging
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.common.files import write_whole
+from pipeline.common.progress import Progress
+from pipeline.evaluate import scores
+from pipeline.evaluate.scores import Score, SetScore
 from pipeline.evaluate.wer import score
 from pipeline.params import Evaluate
 from pipeline.recognition import seal
@@ -27,22 +28,21 @@ QUIETEST = 1 / (12 * 32768**2)  # the power of 16-bit rounding: nothing quieter 
 log = logging.getLogger(__name__)
 
 
-def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path) -> dict:
-    """Score a variant and write scores/MODEL.SCHEME.json: {variant, model, scheme, files, first_test, sets: {dev: ..., ...}}.
-
-    `files` is the mark of the variant's seal: whose weights were heard. A set is what `scoring.score` says of it, with
-    `snr_db` added to each of its hypotheses.
+def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path) -> Score:
+    """Score a variant and write scores/MODEL.SCHEME.json.
 
     Raises BigfootError where the variant can't be opened.
     """
     recognizer = Recognizer.load(variant_folder)
     seal.check(variant_folder, recognizer.info, sums=True)
-    head = {key: recognizer.info[key] for key in ("variant", "model", "scheme")}
-    sets = {name: _evaluate_set(recognizer, corpus, name, settings) for name in ("dev", *corpus.test_sets)}
-    scored = {**head, "files": seal.mark(recognizer.info), "first_test": corpus.test_sets[0], "sets": sets}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
-    return scored
+    score = Score(
+        **{key: recognizer.info[key] for key in ("variant", "model", "scheme")},
+        files=seal.mark(recognizer.info),
+        first_test=corpus.test_sets[0],
+        sets={name: _evaluate_set(recognizer, corpus, name, settings) for name in ("dev", *corpus.test_sets)},
+    )
+    scores.write(out, score)
+    return score
 
 
 def snr_db(samples: np.ndarray) -> float | None:
@@ -62,27 +62,19 @@ def snr_db(samples: np.ndarray) -> float | None:
     return None if loud <= QUIETEST else round(float(10 * np.log10(loud / quiet)), 2)
 
 
-def _evaluate_set(recognizer: Recognizer, corpus: Corpus, name: str, settings: Evaluate) -> dict:
+def _evaluate_set(recognizer: Recognizer, corpus: Corpus, name: str, settings: Evaluate) -> SetScore:
     utterances, hypotheses, noise = corpus.utterances(name), [], []
-    variant, seconds = recognizer.info["variant"], sum(u.duration for u in utterances)
-    started, said, done = time.monotonic(), time.monotonic(), 0.0
-    for utterance in utterances:
-        samples = corpus.audio(utterance)
-        hypotheses.append(recognizer.transcribe(samples))
-        noise.append(snr_db(samples))
-        done += utterance.duration
-        if time.monotonic() - said > 10:
-            said = time.monotonic()
-            rate = done / (said - started)
-            log.info(
-                "%s on %s: %.0f%%, %.0f s of audio a second, %.0f s left",
-                variant, name, 100 * done / seconds, rate, (seconds - done) / rate,
-            )  # fmt: skip
-    found = score(utterances, hypotheses, settings.bootstrap, settings.seed)
-    for row, snr in zip(found["hypotheses"], noise, strict=True):
-        row["snr_db"] = snr
+    what = f"{recognizer.info['variant']} on {name}"
+    with Progress(what, sum(utterance.duration for utterance in utterances), "s of audio") as progress:
+        for utterance in utterances:
+            samples = corpus.audio(utterance)
+            hypotheses.append(recognizer.transcribe(samples))
+            noise.append(snr_db(samples))
+            progress.advance(utterance.duration)
+    scored = score(utterances, hypotheses, settings.bootstrap, settings.seed)
     log.info(
-        "%s on %s: WER %.2f%% [%.2f, %.2f] of %d words",
-        variant, name, *(100 * found[key] for key in ("wer", "wer_low", "wer_high")), found["words"],
+        "%s: WER %.2f%% [%.2f, %.2f] of %d words",
+        what, 100 * scored.wer, 100 * scored.wer_low, 100 * scored.wer_high, scored.words,
     )  # fmt: skip
-    return found
+    with_noise = [replace(row, snr_db=snr) for row, snr in zip(scored.hypotheses, noise, strict=True)]
+    return replace(scored, hypotheses=with_noise)

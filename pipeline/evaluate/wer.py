@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pipeline.common.errors import BigfootError
+from pipeline.evaluate.scores import Hypothesis, SetScore
+from pipeline.speech.corpus import Utterance
 
 LEAST_UNITS = 20
 CONFIDENCE = 0.95
@@ -19,13 +21,12 @@ RISE_RESAMPLES = 10_000  # some 30 variants together ask for each one's 99.8%: t
 AT_ONCE = 2_000_000  # drawn numbers held in memory
 
 
-def score(utterances: Sequence, hypotheses: Sequence[str], resamples: int = 2000, seed: int = 7) -> dict:
-    """The score of one test set: WER, CER, their counts and intervals, and every hypothesis.
+def score(utterances: Sequence[Utterance], hypotheses: Sequence[str], resamples: int = 2000, seed: int = 7) -> SetScore:
+    """The score of one set: WER, CER, their counts and intervals, and every hypothesis.
 
-    `utterances` have id, speaker, recording, duration and text, the reference, which must not be empty; `hypotheses` are in
-    the same order. WER and CER are fractions. wer_low and wer_high are the ends of the 95% interval, cer_low and cer_high
-    those of the CER; without any error both are 0 and 3/N words, as wrong characters come by the word. Raises BigfootError
-    where there is nothing to score.
+    The text of an utterance, the reference, must not be empty; `hypotheses` are in the order of `utterances`. Without any
+    error both intervals are 0 to 3/N words, as wrong characters come by the word. `snr_db` is left to whoever has the audio.
+    Raises BigfootError where there is nothing to score.
     """
     import jiwer
 
@@ -40,33 +41,32 @@ def score(utterances: Sequence, hypotheses: Sequence[str], resamples: int = 2000
         wrong = letters.substitutions + letters.deletions + letters.insertions
         spelled.append((wrong, letters.hits + letters.substitutions + letters.deletions))
         rows.append(
-            {
-                "id": utterance.id, "speaker": utterance.speaker, "recording": utterance.recording,
-                "duration": utterance.duration, "reference": utterance.text, "hypothesis": hypothesis, "errors": sum(kinds),
-                "words": words.hits + words.substitutions + words.deletions,
-            }
+            Hypothesis(
+                id=utterance.id, speaker=utterance.speaker, recording=utterance.recording, duration=utterance.duration,
+                reference=utterance.text, hypothesis=hypothesis, errors=sum(kinds),
+                words=words.hits + words.substitutions + words.deletions, snr_db=None,
+            )
         )  # fmt: skip
-    errors, words = (np.array([row[key] for row in rows]) for key in ("errors", "words"))
+    errors, words = (np.array([getattr(row, key) for row in rows]) for key in ("errors", "words"))
     misspelled, characters = np.array(spelled).T
     unit, groups = units(rows)
     low, high = interval(errors, words, groups, resamples, seed)
     spells = interval(misspelled, characters, groups, resamples, seed) if misspelled.any() else (low, high)
-    return {
-        "utterances": len(rows), "words": int(words.sum()), "characters": int(characters.sum()),
-        "wer": float(errors.sum() / words.sum()), "cer": float(misspelled.sum() / characters.sum()),
-        "wer_low": low, "wer_high": high, "cer_low": spells[0], "cer_high": spells[1],
-        "substitutions": int(counts[0]), "deletions": int(counts[1]), "insertions": int(counts[2]), "unit": unit,
-        "hypotheses": rows,
-    }  # fmt: skip
+    return SetScore(
+        utterances=len(rows), words=int(words.sum()), characters=int(characters.sum()),
+        wer=float(errors.sum() / words.sum()), cer=float(misspelled.sum() / characters.sum()),
+        wer_low=low, wer_high=high, cer_low=spells[0], cer_high=spells[1],
+        substitutions=int(counts[0]), deletions=int(counts[1]), insertions=int(counts[2]), unit=unit, hypotheses=rows,
+    )  # fmt: skip
 
 
-def units(rows: Sequence[Mapping]) -> tuple[str, np.ndarray]:
+def units(rows: Sequence[Hypothesis]) -> tuple[str, np.ndarray]:
     """What is resampled of a score's utterances, and to which of them each belongs: ("speakers", [0, 0, 1, ...]).
 
     Speakers or recordings where every utterance has a known one: of fewer than 20 too few ways to draw are different.
     """
     for unit, key in (("speakers", "speaker"), ("recordings", "recording")):
-        known, groups = np.unique([row[key] for row in rows], return_inverse=True)
+        known, groups = np.unique([getattr(row, key) for row in rows], return_inverse=True)
         if len(known) >= LEAST_UNITS and "" not in known:
             return unit, groups
     return "utterances", np.arange(len(rows))
@@ -91,14 +91,18 @@ def interval(errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resample
 
 
 def paired_rise(
-    reference: dict, other: dict, confidence: float = CONFIDENCE, resamples: int = RISE_RESAMPLES, seed: int = 7
+    reference: SetScore, other: SetScore, confidence: float = CONFIDENCE, resamples: int = RISE_RESAMPLES, seed: int = 7
 ) -> float:
     """Upper bound of how much the WER of `other` lies above that of `reference`: `paired_rises` of one."""
     return paired_rises(reference, {"other": other}, confidence, resamples, seed)["other"]
 
 
 def paired_rises(
-    reference: dict, others: Mapping[str, dict], confidence: float = CONFIDENCE, resamples: int = RISE_RESAMPLES, seed: int = 7
+    reference: SetScore,
+    others: Mapping[str, SetScore],
+    confidence: float = CONFIDENCE,
+    resamples: int = RISE_RESAMPLES,
+    seed: int = 7,
 ) -> dict[str, float]:
     """Upper bounds of how much each WER lies above that of `reference`, which hold all at once with this confidence.
 
@@ -121,12 +125,12 @@ def paired_rises(
         return {}
     rises = np.array([_rise(reference, other) for other in others.values()])  # [variants, utterances]
     distinct, which = np.unique(rises, axis=0, return_inverse=True)
-    words = np.array([row["words"] for row in reference["hypotheses"]])
+    words = np.array([row.words for row in reference.hypotheses])
     seen = distinct.sum(1) / words.sum()
     bounds = seen + np.log(len(distinct) / (1 - confidence)) / words.sum()
     differs = distinct.any(1)
     if differs.any():
-        _, groups = units(reference["hypotheses"])
+        _, groups = units(reference.hypotheses)
         rates = np.sort(drawn := _weighted(distinct, words, groups, resamples, seed), axis=0)
         ranks = np.stack([np.searchsorted(column, one) for column, one in zip(rates.T, drawn.T, strict=True)])
         rank = np.sort(ranks.max(0))[int(np.ceil(confidence * resamples)) - 1]
@@ -134,24 +138,25 @@ def paired_rises(
     return dict(zip(others, bounds[which.ravel()].tolist(), strict=True))
 
 
-def _rise(reference: dict, other: dict) -> list[int]:
+def _rise(reference: SetScore, other: SetScore) -> list[int]:
     """How many words more `other` gets wrong, utterance by utterance."""
-    a, b = reference["hypotheses"], other["hypotheses"]
-    if [(row["id"], row["reference"]) for row in a] != [(row["id"], row["reference"]) for row in b]:
+    a, b = reference.hypotheses, other.hypotheses
+    if [(row.id, row.reference) for row in a] != [(row.id, row.reference) for row in b]:
         raise BigfootError("two scores are not of the same utterances: run `dvc repro` for both variants")
-    return [other["errors"] - one["errors"] for one, other in zip(a, b, strict=True)]
+    return [theirs.errors - ours.errors for ours, theirs in zip(a, b, strict=True)]
 
 
 def _weighted(rises: np.ndarray, words: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """sum(rises) / sum(words) with exponential weights of the groups and of what was not seen: [resamples, variants]."""
     size = groups.max() + 1
-    by_group, heard = np.stack([np.bincount(groups, rise, size) for rise in rises], axis=1), np.bincount(groups, words, size)
-    spread = (by_group - rises.sum(1) / words.sum() * heard[:, None]).std(0)
+    by_group = np.stack([np.bincount(groups, rise, size) for rise in rises], axis=1)
+    words_by_group = np.bincount(groups, words, size)
+    spread = (by_group - rises.sum(1) / words.sum() * words_by_group[:, None]).std(0)
     unseen = np.maximum(1.0, spread)
     rng, rates = np.random.default_rng(seed), []
     for count in _parts(resamples, size):
         weights, more = rng.standard_exponential((count, size)), rng.standard_exponential((count, len(rises)))
-        rates.append((weights @ by_group + unseen * more) / (weights @ heard)[:, None])
+        rates.append((weights @ by_group + unseen * more) / (weights @ words_by_group)[:, None])
     return np.concatenate(rates)
 
 

@@ -4,16 +4,20 @@
 pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json), or of a student (peers-STUDENT.json) and,
 where there is something to say about the run, notes.md, which a person writes: small text files under git, so that a change
 of a published figure is a diff.
-`bigfoot results` keeps the reports of the run on disk there, and writes both documents anew from all that is kept.
-results/paper/paper_scale.json, which `bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is no comparison:
+`bigfoot results` keeps the reports of the run on disk there, and writes both documents anew from all that is kept, and the
+glossary in docs/numbers.md from the list of figures.
+results/paper/paper_scale.json, which `bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is not a comparison:
 its models are UNTRAINED.
 """
 
-import json
 import shutil
 from pathlib import Path
 
+from pipeline.common import tables
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_json
+from pipeline.compare import comparison, figures
+from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
 from pipeline.lab.paper import report as paper_report
 from pipeline.lab.peers import table, weights
@@ -23,7 +27,6 @@ KEPT = ("comparison.json", "comparison.md", "pareto.svg")
 PEERS = "peers.json"
 PAPER_SCALE = Path("paper/paper_scale.json")
 FIRST = ("digits", "quickstart")  # people before synthesis; whatever else is kept follows by name
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
 TITLES = {
     "digits": "Connected digits: real human speech",
     "quickstart": "Quickstart: SYNTHETIC speech",
@@ -37,10 +40,9 @@ def keep(root: Path) -> Path | None:
 
     Peers stay only as long as they are of the weights on disk.
     """
-    settings = Project(root).reports / "params.json"
-    if not settings.is_file():
+    if not comparison.exists(root):
         return None
-    folder = Project(root).results / json.loads(settings.read_text(encoding="utf-8"))["profile"]
+    folder = Project(root).results / comparison.read(root).params["profile"]
     folder.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
         shutil.copyfile(Project(root).reports / name, folder / name)
@@ -52,9 +54,11 @@ def _keep_peers(root: Path, folder: Path) -> None:
     """The peers of each model as measured last, else as kept before, if they are of the weights on disk; else none are kept."""
     kept = _peers(folder)
     newest: dict[str, str] = {}
-    texts = [file.read_text(encoding="utf-8") for file in (*(root / "peers").rglob(PEERS), *kept)]
-    for text in sorted(texts, key=lambda text: json.loads(text)["measured_at"], reverse=True):
-        model = json.loads(text)["model"]
+    measured = [
+        (read_json(file, "bigfoot peers"), file.read_text(encoding="utf-8")) for file in (*(root / "peers").rglob(PEERS), *kept)
+    ]
+    for facts, text in sorted(measured, key=lambda one: one[0]["measured_at"], reverse=True):
+        model = facts["model"]
         if model["weights"] == weights(Project(root).model(model["name"])):
             newest.setdefault(model["name"], text)
     for file in kept:
@@ -69,18 +73,27 @@ def _peers(folder: Path) -> list[Path]:
 
 
 def write(root: Path) -> None:
-    """RESULTS.md whole, and README.md between its markers, from results/*."""
+    """RESULTS.md whole, README.md between its markers from results/*, and the glossary of figures in docs/numbers.md."""
     folders = sorted((file.parent for file in Project(root).results.glob("*/comparison.json")), key=_place)
     page = results_page(folders) + paper_scale_section(Project(root).results / PAPER_SCALE)
     (root / "RESULTS.md").write_text(page, encoding="utf-8")
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise BigfootError(f"{readme} has no {BEGIN} ... {END}: put the markers where its tables belong")
-    tables = "\n\n".join(_short(folder) for folder in folders if folder.name not in NOT_IN_README)
-    readme.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+    _fill(root / "README.md", "results", "\n\n".join(_short(folder) for folder in folders if folder.name not in NOT_IN_README))
+    _fill(root / "docs" / "numbers.md", "figures", glossary())
+
+
+def glossary() -> str:
+    """The list of figures as a table in Markdown."""
+    return tables.markdown(["Figure", "Unit", "What it is", "Column"], figures.glossary())
+
+
+def _fill(file: Path, name: str, content: str) -> None:
+    """Write `content` between the markers of that name."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, has_begin, rest = file.read_text(encoding="utf-8").partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not has_begin or not has_end:
+        raise BigfootError(f"{file} has no {begin} ... {end}: put the markers where its tables belong")
+    file.write_text(f"{before}{begin}\n{content}\n{end}{after}", encoding="utf-8")
 
 
 def results_page(folders: list[Path]) -> str:
@@ -91,7 +104,7 @@ def results_page(folders: list[Path]) -> str:
         parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Again: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
         for file in _peers(folder):
-            facts = json.loads(file.read_text(encoding="utf-8"))
+            facts = read_json(file, "git checkout results")
             name = facts["model"]["name"]
             again = "make peers" if name == "teacher" else f"bigfoot peers models/{name} --out peers/{name}"
             parts += [
@@ -111,14 +124,14 @@ def paper_scale_section(file: Path) -> str:
     """The end of RESULTS.md: the paper's scale, UNTRAINED; nothing where it was not measured."""
     if not file.is_file():
         return ""
-    page = paper_report.markdown(json.loads(file.read_text(encoding="utf-8")))
+    page = paper_report.markdown(read_json(file, "make paper-scale"))
     return f"\n#{page}\nAgain: `make paper-scale`\n"
 
 
 def _comparison(folder: Path) -> str:
     """comparison.md, its table written anew from comparison.json, so that no figure of either can part from the other."""
     lines = (folder / "comparison.md").read_text(encoding="utf-8").splitlines()
-    begin = next((at for at, line in enumerate(lines) if line.startswith("| Variant |")), None)
+    begin = next((at for at, line in enumerate(lines) if line.startswith("| Variant ")), None)
     if begin is None:
         raise BigfootError(f"{folder / 'comparison.md'} has no table of variants: run `bigfoot results` after a comparison")
     end = next((at for at, line in enumerate(lines) if at > begin and not line.startswith("|")), len(lines))
@@ -132,8 +145,8 @@ def _short(folder: Path) -> str:
     return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{markdown.short_table(shown)}"
 
 
-def _rows(folder: Path) -> list[dict]:
-    return json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+def _rows(folder: Path) -> list[Row]:
+    return comparison.read_rows(folder / "comparison.json", "git checkout results")
 
 
 def _title(folder: Path) -> str:

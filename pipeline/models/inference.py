@@ -6,20 +6,19 @@ change with padding (by up to 0.98 at twice the length), so batches go through p
 new shape, which with arbitrary lengths took more than half the time of a training step.
 """
 
-import logging
-import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 
+from pipeline.common.progress import Progress
 from pipeline.models.forward import padding_invariant
 from pipeline.speech import audio, text
 from pipeline.speech.corpus import AudioCorpus, Utterance
 
 BATCH_SECONDS = 60.0
 STEP = 8000  # samples
-log = logging.getLogger(__name__)
 
 
 def device_of_choice() -> str:
@@ -59,22 +58,19 @@ def frame_logits_and_features(
     model, processor, corpus: AudioCorpus, utterances: list[Utterance], what: str | None = None
 ) -> Iterator[tuple[Utterance, np.ndarray, torch.Tensor]]:
     """`frame_logits` with the feature encoder's output [frames, channels], left on the model's device as few callers use it."""
-    started, done, total = time.monotonic(), 0.0, sum(u.duration for u in utterances)
-    said, network = started, padding_invariant(model)
-    for group in _groups(sorted(utterances, key=lambda u: u.duration), BATCH_SECONDS):
-        waveforms = [corpus.audio(u) for u in group]
-        lengths = torch.tensor([len(w) for w in waveforms], device=model.device)
-        inputs = model_inputs(processor, waveforms).to(model.device)
-        features, frames = network.features(inputs, lengths)
-        logits = network.logits(features, frames).float().cpu().numpy()
-        for utterance, rows, encoded, count in zip(group, logits, features.transpose(1, 2), frames.tolist(), strict=True):
-            yield utterance, rows[:count], encoded[:count]
-        done += sum(u.duration for u in group)
-        if what and time.monotonic() - said > 10:
-            said = time.monotonic()
-            rate = done / (said - started)
-            log.info("%s: %.0f%%, %.0f s of audio a second, %s left", what, 100 * done / total, rate,
-                     clock((total - done) / rate))  # fmt: skip
+    network = padding_invariant(model)
+    progress = Progress(what, sum(u.duration for u in utterances), "s of audio") if what else None
+    with progress or nullcontext():
+        for group in _groups(sorted(utterances, key=lambda u: u.duration), BATCH_SECONDS):
+            waveforms = [corpus.audio(u) for u in group]
+            lengths = torch.tensor([len(w) for w in waveforms], device=model.device)
+            inputs = model_inputs(processor, waveforms).to(model.device)
+            features, frames = network.features(inputs, lengths)
+            logits = network.logits(features, frames).float().cpu().numpy()
+            for utterance, rows, encoded, count in zip(group, logits, features.transpose(1, 2), frames.tolist(), strict=True):
+                yield utterance, rows[:count], encoded[:count]
+            if progress:
+                progress.advance(sum(u.duration for u in group))
 
 
 def _groups(utterances: list[Utterance], seconds: float) -> Iterator[list[Utterance]]:
@@ -110,9 +106,3 @@ def padded(rows: list[torch.Tensor], length: int = 0) -> torch.Tensor:
     filled = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     more = max(0, length - filled.shape[1])
     return torch.nn.functional.pad(filled, [0, 0] * (filled.dim() - 2) + [0, more])
-
-
-def clock(seconds: float) -> str:
-    """Seconds as m:ss, or h:mm:ss."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"

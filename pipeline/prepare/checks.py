@@ -2,7 +2,8 @@
 
 Two kinds. What one utterance shows by itself is found by `examine`, in the worker processes, which also lays its audio
 into the corpus. What only the whole shows (the same audio, sentence or speaker in two splits) is found by `compare`. A
-finding says what; params (corpus.checks) say what follows: report, drop or stop. Where two splits share something, the
+finding names the check; params (corpus.checks) decide what follows: report, drop or stop. That is decided where the finding
+is added, and kept with the utterance. Where two splits share something, the
 utterance of train is the one at fault before dev's, and dev's before test's, so that dropping keeps the tests as they are.
 
 Audio counts as the same when its samples are, at 16 kHz and 16 bits: another encoding of a recording is not recognized.
@@ -32,9 +33,15 @@ class Finding:
     why: str
 
 
+SEVERITIES = ("keep", "report", "drop", "stop")  # what becomes of an utterance, the severest last
+
+
 @dataclass(slots=True)
 class Examined:
-    """An utterance after its own checks; digest tells its audio from others (b"" where there is none)."""
+    """An utterance after its checks; `digest` tells its audio from others (b"" where there is none).
+
+    `fate` is what its findings lead to, the severest of SEVERITIES, and `because` the first finding that leads there.
+    """
 
     id: str
     split: str
@@ -44,50 +51,57 @@ class Examined:
     seconds: float = 0.0
     digest: bytes = b""
     findings: list[Finding] = field(default_factory=list)
+    fate: str = "keep"
+    because: Finding | None = None
 
-    def worst(self, checks: Checks) -> tuple[str, Finding | None]:
-        """The severest of what its findings lead to ("" where there are none), and the first finding that does."""
-        order = ("stop", "drop", "report")
-        found = [(getattr(checks, finding.check), finding) for finding in self.findings]
-        for severity in order:
-            for one, finding in found:
-                if one == severity:
-                    return severity, finding
-        return "", None
+    def add(self, finding: Finding, checks: Checks) -> None:
+        """Keep a finding, and decide again what becomes of the utterance."""
+        self.findings.append(finding)
+        severity = getattr(checks, finding.check)
+        if SEVERITIES.index(severity) > SEVERITIES.index(self.fate):
+            self.fate, self.because = severity, finding
+
+    @property
+    def is_kept(self) -> bool:
+        return self.fate in ("keep", "report")
 
 
 def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
     """Check one utterance by itself, and write its audio to `folder`/SPLIT/ID.flac if nothing speaks against keeping it."""
-    one = Examined(file_name(raw.id), raw.split, normalize(raw.text, corpus.text), raw.speaker, raw.recording)
-    if not one.text:
-        one.findings.append(Finding("no_text", f"nothing to say is left of {raw.text!r}" if raw.text else "no text"))
-    if odd := unspellable(one.text, corpus.text):
-        one.findings.append(Finding("unspellable", f"{odd!r} can't be written by the text rules: {raw.text!r}"))
+    examined = Examined(file_name(raw.id), raw.split, normalize(raw.text, corpus.text), raw.speaker, raw.recording)
+    for finding in _text_findings(raw, examined.text, corpus):
+        examined.add(finding, corpus.checks)
     try:
-        samples = _samples(raw, corpus.limits, one)
+        channels, rate = _decoded(raw)
+        bad = int((~np.isfinite(channels)).sum())
+        if bad:
+            examined.add(Finding("nan", f"{bad} samples are NaN or infinite"), corpus.checks)
+            return examined
+        mono = audio.mono(channels)
+        for finding in _level_findings(mono, np.abs(channels), corpus.limits):
+            examined.add(finding, corpus.checks)
+        samples = audio.change_rate(mono, rate)
     except audio.AudioError as error:
-        one.findings.append(Finding(error.check, str(error)))
-        return one
-    if samples is None:
-        return one
-    one.findings += _length_findings(samples.size, one.text, raw.duration, corpus.limits)
-    pcm = audio.pcm16(samples)
-    one.digest = blake2b(pcm.tobytes(), digest_size=16).digest()
-    one.seconds = samples.size / audio.SAMPLE_RATE
-    if one.worst(corpus.checks)[0] in ("", "report"):
-        audio.write(folder / one.split / f"{one.id}.flac", samples)
-    return one
+        examined.add(Finding(error.check, str(error)), corpus.checks)
+        return examined
+    for finding in _length_findings(samples.size, examined.text, raw.duration, corpus.limits):
+        examined.add(finding, corpus.checks)
+    examined.digest = blake2b(audio.pcm16(samples).tobytes(), digest_size=16).digest()
+    examined.seconds = samples.size / audio.SAMPLE_RATE
+    if examined.is_kept:
+        audio.write(folder / examined.split / f"{examined.id}.flac", samples)
+    return examined
 
 
-def compare(kept: Callable[[], Iterator[Examined]]) -> Iterator[list[Examined]]:
+def compare(kept: Callable[[], Iterator[Examined]], checks: Checks) -> Iterator[list[Examined]]:
     """Add the findings that only the whole corpus shows, check by check, to the utterances that `kept` gives.
 
     Yields those found by each check, so that the caller can act on them before the next one looks.
     """
-    yield _duplicates(kept())
+    yield _duplicates(kept(), checks)
     for check, key in SHARED.items():
-        yield _shared(list(kept()), check, key)
-    yield _beyond_alphabet(list(kept()))
+        yield _shared(list(kept()), check, key, checks)
+    yield _beyond_alphabet(list(kept()), checks)
 
 
 SHARED: dict[str, Callable[[Examined], object]] = {
@@ -116,24 +130,23 @@ def frames(samples: int) -> int:
     return max(0, (samples - 400) // 320 + 1)
 
 
-def _samples(raw: Raw, limits: Limits, one: Examined) -> np.ndarray | None:
-    """float32 [T] at 16 kHz; None, with the finding, where it is not even numbers. Adds what its levels show."""
+def _text_findings(raw: Raw, text: str, corpus: Corpus) -> Iterator[Finding]:
+    if not text:
+        yield Finding("no_text", f"nothing to recognize is left of {raw.text!r}" if raw.text else "no text")
+    if odd := unspellable(text, corpus.text):
+        yield Finding("unspellable", f"{odd!r} can't be written by the text rules: {raw.text!r}")
+
+
+def _decoded(raw: Raw) -> tuple[np.ndarray, int]:
+    """float32 [samples, channels] and their rate."""
     if isinstance(raw.audio, Path | bytes):
-        channels, rate = audio.decode(raw.audio)
-    else:
-        channels, rate = raw.audio.make()[:, None], audio.SAMPLE_RATE
-    bad = int((~np.isfinite(channels)).sum())
-    if bad:
-        one.findings.append(Finding("nan", f"{bad} samples are NaN or infinite"))
-        return None
-    heard = audio.mono(channels)
-    one.findings += _level_findings(heard, np.abs(channels), limits)
-    return audio.change_rate(heard, rate)
+        return audio.decode(raw.audio)
+    return raw.audio.make()[:, None], audio.SAMPLE_RATE
 
 
-def _level_findings(heard: np.ndarray, loudness: np.ndarray, limits: Limits) -> Iterator[Finding]:
-    """Silence is judged by what is heard (channels may cancel out), clipping channel by channel."""
-    peak = 20 * np.log10(max(float(np.abs(heard).max()), 1e-10))
+def _level_findings(mono: np.ndarray, loudness: np.ndarray, limits: Limits) -> Iterator[Finding]:
+    """Silence is judged by the mix of all channels (they may cancel out), clipping channel by channel."""
+    peak = 20 * np.log10(max(float(np.abs(mono).max()), 1e-10))
     if peak < limits.silence_dbfs:
         yield Finding("silent", f"its peak is {peak:.0f} dBFS, below {limits.silence_dbfs:g}")
     clipped = float((loudness >= FULL_SCALE).mean(axis=0).max())
@@ -153,18 +166,18 @@ def _length_findings(samples: int, text: str, claimed: float | None, limits: Lim
         yield Finding("text_too_long", f"the text needs {frames_needed(text)} frames, {seconds:.2f} s have {frames(samples)}")
 
 
-def _duplicates(kept: Iterator[Examined]) -> list[Examined]:
+def _duplicates(kept: Iterator[Examined], checks: Checks) -> list[Examined]:
     first: dict[tuple[str, bytes], str] = {}
     found = []
     for one in kept:
         known = first.setdefault((one.split, one.digest), one.id)
         if known != one.id:
-            one.findings.append(Finding("duplicate_audio", f"the same audio as {known}"))
+            one.add(Finding("duplicate_audio", f"the same audio as {known}"), checks)
             found.append(one)
     return found
 
 
-def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object]) -> list[Examined]:
+def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object], checks: Checks) -> list[Examined]:
     held: dict[object, str] = {}
     found = []
     tests = dict.fromkeys(one.split for one in kept if one.split not in ("train", "dev"))
@@ -172,20 +185,20 @@ def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object])
         mine = [one for one in kept if one.split == split]
         at_fault = [one for one in mine if key(one) and key(one) in held]
         for one in at_fault:
-            one.findings.append(Finding(check, f"the same {check.removeprefix('shared_')} as {held[key(one)]}"))
+            one.add(Finding(check, f"the same {check.removeprefix('shared_')} as {held[key(one)]}"), checks)
         found += at_fault
         for one in mine:
             held.setdefault(key(one), f"{one.split}/{one.id}")
     return found
 
 
-def _beyond_alphabet(kept: list[Examined]) -> list[Examined]:
+def _beyond_alphabet(kept: list[Examined], checks: Checks) -> list[Examined]:
     """Utterances of dev and test with characters that no training text has, so that no model can write them."""
     known = set(alphabet(one.text for one in kept if one.split == "train"))
     found = []
     for one in kept:
         odd = "".join(sorted(set(one.text) - known))
         if odd:
-            one.findings.append(Finding("unspellable", f"{odd!r} never occurs in the training text"))
+            one.add(Finding("unspellable", f"{odd!r} never occurs in the training text"), checks)
             found.append(one)
     return found

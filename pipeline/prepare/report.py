@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
+from pipeline.common import tables
 from pipeline.params import Checks
 from pipeline.prepare.checks import Examined
 from pipeline.speech.corpus import Utterance
@@ -21,9 +22,9 @@ def write(
 ) -> None:
     """Write data.md and the histograms seconds.svg and words.svg; the same corpus gives the same bytes."""
     folder.mkdir(parents=True)
-    _histogram(folder / "seconds.svg", "seconds an utterance", {s: [u.duration for u in us] for s, us in splits.items()})
-    _histogram(folder / "words.svg", "words an utterance", {s: [len(u.text.split()) for u in us] for s, us in splits.items()})
-    parts = [_heading(info), _sizes(splits), _plots(), _checks(kept, dropped, checks), _leaks(info), _dropped(dropped, checks)]
+    _histogram(folder / "seconds.svg", "seconds per utterance", {s: [u.duration for u in us] for s, us in splits.items()})
+    _histogram(folder / "words.svg", "words per utterance", {s: [len(u.text.split()) for u in us] for s, us in splits.items()})
+    parts = [_heading(info), _sizes(splits), _plots(), _checks(kept, dropped, checks), _leaks(info), _dropped(dropped)]
     (folder / "data.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -49,11 +50,11 @@ def _sizes(splits: dict[str, list[Utterance]]) -> str:
             + [f"{min(seconds):.1f} / {median(seconds):.1f} / {max(seconds):.1f}"]
         )
     head = ["split", "utterances", "hours", "speakers", "words", "distinct words", "distinct texts"]
-    return _table([*head, "seconds: shortest / median / longest"], rows)
+    return tables.markdown([*head, "seconds: shortest / median / longest"], rows)
 
 
 def _plots() -> str:
-    return "![Seconds an utterance](seconds.svg)\n\n![Words an utterance](words.svg)"
+    return "![Seconds per utterance](seconds.svg)\n\n![Words per utterance](words.svg)"
 
 
 def _checks(kept: list[Examined], dropped: list[Examined], checks: Checks) -> str:
@@ -63,11 +64,8 @@ def _checks(kept: list[Examined], dropped: list[Examined], checks: Checks) -> st
         for finding in one.findings:
             counts[finding.check] += 1
             examples.setdefault(finding.check, f"{one.split}/{one.id}: {finding.why}")
-    rows = [
-        [check, severity, f"{counts[check]:,}", _cell(examples.get(check, ""))]
-        for check, severity in checks.model_dump().items()
-    ]
-    return "## Checks\n\n" + _table(["check", "severity", "utterances", "the first"], rows)
+    rows = [[check, severity, f"{counts[check]:,}", examples.get(check, "")] for check, severity in checks.model_dump().items()]
+    return "## Checks\n\n" + tables.markdown(["check", "severity", "utterances", "the first"], rows)
 
 
 def _leaks(info: dict) -> str:
@@ -75,28 +73,16 @@ def _leaks(info: dict) -> str:
     rows = [[check.removeprefix("shared_"), *(f"{found[pair]:,}" for pair in pairs)] for check, found in info["leaks"].items()]
     return (
         "## What splits share\n\nUtterances of the second split whose audio, sentence or speaker the first has too.\n\n"
-        + _table(["the same", *pairs], rows)
+        + tables.markdown(["the same", *pairs], rows)
     )
 
 
-def _dropped(dropped: list[Examined], checks: Checks) -> str:
+def _dropped(dropped: list[Examined]) -> str:
     if not dropped:
         return "## Dropped\n\nNothing was dropped."
-    rows = []
-    for one in dropped[:LISTED]:
-        finding = one.worst(checks)[1]
-        rows.append([one.split, _cell(one.id), finding.check, _cell(finding.why)])
+    rows = [[one.split, one.id, one.because.check, one.because.why] for one in dropped[:LISTED]]
     rest = f"\n\n{len(dropped) - LISTED:,} more are in dropped.jsonl." if len(dropped) > LISTED else ""
-    return f"## Dropped: {len(dropped):,}\n\n" + _table(["split", "utterance", "check", "why"], rows) + rest
-
-
-def _table(head: list, rows: list[list]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return f"## Dropped: {len(dropped):,}\n\n" + tables.markdown(["split", "utterance", "check", "why"], rows) + rest
 
 
 def _histogram(path: Path, label: str, values: dict[str, list[float]]) -> None:

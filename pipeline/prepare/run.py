@@ -1,7 +1,7 @@
-"""prepare: source -> corpora/NAME. Check every utterance, lay it resampled into the corpus, and say what was left out.
+"""prepare: source -> corpora/NAME. Check every utterance, lay it resampled into the corpus, and list what was left out.
 
 Audio streams through worker processes on all cores, a bounded number of utterances at a time; what stays in memory is a
-few hundred bytes an utterance. The corpus is made in a folder beside its place and renamed when complete, so a folder
+few hundred bytes per utterance. The corpus is made in a folder beside its place and renamed when complete, so a folder
 with its name is never half a corpus.
 """
 
@@ -10,7 +10,6 @@ import logging
 import multiprocessing
 import os
 import shutil
-import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,13 +22,13 @@ from pathlib import Path
 
 from pipeline import params
 from pipeline.common.errors import BigfootError
+from pipeline.common.progress import Progress
 from pipeline.prepare import raw, report
 from pipeline.prepare.checks import Examined, compare, examine, leaks
 from pipeline.speech.corpus import Utterance, write_manifest
 from pipeline.speech.text import alphabet
 
 CHUNK = 16  # utterances handed to a worker at a time
-PROGRESS_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -55,34 +54,32 @@ def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = 
 def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict:
     everything = _examine_all(corpus, data, folder / "audio", workers)
     _require_splits(corpus, everything)
-    dropped = {id(one) for one in everything if one.worst(corpus.checks)[0] == "drop"}
-    for found in compare(lambda: (one for one in everything if id(one) not in dropped)):
-        _stop_if_told(corpus, found)
-        for one in found:
-            if one.worst(corpus.checks)[0] == "drop":
-                dropped.add(id(one))
+    for affected in compare(lambda: (one for one in everything if one.is_kept), corpus.checks):
+        _stop_at_worst(affected)
+        for one in affected:
+            if not one.is_kept:
                 (folder / "audio" / one.split / f"{one.id}.flac").unlink()
-    kept = [one for one in everything if id(one) not in dropped]
+    kept, dropped = ([one for one in everything if one.is_kept is wanted] for wanted in (True, False))
     _require_kept(corpus, everything, kept)
-    return _write(corpus, folder, kept, [one for one in everything if id(one) in dropped])
+    log.info("prepare: %s utterances kept, %s left out", f"{len(kept):,}", f"{len(dropped):,}")
+    return _write(corpus, folder, kept, dropped)
 
 
 def _examine_all(corpus: params.Corpus, data: Path, audio_folder: Path, workers: int) -> list[Examined]:
     """Every utterance of the source, examined, in the source's order."""
     raws = raw.read(corpus.source, data)
-    progress = _Progress(length_hint(raws))
     everything: list[Examined] = []
     names: set[tuple[str, str]] = set()
-    chunks = _in_processes(raws, corpus, audio_folder, workers) if workers else _here(raws, corpus, audio_folder)
-    for chunk in chunks:
-        for one in chunk:
-            if (one.split, one.id) in names:
-                raise BigfootError(f"two utterances of {one.split} are called {one.id}: give them ids of their own")
-            names.add((one.split, one.id))
-        _stop_if_told(corpus, chunk)
-        everything += chunk
-        progress.show(len(everything))
-    progress.show(len(everything), last=True)
+    with Progress("prepare", length_hint(raws), "utterances") as progress:
+        chunks = _in_processes(raws, corpus, audio_folder, workers) if workers else _here(raws, corpus, audio_folder)
+        for chunk in chunks:
+            for one in chunk:
+                if (one.split, one.id) in names:
+                    raise BigfootError(f"two utterances of {one.split} are called {one.id}: give them ids of their own")
+                names.add((one.split, one.id))
+            _stop_at_worst(chunk)
+            everything += chunk
+            progress.advance(len(chunk))
     return everything
 
 
@@ -127,13 +124,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _stop_if_told(corpus: params.Corpus, found: list[Examined]) -> None:
-    stopping = [(one, finding) for one in found for severity, finding in [one.worst(corpus.checks)] if severity == "stop"]
+def _stop_at_worst(examined: list[Examined]) -> None:
+    """Raise BigfootError where the params want a finding to stop the run."""
+    stopping = [one for one in examined if one.fate == "stop"]
     if stopping:
-        one, finding = stopping[0]
+        first = stopping[0]
         more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
         raise BigfootError(
-            f"{one.split}/{one.id}: {finding.why}{more}: mend the data, or set corpus.checks.{finding.check} to drop"
+            f"{first.split}/{first.id}: {first.because.why}{more}: mend the data, or set corpus.checks.{first.because.check} "
+            "to drop"
         )
 
 
@@ -148,7 +147,7 @@ def _require_kept(corpus: params.Corpus, everything: list[Examined], kept: list[
     for split in dict.fromkeys(one.split for one in everything):
         if any(one.split == split for one in kept):
             continue
-        findings = [one.worst(corpus.checks)[1] for one in everything if one.split == split]
+        findings = [one.because for one in everything if one.split == split]
         counts = ", ".join(f"{n} {check}" for check, n in Counter(f.check for f in findings).most_common())
         raise BigfootError(
             f"corpus {corpus.name}: all {len(findings)} utterances of {split} are dropped ({counts}), "
@@ -166,8 +165,7 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         write_manifest(folder / f"{split}.jsonl", utterances)
     with (folder / "dropped.jsonl").open("w", encoding="utf-8") as file:
         for one in dropped:
-            finding = one.worst(corpus.checks)[1]
-            line = {"id": one.id, "split": one.split, "check": finding.check, "why": finding.why}
+            line = {"id": one.id, "split": one.split, "check": one.because.check, "why": one.because.why}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     info = {
         "name": corpus.name,
@@ -203,23 +201,3 @@ def _size(utterances: list[Utterance]) -> dict:
         "speakers": len({utterance.speaker for utterance in utterances} - {""}) or None,
         "words": sum(len(utterance.text.split()) for utterance in utterances),
     }
-
-
-class _Progress:
-    """A line every few seconds with the rate and, where the source knows its size, the time left."""
-
-    def __init__(self, total: int):
-        self.total = total
-        self.started = self.shown = time.monotonic()
-
-    def show(self, done: int, last: bool = False) -> None:
-        now = time.monotonic()
-        if not last and now - self.shown < PROGRESS_SECONDS:
-            return
-        self.shown = now
-        rate = done / max(now - self.started, 1e-6)
-        line = f"prepare: {done:,} " + (f"of {self.total:,} " if self.total else "") + f"utterances, {rate:,.0f} a second"
-        if self.total and not last:
-            minutes, seconds = divmod(round((self.total - done) / rate), 60)
-            line += f", {minutes}:{seconds:02d} left"
-        log.info(line)

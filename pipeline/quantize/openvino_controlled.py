@@ -122,7 +122,7 @@ class _Judge:
 
         vocab, blank, delimiter = (self.info[key] for key in ("vocab", "blank", "word_delimiter"))
         hypotheses = [text.greedy(rows.argmax(-1), vocab, blank, delimiter) for rows in logits]
-        return score(utterances, hypotheses)["wer"]
+        return score(utterances, hypotheses).wer
 
     def wer(self, model: "Model", utterances: "Sequence[Utterance]") -> float:
         return self.wer_of(self.logits(model, utterances), utterances)

@@ -17,7 +17,6 @@ Decisions, and what they cost:
   text.
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -64,11 +63,10 @@ class Recognizer:
         """
         folder = Path(folder)
         try:
-            info = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-            lacking = NEEDED - set(info)
-        except (OSError, ValueError, TypeError):
+            info = seal.read_info(folder)
+        except BigfootError:
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
-        if lacking:
+        if lacking := NEEDED - set(info):
             raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantize the model again")
         seal.check(folder, info)
         run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))

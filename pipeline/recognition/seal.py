@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_json, sha256
 
 REMEDY = "copy the variant again, or quantize again"
 
@@ -18,16 +19,18 @@ def seal(folder: Path) -> dict[str, dict]:
     """{file: {"bytes": ..., "sha256": ...}} of all files in a folder."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": _sum(file)} for file in files
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in files
     }  # fmt: skip
+
+
+def read_info(folder: Path, command: str = "dvc repro") -> dict:
+    """variant.json of a variant's folder, which `command` makes; raises BigfootError where there is none, or it is broken."""
+    return read_json(folder / "variant.json", command)
 
 
 def read(folder: Path) -> dict:
     """variant.json of a folder, after its files' sizes and sums were checked against it; BigfootError where they differ."""
-    try:
-        info = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise BigfootError(f"{folder} is not a variant (no readable variant.json): run `dvc repro` for it") from None
+    info = read_info(folder)
     check(folder, info, sums=True)
     return info
 
@@ -47,7 +50,7 @@ def check(folder: Path, info: dict, sums: bool = False) -> None:
         if actual != size:
             cause = "it is cut off" if actual < size else "it is another file"
             raise BigfootError(f"{folder}: {name} has {actual:,} bytes, not the {size:,} it was made with ({cause}): {REMEDY}")
-        if sums and _sum(folder / name) != content:
+        if sums and sha256(folder / name) != content:
             raise BigfootError(f"{folder}: {name} has the size but not the content that it was made with: {REMEDY}")
 
 
@@ -55,8 +58,3 @@ def mark(info: dict) -> str | None:
     """A short hash of the sealed files, which differs between variants; None without a seal."""
     files = info.get("files")
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16] if files else None
-
-
-def _sum(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -13,7 +13,10 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import forced, read_json
 from pipeline.speech import audio
+
+COMMAND = "dvc repro prepare"  # what makes a corpus
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,14 @@ def read_manifest(path: Path) -> list[Utterance]:
     Raises BigfootError, with file and line number, where the file is missing or a line is not an utterance.
     """
     if not path.is_file():
-        raise BigfootError(f"{path} is missing: run `dvc repro prepare`")
+        raise BigfootError(f"{path} is missing: run `{COMMAND}`")
     utterances = []
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 utterances.append(Utterance(**json.loads(line)))
             except (ValueError, TypeError) as error:
-                raise BigfootError(f"{path}, line {number} is not an utterance ({error}): run `dvc repro prepare`") from None
+                raise BigfootError(f"{path}, line {number} is not an utterance ({error}): run `{COMMAND}`") from None
     return utterances
 
 
@@ -77,7 +80,7 @@ class Corpus:
     @cached_property
     def info(self) -> dict:
         """corpus.json: name, source, license, text rules, alphabet, sizes of the splits, dropped, leaks."""
-        return json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
+        return read_info(self.folder)
 
     @property
     def splits(self) -> list[str]:
@@ -108,7 +111,14 @@ def spread(items: list, count: int) -> list:
 
 def open_corpus(folder: Path | str) -> Corpus:
     """The prepared corpus in a folder; raises BigfootError where there is none."""
-    folder = Path(folder)
-    if not (folder / "corpus.json").is_file():
-        raise BigfootError(f"{folder} has no corpus (corpus.json is missing): run `dvc repro prepare`")
-    return Corpus(folder)
+    corpus = Corpus(Path(folder))
+    _ = corpus.info  # read at once, so that a missing corpus is named before any work
+    return corpus
+
+
+def read_info(folder: Path) -> dict:
+    """corpus.json of a corpus's folder; raises BigfootError where it is missing, broken or has no splits."""
+    info = read_json(folder / "corpus.json", COMMAND)
+    if not isinstance(info.get("splits"), dict):
+        raise BigfootError(f"{folder / 'corpus.json'} has no splits: run `{forced(COMMAND)}`")
+    return info

@@ -5,19 +5,19 @@ their manifests and audio: train may grow, and the sets are still the same. Evid
 tags; what was not measured is absent.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from pipeline.common import host
+from pipeline.benchmark import timings
+from pipeline.common import numbers
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import sha256_of
 from pipeline.common.git import origin
-from pipeline.compare.gate import read
+from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
+from pipeline.speech.corpus import read_info, read_manifest
 from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
 
@@ -25,19 +25,6 @@ FIGURES = ("wer", "dev_wer", "wer_rise_upper", "speedup", "shrink", "disk_mb", "
 SAME = {
     "teacher": "another teacher", "dev_set": "another dev set", "test_set": "another test set", "timed_on": "another machine",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The last comparison: its rows, and the budget and the corpus that it was made with."""
-
-    rows: list[dict]
-    budget: Gate
-    corpus: str
-
-    @property
-    def champion(self) -> dict | None:
-        return next((row for row in self.rows if row["champion"]), None)
 
 
 @dataclass(frozen=True)
@@ -51,49 +38,44 @@ class Candidate:
     evidence: dict[str, str]
 
 
-def last_comparison(root: Path) -> Compared:
-    """The comparison under `root`; raises BigfootError where there is none."""
-    rows, settings = read(root)
-    return Compared(rows, Gate(**settings["gate"]), settings["corpus"]["name"])
-
-
-def candidate_of(store: Store, compared: Compared, row: Mapping) -> Candidate:
+def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     """A row of the comparison under `store.root`, which has been logged; BigfootError where its corpus or model is gone."""
     project, key = store.project, comparison_key(store.project.reports)
-    run, parent = store.find("variant", f"{key}/{row['variant']}"), store.find("comparison", key)
+    run, parent = store.find("variant", f"{key}/{row.variant}"), store.find("comparison", key)
     model_id = run.outputs.model_outputs[0].model_id
     content = store.client.get_logged_model(model_id).tags[KEY]
     corpus = project.corpus(compared.corpus)
-    info, timings = _read(corpus / "corpus.json"), _read(project.timings)
+    info, timed = read_info(corpus), timings.read(project.timings)
     test = next(split for split in info["splits"] if split not in ("train", "dev"))
     evidence = {
-        **{name: row[name] for name in ("variant", "model", "scheme", "runtime", *FIGURES)},
-        "gain": gain(row, compared.budget.objective), "gate": "passed" if row["gate"]["passed"] else "failed",
-        "gate_reason": row["gate"]["reason"], "budget": compared.budget.model_dump_json(), "content": content,
+        **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime")},
+        **{name: row[name] for name in FIGURES},
+        "gain": gain(row.figures, compared.budget.objective), "gate": "passed" if row.gate.passed else "failed",
+        "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(project.teacher), "corpus": compared.corpus, "corpus_audio": info.get("audio"),
-        "dev_set": _heard(corpus, "dev"), "test_set": _heard(corpus, test), "synthetic": "yes" if info["synthetic"] else "no",
-        "host": timings["host"]["name"], "timed_on": host.timed_on(timings), "timed_at": timings["measured_at"],
+        "dev_set": _set(corpus, "dev"), "test_set": _set(corpus, test), "synthetic": "yes" if info["synthetic"] else "no",
+        "host": timed.host["name"], "timed_on": timed.timed_on, "timed_at": timed.measured_at,
         "commit": origin(project.root)["mlflow.source.git.commit"], "comparison": parent.info.run_id,
     }  # fmt: skip
     known = {name: str(value) for name, value in evidence.items() if value is not None}
-    return Candidate(row["variant"], run.info.run_id, model_id, content, known)
+    return Candidate(row.variant, run.info.run_id, model_id, content, known)
 
 
 def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], budget: Gate) -> tuple[bool, str]:
     """Whether a challenger takes the incumbent's place, and why; both by their evidence."""
     if incumbent is None:
         return True, "the first champion"
-    for key, told in SAME.items():
+    for key, other in SAME.items():
         if key == "timed_on" and budget.objective == "size" and budget.max_latency_p50_ms is None:
             continue
         if (was := incumbent.get(key)) != challenger[key]:
-            return False, f"can't be compared with it: {told if was else f'it carries no evidence of Bigfoot ({key})'}"
+            return False, f"can't be compared with it: {other if was else f'it carries no evidence of Bigfoot ({key})'}"
     had, has = (gain(figures(one), budget.objective) for one in (incumbent, challenger))
     if broken := _breaks(figures(incumbent), budget):
         return True, f"the one before breaks the budget ({broken})"
     if has is not None and (had is None or has > had):
         return True, f"it gains {times(has)} over the teacher, the one before {times(had)}"
-    return False, f"is no better: it gains {times(has)} over the teacher, the champion {times(had)}"
+    return False, f"is not better: it gains {times(has)} over the teacher, the champion {times(had)}"
 
 
 def figures(evidence: Mapping[str, str]) -> dict[str, float | None]:
@@ -102,7 +84,7 @@ def figures(evidence: Mapping[str, str]) -> dict[str, float | None]:
 
 
 def times(factor: float | None) -> str:
-    return "nothing known" if factor is None else f"{factor:.2f}x"
+    return numbers.shown(factor, ".2f", "x", "nothing known")
 
 
 def _breaks(had: Mapping[str, float | None], budget: Gate) -> str | None:
@@ -121,29 +103,15 @@ def _weights(model: Path) -> str:
     return _digest(sorted(model.glob("*.safetensors")) or [model / "metrics.json"])
 
 
-def _heard(corpus: Path, split: str) -> str:
+def _set(corpus: Path, split: str) -> str:
     """A set's identity: its manifest and the audio that this names."""
     manifest = corpus / f"{split}.jsonl"
-    with _open(manifest) as file:
-        lines = [json.loads(line) for line in file]
-    return _digest([manifest, *(corpus / line["audio"] for line in lines if "audio" in line)])
+    return _digest([manifest, *(corpus / utterance.audio for utterance in read_manifest(manifest))])
 
 
 def _digest(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with _open(path) as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def _open(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise BigfootError(f"{path} is missing, by which champions are told apart: run `dvc checkout`, or `dvc pull`") from None
-
-
-def _read(path: Path) -> dict:
-    with _open(path) as file:
-        return json.load(file)
+        return sha256_of(paths)[:16]
+    except FileNotFoundError as error:
+        what = f"{error.filename} is missing, by which champions are told apart"
+        raise BigfootError(f"{what}: run `dvc checkout`, or `dvc pull`") from None

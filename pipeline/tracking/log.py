@@ -1,4 +1,4 @@
-"""What stages wrote, as MLflow runs: training runs, a parent run a comparison, a child run a variant, a LoggedModel each.
+"""What stages wrote, as MLflow runs: training runs, a parent run per comparison, a child run and a LoggedModel per variant.
 
 Everything is keyed by content, so a second pass finds what the first one made: training runs by their fingerprint,
 the comparison by the bytes of comparison.json, a variant's run by comparison and variant, a LoggedModel by its folder's
@@ -14,10 +14,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.benchmark import timings
+from pipeline.common.files import read_json, read_json_lines, sha256
 from pipeline.common.git import origin
+from pipeline.compare import comparison, figures
+from pipeline.compare.comparison import Row
 from pipeline.params import Params
+from pipeline.speech.corpus import read_info
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, Store, final_figures, is_number
+
+WHO = ("variant", "model", "scheme", "runtime")  # tags of a variant's run and of its model
 
 
 def project(store: Store, params: Params) -> int:
@@ -30,7 +37,7 @@ def project(store: Store, params: Params) -> int:
         training[model], is_new = _training(store, model, params, datasets, lock)
         made += is_new
     report = store.project.reports
-    return made + (_comparison(store, report, datasets, training, lock) if (report / "comparison.json").is_file() else 0)
+    return made + (_comparison(store, report, datasets, training, lock) if comparison.exists(store.root) else 0)
 
 
 def _training(store: Store, model: str, params: Params, datasets: dict, lock: dict) -> tuple[str | None, bool]:
@@ -38,7 +45,7 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     folder = store.project.model(model)
     if not (folder / "metrics.json").is_file() or not (folder / "curve.jsonl").is_file():
         return None, False
-    metrics = _read(folder / "metrics.json")
+    metrics = read_json(folder / "metrics.json", f"dvc repro {_stage(model)}")
     if "fingerprint" not in metrics:
         return None, False
     settings = params.teacher if model == "teacher" else params.students.get(model)
@@ -53,11 +60,11 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     run_id = run.info.run_id
     is_whole = run.info.status == "FINISHED"
     if not is_whole:
-        rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
+        rows = read_json_lines(folder / "curve.jsonl", f"dvc repro {_stage(model)}")
         store.log_curve(run_id, rows, store.logged_steps(run))
         store.log_curve(run_id, [final_figures(metrics)])
     if "dvc.stage" not in run.data.tags:  # a live run ends before DVC knows its hashes
-        _set_tags(store, run_id, _dvc_tags(lock, "teacher" if model == "teacher" else f"student@{model}"))
+        _set_tags(store, run_id, _dvc_tags(lock, _stage(model)))
         _log_inputs(store, run_id, {split: datasets[split] for split in ("train", "dev") if split in datasets})
     if not is_whole:
         store.client.set_terminated(run_id, "FINISHED")
@@ -66,72 +73,72 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
 
 def comparison_key(report: Path) -> str:
     """The key of the parent run of reports/comparison.json; its variants' runs have KEY/VARIANT."""
-    return hashlib.sha256((report / "comparison.json").read_bytes()).hexdigest()[:16]
+    return sha256(report / "comparison.json")[:16]
 
 
 def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock: dict) -> int:
     """The parent run of reports/comparison.json and its children; returns how many were incomplete."""
-    rows, settings = _read(report / "comparison.json"), _read(report / "params.json")
+    compared, run = comparison.read(store.root), timings.read(store.project.timings)
+    settings = compared.params
     key = comparison_key(report)
     found = store.find("comparison", key)
     if found and found.info.status == "FINISHED":
         return 0
-    timings, corpus = _read(store.project.timings), settings["corpus"]["name"]
-    champion = next((row["variant"] for row in rows if row["champion"]), "none")
     tags = {
-        **origin(store.root), "profile": settings["profile"], "corpus": corpus, "champion": champion,
+        **origin(store.root), "profile": settings["profile"], "corpus": compared.corpus,
+        "champion": compared.champion.variant if compared.champion else "none",
         "synthetic": "yes" if settings["corpus"]["source"]["kind"] == "synthetic" else "no",
-        "host": timings["host"]["name"], "timed at": timings["measured_at"],
+        "host": run.host["name"], "timed at": run.measured_at,
     }  # fmt: skip
     parent = store.run("comparison", key, f"compare {settings['profile']}", tags, settings).info.run_id
     made = 1
-    for row in rows:
-        made += _variant(store, row, parent, key, {**tags, "training": training.get(row["model"])}, datasets, lock)
-    _log_metrics(store, parent, _read(report / "metrics.json"))
+    for row in compared.rows:
+        made += _variant(store, row, parent, key, {**tags, "training": training.get(row.model)}, datasets, lock)
+    _log_metrics(store, parent, read_json(report / "metrics.json", comparison.COMMAND))
     _log_inputs(store, parent, datasets)
     store.client.log_artifacts(parent, str(report), "reports")
     store.client.set_terminated(parent, "FINISHED")
     return made
 
 
-def _variant(store: Store, row: dict, parent: str, parent_key: str, shared: Mapping, datasets: dict, lock: dict) -> int:
+def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mapping, datasets: dict, lock: dict) -> int:
     """A child run, with the row's figures, on the datasets they were found on, and the variant as a LoggedModel."""
     from mlflow.entities import LoggedModelOutput
 
-    slug = f"{row['model']}-{row['scheme']}"
-    tags = {key: row[key] for key in ("variant", "model", "scheme", "runtime")}
+    slug = f"{row.model}-{row.scheme}"
+    tags = {key: getattr(row, key) for key in WHO}
     inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
     tags |= {key: shared[key] for key in inherited}
-    tags |= {"gate": "passed" if row["gate"]["passed"] else "failed", "gate.reason": row["gate"]["reason"]}
-    tags |= {"champion": "yes" if row["champion"] else "no", "mlflow.parentRunId": parent}
+    tags |= {"gate": "passed" if row.gate.passed else "failed", "gate.reason": row.gate.reason}
+    tags |= {"champion": "yes" if row.champion else "no", "mlflow.parentRunId": parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")
-    told_apart_by = {key: row[key] for key in ("model", "scheme", "runtime")}  # MLflow's compare page groups by params
-    run = store.run("variant", f"{parent_key}/{row['variant']}", row["variant"], tags, told_apart_by)
+    params = {key: getattr(row, key) for key in ("model", "scheme", "runtime")}  # MLflow's compare page groups by params
+    run = store.run("variant", f"{parent_key}/{row.variant}", row.variant, tags, params)
     if run.info.status == "FINISHED":
         return 0
     run_id = run.info.run_id
     model_id = _logged_model(store, slug, row, run_id)
     if model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}:
         store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
-    _log_metrics(store, run_id, row, model_id, datasets)
+    _log_metrics(store, run_id, row.figures, model_id, datasets)
     _log_inputs(store, run_id, {split: one for split, one in datasets.items() if split != "train"})
     store.client.set_terminated(run_id, "FINISHED")
     return 1
 
 
-def _logged_model(store: Store, slug: str, row: dict, run_id: str) -> str:
+def _logged_model(store: Store, slug: str, row: Row, run_id: str) -> str:
     """The id of the LoggedModel of a variant's folder, which is logged if no run has logged these bytes before."""
     from mlflow.entities import LoggedModelStatus
 
-    folder = store.project.variant(row["variant"])
+    folder = store.project.variant(row.variant)
     key = _folder_hash(folder)
     for found in store.client.search_logged_models([store.experiment_id], f"tags.`{KEY}` = '{key}'"):
         if found.status == LoggedModelStatus.READY:  # else its upload was cut off
             return found.model_id
-    tags = {KEY: key, **{name: row[name] for name in ("variant", "model", "scheme", "runtime")}}
+    tags = {KEY: key, **{name: getattr(row, name) for name in WHO}}
     made = store.client.create_logged_model(store.experiment_id, slug, run_id, tags, {}, "wav2vec2-ctc")
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
-        package.save(folder, row["runtime"], Path(scratch) / "model")
+        package.save(folder, row.runtime, Path(scratch) / "model")
         store.client.log_model_artifacts(made.model_id, f"{scratch}/model")
     store.client.finalize_logged_model(made.model_id, "READY")
     return made.model_id
@@ -144,7 +151,7 @@ def _datasets(corpus: Path, root: Path, lock: dict) -> dict:
     """{split: mlflow Dataset}; the digest follows the manifest and, where DVC knows it, all audio of the corpus."""
     from mlflow.entities import Dataset
 
-    info, known = _read(corpus / "corpus.json"), _hashes(lock, "prepare", "outs").get(f"corpora/{corpus.name}", "")
+    info, known = read_info(corpus), _hashes(lock, "prepare", "outs").get(f"corpora/{corpus.name}", "")
     datasets = {}
     for split, size in info["splits"].items():
         manifest = corpus / f"{split}.jsonl"
@@ -164,31 +171,24 @@ def _log_inputs(store: Store, run_id: str, datasets: dict) -> None:
 
 
 def _log_metrics(
-    store: Store, run_id: str, figures: Mapping, model_id: str | None = None, datasets: Mapping | None = None
+    store: Store, run_id: str, values: Mapping, model_id: str | None = None, datasets: Mapping | None = None
 ) -> None:
-    """Log the numbers among `figures`; null stays absent. Figures of a model are linked to it and to their dataset."""
+    """Log the numbers among `values`; null stays absent. Figures of a model are linked to it and to their dataset."""
     from mlflow.entities import Metric
 
     now, metrics = int(time.time() * 1000), []
-    for name, value in figures.items():
+    for name, value in values.items():
         if is_number(value):
-            heard = _heard(name, datasets or {})
-            linked = {"dataset_name": heard.name, "dataset_digest": heard.digest} if heard else {}
+            dataset = _dataset_of(name, datasets or {})
+            linked = {"dataset_name": dataset.name, "dataset_digest": dataset.digest} if dataset else {}
             metrics.append(Metric(name, float(value), now, 0, model_id=model_id, **linked))
     store.client.log_batch(run_id, metrics=metrics)
 
 
-def _heard(name: str, datasets: Mapping):
-    """The dataset on which a figure of that name was found: dev_cer on dev, cer/other on other, cer on the first test."""
-    from pipeline.compare.rows import TEXT_KEYS
-
-    text, _, test = name.partition("/")
-    if text.removeprefix("dev_") not in (*TEXT_KEYS, "wer_rise_upper", "wer_delta_upper"):
-        return None
-    if text.startswith("dev_") or text == "wer_rise_upper":
-        return datasets.get("dev")
-    first = "test" if "test" in datasets else min(set(datasets) - {"train", "dev"}, default=None)
-    return datasets.get(test or first)
+def _dataset_of(key: str, datasets: Mapping):
+    """The dataset that a figure with this key is of; None for a figure of no dataset."""
+    first = "test" if "test" in datasets else min(set(datasets) - {"train", "dev"}, default="")
+    return datasets.get(figures.split_of(key, first))
 
 
 def _set_tags(store: Store, run_id: str, tags: Mapping) -> None:
@@ -225,5 +225,6 @@ def _folder_hash(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _stage(model: str) -> str:
+    """The stage that trains a model."""
+    return "teacher" if model == "teacher" else f"student@{model}"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.common.errors import BigfootError
-from pipeline.compare.gate import find
+from pipeline.compare import comparison
 from pipeline.params import Gate, Params
-from pipeline.tracking.candidate import Candidate, candidate_of, figures, judge, last_comparison, times
+from pipeline.tracking.candidate import Candidate, candidate_of, figures, judge, times
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def keep_up(store: Store, params: Params) -> str | None:
 
     Returns what a person should know, in one line: what was promoted, or why not; None where all is as it was.
     """
-    if not (store.project.reports / "comparison.json").is_file():
+    if not comparison.exists(store.root):
         return None
-    compared, registry = last_comparison(store.root), Registry(store, params.corpus.name)
+    compared, registry = comparison.read(store.root), Registry(store, params.corpus.name)
     if compared.corpus != params.corpus.name:
         return None
     with store.lock():
@@ -61,17 +61,17 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
 def promote(params: Params, variant: str, force: bool = False, root: Path | str = ".") -> str:
     """Make a variant of the last comparison the champion, also one that was rolled back; returns what to say.
 
-    Raises BigfootError, without `force`, where it doesn't pass the gate, is no better than the incumbent, or was judged by
+    Raises BigfootError, without `force`, where it doesn't pass the gate, is not better than the incumbent, or was judged by
     another teacher or another set.
     """
     from pipeline.tracking.log import project
 
-    compared = last_comparison(Path(root))
+    compared = comparison.read(Path(root))
     if compared.corpus != params.corpus.name:
         raise BigfootError(f"the last comparison is of {compared.corpus}, not of {params.corpus.name}: run `dvc repro`")
-    row = find(compared.rows, variant)
-    if not row["gate"]["passed"] and not force:
-        raise BigfootError(f"{variant} doesn't pass the gate ({row['gate']['reason']}): --force promotes it all the same")
+    row = compared.row(variant)
+    if not row.gate.passed and not force:
+        raise BigfootError(f"{variant} doesn't pass the gate ({row.gate.reason}): --force promotes it all the same")
     with _opened(params, root) as (store, registry):
         project(store, params)  # what is promoted has been logged
         with store.lock():

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from pipeline.common import graph
+from pipeline.common.files import sha256
 from pipeline.params import Tracking
 from pipeline.project import Project
 from pipeline.speech.corpus import AudioCorpus
@@ -35,8 +36,7 @@ class Bookkeeping:
         manifests = [corpus.folder / name for name in ("corpus.json", "train.jsonl", "dev.jsonl")]
         digest = hashlib.sha256(settings.model_dump_json().encode())
         for file in [*manifests, *graph.code(self.stage), *files]:
-            with file.open("rb") as content:
-                digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
+            digest.update(file.name.encode() + bytes.fromhex(sha256(file)))
         return digest.hexdigest()[:16]
 
     def checkpoints(self, fingerprint: str) -> Path:

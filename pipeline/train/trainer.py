@@ -26,9 +26,10 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArgum
 from pipeline.common import energy
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
+from pipeline.common.numbers import clock
 from pipeline.models.folder import save_model
 from pipeline.models.forward import accept_features, fewest_samples, inside, mask_group_norm
-from pipeline.models.inference import STEP, clock, dev_wer, model_inputs, padded, whole_steps
+from pipeline.models.inference import STEP, dev_wer, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
 from pipeline.speech.corpus import AudioCorpus, Utterance

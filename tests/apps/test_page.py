@@ -45,8 +45,10 @@ def listener(monkeypatch, root, **variants: str) -> page.Listener:
 
 def rows(*champions: str) -> list[dict]:
     names = ("teacher.fp32", "half.fp32", "thin.fp32")
+    rest = {"scheme": "fp32", "runtime": "torch", "gate": {"passed": True, "reason": "planted"}}
     return [
-        {"variant": n, "champion": n in champions, "energy_wh_per_audio_hour": 0.5 * i or None} for i, n in enumerate(names)
+        {"variant": n, "model": n[:-5], **rest, "champion": n in champions, "energy_wh_per_audio_hour": 0.5 * i or None}
+        for i, n in enumerate(names)
     ]
 
 
@@ -83,7 +85,7 @@ def test_every_variant_answers_with_its_text_errors_latency_and_the_benchmarks_e
 def test_the_references_rules_are_the_corpus_own(monkeypatch, tmp_path, recording):
     (tmp_path / "params.yaml").write_text((ROOT / "profiles/quickstart.yaml").read_text())
     rules = {"case": "upper", "punctuation": "drop", "digits": "keep", "apostrophes": "drop"}
-    write(tmp_path / "corpora/quickstart/corpus.json", {"text": rules})
+    write(tmp_path / "corpora/quickstart/corpus.json", {"splits": {}, "text": rules})
     one = listener(monkeypatch, tmp_path, half="DONT 2")
     _, reference, (half,) = one.hear(recording, "don't, 2")
     assert reference == "DONT 2" and half.errors == 0 and one.rules_from == "the corpus quickstart"

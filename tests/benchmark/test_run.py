@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from filelock import FileLock
 from pipeline import params
 from pipeline.benchmark import cold_start, lengths, processes, rounds
 from pipeline.benchmark.run import benchmark
+from pipeline.benchmark.timings import Timing, Timings, read
 from pipeline.common import host
 from pipeline.common.errors import BigfootError, Busy
 from pipeline.compare.report import cautions
-from pipeline.compare.rows import TIMING_KEYS, TIMING_REMARKS
 from pipeline.quantize.run import quantize
 from pipeline.speech.corpus import Corpus, Utterance
 from tests.sleeping import SECONDS as SLEEP
@@ -70,17 +71,16 @@ def children() -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def timings(folders, corpus, tmp_path_factory) -> dict:
+def timings(folders, corpus, tmp_path_factory) -> Timings:
     out = tmp_path_factory.mktemp("out") / "timings.json"
     found = benchmark(SETTINGS, folders, corpus, out)
-    assert json.loads(out.read_text()) == found and not children()
+    assert read(out) == found and not children()
     return found
 
 
 def test_every_variant_has_every_figure_and_the_teacher_is_the_measure(timings, folders):
-    assert set(timings["variants"]) == {folder.name for folder in folders}
-    for name, row in timings["variants"].items():
-        assert {*TIMING_KEYS, *TIMING_REMARKS} <= set(row), name
+    assert set(timings.variants) == {folder.name for folder in folders}
+    for name, row in timings.variants.items():
         for key in (
             "params",
             "macs_per_second",
@@ -92,39 +92,39 @@ def test_every_variant_has_every_figure_and_the_teacher_is_the_measure(timings, 
             "load_ms",
             "cold_start_ms",
         ):
-            assert row[key] > 0, (name, key)
+            assert getattr(row, key) > 0, (name, key)
         for key in ("cnn_ms", "encoder_ms"):  # null where fused nodes have lost their names; PyTorch always knows
-            assert (row[key] is None and name != "teacher.fp32") or row[key] > 0, (name, key)
-        assert row["speedup_low"] <= row["speedup"] <= row["speedup_high"] and row["turns"] == SETTINGS.rounds
-        assert row["rtfx_low"] <= row["rtfx"] <= row["rtfx_high"]
+            assert (getattr(row, key) is None and name != "teacher.fp32") or getattr(row, key) > 0, (name, key)
+        assert row.speedup_low <= row.speedup <= row.speedup_high and row.turns == SETTINGS.rounds
+        assert row.rtfx_low <= row.rtfx <= row.rtfx_high
         for what in ("latency_{}_ms", "ms_per_audio_second_{}"):
-            low, high, highest = (row[what.format(q)] for q in ("p50", "p95", "p99"))
+            low, high, highest = (getattr(row, what.format(q)) for q in ("p50", "p95", "p99"))
             assert 0 < low <= high <= highest, (name, what)
-        assert row["ram_model_mb"] < row["ram_mb"]
-        assert set(row["latency_by_length"]) == {"0.5", "1"} and min(row["latency_by_length"].values()) > 0
-    assert timings["variants"]["teacher.fp32"]["speedup"] == 1 and timings["variants"]["teacher.fp32"]["narrow"]
+        assert row.ram_model_mb < row.ram_mb
+        assert set(row.latency_by_length) == {"0.5", "1"} and min(row.latency_by_length.values()) > 0
+    assert timings.variants["teacher.fp32"].speedup == 1 and timings.variants["teacher.fp32"].narrow
 
 
 def test_size_is_that_of_the_whole_folder(timings, folders):
     for folder in folders:
         size = sum(file.stat().st_size for file in folder.iterdir())
-        assert timings["variants"][folder.name]["disk_mb"] == pytest.approx(size / 1e6)
+        assert timings.variants[folder.name].disk_mb == pytest.approx(size / 1e6)
 
 
 def test_energy_is_said_with_how_it_was_found_out_or_why_not(timings):
-    for row in timings["variants"].values():
-        assert "cpu:" in row["energy_mode"] and (row["energy_wh_per_audio_hour"] is not None) == row["energy_resolved"]
-        assert row["energy_resolved"] or row["energy_note"].startswith("not resolved")
-    assert timings["idle_w"] > 0
+    for row in timings.variants.values():
+        assert "cpu:" in row.energy_mode and (row.energy_wh_per_audio_hour is not None) == row.energy_resolved
+        assert row.energy_resolved or row.energy_note.startswith("not resolved")
+    assert timings.idle_w > 0
 
 
 def test_host_and_sample_stand_beside_the_figures(timings):
-    measured_on = timings["host"]
-    assert measured_on["cores"] >= 1 and measured_on["cpu"] and timings["versions"]["openvino"]
+    measured_on = timings.host
+    assert measured_on["cores"] >= 1 and measured_on["cpu"] and timings.versions["openvino"]
     assert {"governor", "features", "virtualized", "load_before", "load_after"} <= set(measured_on)
     assert all(0 <= measured_on[f"cpu_use_{when}"] <= 1 for when in ("before", "after"))
-    assert timings["sample"]["utterances"] == 3 and timings["threads"] == 1 and timings["device"] == "cpu"
-    assert timings["rounds"] == 2 and host.elsewhere(measured_on) is None
+    assert timings.sample.utterances == 3 and timings.threads == 1 and timings.device == "cpu"
+    assert timings.rounds == 2 and host.elsewhere(measured_on) is None
 
 
 # ---------------------------------------------------------------- planted faults
@@ -133,11 +133,11 @@ def test_host_and_sample_stand_beside_the_figures(timings):
 def test_a_variant_whose_runtime_sleeps_measures_slower_by_that(light, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "started", partial(processes.started, module="tests.sleeping"))
     sleepy = Path(shutil.copytree(light, tmp_path / "sleepy.int8-onnx"))
-    rows = benchmark(BRIEF, [light, sleepy], corpus, tmp_path / "t.json")["variants"]
+    rows = benchmark(BRIEF, [light, sleepy], corpus, tmp_path / "t.json").variants
     slow, longest = rows["sleepy.int8-onnx"], max(u.duration for u in corpus.utterances("test"))
-    assert slow["latency_p50_ms"] >= 1000 * SLEEP and slow["rtfx"] <= longest / SLEEP
-    assert slow["rtfx_batched"] <= BRIEF.batch * longest / SLEEP
-    assert slow["energy_wh_per_audio_hour"] is None and slow["cold_start_ms"] is None and slow["latency_by_length"] is None
+    assert slow.latency_p50_ms >= 1000 * SLEEP and slow.rtfx <= longest / SLEEP
+    assert slow.rtfx_batched <= BRIEF.batch * longest / SLEEP
+    assert slow.energy_wh_per_audio_hour is None and slow.cold_start_ms is None and slow.latency_by_length is None
 
 
 def test_a_cold_start_counts_what_a_process_does_before_it_loads_the_variant(light, corpus, monkeypatch):
@@ -287,16 +287,14 @@ def test_another_host_is_told_by_its_name_or_else_by_what_it_is():
 
 
 def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
-    row = {"narrow": True, "energy_note": "modeled from the CPU's load, not measured"}
-    calm = {"host": host.describe() | {"cpu_use_before": 0.02, "cpu_use_after": 0.1}, "precision": 0.15, "rounds": 30}
-    assert cautions.cautions(calm | {"variants": {"a": row}}) == []
-    said = cautions.cautions(
-        calm
-        | {"host": calm["host"] | {"cpu_use_after": 0.6}}
-        | {"variants": {"a": row, "b": row | {"narrow": False}, "c": row | {"energy_note": "not resolved: 0.1 W"}}}
-    )
-    assert cautions.cautions(calm | {"groups": 2, "variants": {"a": row}})[0].startswith(
-        "memory didn't hold all variants at once"
-    )
-    assert len(said) == 3 and "60% of its CPU time" in said[0]
-    assert said[1].endswith("wider than 15% of it after 30 rounds for b") and said[2].endswith("idle machine for c")
+    nothing = dict.fromkeys(field.name for field in fields(Timing))
+    good = Timing(**nothing | {"narrow": True, "energy_note": "modeled from the CPU's load, not measured"})
+    here = host.describe() | {"cpu_use_before": 0.02, "cpu_use_after": 0.1}
+    nothing = dict.fromkeys(field.name for field in fields(Timings))
+    calm = Timings(**nothing | {"host": here, "precision": 0.15, "rounds": 30, "groups": 1, "variants": {"a": good}})
+    assert cautions.cautions(calm) == []
+    assert cautions.cautions(replace(calm, groups=2))[0].startswith("memory didn't hold all variants at once")
+    rows = {"a": good, "b": replace(good, narrow=False), "c": replace(good, energy_note="not resolved: 0.1 W")}
+    warnings = cautions.cautions(replace(calm, host=here | {"cpu_use_after": 0.6}, variants=rows))
+    assert len(warnings) == 3 and "60% of its CPU time" in warnings[0]
+    assert warnings[1].endswith("wider than 15% of it after 30 rounds for b") and warnings[2].endswith("idle machine for c")

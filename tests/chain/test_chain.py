@@ -21,7 +21,7 @@ def test_every_variant_is_compared_with_the_same_keys(project):
         assert row["disk_mb"] > 0 and row["latency_p50_ms"] > 0 and row["ram_mb"] > 0 and row["wer"] >= 0
         assert row["train_hours"] > 0 and row["cold_start_ms"] > 0 and row["load_ms"] > 0 and row["macs_per_second"] > 0
         assert row["energy_wh_per_audio_hour"] if row["energy_resolved"] else row["energy_note"].startswith("not resolved")
-    assert rows[0]["speedup"] == 1 and rows[0]["shrink"] == 1 and rows[0]["wer_delta"] == 0
+    assert rows[0]["speedup"] == 1 and rows[0]["shrink"] == 1 and rows[0]["wer_rise"] == 0
     told = (project / "reports/comparison.md").read_text()
     assert "SYNTHETIC" in told
 

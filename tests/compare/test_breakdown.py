@@ -1,37 +1,35 @@
 """Groups hold what they say, cells have honest intervals, and the worst utterances are those that lose most."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from pipeline.benchmark.timings import REFERENCE
 from pipeline.compare import breakdown
-from pipeline.compare.breakdown import REFERENCE
+from pipeline.compare.comparison import Row, Verdict
+from pipeline.evaluate.scores import Hypothesis
 from pipeline.evaluate.wer import align
 
 
-def heard(errors: list[int], **more) -> list[dict]:
-    """Utterances of ten words of which the first so many are wrong; `more` is a list of values for each key."""
+def heard(errors: list[int], **more) -> list[Hypothesis]:
+    """Utterances of ten words of which the first so many are wrong; `more` is a list of values for each field."""
     rows = []
     for i, wrong in enumerate(errors):
         text = ["one"] * 10
-        row = {
-            "id": f"u{i:02}",
-            "speaker": "a",
-            "recording": "",
-            "duration": 3.0,
-            "snr_db": 15.0,
-            "reference": " ".join(text),
-            "errors": wrong,
-        }
-        row |= {"words": 10, "hypothesis": " ".join(["two"] * wrong + text[wrong:])}
-        rows.append(row | {key: values[i] for key, values in more.items()})
+        hypothesis = " ".join(["two"] * wrong + text[wrong:])
+        row = Hypothesis(f"u{i:02}", "a", "", 3.0, " ".join(text), hypothesis, wrong, words=10, snr_db=15.0)
+        rows.append(replace(row, **{key: values[i] for key, values in more.items()}))
     return rows
 
 
 def evidence(sets=("test",), **by_variant):
     rows = {name.replace("__", "."): rows for name, rows in by_variant.items()}
-    scores = {name: {"sets": {"test": {"hypotheses": one}, "far": {"hypotheses": one[:2]}}} for name, one in rows.items()}
-    return SimpleNamespace(test_sets=list(sets), scores=scores)
+
+    def score(rows):
+        return SimpleNamespace(sets={"test": SimpleNamespace(hypotheses=rows), "far": SimpleNamespace(hypotheses=rows[:2])})
+
+    return SimpleNamespace(test_sets=list(sets), scores={name: score(one) for name, one in rows.items()})
 
 
 def groups(what: str, errors: list[int], **more) -> dict[str, dict]:
@@ -39,12 +37,12 @@ def groups(what: str, errors: list[int], **more) -> dict[str, dict]:
     return {group["group"]: group for group in found}
 
 
-def verdicts(**passed: bool) -> list[dict]:
+def verdicts(**passed: bool) -> list[Row]:
     """Rows of a comparison; the last variant that passes is the champion."""
     names = [name.replace("__", ".") for name in passed]
     best = max((i for i, one in enumerate(passed.values()) if one), default=None)
-    told = zip(names, passed.values(), strict=True)
-    return [{"variant": name, "gate": {"passed": one}, "champion": i == best} for i, (name, one) in enumerate(told)]
+    both = enumerate(zip(names, passed.values(), strict=True))
+    return [Row(name, "", "", "", {}, gate=Verdict(one, ""), champion=i == best) for i, (name, one) in both]
 
 
 # ---------------------------------------------------------------- breakdown

@@ -94,10 +94,10 @@ def test_unknown_names_and_missing_or_broken_comparisons_are_told(project):
     with pytest.raises(BigfootError, match="no variant thick in the last comparison: it has teacher.fp32, "):
         gate.check(project, budget, ["thick"])
     (project / "reports" / "comparison.json").write_text("[")
-    with pytest.raises(BigfootError, match=r"comparison.json is no valid JSON: run `dvc repro --force compare`"):
+    with pytest.raises(BigfootError, match=r"comparison.json is not valid JSON: run `dvc repro --force compare`"):
         gate.check(project, budget, [])
     (project / "reports" / "comparison.json").unlink()
-    with pytest.raises(BigfootError, match=r"comparison.json is missing: run `dvc repro` first"):
+    with pytest.raises(BigfootError, match=r"comparison.json is missing: run `dvc repro compare`"):
         gate.check(project, budget, [])
 
 
@@ -114,7 +114,7 @@ def test_compare_chooses_by_the_objective_of_params(tmp_path):
     evidence, chosen = gather(settings, tmp_path), {}
     for objective in ("speed", "size"):
         rows = judge(measured(evidence), evidence, params.Gate(objective=objective))
-        chosen[objective] = next(row["model"] for row in rows if row["champion"])
+        chosen[objective] = next(row.model for row in rows if row.champion)
     assert chosen == {"speed": "half", "size": "thin"}
 
 

@@ -1,7 +1,10 @@
 """After how many audio hours training is paid back: by hand."""
 
+from dataclasses import fields
+
 import pytest
 
+from pipeline.benchmark.timings import Timing
 from pipeline.compare import payback
 
 PARENTS = {"half": "teacher", "thin": "half", "lost": "gone"}
@@ -13,8 +16,9 @@ def test_a_student_costs_what_its_parents_did_too_but_not_the_teacher(model, spe
     assert payback.training_wh(model, PARENTS, METRICS) == spent
 
 
-def used(wh: float | None, watts: float | None = 50.0, resolution: float | None = 1.0) -> dict:
-    return {"energy_wh_per_audio_hour": wh, "energy_w": watts, "energy_resolution_w": resolution}
+def used(wh: float | None, watts: float | None = 50.0, resolution: float | None = 1.0) -> Timing:
+    known = {"energy_wh_per_audio_hour": wh, "energy_w": watts, "energy_resolution_w": resolution}
+    return Timing(**dict.fromkeys(field.name for field in fields(Timing)) | known)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import params
 from pipeline.common.errors import BigfootError
+from pipeline.evaluate import scores
 from pipeline.evaluate.run import evaluate, snr_db
 from pipeline.quantize.run import quantize
 from pipeline.recognition import seal
@@ -47,11 +48,12 @@ def corpus(tmp_path, variant):
 
 def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpus, tmp_path):
     scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json")
-    assert list(scored["sets"]) == ["dev", "test", "test-noisy"] and scored["first_test"] == "test"
-    assert scored["variant"] == "teacher.fp32-onnx"
-    for one in scored["sets"].values():
-        assert one["wer"] == one["cer"] == 0 and one["wer_high"] > 0 and len(one["hypotheses"]) == 5
-        assert one["cer_high"] == one["wer_high"] and all(isinstance(row["snr_db"], float) for row in one["hypotheses"])
+    assert scores.read(tmp_path / "scores/a.json", "a") == scored
+    assert list(scored.sets) == ["dev", "test", "test-noisy"] and scored.first_test == "test"
+    assert scored.variant == "teacher.fp32-onnx"
+    for one in scored.sets.values():
+        assert one.wer == one.cer == 0 and one.wer_high > 0 and len(one.hypotheses) == 5
+        assert one.cer_high == one.wer_high and all(isinstance(row.snr_db, float) for row in one.hypotheses)
 
 
 def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
@@ -63,7 +65,7 @@ def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
 def test_a_score_says_whose_weights_were_heard_and_a_swapped_file_is_refused(variant, corpus, tmp_path):
     swapped = shutil.copytree(variant, tmp_path / variant.name)
     scored = evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "a.json")
-    assert scored["files"] == seal.mark(json.loads((swapped / "variant.json").read_text()))
+    assert scored.files == seal.mark(json.loads((swapped / "variant.json").read_text()))
     weights = bytearray((swapped / "model.onnx").read_bytes())
     weights[-1] ^= 1
     (swapped / "model.onnx").write_bytes(weights)
@@ -78,7 +80,7 @@ def test_references_shifted_by_one_are_seen(variant, corpus, tmp_path):
     shifted = zip(rows, texts[1:] + texts[:1], strict=True)
     write_manifest(corpus / "test.jsonl", [replace(row, text=text) for row, text in shifted])
     scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json")
-    assert scored["sets"]["test"]["wer"] > 0.5 and scored["sets"]["dev"]["wer"] == 0
+    assert scored.sets["test"].wer > 0.5 and scored.sets["dev"].wer == 0
 
 
 def test_without_a_variant_it_is_one_line_and_nothing_is_written(corpus, tmp_path):

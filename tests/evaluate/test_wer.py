@@ -1,6 +1,6 @@
 """Counts are jiwer's and the definition's, intervals hold what they claim, and what is shifted or swapped is found out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.common.errors import BigfootError
 from pipeline.evaluate import wer
+from pipeline.evaluate.scores import Hypothesis, SetScore
 
 WORDS = st.lists(st.sampled_from("one two three four".split()), min_size=1, max_size=6)
 
@@ -37,59 +38,59 @@ def edits(a: list[str], b: list[str]) -> int:
 def test_wer_is_the_edit_distance_over_the_reference_words(pairs):
     found = wer.score([Said(" ".join(r)) for r, _ in pairs], [" ".join(h) for _, h in pairs], 200)
     by_hand = sum(edits(r, h) for r, h in pairs)
-    assert found["words"] == sum(len(r) for r, _ in pairs)
-    assert found["substitutions"] + found["deletions"] + found["insertions"] == by_hand
-    assert found["wer"] == pytest.approx(by_hand / found["words"])
+    assert found.words == sum(len(r) for r, _ in pairs)
+    assert found.substitutions + found.deletions + found.insertions == by_hand
+    assert found.wer == pytest.approx(by_hand / found.words)
     if by_hand:
-        assert found["wer_low"] <= found["wer"] + 1e-9 and found["wer_high"] >= 0
+        assert found.wer_low <= found.wer + 1e-9 and found.wer_high >= 0
 
 
 def test_the_kinds_of_errors_are_told_apart():
     found = wer.score([Said("one two three"), Said("four")], ["one too", "four five"])
-    assert (found["substitutions"], found["deletions"], found["insertions"]) == (1, 1, 1)
-    assert found["cer"] == pytest.approx((1 + 6 + 5) / (13 + 4))
+    assert (found.substitutions, found.deletions, found.insertions) == (1, 1, 1)
+    assert found.cer == pytest.approx((1 + 6 + 5) / (13 + 4))
 
 
 def test_shifted_references_are_found_out():
     texts = [f"{a} {b}" for a in "one two three four five".split() for b in "six seven eight nine".split()]
     right = [Said(text, id=str(i)) for i, text in enumerate(texts)]
-    assert wer.score(right, texts)["wer"] == 0
-    assert wer.score(right, texts[1:] + texts[:1])["wer"] > 0.4
+    assert wer.score(right, texts).wer == 0
+    assert wer.score(right, texts[1:] + texts[:1]).wer > 0.4
 
 
 def test_no_errors_give_a_bound_not_a_certainty():
     found = wer.score([Said("one two three")] * 100, ["one two three"] * 100)
-    assert (found["wer_low"], found["wer_high"]) == (0, 3 / 300)
+    assert (found.wer_low, found.wer_high) == (0, 3 / 300)
 
 
 def test_the_cer_has_an_interval_of_its_own():
     """Every second of 100 utterances has one wrong letter of three: 1/6, give or take 1.96 x (1/3) x 0.5 / 10."""
     said = [Said("one", id=str(i)) for i in range(100)]
     found = wer.score(said, ["ont" if i % 2 else "one" for i in range(100)])
-    assert (found["cer_low"], found["cer_high"]) == pytest.approx((1 / 6 - 0.0327, 1 / 6 + 0.0327), abs=0.006)
-    assert found["wer_low"] == pytest.approx(3 * found["cer_low"])
+    assert (found.cer_low, found.cer_high) == pytest.approx((1 / 6 - 0.0327, 1 / 6 + 0.0327), abs=0.006)
+    assert found.wer_low == pytest.approx(3 * found.cer_low)
     right = wer.score(said, ["one"] * 100)
-    assert (right["cer_low"], right["cer_high"]) == (0, 3 / 100)  # words, not letters, are what fails one by one
+    assert (right.cer_low, right.cer_high) == (0, 3 / 100)  # words, not letters, are what fails one by one
 
 
 def test_speakers_are_the_unit_where_there_are_twenty():
     many = [Said("one", speaker=f"s{i % 20}") for i in range(60)]
     few = [Said("one", speaker=f"s{i % 19}") for i in range(60)]
-    assert wer.score(many, ["one"] * 60)["unit"] == "speakers"
-    assert wer.score(few, ["one"] * 60)["unit"] == "utterances"
+    assert wer.score(many, ["one"] * 60).unit == "speakers"
+    assert wer.score(few, ["one"] * 60).unit == "utterances"
 
 
 def test_recordings_are_the_unit_where_speakers_are_few_or_unknown_and_recordings_twenty():
     cut = [Said("one", speaker="", recording=f"call{i % 20}") for i in range(60)]
-    assert wer.score(cut, ["one"] * 60)["unit"] == "recordings"
+    assert wer.score(cut, ["one"] * 60).unit == "recordings"
     known = [Said("one", speaker=f"s{i % 20}", recording=f"call{i % 30}") for i in range(60)]
-    assert wer.score(known, ["one"] * 60)["unit"] == "speakers"
-    assert wer.score([*cut[:-1], Said("one")], ["one"] * 60)["unit"] == "utterances"
+    assert wer.score(known, ["one"] * 60).unit == "speakers"
+    assert wer.score([*cut[:-1], Said("one")], ["one"] * 60).unit == "utterances"
     # 12 of 60 words wrong: in four whole recordings of three words that says less than one here and one there
     whole = ["two" if i % 20 < 4 else "one" for i in range(60)]
     spread = ["two" if i < 12 else "one" for i in range(60)]
     wide, narrow = (wer.score(cut, heard) for heard in (whole, spread))
-    assert wide["wer"] == narrow["wer"] == 0.2 and wide["wer_high"] > narrow["wer_high"]
+    assert wide.wer == narrow.wer == 0.2 and wide.wer_high > narrow.wer_high
 
 
 def test_errors_that_come_speaker_by_speaker_widen_the_interval():
@@ -126,7 +127,7 @@ def test_a_bound_never_falls_while_more_words_go_wrong():
     """A few differing words make a bootstrap too sure: one word better must not vouch for more than none at all."""
     said = [Said("one two three four five", id=str(i)) for i in range(50)]
 
-    def heard(wrong: int) -> dict:
+    def heard(wrong: int) -> SetScore:
         return wer.score(said, ["two two three four five" if i < wrong else "one two three four five" for i in range(50)])
 
     bounds = [wer.paired_rise(heard(3), heard(wrong)) for wrong in range(8)]
@@ -134,13 +135,10 @@ def test_a_bound_never_falls_while_more_words_go_wrong():
     assert bounds[3] == pytest.approx(3 / 250, rel=0.01)
 
 
-def errs(errors, words: int = 5) -> dict:
+def errs(errors, words: int = 5) -> SetScore:
     """A score of utterances with so many errors each."""
-    rows = [
-        {"id": i, "reference": "", "speaker": "", "recording": "", "errors": int(e), "words": words}
-        for i, e in enumerate(errors)
-    ]
-    return {"hypotheses": rows}
+    rows = [Hypothesis(str(i), "", "", 1.0, "", "", int(e), words, None) for i, e in enumerate(errors)]
+    return replace(wer.score([Said("one")], ["one"]), hypotheses=rows)
 
 
 @pytest.mark.parametrize(("wrong", "limit"), [(0, 3.00), (1, 4.74), (3, 7.75), (10, 16.96)])

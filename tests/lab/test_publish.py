@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from pipeline.common.errors import BigfootError
+from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
 from pipeline.compare.run import compare
 from pipeline.lab import publish
@@ -18,6 +19,8 @@ README = "# Title\n\nbefore\n<!-- results -->\nold\n<!-- /results -->\nafter\n"
 @pytest.fixture
 def published(tmp_path):
     (tmp_path / "README.md").write_text(README)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "numbers.md").write_text("<!-- figures -->\n<!-- /figures -->\n")
     compare(plant(tmp_path), tmp_path, tmp_path / "reports")
     publish.keep(tmp_path)
     publish.write(tmp_path)
@@ -27,15 +30,15 @@ def published(tmp_path):
 def test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays(published):
     rows = json.loads((published / "reports/comparison.json").read_text())
     readme, page = (published / "README.md").read_text(), (published / "RESULTS.md").read_text()
-    assert all(f"| {row['variant']} |" in text for row in rows for text in (readme, page))
+    assert all(f"| {row['variant']} " in text for row in rows for text in (readme, page))
     assert readme.startswith("# Title\n\nbefore\n") and readme.endswith("\nafter\n") and "old" not in readme
     assert "SYNTHETIC" in readme and "SYNTHETIC" in page and "Machine" in page and "dvc repro" in page
 
 
 def test_the_readme_leaves_out_what_another_beats_in_everything(published):
-    def row(variant: str, wer: float | None, mb: float, ms: float, champion: bool = False) -> dict:
+    def row(variant: str, wer: float | None, mb: float, ms: float, champion: bool = False) -> Row:
         figures = {"wer": wer, "disk_mb": mb, "latency_p50_ms": ms, "speedup": 70 / ms}
-        return {"variant": variant, "model": variant.partition(".")[0], "champion": champion, **figures}
+        return Row(variant, variant.partition(".")[0], "", "", figures, champion=champion)
 
     rows = [
         row("teacher.fp32", 0.02, 88, 70),
@@ -46,7 +49,7 @@ def test_the_readme_leaves_out_what_another_beats_in_everything(published):
         row("tiny.int8-openvino", 0.03, 2, 12, champion=True),
         row("lost.unscored", None, 0.1, 1),
     ]
-    shown = [one["variant"] for one in markdown.for_readme(rows)]
+    shown = [row.variant for row in markdown.for_readme(rows)]
     assert shown == ["teacher.fp32", "teacher.fp32-onnx", "thin.fp32", "tiny.int8-onnx", "tiny.int8-openvino", "lost.unscored"]
 
     kept = published / "results/quickstart/comparison.json"

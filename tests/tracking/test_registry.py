@@ -13,12 +13,13 @@ from pipeline.common.errors import BigfootError
 from pipeline.compare.run import compare
 from pipeline.params import Gate
 from pipeline.speech import audio
+from pipeline.speech.corpus import Utterance, write_manifest
 from pipeline.tracking import candidate as candidates
 from pipeline.tracking import registry, sync
 from pipeline.tracking.candidate import Candidate, judge
 from pipeline.tracking.store import Store
 from tests import tiny
-from tests.planted import FIGURES, plant, plant_variant, write
+from tests.planted import FIGURES, plant, plant_variant
 from tests.tracking.test_sync import mlflow_server
 
 HALF = "half.int8-openvino"
@@ -110,8 +111,8 @@ def test_sync_registers_the_champion_once_with_its_evidence(params, project, our
 def test_a_better_one_takes_over_and_a_worse_one_does_not(ours):
     considered(ours)
     said = considered(ours, "larger", shrink=2.0)
-    assert said == f"{HALF} (version 1) stays models:/{NAME}@champion: {HALF} is no better: it gains 2.00x over the teacher, " \
-        "the champion 4.00x"  # fmt: skip
+    assert said == f"{HALF} (version 1) stays models:/{NAME}@champion: {HALF} is not better: it gains 2.00x over the " \
+        "teacher, the champion 4.00x"  # fmt: skip
     assert aliases(ours) == {"champion": 1} and len(ours.versions()) == 1
     assert "it gains 5.00x over the teacher, the one before 4.00x" in considered(ours, "smaller", shrink=5.0)
     assert aliases(ours) == {"champion": 2, "previous": 1}
@@ -222,15 +223,14 @@ def test_a_champion_of_which_nothing_is_known_stays():
 
 
 def test_a_set_is_known_by_its_manifest_and_its_audio(tmp_path):
-    write(tmp_path / "dev.jsonl", {})
-    (tmp_path / "dev.jsonl").write_text('{"id": "a", "audio": "a.flac"}\n')
+    write_manifest(tmp_path / "dev.jsonl", [Utterance("a", "a.flac", "one", "", 1.0)])
     (tmp_path / "a.flac").write_bytes(b"one")
-    first = candidates._heard(tmp_path, "dev")
+    first = candidates._set(tmp_path, "dev")
     (tmp_path / "a.flac").write_bytes(b"two")
-    assert candidates._heard(tmp_path, "dev") != first
+    assert candidates._set(tmp_path, "dev") != first
     (tmp_path / "a.flac").write_bytes(b"one")
     (tmp_path / "train.jsonl").write_text("more")
-    assert candidates._heard(tmp_path, "dev") == first
+    assert candidates._set(tmp_path, "dev") == first
 
 
 # ---------------------------------------------------------------- a real server

@@ -1,4 +1,4 @@
-"""Model cards in Hugging Face's format: one a model, one a variant, from the figures of the comparison.
+"""Model cards in Hugging Face's format: one per model and one per variant, from the figures of the comparison.
 
 Decision: compare writes them to reports/cards/NAME.md, and `bigfoot export` and `bigfoot push` put them beside the model as
 README.md. Written into models/NAME or variants/NAME they would change outs of earlier stages: DVC would call those stale,
@@ -7,15 +7,20 @@ or variants/ has no card of its own until it is exported.
 
 The front matter holds what the hub can read (metrics as fractions, under the names and digits of comparison.json), the text
 what a person has to know before using the model. What is not known is left out: base_model where the chain doesn't start
-at the hub, language where the source doesn't tell, emissions that were not measured.
+at the hub, language where the source doesn't give it, emissions that were not measured.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.benchmark.timings import REFERENCE
+from pipeline.common import tables
 from pipeline.common.energy import co2_g
-from pipeline.compare.report import markdown
+from pipeline.common.numbers import percent, points, shown, times
+from pipeline.compare.comparison import Row
+from pipeline.compare.figures import BY_NAME
+from pipeline.compare.report import columns, markdown
 from pipeline.quantize import examples
 
 if TYPE_CHECKING:
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
 LANGUAGES = {"synthetic": "en", "digits": "en", "librispeech": "en"}
 LIBRARIES = {"onnxruntime": "onnx", "openvino": "openvino", "torch": "transformers"}  # as the hub names them
+UNKNOWN = "not measured"
 FEW_WORDS = 100  # a test set of fewer distinct words is called a closed vocabulary
 
 RUN_MODEL = """```python
@@ -32,8 +38,8 @@ from transformers import AutoModelForCTC, AutoProcessor
 
 folder = "."  # this folder, or its name on the hub
 processor, model = AutoProcessor.from_pretrained(folder), AutoModelForCTC.from_pretrained(folder).eval()
-heard, rate = soundfile.read("speech.wav", dtype="float32")  # mono, 16 kHz
-inputs = processor(heard, sampling_rate=rate, return_tensors="pt")
+samples, rate = soundfile.read("speech.wav", dtype="float32")  # mono, 16 kHz
+inputs = processor(samples, sampling_rate=rate, return_tensors="pt")
 with torch.inference_mode():
     logits = model(**inputs).logits
 print(processor.batch_decode(logits.argmax(-1), skip_special_tokens=True)[0])
@@ -51,18 +57,18 @@ bigfoot transcribe . speech.wav --format json
 ```"""
 
 
-def write(out: Path, rows: list[dict], evidence: "Evidence", params: "Params") -> None:
+def write(out: Path, rows: list[Row], evidence: "Evidence", params: "Params") -> None:
     """MODEL.md and MODEL.SCHEME.md of everything compared into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    by_name = {row["variant"]: row for row in rows}
-    for model in dict.fromkeys(row["model"] for row in rows):
+    by_name = {row.variant: row for row in rows}
+    for model in dict.fromkeys(row.model for row in rows):
         row = by_name.get(f"{model}.fp32")
         (out / f"{model}.md").write_text(_card(model, model, row, rows[0], evidence, params), encoding="utf-8")
     for name, row in by_name.items():
-        (out / f"{name}.md").write_text(_card(name, row["model"], row, rows[0], evidence, params), encoding="utf-8")
+        (out / f"{name}.md").write_text(_card(name, row.model, row, rows[0], evidence, params), encoding="utf-8")
 
 
-def _card(name: str, model: str, row: dict | None, teacher: dict, evidence: "Evidence", params: "Params") -> str:
+def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: "Evidence", params: "Params") -> str:
     """A card; `row` is what was compared of it, null for a model that was compared in other schemes only."""
     from huggingface_hub import ModelCard
 
@@ -93,15 +99,15 @@ def _running(name: str, evidence: "Evidence") -> str:
 # ---------------------------------------------------------------- what the hub reads
 
 
-def _front_matter(name: str, model: str, row: dict | None, evidence: "Evidence", params: "Params"):
+def _front_matter(name: str, model: str, row: Row | None, evidence: "Evidence", params: "Params"):
     from huggingface_hub import ModelCardData
 
     source = params.corpus.source
-    is_model, scheme = name == model, None if row is None else row["scheme"]
+    is_model, scheme = name == model, None if row is None else row.scheme
     runs_alone = is_model or examples.text(evidence.runtimes[name], evidence.opened[name])
-    library = ("transformers" if is_model else LIBRARIES[row["runtime"]]) if runs_alone else None
+    library = ("transformers" if is_model else LIBRARIES[row.runtime]) if runs_alone else None
     tags = ["automatic-speech-recognition", "wav2vec2", "ctc", "bigfoot"]
-    tags += [] if is_model else [row["runtime"], scheme]
+    tags += [] if is_model else [row.runtime, scheme]
     tags += ["synthetic"] if evidence.corpus.get("synthetic") else []
     more = {"co2_eq_emissions": emissions} if (emissions := _emissions(model, evidence, params)) else {}
     return ModelCardData(
@@ -119,7 +125,7 @@ def _front_matter(name: str, model: str, row: dict | None, evidence: "Evidence",
     )
 
 
-def _results(row: dict, evidence: "Evidence", source) -> list:
+def _results(row: Row, evidence: "Evidence", source) -> list:
     """WER and CER on dev and every test set, as comparison.json has them."""
     from huggingface_hub import EvalResult
 
@@ -167,27 +173,27 @@ def _emissions(model: str, evidence: "Evidence", params: "Params") -> dict | Non
 # ---------------------------------------------------------------- what a person reads
 
 
-def _opening(name: str, model: str, row: dict | None, teacher: dict, evidence: "Evidence") -> str:
+def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: "Evidence") -> str:
     what = "The teacher" if model == "teacher" else "A student, shrunk from the teacher,"
-    scheme = "" if name == model or row is None else f" in the scheme {row['scheme']} for {row['runtime']}"
-    said = f"# {name}\n\n{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
+    scheme = "" if name == model or row is None else f" in the scheme {row.scheme} for {row.runtime}"
+    text = f"# {name}\n\n{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
-        gains = f"{_shown(row['speedup'], '.1f', 'x')} faster and {_shown(row['shrink'], '.1f', 'x')} smaller"
-        said += f" Beside teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row['gate']['reason']}."
+        gains = f"{times(row['speedup'], UNKNOWN)} faster and {times(row['shrink'], UNKNOWN)} smaller"
+        text += f" Beside teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row.gate.reason}."
     if evidence.corpus.get("synthetic"):
-        said += "\n\n**Trained and measured on SYNTHETIC speech, spoken by no person: its figures say nothing about people.**"
-    return said
+        text += "\n\n**Trained and measured on SYNTHETIC speech, spoken by no person: its figures say nothing about people.**"
+    return text
 
 
-def _making(name: str, model: str, row: dict | None, params: "Params") -> str:
+def _making(name: str, model: str, row: Row | None, params: "Params") -> str:
     """The chain from the teacher down, and the settings of each step that are not defaults."""
     chain = _chain(model, params)
     begun = params.teacher.name or params.teacher.data if params.teacher.init == "pretrained" else "a config, untrained"
-    steps = [begun, *chain, *([] if name == model else [row["scheme"]])]
+    steps = [begun, *chain, *([] if name == model else [row.scheme])]
     settings: dict = {"teacher": params.teacher} | {f"students.{step}": params.students[step] for step in chain[1:]}
     shown = {key: one.model_dump(mode="json", by_alias=True, exclude_defaults=True) for key, one in settings.items()}
     if name != model:
-        shown[f"schemes.{row['scheme']}"] = params.schemes.get(row["scheme"], {})
+        shown[f"schemes.{row.scheme}"] = params.schemes.get(row.scheme, {})
     command = f"bigfoot use {params.profile} && dvc repro"
     return f"{' -> '.join(steps)}, by `{command}` with these settings:\n\n```yaml\n{_yaml(shown)}```"
 
@@ -232,87 +238,67 @@ def _license(params: "Params") -> str:
     )
 
 
-def _metrics(row: dict | None, evidence: "Evidence") -> str:
+def _metrics(row: Row | None, evidence: "Evidence") -> str:
     if row is None:
         return "Not measured as it is, only in other schemes: see the cards of its variants."
-    lines = ["| Set | WER % [95%] | CER % | Words |", "|---|---|---|---|"]
+    sets, lines = evidence.scores[row.variant].sets, []
     for split, prefix, suffix in _splits(evidence):
         wer, low, high, cer = (row[f"{prefix}{key}{suffix}"] for key in ("wer", "wer_low", "wer_high", "cer"))
-        words = evidence.scores[row["variant"]]["sets"][split]["words"]
-        lines.append(f"| {split} | {_percent(wer)} [{_percent(low)}, {_percent(high)}] | {_percent(cer)} | {words:,} |")
-    unit = evidence.scores[row["variant"]]["sets"][evidence.test_sets[0]].get("unit")
-    test, dev, most = (_points(row[key]) for key in ("wer_delta", "dev_wer_delta", "wer_rise_upper"))
-    rise = f"Rise in WER over teacher.fp32: {test} points on {evidence.test_sets[0]}, {dev} on dev, where it is at most {most}."
-    return "\n".join(lines) + f"\n\nIntervals resample {unit}. {rise} dev chose and judged this model, no test set did."
+        lines.append([split, columns.with_range(wer, low, high, percent), percent(cer), f"{sets[split].words:,}"])
+    table = tables.markdown(["Set", "WER % [95%]", "CER %", "Words"], lines)
+    test, dev, most = (points(row[key]) for key in ("wer_rise", "dev_wer_rise", "wer_rise_upper"))
+    first = evidence.test_sets[0]
+    rise = f"Rise in WER over teacher.fp32: {test} points on {first}, {dev} on dev, where it is at most {most}."
+    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and judged this model, no test set did."
 
 
-def _speed(row: dict | None, teacher: dict, evidence: "Evidence") -> str:
+IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb")
+
+
+def _speed(row: Row | None, teacher: Row, evidence: "Evidence") -> str:
     if row is None:
         return "Not measured as it is: see the cards of its variants."
-    lines = [f"| | {row['variant']} | teacher.fp32 |", "|---|---|---|"]
-    for what, key, form in (
-        ("Parameters, M", "params", ".2f"), ("Size on disk, MB", "disk_mb", ".1f"),
-        ("Latency, median, ms", "latency_p50_ms", ".1f"), ("Latency, 95%, ms", "latency_p95_ms", ".1f"),
-        ("Seconds of audio a second", "rtfx", ".0f"),
-        ("Peak memory, MB", "ram_mb", ".0f"),
-    ):  # fmt: skip
-        both = [one[key] if key != "params" or one[key] is None else one[key] / 1e6 for one in (row, teacher)]
-        lines.append(f"| {what} | {_shown(both[0], form)} | {_shown(both[1], form)} |")
-    lines.append(f"| Faster | {_shown(row['speedup'], '.1f', 'x')}{_between(row)} | 1.0x |")
-    lines.append(f"| Smaller | {_shown(row['shrink'], '.1f', 'x')} | 1.0x |")
+    lines = []
+    for figure in (BY_NAME[name] for name in IN_CARD):
+        heading = f"{figure.label[0].upper()}{figure.label[1:]}, {figure.shown_in or figure.unit}"
+        lines.append([heading, *(figure.show(one[figure.name], UNKNOWN) for one in (row, teacher))])
+    faster = columns.with_range(row["speedup"], row["speedup_low"], row["speedup_high"], lambda value: times(value, UNKNOWN))
+    lines += [["Faster", faster, times(1)], ["Smaller", times(row["shrink"], UNKNOWN), times(1)]]
     facts = [f"- {what}: {fact}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
-    return f"Of the variant {row['variant']} ({row['runtime']}), batch 1.\n\n" + "\n".join(lines) + "\n\n" + "\n".join(facts)
+    table = tables.markdown(["", row.variant, "teacher.fp32"], lines)
+    return f"Of the variant {row.variant} ({row.runtime}), batch 1.\n\n{table}\n\n" + "\n".join(facts)
 
 
 def _limits(evidence: "Evidence") -> str:
     corpus, first = evidence.corpus, evidence.test_sets[0]
     limits = []
     if corpus.get("synthetic"):
-        limits.append("SYNTHETIC speech throughout: nothing is known of how it hears people.")
-    heard = evidence.scores["teacher.fp32"]["sets"][first].get("hypotheses", [])
-    distinct = {word for one in heard for word in one["reference"].split()}
+        limits.append("SYNTHETIC speech throughout: nothing is known of how well it recognizes people.")
+    distinct = {word for row in evidence.scores[REFERENCE].sets[first].hypotheses for word in row.reference.split()}
     if distinct and len(distinct) < FEW_WORDS:
-        limits.append(f"Closed vocabulary: the {first} set has {len(distinct)} distinct words; others will be heard as these.")
+        limits.append(
+            f"Closed vocabulary: the {first} set has {len(distinct)} distinct words; others will be recognized as these."
+        )
     if any(count for pair, count in corpus.get("leaks", {}).get("shared_speaker", {}).items() if pair.startswith("train-")):
-        limits.append("Known speakers: speakers of train are heard in dev or test too, so new voices will fare worse.")
+        limits.append("Known speakers: speakers of train are in dev or test too, so new voices will fare worse.")
     limits.append("Speeds are of the one machine named above; on others the ranking of the runtimes may differ.")
     limits.append("Utterances much longer or noisier than the corpus's were not measured.")
     return "\n".join(f"- {limit}" for limit in limits)
 
 
-def _energy(model: str, row: dict | None, evidence: "Evidence", params: "Params") -> str:
+def _energy(model: str, row: Row | None, evidence: "Evidence", params: "Params") -> str:
     trained, chain = evidence.training[model], _chain(model, params)
     mode, lines = trained.get("energy_mode"), []
     if trained.get("train_energy_wh") is None:
         lines.append("- Training of this model: not measured.")
     else:
-        hours = _shown(trained.get("train_hours"), ".2f", " h")
-        wh, co2 = (
-            _shown(trained["train_energy_wh"], ".3g", " Wh"),
-            _shown(co2_g(trained["train_energy_wh"], params.country), ".3g", " g CO2"),
-        )
+        hours, spent = shown(trained.get("train_hours"), ".2f", " h", UNKNOWN), trained["train_energy_wh"]
+        wh, co2 = shown(spent, ".3g", " Wh"), shown(co2_g(spent, params.country), ".3g", " g CO2", UNKNOWN)
         lines.append(f"- Training of this model: {hours}, {wh}, {co2} (codecarbon, {mode}; country {params.country}).")
         costs = [evidence.training.get(one, {}).get("train_energy_wh") for one in chain]
         if len(chain) > 1 and None not in costs:
             lines.append(f"- With all that it came from ({', '.join(chain[:-1])}): {sum(costs):.3g} Wh.")
     if row and row["energy_wh_per_audio_hour"] is not None:
-        co2 = _shown(row["co2_g_per_audio_hour"], ".3g", " g CO2")
-        lines.append(f"- Inference, an hour of audio: {row['energy_wh_per_audio_hour']:.3g} Wh, {co2}.")
+        co2 = shown(row["co2_g_per_audio_hour"], ".3g", " g CO2", UNKNOWN)
+        lines.append(f"- Inference, one hour of audio: {row['energy_wh_per_audio_hour']:.3g} Wh, {co2}.")
     return "\n".join(lines)
-
-
-def _percent(fraction: float | None) -> str:
-    return _shown(None if fraction is None else 100 * fraction, ".2f")
-
-
-def _points(fraction: float | None) -> str:
-    return _shown(None if fraction is None else 100 * fraction, "+.2f")
-
-
-def _shown(value: float | None, form: str, unit: str = "") -> str:
-    return "not measured" if value is None else f"{value:{form}}{unit}"
-
-
-def _between(row: dict) -> str:
-    low, high = row.get("speedup_low"), row.get("speedup_high")
-    return "" if low is None or high is None else f" [{low:.1f}x, {high:.1f}x]"

@@ -1,24 +1,28 @@
 """The comparison for people: one table and one list of facts, written as Markdown, for the terminal and as a page.
 
 A figure is worth as much as what is said beside it, so every form opens with the same facts: which corpus, whether
-it is SYNTHETIC, how much was heard, what the intervals resample, which machine took the times and when, and which
+it is SYNTHETIC, how much audio that is, what the intervals resample, which machine took the times and when, and which
 sentences or speakers train shares with the tests. Written anew from the same files, everything is the same byte for byte.
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.benchmark.timings import REFERENCE, Timings
+from pipeline.common import tables
 from pipeline.common.host import kind
+from pipeline.common.numbers import percent, shown, times
+from pipeline.common.tables import escaped
+from pipeline.compare.comparison import Row, champion_of
 from pipeline.compare.origin import Origin
 from pipeline.compare.report import columns, plots
 from pipeline.compare.report.cautions import cautions
-from pipeline.compare.report.columns import or_dash, percent
-from pipeline.compare.report.page import Told, page
+from pipeline.compare.report.page import Report, page
 from pipeline.compare.report.page.data import REPRODUCE, origin_facts
 from pipeline.compare.report.page.errors import pairs, telling
-from pipeline.compare.report.page.headline import champion_of, verdict
+from pipeline.compare.report.page.headline import verdict
 
 if TYPE_CHECKING:
     from pipeline.compare.inputs import Evidence
@@ -31,7 +35,7 @@ GROUPS, WORST = 8, 5  # of a breakdown, of the worst utterances, in Markdown; th
 
 def write(
     out: Path,
-    rows: list[dict],
+    rows: list[Row],
     evidence: "Evidence",
     params: "Params",
     origin: Origin,
@@ -44,27 +48,26 @@ def write(
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    shown = columns.of(rows)
-    told = Told(rows, shown, facts_of(evidence), evidence, params, origin, breakdown, worst)
+    report = Report(rows, columns.of(rows), facts_of(evidence), evidence, params, origin, breakdown, worst)
     panels = plots.panels(rows)
     (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
     plots.tables(out / "plots", rows, evidence.curves)
-    (out / "comparison.md").write_text(_markdown(told), encoding="utf-8")
-    (out / "table.txt").write_text(_terminal(told), encoding="utf-8")
-    (out / "index.html").write_text(page(told, panels), encoding="utf-8")
+    (out / "comparison.md").write_text(_markdown(report), encoding="utf-8")
+    (out / "table.txt").write_text(_terminal(report), encoding="utf-8")
+    (out / "index.html").write_text(page(report, panels), encoding="utf-8")
 
 
-# ---------------------------------------------------------------- what is said
+# ---------------------------------------------------------------- the facts
 
 
 def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
     """[(what, the fact)]: what one has to know to read the table rightly."""
     corpus, first = evidence.corpus, evidence.test_sets[0]
-    one = evidence.scores["teacher.fp32"]["sets"][first]
+    unit = evidence.scores[REFERENCE].sets[first].unit
     is_made = "SYNTHETIC, spoken by no person: " if corpus.get("synthetic") else ""
     facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
-    facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {one['unit']}"))
+    facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
     return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
@@ -78,39 +81,41 @@ def _size(split: dict) -> str:
 
 def _leaks(leaks: dict[str, dict[str, int]], splits: dict) -> list[str]:
     """['74 of test's 150 utterances have a sentence that train has too', ...]; what is not shared is not mentioned."""
-    said = []
-    for check, found in leaks.items():
-        for pair, count in found.items():
+    sentences = []
+    for check, pairs_of_splits in leaks.items():
+        for pair, count in pairs_of_splits.items():
             left, _, right = pair.partition("-")
             if count:
                 what = check.removeprefix("shared_")
-                said.append(f"{count:,} of {right}'s {splits[right]['utterances']:,} utterances: {what} that {left} has too")
-    return said
+                total = f"{right}'s {splits[right]['utterances']:,} utterances"
+                sentences.append(f"{count:,} of {total}: {what} that {left} has too")
+    return sentences
 
 
-def timing_facts(timings: dict) -> list[tuple[str, str]]:
-    host, sample = timings["host"], timings["sample"]
-    measured = f"{timings['measured_at'][:16].replace('T', ' ')} UTC"
-    machine = f"{host.get('name')}: {kind(host)}, {or_dash(host.get('memory_gb'), '.0f')} GB"
+def timing_facts(timings: Timings) -> list[tuple[str, str]]:
+    host, sample = timings.host, timings.sample
+    measured = f"{timings.measured_at[:16].replace('T', ' ')} UTC"
+    machine = f"{host.get('name')}: {kind(host)}, {shown(host.get('memory_gb'), '.0f')} GB"
     return [
         ("Machine", f"{machine}, {host.get('os')}, Python {host.get('python')}"),
         (
             "Times",
-            f"{measured}, {timings['threads']} threads, batch 1, {timings['rounds'] * timings['turn']} timings a variant of "
-            f"{sample['utterances']} utterances ({sample['seconds']:.0f} s) in {timings['rounds']} shuffled rounds, "
+            f"{measured}, {timings.threads} threads, batch 1, {timings.rounds * timings.turn} timings per variant of "
+            f"{sample.utterances} utterances ({sample.seconds:.0f} s) in {timings.rounds} shuffled rounds, "
             f"load before {_load(host.get('load_before'))}",
         ),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in timings.get("versions", {}).items())),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in timings.versions.items())),
     ]
 
 
 def _energy_facts(evidence: "Evidence") -> list[tuple[str, str]]:
     """How the energy of inference and of training was found out."""
-    figures = {"inference": evidence.timings["variants"].values(), "training": evidence.training.values()}
-    modes = [(what, str(one["energy_mode"])) for what, rows in figures.items() for one in rows if one.get("energy_mode")]
-    notes = [one["energy_note"] for one in evidence.timings["variants"].values() if one.get("energy_note")]
+    measured = evidence.timings.variants.values()
+    modes = [("inference", timing.energy_mode) for timing in measured]
+    modes += [("training", metrics.get("energy_mode")) for metrics in evidence.training.values()]
+    notes = [timing.energy_note for timing in measured if timing.energy_note]
     mix = f", electricity of {country}" if (country := evidence.country) else ""
-    facts = [("Energy", f"of {what}: codecarbon, {mode}{mix}") for what, mode in dict.fromkeys(modes)]
+    facts = [("Energy", f"of {what}: codecarbon, {mode}{mix}") for what, mode in dict.fromkeys(modes) if mode]
     return facts + [("Energy", note) for note in dict.fromkeys(notes)]
 
 
@@ -127,112 +132,102 @@ LOWER_IS_BETTER = ("wer", "disk_mb", "latency_p50_ms")
 IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 
 
-def _markdown(told: Told) -> str:
-    lines = ["# Comparison", "", _escaped(verdict(told.rows)), ""]
-    lines += [f"- **{what}**: {_escaped(fact)}" for what, fact in told.facts + origin_facts(told.origin, told.params)]
-    lines += ["", whole_table(told.rows), "", "Gate, on dev:", ""]
-    lines += [f"- {row['variant']}: {row['gate']['reason']}" for row in told.rows]
-    return "\n".join(lines + _by_length_of_audio(told.rows) + _breakdown(told) + _worst(told.worst)) + "\n"
+def _markdown(report: Report) -> str:
+    lines = ["# Comparison", "", escaped(verdict(report.rows)), ""]
+    lines += [f"- **{what}**: {escaped(fact)}" for what, fact in report.facts + origin_facts(report.origin, report.params)]
+    lines += ["", whole_table(report.rows), "", "Gate, on dev:", ""]
+    lines += [f"- {row.variant}: {row.gate.reason}" for row in report.rows]
+    return "\n".join(lines + _by_length_of_audio(report.rows) + _breakdown(report) + _worst(report.worst)) + "\n"
 
 
-def _by_length_of_audio(rows: list[dict]) -> list[str]:
+def _by_length_of_audio(rows: list[Row]) -> list[str]:
     """Latency of the teacher and the champion at each length that was timed."""
     if (champion := champion_of(rows)) is None:
         return []
     best = dict(plots.lengths(champion))
-    timed = [{"seconds": s, "teacher": ms, "champion": best[s]} for s, ms in plots.lengths(rows[0]) if s in best]
-    heads = {
-        "Audio, s": lambda one: f"{one['seconds']:g}",
-        f"{rows[0]['variant']}, ms": lambda one: f"{one['teacher']:.1f}",
-        f"{champion['variant']}, ms": lambda one: f"{one['champion']:.1f}",
-        "Faster": lambda one: f"{one['teacher'] / one['champion']:.1f}x",
-    }
-    return ["", "By length of audio, medians of a few hearings each:", "", table(timed, heads)] if timed else []
+    timed = [
+        [f"{seconds:g}", shown(ms, ".1f"), shown(best[seconds], ".1f"), times(ms / best[seconds])]
+        for seconds, ms in plots.lengths(rows[0])
+        if seconds in best
+    ]
+    heads = ["Audio, s", f"{rows[0].variant}, ms", f"{champion.variant}, ms", "Faster"]
+    about = "By length of audio, medians of a few transcriptions each:"
+    return ["", about, "", tables.markdown(heads, timed)] if timed else []
 
 
-def _breakdown(told: Told) -> list[str]:
+def _breakdown(report: Report) -> list[str]:
     """WER of the teacher and the champion by each factor, of each test set."""
-    names = [row["variant"] for row in (told.rows[0], champion_of(told.rows)) if row]
+    names = [row.variant for row in (report.rows[0], champion_of(report.rows)) if row]
     lines = []
-    by_set = (told.breakdown or {}).get("sets", {})
+    by_set = (report.breakdown or {}).get("sets", {})
     for test, factor, groups in ((test, *one) for test, by in by_set.items() for one in by.items()):
-        shown, left_out = telling(groups, told.rows, GROUPS)
-        heads = {
-            factor.capitalize(): lambda group: str(group["group"]),
-            "Utterances": lambda group: f"{group['utterances']:,}",
-            "Words": lambda group: f"{group['words']:,}",
-            **{f"{name}, WER %": lambda group, name=name: percent(group["wer"].get(name)) for name in names},
-        }
-        lines += ["", f"{test} by {factor}{left_out}:", "", table(shown, heads)] if shown else []
+        kept, left_out = telling(groups, report.rows, GROUPS)
+        cells = [
+            [group["group"], f"{group['utterances']:,}", f"{group['words']:,}", *(percent(group["wer"].get(n)) for n in names)]
+            for group in kept
+        ]
+        heads = [factor.capitalize(), "Utterances", "Words", *(f"{name}, WER %" for name in names)]
+        lines += ["", f"{test} by {factor}{left_out}:", "", tables.markdown(heads, cells)] if cells else []
     return lines
 
 
 def _worst(worst: list[dict] | None) -> list[str]:
-    """Reference and variant, word by word: [said > heard] where they differ."""
+    """Reference and variant, word by word: [reference > recognized] where they differ."""
     lines = []
     for test in dict.fromkeys(one["set"] for one in worst or []):
-        lines += ["", f"The worst utterances of {test}, as [said > heard]:", ""]
+        lines += ["", f"The worst utterances of {test}, as [reference > recognized]:", ""]
         for one in [one for one in worst if one["set"] == test][:WORST]:
-            words = (said if said == heard else f"[{said} > {heard}]" for said, heard in pairs(one["alignment"]))
+            words = (word if word == other else f"[{word} > {other}]" for word, other in pairs(one["alignment"]))
             head = f"{one['id']}, {one['variant']} {one['errors']} wrong, the teacher {one['teacher_errors']}"
-            lines.append(f"- {_escaped(head)}: {_escaped(' '.join(words))}")
+            lines.append(f"- {escaped(head)}: {escaped(' '.join(words))}")
     return lines
 
 
-def for_readme(rows: list[dict]) -> list[dict]:
+def for_readme(rows: list[Row]) -> list[dict]:
     """The teacher, each model's fastest variant, the champion, and what none beats in WER, MB and median latency at once."""
-    measured = [[row.get(key) for key in LOWER_IS_BETTER] for row in rows]
+    measured = [[row[key] for key in LOWER_IS_BETTER] for row in rows]
     complete = [figures for figures in measured if None not in figures]
 
     def is_unbeaten(mine: list) -> bool:
         others = (theirs for theirs in complete if theirs != mine)
         return mine in complete and not any(all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in others)
 
-    fastest = {row["model"]: row for row in sorted(rows, key=lambda row: row.get("speedup") or 0.0)}
+    fastest = {row.model: row for row in sorted(rows, key=lambda row: row["speedup"] or 0.0)}
     return [
         row
         for row, mine in zip(rows, measured, strict=True)
-        if row is rows[0] or row["champion"] or row is fastest[row["model"]] or is_unbeaten(mine)
+        if row is rows[0] or row.champion or row is fastest[row.model] or is_unbeaten(mine)
     ]
 
 
-def short_table(rows: list[dict]) -> str:
-    """The table in Markdown with its most telling columns, of the objects in comparison.json."""
+def short_table(rows: list[Row]) -> str:
+    """The table in Markdown with its most informative columns."""
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    return table(rows, {one.name: one.show for one in columns.known([]) if one.name in IN_README})
+    return table(rows, {column.name: column.show for column in columns.known() if column.name in IN_README})
 
 
-def whole_table(rows: list[dict]) -> str:
-    """The table in Markdown with all its columns, of the objects in comparison.json."""
-    return table(rows, {one.name: one.show for one in columns.of(rows) if not one.page_only})
+def whole_table(rows: list[Row]) -> str:
+    """The table in Markdown with all its columns."""
+    return table(rows, {column.name: column.show for column in columns.of(rows) if not column.page_only})
 
 
-def table(rows: list[dict], columns: dict[str, Callable[[dict], str]]) -> str:
-    """A table in Markdown, a line a row: columns are {heading: what a row shows there}."""
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(_escaped(show(row)) for show in columns.values())} |" for row in rows)])
+def table(rows: Sequence, columns: dict[str, Callable[..., str]]) -> str:
+    """A table in Markdown, one line per row: columns are {heading: what a row shows there}."""
+    return tables.markdown(columns, [[show(row) for show in columns.values()] for row in rows])
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _terminal(told: Told) -> str:
+def _terminal(report: Report) -> str:
     """The table in columns that line up, and beneath it the facts that a reader of figures must not miss."""
-    shown = [one for one in told.columns if one.name in IN_TERMINAL]
-    cells = [[one.name for one in shown], *([one.show(row) for one in shown] for row in told.rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(shown))]
-    lines = ["  ".join(_aligned(shown[i].name, cell, widths[i]) for i, cell in enumerate(line)).rstrip() for line in cells]
-    lines.insert(1, "-" * len(lines[0]))
-    needed = [(what, fact) for what, fact in told.facts if what not in ("Versions", "Energy", "Train")]
-    lines += ["", *_wrapped(verdict(told.rows), ""), ""]
+    columns = [column for column in report.columns if column.name in IN_TERMINAL]
+    cells = [[column.show(row) for column in columns] for row in report.rows]
+    sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]
+    heads = [column.name for column in columns]
+    lines = [tables.plain(heads, cells, sides)]
+    needed = [(what, fact) for what, fact in report.facts if what not in ("Versions", "Energy", "Train")]
+    lines += ["", *_wrapped(verdict(report.rows), ""), ""]
     for what, fact in needed:
         lines += _wrapped(f"{what + ':':<9}{fact}", " " * 9)
     return "\n".join(lines) + "\n"
-
-
-def _aligned(column: str, cell: str, width: int) -> str:
-    return cell.ljust(width) if column in ("Variant", "Gate") else cell.rjust(width)
 
 
 def _wrapped(line: str, indent: str) -> list[str]:

@@ -13,24 +13,30 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.compare.report import columns
+from markupsafe import Markup
+
+from pipeline.common.numbers import percent, shown
+from pipeline.compare.comparison import Row
+from pipeline.compare.figures import BY_NAME
+from pipeline.compare.report.columns import ENERGY
 
 MARKERS = "osD^vP*X<>dhp8H"  # one for each scheme there is
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
 INK = "#010203"  # text and axes; on the page it becomes the page's own color
+WHO = ("variant", "model", "scheme", "runtime")
 TABLE = (
-    "variant", "model", "scheme", "runtime", "wer", "wer_low", "wer_high", "dev_wer", "disk_mb", "shrink",
-    "latency_p50_ms", "speedup", "ram_mb", "energy_wh_per_audio_hour",
+    *WHO, "wer", "wer_low", "wer_high", "dev_wer", "disk_mb", "shrink",
+    "latency_p50_ms", "speedup", "ram_mb", ENERGY,
 )  # fmt: skip
-AXES = {"disk_mb": "size on disk (MB)", "latency_p50_ms": "latency, median (ms)", "energy": "energy (Wh per audio hour)"}
+AXES = ("disk_mb", "latency_p50_ms", ENERGY)  # what WER is drawn against
 WIDTH = HEIGHT = 316.8  # of a Pareto panel, in points
 POINTS = 300  # of a curve; more than a phone has pixels for
 
 
-def tables(folder: Path, rows: list[dict], curves: dict[str, list[dict]]) -> None:
-    """variants.csv, a row a variant; loss.csv and dev_wer.csv, a row for each model and step that has one."""
-    lines = [[columns.energy(row) if key == TABLE[-1] else row[key] for key in TABLE] for row in rows]
+def tables(folder: Path, rows: list[Row], curves: dict[str, list[dict]]) -> None:
+    """variants.csv, one row per variant; loss.csv and dev_wer.csv, a row for each model and step that has one."""
+    lines = [[getattr(row, key) if key in WHO else at(row, key) for key in TABLE] for row in rows]
     _write_csv(folder / "variants.csv", TABLE, lines)
     for key in ("loss", "dev_wer"):
         lines = [(model, *point) for model, curve in curves.items() for point in series(curve, key)]
@@ -70,8 +76,8 @@ def _styled(draw: Callable[..., str]) -> Callable[..., str]:
 # ---------------------------------------------------------------- Pareto
 
 
-def panels(rows: list[dict]) -> dict[str, str]:
-    """{key of AXES: SVG}, each point with a tooltip; only of what some variant has a figure for: no energy, no panel."""
+def panels(rows: list[Row]) -> dict[str, str]:
+    """{one of AXES: SVG}, each point with a tooltip; only of what some variant has a figure for: no energy, no panel."""
     return {key: _pareto_panel(rows, key) for key in AXES if _shown(rows, key)}
 
 
@@ -86,11 +92,11 @@ def pareto(drawn: dict[str, str]) -> str:
 
 
 @_styled
-def _pareto_panel(rows: list[dict], key: str) -> str:
+def _pareto_panel(rows: list[Row], key: str) -> str:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    models, schemes = (list(dict.fromkeys(row[what] for row in rows)) for what in ("model", "scheme"))
+    models, schemes = (list(dict.fromkeys(getattr(row, what) for row in rows)) for what in ("model", "scheme"))
     lines = -(-len(models) // 3) + -(-len(schemes) // 3)
     foot = 0.13 + 0.042 * lines
     figure = _figure(WIDTH / 72, HEIGHT / 72)
@@ -103,10 +109,10 @@ def _pareto_panel(rows: list[dict], key: str) -> str:
             at(row, key),
             wer,
             yerr=[[max(0.0, wer - low)], [max(0.0, high - wer)]],
-            fmt=MARKERS[schemes.index(row["scheme"]) % len(MARKERS)],
-            color=COLORS[models.index(row["model"]) % len(COLORS)],
-            markersize=10 if row["champion"] else 6,
-            markeredgecolor=INK if row["champion"] else "none",
+            fmt=MARKERS[schemes.index(row.scheme) % len(MARKERS)],
+            color=COLORS[models.index(row.model) % len(COLORS)],
+            markersize=10 if row.champion else 6,
+            markeredgecolor=INK if row.champion else "none",
             elinewidth=0.8,
             capsize=2,
         )
@@ -115,7 +121,7 @@ def _pareto_panel(rows: list[dict], key: str) -> str:
     axes.step(*zip(*best, strict=True), where="post", color="gray", linewidth=1, linestyle="--", zorder=0)
     _log(axes.xaxis)
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set(xlabel=f"{AXES[key]}, log scale", ylim=(0, 1.1 * max(100 * row["wer_high"] for row in rows) or 1))
+    axes.set(xlabel=f"{BY_NAME[key].axis}, log scale", ylim=(0, 1.1 * max(100 * row["wer_high"] for row in rows) or 1))
     axes.set_ylabel("WER (%) with 95% interval", labelpad=2)
     axes.margins(x=0.2)
     axes.grid(True, which="major", alpha=0.25)
@@ -128,8 +134,8 @@ def _pareto_panel(rows: list[dict], key: str) -> str:
     _name(axes, rows, key)
     svg = _svg(figure)
     for number, row in enumerate(rows):
-        told = f"{row['variant']}: WER {columns.percent(row['wer'])}%, {columns.or_dash(at(row, key), '.3g')} {AXES[key]}"
-        svg = svg.replace(f'<g id="point_{number}">', f'<g id="point_{number}"><title>{html.escape(told)}</title>')
+        tooltip = f"{row.variant}: WER {percent(row['wer'])}%, {shown(at(row, key), '.3g')} {BY_NAME[key].axis}"
+        svg = svg.replace(f'<g id="point_{number}">', f'<g id="point_{number}"><title>{html.escape(tooltip)}</title>')
     return svg
 
 
@@ -144,7 +150,7 @@ _LEGEND = {
 }
 
 
-def _name(axes, rows: list[dict], key: str) -> None:
+def _name(axes, rows: list[Row], key: str) -> None:
     """Write the names of the front, the champion and the teacher, each where it covers no other and stays within."""
     from matplotlib.transforms import Bbox
 
@@ -152,14 +158,14 @@ def _name(axes, rows: list[dict], key: str) -> None:
     axes.get_xlim()  # places follow from limits, which matplotlib finds when asked
     frame, taken = axes.get_window_extent(), []
     for row in _shown(rows, key):
-        if (at(row, key), row["wer"]) not in best and not row["champion"] and row is not rows[0]:
+        if (at(row, key), row["wer"]) not in best and not row.champion and row is not rows[0]:
             continue
         place = (at(row, key), 100 * row["wer"])
         is_right = axes.transData.transform(place)[0] > (frame.x0 + frame.x1) / 2
         tries = [(height, right) for height in (5, -12, 17, -24, 29, -36, 41, 53) for right in (is_right, not is_right)]
         for height, right in tries:
             name = axes.annotate(
-                row["variant"] + (" (champion)" if row["champion"] else ""),
+                row.variant + (" (champion)" if row.champion else ""),
                 place, (-6 if right else 6, height), textcoords="offset points", ha="right" if right else "left",
             )  # fmt: skip
             box = name.get_window_extent()
@@ -170,11 +176,11 @@ def _name(axes, rows: list[dict], key: str) -> None:
             name.remove()
 
 
-def at(row: dict, key: str) -> float | None:
-    return columns.energy(row) if key == "energy" else row[key]
+def at(row: Row, key: str) -> float | None:
+    return row.energy if key == ENERGY else row[key]
 
 
-def _shown(rows: list[dict], key: str) -> list[dict]:
+def _shown(rows: list[Row], key: str) -> list[dict]:
     """The rows that have a place in the plot over `key`: its scale is logarithmic."""
     return [row for row in rows if at(row, key)]
 
@@ -183,7 +189,7 @@ def _shown(rows: list[dict], key: str) -> list[dict]:
 
 
 def curves(curves: dict[str, list[dict]], key: str) -> str | None:
-    """Loss or dev WER by step, a line a model, for the page; both scales are logarithmic but that of a WER."""
+    """Loss or dev WER by step, one line per model, for the page; both scales are logarithmic but that of a WER."""
     found = {model: series(curve, key) for model, curve in curves.items()}
     label = {"loss": "training loss, log scale", "dev_wer": "dev WER (%)"}[key]
     scale = 100 if key == "dev_wer" else 1
@@ -191,15 +197,15 @@ def curves(curves: dict[str, list[dict]], key: str) -> str | None:
     return _lines(lines, "step, log scale", label, log_y=key == "loss") if lines else None
 
 
-def by_length(rows: list[dict]) -> str | None:
+def by_length(rows: list[Row]) -> str | None:
     """Latency over length of audio, for the page, the champion's line the widest; None where it was not measured."""
-    lines = [(row["variant"], lengths(row), 3 if row["champion"] else 1) for row in rows if lengths(row)]
+    lines = [(row.variant, lengths(row), 3 if row.champion else 1) for row in rows if lengths(row)]
     return _lines(lines, "length of audio (s), log scale", "latency (ms), log scale", log_y=True) if lines else None
 
 
-def lengths(row: dict) -> list[tuple[float, float]]:
+def lengths(row: Row) -> list[tuple[float, float]]:
     """[(seconds of audio, ms)], as measured."""
-    found = (row.get("latency_by_length") or {}).items()
+    found = (row.latency_by_length or {}).items()
     return sorted((float(seconds), ms) for seconds, ms in found if ms is not None)
 
 
@@ -241,10 +247,10 @@ def _lines(lines: list[tuple[str, list[tuple[float, float]], float | None]], x: 
 # ---------------------------------------------------------------- drawing
 
 
-def inline(svg: str, name: str, about: str) -> str:
-    """An SVG file as part of a page: its ids are its own, its ink the page's, and a text stands for it where it isn't seen."""
+def inline(svg: str, name: str, about: str) -> Markup:
+    """An SVG file as HTML: its ids are its own, its ink the page's, and a text stands for it where it isn't seen."""
     svg = _own_ids(svg, name).replace(INK, "currentColor")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(about)}"', 1)
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(about)}"', 1))
 
 
 def _own_ids(svg: str, name: str) -> str:

@@ -6,7 +6,11 @@ There is no column of word errors, and where the paper's own stand, they are sai
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+from pipeline.benchmark.timings import Sample
+from pipeline.compare.comparison import Row
+from pipeline.compare.figures import FIGURES
 from pipeline.compare.report.columns import known
 from pipeline.compare.report.markdown import table, timing_facts
 
@@ -61,7 +65,7 @@ def _facts(result: dict) -> list[tuple[str, str]]:
     """How it was measured; RESULTS.md is the same wherever it is written, so nothing is said of the machine at hand."""
     modes = {row["energy_mode"] for row in result["variants"]} - {None}
     facts = [("Audio", result["audio"])]
-    facts += timing_facts(result)
+    facts += timing_facts(SimpleNamespace(**result | {"sample": Sample(**result["sample"])}))
     return facts + [("Energy", f"codecarbon, {mode}") for mode in sorted(modes)]
 
 
@@ -69,15 +73,21 @@ def _facts(result: dict) -> list[tuple[str, str]]:
 
 
 def _columns() -> dict[str, Callable[[dict], str]]:
-    shown = {one.name: one.show for one in known([])}
+    shown = {one.name: one.show for one in known()}
     return {
         NAME: lambda row: row["variant"],
         "Layers x width": lambda row: f"{row['shape']['layers']} x {row['shape']['hidden']}",
         "Front end": lambda row: str(row["shape"]["conv_channels"]),
-        **{name: shown[name] for name in SHOWN},
+        **{name: lambda row, name=name: shown[name](_row(row)) for name in SHOWN},
         "Front end ms": lambda row: _or_dash(row["cnn_ms"]),
         "Encoder ms": lambda row: _or_dash(row["encoder_ms"]),
     }
+
+
+def _row(row: dict) -> Row:
+    """A row as the columns of a comparison take it."""
+    values = {figure.name: row.get(figure.name) for figure in FIGURES}
+    return Row(row["variant"], row["model"], row["scheme"], runtime="", figures=values)
 
 
 def _front_end(result: dict) -> list[str]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -24,7 +24,7 @@ from pathlib import Path
 from pipeline.benchmark.run import benchmark
 from pipeline.common import host
 from pipeline.common.errors import BigfootError
-from pipeline.compare.rows import TIMING_KEYS
+from pipeline.compare import figures
 from pipeline.lab.paper import published, report, sound
 from pipeline.lab.paper.settings import Plan
 from pipeline.models.folder import load_model, save_model
@@ -84,7 +84,7 @@ def measure(plan: Plan, work: Path, out: Path) -> dict:
     _make(missing, clock)
     log.info("paper-scale: benchmark of %d variants; %s", len(plan.variants), clock.left())
     folders = [work / "variants" / variant.name for variant in plan.variants]
-    timings = benchmark(plan.settings.benchmark, folders, open_corpus(work / "corpus"), work / "timings.json")
+    timings = asdict(benchmark(plan.settings.benchmark, folders, open_corpus(work / "corpus"), work / "timings.json"))
     result = _result(plan, timings, open_corpus(work / "corpus").info["about"])
     report.write(out, result)
     return result
@@ -232,7 +232,7 @@ def _result(plan: Plan, timings: dict, heard: str) -> dict:
         timing = timings["variants"][variant.name]
         row = {"variant": variant.name, "model": variant.model, "scheme": variant.scheme, "untrained": True}
         row |= {"shape": plan.shape(variant.model), "shrink": full / timing["disk_mb"]}
-        rows.append(row | {key: timing[key] for key in TIMING_KEYS} | {"energy_mode": timing["energy_mode"]})
+        rows.append(row | {key: timing[key] for key in figures.of(figures.TIMING)} | {"energy_mode": timing["energy_mode"]})
     narrow = plan.settings.whole_front_end
     return {
         "untrained": True, "note": report.UNTRAINED, "audio": heard, "goal": plan.settings.goal,

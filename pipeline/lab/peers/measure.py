@@ -25,6 +25,7 @@ from pipeline.common import host
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
 from pipeline.evaluate import wer
+from pipeline.evaluate.scores import SetScore
 from pipeline.lab.peers import known, table, weights, worker
 from pipeline.models.description import describe
 from pipeline.speech import audio
@@ -277,13 +278,13 @@ def _throughput(batch: dict, seconds: float) -> dict:
     return row | {key: batch[key] for key in ("speedup", "speedup_low", "speedup_high")}
 
 
-def _wer(score: dict, reference: dict | None, settings: Settings) -> dict:
+def _wer(score: SetScore, reference: SetScore | None, settings: Settings) -> dict:
     """WER with its interval and, against the reference, the difference, its upper bound and how many texts differ."""
-    row = {key: score[key] for key in ("wer", "wer_low", "wer_high", "unit")}
+    row = {key: getattr(score, key) for key in ("wer", "wer_low", "wer_high", "unit")}
     row |= {"wer_delta": None, "wer_rise_upper": None, "texts_differ": None}
     if reference:
-        pairs = zip(score["hypotheses"], reference["hypotheses"], strict=True)
-        row["wer_delta"] = score["wer"] - reference["wer"]
+        pairs = zip(score.hypotheses, reference.hypotheses, strict=True)
+        row["wer_delta"] = score.wer - reference.wer
         row["wer_rise_upper"] = wer.paired_rise(reference, score, resamples=settings.resamples, seed=settings.seed)
-        row["texts_differ"] = sum(one["hypothesis"] != other["hypothesis"] for one, other in pairs)
+        row["texts_differ"] = sum(ours.hypothesis != theirs.hypothesis for ours, theirs in pairs)
     return row

@@ -1,37 +1,44 @@
 """What a person decides by: the champion against the teacher in plain words, what it costs, and what to do next."""
 
-from pipeline.compare.report.columns import energy, or_dash, percent, points, times
-from pipeline.compare.report.page.markup import code, say, section
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipeline.common.numbers import percent, points, times
+from pipeline.compare.comparison import Row, champion_of
+from pipeline.compare.figures import BY_NAME
+from pipeline.compare.report.page.parts import Code, Section, Steps
 from pipeline.params import Params
 
 
-def champion_of(rows: list[dict]) -> dict | None:
-    return next((row for row in rows if row["champion"]), None)
+class Card(NamedTuple):
+    """A figure of the champion, and the teacher's beside it."""
+
+    what: str
+    champion: str
+    beside: str
 
 
-def verdict(rows: list[dict]) -> str:
+def verdict(rows: Sequence[Row]) -> str:
     """One sentence with its figures: the champion and what it costs, or that there is none and why not."""
     reference, champion = rows[0], champion_of(rows)
     if champion is None:
         nearest = _nearest(rows)
-        why = f" The nearest, {nearest['variant']}: {nearest['gate']['reason']}." if nearest else ""
+        why = f" The nearest, {nearest.variant}: {nearest.gate.reason}." if nearest else ""
         return f"No champion: no variant keeps the budget.{why}"
     return (
-        f"Champion {champion['variant']}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
-        f"{reference['variant']}, WER {percent(champion['wer'])}% against {percent(reference['wer'])}% "
-        f"({champion['gate']['reason']})."
+        f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
+        f"{reference.variant}, WER {percent(champion['wer'])}% against {percent(reference['wer'])}% "
+        f"({champion.gate.reason})."
     )
 
 
-def title(rows: list[dict]) -> str:
+def title(rows: Sequence[Row]) -> str:
     champion = champion_of(rows)
-    return (
-        f"{champion['variant']} instead of {rows[0]['variant']}" if champion else f"Nothing replaces {rows[0]['variant']} yet"
-    )
+    return f"{champion.variant} instead of {rows[0].variant}" if champion else f"Nothing replaces {rows[0].variant} yet"
 
 
-def plain(rows: list[dict]) -> str:
-    """The same for who has never heard of a WER."""
+def plain(rows: Sequence[Row]) -> str:
+    """The same for someone who doesn't know what a WER is."""
     teacher, champion = rows[0], champion_of(rows)
     if champion is None:
         return "No smaller model kept within the errors that were allowed, so none is recommended."
@@ -43,59 +50,49 @@ def plain(rows: list[dict]) -> str:
     )
 
 
-def lead(rows: list[dict]) -> str:
-    """The first lines of the page, and the champion's figures as cards, each beside the teacher's."""
+def cards(rows: Sequence[Row]) -> list[Card]:
+    """The champion's figures, each beside the teacher's; none where there is no champion."""
     teacher, champion = rows[0], champion_of(rows)
-    said = f'<p class="lead">{say(plain(rows))}</p>\n<p>{say(verdict(rows))}</p>'
     if champion is None:
-        return said
-    cards = [
-        ("Word errors", _percent(champion["wer"]), _percent(teacher["wer"])),
-        ("Smaller", times(champion["shrink"]), f"{_of(champion, 'disk_mb', '.2f')} of {_of(teacher, 'disk_mb', '.2f')} MB"),
-        ("Faster", times(champion["speedup"]), f"{_of(champion, 'latency_p50_ms')} of {_of(teacher, 'latency_p50_ms')} ms"),
-        ("Memory", f"{_of(champion, 'ram_mb', '.0f')} MB", f"{_of(teacher, 'ram_mb', '.0f')} MB"),
+        return []
+
+    def both(key: str, unit: str) -> str:
+        return f"{_shown(champion, key)} of {_shown(teacher, key)} {unit}"
+
+    figures = [
+        Card("Word errors", f"{_shown(champion, 'wer')}%", f"teacher {_shown(teacher, 'wer')}%"),
+        Card("Smaller", _shown(champion, "shrink"), both("disk_mb", "MB")),
+        Card("Faster", _shown(champion, "speedup"), both("latency_p50_ms", "ms")),
+        Card("Memory", f"{_shown(champion, 'ram_mb')} MB", f"teacher {_shown(teacher, 'ram_mb')} MB"),
     ]
-    if energy(champion) is not None and energy(teacher) is not None:
-        cards.append(("Wh per audio hour", f"{energy(champion):.3g}", f"{energy(teacher):.3g}"))
-    shown = (f"<li>{say(what)}<b>{say(now)}</b>{_beside(was)}</li>" for what, now, was in cards)
-    return f'{said}\n<ul class="cards">{"".join(shown)}</ul>'
+    if champion.energy is not None and teacher.energy is not None:
+        figures.append(Card("Wh per audio hour", f"{champion.energy:.3g}", f"teacher {teacher.energy:.3g}"))
+    return figures
 
 
-def next_steps(rows: list[dict], params: Params) -> tuple[str, str, str] | None:
+def next_steps(rows: Sequence[Row], params: Params) -> Section:
     champion = champion_of(rows)
     if champion is None:
         nearest = _nearest(rows)
         budget = f"gate.max_wer_rise in params.yaml allows {points(params.gate.max_wer_rise)} points"
         steps = [
-            f"The nearest is {nearest['variant']}: {nearest['gate']['reason']}." if nearest else "List more variants.",
+            f"The nearest is {nearest.variant}: {nearest.gate.reason}." if nearest else "List more variants.",
             f"If that would do, allow it: {budget}, and dvc repro compares again in seconds.",
             "If not, give the students more steps or more layers; where dev's words are too few to tell, give dev more speech.",
         ]
-        return section("next", "What to do next", _list(steps))
-    folder = f"variants/{champion['variant']}"
+        return Section("next", "What to do next", [Steps(steps)])
+    folder = f"variants/{champion.variant}"
     steps = [
-        f"It lies in {folder} ({_of(champion, 'disk_mb', '.2f')} MB, runtime {champion['runtime']}) and runs without what "
-        "trained it: bigfoot export copies it, with its card, to where it is needed.",
-        "Let it hear recordings of your own before you rely on it.",
+        f"It lies in {folder} ({_shown(champion, 'disk_mb')} MB, runtime {champion.runtime}) and runs without what trained it: "
+        "bigfoot export copies it, with its card, to where it is needed.",
+        "Try it on recordings of your own before you rely on it.",
     ]
-    return section("next", "What to do next", _list(steps), code([f"bigfoot transcribe {folder} recording.wav"]))
+    return Section("next", "What to do next", [Steps(steps), Code([f"bigfoot transcribe {folder} recording.wav"])])
 
 
-def _nearest(rows: list[dict]) -> dict | None:
+def _nearest(rows: Sequence[Row]) -> Row | None:
     return min(rows[1:], key=lambda row: row["wer_rise_upper"], default=None)
 
 
-def _of(row: dict, key: str, form: str = ".1f") -> str:
-    return or_dash(row[key], form)
-
-
-def _percent(fraction: float) -> str:
-    return f"{percent(fraction)}%"
-
-
-def _beside(was: str) -> str:
-    return say(was if " of " in was else f"teacher {was}")
-
-
-def _list(steps: list[str]) -> str:
-    return f"<ol>{''.join(f'<li>{say(step)}</li>' for step in steps)}</ol>"
+def _shown(row: Row, key: str) -> str:
+    return BY_NAME[key].show(row[key])

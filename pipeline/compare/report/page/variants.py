@@ -1,63 +1,55 @@
-"""All variants: the table, Pareto plots, latency by length, and what the gate said of each."""
+"""All variants: the table, Pareto plots, latency by length, and what the gate decided of each."""
 
+from collections.abc import Sequence
+
+from pipeline.common.numbers import shown
+from pipeline.compare.comparison import Row, champion_of
+from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report import plots
 from pipeline.compare.report.columns import Column
-from pipeline.compare.report.page import markup
-from pipeline.compare.report.page.markup import cell, details, facts, figure, say, section
+from pipeline.compare.report.page.parts import Cell, Facts, Line, Meanings, Plot, Plots, Section, Table, Text
 
 MAIN = ("WER % [95%]", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")  # what a phone shows at first
-ABOUT = {"disk_mb": "size on disk", "latency_p50_ms": "median latency", "energy": "energy"}
 
 
-def table(rows: list[dict], columns: list[Column]) -> tuple[str, str, str] | None:
+def table(rows: Sequence[Row], columns: Sequence[Column]) -> Section:
     first, *others = columns
-    heads = [f'<th scope="col">{say(first.name)}</th>']
-    heads += [f'<th scope="col"{" data-main" if one.name in MAIN else ""}>{say(one.name)}</th>' for one in others]
     lines = [
-        f'<tr{" class=champion" if row["champion"] else ""}><th scope="row">{say(first.show(row))}</th>'
-        + "".join(cell(one.show(row), one.value(row)) for one in others)
-        + "</tr>"
-        for row in rows
+        Line(first.show(row), [Cell(column.show(row), column.value(row)) for column in others], row.champion) for row in rows
     ]
-    caption = "A row a variant, the largest first after the teacher in fp32; the champion's is bold"
-    meaning = details("What the columns mean", facts((one.name, one.about) for one in columns))
-    framed = markup.framed(caption, "".join(heads), "\n".join(lines), "sortable")
-    return section("variants", "All variants", framed, meaning)
+    caption = "One row per variant, the largest first after the teacher in fp32; the champion's is bold"
+    shown = Table(caption, [column.name for column in columns], lines, "sortable", MAIN)
+    return Section("variants", "All variants", [shown, Meanings([(column.name, column.about) for column in columns])])
 
 
-def pareto(rows: list[dict], panels: dict[str, str]) -> tuple[str, str, str] | None:
+def pareto(rows: Sequence[Row], panels: dict[str, str]) -> Section:
     """A plot for each measure; the figures themselves are in the table above."""
-    champion = next((row["variant"] for row in rows if row["champion"]), "none")
-    shown = []
+    champion, drawn = champion_of(rows), []
     for key, svg in panels.items():
-        best = plots.front([(x, row["wer"]) for row in rows if (x := plots.at(row, key))])
-        names = [row["variant"] for row in rows if (plots.at(row, key), row["wer"]) in best]
-        text = f"Word error rate against {ABOUT[key]}. Champion: {champion}. On the front: {', '.join(names)}."
-        caption = f"WER against {ABOUT[key]}: lower and further left is better. On the dashed front: {', '.join(names)}."
-        shown.append(figure(plots.inline(svg, key, text), caption))
-    about = "<p>Color is the model, shape the scheme, the large mark the champion; bars are 95% intervals.</p>"
-    return section("pareto", "Size, speed and energy against errors", about, f'<div class="plots">{"".join(shown)}</div>')
+        best, label = plots.front([(x, row["wer"]) for row in rows if (x := plots.at(row, key))]), BY_NAME[key].label
+        names = ", ".join(row.variant for row in rows if (plots.at(row, key), row["wer"]) in best)
+        text = f"Word error rate against {label}. Champion: {champion.variant if champion else 'none'}. On the front: {names}."
+        caption = f"WER against {label}: lower and further left is better. On the dashed front: {names}."
+        drawn.append(Plot(plots.inline(svg, key, text), caption))
+    about = Text("Color is the model, shape the scheme, the large mark the champion; bars are 95% intervals.")
+    return Section("pareto", "Size, speed and energy against errors", [about, Plots(drawn)])
 
 
-def by_length(rows: list[dict]) -> tuple[str, str, str] | None:
+def by_length(rows: Sequence[Row]) -> Section:
+    """Nothing where lengths were not timed."""
+    name, title = "lengths", "Latency by length of audio"
     svg = plots.by_length(rows)
     if svg is None:
-        return None
-    found = {row["variant"]: dict(plots.lengths(row)) for row in rows}
-    seconds = sorted({one for lengths in found.values() for one in lengths})
-    lines = [
-        (name, [cell("-" if s not in lengths else f"{lengths[s]:.1f}", lengths.get(s)) for s in seconds])
-        for name, lengths in found.items()
-    ]
-    about = "Latency by length of audio, a line a variant; the table below has the figures."
-    return section(
-        "lengths",
-        "Latency by length of audio",
-        f'<div class="plots">{figure(plots.inline(svg, "length", about), about)}</div>',
-        markup.table("Milliseconds to transcribe so many seconds of audio", ["Variant", *(f"{s:g} s" for s in seconds)], lines),
-    )
+        return Section(name, title, [])
+    timed = {row.variant: dict(plots.lengths(row)) for row in rows}
+    seconds = sorted({length for times in timed.values() for length in times})
+    lines = [Line(who, [Cell(shown(times.get(s), ".1f"), times.get(s)) for s in seconds]) for who, times in timed.items()]
+    about = "Latency by length of audio, one line per variant; the table below has the figures."
+    caption = "Milliseconds to transcribe so many seconds of audio"
+    figures = Table(caption, ["Variant", *(f"{s:g} s" for s in seconds)], lines)
+    return Section(name, title, [Plots([Plot(plots.inline(svg, "length", about), about)]), figures])
 
 
-def gate(rows: list[dict]) -> tuple[str, str, str] | None:
-    about = "<p>The gate reads dev alone: which variant is recommended was decided before anyone looked at the test set.</p>"
-    return section("gate", "Gate, on dev", about, facts((row["variant"], row["gate"]["reason"]) for row in rows))
+def gate(rows: Sequence[Row]) -> Section:
+    about = Text("The gate reads dev alone: which variant is recommended was decided before anyone looked at the test set.")
+    return Section("gate", "Gate, on dev", [about, Facts([(row.variant, row.gate.reason) for row in rows])])

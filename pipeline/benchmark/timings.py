@@ -1,0 +1,95 @@
+"""What `benchmark` measures of all variants in one run on one host, and timings.json, which holds it under the same names.
+
+What could not be measured is None, null in the file. docs/speed.md and docs/energy.md say how each figure is taken.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline.common import host
+from pipeline.common.files import read_object, write_json
+
+REFERENCE = "teacher.fp32"  # what every ratio is to
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is."""
+
+    files: str | None
+    disk_mb: float
+    params: int | None
+    macs_per_second: float | None
+    ram_mb: float
+    ram_model_mb: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    latency_p99_ms: float
+    ms_per_audio_second_p50: float
+    ms_per_audio_second_p95: float
+    ms_per_audio_second_p99: float
+    rtfx: float
+    rtfx_low: float
+    rtfx_high: float
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    narrow: bool
+    turns: int
+    rtfx_batched: float | None
+    cnn_ms: float | None
+    encoder_ms: float | None
+    latency_by_length: dict[str, float] | None
+    cold_start_ms: float | None
+    load_ms: float | None
+    energy_wh_per_audio_hour: float | None
+    energy_mode: str | None
+    energy_resolved: bool
+    energy_w: float | None
+    energy_above_idle_w: float | None
+    energy_resolution_w: float | None
+    energy_note: str | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was timed: so many utterances, of so many seconds together."""
+
+    utterances: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Timings:
+    """One run: `host` as `pipeline.common.host.describe` has it, `turn` utterances of the sample timed per round.
+
+    `precision`: how wide a speedup's interval may be, as a part of it; `groups`: of variants that were in memory together.
+    """
+
+    measured_at: str
+    host: dict
+    device: str
+    threads: int
+    versions: dict[str, str]
+    sample: Sample
+    rounds: int
+    turn: int
+    precision: float
+    cold_start: dict
+    idle_w: float | None
+    variants: dict[str, Timing]
+    groups: int
+
+    @property
+    def timed_on(self) -> str:
+        """What decides the speeds, in one line; see `pipeline.common.host.timed_on`."""
+        return host.timed_on({"host": self.host, "threads": self.threads})
+
+
+def read(path: Path) -> Timings:
+    """Raises BigfootError where the file is missing, broken or of an older Bigfoot."""
+    return read_object(path, Timings, "dvc repro benchmark")
+
+
+def write(path: Path, timings: Timings) -> None:
+    write_json(path, asdict(timings))

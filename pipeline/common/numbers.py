@@ -1,0 +1,29 @@
+"""How numbers are written for people: once, for tables, page, cards and command lines. What was not measured is "-"."""
+
+ABSENT = "-"
+
+
+def shown(value: float | None, form: str, unit: str = "", absent: str = ABSENT) -> str:
+    """A number in a format of Python's, its unit behind it; `absent` where there is none."""
+    return absent if value is None else f"{value:{form}}{unit}"
+
+
+def percent(fraction: float | None, absent: str = ABSENT) -> str:
+    """A fraction in per cent, without the sign: 0.0347 -> 3.47."""
+    return shown(None if fraction is None else 100 * fraction, ".2f", absent=absent)
+
+
+def points(fraction: float | None, absent: str = ABSENT) -> str:
+    """A difference of two fractions in percentage points: 0.0083 -> +0.83."""
+    return shown(None if fraction is None else 100 * fraction, "+.2f", absent=absent)
+
+
+def times(ratio: float | None, absent: str = ABSENT) -> str:
+    """A ratio: 5.04 -> 5.0x."""
+    return shown(ratio, ".1f", "x", absent)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss, or h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"

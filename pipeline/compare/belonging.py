@@ -1,0 +1,81 @@
+"""Whether a score belongs to a comparison: it is of this variant, of this corpus, and of each utterance's own text.
+
+Decision: a comparison of files that don't belong together looks like any other, so each utterance of a score is compared
+with the corpus's manifest, id by id and text by text, and its figures are counted again. What both would share, texts
+that slipped by an utterance or two before they came into the corpus, shows where the teacher recognizes the neighbor's text.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import forced
+from pipeline.evaluate.scores import Hypothesis, Score
+from pipeline.evaluate.wer import align
+from pipeline.speech.corpus import Utterance
+
+LOST = 0.5  # of an utterance's words wrong, before its neighbors' texts are tried
+
+
+def check(score: Score, path: Path, variant: str, slug: str, sets: Mapping[str, Sequence[Utterance]]) -> None:
+    """Raise BigfootError unless the score in `path` is of `variant` and of these sets: {set: its utterances}."""
+    again = f"run `dvc repro evaluate@{slug}`"
+    if score.variant != variant:
+        raise BigfootError(f"{path} is of {score.variant}, not of {variant}: {forced(again)}")
+    if score.first_test not in sets or set(score.sets) != set(sets):
+        raise BigfootError(f"{path} is of another corpus (sets {', '.join(score.sets)}, not {', '.join(sets)}): {again}")
+    for name, scored in score.sets.items():
+        where = f"{path}, {name}"
+        _check_utterances(where, scored.hypotheses, sets[name], again)
+        errors, words = (sum(getattr(row, key) for row in scored.hypotheses) for key in ("errors", "words"))
+        if (scored.words, scored.utterances) != (words, len(sets[name])) or abs(scored.wer * words - errors) > 1e-6:
+            raise BigfootError(f"{where}: its WER is not that of its utterances, it was edited: {forced(again)}")
+
+
+def _check_utterances(where: str, rows: Sequence[Hypothesis], utterances: Sequence[Utterance], again: str) -> None:
+    """Raise BigfootError unless the rows are those utterances, each once, in order, with their own texts."""
+    ids, wanted = [row.id for row in rows], [utterance.id for utterance in utterances]
+    wanted_counts, known = Counter(wanted), set(ids)
+    twice = [name for name, count in Counter(ids).items() if count > 1 and wanted_counts[name] == 1]
+    missing, strange = [name for name in wanted if name not in known], [name for name in ids if name not in wanted_counts]
+    for what, names in (("has twice", twice), ("lacks", missing), ("has, unlike the corpus,", strange)):
+        if names:
+            count = f"{len(names)} utterances" if len(names) > 1 else "one utterance"
+            raise BigfootError(f"{where} {what} {count}, such as {names[0]}, so it is of another corpus: {again}")
+    if ids != wanted:
+        raise BigfootError(f"{where} has its utterances in another order than the corpus: {forced(again)}")
+    others = [utterance.id for row, utterance in zip(rows, utterances, strict=True) if row.reference != utterance.text]
+    if others:
+        raise BigfootError(
+            f"{where}: {len(others)} of {len(rows)} references are not the corpus's texts, such as {others[0]}'s: they are "
+            f"shifted, or of another version of the corpus: {again}"
+        )
+
+
+def refuse_shifted(where: str, rows: Sequence[Hypothesis]) -> None:
+    """Raise BigfootError where utterances are recognized as the text of another one nearby, rather than as their own.
+
+    Asked of those with more than half of their words wrong, where they are at least 3 and a tenth of all: from anywhere in a
+    set to anywhere, the texts may have slipped by one or two. What fits must get at most half as many words wrong.
+    """
+    lost = [at for at, row in enumerate(rows) if row.errors > LOST * row.words]
+    if len(lost) < max(3, len(rows) / 10):
+        return
+    wrong = sum(rows[at].errors for at in lost)
+    slipped = sum(min(errors(rows[near].reference, rows[at].hypothesis) for near in _nearby(at, len(rows))) for at in lost)
+    if slipped <= wrong / 2:
+        raise BigfootError(
+            f"{where}: {len(lost)} of {len(rows)} utterances are recognized as the text of a neighbor ({slipped} words wrong), "
+            f"not as their own ({wrong} wrong): the corpus's texts are shifted, mend its source"
+        )
+
+
+def errors(reference: str, hypothesis: str) -> int:
+    """How many words are wrong."""
+    return sum(kind != "equal" for kind, *_ in align(reference, hypothesis))
+
+
+def _nearby(at: int, count: int) -> set[int]:
+    """The utterances one and two places away, the first following the last."""
+    return {(at + step) % count for step in (-2, -1, 1, 2)} - {at}

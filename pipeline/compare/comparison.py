@@ -1,0 +1,145 @@
+"""A comparison as typed objects, and the one reader and writer of reports/comparison.json and reports/params.json.
+
+comparison.json is a list with one flat object per variant, teacher.fp32 first: the names of `Row`, and each figure under its
+key (`pipeline.compare.figures`). params.json holds the params that were compared with.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import checked, forced, read_json, write_json
+from pipeline.compare import figures
+from pipeline.params import Gate, Params
+from pipeline.project import Project
+
+COMMAND = "dvc repro compare"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a variant keeps the budget, and why, in one line."""
+
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant: who it is, its `figures` by their keys (None: not measured), what is not a number, and the verdict.
+
+    `row["wer"]` is a figure. `files` is the mark of its seal; `gate` is None until it is judged.
+    """
+
+    variant: str
+    model: str
+    scheme: str
+    runtime: str
+    figures: Mapping[str, float | None]
+    files: str | None = None
+    narrow: bool | None = None
+    latency_by_length: Mapping[str, float | None] | None = None
+    energy_resolved: bool | None = None
+    energy_note: str | None = None
+    gate: Verdict | None = None
+    champion: bool = False
+
+    def __getitem__(self, key: str) -> float | None:
+        return self.figures[key]
+
+    @property
+    def energy(self) -> float | None:
+        """Wh per audio hour, where it was measured and is more than the method's own noise."""
+        return None if self.energy_resolved is False else self["energy_wh_per_audio_hour"]
+
+    @property
+    def more_tests(self) -> list[str]:
+        """The test sets beyond the first, which have figures of their own."""
+        return [key.removeprefix("wer/") for key in self.figures if key.startswith("wer/")]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All variants that were compared, teacher.fp32 first, and the params that they were compared with."""
+
+    rows: Sequence[Row]
+    params: Mapping
+
+    @cached_property
+    def champion(self) -> Row | None:
+        return champion_of(self.rows)
+
+    @cached_property
+    def budget(self) -> Gate:
+        return Gate(**self.params["gate"])
+
+    @property
+    def corpus(self) -> str:
+        """The name of the corpus."""
+        return self.params["corpus"]["name"]
+
+    def row(self, variant: str) -> Row:
+        """The row of a variant; raises BigfootError, with the names there are, where it was not compared."""
+        for row in self.rows:
+            if row.variant == variant:
+                return row
+        raise BigfootError(f"no variant {variant} in the last comparison: it has {', '.join(row.variant for row in self.rows)}")
+
+
+def champion_of(rows: Sequence[Row]) -> Row | None:
+    return next((row for row in rows if row.champion), None)
+
+
+def read(root: Path) -> Comparison:
+    """The last comparison under `root`; raises BigfootError where there is none, or its files are broken."""
+    reports = Project(root).reports
+    rows, params = read_rows(reports / "comparison.json"), read_json(reports / "params.json", COMMAND)
+    if not {"gate", "corpus", "profile", "tracking"} <= set(params):
+        raise BigfootError(f"{reports / 'params.json'} does not hold a project's params: run `{forced(COMMAND)}`")
+    return Comparison(rows, params)
+
+
+def exists(root: Path) -> bool:
+    return (Project(root).reports / "comparison.json").is_file()
+
+
+def read_rows(path: Path, command: str = COMMAND) -> list[Row]:
+    """The rows in a comparison.json, which may be a kept one; `command` makes it again. Raises BigfootError as `read` does.
+
+    A figure that an older Bigfoot didn't have is None.
+    """
+    content = read_json(path, command, list)
+    if not content:
+        raise BigfootError(f"{path} has no variants: run `{forced(command)}`")
+    return [_row(one, f"{path}, variant {number}", command) for number, one in enumerate(content, start=1)]
+
+
+def write(out: Path, rows: Sequence[Row], params: Params) -> None:
+    """comparison.json and params.json into the folder `out`."""
+    write_json(out / "comparison.json", [flat(row) for row in rows])
+    write_json(out / "params.json", params.model_dump(mode="json", by_alias=True))
+
+
+def flat(row: Row) -> dict:
+    """A row as comparison.json has it."""
+    names = {name: getattr(row, name) for name in NAMES}
+    return {**names, **row.figures, "gate": asdict(row.gate), "champion": row.champion}
+
+
+NAMES = tuple(field.name for field in fields(Row) if field.name not in ("figures", "gate", "champion"))
+
+
+def _row(content: object, where: str, command: str) -> Row:
+    """A row of comparison.json, checked."""
+    if not isinstance(content, dict):
+        raise BigfootError(f"{where} is not an object: run `{forced(command)}`")
+    tests = [key.removeprefix("wer/") for key in content if key.startswith("wer/")]
+    parts = {name: content.get(name) for name in (*NAMES, "gate", "champion")}
+    parts["figures"] = {key: content.get(key) for key in figures.keys(tests)}
+    row = checked(json.dumps(parts), Row, where, command)
+    if row.gate is None:
+        raise BigfootError(f"{where} has no verdict of the gate: run `{forced(command)}`")
+    return row

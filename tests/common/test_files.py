@@ -1,0 +1,96 @@
+"""A file is read whole and of the right shape, or refused in one line that names it and the command that makes it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_json, read_json_lines, read_object, sha256, sha256_of, write_json
+
+
+@dataclass(frozen=True)
+class Inner:
+    count: int
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    share: float | None
+    parts: dict[str, Inner]
+
+
+GOOD = {"name": "a", "share": 1, "parts": {"x": {"count": 3, "of a newer version": True}}}
+COMMAND = "dvc repro prepare"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "told"),
+    [
+        (None, dict, "is missing: run `dvc repro prepare`"),
+        (b"{", dict, "is not valid JSON: run `dvc repro --force prepare`"),
+        (b"", dict, "is not valid JSON"),
+        (b"null", dict, "holds null where an object belongs: run `dvc repro --force prepare`"),
+        (b"[]", dict, "holds a list where an object belongs"),
+        (b"{}", list, "holds an object where a list belongs"),
+        (b"3", list, "holds a number where a list belongs"),
+        (b"\xff\xfe", dict, "is not text in UTF-8"),
+    ],
+)
+def test_what_is_not_json_of_that_kind_is_one_line(tmp_path, content, kind, told):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BigfootError) as refused:
+        read_json(path, COMMAND, kind)
+    assert str(refused.value).startswith(f"{path} ") and told in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"parts": {"x": {}}}, "a.json lacks count, it was made by an older Bigfoot: run `dvc repro prepare`"),
+        ({"parts": {"x": {"count": "3"}}}, "a.json: parts.x.count: input should be a valid integer"),
+        ({"parts": None}, "a.json: parts: input should be an object"),
+        ({"share": "much"}, "a.json: share: input should be a valid number"),
+        ({"name": 3}, "a.json: name: input should be a valid string: run `dvc repro --force prepare`"),
+    ],
+)
+def test_a_field_that_is_missing_or_of_another_type_is_named(tmp_path, change, told):
+    write_json(tmp_path / "a.json", GOOD)
+    assert read_object(tmp_path / "a.json", Outer, COMMAND) == Outer("a", 1, {"x": Inner(3)})
+    write_json(tmp_path / "a.json", GOOD | change)
+    with pytest.raises(BigfootError) as refused:
+        read_object(tmp_path / "a.json", Outer, COMMAND)
+    assert told in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_bad_line_is_named_by_its_number(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2}\n')
+    assert read_json_lines(path, COMMAND) == [{"a": 1}, {"a": 2}]
+    for bad in ("[]", "{", ""):
+        path.write_text(f'{{"a": 1}}\n{bad}\n')
+        with pytest.raises(BigfootError, match="line 2 is not a JSON object"):
+            read_json_lines(path, COMMAND)
+
+
+def test_what_is_written_is_read_back_and_leaves_nothing_beside(tmp_path):
+    write_json(tmp_path / "new" / "a.json", {"é": [1, None]})
+    assert read_json(tmp_path / "new" / "a.json", COMMAND) == {"é": [1, None]} and "é" in (tmp_path / "new/a.json").read_text()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "new" / "a.json", object())
+    assert json.loads((tmp_path / "new" / "a.json").read_text()) == {"é": [1, None]}
+
+
+def test_a_hash_is_of_the_content_alone(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_bytes(b"one"), second.write_bytes(b"two")
+    assert sha256(first) == hashlib.sha256(b"one").hexdigest()
+    both = sha256_of([first, second])
+    assert both != sha256_of([second, first])
+    first.rename(tmp_path / "c")
+    assert sha256_of([tmp_path / "c", second]) == both
