@@ -84,12 +84,20 @@ def transcribe(
 
 @app.command()
 def check() -> None:
-    """Check params.yaml as a whole, before anything runs: `dvc repro` itself only hands each stage its own sections."""
-    from pipeline.project import load_params
+    """Check params.yaml as a whole and print what `dvc repro` would run, and how long that takes where the profile says so.
 
-    p = load_params()
+    Nothing is run: `dvc repro` itself only hands each stage its own sections of params.yaml.
+    """
+    from pipeline.common import graph
+    from pipeline.project import Project, load_params
+
+    p, project = load_params(), Project()
     names = ", ".join(["teacher", *p.students])
     print(f"params.yaml is sound: profile {p.profile}, models {names}, {len(p.variants)} variants")
+    if purpose := project.purpose():
+        print(purpose)
+    if project.graph.is_file():
+        print(graph.plan(project.root))
 
 
 @app.command()

@@ -4,6 +4,7 @@ dvc.yaml spells the same paths, since DVC owns them; no other module does. This 
 line has to be; `load_params` imports what it needs.
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,17 @@ class Project:
     @property
     def params(self) -> Path:
         return self.root / "params.yaml"
+
+    def purpose(self) -> str:
+        """What the params.yaml in use is for and how long it takes: the comment above its key `profile`."""
+        above = f"\n{self.params.read_text(encoding='utf-8')}".partition("\nprofile:")[0].splitlines()
+        comment = list(itertools.takewhile(lambda line: line.startswith("#"), reversed(above)))
+        return "\n".join(line.removeprefix("#").strip() for line in reversed(comment))
+
+    @property
+    def graph(self) -> Path:
+        """DVC's stage graph."""
+        return self.root / "dvc.yaml"
 
     @property
     def lock(self) -> Path:

@@ -138,11 +138,15 @@ def test_every_command_explains_itself(command, tmp_path):
     assert done.returncode == 0 and len(done.stdout) > 300
 
 
-def test_check_says_what_is_in_params_or_what_is_wrong(tmp_path):
+def test_check_says_what_is_in_params_and_what_it_is_for_or_what_is_wrong(tmp_path):
     text = (ROOT / "profiles/quickstart.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text)
     done = bigfoot("check", cwd=tmp_path)
-    assert done.returncode == 0 and "models teacher, half, thin, 10 variants" in done.stdout
+    assert done.returncode == 0 and "models teacher, half, thin, 6 variants" in done.stdout
+    comment = text.partition("\nprofile:")[0].partition("\n\n")[2]
+    assert comment.replace("# ", "") in done.stdout and "minutes" in comment
+    (tmp_path / "params.yaml").write_text(text.partition(comment)[2].lstrip() + "# the end\n")
+    assert len(bigfoot("check", cwd=tmp_path).stdout.splitlines()) == 1
     (tmp_path / "params.yaml").write_text(text.replace("gate:", "gaet:"))
     done = bigfoot("check", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.strip() == (

@@ -4,6 +4,7 @@ Decision: Prefect's flow and the tests get the graph from DVC itself, so that it
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -37,6 +38,19 @@ def stale(root: Path | str, graph: Graph) -> set[str]:
     with _repo(root) as repo:
         changed = {address.rpartition(":")[2] for address in repo.status()}  # outside `root` the address is ../dvc.yaml:NAME
     return changed & set(graph) | after(graph, changed)
+
+
+def plan(root: Path | str) -> str:
+    """One sentence for a person: how many stages `dvc repro` would run, and which."""
+    graph = read(root)
+    waiting = stale(root, graph)
+    if not waiting:
+        return f"`dvc repro` has nothing to do: all {len(graph)} stages are up to date"
+    # From the end: the teacher's variants could be quantized before the students are trained, but a kind is named once.
+    counts = Counter(name.partition("@")[0] for name in reversed(graph) if name in waiting)
+    kinds = [kind if count == 1 else f"{count} x {kind}" for kind, count in counts.items()]
+    rest = "none is up to date" if len(waiting) == len(graph) else "the others are up to date"
+    return f"`dvc repro` runs {len(waiting)} of {len(graph)} stages ({rest}): {', '.join(reversed(kinds))}"
 
 
 def code(stage: str) -> list[Path]:

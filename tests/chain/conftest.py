@@ -33,6 +33,7 @@ def fresh_project(folder: Path) -> Path:
     chosen = yaml.load(folder / "params.yaml")
     chosen["corpus"]["source"] |= {"train_utterances": 40, "dev_utterances": 8, "test_utterances": 8}
     chosen["teacher"]["config"] |= {"conv_dim": [16] * 7, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    chosen["teacher"]["config"] |= {"conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2]}
     run = {"steps": 6, "batch_seconds": 10, "learning_rate": 1e-3, "evaluate_every": 3}
     chosen["teacher"]["training"] = run
     chosen["students"] = {

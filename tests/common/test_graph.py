@@ -142,3 +142,20 @@ def test_dependents_and_needs_include_indirect_ones():
     assert list(graph.up_to(GRAPH, ["c"])) == ["a", "b@x", "c"] and list(graph.up_to(GRAPH, ["b"])) == ["a", "b@x", "b@y"]
     with pytest.raises(BigfootError, match="stage d: .*a, b@x"):
         graph.up_to(GRAPH, ["d"])
+
+
+def test_the_plan_names_what_would_run_and_only_that(tmp_path):
+    stages = {
+        "source": {"cmd": "echo ${size} > source", "params": ["size"], "outs": ["source"]},
+        "part": {"foreach": ["x", "y"], "do": {"cmd": "cp source ${item}", "deps": ["source"], "outs": ["${item}"]}},
+        "sum": {"cmd": "cat x y > sum", "deps": ["x", "y"], "params": ["last"], "outs": ["sum"]},
+    }
+    YAML().dump({"stages": stages}, tmp_path / "dvc.yaml")
+    (tmp_path / "params.yaml").write_text("size: 1\nlast: 1\n")
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    assert graph.plan(tmp_path) == "`dvc repro` runs 4 of 4 stages (none is up to date): source, 2 x part, sum"
+    subprocess.run([*dvc, "repro", "-q"], cwd=tmp_path, check=True)
+    assert graph.plan(tmp_path) == "`dvc repro` has nothing to do: all 4 stages are up to date"
+    (tmp_path / "params.yaml").write_text("size: 1\nlast: 2\n")
+    assert graph.plan(tmp_path) == "`dvc repro` runs 1 of 4 stages (the others are up to date): sum"
