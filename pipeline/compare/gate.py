@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.compare.report.columns import standing
 from pipeline.params import Gate, Params
 from pipeline.project import Project
 
@@ -46,7 +47,7 @@ def check(root: Path, params: Params, names: list[str]) -> tuple[bool, list[str]
     asked = [find(rows, name) for name in names] or rows
     is_open = all(row["gate"]["passed"] for row in asked) if names else any(row["champion"] for row in rows)
     width = max(len(row["variant"]) for row in asked)
-    said = [f"{_word(row):<8}  {row['variant']:<{width}}  {row['gate']['reason']}" for row in asked]
+    said = [f"{standing(row):<8}  {row['variant']:<{width}}  {row['gate']['reason']}" for row in asked]
     if not names and not is_open:
         said.append("no champion: no variant but the teacher itself keeps the budget")
     return is_open, [_budget(params.gate), *said]
@@ -58,10 +59,6 @@ def find(rows: list[dict], name: str) -> dict:
         if row["variant"] == name:
             return row
     raise BigfootError(f"no variant {name} in the last comparison: it has {', '.join(row['variant'] for row in rows)}")
-
-
-def _word(row: dict) -> str:
-    return "champion" if row["champion"] else "passes" if row["gate"]["passed"] else "fails"
 
 
 def _budget(gate: Gate) -> str:

@@ -22,14 +22,15 @@ REFERENCE = "teacher.fp32"
 class Evidence:
     """What a comparison rests on: the files of earlier stages, read, and found to belong together.
 
-    scores, runtimes and opened (the file that the runtime opens) are by variant name; training, curves and training_wh, a
-    student's own with that of its parents, by model name. dropped are the utterances that prepare left out, with the check that
-    they failed.
+    scores, kinds (own or peer), runtimes and opened (the file that the runtime opens) are by variant name; training, curves and
+    training_wh, a student's own with that of its parents, by model name. dropped are the utterances that prepare left out, with
+    the check that they failed.
     """
 
     corpus: dict
     timings: dict
     scores: dict[str, dict]
+    kinds: dict[str, str]
     runtimes: dict[str, str]
     opened: dict[str, str]
     training: dict[str, dict]
@@ -43,6 +44,11 @@ class Evidence:
         """The test sets, the one that headlines first."""
         first = self.scores[REFERENCE]["first_test"]
         return [first, *sorted(set(self.scores[REFERENCE]["sets"]) - {"dev", first})]
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the teacher, and so every model, has learned nothing: what its words are worth is not told."""
+        return not self.training["teacher"].get("trained", True)
 
 
 def gather(params: Params, root: Path) -> Evidence:
@@ -67,6 +73,7 @@ def gather(params: Params, root: Path) -> Evidence:
         corpus=corpus,
         timings=timings,
         scores=found,
+        kinds={name: info.get("kind", "own") for name, info in infos.items()},
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
         training={m: _read(project.model(m) / "metrics.json", _training_stage(m)) for m in models},

@@ -1,7 +1,8 @@
 """The rows of a comparison: every figure of every variant, the gate's verdict on it, and the champion.
 
 Decision: the gate and the champion read dev alone, and the gate asks for the upper bound of the rise in WER, not for its best
-guess, so that a small dev set promotes nothing it can't vouch for. Figures that were not measured are null.
+guess, so that a small dev set promotes nothing it can't vouch for. Figures that were not measured are null; so is all that
+rests on the words of UNTRAINED models, which were counted and mean nothing.
 """
 
 from collections.abc import Mapping
@@ -40,7 +41,8 @@ def measured(evidence: Evidence) -> list[dict]:
         timing, training = evidence.timings["variants"][name], evidence.training[score["model"]]
         teacher = evidence.timings["variants"][REFERENCE]
         disk, full = timing.get("disk_mb"), teacher.get("disk_mb")
-        row = {key: score[key] for key in ("variant", "model", "scheme")} | {"runtime": evidence.runtimes[name]}
+        row = {key: score[key] for key in ("variant", "model", "scheme")}
+        row |= {"kind": evidence.kinds[name], "runtime": evidence.runtimes[name], "trained": training.get("trained", True)}
         for one, prefix, suffix in [(first, "", ""), ("dev", "dev_", ""), *((test, "", f"/{test}") for test in more)]:
             row |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, one).items()}
         row |= {f"wer_delta_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in uppers.items()}
@@ -58,12 +60,18 @@ def judge(rows: list[dict], evidence: Evidence, gate: Gate) -> list[dict]:
     """Add to each row wer_rise_upper (on dev, for all variants together), gate {passed, reason} and champion.
 
     The champion is the variant with the largest gain in what the budget's objective names, among those that pass,
-    teacher.fp32 aside; of two alike the one with the lower dev WER. There may be none.
+    teacher.fp32 aside; a peer never passes; of two alike the one with the lower dev WER. There may be none. Of UNTRAINED
+    models all of it is null.
     """
+    if evidence.untrained:
+        nothing = {"wer_rise_upper": None, "gate": {"passed": None, "reason": "untrained"}, "champion": None}
+        return [row | nothing for row in rows]
     rises, words = _rises(evidence, "dev", gate.confidence), evidence.scores[REFERENCE]["sets"]["dev"]["words"]
     for row in rows:
         row["wer_rise_upper"] = rises[row["variant"]]
         passed, reason = _gate(row, gate, words, len(rows) - 1)
+        if row["kind"] == "peer":
+            passed, reason = False, f"a peer, never promoted; {reason}"
         row["gate"] = {"passed": passed, "reason": reason}
     able = [
         row for row in rows if row["gate"]["passed"] and row["variant"] != REFERENCE and gain(row, gate.objective) is not None
@@ -113,12 +121,16 @@ def _gate(row: dict, gate: Gate, words: int, competitors: int) -> tuple[bool, st
 
 
 def _text_figures(evidence: Evidence, name: str, test: str) -> dict:
+    if evidence.untrained:
+        return dict.fromkeys(TEXT_KEYS)
     one, reference = evidence.scores[name]["sets"][test], evidence.scores[REFERENCE]["sets"][test]
     return {key: one["wer"] - reference["wer"] if key == "wer_delta" else one[key] for key in TEXT_KEYS}
 
 
-def _rises(evidence: Evidence, test: str, confidence: float) -> dict[str, float]:
+def _rises(evidence: Evidence, test: str, confidence: float) -> dict[str, float | None]:
     """Upper bounds of the rise of every variant's WER on one set, which hold for all of them together."""
+    if evidence.untrained:
+        return dict.fromkeys(evidence.scores)
     sets = {name: score["sets"][test] for name, score in evidence.scores.items()}
     reference = sets.pop(REFERENCE)
     return {REFERENCE: 0.0, **wer.paired_rises(reference, sets, confidence)}

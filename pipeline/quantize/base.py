@@ -7,7 +7,7 @@ begin with FACTS: `bigfoot schemes` prints these, so there is one place to say i
 import inspect
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -24,12 +24,14 @@ class Scheme(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: ClassVar[Literal["own", "peer"]] = "own"  # peer: other people's way, measured beside ours and never promoted
     runtime: ClassVar[str]  # which of pipeline.recognition.runtimes runs it
     file: ClassVar[str]  # the file in the variant folder that the runtime opens
     padding: ClassVar[str] = "mask"  # "mask": padding is not heard; "exact": batches hold equal lengths only
     precision: ClassVar[str] = "f32"  # what is computed in where it is not int8: "f32" or "bf16"
     packages: ClassVar[tuple[str, ...]]  # whose versions made the weights
     runs_on: ClassVar[tuple[str, ...]] = ()  # packages beside the runtime that it takes to run them
+    extra: ClassVar[str] = ""  # the extra that installs what the main lock doesn't have of these packages
     features: ClassVar[tuple[str, ...]] = ()  # it runs as it should on CPUs with one of them, or on any
     otherwise: ClassVar[str] = ""  # how it runs on the others
 

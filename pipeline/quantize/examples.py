@@ -1,8 +1,8 @@
 """example.py, which every variant folder carries that runs without Bigfoot: from a file to its text in a dozen lines.
 
 Decision: the shortest honest program, to be copied from: a 16 kHz mono file of up to a minute, all at once. Resampling, long
-recordings and batches are what `bigfoot transcribe` is for. PyTorch's int8 has none: pipeline.recognition.torch_model and
-pipeline.recognition.torchao_model put its weights together when they are loaded.
+recordings and batches are what `bigfoot transcribe` is for. PyTorch's int8 has none, as pipeline.recognition.torch_model and
+pipeline.recognition.torchao_model put its weights together when they are loaded; peers have none.
 """
 
 PROGRAM = '''"""What is said in a 16 kHz mono file, without Bigfoot: pip install {packages}; python example.py FILE"""
@@ -39,7 +39,7 @@ KINDS = {  # runtime: packages, imports, what runs
 
 def text(runtime: str, file: str) -> str | None:
     """The program for a variant that `runtime` runs from `file`; None where it takes Bigfoot to run it."""
-    if runtime == "torch" and file != "model.safetensors":
+    if runtime not in KINDS or file.startswith("plain.") or (runtime == "torch" and file != "model.safetensors"):
         return None
     packages, imports, run = KINDS[runtime]
     return PROGRAM.format(packages=packages, imports=imports, run=run.format(file=file))

@@ -1,13 +1,14 @@
-"""One function a runtime: open a variant folder's weights and return the function that turns waveforms into logits.
+"""One function per runtime: open a variant folder's weights and return the function that turns waveforms into logits.
 
     run(waveforms float32 [batch, samples], lengths int64 [batch]) -> logits float32 [batch, frames or more, vocab]
 
-ONNX and OpenVINO graphs hear no padding (pipeline.quantize.export), so lengths may differ; PyTorch runs transformers'
-own forward, which does, so there all lengths equal `samples`. ONNX Runtime and OpenVINO are opened without PyTorch or
-transformers, in half a second. Everything runs on the CPU, and wherever it is not int8 in the variant's `precision`:
-float32, unless the variant asks for bfloat16. OpenVINO by itself would choose bfloat16 where the CPU has it, and bring
-what enters int8 or int4 weights to int8 where it has VNNI: third precisions that nobody asked for. A CPU without bfloat16
-runs such a variant all the same: OpenVINO in float32, PyTorch in a slow emulation.
+ONNX and OpenVINO graphs ignore padding (pipeline.quantize.export), so lengths may differ. What runs transformers' own forward
+doesn't, so there all lengths equal `samples`: PyTorch, and peers (pipeline.quantize.peers), whose graphs take no lengths.
+ONNX Runtime, OpenVINO and CTranslate2 are opened without PyTorch or transformers, in half a second. Everything runs on the CPU,
+and wherever it is not int8 in the variant's `precision`: float32, unless the variant asks for bfloat16. OpenVINO by itself
+would choose bfloat16 where the CPU has it, and bring what enters int8 or int4 weights to int8 where it has VNNI: third
+precisions that nobody asked for. A CPU without bfloat16 runs such a variant all the same: OpenVINO in float32, PyTorch in a
+slow emulation.
 
 OpenVINO compiles convolutions for every new length, at 10 to 30 ms each time, which is several times what a small
 student needs to run. So it is given lengths rounded up to half a second: 60 shapes at most, each paid for once, for 5
@@ -15,6 +16,7 @@ to 10% more to compute.
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +30,12 @@ PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # as OpenVINO and variant.j
 
 
 def start(folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32") -> Run:
-    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime' or 'openvino'); `threads`: None lets it choose.
+    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime', 'openvino', 'ctranslate2'); `threads`: None lets it choose.
 
     `precision` is what is computed in, "f32" or "bf16"; ONNX Runtime computes in what its graph says, float32 or int8.
     PyTorch's number of threads belongs to the process, not to the model: the last one set holds for all of them.
     """
-    runtimes = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino}
+    runtimes = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino, "ctranslate2": _ctranslate2}
     if runtime not in runtimes:
         raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(runtimes)}")
     if precision not in PRECISIONS:
@@ -80,10 +82,15 @@ def _onnxruntime(folder: Path, file: str, threads: int | None, precision: str) -
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
+    return onnxruntime_run(onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"]))
+
+
+def onnxruntime_run(session) -> Run:
+    """The function of an open session."""
+    takes_lengths = "lengths" in [each.name for each in session.get_inputs()]
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return session.run(["logits"], {"waveform": waveforms, "lengths": lengths})[0]
+        return session.run(["logits"], {"waveform": waveforms} | ({"lengths": lengths} if takes_lengths else {}))[0]
 
     run.model = session
     return run
@@ -99,10 +106,28 @@ def _openvino(folder: Path, file: str, threads: int | None, precision: str) -> R
 def openvino_run(compiled) -> Run:
     """The function of a compiled model."""
     request = compiled.create_infer_request()
+    takes_lengths = "lengths" in [port.any_name for port in compiled.inputs]
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        if not takes_lengths:
+            return request.infer({"waveform": waveforms})["logits"]
         waveforms = np.pad(waveforms, ((0, 0), (0, -waveforms.shape[1] % OPENVINO_STEP)))
         return request.infer({"waveform": waveforms, "lengths": lengths})["logits"]
 
-    run.model = compiled
+    run.model, run.request = compiled, request
+    return run
+
+
+def _ctranslate2(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    if find_spec("ctranslate2") is None:
+        raise BigfootError(f"{folder}: ctranslate2 is not installed, which runs it: `make peers` installs the extra `peers`")
+    import ctranslate2
+
+    model = ctranslate2.models.Wav2Vec2(
+        str(folder), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads or 0
+    )
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        return np.array(model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(waveforms[:, None]))))
+
     return run

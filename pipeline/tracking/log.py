@@ -80,6 +80,7 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
     champion = next((row["variant"] for row in rows if row["champion"]), "none")
     tags = {
         **origin(store.root), "profile": settings["profile"], "corpus": corpus, "champion": champion,
+        "untrained": "no" if rows[0]["trained"] else "yes",
         "synthetic": "yes" if settings["corpus"]["source"]["kind"] == "synthetic" else "no",
         "host": timings["host"]["name"], "timed at": timings["measured_at"],
     }  # fmt: skip
@@ -101,8 +102,10 @@ def _variant(store: Store, row: dict, parent: str, parent_key: str, shared: Mapp
     slug = f"{row['model']}-{row['scheme']}"
     tags = {key: row[key] for key in ("variant", "model", "scheme", "runtime")}
     inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
+    tags |= {"untrained": shared["untrained"]}
     tags |= {key: shared[key] for key in inherited}
-    tags |= {"gate": "passed" if row["gate"]["passed"] else "failed", "gate.reason": row["gate"]["reason"]}
+    gate = {True: "passed", False: "failed", None: "untrained"}[row["gate"]["passed"]]
+    tags |= {"gate": gate, "gate.reason": row["gate"]["reason"]}
     tags |= {"champion": "yes" if row["champion"] else "no", "mlflow.parentRunId": parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")
     told_apart_by = {key: row[key] for key in ("model", "scheme", "runtime")}  # MLflow's compare page groups by params

@@ -13,6 +13,7 @@ REQUIREMENTS = {
     "torch": ("torch", "torchao", "transformers", "safetensors"),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "ctranslate2": ("ctranslate2",),
 }
 ALWAYS = ("mlflow", "pandas", "numpy", "soundfile", "soxr", "pydantic")
 

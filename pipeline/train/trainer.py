@@ -65,7 +65,7 @@ class Job:
 def train(job: Job, out: Path) -> dict:
     """Train `job.model`, save the checkpoint with the best dev WER into `out`, return and write its metrics.
 
-    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, energy_mode, and the
+    metrics.json: trained, dev_wer, params, steps, best_step, train_hours, train_energy_wh, energy_mode, and the
     fingerprint by which MLflow knows this run.
     curve.jsonl: a line each logging step and dev WER. Work of a run that was killed is taken up again.
     """
@@ -288,7 +288,7 @@ class Ledger(TrainerCallback):
         count = sum(p.numel() for p in self.job.model.parameters())
         spent = self.spent
         return {
-            "dev_wer": best, "params": count, "steps": trainer.state.global_step,
+            "trained": True, "dev_wer": best, "params": count, "steps": trainer.state.global_step,
             "best_step": trainer.state.best_global_step, "train_hours": spent["seconds"] / 3600,
             "train_energy_wh": spent["wh"], "energy_mode": self.meter.mode,
             "fingerprint": self.job.fingerprint,

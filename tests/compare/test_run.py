@@ -121,6 +121,7 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
         "model",
         "scheme",
         "runtime",
+        "kind",
         "wer_rise_upper",
         "wer_delta_upper",
         "gate",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.common.energy import co2_g
 from pipeline.compare.report import markdown
+from pipeline.compare.report.page.headline import UNTRAINED
 from pipeline.quantize import examples
 
 if TYPE_CHECKING:
@@ -102,10 +103,11 @@ def _front_matter(name: str, model: str, row: dict | None, evidence: "Evidence",
     library = ("transformers" if is_model else LIBRARIES[row["runtime"]]) if runs_alone else None
     tags = ["automatic-speech-recognition", "wav2vec2", "ctc", "bigfoot"]
     tags += [] if is_model else [row["runtime"], scheme]
+    tags += ["untrained"] if evidence.untrained else []
     tags += ["synthetic"] if evidence.corpus.get("synthetic") else []
     more = {"co2_eq_emissions": emissions} if (emissions := _emissions(model, evidence, params)) else {}
     return ModelCardData(
-        model_name=name if row else None,  # the model-index's
+        model_name=name if row and not evidence.untrained else None,  # the model-index's
         language=LANGUAGES.get(source.kind),
         license="unknown",  # the owner's to choose: `bigfoot push --license`
         library_name=library,
@@ -113,8 +115,8 @@ def _front_matter(name: str, model: str, row: dict | None, evidence: "Evidence",
         tags=tags,
         datasets=[source.path] if source.kind == "huggingface" and source.path else None,
         base_model=params.teacher.name,  # on the hub, or unknown
-        metrics=["wer", "cer"],
-        eval_results=_results(row, evidence, source) if row else None,
+        metrics=None if evidence.untrained else ["wer", "cer"],
+        eval_results=_results(row, evidence, source) if row and not evidence.untrained else None,
         **more,
     )
 
@@ -170,12 +172,14 @@ def _emissions(model: str, evidence: "Evidence", params: "Params") -> dict | Non
 def _opening(name: str, model: str, row: dict | None, teacher: dict, evidence: "Evidence") -> str:
     what = "The teacher" if model == "teacher" else "A student, shrunk from the teacher,"
     scheme = "" if name == model or row is None else f" in the scheme {row['scheme']} for {row['runtime']}"
-    said = f"# {name}\n\n{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
+    warning = f"**{UNTRAINED}**\n\n" if evidence.untrained else ""
+    said = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
         gains = f"{_shown(row['speedup'], '.1f', 'x')} faster and {_shown(row['shrink'], '.1f', 'x')} smaller"
         said += f" Beside teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row['gate']['reason']}."
     if evidence.corpus.get("synthetic"):
-        said += "\n\n**Trained and measured on SYNTHETIC speech, spoken by no person: its figures say nothing about people.**"
+        what = "Measured" if evidence.untrained else "Trained and measured"
+        said += f"\n\n**{what} on SYNTHETIC speech, spoken by no person: its figures say nothing about people.**"
     return said
 
 
@@ -207,6 +211,8 @@ def _yaml(content: Mapping) -> str:
 
 
 def _use(evidence: "Evidence") -> str:
+    if evidence.untrained:
+        return "None, but to measure what a model of this shape costs."
     rules = evidence.corpus.get("text", {})
     written = f" Text comes as the corpus has it ({', '.join(f'{k}: {v}' for k, v in rules.items())})." if rules else ""
     return (
@@ -235,6 +241,8 @@ def _license(params: "Params") -> str:
 def _metrics(row: dict | None, evidence: "Evidence") -> str:
     if row is None:
         return "Not measured as it is, only in other schemes: see the cards of its variants."
+    if evidence.untrained:
+        return "None: the model is UNTRAINED."
     lines = ["| Set | WER % [95%] | CER % | Words |", "|---|---|---|---|"]
     for split, prefix, suffix in _splits(evidence):
         wer, low, high, cer = (row[f"{prefix}{key}{suffix}"] for key in ("wer", "wer_low", "wer_high", "cer"))

@@ -44,7 +44,16 @@ def with_range(row: dict, key: str, low: str, high: str, show: Callable[[float],
     return show(row.get(key)) + ends
 
 
+def untrained(rows: list[dict]) -> bool:
+    """Whether the comparison is of models that have learned nothing, of which no word errors are shown."""
+    return not rows[0].get("trained", True)
+
+
 def standing(row: dict) -> str:
+    if row["gate"]["passed"] is None:
+        return "untrained"
+    if row.get("kind") == "peer":
+        return "peer"
     return ("champion" if row["champion"] else "passes") if row["gate"]["passed"] else "fails"
 
 
@@ -118,8 +127,12 @@ def known(more_tests: list[str]) -> list[Column]:
             lambda v: or_dash(v, ",.0f"),
             "hours of audio after which the energy saved has paid for its training and its parents' (not the pass for logits)",
         ),
-        Column("Gate", standing, lambda r: {"champion": 2, "passes": 1, "fails": 0}[standing(r)], "does it keep the budget"),
+        Column("Gate", standing, lambda r: _rank(standing(r)), "does it keep the budget"),
     ]
+
+
+def _rank(standing: str) -> int | None:
+    return {"champion": 2, "passes": 1, "untrained": None}.get(standing, 0)
 
 
 def _tenths(value: float | None) -> str:

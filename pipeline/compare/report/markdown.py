@@ -38,7 +38,7 @@ def write(
     breakdown: dict | None = None,
     worst: list[dict] | None = None,
 ) -> None:
-    """comparison.md, table.txt, index.html, pareto.svg and plots/*.csv into the folder `out`.
+    """comparison.md, table.txt, index.html, plots/*.csv and, of trained models, pareto.svg into the folder `out`.
 
     breakdown and worst are the contents of breakdown.json and worst.json; without them their parts are left out.
     """
@@ -47,7 +47,8 @@ def write(
     shown = columns.of(rows)
     told = Told(rows, shown, facts_of(evidence), evidence, params, origin, breakdown, worst)
     panels = plots.panels(rows)
-    (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
+    if panels:
+        (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
     plots.tables(out / "plots", rows, evidence.curves)
     (out / "comparison.md").write_text(_markdown(told), encoding="utf-8")
     (out / "table.txt").write_text(_terminal(told), encoding="utf-8")
@@ -64,7 +65,8 @@ def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
     is_made = "SYNTHETIC, spoken by no person: " if corpus.get("synthetic") else ""
     facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
-    facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {one['unit']}"))
+    if not evidence.untrained:
+        facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {one['unit']}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
     return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
@@ -128,10 +130,13 @@ IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms",
 
 
 def _markdown(told: Told) -> str:
-    lines = ["# Comparison", "", _escaped(verdict(told.rows)), ""]
+    title = "# Comparison: UNTRAINED models" if columns.untrained(told.rows) else "# Comparison"
+    lines = [title, "", _escaped(verdict(told.rows)), ""]
     lines += [f"- **{what}**: {_escaped(fact)}" for what, fact in told.facts + origin_facts(told.origin, told.params)]
-    lines += ["", whole_table(told.rows), "", "Gate, on dev:", ""]
-    lines += [f"- {row['variant']}: {row['gate']['reason']}" for row in told.rows]
+    lines += ["", whole_table(told.rows)]
+    if columns.untrained(told.rows):
+        return "\n".join(lines) + "\n"
+    lines += ["", "Gate, on dev:", "", *(f"- {row['variant']}: {row['gate']['reason']}" for row in told.rows)]
     return "\n".join(lines + _by_length_of_audio(told.rows) + _breakdown(told) + _worst(told.worst)) + "\n"
 
 
@@ -225,7 +230,8 @@ def _terminal(told: Told) -> str:
     lines = ["  ".join(_aligned(shown[i].name, cell, widths[i]) for i, cell in enumerate(line)).rstrip() for line in cells]
     lines.insert(1, "-" * len(lines[0]))
     needed = [(what, fact) for what, fact in told.facts if what not in ("Versions", "Energy", "Train")]
-    lines += ["", *_wrapped(verdict(told.rows), ""), ""]
+    said = ["", *_wrapped(verdict(told.rows), ""), ""]
+    lines = said[1:] + lines + [""] if columns.untrained(told.rows) else lines + said
     for what, fact in needed:
         lines += _wrapped(f"{what + ':':<9}{fact}", " " * 9)
     return "\n".join(lines) + "\n"

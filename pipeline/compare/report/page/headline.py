@@ -1,8 +1,13 @@
 """What a person decides by: the champion against the teacher in plain words, what it costs, and what to do next."""
 
-from pipeline.compare.report.columns import energy, or_dash, percent, points, times
+from pipeline.compare.report.columns import energy, or_dash, percent, points, times, untrained
 from pipeline.compare.report.page.markup import code, say, section
 from pipeline.params import Params
+
+UNTRAINED = (
+    "UNTRAINED: the models have learned nothing. Size, speed, memory and energy follow from their shapes and are measured; "
+    "word errors would mean nothing and are not shown, and nothing is promoted."
+)
 
 
 def champion_of(rows: list[dict]) -> dict | None:
@@ -11,6 +16,8 @@ def champion_of(rows: list[dict]) -> dict | None:
 
 def verdict(rows: list[dict]) -> str:
     """One sentence with its figures: the champion and what it costs, or that there is none and why not."""
+    if untrained(rows):
+        return UNTRAINED
     reference, champion = rows[0], champion_of(rows)
     if champion is None:
         nearest = _nearest(rows)
@@ -24,6 +31,8 @@ def verdict(rows: list[dict]) -> str:
 
 
 def title(rows: list[dict]) -> str:
+    if untrained(rows):
+        return "UNTRAINED models: what their shapes cost"
     champion = champion_of(rows)
     return (
         f"{champion['variant']} instead of {rows[0]['variant']}" if champion else f"Nothing replaces {rows[0]['variant']} yet"
@@ -45,6 +54,8 @@ def plain(rows: list[dict]) -> str:
 
 def lead(rows: list[dict]) -> str:
     """The first lines of the page, and the champion's figures as cards, each beside the teacher's."""
+    if untrained(rows):
+        return f'<p class="lead">{say(UNTRAINED)}</p>'
     teacher, champion = rows[0], champion_of(rows)
     said = f'<p class="lead">{say(plain(rows))}</p>\n<p>{say(verdict(rows))}</p>'
     if champion is None:
@@ -62,6 +73,8 @@ def lead(rows: list[dict]) -> str:
 
 
 def next_steps(rows: list[dict], params: Params) -> tuple[str, str, str] | None:
+    if untrained(rows):
+        return None
     champion = champion_of(rows)
     if champion is None:
         nearest = _nearest(rows)
@@ -82,7 +95,8 @@ def next_steps(rows: list[dict], params: Params) -> tuple[str, str, str] | None:
 
 
 def _nearest(rows: list[dict]) -> dict | None:
-    return min(rows[1:], key=lambda row: row["wer_rise_upper"], default=None)
+    own = [row for row in rows[1:] if row["kind"] != "peer"]
+    return min(own, key=lambda row: row["wer_rise_upper"], default=None)
 
 
 def _of(row: dict, key: str, form: str = ".1f") -> str:

@@ -1,7 +1,7 @@
 """All variants: the table, Pareto plots, latency by length, and what the gate said of each."""
 
 from pipeline.compare.report import plots
-from pipeline.compare.report.columns import Column
+from pipeline.compare.report.columns import Column, untrained
 from pipeline.compare.report.page import markup
 from pipeline.compare.report.page.markup import cell, details, facts, figure, say, section
 
@@ -26,7 +26,9 @@ def table(rows: list[dict], columns: list[Column]) -> tuple[str, str, str] | Non
 
 
 def pareto(rows: list[dict], panels: dict[str, str]) -> tuple[str, str, str] | None:
-    """A plot for each measure; the figures themselves are in the table above."""
+    """A plot for each measure; the figures themselves are in the table above. Nothing of UNTRAINED models."""
+    if not panels:
+        return None
     champion = next((row["variant"] for row in rows if row["champion"]), "none")
     shown = []
     for key, svg in panels.items():
@@ -59,5 +61,7 @@ def by_length(rows: list[dict]) -> tuple[str, str, str] | None:
 
 
 def gate(rows: list[dict]) -> tuple[str, str, str] | None:
+    if untrained(rows):
+        return None
     about = "<p>The gate reads dev alone: which variant is recommended was decided before anyone looked at the test set.</p>"
     return section("gate", "Gate, on dev", about, facts((row["variant"], row["gate"]["reason"]) for row in rows))
