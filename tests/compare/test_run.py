@@ -102,6 +102,16 @@ def test_a_budget_of_size_or_latency_keeps_the_larger_out(tmp_path, limit, unit)
     assert f"at most 1 {unit} allowed" in reasons(rows)["half.int8-openvino"]
 
 
+def test_a_peer_is_measured_and_never_promoted(tmp_path):
+    params, file = plant(tmp_path), tmp_path / "variants/half.int8-openvino/variant.json"
+    write(file, json.loads(file.read_text()) | {"kind": "peer"})
+    rows = compare(params, tmp_path, tmp_path / "reports")
+    assert champion(rows) == "teacher.int8-onnx" and rows[2]["speedup"] == 5.0 and not rows[2]["gate"]["passed"]
+    assert reasons(rows)["half.int8-openvino"].startswith("a peer, never promoted; dev WER +0.10 points")
+    lines = (tmp_path / "reports" / "comparison.md").read_text().splitlines()
+    assert next(line for line in lines if line.startswith("| half.int8-openvino |")).endswith("| peer |")
+
+
 def test_the_teacher_is_never_its_own_champion(tmp_path):
     assert champion(run(tmp_path, {REFERENCE: FIGURES[REFERENCE]})) is None
 
@@ -122,6 +132,7 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
         "scheme",
         "runtime",
         "kind",
+        "trained",
         "wer_rise_upper",
         "wer_delta_upper",
         "gate",
