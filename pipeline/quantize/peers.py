@@ -52,7 +52,7 @@ class PeerOnnxOptimum(Peer):
     refuses transformers 5.
 
     Lowers: every operator that ONNX Runtime's dynamic int8 can take, convolutions among them
-    Granularity: weights symmetric, one scale an output; activations uint8, one range a call, taken at run time
+    Granularity: weights symmetric, one scale per output; activations uint8, one range per call, taken at run time
     Hardware: the kind of CPU that makes it, by Optimum's avx512_vnni() or avx2(); variant.json says which
     Limits: ConvInteger is slower than a float convolution, and a group-norm feature encoder loses quiet sounds
     """
