@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui app results peers remote paper-scale docs test test-all coverage setup lint lock clean
+.PHONY: demo ui app results peers remote docs test test-all coverage setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -36,9 +36,8 @@ ui: setup
 results: setup
 	bigfoot results
 
-# Other ways to run models/teacher beside Bigfoot's variants of it, in one run; installs what they need first.
+# What the scheme peer-ctranslate2 needs: docs/peers.md.
 peers: setup $(VENV)/.peers-installed
-	bigfoot peers models/teacher
 
 $(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.lock
@@ -63,10 +62,6 @@ $(VENV)/.remote-installed: requirements-remote.lock $(VENV)/.installed
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
-# The paper's shapes with UNTRAINED weights: size, speed, memory, energy. About 20 minutes; docs/paper.md says what it shows.
-paper-scale: setup
-	bigfoot paper-scale
-
 # The documentation as a site in site/; a link that leads nowhere ends it.
 docs: setup $(VENV)/.docs-installed
 	mkdocs build --strict
@@ -86,7 +81,7 @@ coverage: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
 # With what the tests of S3, PostgreSQL and the peers need.
-test-all: remote $(VENV)/.peers-installed
+test-all: remote peers
 	pytest -m "" --timeout 3600
 
 lint: setup

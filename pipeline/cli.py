@@ -86,12 +86,16 @@ def transcribe(
 def check() -> None:
     """Check params.yaml as a whole and print what `dvc repro` would run, and how long that takes where the profile says so.
 
-    Nothing is run: `dvc repro` itself only hands each stage its own sections of params.yaml.
+    Nothing is run: `dvc repro` itself only hands each stage its own sections of params.yaml. A scheme whose packages are not
+    installed is refused.
     """
     from pipeline.common import graph
     from pipeline.project import Project, load_params
+    from pipeline.quantize.schemes import require_packages
 
     p, project = load_params(), Project()
+    for scheme in dict.fromkeys(variant.scheme for variant in p.variants.values()):
+        require_packages(scheme, p.schemes[scheme])
     names = ", ".join(["teacher", *p.students])
     print(f"params.yaml is sound: profile {p.profile}, models {names}, {len(p.variants)} variants")
     if purpose := project.purpose():
@@ -152,53 +156,6 @@ def results() -> None:
     published.write(Project().root)
     kept = f"{folder} holds the figures" if folder else "no comparison is on disk, results/ stays as it was"
     print(f"{kept}; RESULTS.md and README.md are written anew")
-
-
-@app.command()
-def peers(
-    model: Annotated[Path, typer.Argument(help="A model folder")] = Path("models/teacher"),
-    corpus: Annotated[Path | None, typer.Option(help="A prepared corpus; by default the one that params.yaml names")] = None,
-    variants: Annotated[Path, typer.Option(help="Where Bigfoot's variants of the model lie, if any")] = Path("variants"),
-    out: Annotated[Path, typer.Option(help="Where peers.json and peers.md go")] = Path("peers"),
-    rounds: Annotated[int, typer.Option(min=1, help="How often each takes its turn")] = 10,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads, the same for all")] = 2,
-    limit: Annotated[int | None, typer.Option(min=1, help="Utterances of the test set for the WER; by default all")] = None,
-) -> None:
-    """Measure other ways to run the same model beside Bigfoot's variants of it: size, latency, throughput, WER.
-
-    PyTorch, torchao, ONNX Runtime as Optimum quantizes for it, CTranslate2 and OpenVINO, in one interleaved run. `make peers`
-    installs the optional ones. What can't run is a row that says why. docs/peers.md says how to read the table.
-    """
-    from pipeline.lab.peers import measure, table
-    from pipeline.project import Project, load_params
-    from pipeline.speech.corpus import open_corpus
-
-    chosen = corpus or Project().corpus(load_params().corpus.name)
-    settings = measure.Settings(rounds=rounds, threads=threads, limit=limit)
-    found = measure.measure(model, variants, open_corpus(chosen), settings, out)
-    print(table.verdict(found))
-    for row in found["rows"]:
-        if row["reason"] is not None:
-            print(f"{row['name']} can't run: {row['reason']}")
-    print(f"All figures: {out / 'peers.md'}, {out / 'peers.json'}")
-
-
-@app.command()
-def paper_scale(
-    settings: Annotated[Path, typer.Argument(help="What is made and measured")] = Path("paper_scale.yaml"),
-) -> None:
-    """Measure size, speed, memory and energy of the paper's shapes with UNTRAINED weights: no GPU, no data, no word errors.
-
-    What it makes stays in .bigfoot/paper_scale (about 10 GB) and is not made again; the benchmark is run each time. The
-    figures go to results/paper, from where `bigfoot results` puts them into RESULTS.md.
-    """
-    from pipeline.lab.paper import report, scale
-    from pipeline.lab.paper import settings as read
-    from pipeline.project import Project
-
-    out = Project().results / "paper"
-    result = scale.measure(read.load(settings), Project().scratch / "paper_scale", out)
-    print(f"{report.verdict(result)}\nMore: {out}/paper_scale.md; `bigfoot results` puts it into RESULTS.md")
 
 
 @app.command(name="app")

@@ -80,8 +80,6 @@ def test_transcribing_with_a_light_variant_never_loads_pytorch(variant, tmp_path
         ("use", "nothing"),
         ("table",),
         ("track",),
-        ("peers",),
-        ("peers", "nowhere", "--corpus", "."),
     ],
     ids=lambda arguments: " ".join(arguments),
 )
@@ -89,15 +87,6 @@ def test_a_mistake_is_one_line_and_status_1(arguments, tmp_path):
     done = bigfoot(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
-
-
-def test_peers_of_what_is_no_model_are_one_line_and_status_1(tmp_path):
-    (tmp_path / "corpus.json").write_text('{"splits": {"train": {}, "dev": {}, "test": {}}}')
-    done = bigfoot("peers", "nowhere", "--corpus", ".", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (
-        1,
-        "error: nowhere: config.json can't be read, so this is not a model folder: train it again\n",
-    )
 
 
 def test_an_unknown_profile_is_answered_with_the_known_ones(project):
@@ -132,7 +121,7 @@ def test_table_prints_the_last_comparison_and_where_to_look_next(tmp_path):
     assert all(hint in said for hint in ("reports/index.html", "mlflow ui", "dvc metrics show"))
 
 
-@pytest.mark.parametrize("command", ["transcribe", "schemes", "track", "table", "use", "peers", "paper-scale"])
+@pytest.mark.parametrize("command", ["transcribe", "schemes", "track", "table", "use"])
 def test_every_command_explains_itself(command, tmp_path):
     done = bigfoot(command, "--help", cwd=tmp_path)
     assert done.returncode == 0 and len(done.stdout) > 300

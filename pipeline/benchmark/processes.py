@@ -19,11 +19,10 @@ WORKER_MB, WORKER_SIZES = 700, 4  # a worker's memory, roughly: a runtime, and s
 
 
 class Failed(BigfootError):
-    """A worker that can't do what it was asked, or is no more; `reason` is what it said, in one line."""
+    """A worker that can't do what it was asked, or has ended; `reason` is its own message, in one line."""
 
     def __init__(self, name: str, reason: str):
         super().__init__(f"{name} can't be measured, {reason}")
-        self.reason = reason
 
 
 class Process:

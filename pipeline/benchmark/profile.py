@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.recognition.runtimes import Run, onnxruntime_run, openvino_run, openvino_settings
+
 FRONT_END, ENCODER = "feature_extractor", "encoder"
 LEAST_KNOWN = 0.5
 
@@ -24,8 +26,10 @@ def parts(recognizer, folder: Path, threads: int, audios: list[np.ndarray]) -> d
         times = _torch(recognizer._run.model, waveforms)
     elif runtime == "onnxruntime":
         times = _by_name(_onnxruntime(folder / recognizer.info["file"], threads, waveforms))
-    else:
+    elif runtime == "openvino":
         times = _by_name(_openvino(recognizer.info, folder, threads, waveforms))
+    else:
+        times = {"cnn_ms": None, "encoder_ms": None}
     return {key: None if value is None else 1000 * value / len(audios) for key, value in times.items()}
 
 
@@ -59,8 +63,8 @@ def _torch(model, waveforms: list[np.ndarray]) -> dict:
     return spent
 
 
-def _feed(waveform: np.ndarray) -> dict:
-    return {"waveform": waveform[None], "lengths": np.array([waveform.size], dtype=np.int64)}
+def _pass(run: Run, waveform: np.ndarray) -> None:
+    run(waveform[None], np.array([waveform.size], dtype=np.int64))
 
 
 def _onnxruntime(file: Path, threads: int, waveforms: list[np.ndarray]) -> list[tuple[str, float]]:
@@ -71,11 +75,11 @@ def _onnxruntime(file: Path, threads: int, waveforms: list[np.ndarray]) -> list[
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         for waveform in waveforms:  # once without the profiler, as the first pass allocates
-            session.run(["logits"], _feed(waveform))
+            _pass(onnxruntime_run(session), waveform)
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         for waveform in waveforms:
-            session.run(["logits"], _feed(waveform))
+            _pass(onnxruntime_run(session), waveform)
         events = json.loads(Path(session.end_profiling()).read_text())
     return [
         (event["name"], event["dur"] / 1e6)
@@ -87,16 +91,12 @@ def _onnxruntime(file: Path, threads: int, waveforms: list[np.ndarray]) -> list[
 def _openvino(info: dict, folder: Path, threads: int, waveforms: list[np.ndarray]) -> list[tuple[str, float]]:
     import openvino
 
-    from pipeline.recognition.runtimes import OPENVINO_STEP, openvino_settings
-
     settings = openvino_settings(threads, info.get("precision", "f32")) | {"PERF_COUNT": True}
-    request = openvino.Core().compile_model(folder / info["file"], "CPU", settings).create_infer_request()
+    run = openvino_run(openvino.Core().compile_model(folder / info["file"], "CPU", settings))
     nodes: list[tuple[str, float]] = []
     for warm in (True, False):
         for waveform in waveforms:
-            request.infer(_feed(np.pad(waveform, (0, -waveform.size % OPENVINO_STEP))) | {
-                "lengths": np.array([waveform.size], dtype=np.int64)
-            })  # fmt: skip
+            _pass(run, waveform)
             if not warm:
-                nodes += [(info.node_name, info.real_time.total_seconds()) for info in request.profiling_info]
+                nodes += [(info.node_name, info.real_time.total_seconds()) for info in run.request.profiling_info]
     return nodes

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.common import host
-from pipeline.common.files import read_object, write_json
+from pipeline.common.files import write_json
+from pipeline.common.objects import read_object
 
 REFERENCE = "teacher.fp32"  # what every ratio is to
 

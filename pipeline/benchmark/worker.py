@@ -96,6 +96,8 @@ class Worker:
             torch.zeros(1)
         elif runtime == "onnxruntime":
             import onnxruntime  # noqa: F401
+        elif runtime == "ctranslate2":
+            import ctranslate2  # noqa: F401
         else:
             import openvino
 

@@ -1,7 +1,7 @@
 """Files: written whole or not at all, read with one line that says what is wrong, and told apart by their content.
 
-Decision: a file of Bigfoot's own has one reader, and that reader is built on `read_json` or `read_object`. `command` is what
-makes the file (such as "dvc repro prepare"); where the file is there but broken, DVC has to be forced to make it again.
+Decision: a file of Bigfoot's own has one reader, and that reader is built on `read_json` or on `objects.read_object`.
+`command` makes the file (such as "dvc repro prepare"); where the file is broken, DVC has to be forced to make it again.
 """
 
 import hashlib
@@ -53,30 +53,6 @@ def read_json_lines(path: Path, command: str) -> list[dict]:
             raise BigfootError(f"{path}, line {number} is not a JSON object: run `{forced(command)}`")
         rows.append(row)
     return rows
-
-
-def read_object(path: Path, kind: type[Kind], command: str) -> Kind:
-    """A JSON file as a dataclass, every field checked by its annotation; keys that it doesn't know are passed over.
-
-    Raises BigfootError where the file is missing or broken, and where a field is missing or of another type.
-    """
-    read_json(path, command)
-    return checked(_text(path, command), kind, str(path), command)
-
-
-def checked(text: str, kind: type[Kind], where: str, command: str) -> Kind:
-    """Valid JSON as a dataclass; what doesn't fit is a BigfootError that opens with `where`."""
-    from pydantic import TypeAdapter, ValidationError  # only whoever compares reads such files; measuring stays light
-
-    try:
-        return TypeAdapter(kind).validate_json(text, strict=True)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-    missing = dict.fromkeys(str(one["loc"][-1]) for one in problems if one["type"] in ("missing", "missing_argument"))
-    if missing:
-        raise BigfootError(f"{where} lacks {', '.join(missing)}, it was made by an older Bigfoot: run `{command}`")
-    place, message = ".".join(map(str, problems[0]["loc"])), problems[0]["msg"]
-    raise BigfootError(f"{where}: {place}: {message[:1].lower()}{message[1:]}: run `{forced(command)}`")
 
 
 def forced(command: str) -> str:

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import checked, forced, read_json, write_json
+from pipeline.common.files import forced, read_json, write_json
+from pipeline.common.objects import checked
 from pipeline.compare import figures
 from pipeline.params import Gate, Params
 from pipeline.project import Project
@@ -21,9 +22,9 @@ COMMAND = "dvc repro compare"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a variant keeps the budget, and why, in one line."""
+    """Whether a variant keeps the budget, and why, in one line; `passed` is None where words mean nothing: UNTRAINED."""
 
-    passed: bool
+    passed: bool | None
     reason: str
 
 
@@ -31,7 +32,8 @@ class Verdict:
 class Row:
     """One variant: who it is, its `figures` by their keys (None: not measured), what is not a number, and the verdict.
 
-    `row["wer"]` is a figure. `files` is the mark of its seal; `gate` is None until it is judged.
+    `row["wer"]` is a figure. `kind` is that of the scheme, own or peer; `trained`: whether the model has learned anything;
+    `files`: the mark of its seal; `gate` is None until it is judged.
     """
 
     variant: str
@@ -39,6 +41,8 @@ class Row:
     scheme: str
     runtime: str
     figures: Mapping[str, float | None]
+    kind: str = "own"
+    trained: bool = True
     files: str | None = None
     narrow: bool | None = None
     latency_by_length: Mapping[str, float | None] | None = None
@@ -89,6 +93,11 @@ class Comparison:
         raise BigfootError(f"no variant {variant} in the last comparison: it has {', '.join(row.variant for row in self.rows)}")
 
 
+def untrained(rows: Sequence[Row]) -> bool:
+    """Whether the compared models have learned nothing, so that no error figures are shown."""
+    return not rows[0].trained
+
+
 def champion_of(rows: Sequence[Row]) -> Row | None:
     return next((row for row in rows if row.champion), None)
 
@@ -137,7 +146,7 @@ def _row(content: object, where: str, command: str) -> Row:
     if not isinstance(content, dict):
         raise BigfootError(f"{where} is not an object: run `{forced(command)}`")
     tests = [key.removeprefix("wer/") for key in content if key.startswith("wer/")]
-    parts = {name: content.get(name) for name in (*NAMES, "gate", "champion")}
+    parts = {name: content[name] for name in (*NAMES, "gate", "champion") if name in content}
     parts["figures"] = {key: content.get(key) for key in figures.keys(tests)}
     row = checked(json.dumps(parts), Row, where, command)
     if row.gate is None:

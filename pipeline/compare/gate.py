@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.common import numbers
 from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison
-from pipeline.compare.comparison import Row
+from pipeline.compare.report.columns import standing
 from pipeline.params import Gate, Params
 
 DECIDES_NOTHING = {"tracking", "time_limits"}
@@ -33,14 +33,10 @@ def check(root: Path, params: Params, names: list[str]) -> tuple[bool, list[str]
     asked = [compared.row(name) for name in names] or compared.rows
     is_open = all(row.gate.passed for row in asked) if names else compared.champion is not None
     width = max(len(row.variant) for row in asked)
-    lines = [f"{_word(row):<8}  {row.variant:<{width}}  {row.gate.reason}" for row in asked]
+    lines = [f"{standing(row):<8}  {row.variant:<{width}}  {row.gate.reason}" for row in asked]
     if not names and not is_open:
         lines.append("no champion: no variant but the teacher itself keeps the budget")
     return is_open, [_budget(params.gate), *lines]
-
-
-def _word(row: Row) -> str:
-    return "champion" if row.champion else "passes" if row.gate.passed else "fails"
 
 
 def _budget(gate: Gate) -> str:

@@ -23,14 +23,15 @@ from pipeline.speech.corpus import read_info, read_manifest
 class Evidence:
     """What a comparison rests on: the files of earlier stages, read, and found to belong together.
 
-    scores, runtimes and opened (the file that the runtime opens) are by variant name; training, curves and training_wh, a
-    student's own with that of its parents, by model name. dropped are the utterances that prepare left out, with the check that
-    they failed.
+    scores, kinds (own or peer), runtimes and opened (the file that the runtime opens) are by variant name; training, curves and
+    training_wh, a student's own with that of its parents, by model name. dropped are the utterances that prepare left out, with
+    the check that they failed.
     """
 
     corpus: dict
     timings: Timings
     scores: dict[str, Score]
+    kinds: dict[str, str]
     runtimes: dict[str, str]
     opened: dict[str, str]
     training: dict[str, dict]
@@ -44,6 +45,11 @@ class Evidence:
         """The test sets, the one that headlines first."""
         reference = self.scores[REFERENCE]
         return [reference.first_test, *sorted(set(reference.sets) - {"dev", reference.first_test})]
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the teacher, and so every model, has learned nothing; then errors mean nothing and are not shown."""
+        return not self.training["teacher"].get("trained", True)
 
 
 def gather(params: Params, root: Path) -> Evidence:
@@ -72,6 +78,7 @@ def gather(params: Params, root: Path) -> Evidence:
         corpus=corpus,
         timings=run,
         scores=scored,
+        kinds={name: info.get("kind", "own") for name, info in infos.items()},
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
         training={m: read_json(project.model(m) / "metrics.json", f"dvc repro {_training_stage(m)}") for m in models},

@@ -1,9 +1,11 @@
 """The rows of a comparison: every figure of every variant, the gate's verdict on it, and the champion.
 
 Decision: the gate and the champion read dev alone, and the gate asks for the upper bound of the rise in WER, not for its best
-guess, so that a small dev set promotes nothing it can't vouch for. Figures that were not measured are None.
+guess, so that a small dev set promotes nothing it can't vouch for. Figures that were not measured are None; so are the errors
+of UNTRAINED models, which mean nothing.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -38,6 +40,7 @@ def measured(evidence: Evidence) -> list[Row]:
         rows.append(
             Row(
                 score.variant, score.model, score.scheme, evidence.runtimes[name], found,
+                kind=evidence.kinds[name], trained=training.get("trained", True),
                 **{key: getattr(timing, key) for key in remarks},
             )
         )  # fmt: skip
@@ -48,11 +51,15 @@ def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
     """The rows with wer_rise_upper (on dev, for all variants together), the gate's verdict, and the champion marked.
 
     The champion is the variant with the largest gain in what the budget's objective names, among those that pass,
-    teacher.fp32 aside; of two alike the one with the lower dev WER. There may be none.
+    teacher.fp32 aside; a peer never passes; of two alike the one with the lower dev WER. There may be none. Of UNTRAINED
+    models all of it is null.
     """
+    if evidence.untrained:
+        return [replace(row, gate=Verdict(None, "untrained")) for row in rows]
     rises, words = _rises(evidence, "dev", gate.confidence), evidence.scores[REFERENCE].sets["dev"].words
     bound = [replace(row, figures={**row.figures, "wer_rise_upper": rises[row.variant]}) for row in rows]
-    judged = [replace(row, gate=_verdict(row, gate, words, len(rows) - 1)) for row in bound]
+    alike = Counter(row.kind for row in rows if row.variant != REFERENCE)
+    judged = [replace(row, gate=_verdict(row, gate, words, alike[row.kind])) for row in bound]
     able = [
         row for row in judged if row.gate.passed and row.variant != REFERENCE and gain(row.figures, gate.objective) is not None
     ]
@@ -80,6 +87,12 @@ def headline(rows: Sequence[Row], timings: Timings) -> dict:
 
 def _verdict(row: Row, gate: Gate, words: int, competitors: int) -> Verdict:
     """Whether a variant keeps the budget, and why, in one line that starts with what decides."""
+    verdict = _kept(row, gate, words, competitors)
+    return Verdict(False, f"a peer, never promoted; {verdict.reason}") if row.kind == "peer" else verdict
+
+
+def _kept(row: Row, gate: Gate, words: int, competitors: int) -> Verdict:
+    """The same, peers not told apart."""
     rise, upper = row["dev_wer_rise"], row["wer_rise_upper"]
     sure = f"{gate.confidence:.0%} sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
     seen = f"dev WER {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
@@ -95,14 +108,21 @@ def _verdict(row: Row, gate: Gate, words: int, competitors: int) -> Verdict:
     return Verdict(True, "what the others are measured against" if row.variant == REFERENCE else f"{seen}: within {budget}")
 
 
-def _text_figures(evidence: Evidence, name: str, test: str) -> dict[str, float]:
+def _text_figures(evidence: Evidence, name: str, test: str) -> dict[str, float | None]:
+    if evidence.untrained:
+        return dict.fromkeys(figures.of(figures.TEXT))
     scored, reference = evidence.scores[name].sets[test], evidence.scores[REFERENCE].sets[test]
     rise = scored.wer - reference.wer
     return {key: rise if key == "wer_rise" else getattr(scored, key) for key in figures.of(figures.TEXT)}
 
 
-def _rises(evidence: Evidence, test: str, confidence: float) -> dict[str, float]:
-    """Upper bounds of the rise of every variant's WER on one set, which hold for all of them together."""
-    sets = {name: score.sets[test] for name, score in evidence.scores.items()}
-    reference = sets.pop(REFERENCE)
-    return {REFERENCE: 0.0, **wer.paired_rises(reference, sets, confidence)}
+def _rises(evidence: Evidence, test: str, confidence: float) -> dict[str, float | None]:
+    """Upper bounds of the rise of every variant's WER on one set, which hold for all variants of a kind together."""
+    if evidence.untrained:
+        return dict.fromkeys(evidence.scores)
+    reference, bounds = evidence.scores[REFERENCE].sets[test], {REFERENCE: 0.0}
+    for kind in ("own", "peer"):  # peers are never promoted, so they don't widen the bounds of those that may be
+        sets = {name: score.sets[test] for name, score in evidence.scores.items() if evidence.kinds[name] == kind}
+        sets.pop(REFERENCE, None)
+        bounds |= wer.paired_rises(reference, sets, confidence)
+    return bounds

@@ -25,7 +25,7 @@ def compare(params: Params, root: Path, out: Path, origin: Origin = Origin()) ->
     """
     evidence = gather(params, root)
     rows = judge(measured(evidence), evidence, params.gate)
-    by_group, worst = breakdown.breakdown(evidence), breakdown.worst(rows, evidence)
+    by_group, worst = ({}, []) if evidence.untrained else (breakdown.breakdown(evidence), breakdown.worst(rows, evidence))
     write_json(out / "breakdown.json", by_group)
     write_json(out / "worst.json", worst)
     markdown.write(out, rows, evidence, params, origin, by_group, worst)

@@ -1,4 +1,4 @@
-"""Distillation: cuts a student from its parent and trains it on the teacher's logits and the labels."""
+"""Distillation: a student cut from its parent learns from the teacher and the labels, or nothing where it isn't trained."""
 
 import json
 import logging
@@ -19,6 +19,7 @@ from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import AudioCorpus, Corpus, spread
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
+from pipeline.train.teacher import save_as_it_is
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,11 @@ def make_student(
         raise BigfootError(f"students.{name}: {error}") from None
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
+    if settings.training is None:
+        trained = json.loads((parent_folder / "metrics.json").read_text(encoding="utf-8")).get("trained", True)
+        metrics = save_as_it_is(model, processor, corpus, out, trained)
+        (out / "initialization.json").write_text(json.dumps(rows, indent=1) + "\n")
+        return metrics
     inputs = [parent_folder / "model.safetensors", parent_folder / "config.json"]
     audio_corpus: AudioCorpus = corpus
     store: LogitsStore | None = None

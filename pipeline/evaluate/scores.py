@@ -6,7 +6,8 @@ The file has the same names as these objects: {"variant": ..., "sets": {"dev": {
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.common.files import read_object, write_json
+from pipeline.common.files import write_json
+from pipeline.common.objects import read_object
 
 
 @dataclass(frozen=True)

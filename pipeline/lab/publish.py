@@ -1,13 +1,10 @@
 """RESULTS.md and README's tables, written from kept result files alone: no figure in a table is typed by hand.
 
 `results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
-pareto.svg), what `bigfoot peers` measured of its teacher, if it did (peers.json), or of a student (peers-STUDENT.json) and,
-where there is something to say about the run, notes.md, which a person writes: small text files under git, so that a change
-of a published figure is a diff.
-`bigfoot results` keeps the reports of the run on disk there, and writes both documents anew from all that is kept, and the
-glossary in docs/numbers.md from the list of figures.
-results/paper/paper_scale.json, which `bigfoot paper-scale` writes, becomes a section of RESULTS.md, and is not a comparison:
-its models are UNTRAINED.
+pareto.svg) and, where there is something to say about the run, notes.md, which a person writes: small text files under git,
+so that a change of a published figure is a diff. `bigfoot results` keeps the reports of the run on disk there, and writes both
+documents anew from all that is kept. Two kept texts are of commands that are no more, and are appended as they are:
+results/digits/peers.md and results/paper/paper_scale.md.
 """
 
 import shutil
@@ -15,67 +12,41 @@ from pathlib import Path
 
 from pipeline.common import tables
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_json
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
-from pipeline.lab.paper import report as paper_report
-from pipeline.lab.peers import table, weights
 from pipeline.project import Project
 
 KEPT = ("comparison.json", "comparison.md", "pareto.svg")
-PEERS = "peers.json"
-PAPER_SCALE = Path("paper/paper_scale.json")
+PAPER_SCALE = Path("paper/paper_scale.md")
 FIRST = ("digits", "quickstart")  # people before synthesis; whatever else is kept follows by name
 TITLES = {
     "digits": "Connected digits: real human speech",
     "quickstart": "Quickstart: SYNTHETIC speech",
+    "paper_scale": "Paper scale",
     "ablations": "Ablations: what each choice of the defaults is worth, on connected digits",
 }
-NOT_IN_README = {"ablations"}  # students trained shortly, to be compared with one another
+NOT_IN_README = {"ablations", "paper_scale"}  # students trained shortly, to be compared with one another; UNTRAINED models
 
 
 def keep(root: Path) -> Path | None:
-    """Copy the reports on disk to results/PROFILE, and return that; None where there are none.
-
-    Peers stay only as long as they are of the weights on disk.
-    """
+    """Copy the reports on disk to results/PROFILE, and return that; None where there are none."""
     if not comparison.exists(root):
         return None
     folder = Project(root).results / comparison.read(root).params["profile"]
     folder.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
-        shutil.copyfile(Project(root).reports / name, folder / name)
-    _keep_peers(root, folder)
+        (folder / name).unlink(missing_ok=True)
+        if (file := Project(root).reports / name).is_file():  # of UNTRAINED models there is no picture
+            shutil.copyfile(file, folder / name)
     return folder
-
-
-def _keep_peers(root: Path, folder: Path) -> None:
-    """The peers of each model as measured last, else as kept before, if they are of the weights on disk; else none are kept."""
-    kept = _peers(folder)
-    newest: dict[str, str] = {}
-    measured = [
-        (read_json(file, "bigfoot peers"), file.read_text(encoding="utf-8")) for file in (*(root / "peers").rglob(PEERS), *kept)
-    ]
-    for facts, text in sorted(measured, key=lambda one: one[0]["measured_at"], reverse=True):
-        model = facts["model"]
-        if model["weights"] == weights(Project(root).model(model["name"])):
-            newest.setdefault(model["name"], text)
-    for file in kept:
-        file.unlink()
-    for name, text in newest.items():
-        (folder / (PEERS if name == "teacher" else f"peers-{name}.json")).write_text(text, encoding="utf-8")
-
-
-def _peers(folder: Path) -> list[Path]:
-    """What is kept of peers, the teacher's first."""
-    return sorted(folder.glob("peers*.json"), key=lambda file: (file.name != PEERS, file.name))
 
 
 def write(root: Path) -> None:
     """RESULTS.md whole, README.md between its markers from results/*, and the glossary of figures in docs/numbers.md."""
     folders = sorted((file.parent for file in Project(root).results.glob("*/comparison.json")), key=_place)
-    page = results_page(folders) + paper_scale_section(Project(root).results / PAPER_SCALE)
+    page, kept = results_page(folders), Project(root).results / PAPER_SCALE
+    page += f"\n{kept.read_text(encoding='utf-8')}" if kept.is_file() else ""
     (root / "RESULTS.md").write_text(page, encoding="utf-8")
     _fill(root / "README.md", "results", "\n\n".join(_short(folder) for folder in folders if folder.name not in NOT_IN_README))
     _fill(root / "docs" / "numbers.md", "figures", glossary())
@@ -101,31 +72,13 @@ def results_page(folders: list[Path]) -> str:
     parts = ["# Results", "", "Written by `bigfoot results` from `results/`. The columns: [docs/numbers.md](docs/numbers.md)."]
     for folder in folders:
         whole = _comparison(folder).replace("# Comparison", f"## {_title(folder)}", 1)
-        parts += ["", whole.rstrip(), "", f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
+        parts += ["", whole.rstrip(), ""]
+        if (folder / "pareto.svg").is_file():
+            parts += [f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Again: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
-        for file in _peers(folder):
-            facts = read_json(file, "git checkout results")
-            name = facts["model"]["name"]
-            again = "make peers" if name == "teacher" else f"bigfoot peers models/{name} --out peers/{name}"
-            parts += [
-                "",
-                f"### Peers of `{name}`",
-                "",
-                table.body(facts),
-                "",
-                f"Again, of the model as trained above: `{again}`",
-            ]
-        notes = folder / "notes.md"
-        parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
+        for notes in (folder / "peers.md", folder / "notes.md"):
+            parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"
-
-
-def paper_scale_section(file: Path) -> str:
-    """The end of RESULTS.md: the paper's scale, UNTRAINED; nothing where it was not measured."""
-    if not file.is_file():
-        return ""
-    page = paper_report.markdown(read_json(file, "make paper-scale"))
-    return f"\n#{page}\nAgain: `make paper-scale`\n"
 
 
 def _comparison(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.params.section import NAME, Fraction, Section, Seed
 from pipeline.speech.text import TextRules
@@ -20,6 +20,14 @@ class SyntheticSource(Section):
     train_utterances: int = Field(3200, ge=1, description="1.4 s each: 75 minutes")
     dev_utterances: int = Field(100, ge=1)
     test_utterances: int = Field(150, ge=1)
+    words: tuple[Annotated[int, Field(ge=1)], int] = Field((2, 6), description="the fewest and the most words of a sentence")
+
+    @field_validator("words")
+    @classmethod
+    def _rises(cls, words: tuple[int, int]) -> tuple[int, int]:
+        if words[0] > words[1]:
+            raise ValueError(f"the fewest come first: [{words[1]}, {words[0]}]")
+        return words
 
 
 class DigitsSource(Section):
@@ -31,7 +39,7 @@ class DigitsSource(Section):
 
 
 class FolderSource(Section):
-    """A JSONL or CSV manifest a split, in `corpus.data`: audio (path relative to the manifest), text; speaker, recording,
+    """One JSONL or CSV manifest per split, in `corpus.data`: audio (path relative to the manifest), text; speaker, recording,
     duration, id.
     """
 

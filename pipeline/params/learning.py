@@ -58,14 +58,17 @@ class Training(Section):
 
 
 class Teacher(Section):
-    """The model that is shrunk: built from `config`, or pretrained (a folder in `data`, or a hub `name`)."""
+    """The model that is shrunk: built from `config`, or pretrained (a folder in `data`, or a hub `name`).
+
+    Built from a config with `finetune: false` it is UNTRAINED: size and speed can be measured, word errors mean nothing.
+    """
 
     init: Literal["config", "pretrained"]
     data: str = Field(description="what DVC watches: the model's folder, else pipeline/train/teacher.py")
     name: str | None = Field(None, description="hub name of a pretrained model; null: the folder in data")
     revision: str | None = None
     alphabet: Literal["corpus", "model"] = "corpus"
-    finetune: bool = Field(True, description="false: used as it is (zero-shot), which needs a CTC head")
+    finetune: bool = Field(True, description="false: used as it is, a pretrained one zero-shot, which needs a CTC head")
     config: dict[str, int | float | bool | str | list[int]] = Field(
         default_factory=dict, description="Wav2Vec2Config keys: the architecture, dropout and SpecAugment"
     )
@@ -77,11 +80,16 @@ class Teacher(Section):
             raise ValueError("finetune: true needs a training section")
         if self.init == "pretrained" and self.training and self.training.grow:
             raise ValueError("training.grow is for a model built from a config: it would wipe out a pretrained one's layers")
-        if not self.finetune and self.init == "config":
-            raise ValueError("init: config makes an untrained model, so finetune has to be true")
-        if not self.finetune and self.alphabet == "corpus":
+        if self.is_untrained and self.training:
+            raise ValueError("init: config with finetune: false is UNTRAINED: leave its training section out")
+        if not self.finetune and self.init == "pretrained" and self.alphabet == "corpus":
             raise ValueError("finetune: false keeps the model's own head, so alphabet has to be model")
         return self
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether it has learned nothing, here or elsewhere."""
+        return self.init == "config" and not self.finetune
 
 
 class Logits(Section):
@@ -163,7 +171,7 @@ class Student(Section):
     )
     config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*")
     distillation: Distillation = Distillation()
-    training: Training
+    training: Training | None = Field(description="null: cut from its parent and not trained")
 
     @field_validator("config")
     @classmethod
@@ -173,8 +181,17 @@ class Student(Section):
                 raise ValueError(f"{key} is no dropout or SpecAugment key: a student's shape is in layers, hidden, heads, ...")
         return config
 
+    @property
+    def seed(self) -> int:
+        """Of what is drawn when it is cut and trained."""
+        return self.training.seed if self.training else 0
+
     @model_validator(mode="after")
     def _can_be_trained(self) -> "Student":
+        if self.training is None:
+            if self.quantize_aware:
+                raise ValueError("quantize_aware trains with the front end in int8, so training can't be null")
+            return self
         if self.training.augment.speed is not None and self.distillation.reads_store:
             raise ValueError(
                 "training.augment.speed moves frames away from the teacher's stored logits: name speeds in logits.speeds, "

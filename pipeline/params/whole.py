@@ -39,6 +39,8 @@ class Params(Section):
             if name == "teacher":
                 raise ValueError("students.teacher: that name is the teacher's, call the student otherwise")
             _check_chain(name, student, self.students)
+            if self.teacher.is_untrained and student.training:
+                raise ValueError(f"students.{name}.training: has to be null: an untrained teacher has nothing to teach")
             _check_front_end(name, student, self)
         for key, variant in self.variants.items():
             if variant.model not in models:

@@ -58,8 +58,8 @@ def read(source: Source, data: Path) -> Iterable[Raw]:
 
 
 def about(source: Source) -> str:
-    """One sentence on what this kind of corpus is, shown wherever its figures are."""
-    return import_module(_MODULES[source.kind]).ABOUT
+    """What this corpus is, shown wherever its figures are: its module's ABOUT, with the source's settings filled in."""
+    return import_module(_MODULES[source.kind]).ABOUT.format(**source.model_dump())
 
 
 def seeded(seed: int, *names: object) -> np.random.Generator:

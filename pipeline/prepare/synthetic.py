@@ -1,4 +1,4 @@
-"""The quickstart's speech, made by the project itself: strings of 2 to 6 digits spoken by espeak-ng's voices. SYNTHETIC.
+"""The quickstart's speech, made by the project itself: strings of 2 to 6 digits by default, by espeak-ng's voices. SYNTHETIC.
 
 It needs neither network nor data, and is the same bytes every time. What it can show is that the machinery works; figures
 on it say nothing about people. Voices AND sentences of dev and test never occur in train. To keep it from being trivial,
@@ -32,11 +32,10 @@ from pipeline.speech import audio
 from pipeline.speech.text import cardinal
 
 ABOUT = (
-    "SYNTHETIC speech: strings of 2 to 6 digits by espeak-ng's voices, with noise and rooms; whispering, robotic and other "
-    "freak voices are left out. Voices and sentences of dev and test never occur in train."
+    "SYNTHETIC speech: strings of {words[0]} to {words[1]} digits by espeak-ng's voices, with noise and rooms; whispering, "
+    "robotic and other freak voices are left out. Voices and sentences of dev and test never occur in train."
 )
 WORDS = [cardinal(digit) for digit in range(10)]
-SHORTEST, LONGEST = 2, 6
 _VOICES = {
     "test": "Alicia antonio f4 grandpa m3 paul sandro shelby",
     "dev": "Annie ed grandma m6 pedro victor",
@@ -89,7 +88,7 @@ def read(source: SyntheticSource, data: object = None) -> list[Raw]:
     taken: set[str] = set()
     raws: dict[str, list[Raw]] = {}
     for split, size in sizes.items():
-        sentences = list(_sentences(size, source.seed, split, taken, distinct=split != "train"))
+        sentences = list(_sentences(size, source.words, source.seed, split, taken, distinct=split != "train"))
         taken.update(sentences)
         voices = shuffled(VOICES[split], source.seed, "voices", split)
         raws[split] = [
@@ -100,12 +99,12 @@ def read(source: SyntheticSource, data: object = None) -> list[Raw]:
     return raws["train"] + raws["dev"] + raws["test"]
 
 
-def _sentences(size: int, seed: int, split: str, taken: set[str], distinct: bool) -> Iterator[str]:
-    """So many random sentences, none of them taken and, where asked for, no two the same."""
+def _sentences(size: int, words: tuple[int, int], seed: int, split: str, taken: set[str], distinct: bool) -> Iterator[str]:
+    """`size` random sentences of so many words, none of them taken and, where asked for, no two the same."""
     rng = seeded(seed, "sentences", split)
     said: set[str] = set()
     while size:
-        sentence = " ".join(rng.choice(WORDS, rng.integers(SHORTEST, LONGEST + 1)))
+        sentence = " ".join(rng.choice(WORDS, rng.integers(words[0], words[1] + 1)))
         if sentence in taken or (distinct and sentence in said):
             continue
         said.add(sentence)

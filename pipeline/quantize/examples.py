@@ -1,8 +1,8 @@
 """Writes example.py for variants that run without Bigfoot: a dozen lines from an audio file to its text.
 
-Decision: it is the shortest correct program, as a start for users' own code: one 16 kHz mono file of up to a minute, in one
-pass. `bigfoot transcribe` handles resampling, long recordings and batches. Variants in PyTorch's int8 get no example.py,
-because loading them needs pipeline.recognition.torch_model or pipeline.recognition.torchao_model.
+Decision: the shortest honest program, to be copied from: a 16 kHz mono file of up to a minute, all at once. Resampling, long
+recordings and batches are what `bigfoot transcribe` is for. PyTorch's int8 has none, as pipeline.recognition.torch_model and
+pipeline.recognition.torchao_model put its weights together when they are loaded; peers have none.
 """
 
 PROGRAM = '''"""Transcribe a 16 kHz mono file without Bigfoot: pip install {packages}; python example.py FILE"""
@@ -38,8 +38,8 @@ KINDS = {  # runtime: packages, imports, code that computes the logits
 
 
 def text(runtime: str, file: str) -> str | None:
-    """The program for a variant that `runtime` runs from `file`; None where running it needs Bigfoot."""
-    if runtime == "torch" and file != "model.safetensors":
+    """The program for a variant that `runtime` runs from `file`; None where it takes Bigfoot to run it."""
+    if runtime not in KINDS or file.startswith("plain.") or (runtime == "torch" and file != "model.safetensors"):
         return None
     packages, imports, run = KINDS[runtime]
     return PROGRAM.format(packages=packages, imports=imports, run=run.format(file=file))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.models.description import describe
 from pipeline.quantize import examples
-from pipeline.quantize.schemes import make
+from pipeline.quantize.schemes import make, require_packages
 from pipeline.recognition import seal
 from pipeline.speech.corpus import Corpus
 
@@ -24,9 +24,10 @@ def quantize(
     """Make a variant of the model in `model_folder` and write it to `out_folder`; returns its variant.json.
 
     `corpus` is needed where the scheme calibrates and may be None otherwise. What was at `out_folder`
-    is replaced, and only once the new variant is complete. Raises BigfootError for an unknown scheme or setting, or a
-    model that is no wav2vec 2.0 CTC recognizer.
+    is replaced, and only once the new variant is complete. Raises BigfootError for an unknown scheme or setting, a
+    package that is not installed, or a model that is not a wav2vec 2.0 CTC recognizer.
     """
+    require_packages(scheme, settings)
     chosen = make(scheme, settings)
     model_folder, out_folder = Path(model_folder), Path(out_folder)
     described = describe(model_folder)
@@ -34,6 +35,7 @@ def quantize(
         "variant": f"{model_folder.name}.{scheme}",
         "model": model_folder.name,
         "scheme": scheme,
+        "kind": chosen.kind,
         "settings": chosen.model_dump(),
         "runtime": chosen.runtime,
         "file": chosen.file,

@@ -5,7 +5,7 @@ Every runtime has a float32 scheme too, so that what a runtime gives and what pr
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 
@@ -15,13 +15,18 @@ from pipeline.quantize.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
 from pipeline.quantize.openvino import OpenvinoBf16, OpenvinoFp32, OpenvinoInt4Weights, OpenvinoInt8
 from pipeline.quantize.openvino_controlled import OpenvinoInt8Controlled
 from pipeline.quantize.openvino_trained import OpenvinoInt8Trained
+from pipeline.quantize.peers import (
+    PeerCTranslate2,
+    PeerOnnxOptimum,
+    PeerOnnxOptimumMatMul,
+    PeerOpenvino,
+    PeerOpenvinoBf16,
+    PeerTorchao,
+)
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.quantize.torch_int8 import TorchInt8
 from pipeline.quantize.torchao_int8 import TorchaoInt8
-
-if TYPE_CHECKING:
-    pass
 
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 SCHEMES: dict[str, type[Scheme]] = {
@@ -38,6 +43,12 @@ SCHEMES: dict[str, type[Scheme]] = {
     "int8ac-openvino": OpenvinoInt8Controlled,
     "int8qat-openvino": OpenvinoInt8Trained,
     "int4w-openvino": OpenvinoInt4Weights,
+    "peer-torchao": PeerTorchao,
+    "peer-onnx-optimum": PeerOnnxOptimum,
+    "peer-onnx-optimum-matmul": PeerOnnxOptimumMatMul,
+    "peer-openvino": PeerOpenvino,
+    "peer-openvino-bf16": PeerOpenvinoBf16,
+    "peer-ctranslate2": PeerCTranslate2,
 }
 
 
@@ -61,3 +72,12 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
         key = ".".join(["schemes", scheme, *map(str, first["loc"])])
         known = ", ".join(SCHEMES[kind].model_fields) or "none"
         raise BigfootError(f"{key}: {first['msg'].lower()} (settings of this scheme: {known})") from None
+
+
+def require_packages(scheme: str, settings: Mapping | None = None) -> None:
+    """Raise BigfootError where a package that makes the scheme, or runs it, is not installed; it says what installs it."""
+    chosen = make(scheme, settings)
+    for package in (*chosen.packages, *chosen.runs_on):
+        if find_spec(package) is None:
+            cure = f"`make {chosen.extra}` installs the extra `{chosen.extra}`" if chosen.extra else "install requirements.lock"
+            raise BigfootError(f"schemes.{scheme}: {package} is not installed: {cure}")

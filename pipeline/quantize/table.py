@@ -8,14 +8,14 @@ from pipeline.common import host
 from pipeline.quantize.base import Scheme
 from pipeline.quantize.schemes import SCHEMES
 
-COLUMNS = ("Scheme", "Runtime", "Lowers", "Granularity", "Hardware", "Limits", "Settings", "This machine")
+COLUMNS = ("Scheme", "Kind", "Runtime", "Lowers", "Granularity", "Hardware", "Limits", "Settings", "This machine")
 
 
 def rows() -> list[tuple[str, ...]]:
     """A tuple of COLUMNS for each scheme."""
     features = host.features()
     return [
-        (name, scheme.runtime, *scheme.facts().values(), settings(scheme), here(scheme, features))
+        (name, scheme.kind, scheme.runtime, *scheme.facts().values(), settings(scheme), here(scheme, features))
         for name, scheme in SCHEMES.items()
     ]
 
@@ -30,7 +30,7 @@ def here(scheme: type[Scheme], features: Collection[str]) -> str:
     """Whether a machine with these CPU features, and what is installed on this one, runs it, and how."""
     for needed in (scheme.runtime, *scheme.runs_on):
         if not find_spec(needed):
-            return f"no: {needed} is not installed"
+            return f"no: {needed} is not installed" + (f", `make {scheme.extra}` installs it" if scheme.extra else "")
     lacking = [package for package in scheme.packages if not find_spec(package)]
     said = f"runs it, can't make it without {', '.join(lacking)}" if lacking else "yes"
     if scheme.features and not set(scheme.features) & set(features):

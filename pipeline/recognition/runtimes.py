@@ -1,20 +1,24 @@
-"""One function per runtime: it opens a variant's weights and returns the function from waveforms to logits.
+"""One function per runtime: open a variant folder's weights and return the function that turns waveforms into logits.
 
     run(waveforms float32 [batch, samples], lengths int64 [batch]) -> logits float32 [batch, frames or more, vocab]
 
-ONNX and OpenVINO graphs ignore padding (pipeline.quantize.export), so lengths may differ. PyTorch runs transformers' own
-forward pass, which does not, so there all lengths equal `samples`. ONNX Runtime and OpenVINO open in half a second, without
-PyTorch or transformers. Everything runs on the CPU. Operations outside int8 use the variant's `precision`: float32, or
-bfloat16 where the variant asks for it. OpenVINO's defaults would choose bfloat16 where the CPU has it, and would quantize the
-inputs of int8 and int4 weights to int8 where the CPU has VNNI; both are turned off. A CPU without bfloat16 still runs a
-bfloat16 variant: OpenVINO in float32, PyTorch in a slow emulation.
+ONNX and OpenVINO graphs ignore padding (pipeline.quantize.export), so lengths may differ. PyTorch and peers
+(pipeline.quantize.peers) run transformers' own forward pass, which does not, so there all lengths equal `samples`. ONNX
+Runtime, OpenVINO and CTranslate2 open in half a second, without PyTorch or transformers. Everything runs on the CPU.
+Operations outside int8 use the variant's `precision`: float32, or bfloat16 where the variant asks for it. OpenVINO's defaults
+would choose bfloat16 where the CPU has it, and would quantize the inputs of int8 and int4 weights to int8 where the CPU has
+VNNI; both are turned off. A CPU without bfloat16 still runs a bfloat16 variant: OpenVINO in float32, PyTorch in a slow
+emulation.
 
 OpenVINO compiles convolutions for every new length, which takes 10 to 30 ms, several times a small student's run time. So
 lengths are rounded up to half a second: at most 60 shapes, each compiled once, for 5 to 10% more computation.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +26,25 @@ from pipeline.common.errors import BigfootError
 
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+
+@dataclass(frozen=True)
+class Opened:
+    """A `Run` with the runtime's own objects: the model (session, compiled model) and, of OpenVINO, its infer request."""
+
+    run: Run
+    model: Any
+    request: Any = None
+
+    def __call__(self, waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        return self.run(waveforms, lengths)
+
+
 OPENVINO_STEP = 8000  # samples
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # OpenVINO's and variant.json's name: PyTorch's name
 
 
 def start(folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32") -> Run:
-    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime' or 'openvino'); `threads`: None lets the runtime choose.
+    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime', 'openvino', 'ctranslate2'); `threads`: None lets it choose.
 
     `precision` ("f32" or "bf16") is the precision of the computation; ONNX Runtime uses its graph's, float32 or int8.
     PyTorch's number of threads belongs to the process, not to the model: the last value holds for all models.
@@ -67,8 +84,7 @@ def _torch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
         with torch.inference_mode():
             return model(torch.from_numpy(waveforms).to(model.dtype)).logits.float().numpy()
 
-    run.model = model
-    return run
+    return Opened(run, model)
 
 
 def _onnxruntime(folder: Path, file: str, threads: int | None, precision: str) -> Run:
@@ -78,13 +94,17 @@ def _onnxruntime(folder: Path, file: str, threads: int | None, precision: str) -
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
+    return onnxruntime_run(onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"]))
+
+
+def onnxruntime_run(session) -> Opened:
+    """The function of an open session."""
+    takes_lengths = "lengths" in [each.name for each in session.get_inputs()]
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return session.run(["logits"], {"waveform": waveforms, "lengths": lengths})[0]
+        return session.run(["logits"], {"waveform": waveforms} | ({"lengths": lengths} if takes_lengths else {}))[0]
 
-    run.model = session
-    return run
+    return Opened(run, session)
 
 
 def _openvino(folder: Path, file: str, threads: int | None, precision: str) -> Run:
@@ -94,16 +114,33 @@ def _openvino(folder: Path, file: str, threads: int | None, precision: str) -> R
     return openvino_run(compiled)
 
 
-def openvino_run(compiled) -> Run:
+def openvino_run(compiled) -> Opened:
     """The `run` function of a compiled model."""
     request = compiled.create_infer_request()
+    takes_lengths = "lengths" in [port.any_name for port in compiled.inputs]
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        if not takes_lengths:
+            return request.infer({"waveform": waveforms})["logits"]
         waveforms = np.pad(waveforms, ((0, 0), (0, -waveforms.shape[1] % OPENVINO_STEP)))
         return request.infer({"waveform": waveforms, "lengths": lengths})["logits"]
 
-    run.model = compiled
+    return Opened(run, compiled, request)
+
+
+def _ctranslate2(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    if find_spec("ctranslate2") is None:
+        raise BigfootError(f"{folder}: ctranslate2, which runs it, is not installed: `make peers` installs the extra `peers`")
+    import ctranslate2
+
+    model = ctranslate2.models.Wav2Vec2(
+        str(folder), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads or 0
+    )
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        return np.array(model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(waveforms[:, None]))))
+
     return run
 
 
-RUNTIMES = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino}
+RUNTIMES = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino, "ctranslate2": _ctranslate2}

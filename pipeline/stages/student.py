@@ -10,13 +10,13 @@ def main(name: str = "") -> None:
     params, project = load_params(), Project()
     if name not in params.students:
         raise BigfootError(f"unknown student '{name}', known: {', '.join(params.students)}: add it to params.yaml")
-    if under_accelerate("pipeline.stages.student", name):
+    settings = params.students[name]
+    if settings.training and under_accelerate("pipeline.stages.student", name):
         return
     from pipeline.distill.student import make_student
     from pipeline.speech.corpus import open_corpus
     from pipeline.train.bookkeeping import Bookkeeping
 
-    settings = params.students[name]
     make_student(
         settings,
         open_corpus(project.corpus(params.corpus.name)),

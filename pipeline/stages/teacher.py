@@ -7,7 +7,7 @@ from pipeline.train.launch import under_accelerate
 
 def main() -> None:
     params, project = load_params(), Project()
-    if under_accelerate("pipeline.stages.teacher"):
+    if params.teacher.finetune and under_accelerate("pipeline.stages.teacher"):
         return
     from pipeline.speech.corpus import open_corpus
     from pipeline.train.bookkeeping import Bookkeeping

@@ -87,6 +87,7 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
     tags = {
         **origin(store.root), "profile": settings["profile"], "corpus": compared.corpus,
         "champion": compared.champion.variant if compared.champion else "none",
+        "untrained": "yes" if comparison.untrained(compared.rows) else "no",
         "synthetic": "yes" if settings["corpus"]["source"]["kind"] == "synthetic" else "no",
         "host": run.host["name"], "timed at": run.measured_at,
     }  # fmt: skip
@@ -108,8 +109,10 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     slug = f"{row.model}-{row.scheme}"
     tags = {key: getattr(row, key) for key in WHO}
     inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
+    tags |= {"untrained": shared["untrained"]}
     tags |= {key: shared[key] for key in inherited}
-    tags |= {"gate": "passed" if row.gate.passed else "failed", "gate.reason": row.gate.reason}
+    verdict = {True: "passed", False: "failed", None: "untrained"}[row.gate.passed]
+    tags |= {"gate": verdict, "gate.reason": row.gate.reason}
     tags |= {"champion": "yes" if row.champion else "no", "mlflow.parentRunId": parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")
     params = {key: getattr(row, key) for key in ("model", "scheme", "runtime")}  # MLflow's compare page groups by params

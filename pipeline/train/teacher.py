@@ -23,14 +23,14 @@ BLANK, UNKNOWN, WORD_GAP = "<pad>", "<unk>", "|"
 def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookkeeping: Bookkeeping) -> dict:
     """Corpus, and the pretrained model in `data` if there is one -> models/teacher; returns its metrics.
 
-    The model is fine-tuned, or saved unchanged (zero-shot) where `finetune` is false.
+    The model is fine-tuned, or saved unchanged where `finetune` is false: zero-shot, or UNTRAINED if built from a config.
     """
     from pipeline.train import trainer
 
     seed = settings.training.seed if settings.training else 0
     model, processor = build(settings, data, corpus.info["alphabet"], seed)
     if settings.training is None or not settings.finetune:
-        return _save_untrained(model, processor, corpus, out)
+        return save_as_it_is(model, processor, corpus, out, trained=not settings.is_untrained)
     is_folder = settings.init == "pretrained" and settings.name is None
     weights = sorted([*data.glob("*.safetensors"), *data.glob("*.bin")]) if is_folder else []
     job = trainer.Job(
@@ -167,17 +167,23 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _save_untrained(model, processor, corpus, out: Path) -> dict:
-    """Save a zero-shot teacher: nothing is trained, but its dev WER is measured in the same way."""
+def save_as_it_is(model, processor, corpus: Corpus, out: Path, trained: bool) -> dict:
+    """Save a model that learns nothing here, with its metrics, which are returned.
+
+    `trained`: whether it has learned anything before; then its dev WER is measured like that of any other.
+    """
     from pipeline.models import inference
 
-    wrong, words = inference.dev_wer(model.eval().to(inference.device_of_choice()), processor, corpus,
-                                    corpus.utterances("dev"))  # fmt: skip
+    dev_wer = None
+    if trained:
+        model = model.eval().to(inference.device_of_choice())
+        wrong, words = inference.dev_wer(model, processor, corpus, corpus.utterances("dev"))
+        dev_wer = wrong / words
     shutil.rmtree(out, ignore_errors=True)
     save_model(model.cpu(), processor, out)
     metrics = {
-        "dev_wer": wrong / words, "params": sum(p.numel() for p in model.parameters()), "steps": 0, "best_step": None,
-        "train_hours": None, "train_energy_wh": None, "energy_mode": None,
+        "trained": trained, "dev_wer": dev_wer, "params": sum(p.numel() for p in model.parameters()), "steps": 0,
+        "best_step": None, "train_hours": None, "train_energy_wh": None, "energy_mode": None,
     }  # fmt: skip
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     (out / "curve.jsonl").write_text("")

@@ -291,7 +291,7 @@ class Ledger(TrainerCallback):
         count = sum(p.numel() for p in self.job.model.parameters())
         spent = self.spent
         return {
-            "dev_wer": best, "params": count, "steps": trainer.state.global_step,
+            "trained": True, "dev_wer": best, "params": count, "steps": trainer.state.global_step,
             "best_step": trainer.state.best_global_step, "train_hours": spent["seconds"] / 3600,
             "train_energy_wh": spent["wh"], "energy_mode": self.meter.mode,
             "fingerprint": self.job.fingerprint,

@@ -22,10 +22,12 @@ from pipeline.apps import push
 from pipeline.common.errors import Away, BigfootError
 from pipeline.compare.run import compare
 from pipeline.recognition import seal
+from tests import planted
 from tests.docs import pages
-from tests.planted import FIGURES, plant, write
+from tests.planted import plant, write
 
-HALF, THIN, TOKEN = "half.int8-openvino", "thin.int8-openvino", "hf_of_the_test"
+HALF, THIN, TOKEN = "half.int8-onnx", "thin.int8-openvino", "hf_of_the_test"
+FIGURES = {name.replace("half.int8-openvino", HALF): figures for name, figures in planted.FIGURES.items()}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -115,7 +117,7 @@ def hub():
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
-    compare(plant(folder), folder, folder / "reports")
+    compare(plant(folder, FIGURES), folder, folder / "reports")
     return folder
 
 

@@ -162,7 +162,7 @@ def test_files_that_are_not_the_variants_own_are_refused_before_anything_is_meas
     weights = bytearray((swapped / "model.onnx").read_bytes())
     weights[-100] ^= 1
     (swapped / "model.onnx").write_bytes(weights)
-    with pytest.raises(BigfootError, match=r"model\.onnx is not the file that this variant was made with"):
+    with pytest.raises(BigfootError, match=r"model\.onnx has the size but not the content"):
         benchmark(SETTINGS, [light, swapped], corpus, tmp_path / "t.json")
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_json, read_json_lines, read_object, sha256, sha256_of, write_json
+from pipeline.common.files import read_json, read_json_lines, sha256, sha256_of, write_json
+from pipeline.common.objects import read_object
 
 
 @dataclass(frozen=True)

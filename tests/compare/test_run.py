@@ -104,6 +104,16 @@ def test_a_budget_of_size_or_latency_keeps_the_larger_out(tmp_path, limit, unit)
     assert f"at most 1 {unit} allowed" in reasons(rows)["half.int8-openvino"]
 
 
+def test_a_peer_is_measured_and_never_promoted(tmp_path):
+    params, file = plant(tmp_path), tmp_path / "variants/half.int8-openvino/variant.json"
+    write(file, json.loads(file.read_text()) | {"kind": "peer"})
+    rows = compare(params, tmp_path, tmp_path / "reports")
+    assert champion(rows) == "teacher.int8-onnx" and rows[2]["speedup"] == 5.0 and not rows[2].gate.passed
+    assert reasons(rows)["half.int8-openvino"].startswith("a peer, never promoted; dev WER +0.10 points")
+    lines = (tmp_path / "reports" / "comparison.md").read_text().splitlines()
+    assert next(line for line in lines if line.startswith("| half.int8-openvino ")).rstrip(" |").endswith("| peer")
+
+
 def test_the_teacher_is_never_its_own_champion(tmp_path):
     assert champion(run(tmp_path, {REFERENCE: FIGURES[REFERENCE]})) is None
 
@@ -115,7 +125,7 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
     run(tmp_path)
     rows = json.loads((tmp_path / "reports" / "comparison.json").read_text())
     assert [row["variant"] for row in rows] == list(FIGURES)
-    wanted = set(figures.keys()) | {"variant", "model", "scheme", "runtime", "files", "gate", "champion"}
+    wanted = set(figures.keys()) | {"variant", "model", "scheme", "kind", "trained", "runtime", "files", "gate", "champion"}
     wanted |= {"narrow", "latency_by_length", "energy_resolved", "energy_note"}
     assert all(set(row) == wanted for row in rows)
     half = rows[2]

@@ -199,7 +199,7 @@ def test_files_and_modules_in_the_docs_exist(page):
         ("python -m pipeline.stages.tea", "no module pipeline.stages.tea"),
         ("make ui", None),
         ("dvc exp run -S students.half.layers=3 --queue", None),
-        ("bigfoot peers models/half --rounds 20", None),
+        ("bigfoot push half me/half --private", None),
     ],
 )
 def test_what_is_not_there_is_found(command, why):

@@ -69,7 +69,7 @@ def test_a_score_says_whose_weights_were_heard_and_a_swapped_file_is_refused(var
     weights = bytearray((swapped / "model.onnx").read_bytes())
     weights[-1] ^= 1
     (swapped / "model.onnx").write_bytes(weights)
-    with pytest.raises(BigfootError, match="is not the file that this variant was made with"):
+    with pytest.raises(BigfootError, match="but not the content"):
         evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "b.json")
     assert not (tmp_path / "b.json").exists()
 

@@ -10,9 +10,9 @@ from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
 from pipeline.compare.run import compare
 from pipeline.lab import publish
-from pipeline.lab.peers import weights
-from tests.planted import bigfoot, plant, write
+from tests.planted import bigfoot, plant
 
+PAPER = "## Paper scale\n\n| a | 1.25 |\n"
 README = "# Title\n\nbefore\n<!-- results -->\nold\n<!-- /results -->\nafter\n"
 
 
@@ -85,62 +85,16 @@ def test_people_come_before_synthesis(published):
     assert page.index("## Connected digits") < page.index("## Quickstart") < page.index("## Zebra")
 
 
-def peers(root, ms: float) -> dict:
-    """peers.json of the planted teacher: one row that ran and one that couldn't."""
-    one = {"ms": ms, "ms_q25": 12.0, "ms_q75": 14.0, "speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
-    batch = {"rtfx": 90.0, "rtfx_q25": 80.0, "rtfx_q75": 99.0, "speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
-    ran = {
-        "name": "torch-fp32", "who": "peer", "about": "PyTorch", "reason": None, "disk_mb": 8.0, "ram_mb": 800.0, "shrink": 1.0,
-        "latency": {"10": one}, "throughput": batch, "wer": 0.01, "wer_low": 0.0, "wer_high": 0.02, "unit": "utterances",
-        "wer_delta": 0.0, "wer_rise_upper": 0.01, "texts_differ": 0,
-    }  # fmt: skip
-    host = {"name": "h", "cpu": "a planted CPU", "cores": 2, "memory_gb": 8.0, "features": [], "os": "Linux", "python": "3.11"}
-    return {
-        "measured_at": "2026-11-24T12:00:00+00:00", "host": {**host, "load_before": 0.1}, "versions": {"torch": "2.14.1"},
-        "threads": 2, "model": {"name": "teacher", "params": 2_000_000, "weights": weights(root / "models/teacher")},
-        "corpus": {"name": "quickstart", "synthetic": True, "test": "test", "utterances": 5, "words": 24, "seconds": 9.0},
-        "reference": "torch-fp32", "rounds": 10, "seconds": [10], "clips": 3, "seed": 7, "batch": {"size": 8, "seconds": 2.0},
-        "rows": [ran, {"name": "torchao-int8", "who": "peer", "about": "torchao", "reason": "is not installed"}],
-    }  # fmt: skip
-
-
-def test_peers_are_published_where_they_were_measured(published):
-    assert "### Peers" not in (published / "RESULTS.md").read_text()
-    (published / "models/teacher/model.safetensors").write_bytes(b"weights")
-    write(published / "peers/peers.json", peers(published, ms=13.57))
-    publish.keep(published)
+def test_kept_texts_are_appended_as_they_are(published):
+    for name, text in (
+        ("quickstart/peers.md", "### Peers\n"),
+        ("quickstart/notes.md", "### Notes\n"),
+        (publish.PAPER_SCALE, PAPER),
+    ):
+        (published / "results" / name).parent.mkdir(exist_ok=True)
+        (published / "results" / name).write_text(text)
     publish.write(published)
-    page = (published / "RESULTS.md").read_text()
-    assert "| 13.6 [12.0, 14.0] | 1.00x [1.00, 1.00] | 90 [80, 99] |" in page and "can't run: is not installed" in page
-    assert page.index("### Peers") > page.index("## Quickstart")
-
-
-def test_peers_of_another_training_are_published_no_longer(published):
-    (published / "models/teacher/model.safetensors").write_bytes(b"weights")
-    write(published / "peers/peers.json", peers(published, ms=13.57))
-    kept = publish.keep(published) / "peers.json"
-    (published / "peers/peers.json").unlink()
-    assert (publish.keep(published) / "peers.json") == kept and kept.is_file(), "kept, as it is still of these weights"
-    (published / "models/teacher/model.safetensors").write_bytes(b"other weights")
-    publish.keep(published)
-    assert not kept.exists()
-
-
-def test_peers_of_a_student_stand_beside_the_teachers(published):
-    for name, ms in (("teacher", 13.57), ("half", 7.25)):
-        (published / "models" / name / "model.safetensors").parent.mkdir(parents=True, exist_ok=True)
-        (published / "models" / name / "model.safetensors").write_bytes(name.encode())
-        facts = peers(published, ms)
-        facts["model"] |= {"name": name, "weights": weights(published / "models" / name)}
-        write(published / "peers" / ("" if name == "teacher" else name) / "peers.json", facts)
-    folder = publish.keep(published)
-    assert {file.name for file in folder.glob("peers*")} == {"peers.json", "peers-half.json"}
-    shutil.rmtree(published / "peers")
-    publish.keep(published)
-    publish.write(published)
-    page = (published / "RESULTS.md").read_text()
-    teachers, students = page.split("### Peers of `teacher`")[1].split("### Peers of `half`")
-    assert "| 13.6 [" in teachers and "| 7.2 [" in students and "`bigfoot peers models/half --out peers/half`" in students
+    assert (published / "RESULTS.md").read_text().endswith(f"### Peers\n\n### Notes\n\n{PAPER}")
 
 
 def test_without_a_comparison_on_disk_both_are_written_from_what_is_kept(published):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import params
 from pipeline.common.errors import BigfootError
 from pipeline.project import load_params
 
@@ -63,7 +64,13 @@ def test_params_as_committed_is_the_quickstart():
         ("    from: half\n", "    from: quarter\n", r"students\.thin: unknown parent 'quarter'"),
         ("    from: teacher\n", "    from: thin\n", "ring"),
         ("teacher-fp32: {model: teacher, scheme: fp32}", "", "teacher-fp32 is missing"),
-        ("init: config", "init: config\n  finetune: false", "finetune has to be true"),
+        ("init: config", "init: config\n  finetune: false", "finetune: false is UNTRAINED: leave its training section out"),
+        ("kind: synthetic", "words: [6, 2], kind: synthetic", r"corpus\.source\.words: the fewest come first: \[2, 6\]"),
+        (
+            "training: {steps: 150, batch_seconds: 10, learning_rate: 5.0e-4, evaluate_every: 150}",
+            "",
+            r"half\.training: is missing",
+        ),
         ("kl_weight: 1.0, ctc_weight: 1.0", "kl_weight: 0, ctc_weight: 0", "nothing to learn from"),
         ("students:\n", "students:\n  Half: 1\n", "students"),
         (
@@ -124,6 +131,34 @@ def test_a_stored_front_end_goes_down_a_chain_only_unchanged(tmp_path):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text(half.replace(*stored) + thin)
     assert load_params(tmp_path / "params.yaml").students["thin"].distillation.reads_store
+
+
+def test_students_of_an_untrained_teacher_are_not_trained(tmp_path):
+    """The quickstart with nothing trained but its student thin."""
+    raw = YAML(typ="safe").load(QUICKSTART)
+    raw["teacher"] |= {"finetune": False, "training": None}
+    raw["students"]["half"]["training"] = None
+    YAML().dump(raw, tmp_path / "params.yaml")
+    with pytest.raises(
+        BigfootError, match=r"students\.thin\.training: has to be null: an untrained teacher has nothing to teach"
+    ):
+        load_params(tmp_path / "params.yaml")
+    raw["students"]["thin"]["training"] = None
+    YAML().dump(raw, tmp_path / "params.yaml")
+    assert load_params(tmp_path / "params.yaml").teacher.is_untrained
+
+
+def test_the_untrained_paper_has_the_shapes_that_the_papers_profile_trains():
+    trained, untrained = (load_params(ROOT / f"profiles/{name}.yaml") for name in ("paper", "paper_scale"))
+    config = untrained.teacher.config
+    assert params.shape("teacher", {}, config) == {
+        "layers": 24, "hidden": 1024, "heads": 16, "feed_forward": 4096, "conv_channels": 512, "convolutions": 7,
+    }  # fmt: skip
+    for name in trained.students:
+        assert params.shape(name, untrained.students, config) == params.shape(name, trained.students, config)
+    whole = params.shape("tiny", trained.students, config) | {"conv_channels": 512, "convolutions": 7}
+    assert params.shape("tiny_whole", untrained.students, config) == whole
+    assert set(trained.variants) <= set(untrained.variants)
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):

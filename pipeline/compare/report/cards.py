@@ -21,6 +21,7 @@ from pipeline.common.numbers import percent, points, shown, times
 from pipeline.compare.comparison import Row
 from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report import columns, markdown
+from pipeline.compare.report.page.headline import UNTRAINED
 from pipeline.quantize import examples
 
 if TYPE_CHECKING:
@@ -108,10 +109,11 @@ def _front_matter(name: str, model: str, row: Row | None, evidence: "Evidence", 
     library = ("transformers" if is_model else LIBRARIES[row.runtime]) if runs_alone else None
     tags = ["automatic-speech-recognition", "wav2vec2", "ctc", "bigfoot"]
     tags += [] if is_model else [row.runtime, scheme]
+    tags += ["untrained"] if evidence.untrained else []
     tags += ["synthetic"] if evidence.corpus.get("synthetic") else []
     more = {"co2_eq_emissions": emissions} if (emissions := _emissions(model, evidence, params)) else {}
     return ModelCardData(
-        model_name=name if row else None,  # the model-index's
+        model_name=name if row and not evidence.untrained else None,  # the model-index's
         language=LANGUAGES.get(source.kind),
         license="unknown",  # the owner's to choose: `bigfoot push --license`
         library_name=library,
@@ -119,8 +121,8 @@ def _front_matter(name: str, model: str, row: Row | None, evidence: "Evidence", 
         tags=tags,
         datasets=[source.path] if source.kind == "huggingface" and source.path else None,
         base_model=params.teacher.name,  # on the hub, or unknown
-        metrics=["wer", "cer"],
-        eval_results=_results(row, evidence, source) if row else None,
+        metrics=None if evidence.untrained else ["wer", "cer"],
+        eval_results=_results(row, evidence, source) if row and not evidence.untrained else None,
         **more,
     )
 
@@ -176,12 +178,14 @@ def _emissions(model: str, evidence: "Evidence", params: "Params") -> dict | Non
 def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: "Evidence") -> str:
     what = "The teacher" if model == "teacher" else "A student, shrunk from the teacher,"
     scheme = "" if name == model or row is None else f" in the scheme {row.scheme} for {row.runtime}"
-    text = f"# {name}\n\n{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
+    warning = f"**{UNTRAINED}**\n\n" if evidence.untrained else ""
+    text = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
         gains = f"{times(row['speedup'], UNKNOWN)} faster and {times(row['shrink'], UNKNOWN)} smaller"
         text += f" Beside teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row.gate.reason}."
     if evidence.corpus.get("synthetic"):
-        text += "\n\n**Trained and measured on SYNTHETIC speech, spoken by no person: its figures say nothing about people.**"
+        origin = "Measured" if evidence.untrained else "Trained and measured"
+        text += f"\n\n**{origin} on SYNTHETIC speech, spoken by no person: its figures say nothing about people.**"
     return text
 
 
@@ -213,6 +217,8 @@ def _yaml(content: Mapping) -> str:
 
 
 def _use(evidence: "Evidence") -> str:
+    if evidence.untrained:
+        return "None, but to measure what a model of this shape costs."
     rules = evidence.corpus.get("text", {})
     written = f" Text comes as the corpus has it ({', '.join(f'{k}: {v}' for k, v in rules.items())})." if rules else ""
     return (
@@ -241,6 +247,8 @@ def _license(params: "Params") -> str:
 def _metrics(row: Row | None, evidence: "Evidence") -> str:
     if row is None:
         return "Not measured as it is, only in other schemes: see the cards of its variants."
+    if evidence.untrained:
+        return "None: the model is UNTRAINED."
     sets, lines = evidence.scores[row.variant].sets, []
     for split, prefix, suffix in _splits(evidence):
         wer, low, high, cer = (row[f"{prefix}{key}{suffix}"] for key in ("wer", "wer_low", "wer_high", "cer"))

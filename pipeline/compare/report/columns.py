@@ -42,11 +42,15 @@ def known(more_tests: Sequence[str] = ()) -> list[Column]:
             columns.append(_column(figure))
         if figure.name == "wer":
             columns += [_column(figure, test) for test in more_tests]
-    places = {"champion": 2, "passes": 1, "fails": 0}
+    places = {"champion": 2, "passes": 1, "fails": 0, "peer": 0, "untrained": None}
     return [*columns, Column("Gate", standing, lambda row: places[standing(row)], "does it keep the budget")]
 
 
 def standing(row: Row) -> str:
+    if row.gate.passed is None:
+        return "untrained"
+    if row.kind == "peer":
+        return "peer"
     return ("champion" if row.champion else "passes") if row.gate.passed else "fails"
 
 

@@ -15,7 +15,7 @@ from pipeline.common import tables
 from pipeline.common.host import kind
 from pipeline.common.numbers import percent, shown, times
 from pipeline.common.tables import escaped
-from pipeline.compare.comparison import Row, champion_of
+from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.origin import Origin
 from pipeline.compare.report import columns, plots
 from pipeline.compare.report.cautions import cautions
@@ -42,7 +42,7 @@ def write(
     breakdown: dict | None = None,
     worst: list[dict] | None = None,
 ) -> None:
-    """comparison.md, table.txt, index.html, pareto.svg and plots/*.csv into the folder `out`.
+    """comparison.md, table.txt, index.html, plots/*.csv and, of trained models, pareto.svg into the folder `out`.
 
     breakdown and worst are the contents of breakdown.json and worst.json; without them their parts are left out.
     """
@@ -50,7 +50,8 @@ def write(
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
     report = Report(rows, columns.of(rows), facts_of(evidence), evidence, params, origin, breakdown, worst)
     panels = plots.panels(rows)
-    (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
+    if panels:
+        (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
     plots.tables(out / "plots", rows, evidence.curves)
     (out / "comparison.md").write_text(_markdown(report), encoding="utf-8")
     (out / "table.txt").write_text(_terminal(report), encoding="utf-8")
@@ -67,7 +68,8 @@ def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
     is_made = "SYNTHETIC, spoken by no person: " if corpus.get("synthetic") else ""
     facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
-    facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}"))
+    if not evidence.untrained:
+        facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
     return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
@@ -133,9 +135,13 @@ IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms",
 
 
 def _markdown(report: Report) -> str:
-    lines = ["# Comparison", "", escaped(verdict(report.rows)), ""]
+    is_untrained = untrained(report.rows)
+    lines = ["# Comparison: UNTRAINED models" if is_untrained else "# Comparison", "", escaped(verdict(report.rows)), ""]
     lines += [f"- **{what}**: {escaped(fact)}" for what, fact in report.facts + origin_facts(report.origin, report.params)]
-    lines += ["", whole_table(report.rows), "", "Gate, on dev:", ""]
+    lines += ["", whole_table(report.rows)]
+    if is_untrained:
+        return "\n".join(lines) + "\n"
+    lines += ["", "Gate, on dev:", ""]
     lines += [f"- {row.variant}: {row.gate.reason}" for row in report.rows]
     return "\n".join(lines + _by_length_of_audio(report.rows) + _breakdown(report) + _worst(report.worst)) + "\n"
 
@@ -222,9 +228,9 @@ def _terminal(report: Report) -> str:
     cells = [[column.show(row) for column in columns] for row in report.rows]
     sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]
     heads = [column.name for column in columns]
-    lines = [tables.plain(heads, cells, sides)]
+    table, opening = tables.plain(heads, cells, sides), _wrapped(verdict(report.rows), "")
+    lines = [*opening, "", table, ""] if untrained(report.rows) else [table, "", *opening, ""]
     needed = [(what, fact) for what, fact in report.facts if what not in ("Versions", "Energy", "Train")]
-    lines += ["", *_wrapped(verdict(report.rows), ""), ""]
     for what, fact in needed:
         lines += _wrapped(f"{what + ':':<9}{fact}", " " * 9)
     return "\n".join(lines) + "\n"

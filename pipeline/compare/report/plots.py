@@ -16,11 +16,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from pipeline.common.numbers import percent, shown
-from pipeline.compare.comparison import Row
+from pipeline.compare.comparison import Row, untrained
 from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report.columns import ENERGY
 
-MARKERS = "osD^vP*X<>dhp8H"  # one for each scheme there is
+MARKERS = (*"osD^vP*X<>dhp8H", *((points, 1, 0) for points in (3, 4, 6, 8)))  # one for each scheme there is; the last are stars
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
 INK = "#010203"  # text and axes; on the page it becomes the page's own color
@@ -77,7 +77,12 @@ def _styled(draw: Callable[..., str]) -> Callable[..., str]:
 
 
 def panels(rows: list[Row]) -> dict[str, str]:
-    """{one of AXES: SVG}, each point with a tooltip; only of what some variant has a figure for: no energy, no panel."""
+    """{one of AXES: SVG}, each point with a tooltip; only of what some variant has a figure for: no energy, no panel.
+
+    None of UNTRAINED models, whose errors mean nothing.
+    """
+    if untrained(rows):
+        return {}
     return {key: _pareto_panel(rows, key) for key in AXES if _shown(rows, key)}
 
 
@@ -109,7 +114,8 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
             at(row, key),
             wer,
             yerr=[[max(0.0, wer - low)], [max(0.0, high - wer)]],
-            fmt=MARKERS[schemes.index(row.scheme) % len(MARKERS)],
+            linestyle="",
+            marker=MARKERS[schemes.index(row.scheme) % len(MARKERS)],
             color=COLORS[models.index(row.model) % len(COLORS)],
             markersize=10 if row.champion else 6,
             markeredgecolor=INK if row.champion else "none",

@@ -48,7 +48,7 @@ def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
     from transformers import Wav2Vec2ForCTC
 
     config = _config(parent.config, settings)
-    torch.manual_seed(settings.training.seed)
+    torch.manual_seed(settings.seed)
     student = Wav2Vec2ForCTC(config)
     choice = _choose(parent, config, settings, waveforms)
     fitted = merge.fit(parent, waveforms, choice.runs, choice.conv)
@@ -160,7 +160,7 @@ def _importance(parent, config, settings: Student, layers: list[int], waveforms:
         return importance.of_position(parent)
     if settings.importance == "weights" or not narrower:
         return importance.of_weights(parent, layers)
-    return importance.measured(parent, waveforms, settings.training.seed)
+    return importance.measured(parent, waveforms, settings.seed)
 
 
 def _best(scores: torch.Tensor, count: int, groups: int = 1) -> torch.Tensor:

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipeline.common.numbers import percent, points, times
-from pipeline.compare.comparison import Row, champion_of
+from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report.page.parts import Code, Section, Steps
 from pipeline.params import Params
+
+UNTRAINED = (
+    "UNTRAINED: the models have learned nothing. Size, speed, memory and energy follow from their shapes and are measured; "
+    "word errors would mean nothing and are not shown, and nothing is promoted."
+)
 
 
 class Card(NamedTuple):
@@ -20,6 +25,8 @@ class Card(NamedTuple):
 
 def verdict(rows: Sequence[Row]) -> str:
     """One sentence with its figures: the champion and what it costs, or that there is none and why not."""
+    if untrained(rows):
+        return UNTRAINED
     reference, champion = rows[0], champion_of(rows)
     if champion is None:
         nearest = _nearest(rows)
@@ -33,12 +40,16 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def title(rows: Sequence[Row]) -> str:
+    if untrained(rows):
+        return "UNTRAINED models: what their shapes cost"
     champion = champion_of(rows)
     return f"{champion.variant} instead of {rows[0].variant}" if champion else f"Nothing replaces {rows[0].variant} yet"
 
 
 def plain(rows: Sequence[Row]) -> str:
-    """The same for someone who doesn't know what a WER is."""
+    """The same for someone who doesn't know what a WER is; nothing of UNTRAINED models."""
+    if untrained(rows):
+        return ""
     teacher, champion = rows[0], champion_of(rows)
     if champion is None:
         return "No smaller model kept within the errors that were allowed, so none is recommended."
@@ -71,6 +82,8 @@ def cards(rows: Sequence[Row]) -> list[Card]:
 
 
 def next_steps(rows: Sequence[Row], params: Params) -> Section:
+    if untrained(rows):
+        return Section("next", "What to do next", [])
     champion = champion_of(rows)
     if champion is None:
         nearest = _nearest(rows)
@@ -91,7 +104,8 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
 
 
 def _nearest(rows: Sequence[Row]) -> Row | None:
-    return min(rows[1:], key=lambda row: row["wer_rise_upper"], default=None)
+    own = [row for row in rows[1:] if row.kind != "peer"]
+    return min(own, key=lambda row: row["wer_rise_upper"], default=None)
 
 
 def _shown(row: Row, key: str) -> str:

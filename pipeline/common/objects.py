@@ -1,0 +1,36 @@
+"""JSON files as dataclasses, each field checked by its annotation.
+
+Decision: pydantic checks them, so this is a module of its own: whatever only writes such files, or runs a variant, stays light.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import forced, read_json
+
+Kind = TypeVar("Kind")
+
+
+def read_object(path: Path, kind: type[Kind], command: str) -> Kind:
+    """A JSON file as a dataclass, every field checked by its annotation; keys that it doesn't know are passed over.
+
+    Raises BigfootError where the file is missing or broken, and where a field is missing or of another type.
+    """
+    read_json(path, command)
+    return checked(path.read_text(encoding="utf-8"), kind, str(path), command)
+
+
+def checked(text: str, kind: type[Kind], where: str, command: str) -> Kind:
+    """Valid JSON as a dataclass; what doesn't fit is a BigfootError that opens with `where`."""
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    missing = dict.fromkeys(str(one["loc"][-1]) for one in problems if one["type"] in ("missing", "missing_argument"))
+    if missing:
+        raise BigfootError(f"{where} lacks {', '.join(missing)}, it was made by an older Bigfoot: run `{command}`")
+    place, message = ".".join(map(str, problems[0]["loc"])), problems[0]["msg"]
+    raise BigfootError(f"{where}: {place}: {message[:1].lower()}{message[1:]}: run `{forced(command)}`")

@@ -1,0 +1,201 @@
+"""`peer-...`: other people's ways of making the same model small, as schemes, so that they are measured like Bigfoot's own.
+
+Decision: a peer is used as its makers advise for this kind of model, and not as Bigfoot would do it, with one exception:
+normalizing the waveform and greedy decoding are the same code for all (pipeline.recognition.recognizer), so that texts differ
+by logits alone. Peers run transformers' plain forward, which padding changes, so a batch holds equal lengths. No peer is ever
+promoted (pipeline.compare.rows). PyTorch's own two ways are not here: they are the schemes `fp32` and `int8-torch`.
+"""
+
+import json
+import logging
+import shutil
+import warnings
+from pathlib import Path
+
+from pipeline.common import host
+from pipeline.common.errors import BigfootError
+from pipeline.quantize.base import BF16, VNNI, Scheme
+from pipeline.recognition import torch_model, torchao_model
+
+
+class Peer(Scheme):
+    """What all peers have in common."""
+
+    kind = "peer"
+    padding = "exact"
+
+
+class PeerTorchao(Peer):
+    """torchao's quantize_ with Int8DynamicActivationInt8WeightConfig, eager.
+
+    Lowers: every Linear, to int8; convolutions stay in float32
+    Granularity: as int8-torchao, in all eight bits
+    Hardware: CPUs with VNNI
+    Limits: runs without torch.compile, which its makers advise: it needs a C++ compiler, and minutes anew for some lengths
+    """
+
+    runtime = "torch"
+    file = torchao_model.FILE
+    packages = ("torch", "torchao", "transformers")
+    runs_on = ("torchao",)
+    features, otherwise = VNNI, "sums of eight-bit products may overflow"
+
+    def write(self, model_folder: Path, corpus, out: Path) -> None:
+        model = torch_model.load_float(model_folder)
+        torchao_model.quantize_linears(model, reduce_range=False)
+        torchao_model.save(model, out)
+        shutil.copyfile(model_folder / "config.json", out / "config.json")
+
+
+class PeerOnnxOptimum(Peer):
+    """ONNX Runtime as Optimum's ORTQuantizer makes it by default, by the calls that Optimum makes: optimum-onnx 0.1.0 itself
+    refuses transformers 5.
+
+    Lowers: every operator that ONNX Runtime's dynamic int8 can take, convolutions among them
+    Granularity: weights symmetric, one scale per output; activations uint8, one range per call, taken at run time
+    Hardware: the kind of CPU that makes it, by Optimum's avx512_vnni() or avx2(); variant.json says which
+    Limits: ConvInteger is slower than a float convolution, and a group-norm feature encoder loses quiet sounds
+    """
+
+    runtime = "onnxruntime"
+    file = "plain.onnx"
+    packages = ("torch", "transformers", "onnx", "onnxruntime")
+
+    def operators(self) -> list[str]:
+        """The types of operators that are lowered."""
+        from onnxruntime.quantization.registry import IntegerOpsRegistry
+
+        return list(IntegerOpsRegistry)
+
+    def write(self, model_folder: Path, corpus, out: Path) -> dict:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        full, vnni = out / "fp32.onnx", "avx512_vnni" in host.features()
+        _plain_onnx(model_folder, full)
+        logging.disable(logging.WARNING)  # it advises a pre-processing for image models
+        try:
+            quantize_dynamic(
+                full,
+                out / self.file,
+                op_types_to_quantize=self.operators(),
+                per_channel=True,
+                weight_type=QuantType.QInt8 if vnni else QuantType.QUInt8,
+                extra_options={"WeightSymmetric": True, "ActivationSymmetric": False, "MatMulConstBOnly": False},
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+        full.unlink()
+        return {"optimum": "avx512_vnni" if vnni else "avx2"}
+
+
+class PeerOnnxOptimumMatMul(PeerOnnxOptimum):
+    """The same with operators_to_quantize=["MatMul"], as is usual for speech models.
+
+    Lowers: every MatMul, to int8; convolutions stay in float32
+    Granularity: as peer-onnx-optimum
+    Hardware: as peer-onnx-optimum
+    Limits: none known
+    """
+
+    def operators(self) -> list[str]:
+        return ["MatMul"]
+
+
+class PeerOpenvino(Peer):
+    """OpenVINO float32 of the plain graph, weights uncompressed.
+
+    Lowers: nothing
+    Granularity: none
+    Hardware: any CPU
+    Limits: compiles convolutions for each new length
+    """
+
+    runtime = "openvino"
+    file = "plain.xml"
+    packages = ("torch", "transformers", "onnx", "openvino")
+
+    def write(self, model_folder: Path, corpus, out: Path) -> None:
+        import openvino
+
+        full = out / "fp32.onnx"
+        _plain_onnx(model_folder, full)
+        graph = openvino.Core().read_model(full)  # convert_model would do the same, and send usage data
+        openvino.save_model(graph, out / self.file, compress_to_fp16=False)
+        full.unlink()
+
+
+class PeerOpenvinoBf16(PeerOpenvino):
+    """The same file in bfloat16, which is what OpenVINO chooses by itself on a CPU that has it.
+
+    Lowers: what is computed, to bfloat16
+    Granularity: none: each value by itself
+    Hardware: CPUs with AVX512-BF16, AMX-BF16 or ARM's BF16
+    Limits: elsewhere OpenVINO computes in float32
+    """
+
+    precision = "bf16"
+    features, otherwise = BF16, "OpenVINO computes in float32"
+
+
+class PeerCTranslate2(Peer):
+    """CTranslate2, converted with quantization="int8".
+
+    Lowers: Linear layers and convolutions, to int8
+    Granularity: as CTranslate2 chooses
+    Hardware: any CPU
+    Limits: layer-norm feature encoders, pre-norm layers and positional convolutions of 128 frames in 16 groups only
+    """
+
+    runtime = "ctranslate2"
+    file = "model.bin"
+    packages = ("torch", "transformers", "ctranslate2")
+    extra = "peers"
+
+    def write(self, model_folder: Path, corpus, out: Path) -> None:
+        from ctranslate2.converters import TransformersConverter
+
+        _refuse_unknown_shape(json.loads((model_folder / "config.json").read_text(encoding="utf-8")))
+        TransformersConverter(str(model_folder)).convert(str(out), quantization="int8", force=True)
+
+
+def _refuse_unknown_shape(config: dict) -> None:
+    """Raise BigfootError where CTranslate2's Wav2Vec2, written for the large models (lv60, XLS-R), isn't this model."""
+    knows = "peer-ctranslate2: CTranslate2's Wav2Vec2 knows"
+    if config["feat_extract_norm"] != "layer":
+        raise BigfootError(f"{knows} feature encoders with layer norm only, and this model's has group norm: leave it out")
+    if not config["do_stable_layer_norm"]:
+        raise BigfootError(f"{knows} pre-norm layers only (do_stable_layer_norm), and this model's are post-norm: leave it out")
+    positions = (config["num_conv_pos_embeddings"], config["num_conv_pos_embedding_groups"])
+    if positions != (128, 16):
+        raise BigfootError(
+            f"{knows} positional convolutions of 128 frames in 16 groups only, and this model's has {positions[0]} in "
+            f"{positions[1]}: leave it out"
+        )
+
+
+def _plain_onnx(model_folder: Path, path: Path) -> None:
+    """Wav2Vec2ForCTC as it is, float32, the way Optimum exports it: waveform [batch, samples] -> logits, opset 18."""
+    import torch
+
+    class Logits(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, waveform):
+            return self.model(waveform).logits
+
+    graph = Logits(torch_model.load_float(model_folder, attention="eager")).eval()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            graph,
+            (torch.zeros(2, 16_000),),
+            str(path),
+            dynamo=False,
+            opset_version=18,
+            input_names=["waveform"],
+            output_names=["logits"],
+            dynamic_axes={"waveform": {0: "batch", 1: "samples"}, "logits": {0: "batch", 1: "frames"}},
+        )

@@ -1,0 +1,125 @@
+"""Each peer's variant gives the logits of the model it was made of, to its precision; what it can't do is one line."""
+
+import json
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from pipeline.benchmark.worker import Worker
+from pipeline.common.errors import BigfootError
+from pipeline.quantize import schemes
+from pipeline.quantize.run import quantize
+from pipeline.quantize.schemes import SCHEMES
+from pipeline.recognition import runtimes
+from pipeline.recognition.recognizer import Recognizer
+from pipeline.speech import audio
+from tests.planted import ROOT, bigfoot
+from tests.tiny import save_model, speech
+
+FLOAT, LOWERED = 1e-3, 0.35  # how far logits may move, as a share of their standard deviation, root mean square
+PEERS = [name for name, scheme in SCHEMES.items() if scheme.kind == "peer"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """{'group': ..., 'large': ...}: of the small models' kind, and as the large ones are built, which CTranslate2 takes."""
+    place = tmp_path_factory.mktemp("models")
+    large = save_model(place / "large", "layer", hidden=64, positions=(128, 16))
+    return {"group": save_model(place / "group", hidden=64), "large": large}
+
+
+def test_peers_are_named_and_marked_as_such():
+    assert [name for name in SCHEMES if name.startswith("peer-")] == PEERS and len(PEERS) == 6
+    assert all(SCHEMES[name].padding == "exact" for name in PEERS)
+
+
+@pytest.mark.parametrize("scheme", PEERS)
+@pytest.mark.parametrize("shape", ["group", "large"])
+def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape, tmp_path):
+    if scheme == "peer-ctranslate2" and (shape == "group" or not find_spec("ctranslate2")):
+        pytest.skip("refuses this model, or is not installed: see below")
+    info = quantize(scheme, {}, folders[shape], None, tmp_path / f"{shape}.{scheme}")
+    quantize("fp32", {}, folders[shape], None, tmp_path / "fp32")
+    assert info["kind"] == "peer"
+    audios = [speech(1.5), speech(1.5, seed=1), speech(0.7)]  # two go through together, the third by itself
+    peer, exact = (Recognizer.load(tmp_path / name, threads=1) for name in (f"{shape}.{scheme}", "fp32"))
+    for logits, wanted in zip(peer.batch_logits(audios), exact.batch_logits(audios), strict=True):
+        assert logits.shape == wanted.shape
+        apart = np.sqrt(np.mean((logits - wanted) ** 2)) / wanted.std()
+        assert apart < (FLOAT if scheme == "peer-openvino" else LOWERED), apart
+        assert apart > 1e-6 or "openvino" in scheme, "lower precision that changes nothing isn't there"
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".pt", ".pth", ".pkl", ".ckpt")]
+
+
+@pytest.mark.parametrize("scheme", ["peer-onnx-optimum-matmul", "peer-openvino", "peer-ctranslate2"])
+def test_a_peer_is_timed_and_profiled_as_any_variant(folders, scheme, tmp_path):
+    if scheme == "peer-ctranslate2" and not find_spec("ctranslate2"):
+        pytest.skip("`make peers` installs it")
+    quantize(scheme, {}, folders["large"], None, tmp_path / "variant")
+    audio.write(tmp_path / "a.flac", speech(1.0))
+    worker = Worker()
+    assert worker.idle(SCHEMES[scheme].runtime)["peak_mb"] > 0
+    worker.open(str(tmp_path / "variant"), 1, [str(tmp_path / "a.flac")])
+    assert worker.turn([0])["seconds"][0] > 0 and worker.batched(2)["rtfx"] > 0
+    assert set(worker.profile()) == {"cnn_ms", "encoder_ms"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ({"norm": "group"}, "group norm"),
+        ({"norm": "layer", "stable": False, "positions": (128, 16)}, "pre-norm layers only"),
+        ({"norm": "layer", "positions": (16, 4)}, "128 frames in 16 groups only, and this model's has 16 in 4"),
+    ],
+    ids=["group norm", "post-norm", "positions"],
+)
+def test_ctranslate2_says_which_models_it_cannot_take(shape, reason, tmp_path):
+    pytest.importorskip("ctranslate2")
+    model = save_model(tmp_path / "model", hidden=64, **shape)
+    with pytest.raises(BigfootError, match=reason):
+        quantize("peer-ctranslate2", {}, model, None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(folders, monkeypatch, tmp_path):
+    for module in (schemes, runtimes):
+        monkeypatch.setattr(module, "find_spec", lambda package: None if package == "ctranslate2" else find_spec(package))
+    said = "^schemes.peer-ctranslate2: ctranslate2 is not installed: `make peers` installs the extra `peers`$"
+    with pytest.raises(BigfootError, match=said):
+        quantize("peer-ctranslate2", {}, folders["large"], None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "model.bin").touch()
+    with pytest.raises(BigfootError, match="`make peers` installs the extra `peers`"):
+        runtimes.start(tmp_path, "ctranslate2", "model.bin")
+
+
+@pytest.mark.skipif(find_spec("ctranslate2") is not None, reason="it is installed, so nothing is to be refused")
+def test_check_refuses_a_variant_whose_package_is_not_installed_before_anything_runs(tmp_path):
+    text = (ROOT / "profiles/quickstart.yaml").read_text()
+    text = text.replace("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  peer-ctranslate2: {}\n")
+    (tmp_path / "params.yaml").write_text(text)
+    assert bigfoot("check", cwd=tmp_path).returncode == 0, "no variant uses it"
+    variant = "  thin-int8-onnx: {model: thin, scheme: int8-onnx}\n"
+    added = f"{variant}  thin-peer-ctranslate2: {{model: thin, scheme: peer-ctranslate2}}\n"
+    (tmp_path / "params.yaml").write_text(text.replace(variant, added))
+    done = bigfoot("check", cwd=tmp_path)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "the extra `peers`" in done.stderr
+
+
+def test_openvino_sends_no_usage_data(folders, monkeypatch, tmp_path):
+    """Its telemetry works in a forked process, which outlived the run here."""
+    import openvino_telemetry
+
+    monkeypatch.setattr(openvino_telemetry.Telemetry, "send_event", lambda *_, **__: pytest.fail("usage data was sent"))
+    quantize("peer-openvino", {}, folders["group"], None, tmp_path / "out")
+
+
+def test_optimums_choice_for_the_cpu_is_kept_in_variant_json(folders, monkeypatch, tmp_path):
+    made = {}
+    for features in (["avx2"], ["avx2", "avx512_vnni"]):
+        monkeypatch.setattr("pipeline.common.host.features", lambda features=features: features)
+        quantize("peer-onnx-optimum-matmul", {}, folders["group"], None, tmp_path / features[-1])
+        made[features[-1]] = json.loads((tmp_path / features[-1] / "variant.json").read_text())
+    assert [info["optimum"] for info in made.values()] == ["avx2", "avx512_vnni"]
+    assert made["avx2"]["files"] != made["avx512_vnni"]["files"]
