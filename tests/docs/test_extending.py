@@ -1,4 +1,4 @@
-"""docs/add/: the student, scheme and source of these pages, put into a fresh clone as they say, do what they say of them."""
+"""docs/add/: the student, scheme, source and figure of these pages, put into a fresh clone, do what the pages say."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from tests.docs import pages, shell
 from tests.docs.conftest import SHORT, own_audio
 
-PAGES = {name: f"docs/add/{name}.md" for name in ("student", "scheme", "source")}
+PAGES = {name: f"docs/add/{name}.md" for name in ("student", "scheme", "source", "figure")}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,15 @@ def test_a_scheme_is_a_class_and_an_entry(project):
     from pipeline.recognition.recognizer import Recognizer  # of this checkout: a variant needs nothing of what made it
 
     Recognizer.load(project / "variants/teacher.int8full-onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_figure_is_an_entry_and_a_line(project):
+    shell.run(pages.story(PAGES["figure"], "figure"), project)
+    row = json.loads((project / "reports/comparison.json").read_text())[0]
+    assert row["bits_per_weight"] == pytest.approx(8e6 * row["disk_mb"] / row["params"])
+    assert "Bits per weight" in (project / "reports/comparison.md").read_text()
 
 
 @pytest.mark.slow
