@@ -119,7 +119,7 @@ def test_corpus_json_changes_when_only_the_sound_does(tmp_path):
     assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["audio"] != before
 
 
-def test_what_was_kept_and_left_out_is_in_the_log(tmp_path, caplog):
+def test_what_was_kept_and_dropped_is_in_the_log(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
-    assert "prepare: 6 utterances kept, 0 left out" in caplog.text
+    assert "prepare: 6 utterances kept, 0 dropped" in caplog.text
