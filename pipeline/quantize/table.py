@@ -1,4 +1,4 @@
-"""The table that `bigfoot schemes` prints: one row per scheme, with its docstring, its settings and whether this machine runs it."""
+"""The table that `bigfoot schemes` prints: one row per scheme, with its settings and whether this machine runs it."""
 
 import shutil
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Each peer's variant gives the logits of the model it was made from, to its precision; an unsupported model is a one-line error."""
+"""Each peer's variant gives the logits of the model it was made from, to its precision; others are refused in one line."""
 
 import json
 from importlib.util import find_spec

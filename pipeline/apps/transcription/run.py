@@ -197,7 +197,7 @@ class _Worker:
 
     @classmethod
     def work(cls, recording: Recording | Failure) -> Transcript | Failure:
-        """The transcript, or why there is none. Raises BigfootError where the variant can't be opened, for all recordings alike."""
+        """The transcript, or the reason why there is none. Raises BigfootError where the variant can't be opened."""
         if isinstance(recording, Failure):
             return recording
         cls.recognizer = cls.recognizer or Recognizer.load(cls.folder, threads=cls.threads)
