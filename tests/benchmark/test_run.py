@@ -292,7 +292,7 @@ def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
     nothing = dict.fromkeys(field.name for field in fields(Timings))
     calm = Timings(**nothing | {"host": here, "precision": 0.15, "rounds": 30, "groups": 1, "variants": {"a": good}})
     assert cautions.cautions(calm) == []
-    assert cautions.cautions(replace(calm, groups=2))[0].startswith("memory didn't hold all variants at once")
+    assert cautions.cautions(replace(calm, groups=2))[0].startswith("memory did not hold all variants at once")
     rows = {"a": good, "b": replace(good, narrow=False), "c": replace(good, energy_note="not resolved: 0.1 W")}
     warnings = cautions.cautions(replace(calm, host=here | {"cpu_use_after": 0.6}, variants=rows))
     assert len(warnings) == 3 and "60% of its CPU time" in warnings[0]

@@ -1,17 +1,16 @@
 """`bigfoot transcribe`: what the Recognizer hears of the whole file, in every format, from files, folders, stdin and MLflow."""
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from pipeline.apps.transcription.progress import Progress
 
 from pipeline.apps.transcription import run, transcribe_file
 from pipeline.common.errors import BigfootError
@@ -19,6 +18,8 @@ from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from tests.planted import ROOT, bigfoot
 from tests.tiny import speech
+
+DATABASE = Path("mlflow.db")  # in the current folder
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_stdin_is_a_recording(variant, talks):
 
 def test_each_recording_has_a_file_where_a_folder_is_given(variant, talks, tmp_path, capsys):
     folder, texts = talks
-    assert run.transcribe(str(variant), [str(folder)], "srt", tmp_path, threads=1)
+    assert run.transcribe(str(variant), [str(folder)], "srt", tmp_path, DATABASE, threads=1)
 
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert written == ["a.srt", "b.srt", "c/d.srt"] and capsys.readouterr().out == ""
@@ -85,7 +86,7 @@ def test_each_recording_has_a_file_where_a_folder_is_given(variant, talks, tmp_p
 def test_several_recordings_in_json_are_one_object_a_line(variant, talks, capsys):
     folder, texts = talks
     names = [str(folder / name) for name in ("b.flac", "c/d.ogg")]
-    assert run.transcribe(str(variant), names, "json", None, threads=1)
+    assert run.transcribe(str(variant), names, "json", None, DATABASE, threads=1)
 
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["file"], one["text"]) for one in told] == [(names[0], texts["b.flac"]), (names[1], texts["c/d.ogg"])]
@@ -95,18 +96,18 @@ def test_several_recordings_in_json_are_one_object_a_line(variant, talks, capsys
     ("names", "form", "out", "complaint"),
     [
         (["a.wav", "b.flac"], "vtt", None, "give --out-dir"),
-        (["b.flac", "c/../b.flac"], "txt", "out", "transcribe them apart"),
+        (["b.flac", "c/../b.flac"], "txt", "out", "would both become"),
     ],
 )
 def test_what_would_be_mixed_up_is_refused_before_anything_is_heard(talks, tmp_path, names, form, out, complaint):
     with pytest.raises(BigfootError, match=complaint):
-        run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out)
+        run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out, DATABASE)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(variant, talks, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(BigfootError, match=r"a\.txt can't be written: .*: give another --out-dir"):
-        run.transcribe(str(variant), [str(talks[0] / "a.wav")], "txt", tmp_path / "out", threads=1)
+        run.transcribe(str(variant), [str(talks[0] / "a.wav")], "txt", tmp_path / "out", DATABASE, threads=1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -115,7 +116,7 @@ def test_a_bad_file_is_one_line_and_the_others_go_on(variant, talks, tmp_path, c
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
     names = [str(tmp_path / "bad.wav"), str(tmp_path / "nan.wav"), str(folder / "b.flac"), str(tmp_path / "gone.wav")]
-    assert not run.transcribe(str(variant), names, "txt", None, threads=1, workers=workers)
+    assert not run.transcribe(str(variant), names, "txt", None, DATABASE, threads=1, workers=workers)
 
     said = capfd.readouterr()
     assert said.out == f"{folder / 'b.flac'}\t{texts['b.flac']}\n"
@@ -129,7 +130,7 @@ def test_a_damaged_variant_is_one_line_not_one_a_file(variant, talks, tmp_path, 
     (tmp_path / "variant.json").write_text((variant / "variant.json").read_text())
     (tmp_path / "model.onnx").write_bytes(b"junk")
     with pytest.raises(BigfootError, match="model.onnx can't be opened"):
-        run.transcribe(str(tmp_path), [str(talks[0])], "txt", None, workers=workers)
+        run.transcribe(str(tmp_path), [str(talks[0])], "txt", None, DATABASE, workers=workers)
 
 
 def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypatch, capsys):
@@ -147,17 +148,17 @@ def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypat
     client.create_model_version("bigfoot-digits", f"models:/{model.model_id}", model_id=model.model_id)
     client.set_registered_model_alias("bigfoot-digits", "champion", "1")
     for name in ("bigfoot-digits@champion", "bigfoot-digits/1", model.model_id):
-        assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, threads=1)
+        assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, DATABASE, threads=1)
         assert capsys.readouterr().out == texts["b.flac"] + "\n"
     with pytest.raises(BigfootError, match="models:/nothing@champion can't be fetched"):
-        run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None)
+        run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None, DATABASE)
 
 
 def test_without_a_store_nothing_is_fetched_and_none_is_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(BigfootError, match="mlflow.db is not in this folder"):
-        run.transcribe("models:/bigfoot@champion", ["a.wav"], "txt", None)
+    with pytest.raises(BigfootError, match="mlflow.db is missing"):
+        run.transcribe("models:/bigfoot@champion", ["a.wav"], "txt", None, DATABASE)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,25 +200,6 @@ def _is_alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def test_progress_says_rate_and_time_left():
-    progress = Progress(7200.0, lambda: 0.0)
-    assert progress.line(760.0, 10.0) == "0:12:40 of 2:00:00 (11%), 76x real time, 0:01:24 left"
-    assert progress.line(0.0, 3.0) == "0:00:00 of 2:00:00 (0%), 0x real time"
-    assert Progress(0.0, lambda: 0.0).line(30.0, 10.0) == "0:00:30, 3x real time"
-
-
-def test_progress_is_a_line_that_is_wiped_out_on_a_terminal_and_silent_in_a_short_run_elsewhere(monkeypatch):
-    for is_terminal in (True, False):
-        stream = io.StringIO()
-        stream.isatty = lambda is_terminal=is_terminal: is_terminal
-        monkeypatch.setattr("sys.stderr", stream)
-        monkeypatch.setattr("pipeline.apps.transcription.progress.TERMINAL_SECONDS", 0.01)
-        with Progress(10.0, lambda: 5.0):
-            time.sleep(0.1)
-        said = stream.getvalue()
-        assert ("0:00:05 of 0:00:10" in said) is is_terminal and said.endswith("\r\x1b[K" if is_terminal else "")
 
 
 @pytest.mark.slow
