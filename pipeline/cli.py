@@ -1,7 +1,6 @@
-"""`bigfoot`: what a person does beside `dvc repro`. Each command is a thin door to one function.
+"""`bigfoot`, the command line for everything except running the pipeline. Each command calls one function.
 
-transcribe runs a variant without PyTorch unless the variant is a PyTorch one; table, track and use are about the
-pipeline's own folder and are run there.
+Commands run in the project's folder. `transcribe` runs a variant without PyTorch unless the variant is a PyTorch one.
 """
 
 import filecmp
@@ -19,18 +18,18 @@ from pipeline.common.errors import BigfootError
 
 app = typer.Typer(
     name="bigfoot",
-    help="Turn one large wav2vec 2.0 recognizer into a family of small ones. `dvc repro` makes them; this is for the rest.",
+    help="Turn one large wav2vec 2.0 recognizer into a family of small ones. `dvc repro` makes them, these do the rest.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")]
-License = Annotated[str | None, typer.Option(help="Of the weights, for the card, such as apache-2.0")]
+License = Annotated[str | None, typer.Option(help="License of the weights, for the card, such as apache-2.0")]
 
 
 def main() -> None:
-    """The entry point: a mistake of the user's is one line on stderr and exit status 1, never a traceback."""
+    """The entry point: a user's mistake is one line on stderr and exit status 1, never a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         app()
@@ -65,20 +64,23 @@ def transcribe(
     files: Annotated[
         list[str], typer.Argument(help="WAV, FLAC, MP3, OGG or Opus of any rate and length; folders, at any depth; - for stdin")
     ],
-    form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="What is written")] = "txt",
-    out_dir: Annotated[Path | None, typer.Option(help="A file for each recording in this folder, not stdout")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed side by side, a process each")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each; by default the runtime chooses")] = None,
+    form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="Output format")] = "txt",
+    out_dir: Annotated[
+        Path | None, typer.Option(help="Write one file per recording into this folder instead of stdout")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed in parallel, one process each")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per process; by default the runtime chooses")] = None,
 ) -> None:
-    """Write what is said in recordings: as text, as JSON or subtitles with the times of words, in the order named.
+    """Transcribe recordings, in the given order: as text, or as JSON or subtitles with word times.
 
-    Text is one line a file, with the file's name before it if there are several; JSON is one object a line. A file that
-    can't be read is named on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md says
-    what times and confidences mean.
+    Text is one line per file, after the file's name if there are several; JSON is one object per line. A file that can't
+    be read is named on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md defines times and
+    confidences.
     """
     from pipeline.apps.transcription import run
+    from pipeline.project import Project
 
-    if not run.transcribe(variant, files, form, out_dir, threads, workers):
+    if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers):
         raise typer.Exit(1)
 
 
@@ -106,15 +108,15 @@ def check() -> None:
 
 @app.command()
 def track() -> None:
-    """Bring MLflow up to date with what is on disk: training runs, the last comparison, its variants and their models.
+    """Log to MLflow what it lacks of this folder: training runs, the last comparison, its variants and their models.
 
-    Goes to MLFLOW_TRACKING_URI, else to mlflow.db in this folder. What is there already is not logged again; a server
-    that is away costs a warning, and nothing is lost.
+    The store is MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder. Nothing is logged twice. If the server can't be
+    reached, there is one warning, and nothing is lost.
     """
-    from pipeline.project import load_params
+    from pipeline.project import Project, load_params
     from pipeline.tracking.sync import sync
 
-    sync(load_params())
+    sync(load_params(), Project().root)
 
 
 @app.command()
@@ -167,31 +169,32 @@ def page(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where the page is")] = 7860,
     host: Annotated[str, typer.Option(help="0.0.0.0 shows the page, without a password, to the network")] = "127.0.0.1",
 ) -> None:
-    """Open a page on this machine: record or drop a file, and see what several variants make of it, side by side.
+    """Open a page on this machine: record or drop a file, and compare the transcripts of several variants.
 
-    With their text, their errors against what you say was said, latency and energy. Needs the extra `app`: `make app`
-    installs it and opens the page. docs/app.md says what the figures are.
+    It shows their text, their errors against a reference that you type, latency and energy. It needs the extra `app`:
+    `make app` installs it and opens the page. docs/app.md defines the figures.
     """
     from pipeline.apps import page as local
+    from pipeline.project import Project
 
-    local.run(variants or [], host, port)
+    local.run(Project().root, variants or [], host, port)
 
 
 @app.command()
 def gate(
     variants: Annotated[
-        list[str] | None, typer.Argument(help="Variants that have to pass; without any, a champion has to be there")
+        list[str] | None, typer.Argument(help="Variants that have to pass; without names there has to be a champion")
     ] = None,
 ) -> None:
-    """Say of each variant whether it keeps the budget of params.yaml, and why; exit status 0 if so, 1 if not, for CI.
+    """Report for each variant whether it keeps the budget of params.yaml, and why; exit status 0 if so, 1 if not, for CI.
 
-    Reads the last comparison. Without names the gate is open where there is a champion, with names where all of them pass.
+    It reads the last comparison. Without names it succeeds where there is a champion, with names where all of them pass.
     """
     from pipeline.compare import gate
     from pipeline.project import Project, load_params
 
-    is_open, said = gate.check(Project().root, load_params(), variants or [])
-    print("\n".join(said))
+    is_open, lines = gate.check(Project().root, load_params(), variants or [])
+    print("\n".join(lines))
     if not is_open:
         raise typer.Exit(1)
 
@@ -199,10 +202,10 @@ def gate(
 @app.command()
 def champion() -> None:
     """Show the champion in MLflow's registry with its evidence, and those before it."""
-    from pipeline.project import load_params
+    from pipeline.project import Project, load_params
     from pipeline.tracking import registry
 
-    print("\n".join(registry.history(load_params())))
+    print("\n".join(registry.history(Project().root, load_params())))
 
 
 @app.command()
@@ -210,23 +213,23 @@ def promote(
     variant: Annotated[str, typer.Argument(help="A variant of the last comparison, such as half.int8-openvino")],
     force: Annotated[bool, typer.Option("--force", help="Even if it is worse, fails the gate or can't be compared")] = False,
 ) -> None:
-    """Make a variant the champion in MLflow's registry; `bigfoot track` does so by itself where it is better.
+    """Make a variant the champion in MLflow's registry; `bigfoot track` does so by itself where the variant is better.
 
-    Also takes back one that was rolled back.
+    It also promotes a variant that was rolled back.
     """
-    from pipeline.project import load_params
+    from pipeline.project import Project, load_params
     from pipeline.tracking import registry
 
-    print(registry.promote(load_params(), variant, force))
+    print(registry.promote(Project().root, load_params(), variant, force))
 
 
 @app.command()
 def rollback() -> None:
-    """Give the alias `champion` back to the champion before this one, which isn't promoted again by itself."""
-    from pipeline.project import load_params
+    """Move the alias `champion` back to the former champion; the present one is not promoted again by itself."""
+    from pipeline.project import Project, load_params
     from pipeline.tracking import registry
 
-    print(registry.rollback(load_params()))
+    print(registry.rollback(Project().root, load_params()))
 
 
 @app.command()

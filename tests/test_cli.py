@@ -139,5 +139,5 @@ def test_check_says_what_is_in_params_and_what_it_is_for_or_what_is_wrong(tmp_pa
     (tmp_path / "params.yaml").write_text(text.replace("gate:", "gaet:"))
     done = bigfoot("check", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.strip() == (
-        "error: params.yaml: gaet: is no parameter of Bigfoot: check its spelling, or remove it (and 1 more)"
+        "error: params.yaml: gaet: is not a parameter of Bigfoot: check its spelling, or remove it (and 1 more)"
     )

@@ -1,1 +1,1 @@
-"""What a person does with a variant: transcribe, try it on a page, export it, push it to a hub."""
+"""Uses of a variant: transcribe recordings, try it on a page, export it, push it to a hub."""

@@ -1,10 +1,10 @@
-"""`bigfoot app`: a page on this machine that lets one recording be heard by several variants, side by side.
+"""`bigfoot app`: a local page that transcribes one recording with several variants, side by side.
 
-Decision: everything but the page itself works, and is tested, without Gradio, which is an optional extra. `Listener.hear` is
-what a hearing is: text, errors against what was said, latency. Latency is measured here and now, one variant after the other,
-each after one hearing that isn't timed (a runtime prepares itself for a length it hasn't met); it is what this machine does
-while you look, and the comparison's figures are the ones to quote. Energy can't be measured in one hearing, so it is the
-benchmark's, where there is one. Nothing leaves the machine: no share link, no usage data, no fonts from elsewhere.
+Decision: everything except the page itself works, and is tested, without Gradio, which is an optional extra.
+`Transcribers.transcribe` gives text, errors against a reference, and latency. Latency is measured when you press the button,
+one variant after the other, each after one untimed pass (a runtime prepares itself for a new length). It holds for this machine
+at that moment; quote the comparison's figures instead. Energy can't be measured in so short a time, so it is taken from the
+last benchmark, if there is one. Nothing leaves the machine: no share link, no usage data, no fonts from other servers.
 """
 
 import html
@@ -15,6 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
 
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
@@ -28,17 +31,21 @@ from pipeline.speech import audio, text
 from pipeline.speech.corpus import read_info
 from pipeline.speech.text import TextRules
 
-MOST = 4  # variants, where nobody says which
+if TYPE_CHECKING:
+    import gradio
+
+MOST = 4  # variants, where none is named
 LIMITS = uploads.Limits()
-SLOW_SECONDS = 1.0  # a hearing that takes longer is timed once, others three times
+SLOW_SECONDS = 1.0  # a pass that takes longer is timed once, others three times
 INSTALL = 'gradio is not installed: run `make app`, which installs it, or pip install "bigfoot-asr[app]"'
 
-Step = tuple[str, str, str]  # (equal, substitute, delete or insert; word of the reference; word heard), "" where there is none
+# (equal, substitute, delete or insert; word of the reference; word of the hypothesis), "" where there is none
+Step = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one variant made of a recording; `wer` (a fraction) and `alignment` are None without a reference."""
+    """One variant's text of a recording; `wer` (a fraction), counts and `alignment` are None without a reference."""
 
     variant: str
     text: str
@@ -50,119 +57,141 @@ class Answer:
     alignment: tuple[Step, ...] | None = None
 
 
-class Listener:
-    """Several variants, open, with the text rules of the corpus and the energy that the last benchmark found."""
+class Differences(TypedDict):
+    """How a text differs from its reference."""
 
-    def __init__(self, folders: Sequence[Path], root: Path = Path()):
+    wer: float
+    errors: int
+    words: int
+    alignment: tuple[Step, ...]
+
+
+class Transcribers:
+    """Several opened variants, with the text rules of the corpus and the energy figures of the last benchmark.
+
+    `root` is the project's folder, where both are read.
+    """
+
+    def __init__(self, folders: Sequence[Path], root: Path):
         self.recognizers = {folder: Recognizer.load(folder) for folder in folders}
         self.energy = {row.variant: row["energy_wh_per_audio_hour"] for row in _rows(root)}
         self.rules, self.rules_from = _rules(root)
 
-    def hear(self, content: bytes, said: str = "") -> tuple[float, str, list[Answer]]:
-        """One audio file and what was said in it, if known -> its seconds, the reference scored against, an answer a variant.
+    def transcribe(self, content: bytes, reference: str = "") -> tuple[float, str, list[Answer]]:
+        """The bytes of an audio file, and its text if known -> its seconds, that text normalized, one answer per variant.
 
-        Raises BigfootError where the file is no audio, or too long.
+        Raises BigfootError where the file is not audio, or too long.
         """
-        heard, reference = uploads.decode_upload(content, LIMITS), text.normalize(said, self.rules)
+        waveform, reference = uploads.decode_upload(content, LIMITS), text.normalize(reference, self.rules)
         answers = []
         for folder, recognizer in self.recognizers.items():
             name = recognizer.info.get("variant", folder.name)
-            words, milliseconds = _timed(recognizer, heard)
-            scored = compare(reference, words) if reference else {}
-            answers.append(Answer(name, words, milliseconds, self.energy.get(name), **scored))
-        return len(heard) / audio.SAMPLE_RATE, reference, answers
+            hypothesis, milliseconds = _timed(recognizer, waveform)
+            energy = self.energy.get(name)
+            if reference:
+                answers.append(Answer(name, hypothesis, milliseconds, energy, **compare(reference, hypothesis)))
+            else:
+                answers.append(Answer(name, hypothesis, milliseconds, energy))
+        return len(waveform) / audio.SAMPLE_RATE, reference, answers
 
 
-def compare(reference: str, hypothesis: str) -> dict:
-    """How a text differs from its reference, as evaluate counts it: {wer, errors, words, alignment}."""
-    steps = tuple((kind, said, heard) for kind, said, heard in wer.align(reference, hypothesis))
+def compare(reference: str, hypothesis: str) -> Differences:
+    """How a text differs from its reference, counted as `evaluate` does."""
+    steps = tuple((kind, missed, extra) for kind, missed, extra in wer.align(reference, hypothesis))
     errors, words = sum(kind != "equal" for kind, *_ in steps), sum(kind != "insert" for kind, *_ in steps)
     return {"wer": errors / words, "errors": errors, "words": words, "alignment": steps}
 
 
-def chosen(root: Path = Path()) -> list[Path]:
-    """The variants to open where none is named: teacher.fp32 and the champion of the last comparison, else the first four."""
+def default_variants(root: Path) -> list[Path]:
+    """The folders of teacher.fp32 and the last comparison's champion, otherwise of the first four variants.
+
+    Raises BigfootError where there is no variant.
+    """
     champion = comparison.champion_of(_rows(root))
     names = [REFERENCE, *([champion.variant] if champion else [])]
     project = Project(root)
-    found = [project.variant(name) for name in names if (project.variant(name) / "variant.json").is_file()]
-    if len(found) < 2:
-        found = sorted(path.parent for path in project.variants.glob("*/variant.json"))[:MOST]
-    if not found:
-        raise BigfootError("there is no variant under variants/: run `dvc repro`, or name the folders of some")
-    return found
+    folders = [project.variant(name) for name in names if (project.variant(name) / "variant.json").is_file()]
+    if len(folders) < 2:
+        folders = sorted(path.parent for path in project.variants.glob("*/variant.json"))[:MOST]
+    if not folders:
+        raise BigfootError(f"there are no variants in {project.variants}: run `dvc repro`, or name the folders of some")
+    return folders
 
 
 def page(seconds: float, reference: str, answers: Sequence[Answer], rules: str) -> str:
-    """The answers as HTML: a card a variant, and below what the figures are."""
+    """The answers as HTML: one card per variant, and a note on what the figures are."""
     cards = "".join(_card(answer) for answer in answers)
     scored = f"Scored against “{html.escape(reference)}” by the text rules of {html.escape(rules)}. " if reference else ""
     notes = (
-        f"{seconds:.1f} s of audio. {scored}Latency was measured just now in this process, after one hearing that isn't timed; "
-        "energy per hour of audio is from the last benchmark (reports/comparison.json), not from this hearing."
+        f"{seconds:.1f} s of audio. {scored}Latency was measured just now in this process, after one untimed pass; "
+        "energy per hour of audio is from the last benchmark (reports/comparison.json), not from this recording."
     )
     return f'<div class="cards">{cards}</div><p class="notes">{notes}</p>'
 
 
-def run(folders: Sequence[Path], host: str, port: int) -> None:
-    """Open the page and keep it open until ctrl-C; BigfootError where Gradio is missing or the port is taken."""
+def run(root: Path, folders: Sequence[Path], host: str, port: int) -> None:
+    """Serve the page until Ctrl-C; `folders`: of the variants, by default `default_variants(root)`.
+
+    Raises BigfootError where Gradio is missing, or the port is in use.
+    """
     if find_spec("gradio") is None:
         raise BigfootError(INSTALL)
-    blocks, looks = build(Listener(folders or chosen()))
+    blocks, looks = build(Transcribers(folders or default_variants(root), root))
     try:
         blocks.launch(server_name=host, server_port=port, prevent_thread_lock=True, **looks)
     except OSError:
-        raise BigfootError(f"{host}:{port} can't be opened, most likely it is taken: choose another --port") from None
-    print(f"http://{host}:{port}   (ctrl-C stops it)", flush=True)
+        raise BigfootError(f"{host}:{port} can't be opened, most likely it is in use: choose another --port") from None
+    print(f"http://{host}:{port}   (Ctrl-C stops it)", flush=True)
     blocks.block_thread()
 
 
-def build(listener: Listener):
-    """The page, as Gradio's Blocks, and what its `launch` has to be given."""
+def build(transcribers: Transcribers) -> "tuple[gradio.Blocks, dict]":
+    """The page, as Gradio's Blocks, and the settings for its `launch`."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio
 
-    def hear(path: str | None, said: str) -> str:
+    def transcribe(path: str | None, reference: str) -> str:
         if not path:
             raise gradio.Error("Record something or drop a file first.", print_exception=False)
         try:
-            return page(*listener.hear(Path(path).read_bytes(), said), listener.rules_from)
+            return page(*transcribers.transcribe(Path(path).read_bytes(), reference), transcribers.rules_from)
         except BigfootError as error:
             raise gradio.Error(str(error), print_exception=False) from None
 
     with gradio.Blocks(title="Bigfoot", analytics_enabled=False, delete_cache=(3600, 3600)) as blocks:
-        gradio.Markdown("# Bigfoot\nOne recording, heard by several variants.")
+        gradio.Markdown("# Bigfoot\nOne recording, transcribed by several variants.")
         with gradio.Row():
             recording = gradio.Audio(sources=["upload", "microphone"], type="filepath", label="Audio", buttons=[])
             with gradio.Column():
-                said = gradio.Textbox(label="What is said in it (optional)", lines=3, placeholder="to count errors against")
-                button = gradio.Button("Listen", variant="primary")
+                reference = gradio.Textbox(label="Its text (optional)", lines=3, placeholder="errors are counted against it")
+                button = gradio.Button("Transcribe", variant="primary")
         answers = gradio.HTML()
-        gradio.on([button.click, said.submit], hear, [recording, said], answers, api_name="hear", concurrency_limit=1)
+        inputs = [recording, reference]
+        gradio.on([button.click, reference.submit], transcribe, inputs, answers, api_name="transcribe", concurrency_limit=1)
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     looks = {"theme": gradio.themes.Default(**fonts), "css": CSS, "share": False, "quiet": True, "ssr_mode": False}
     return blocks, {**looks, "run_history": False, "footer_links": [], "max_file_size": int(LIMITS.mb * 1e6)}
 
 
-def _timed(recognizer: Recognizer, heard) -> tuple[str, float]:
-    """The text, and the median time in ms to get it."""
-    began = time.perf_counter()
-    words, times = recognizer.transcribe(heard), []
-    for _ in range(1 if time.perf_counter() - began > SLOW_SECONDS else 3):
-        began = time.perf_counter()
-        recognizer.transcribe(heard)
-        times.append(1000 * (time.perf_counter() - began))
-    return words, statistics.median(times)
+def _timed(recognizer: Recognizer, waveform: np.ndarray) -> tuple[str, float]:
+    """The text, and the median time in ms that it takes."""
+    started = time.perf_counter()
+    hypothesis, times = recognizer.transcribe(waveform), []
+    for _ in range(1 if time.perf_counter() - started > SLOW_SECONDS else 3):
+        started = time.perf_counter()
+        recognizer.transcribe(waveform)
+        times.append(1000 * (time.perf_counter() - started))
+    return hypothesis, statistics.median(times)
 
 
 def _rows(root: Path) -> list[comparison.Row]:
-    """Those of the last comparison; none where there was none yet."""
+    """The rows of the last comparison; empty where there is none."""
     return comparison.read_rows(Project(root).reports / "comparison.json") if comparison.exists(root) else []
 
 
 def _rules(root: Path) -> tuple[TextRules, str]:
-    """The text rules of the prepared corpus that params.yaml names, else the defaults; and whose they are."""
+    """The text rules of the prepared corpus that params.yaml names, otherwise the defaults; and where they come from."""
     project = Project(root)
     if not project.params.is_file():
         return TextRules(), "Bigfoot (there is no params.yaml here)"
@@ -177,17 +206,17 @@ def _card(answer: Answer) -> str:
     figures.append(shown(answer.latency_ms, ".1f", " ms"))
     if answer.energy_wh_per_audio_hour is not None:
         figures.append(shown(answer.energy_wh_per_audio_hour, ".3g", " Wh per audio hour"))
-    heard = " ".join(map(_marked, answer.alignment)) if answer.alignment else html.escape(answer.text) or "<i>(nothing)</i>"
-    told = "".join(f"<li>{one}</li>" for one in figures)
-    return f"<section><h3>{html.escape(answer.variant)}</h3><p>{heard}</p><ul>{told}</ul></section>"
+    words = " ".join(map(_marked, answer.alignment)) if answer.alignment else html.escape(answer.text) or "<i>(no words)</i>"
+    items = "".join(f"<li>{figure}</li>" for figure in figures)
+    return f"<section><h3>{html.escape(answer.variant)}</h3><p>{words}</p><ul>{items}</ul></section>"
 
 
 def _marked(step: Step) -> str:
-    """A step of the alignment: what was said and not heard is struck out, what was heard instead is underlined."""
-    kind, said, heard = step
+    """A step of the alignment as HTML: a missed word of the reference is struck out, a wrong or extra word is underlined."""
+    kind, missed, extra = step
     if kind == "equal":
-        return html.escape(said)
-    parts = [f"<del>{html.escape(said)}</del>" if said else "", f"<ins>{html.escape(heard)}</ins>" if heard else ""]
+        return html.escape(missed)
+    parts = [f"<del>{html.escape(missed)}</del>" if missed else "", f"<ins>{html.escape(extra)}</ins>" if extra else ""]
     return " ".join(filter(None, parts))
 
 

@@ -1,8 +1,8 @@
-"""A model or variant with its card: `export` lays them into a folder, `push` puts that folder on a hub.
+"""A model or variant with its card: `export` copies them into a folder, `push` uploads that folder to a hub.
 
-A hub is huggingface.co or whatever speaks its API at HF_ENDPOINT. What can be refused here is refused before anything is
-sent: an unknown name, a missing card, a variant that doesn't pass the gate, no token. Publishing is for good, so nothing is
-pushed by itself: only `bigfoot push` does it. The license of the weights is the publisher's to choose, and goes into the card.
+A hub is huggingface.co, or a server with its API at HF_ENDPOINT. What can be checked here is checked before anything is sent:
+an unknown name, a missing card, a variant that doesn't pass the gate, no token. Publishing can't be undone, so only
+`bigfoot push` does it. The publisher chooses the license of the weights, which is written into the card.
 """
 
 import shutil
@@ -18,13 +18,13 @@ from pipeline.recognition import seal
 def export(root: Path, name: str, out: Path, force: bool = False, license: str | None = None) -> Path:
     """Copy a model or variant into the folder `out`, its card as README.md; returns `out`.
 
-    Raises BigfootError where the name or the card is unknown, where a variant's files are not those that were compared, and,
-    without `force`, where `out` holds anything. `force` overwrites files of the same names and leaves others alone.
+    Raises BigfootError where the name is unknown, the card is missing, a variant's files are not those that were compared,
+    or, without `force`, `out` is not empty. `force` overwrites files of the same names and keeps all others.
     """
     folder, card = _find(root, name)
     _check_files(root, folder)
     if not force and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BigfootError(f"{out} is there and not empty: name another folder, or add --force to write into it")
+        raise BigfootError(f"{out} is not empty: name another folder, or add --force to write into it")
     try:
         shutil.copytree(folder, out, dirs_exist_ok=True)
         (out / "README.md").write_text(_licensed(card, license), encoding="utf-8")
@@ -43,9 +43,10 @@ def push(
     license: str | None = None,
     force: bool = False,
 ) -> str:
-    """Put a model or variant with its card on a hub, into the repository `repo` (made if need be); returns its address.
+    """Upload a model or variant with its card to the repository `repo` of a hub; returns its address.
 
-    The token is HF_TOKEN's or that of `hf auth login`. Raises BigfootError, in one line, for whatever is in the way.
+    A missing repository or branch (`revision`) is created. The token is HF_TOKEN, or that of `hf auth login`. Raises
+    BigfootError where a check fails or the hub refuses, Away where it can't be reached.
     """
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import HFValidationError
@@ -57,7 +58,7 @@ def push(
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise BigfootError(f"{repo} is no name of a repository, such as me/small-model: {_line(error)}") from None
+        raise BigfootError(f"{repo} is not a repository name such as me/small-model: {_line(error)}") from None
     if not (token := get_token()):
         raise BigfootError("no token for the hub: set HF_TOKEN, or run `hf auth login`")
     api = HfApi(endpoint=endpoint and endpoint.rstrip("/"), token=token, library_name="bigfoot")
@@ -71,7 +72,7 @@ def push(
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=folder, revision=revision, commit_message=f"{name}, made by Bigfoot"
             )
-        except Exception as error:  # the client has a class for every mishap, and more than one parent of them
+        except Exception as error:  # the client's exceptions have no common base class
             raise _refused(error, repo, api.endpoint) from None
     return f"{api.endpoint}/{made.repo_id}" + (f"/tree/{revision}" if revision else "")
 
@@ -79,10 +80,10 @@ def push(
 def _find(root: Path, name: str) -> tuple[Path, Path]:
     """A model's or variant's folder and its card."""
     project = Project(root)
-    rooms = (project.models, project.variants)
-    folders = {path.name: path for room in rooms for path in sorted(room.glob("*")) if path.is_dir()}
+    parents = (project.models, project.variants)
+    folders = {path.name: path for parent in parents for path in sorted(parent.glob("*")) if path.is_dir()}
     if (folder := folders.get(name)) is None:
-        raise BigfootError(f"no model or variant {name}: there are {', '.join(folders) or 'none, is this the project?'}")
+        raise BigfootError(f"no model or variant {name}: known are {', '.join(folders) or 'none, is this the project?'}")
     card = project.reports / "cards" / f"{name}.md"
     if not card.is_file():
         raise BigfootError(f"{name} has no card ({card}): it is not in the last comparison, run `dvc repro compare`")
@@ -90,24 +91,27 @@ def _find(root: Path, name: str) -> tuple[Path, Path]:
 
 
 def _check_files(root: Path, folder: Path) -> None:
-    """Raise BigfootError where a variant is cut off, swapped, or made anew since its card's figures were measured."""
+    """Raise BigfootError where a variant is incomplete, or was changed after its card's figures were measured."""
     if not (folder / "variant.json").is_file():
         return
     mark = seal.mark(seal.read(folder))
     row = next((row for row in comparison.read(root).rows if row.variant == folder.name), None)
     if row and row.files != mark:
-        raise BigfootError(f"{folder} was made anew since the last comparison, its card is of other files: run `dvc repro`")
+        raise BigfootError(f"{folder} was changed after the last comparison, so its card is out of date: run `dvc repro`")
 
 
 def _require_gate(root: Path, name: str) -> None:
-    """Raise BigfootError where a variant, or a model as it is in fp32, was compared and doesn't pass the gate."""
+    """Raise BigfootError where a variant, or a model in fp32, was compared and doesn't pass the gate."""
     row = next((row for row in comparison.read(root).rows if row.variant in (name, f"{name}.fp32")), None)
-    if row and not row.gate.passed:
-        raise BigfootError(f"{name} doesn't pass the gate ({row.gate.reason}): --force pushes it all the same")
+    if row is None:
+        return
+    assert row.gate is not None  # of every row that was read
+    if not row.gate.passed:
+        raise BigfootError(f"{name} doesn't pass the gate ({row.gate.reason}): --force pushes it anyway")
 
 
 def _licensed(card: Path, license: str | None) -> str:
-    """A card's text, with the license that its publisher chose."""
+    """A card's text, with the license that its publisher chose, if any."""
     if license is None:
         return card.read_text(encoding="utf-8")
     from huggingface_hub import ModelCard
@@ -119,15 +123,15 @@ def _licensed(card: Path, license: str | None) -> str:
 
 
 def _refused(error: Exception, repo: str, endpoint: str) -> BigfootError:
-    """What a hub's answer, or its silence, means for the one who pushes."""
+    """A hub's refusal, or that it can't be reached, as an error with its remedy."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status == 401:
-        return BigfootError(f"{endpoint} doesn't know the token (401): set HF_TOKEN anew, or run `hf auth login`")
+        return BigfootError(f"{endpoint} rejects the token (401): set HF_TOKEN again, or run `hf auth login`")
     if status == 403:
         return BigfootError(f"the token may not write to {repo} at {endpoint} (403): use one with write access to it")
     if is_away(error):
         return Away(f"no hub at {endpoint}: {_line(error)}")
-    return BigfootError(f"{endpoint} didn't take {repo}: {_line(error)}")
+    return BigfootError(f"{endpoint} refused {repo}: {_line(error)}")
 
 
 def _line(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""What speaks for a variant as champion: its figures and all that decides whether they can be held against another's.
+"""The evidence for a variant as champion: its figures, and everything that decides whether another's can be compared with them.
 
-A figure counts only beside what it was found on, so the evidence names the teacher by its weights, and dev and test by
-their manifests and audio: train may grow, and the sets are still the same. Evidence is strings by name, as MLflow keeps
+A figure only means something together with what it was measured on, so the evidence identifies the teacher by its weights, and
+dev and test by their manifests and audio. Train may grow without changing them. Evidence is a dict of strings, as MLflow keeps
 tags; what was not measured is absent.
 """
 
@@ -29,7 +29,7 @@ SAME = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """A compared variant as MLflow knows it: its run, its LoggedModel and the hash of its folder; and its evidence."""
+    """A compared variant in MLflow: its run, its LoggedModel, the hash of its folder (`content`), and its evidence."""
 
     variant: str
     run_id: str
@@ -39,9 +39,15 @@ class Candidate:
 
 
 def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
-    """A row of the comparison under `store.root`, which has been logged; BigfootError where its corpus or model is gone."""
+    """The candidate of a row of the comparison under `store.root`, which has been logged.
+
+    Raises BigfootError where its run, its corpus or its model is missing.
+    """
     project, key = store.project, comparison_key(store.project.reports)
     run, parent = store.find("variant", f"{key}/{row.variant}"), store.find("comparison", key)
+    if run is None or run.outputs is None or parent is None:
+        raise BigfootError(f"{row.variant} of the last comparison is not in MLflow: run `bigfoot track`")
+    assert row.gate is not None  # of every row that was read
     model_id = run.outputs.model_outputs[0].model_id
     content = store.client.get_logged_model(model_id).tags[KEY]
     corpus = project.corpus(compared.corpus)
@@ -62,49 +68,50 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
 
 
 def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], budget: Gate) -> tuple[bool, str]:
-    """Whether a challenger takes the incumbent's place, and why; both by their evidence."""
+    """Whether a challenger replaces the incumbent, and why; both are given by their evidence."""
     if incumbent is None:
         return True, "the first champion"
     for key, other in SAME.items():
         if key == "timed_on" and budget.objective == "size" and budget.max_latency_p50_ms is None:
             continue
-        if (was := incumbent.get(key)) != challenger[key]:
-            return False, f"can't be compared with it: {other if was else f'it carries no evidence of Bigfoot ({key})'}"
-    had, has = (gain(figures(one), budget.objective) for one in (incumbent, challenger))
-    if broken := _breaks(figures(incumbent), budget):
-        return True, f"the one before breaks the budget ({broken})"
-    if has is not None and (had is None or has > had):
-        return True, f"it gains {times(has)} over the teacher, the one before {times(had)}"
-    return False, f"is not better: it gains {times(has)} over the teacher, the champion {times(had)}"
+        if (known := incumbent.get(key)) != challenger[key]:
+            return False, f"can't be compared with it: {other if known else f'it has no evidence from Bigfoot ({key})'}"
+    old, new = (gain(figures(evidence), budget.objective) for evidence in (incumbent, challenger))
+    if exceeded := _exceeded(figures(incumbent), budget):
+        return True, f"the former champion is over the budget ({exceeded})"
+    if new is not None and (old is None or new > old):
+        return True, f"it gains {times(new)} over the teacher, the former champion {times(old)}"
+    return False, f"is not better: it gains {times(new)} over the teacher, the champion {times(old)}"
 
 
 def figures(evidence: Mapping[str, str]) -> dict[str, float | None]:
-    """The figures of some evidence as numbers; null where there is none."""
+    """The figures in evidence as numbers; None where one is absent."""
     return {key: float(evidence[key]) if key in evidence else None for key in FIGURES}
 
 
 def times(factor: float | None) -> str:
-    return numbers.shown(factor, ".2f", "x", "nothing known")
+    return numbers.shown(factor, ".2f", "x", "an unknown factor")
 
 
-def _breaks(had: Mapping[str, float | None], budget: Gate) -> str | None:
-    """What of a budget some figures break: budgets change, and an old champion may not fit the new one."""
+def _exceeded(known: Mapping[str, float | None], budget: Gate) -> str | None:
+    """The limit of a budget that figures exceed, if any: an old champion may not fit a new budget."""
     limits = {
         "wer_rise_upper": budget.max_wer_rise, "disk_mb": budget.max_disk_mb, "latency_p50_ms": budget.max_latency_p50_ms
     }  # fmt: skip
     for key, most in limits.items():
-        if most is not None and (had[key] is None or had[key] > most):
-            return f"{key} {'unknown' if had[key] is None else format(had[key], '.4g')}, at most {most:g}"
+        value = known[key]
+        if most is not None and (value is None or value > most):
+            return f"{key} {numbers.shown(value, '.4g', absent='unknown')}, at most {most:g}"
     return None
 
 
 def _weights(model: Path) -> str:
-    """A model's identity: its weights, whatever else lies in its folder; its training where there are none."""
+    """A model's identity: the hash of its weights, or of its metrics.json where there are no weights."""
     return _digest(sorted(model.glob("*.safetensors")) or [model / "metrics.json"])
 
 
 def _set(corpus: Path, split: str) -> str:
-    """A set's identity: its manifest and the audio that this names."""
+    """A set's identity: the hash of its manifest and of the audio files in it."""
     manifest = corpus / f"{split}.jsonl"
     return _digest([manifest, *(corpus / utterance.audio for utterance in read_manifest(manifest))])
 
@@ -113,5 +120,5 @@ def _digest(paths: list[Path]) -> str:
     try:
         return sha256_of(paths)[:16]
     except FileNotFoundError as error:
-        what = f"{error.filename} is missing, by which champions are told apart"
-        raise BigfootError(f"{what}: run `dvc checkout`, or `dvc pull`") from None
+        missing = f"{error.filename} is missing, which identifies what a champion was measured on"
+        raise BigfootError(f"{missing}: run `dvc checkout`, or `dvc pull`") from None

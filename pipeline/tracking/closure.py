@@ -1,8 +1,8 @@
-"""The modules that run a variant on one runtime, copied as a package of their own: all of Bigfoot that a LoggedModel carries.
+"""The modules that run a variant on one runtime, copied as a package of their own: the part of Bigfoot in a LoggedModel.
 
 Which modules these are follows from the imports: those of pyfunc.py, of the modules it imports, and so on, function-local
-imports included. So no list can go stale. In recognition/runtimes.py only the runtime's own function counts: an ONNX or
-OpenVINO model carries no PyTorch modules.
+imports included, so there is no list to keep up to date. Of recognition/runtimes.py only the runtime's own function counts:
+an ONNX or OpenVINO model carries no PyTorch modules.
 
 Decision: the package is named `bigfoot_` and a hash of its code, and every `from pipeline...` in it is renamed. Models
 that carry the same code share it in one process, models with different code keep apart, and no other package called
@@ -64,7 +64,7 @@ def closure(runtime: str) -> Closure:
 
 
 def _imported(node: ast.AST, skipped: Set[str]) -> Iterator[str]:
-    """Dotted names of all that is imported below `node`, except in functions called as in `skipped`."""
+    """Dotted names of everything that is imported below `node`, except in functions whose names are in `skipped`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
@@ -75,8 +75,7 @@ def _imported(node: ast.AST, skipped: Set[str]) -> Iterator[str]:
 
 
 def _files(name: str) -> Iterator[Path]:
-    """The files that importing a dotted name of ours runs: its packages' __init__.py and its module, where it isn't just a
-    name inside one."""
+    """The files that are run when one of our dotted names is imported: its packages' __init__.py, and its module."""
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
         base = Path(*parts[:depth])
@@ -87,10 +86,12 @@ def _renamed(source: str, path: Path, name: str) -> str:
     """The source with every `from pipeline...` as `from NAME...`."""
     lines = source.split("\n")
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and _is_own(node.module):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module and _is_own(node.module):
             line, start = lines[node.lineno - 1], node.col_offset
             lines[node.lineno - 1] = line[:start] + line[start:].replace(OWN, name, 1)
-        elif getattr(node, "level", 0) or isinstance(node, ast.Import) and any(_is_own(one.name) for one in node.names):
+        elif (isinstance(node, ast.ImportFrom) and node.level) or (
+            isinstance(node, ast.Import) and any(_is_own(alias.name) for alias in node.names)
+        ):
             raise ValueError(f"{path}, line {node.lineno}: write `from {OWN}... import ...`, which can be renamed")
     return "\n".join(lines)
 

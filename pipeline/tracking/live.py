@@ -1,45 +1,50 @@
-"""A training run's curve, sent to MLflow while it trains: what is logged waits in memory, and a thread sends it every 10 s."""
+"""The curve of a training run, sent to MLflow during training: values wait in memory, and a thread sends them every 10 s."""
 
 import atexit
 import threading
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.common.git import origin
 from pipeline.tracking.store import Store, final_figures, warn
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 FLUSH_SECONDS = 10.0
 
 
-def training_run(model: str, key: str, params: Mapping, experiment: str, root: Path | str = ".") -> "LiveRun":
-    """The MLflow run of a training run, to which its curve goes while it goes on.
+def training_run(model: str, key: str, params: Mapping, experiment: str, root: Path) -> "LiveRun":
+    """The MLflow run of a training run under `root`, which its curve is logged to during training.
 
-    `key` is the training run's fingerprint: taken up again after a kill, it is the same run. Where the server is away
-    the result takes everything and logs nothing, after one warning.
+    `key` is the fingerprint of the training: training that resumes after a kill continues the same run. Where the server
+    can't be reached, the result accepts everything and logs nothing, after one warning.
     """
     try:
         store = Store(experiment, root)
-        run = store.run("training", key, f"train {model}", {"model": model, **origin(store.root)}, params)
+        tags: dict[str, str | None] = {"model": model, **origin(store.root)}
+        run = store.run("training", key, f"train {model}", tags, params)
         store.client.update_run(run.info.run_id, status="RUNNING")
         return LiveRun(store, run)
-    except Exception as error:  # whatever a store or server does, training goes on
+    except Exception as error:  # training continues whatever a store or server does
         warn(error)
         return LiveRun(None, None)
 
 
 class LiveRun:
-    """A training run's line to MLflow: what is logged waits in memory, and a thread sends it every 10 s."""
+    """A connection from training to its MLflow run; without a store or a run it logs nothing."""
 
-    def __init__(self, store: Store | None, run):
+    def __init__(self, store: Store | None, run: "Run | None"):
         self.store = store
-        self.run_id = run.info.run_id if run else None
-        self._logged = store.logged_steps(run) if store else {}
+        self.run_id: str = run.info.run_id if run else ""
+        self._logged = store.logged_steps(run) if store and run else {}
         self._waiting: deque[dict] = deque()
         self._done = threading.Event()
         self._sending = threading.Lock()
         if store:
-            self._thread = threading.Thread(target=self._send_now_and_then, name="mlflow", daemon=True)
+            self._thread = threading.Thread(target=self._send_repeatedly, name="mlflow", daemon=True)
             self._thread.start()
             atexit.register(self._end, "FAILED")
 
@@ -49,7 +54,7 @@ class LiveRun:
             self._waiting.append({"step": step, **values})
 
     def finish(self, metrics: Mapping[str, float] | None = None) -> None:
-        """Send what waits and the run's final figures, and close it."""
+        """Send the waiting values and the run's final figures, and close it."""
         if self.store and metrics:
             self._waiting.append(final_figures(metrics))
         self._end("FINISHED")
@@ -65,7 +70,7 @@ class LiveRun:
                 warn(error)
         self.store = None
 
-    def _send_now_and_then(self) -> None:
+    def _send_repeatedly(self) -> None:
         while not self._done.wait(FLUSH_SECONDS):
             self._send()
 
@@ -76,6 +81,6 @@ class LiveRun:
                 return
             try:
                 self.store.log_curve(self.run_id, rows, self._logged)
-            except Exception as error:  # lost midway: the curve is in models/NAME/curve.jsonl for `sync`
+            except Exception as error:  # `sync` completes the curve from models/NAME/curve.jsonl
                 warn(error)
                 self.store = None

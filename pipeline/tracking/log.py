@@ -1,10 +1,11 @@
 """What stages wrote, as MLflow runs: training runs, a parent run per comparison, a child run and a LoggedModel per variant.
 
-Everything is keyed by content, so a second pass finds what the first one made: training runs by their fingerprint,
-the comparison by the bytes of comparison.json, a variant's run by comparison and variant, a LoggedModel by its folder's
-bytes, whichever comparison it was first in. A run is FINISHED once all of it is there; what a kill left half-done is
-taken up again. A LoggedModel is models-from-code (pipeline/tracking/pyfunc.py, the variant's folder and the modules that run
-it, no pickle), with signature, example and requirements given (tracking/package.py), so that logging it runs no inference.
+Everything is keyed by content, so that a second pass finds the runs of the first: training runs by their fingerprint, the
+comparison by the bytes of comparison.json, a variant's run by comparison and variant, a LoggedModel by its folder's bytes,
+whichever comparison it was first in. A run is FINISHED once it is complete; one that a kill left incomplete is completed.
+A LoggedModel is models-from-code without a pickle: pipeline/tracking/pyfunc.py, the variant's folder and the modules that run
+it (pipeline/tracking/closure.py). Its signature, example and requirements are given (pipeline/tracking/package.py), so that
+logging it runs no inference.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.benchmark import timings
 from pipeline.common.files import read_json, read_json_lines, sha256
@@ -24,6 +26,9 @@ from pipeline.speech.corpus import read_info
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, Store, final_figures, is_number
 
+if TYPE_CHECKING:
+    from mlflow.entities import Dataset
+
 WHO = ("variant", "model", "scheme", "runtime")  # tags of a variant's run and of its model
 
 
@@ -32,7 +37,8 @@ def project(store: Store, params: Params) -> int:
     lock = _dvc_lock(store.project.lock)
     corpus = store.project.corpus(params.corpus.name)
     datasets = _datasets(corpus, store.root, lock) if (corpus / "corpus.json").is_file() else {}
-    training, made = {}, 0
+    training: dict[str, str | None] = {}
+    made = 0
     for model in dict.fromkeys(variant.model for variant in params.variants.values()):
         training[model], is_new = _training(store, model, params, datasets, lock)
         made += is_new
@@ -49,26 +55,21 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     if "fingerprint" not in metrics:
         return None, False
     settings = params.teacher if model == "teacher" else params.students.get(model)
-    tags = {"model": model, **origin(store.root)}
-    run = store.run(
-        "training",
-        metrics["fingerprint"],
-        f"train {model}",
-        tags,
-        settings.model_dump(mode="json", by_alias=True) if settings else {},
-    )
+    tags: dict[str, str | None] = {"model": model, **origin(store.root)}
+    training = settings.model_dump(mode="json", by_alias=True) if settings else {}
+    run = store.run("training", metrics["fingerprint"], f"train {model}", tags, training)
     run_id = run.info.run_id
-    is_whole = run.info.status == "FINISHED"
-    if not is_whole:
+    is_complete = run.info.status == "FINISHED"
+    if not is_complete:
         rows = read_json_lines(folder / "curve.jsonl", f"dvc repro {_stage(model)}")
         store.log_curve(run_id, rows, store.logged_steps(run))
         store.log_curve(run_id, [final_figures(metrics)])
-    if "dvc.stage" not in run.data.tags:  # a live run ends before DVC knows its hashes
+    if "dvc.stage" not in run.data.tags:  # a live run ends before DVC has its hashes
         _set_tags(store, run_id, _dvc_tags(lock, _stage(model)))
         _log_inputs(store, run_id, {split: datasets[split] for split in ("train", "dev") if split in datasets})
-    if not is_whole:
+    if not is_complete:
         store.client.set_terminated(run_id, "FINISHED")
-    return run_id, not is_whole
+    return run_id, not is_complete
 
 
 def comparison_key(report: Path) -> str:
@@ -81,8 +82,8 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
     compared, run = comparison.read(store.root), timings.read(store.project.timings)
     settings = compared.params
     key = comparison_key(report)
-    found = store.find("comparison", key)
-    if found and found.info.status == "FINISHED":
+    known = store.find("comparison", key)
+    if known and known.info.status == "FINISHED":
         return 0
     tags = {
         **origin(store.root), "profile": settings["profile"], "corpus": compared.corpus,
@@ -103,7 +104,7 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
 
 
 def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mapping, datasets: dict, lock: dict) -> int:
-    """A child run, with the row's figures, on the datasets they were found on, and the variant as a LoggedModel."""
+    """Log a row as a child run, with its figures, their datasets and the variant as a LoggedModel; 1 where the run is new."""
     from mlflow.entities import LoggedModelOutput
 
     slug = f"{row.model}-{row.scheme}"
@@ -111,6 +112,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
     tags |= {"untrained": shared["untrained"]}
     tags |= {key: shared[key] for key in inherited}
+    assert row.gate is not None  # of every row that was read
     verdict = {True: "passed", False: "failed", None: "untrained"}[row.gate.passed]
     tags |= {"gate": verdict, "gate.reason": row.gate.reason}
     tags |= {"champion": "yes" if row.champion else "no", "mlflow.parentRunId": parent}
@@ -124,20 +126,20 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     if model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}:
         store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
     _log_metrics(store, run_id, row.figures, model_id, datasets)
-    _log_inputs(store, run_id, {split: one for split, one in datasets.items() if split != "train"})
+    _log_inputs(store, run_id, {split: dataset for split, dataset in datasets.items() if split != "train"})
     store.client.set_terminated(run_id, "FINISHED")
     return 1
 
 
 def _logged_model(store: Store, slug: str, row: Row, run_id: str) -> str:
-    """The id of the LoggedModel of a variant's folder, which is logged if no run has logged these bytes before."""
+    """The id of the LoggedModel of a variant's folder; it is logged unless a run has logged the same bytes before."""
     from mlflow.entities import LoggedModelStatus
 
     folder = store.project.variant(row.variant)
     key = _folder_hash(folder)
-    for found in store.client.search_logged_models([store.experiment_id], f"tags.`{KEY}` = '{key}'"):
-        if found.status == LoggedModelStatus.READY:  # else its upload was cut off
-            return found.model_id
+    for known in store.client.search_logged_models([store.experiment_id], f"tags.`{KEY}` = '{key}'"):
+        if known.status == LoggedModelStatus.READY:  # otherwise its upload was interrupted
+            return known.model_id
     tags = {KEY: key, **{name: getattr(row, name) for name in WHO}}
     made = store.client.create_logged_model(store.experiment_id, slug, run_id, tags, {}, "wav2vec2-ctc")
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
@@ -150,8 +152,8 @@ def _logged_model(store: Store, slug: str, row: Row, run_id: str) -> str:
 # ---------------------------------------------------------------- pieces
 
 
-def _datasets(corpus: Path, root: Path, lock: dict) -> dict:
-    """{split: mlflow Dataset}; the digest follows the manifest and, where DVC knows it, all audio of the corpus."""
+def _datasets(corpus: Path, root: Path, lock: dict) -> "dict[str, Dataset]":
+    """{split: mlflow Dataset}; its digest is that of the manifest and, where dvc.lock has it, of all audio of the corpus."""
     from mlflow.entities import Dataset
 
     info, known = read_info(corpus), _hashes(lock, "prepare", "outs").get(f"corpora/{corpus.name}", "")
@@ -168,7 +170,7 @@ def _datasets(corpus: Path, root: Path, lock: dict) -> dict:
 def _log_inputs(store: Store, run_id: str, datasets: dict) -> None:
     from mlflow.entities import DatasetInput, InputTag
 
-    inputs = [DatasetInput(one, [InputTag("mlflow.data.context", split)]) for split, one in datasets.items()]
+    inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", split)]) for split, dataset in datasets.items()]
     if inputs:
         store.client.log_inputs(run_id, inputs)
 
@@ -176,10 +178,11 @@ def _log_inputs(store: Store, run_id: str, datasets: dict) -> None:
 def _log_metrics(
     store: Store, run_id: str, values: Mapping, model_id: str | None = None, datasets: Mapping | None = None
 ) -> None:
-    """Log the numbers among `values`; null stays absent. Figures of a model are linked to it and to their dataset."""
+    """Log those of `values` that are numbers. Figures of a model are linked to it and to their dataset."""
     from mlflow.entities import Metric
 
-    now, metrics = int(time.time() * 1000), []
+    now = int(time.time() * 1000)
+    metrics: list[Metric] = []
     for name, value in values.items():
         if is_number(value):
             dataset = _dataset_of(name, datasets or {})
@@ -188,10 +191,11 @@ def _log_metrics(
     store.client.log_batch(run_id, metrics=metrics)
 
 
-def _dataset_of(key: str, datasets: Mapping):
-    """The dataset that a figure with this key is of; None for a figure of no dataset."""
+def _dataset_of(key: str, datasets: "Mapping[str, Dataset]") -> "Dataset | None":
+    """The dataset that a figure was measured on, by its key; None where a figure has none."""
     first = "test" if "test" in datasets else min(set(datasets) - {"train", "dev"}, default="")
-    return datasets.get(figures.split_of(key, first))
+    split = figures.split_of(key, first)
+    return datasets.get(split) if split else None
 
 
 def _set_tags(store: Store, run_id: str, tags: Mapping) -> None:
@@ -201,7 +205,7 @@ def _set_tags(store: Store, run_id: str, tags: Mapping) -> None:
 
 
 def _dvc_lock(path: Path) -> dict:
-    """The stages of dvc.lock: what DVC knows of each; nothing where there is none."""
+    """The stages in dvc.lock, {name: what DVC recorded}; empty where there is no dvc.lock."""
     from ruamel.yaml import YAML
 
     return (YAML(typ="safe").load(path) or {}).get("stages", {}) if path.is_file() else {}
@@ -209,11 +213,11 @@ def _dvc_lock(path: Path) -> dict:
 
 def _hashes(lock: dict, stage: str, part: str) -> dict[str, str]:
     """{path: md5} of a stage's deps or outs."""
-    return {one["path"]: one["md5"] for one in lock.get(stage, {}).get(part, []) if "md5" in one}
+    return {entry["path"]: entry["md5"] for entry in lock.get(stage, {}).get(part, []) if "md5" in entry}
 
 
 def _dvc_tags(lock: dict, *stages: str) -> dict[str, str]:
-    """dvc.stage: the first of `stages`; dvc.deps: {path: md5} of what they all depend on, as JSON."""
+    """dvc.stage: the first of `stages`; dvc.deps: {path: md5} of all their deps, as JSON."""
     deps = {path: md5 for stage in stages for path, md5 in _hashes(lock, stage, "deps").items()}
     return {"dvc.stage": stages[0], "dvc.deps": json.dumps(deps, sort_keys=True)} if deps else {}
 

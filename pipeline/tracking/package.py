@@ -13,7 +13,7 @@ from pipeline.tracking.closure import closure
 
 
 def example() -> bytes:
-    """Half a second of a tone as a WAV file: the form of the input, without speech."""
+    """Half a second of a tone as a WAV file, which shows the form of the input."""
     import soundfile
 
     time, file = np.arange(audio.SAMPLE_RATE // 2) / audio.SAMPLE_RATE, io.BytesIO()
@@ -33,7 +33,7 @@ def save(variant: Path, runtime: str, out: Path) -> None:
     )
     carried = closure(runtime)
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it would rather infer the signature from the example
+        warnings.simplefilter("ignore", UserWarning)  # it advises inferring the signature from the example
         entry, package = carried.write(Path(scratch))
         mlflow.pyfunc.save_model(
             str(out),

@@ -3,11 +3,12 @@
     model = mlflow.pyfunc.load_model("models:/MODEL_ID")
     model.predict(pandas.DataFrame({"audio": [Path("speech.wav").read_bytes()]}))     # -> columns text, duration
 
-`audio` is a whole file (WAV, FLAC, MP3, OGG, any rate) as bytes, which a served model takes as base64 in JSON.
+`audio` is a whole file (WAV, FLAC, MP3, OGG, any rate) as bytes, which a served model accepts as base64 in JSON.
 
-Decision: files of a request go through one by one, under a lock. A Recognizer isn't safe to share between threads, and MLflow's
-server answers each request in a thread of its own; one file at a time bounds memory and makes the answer the same whatever
-else is asked. What batches would bring is rtfx_batched beside rtfx. `mlflow models serve --workers N` has N recognizers.
+Decision: the files of a request are transcribed one by one, under a lock. A Recognizer is not safe to share between threads,
+and MLflow's server answers each request in a thread of its own; one file at a time bounds memory and gives the same text
+whatever other requests there are. What batches would gain is rtfx_batched compared with rtfx.
+`mlflow models serve --workers N` has N recognizers.
 
 Bigfoot's modules are imported inside functions: MLflow also runs this file when it saves a model, and the copy of them that
 the model carries (pipeline/tracking/closure.py) can be imported only once it is loaded.
@@ -16,15 +17,16 @@ the model carries (pipeline/tracking/closure.py) can be imported only once it is
 import logging
 import threading
 
-import mlflow
 import pandas
 from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel
 
 log = logging.getLogger(__name__)
 
 
-class Transcriber(mlflow.pyfunc.PythonModel):
+class Transcriber(PythonModel):
     """The Recognizer behind MLflow's interface."""
 
     def load_context(self, context):
@@ -38,8 +40,8 @@ class Transcriber(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input: pandas.DataFrame, params=None) -> pandas.DataFrame:
         """One row per recording, column `audio` (bytes of a file) -> one row each, columns `text` and `duration` (seconds).
 
-        Raises MlflowException: INVALID_PARAMETER_VALUE (HTTP 400), with the reason, where a file is at fault, and then none of
-        them is answered; INTERNAL_ERROR (500) where the server is.
+        Raises MlflowException: INVALID_PARAMETER_VALUE (HTTP 400), with the reason, where a file is at fault, and then
+        none is transcribed; INTERNAL_ERROR (500) where the server is at fault.
         """
         from pipeline.common.errors import BigfootError
 
@@ -51,7 +53,7 @@ class Transcriber(mlflow.pyfunc.PythonModel):
                 rows.append(self._transcribe(content))
             except BigfootError as error:
                 raise _refused(f"file {position} of {len(files)}: {error}" if len(files) > 1 else str(error)) from None
-            except Exception as error:  # MLflow would call it the client's mistake
+            except Exception as error:  # otherwise MLflow reports a mistake of the client
                 log.exception("file %d of %d could not be transcribed", position, len(files))
                 raise MlflowException("transcribing failed, see the server's log", INTERNAL_ERROR) from error
         return pandas.DataFrame(rows, columns=["text", "duration"], index=model_input.index)
@@ -69,4 +71,4 @@ def _refused(reason: str) -> MlflowException:
     return MlflowException(reason, INVALID_PARAMETER_VALUE)
 
 
-mlflow.models.set_model(Transcriber())
+set_model(Transcriber())

@@ -1,4 +1,4 @@
-"""Recordings to text with word times and confidences: `bigfoot transcribe`, and from Python:
+"""Transcribes recordings, with word times and confidences: `bigfoot transcribe`, and from Python:
 
 from pipeline.apps.transcription import transcribe_file
 

@@ -1,7 +1,7 @@
 """The recordings that a command line names, each read in blocks, so that hours of audio need no more memory than seconds.
 
-The samples are those of pipeline.speech.audio.read, bit for bit: the same decoder, the same resampler in its streaming form.
-What can't be read twice (a pipe) is copied to a temporary file first.
+The samples equal those of pipeline.speech.audio.read bit for bit: the same decoder, and the same resampler in its streaming
+form. A pipe, which can't be read twice, is copied to a temporary file first.
 """
 
 import mmap
@@ -9,10 +9,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -22,13 +23,13 @@ from pipeline.speech import audio
 from pipeline.speech.audio import AudioError
 
 BLOCK_SECONDS = 10
-MOST_HZ, MOST_CHANNELS = 768_000, 64  # more than anything records: a header with more is damaged, and asks for gigabytes
+MOST_HZ, MOST_CHANNELS = 768_000, 64  # a header that states more is damaged, and would need gigabytes
 SUFFIXES = frozenset(".wav .flac .mp3 .ogg .oga .opus .aiff .aif .w64".split())
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file: its name as given, where its bytes lie, and its name below an output folder, without suffix."""
+    """An audio file: its name as given, its path, and its output's path below an output folder, without suffix."""
 
     name: str
     path: Path
@@ -37,7 +38,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Failure:
-    """Something named that has no transcript, and why, in one line."""
+    """A name on the command line without a transcript, and the reason in one line."""
 
     name: str
     reason: str
@@ -45,7 +46,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What normalizing needs to know of a whole recording beforehand."""
+    """The figures of a whole recording that normalizing it needs beforehand."""
 
     samples: int
     mean: float
@@ -53,86 +54,91 @@ class Measured:
 
 
 def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
-    """What is named, in that order: files as they are, folders' audio files by name, at any depth, - for stdin.
+    """The recordings of names, in their order: files, the audio files of folders, sorted, at any depth, and - for stdin.
 
-    Temporary files that this needs are gone once `stack` is closed.
+    Closing `stack` removes the temporary files.
     """
-    found: list[Recording | Failure] = []
+    recordings: list[Recording | Failure] = []
     for name in names:
         path = Path(name)
         if name == "-":
-            found.append(Recording(name, _copied(sys.stdin.buffer, stack), Path("stdin")))
+            recordings.append(Recording(name, _copied(sys.stdin.buffer, stack), Path("stdin")))
         elif path.is_fifo():
             with path.open("rb") as pipe:
-                found.append(Recording(name, _copied(pipe, stack), Path(path.name)))
+                recordings.append(Recording(name, _copied(pipe, stack), Path(path.name)))
         elif path.is_dir():
-            below = [Recording(str(one), one, one.relative_to(path).with_suffix("")) for one in _audio_files(path)]
-            nothing = Failure(name, f"{name} holds no audio files ({' '.join(sorted(SUFFIXES))}): check the path")
-            found += below or [nothing]
+            below = [Recording(str(file), file, file.relative_to(path).with_suffix("")) for file in _audio_files(path)]
+            empty = Failure(name, f"{name} holds no audio files ({' '.join(sorted(SUFFIXES))}): check the path")
+            recordings += below or [empty]
         else:
-            found.append(Recording(name, path, Path(path.stem)))
-    return found
+            recordings.append(Recording(name, path, Path(path.stem)))
+    return recordings
 
 
 def blocks(recording: Recording) -> Iterator[np.ndarray]:
-    """The audio, mono at 16 kHz, in consecutive pieces: float32 [about 160,000]. Raises AudioError as audio.decode does."""
+    """The audio, mono at 16 kHz, in consecutive pieces: float32 [about 160,000]. Raises AudioError as `audio.read` does."""
     name = recording.name
     _check_size(recording)
-    heard = 0
+    frames = 0
     try:
         with audio.Forward(recording.path) as file:
             if file.samplerate > MOST_HZ or file.channels > MOST_CHANNELS:
                 what = f"{file.channels} channels at {file.samplerate:,} Hz"
-                raise AudioError("unreadable", f"{name} says that it has {what}: its header is damaged, fetch it again")
+                raise AudioError("unreadable", f"{name} states {what}: its header is damaged, fetch it again")
             resampled = _resampler(file.samplerate)
             while len(samples := file.read(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
-                heard += len(samples)
+                frames += len(samples)
                 yield resampled(audio.mono(samples), False)
-            promised = audio.stated_frames(file.frames) or 0
+            stated = audio.stated_frames(file.frames) or 0
             yield resampled(np.zeros(0, dtype=np.float32), True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError("unreadable", f"{name} can't be read as WAV, FLAC, MP3, OGG or Opus: {reason}") from None
-    if heard < promised:
+    if frames < stated:
         raise AudioError("truncated", f"{name} is cut off: shorter than its header states, fetch it again")
-    if not heard:
+    if not frames:
         raise AudioError("empty", f"{name} has no samples: fetch it again")
 
 
 def measure(pieces: Iterable[np.ndarray], keep: int) -> tuple[Measured, list[np.ndarray] | None]:
-    """Samples, mean and variance of pieces of audio; and these, unless they have more than `keep` samples together."""
-    samples, total, squares, kept = 0, 0.0, 0.0, []
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite shows in the variance
+    """Samples, mean and variance of pieces of audio; and the pieces, or None where they exceed `keep` samples in total."""
+    samples, total, squares = 0, 0.0, 0.0
+    kept: list[np.ndarray] | None = []
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity show in the variance
         for piece in pieces:
             exact = piece.astype(np.float64)
-            samples, total, squares = samples + len(piece), total + exact.sum(), squares + exact @ exact
+            samples, total, squares = samples + len(piece), total + float(exact.sum()), squares + float(exact @ exact)
             kept = [*kept, piece] if kept is not None and samples <= keep else None
         mean = total / max(samples, 1)
-        variance = np.maximum(squares / max(samples, 1) - mean * mean, 0.0)  # np.maximum hands NaN on
+        variance = np.maximum(squares / max(samples, 1) - mean * mean, 0.0)  # np.maximum keeps NaN
     return Measured(samples, float(mean), float(variance)), kept
 
 
-def seconds(recording: Recording) -> float:
-    """How long a file says it is; 0 where it says nothing."""
+def seconds(recording: Recording) -> float | None:
+    """The duration that a file's header states: None where it states none, 0 where the file can't be read."""
     try:
         info = soundfile.info(recording.path)
-        return (audio.stated_frames(info.frames) or 0) / info.samplerate
+        frames = audio.stated_frames(info.frames)
+        return None if frames is None else frames / info.samplerate
     except (soundfile.LibsndfileError, RuntimeError, OSError):
         return 0.0
 
 
-def _copied(source, stack: ExitStack) -> Path:
+def _copied(source: BinaryIO, stack: ExitStack) -> Path:
+    """A temporary file with the content of a pipe."""
     target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bigfoot-"))) / "piped"
     try:
         with target.open("wb") as file:
             shutil.copyfileobj(source, file)
     except OSError as error:
-        raise BigfootError(f"what is piped in can't be kept in {target}: {error.strerror}: set TMPDIR") from None
+        raise BigfootError(
+            f"the piped input can't be written to {target}: {error.strerror}: set TMPDIR to another folder"
+        ) from None
     return target
 
 
 def _audio_files(folder: Path) -> list[Path]:
-    """Those with a suffix of audio, but what is hidden (.trash/a.wav, and the ._a.wav that macOS leaves beside a.wav)."""
+    """The files with an audio suffix, except hidden ones (.trash/a.wav, and ._a.wav, which macOS writes beside a.wav)."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -143,13 +149,13 @@ def _audio_files(folder: Path) -> list[Path]:
 
 
 def _check_size(recording: Recording) -> None:
-    """Raise AudioError where there is no file, nothing in it, or less than a WAV's header says."""
+    """Raise AudioError where a file is missing or empty, or a WAV is shorter than its header states."""
     try:
         with recording.path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise AudioError("empty", f"{recording.name} is empty (0 bytes): fetch it again")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                cut = audio._wav_is_cut(data)
+                cut = audio.wav_is_cut(data)
     except FileNotFoundError:
         raise AudioError("missing", f"{recording.name} is missing: check the path") from None
     except (OSError, ValueError) as error:
@@ -159,8 +165,8 @@ def _check_size(recording: Recording) -> None:
         raise AudioError("truncated", f"{recording.name} is cut off: shorter than its header states, fetch it again")
 
 
-def _resampler(rate: int):
-    """A function (float32 [samples] at `rate`, whether they are the last) -> as many as are due at 16 kHz."""
+def _resampler(rate: int) -> Callable[[np.ndarray, bool], np.ndarray]:
+    """A function (float32 [samples] at `rate`, whether they are the last) -> the next samples at 16 kHz."""
     if rate == audio.SAMPLE_RATE:
         return lambda piece, last: piece
     import soxr

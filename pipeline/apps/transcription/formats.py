@@ -1,8 +1,8 @@
 """A transcript as text, JSON, SubRip (srt) or WebVTT (vtt).
 
 Subtitles: a cue ends at a pause of more than 0.6 s, before it would last more than 7 s, and before its text would need
-more than two lines of 42 characters; a single word beyond that stands whole. As CTC ends come early (see words.py), a cue stays
-for a second where the next one leaves room.
+more than two lines of 42 characters; a longer single word is not split. As the ends of CTC words come early (see words.py), a
+cue stays for a second where the next one allows it.
 """
 
 import html
@@ -22,7 +22,7 @@ LINE, LINES = 42, 2
 
 @dataclass(frozen=True)
 class Transcript:
-    """What is said in a recording of `duration` seconds; `model` is the variant that heard it."""
+    """The words of a recording of `duration` seconds; `model` is the variant that recognized them."""
 
     file: str
     duration: float
@@ -31,13 +31,13 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """The words, one space apart: what Recognizer.transcribe gives."""
+        """The words, separated by one space, as Recognizer.transcribe gives them."""
         return " ".join(word.word for word in self.words)
 
 
 @dataclass(frozen=True)
 class Cue:
-    """What a subtitle shows, in lines, and from when to when, in milliseconds."""
+    """One subtitle: its lines, and its start and end in milliseconds."""
 
     start: int
     end: int
@@ -79,7 +79,7 @@ FORMATS = {"txt": txt, "json": as_json, "srt": srt, "vtt": vtt}
 
 
 def cues(words: list[Word], duration: float) -> Iterator[Cue]:
-    """Subtitles of words in the order of time: in that order too, none overlapping, every word in one."""
+    """The subtitles of words, both in the order of time: none overlap, and every word is in one."""
     groups: list[list[Word]] = []
     for word in words:
         if groups and _fits(groups[-1], word):
@@ -94,7 +94,7 @@ def cues(words: list[Word], duration: float) -> Iterator[Cue]:
 
 
 def clock(milliseconds: int, point: str) -> str:
-    """hh:mm:ss and milliseconds after `point`; the hours have more digits where they need them."""
+    """hh:mm:ss and milliseconds after `point`; hours of 100 and more have more digits."""
     seconds, milliseconds = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{milliseconds:03d}"
 

@@ -1,31 +1,40 @@
-"""Transcribing: one recording in the memory of a window, or many in several processes, in the order they were named."""
+"""Transcribes one recording in the memory of a window, or many in several processes, in the order of their names."""
 
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from pipeline.apps.transcription import files, formats, variant
 from pipeline.apps.transcription.files import Failure, Recording
 from pipeline.apps.transcription.formats import Transcript
-from pipeline.apps.transcription.progress import Progress
-from pipeline.apps.transcription.words import Speller
+from pipeline.apps.transcription.words import Word, WordDecoder
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
+from pipeline.common.progress import Progress
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
+POLL_SECONDS = 0.5  # between two looks at the progress of other processes
 
 
 def transcribe_file(recognizer: Recognizer | str | Path, file: str | Path, threads: int | None = None) -> Transcript:
     """The transcript of an audio file of any format, rate and length, with word times and confidences.
 
-    `recognizer` may be a variant's folder, which is then opened with so many threads; for several files open it once.
-    Raises BigfootError where either can't be read.
+    `recognizer` may be a variant's folder, which is then opened with `threads` CPU threads; for several files open it once.
+    Raises BigfootError where the variant or the file can't be read.
     """
     if not isinstance(recognizer, Recognizer):
         recognizer = Recognizer.load(recognizer, threads=threads)
@@ -33,64 +42,86 @@ def transcribe_file(recognizer: Recognizer | str | Path, file: str | Path, threa
 
 
 def transcribe_recording(
-    recognizer: Recognizer, recording: Recording, heard: Callable[[float], None] = lambda seconds: None
+    recognizer: Recognizer, recording: Recording, advance: Callable[[float], None] = lambda seconds: None
 ) -> Transcript:
-    """`heard` is told of seconds of audio as they are done. What is longer than a window is read twice."""
+    """The transcript of a recording, which is read twice where it is longer than a window.
+
+    `advance` is called with the seconds of audio that were done since its last call.
+    """
     rate = recognizer.info["sample_rate"]
-    found, kept = files.measure(files.blocks(recording), keep=int(WINDOW_SECONDS * rate))
+    measured, kept = files.measure(files.blocks(recording), keep=int(WINDOW_SECONDS * rate))
     pieces = files.blocks(recording) if kept is None else kept
-    speller, words = Speller(recognizer.info), []
-    for logits in recognizer.stream(pieces, found.samples, found.mean, found.variance):
-        words += speller.hear(logits)
-        heard(found.samples / rate * len(logits) / max(1, recognizer.frames(found.samples)))
-    words += speller.end()
-    return Transcript(recording.name, round(found.samples / rate, 3), words, recognizer.info.get("variant", ""))
+    decoder = WordDecoder(recognizer.info)
+    words: list[Word] = []
+    for logits in recognizer.stream(pieces, measured.samples, measured.mean, measured.variance):
+        words += decoder.decode(logits)
+        advance(measured.samples / rate * len(logits) / max(1, recognizer.frames(measured.samples)))
+    words += decoder.end()
+    return Transcript(recording.name, round(measured.samples / rate, 3), words, recognizer.info.get("variant", ""))
 
 
 def transcribe(
-    model: str, names: Sequence[str], form: str, out: Path | None, threads: int | None = None, workers: int = 1
+    model: str,
+    names: Sequence[str],
+    form: str,
+    out: Path | None,
+    database: Path,
+    threads: int | None = None,
+    workers: int = 1,
 ) -> bool:
-    """The command: transcripts to stdout, or to a file each in `out`; True where all that was named has one."""
+    """Write transcripts to stdout, or to one file each in `out`; returns whether every name has one.
+
+    `model`: a variant's folder, or an MLflow model in `database` (see variant.py). A recording that can't be read is one
+    line on stderr. Raises BigfootError where the variant can't be opened, or outputs would get mixed up.
+    """
     with ExitStack() as stack:
         recordings = files.find(names, stack)
         targets = _targets(recordings, form, out)
-        folder = stack.enter_context(variant.opened(model))
+        folder = stack.enter_context(variant.opened(model, database))
         if not (folder / "variant.json").is_file():
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
-        count = multiprocessing.get_context("spawn").Value("d", 0.0)
-        total = sum(files.seconds(one) for one in recordings if isinstance(one, Recording))
-        # Read without its lock, which a worker that was killed may have held.
-        progress = stack.enter_context(Progress(total, lambda: count.get_obj().value))
-        results = stack.enter_context(closing(_transcripts(folder, recordings, threads, workers, count)))
-        is_whole = True
+        progress = stack.enter_context(Progress("transcribe", _total_seconds(recordings), "seconds of audio"))
+        results = stack.enter_context(closing(_transcripts(folder, recordings, threads, workers, progress.advance)))
+        is_complete = True
         for target, result in zip(targets, results, strict=True):
-            progress.make_room()
-            if isinstance(result, Failure):
-                is_whole = False
-                print(f"error: {result.reason}", file=sys.stderr)
-            elif target is None:
-                _print(result, form, is_alone=len(recordings) == 1)
-            else:
-                _write(target, formats.FORMATS[form](result))
-    return is_whole
+            with tqdm.external_write_mode():  # the bar makes room
+                if isinstance(result, Failure):
+                    is_complete = False
+                    print(f"error: {result.reason}", file=sys.stderr)
+                elif target is None:
+                    _print(result, form, is_alone=len(recordings) == 1)
+                else:
+                    _write(target, formats.FORMATS[form](result))
+    return is_complete
+
+
+def _total_seconds(recordings: Sequence[Recording | Failure]) -> float:
+    """The duration of all recordings; 0 where it is not known, since a header states none."""
+    durations = [files.seconds(recording) for recording in recordings if isinstance(recording, Recording)]
+    known = [duration for duration in durations if duration is not None]
+    return sum(known) if len(known) == len(durations) else 0.0
 
 
 def _targets(recordings: list[Recording | Failure], form: str, out: Path | None) -> list[Path | None]:
     """The file that each transcript goes to, None for stdout."""
     if out is None:
         if form in ("srt", "vtt") and len(recordings) > 1:
-            raise BigfootError(f"{form} of {len(recordings)} files can't share stdout: give --out-dir, for a file each")
+            raise BigfootError(
+                f"{form} of {len(recordings)} files can't share stdout: give --out-dir, which gets one file each"
+            )
         return [None] * len(recordings)
     named: dict[Path, str] = {}
-    for one in recordings:
-        if isinstance(one, Failure):
+    targets: list[Path | None] = []
+    for recording in recordings:
+        if isinstance(recording, Failure):
+            targets.append(None)
             continue
-        target = out / one.out.with_name(f"{one.out.name}.{form}")
+        target = out / recording.out.with_name(f"{recording.out.name}.{form}")
         if target in named:
-            raise BigfootError(f"{named[target]} and {one.name} would both become {target}: transcribe them apart")
-        named[target] = one.name
-    waiting = iter(named)
-    return [None if isinstance(one, Failure) else next(waiting) for one in recordings]
+            raise BigfootError(f"{named[target]} and {recording.name} would both become {target}: transcribe them separately")
+        named[target] = recording.name
+        targets.append(target)
+    return targets
 
 
 def _write(target: Path, text: str) -> None:
@@ -113,64 +144,77 @@ def _print(transcript: Transcript, form: str, is_alone: bool) -> None:
 
 
 def _transcripts(
-    folder: Path, recordings: list[Recording | Failure], threads: int | None, workers: int, count
-) -> Iterator[Transcript | Failure]:
-    """One for each recording, in order. `count` is a shared number: the seconds of audio heard so far."""
+    folder: Path, recordings: list[Recording | Failure], threads: int | None, workers: int, advance: Callable[[float], None]
+) -> Generator[Transcript | Failure]:
+    """One result per recording, in order. `advance` is called with seconds of audio as they are done."""
     workers = min(workers, len(recordings))
     if workers <= 1:
-        _Worker.begin(folder, threads, count)
+        _Worker.begin(folder, threads, advance)
         yield from map(_Worker.work, recordings)
         return
     each = threads or max(1, len(os.sched_getaffinity(0)) // workers)
     context = multiprocessing.get_context("spawn")
+    count: Synchronized[float] = context.Value("d", 0.0)  # seconds of audio done by all workers
+    done = 0.0  # of them, those that `advance` was called with
     pool = ProcessPoolExecutor(workers, context, _Worker.begin_apart, (folder, each, count))
     try:
-        # Not pool.map: it cancels what waits when it is left, and a pool whose workers are then ended stumbles over that.
-        waiting = [pool.submit(_Worker.work, one) for one in recordings]
+        # pool.map would cancel waiting futures on exit, which a pool fails on whose workers are then terminated.
+        waiting = [pool.submit(_Worker.work, recording) for recording in recordings]
         while waiting:
-            yield waiting.pop(0).result()
+            is_done = bool(wait(waiting[:1], POLL_SECONDS).done)
+            # Read without its lock, which a killed worker may hold.
+            newly, done = count.get_obj().value - done, count.get_obj().value
+            advance(newly)
+            if is_done:
+                yield waiting.pop(0).result()
         pool.shutdown()
     except BrokenProcessPool:
-        raise BigfootError("a worker was ended from outside, most likely for want of memory: try fewer --workers") from None
-    finally:  # nothing is left to do, or nobody waits for it any more
+        raise BigfootError("a worker process was killed, most likely for lack of memory: try fewer --workers") from None
+    finally:  # all is done, or the caller stopped early
         pool.shutdown(wait=False)
         for child in multiprocessing.active_children():
             child.terminate()
 
 
 class _Worker:
-    """What a process keeps from one recording to the next."""
+    """The state that a process keeps from one recording to the next."""
 
     folder: Path
     threads: int | None
-    count = None
+    advance: Callable[[float], None]
     recognizer: Recognizer | None = None
 
     @classmethod
-    def begin(cls, folder: Path, threads: int | None, count) -> None:
-        cls.folder, cls.threads, cls.count, cls.recognizer = folder, threads, count, None
+    def begin(cls, folder: Path, threads: int | None, advance: Callable[[float], None]) -> None:
+        cls.folder, cls.threads, cls.advance, cls.recognizer = folder, threads, staticmethod(advance), None
 
     @classmethod
-    def begin_apart(cls, folder: Path, threads: int, count) -> None:
-        """In a process of its own, which ends with its parent however that ends, and leaves Ctrl-C to it."""
+    def begin_apart(cls, folder: Path, threads: int, count: "Synchronized[float]") -> None:
+        """In a process of its own, which ends with its parent in any case, and leaves Ctrl-C to it."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        parent = multiprocessing.parent_process()
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-        cls.begin(folder, threads, count)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        cls.begin(folder, threads, partial(_add, count))
 
     @classmethod
     def work(cls, recording: Recording | Failure) -> Transcript | Failure:
-        """The transcript, or why there is none. A variant that can't be opened raises: it is so for all recordings."""
+        """The transcript, or the reason why there is none. Raises BigfootError where the variant can't be opened."""
         if isinstance(recording, Failure):
             return recording
         cls.recognizer = cls.recognizer or Recognizer.load(cls.folder, threads=cls.threads)
         try:
-            return transcribe_recording(cls.recognizer, recording, cls._heard)
+            return transcribe_recording(cls.recognizer, recording, cls.advance)
         except BigfootError as error:
             named = str(error) if recording.name in str(error) else f"{recording.name}: {error}"
             return Failure(recording.name, named)
 
-    @classmethod
-    def _heard(cls, seconds: float) -> None:
-        with cls.count.get_lock():
-            cls.count.value += seconds
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
+    os._exit(1)
+
+
+def _add(count: "Synchronized[float]", seconds: float) -> None:
+    with count.get_lock():
+        count.value += seconds

@@ -1,7 +1,7 @@
-"""Where a variant is: a folder, or an MLflow model, whose files are fetched and of which nothing is run but the variant.
+"""The folder of a variant, which is named by its path or as an MLflow model.
 
-A LoggedModel holds the variant's folder below artifacts/ (see pipeline/tracking/log.py), beside code that serving needs. Only
-the folder is used, with this Bigfoot's own Recognizer, so no stranger's code is run.
+A LoggedModel holds the variant's folder below artifacts/ (see pipeline/tracking/log.py), beside the code that serving needs.
+Only the folder is used, with this Bigfoot's own Recognizer, so no downloaded code is run.
 """
 
 import logging
@@ -12,42 +12,44 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError, is_away
-from pipeline.project import Project
 
 SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
 
 @contextmanager
-def opened(variant: str) -> Iterator[Path]:
-    """The folder of a variant that is named by its path or by an MLflow URI; a fetched one is gone afterwards."""
+def opened(variant: str, database: Path) -> Iterator[Path]:
+    """The folder of a variant, by its path or MLflow URI; a downloaded one is removed afterwards.
+
+    An MLflow model is in MLFLOW_TRACKING_URI, otherwise in `database`, a project's mlflow.db. Raises BigfootError where
+    it can't be fetched, Away where the server can't be reached.
+    """
     if not variant.startswith(SCHEMES):
         yield Path(variant)
         return
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
-        yield _fetched(variant, scratch)
+        yield _fetched(variant, database, Path(scratch))
 
 
-def _fetched(uri: str, target: str) -> Path:
-    database = Project().database
+def _fetched(uri: str, database: Path, target: Path) -> Path:
     store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}"
-    if store == f"sqlite:///{database}" and not database.is_file():  # mlflow would make an empty one
-        raise BigfootError(f"{uri}: {database} is not in this folder: run it in the project's, or set MLFLOW_TRACKING_URI")
+    if store == f"sqlite:///{database}" and not database.is_file():  # MLflow would create an empty one
+        raise BigfootError(f"{uri}: {database} is missing: run this in the project's folder, or set MLFLOW_TRACKING_URI")
 
     from pipeline.tracking.store import safe, settle
 
     settle()
     import mlflow
 
-    for talker in ("alembic", "mlflow"):
-        logging.getLogger(talker).setLevel(logging.ERROR)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(store)
     try:
-        mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target)
-    except Exception as error:  # MLflow raises as many kinds as it has stores
+        mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target))
+    except Exception as error:  # each kind of store raises errors of its own
         reason = safe(" ".join(str(error).split()))[:200]
         kind = Away if is_away(error) else BigfootError
         raise kind(f"{uri} can't be fetched from {safe(store)}: {reason}") from None
-    found = sorted(path.parent for path in Path(target).rglob("variant.json"))
-    if len(found) != 1:
-        raise BigfootError(f"{uri} holds {len(found) or 'no'} variants: name a model that `bigfoot track` has logged")
-    return found[0]
+    folders = sorted(path.parent for path in target.rglob("variant.json"))
+    if len(folders) != 1:
+        raise BigfootError(f"{uri} holds {len(folders) or 'no'} variants: name a model that `bigfoot track` has logged")
+    return folders[0]

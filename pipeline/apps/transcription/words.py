@@ -1,14 +1,14 @@
-"""Words, their times and confidences, from a CTC model's logits as they come, piece by piece.
+"""Words with times and confidences, from consecutive parts of a CTC model's logits.
 
 The method, and its limits:
-- The greedy path: the likeliest token of each frame; repeats are one token, blanks and special tokens (<s>) are none. The
+- The greedy path: the likeliest token of each frame; repeats are one token, blanks and special tokens (<s>) are left out. The
   words are exactly those of pipeline.speech.text.greedy.
 - A word lasts from the first to the last frame of its tokens. A frame is 20 ms, and CTC models peak: a letter holds one or
   two frames within the sound it stands for, blanks fill the rest. So starts are good to a few frames, ends come early (by
   a tenth of a second or more in a long last vowel), and nothing finer than 20 ms means anything.
 - A token's confidence is the highest softmax probability among its frames, a word's the mean over its tokens. It is not
-  calibrated: a CTC model is sure of most of what it says, wrong words included. It ranks words; 0.9 does not mean that nine
-  of ten are right. Words that were left out have none.
+  calibrated: a CTC model gives high probabilities to most of its output, wrong words included. It ranks words; 0.9 does not
+  mean that nine of ten are right. Missed words have none.
 """
 
 import math
@@ -19,7 +19,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Word:
-    """A word, when it was said in seconds from the recording's start, and how sure the model was, from 0 to 1."""
+    """A word, its start and end in seconds from the recording's start, and its confidence from 0 to 1."""
 
     word: str
     start: float
@@ -27,29 +27,39 @@ class Word:
     confidence: float
 
 
-class Speller:
+@dataclass
+class _Token:
+    """A token of the word that is not yet ended: its text, its first and last frame, its confidence."""
+
+    text: str
+    first: int
+    last: int
+    confidence: float
+
+
+class WordDecoder:
     """Logits in consecutive parts -> words; `info` is a variant.json."""
 
     def __init__(self, info: dict):
         self._vocab, self._blank, self._delimiter = info["vocab"], info["blank"], info["word_delimiter"]
         self._frame_seconds = math.prod(info["conv_strides"]) / info["sample_rate"]
-        self._heard = 0  # frames so far
-        self._last = -1  # the token of the last one
-        self._open: list[list] = []  # of the word not yet ended: [text, first frame, last frame, confidence] a token
+        self._frames = 0  # so far
+        self._last = -1  # the last frame's token
+        self._open: list[_Token] = []  # of the word that is not yet ended
 
-    def hear(self, logits: np.ndarray) -> list[Word]:
+    def decode(self, logits: np.ndarray) -> list[Word]:
         """The words that end in the next frames: float32 [frames, vocab]."""
         if not len(logits):
             return []
         ids = logits.argmax(-1)
-        sure = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
+        confidences = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
         starts = np.flatnonzero(np.diff(ids, prepend=-1))
-        stops, peaks = [*starts[1:].tolist(), len(ids)], np.maximum.reduceat(sure, starts).tolist()
+        stops, peaks = [*starts[1:].tolist(), len(ids)], np.maximum.reduceat(confidences, starts).tolist()
         words: list[Word] = []
         for index, start, stop, peak in zip(ids[starts].tolist(), starts.tolist(), stops, peaks, strict=True):
-            goes_on = start == 0 and index == self._last
-            words += self._token(index, self._heard + start, self._heard + stop - 1, peak, goes_on)
-        self._heard, self._last = self._heard + len(ids), int(ids[-1])
+            continues = start == 0 and index == self._last
+            words += self._token(index, self._frames + start, self._frames + stop - 1, peak, continues)
+        self._frames, self._last = self._frames + len(ids), int(ids[-1])
         return words
 
     def end(self) -> list[Word]:
@@ -59,22 +69,22 @@ class Speller:
         tokens, self._open = self._open, []
         return [
             Word(
-                "".join(text for text, *_ in tokens),
-                round(tokens[0][1] * self._frame_seconds, 3),
-                round((tokens[-1][2] + 1) * self._frame_seconds, 3),
-                round(sum(sure for *_, sure in tokens) / len(tokens), 4),
+                "".join(token.text for token in tokens),
+                round(tokens[0].first * self._frame_seconds, 3),
+                round((tokens[-1].last + 1) * self._frame_seconds, 3),
+                round(sum(token.confidence for token in tokens) / len(tokens), 4),
             )
         ]
 
-    def _token(self, index: int, first: int, last: int, sure: float, goes_on: bool) -> list[Word]:
-        """Take in a run of equal frames; returns the word that it ends, if any."""
+    def _token(self, index: int, first: int, last: int, confidence: float, continues: bool) -> list[Word]:
+        """Add a run of equal frames; returns the word that it ends, if any."""
         text = " " if (token := self._vocab[index]) == self._delimiter else token
         if index == self._blank or not token or (token.startswith("<") and token.endswith(">")):
             return []
         if text.isspace():
             return self.end()
-        if goes_on:  # from the part before
-            self._open[-1][2:] = [last, max(sure, self._open[-1][3])]
+        if continues:  # from the previous part
+            self._open[-1].last, self._open[-1].confidence = last, max(confidence, self._open[-1].confidence)
         else:
-            self._open.append([text, first, last, sure])
+            self._open.append(_Token(text, first, last, confidence))
         return []

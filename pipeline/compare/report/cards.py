@@ -302,10 +302,10 @@ def _energy(model: str, row: Row | None, evidence: Evidence, params: Params) -> 
     if trained.get("train_energy_wh") is None:
         lines.append("- Training of this model: not measured.")
     else:
-        hours, own = shown(trained.get("train_hours"), ".2f", " h", UNKNOWN), trained["train_energy_wh"]
-        wh, co2 = shown(own, ".3g", " Wh"), shown(co2_g(own, params.country), ".3g", " g CO2", UNKNOWN)
-        lines.append(f"- Training of this model: {hours}, {wh}, {co2} (codecarbon, {mode}; country {params.country}).")
-        costs = [spent for each in chain if (spent := evidence.training.get(each, {}).get("train_energy_wh")) is not None]
+        hours, spent = shown(trained.get("train_hours"), ".2f", " h", UNKNOWN), trained["train_energy_wh"]
+        energy, co2 = shown(spent, ".3g", " Wh"), shown(co2_g(spent, params.country), ".3g", " g CO2", UNKNOWN)
+        lines.append(f"- Training of this model: {hours}, {energy}, {co2} (codecarbon, {mode}; country {params.country}).")
+        costs = [wh for each in chain if (wh := evidence.training.get(each, {}).get("train_energy_wh")) is not None]
         if len(chain) > 1 and len(costs) == len(chain):
             lines.append(f"- Together with its ancestors ({', '.join(chain[:-1])}): {sum(costs):.3g} Wh.")
     if row and row["energy_wh_per_audio_hour"] is not None:

@@ -21,7 +21,7 @@ def cautions(timings: Timings) -> list[str]:
         )
     if timings.groups > 1:
         warnings.append(
-            f"memory did not hold all variants at once: they were timed in {timings.groups} groups, each with the teacher, so "
+            f"memory did not hold all variants at once: they ran in {timings.groups} groups, each beside the teacher, so "
             "ratios to it hold, but milliseconds of different groups were taken at different times"
         )
     unresolved = [name for name, timing in rows.items() if (timing.energy_note or "").startswith("not resolved")]

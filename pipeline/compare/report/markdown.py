@@ -1,8 +1,8 @@
 """The comparison for readers: one table and one list of facts, as Markdown, for the terminal and as a page.
 
-A figure means little without its conditions, so every form begins with the same facts: the corpus, whether it is SYNTHETIC,
-the amount of audio, what the intervals resample, which machine was timed and when, and which sentences or speakers train
-shares with the tests. The same files give the same bytes.
+A figure means little without its conditions, so every form begins with the same facts: the corpus, whether it is SYNTHETIC, the
+amount of audio, what the intervals resample, which machine was timed and when, which sentences or speakers train shares with
+the tests. The same files give the same bytes.
 """
 
 import textwrap

@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from pipeline.apps.transcription.progress import Progress
 
 from pipeline.apps.transcription import run, transcribe_file
-from pipeline.apps.transcription.progress import Progress
 from pipeline.common.errors import BigfootError
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio

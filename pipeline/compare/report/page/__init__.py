@@ -1,8 +1,8 @@
 """The comparison as one HTML file that needs no other file and no network, and that is complete without its script.
 
 Decision: the page is a list of sections, each made by a function of the measurements; an empty section is left out. The page
-is written for three readers in this order: those who decide, those who check, and those who reproduce. The HTML is in
-templates/, where Jinja escapes every text.
+is for three readers in this order: those who decide, those who check, and those who reproduce. The HTML is in templates/,
+where Jinja escapes every text.
 """
 
 from dataclasses import dataclass

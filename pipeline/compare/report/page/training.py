@@ -5,7 +5,8 @@ from pipeline.compare.report import plots
 from pipeline.compare.report.page.parts import Cell, Line, Plot, Plots, Section, Table
 
 ABOUT = {
-    "loss": "Training loss by step. A student's includes the distance to the teacher's logits: do not compare models by it.",
+    "loss": "Training loss by step. A student's loss includes the distance to the teacher's logits: "
+    "do not compare it with the loss of other models.",
     "dev_wer": "WER on dev by step, which chooses the best checkpoint.",
 }
 
