@@ -1,8 +1,8 @@
-"""evaluate: what one variant recognizes in dev and every test set, and how much of it is wrong.
+"""evaluate: the hypotheses of one variant on dev and every test set, and their errors.
 
-Decision: a score depends on files alone (no time, no host), so that DVC may keep it for ever. Utterances go through one by
-one, as they do in the benchmark: what is scored is what is timed, and padding can't touch it. Beside every hypothesis is
-kept how far its audio stands out from its own background, because that is where small models fail first.
+Decision: a score depends on files alone (not on time or host), so that DVC may keep it for ever. Utterances are transcribed one
+by one, as in the benchmark: what is scored is what is timed, and padding has no effect. The signal-to-noise ratio is stored
+with every hypothesis, because small models fail first in noise.
 """
 
 import logging
@@ -23,7 +23,7 @@ from pipeline.speech.corpus import Corpus
 
 FRAME, HOP = SAMPLE_RATE * 25 // 1000, SAMPLE_RATE * 10 // 1000
 LEAST_FRAMES = 20
-QUIETEST = 1 / (12 * 32768**2)  # the power of 16-bit rounding: nothing quieter is in a corpus's audio
+QUIETEST = 1 / (12 * 32768**2)  # the power of 16-bit rounding: the audio of a corpus is never quieter
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path) -> Score:
     """Score a variant and write scores/MODEL.SCHEME.json.
 
-    Raises BigfootError where the variant can't be opened.
+    Raises BigfootError where the variant can't be opened or its files have changed.
     """
     recognizer = Recognizer.load(variant_folder)
     seal.check(variant_folder, recognizer.info, sums=True)
@@ -46,11 +46,11 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
 
 
 def snr_db(samples: np.ndarray) -> float | None:
-    """How many dB the loud frames of float [T] lie above its quiet ones: an estimate of the signal-to-noise ratio.
+    """An estimate of the signal-to-noise ratio of float [T] in dB: the power of its loud frames over that of its quiet ones.
 
-    The 95th percentile of the power of 25 ms frames, every 10 ms, over the 10th: the speech, and what is left in its
-    pauses. Without pauses the quiet frames are speech too, and it reads low; digital silence in them counts as 16-bit
-    rounding. None where there are fewer than 20 frames (0.2 s) or nothing but silence.
+    The frames last 25 ms, one every 10 ms; loud is the 95th percentile of their power (speech), quiet the 10th (pauses).
+    Without pauses the quiet frames are speech too, and the estimate is too low; digital silence counts as 16-bit rounding.
+    None for fewer than 20 frames (about 0.2 s) and for silence.
     """
     if len(samples) < FRAME + (LEAST_FRAMES - 1) * HOP:
         return None
@@ -63,18 +63,18 @@ def snr_db(samples: np.ndarray) -> float | None:
 
 
 def _evaluate_set(recognizer: Recognizer, corpus: Corpus, name: str, settings: Evaluate) -> SetScore:
-    utterances, hypotheses, noise = corpus.utterances(name), [], []
-    what = f"{recognizer.info['variant']} on {name}"
-    with Progress(what, sum(utterance.duration for utterance in utterances), "s of audio") as progress:
+    utterances, hypotheses, ratios = corpus.utterances(name), [], []
+    title = f"{recognizer.info['variant']} on {name}"
+    with Progress(title, sum(utterance.duration for utterance in utterances), "s of audio") as progress:
         for utterance in utterances:
             samples = corpus.audio(utterance)
             hypotheses.append(recognizer.transcribe(samples))
-            noise.append(snr_db(samples))
+            ratios.append(snr_db(samples))
             progress.advance(utterance.duration)
     scored = score(utterances, hypotheses, settings.bootstrap, settings.seed)
     log.info(
         "%s: WER %.2f%% [%.2f, %.2f] of %d words",
-        what, 100 * scored.wer, 100 * scored.wer_low, 100 * scored.wer_high, scored.words,
+        title, 100 * scored.wer, 100 * scored.wer_low, 100 * scored.wer_high, scored.words,
     )  # fmt: skip
-    with_noise = [replace(row, snr_db=snr) for row, snr in zip(scored.hypotheses, noise, strict=True)]
-    return replace(scored, hypotheses=with_noise)
+    rows = [replace(row, snr_db=ratio) for row, ratio in zip(scored.hypotheses, ratios, strict=True)]
+    return replace(scored, hypotheses=rows)

@@ -1,6 +1,6 @@
-"""What `evaluate` finds of one variant, from one utterance to all sets, and scores/VARIANT.json, which holds it.
+"""The results of `evaluate` for one variant, from one utterance to all sets, and their file, scores/VARIANT.json.
 
-The file has the same names as these objects: {"variant": ..., "sets": {"dev": {"wer": ..., "hypotheses": [{"id": ...}]}}}.
+The file uses the names of these objects: {"variant": ..., "sets": {"dev": {"wer": ..., "hypotheses": [{"id": ...}]}}}.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,9 +12,9 @@ from pipeline.common.objects import read_object
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What a variant recognized in one utterance, beside its reference; `errors` of the reference's `words` are wrong.
+    """The text that a variant recognized in one utterance, with the reference; `words` are those of the reference.
 
-    `duration` is in seconds, `snr_db` says how far speech stands out from its background (None: not known).
+    `errors` are words, `duration` is in seconds, `snr_db` is the signal-to-noise ratio (None: unknown).
     """
 
     id: str
@@ -30,7 +30,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class SetScore:
-    """The score of one set: WER and CER are fractions, low and high the ends of their 95% intervals.
+    """The score of one set: WER and CER are fractions; low and high are the ends of their 95% intervals.
 
     `unit` is what the intervals resample: speakers, recordings or utterances.
     """
@@ -64,7 +64,7 @@ class Score:
 
 
 def read(path: Path, slug: str) -> Score:
-    """A score of the variant with this slug; raises BigfootError where the file is missing, broken or of an older Bigfoot."""
+    """The score of the variant with this slug; raises BigfootError where the file is missing, broken or too old."""
     return read_object(path, Score, f"dvc repro evaluate@{slug}")
 
 

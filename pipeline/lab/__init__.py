@@ -1,1 +1,1 @@
-"""What measures Bigfoot itself, and publishes results."""
+"""Tools that measure Bigfoot itself, and publish its results."""

@@ -1,11 +1,11 @@
-"""What keeping the teacher's logits saves: a training step from the store against one with the teacher beside the student.
+"""The time that stored logits save: a training step with stored logits against one that runs the teacher too.
 
     python -m pipeline.lab.distillation [SECONDS] [ROUNDS]
 
-At the paper's sizes: an untrained 24-layer teacher of width 1024 and a student of four of its layers, on noise, since neither
-weights nor audio change the time. Batches of SECONDS (16), steps of all kinds in turn, ROUNDS (5) of them. The front end
-learns, as in the paper's recipe, or is frozen; frozen, what it gives may be in the store too (front_end: stored), which with
-the teacher online it can't be.
+The sizes are the paper's: an untrained teacher with 24 layers of width 1024 and a student with four of its layers. The input is
+noise, because neither weights nor audio change the time. Batches last SECONDS (16); steps of all kinds take turns for ROUNDS
+(5) rounds. The feature encoder is trained, as in the paper's recipe, or frozen; if it is frozen, its output can be stored too
+(front_end: stored), but not if the teacher runs online.
 """
 
 import json
@@ -34,16 +34,16 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
     student, reader = (Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=4, **large)).to(device).train() for _ in range(2))
     stored = Imitation(Distillation(teacher="stored"), 0)
     online = Imitation(Distillation(teacher="online"), 0, teacher)
-    heard = _batch(student, seconds, device)
+    waveforms = _batch(student, seconds, device)
     with torch.no_grad():
-        given = reader.wav2vec2.feature_extractor(heard["input_values"]).transpose(1, 2)
+        features = reader.wav2vec2.feature_extractor(waveforms["input_values"]).transpose(1, 2)
     accept_features(reader)
-    ways = {  # model, objective, batch, whether the front end learns
-        "learning, stored": (student, stored, heard, True),
-        "learning, online": (student, online, heard, True),
-        "frozen, stored": (student, stored, heard, False),
-        "frozen, online": (student, online, heard, False),
-        "frozen and stored, stored": (reader, stored, heard | {"input_values": given}, False),
+    ways = {  # model, objective, batch, whether the feature encoder learns
+        "learning, stored": (student, stored, waveforms, True),
+        "learning, online": (student, online, waveforms, True),
+        "frozen, stored": (student, stored, waveforms, False),
+        "frozen, online": (student, online, waveforms, False),
+        "frozen and stored, stored": (reader, stored, waveforms | {"input_values": features}, False),
     }
     optimizers = {model: torch.optim.AdamW(model.parameters(), lr=1e-5) for model in (student, reader)}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -51,11 +51,11 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
         for name, (model, objective, batch, learns) in ways.items():
             model.wav2vec2.feature_extractor._requires_grad = learns
             model.wav2vec2.feature_extractor.requires_grad_(learns)
-            taken = _step(model, objective, optimizers[model], batch)
-            if number:  # the first one warms up
-                times[name].append(taken)
+            seconds_taken = _step(model, objective, optimizers[model], batch)
+            if number:  # the first round warms up
+                times[name].append(seconds_taken)
     pairs = {"learning": "learning", "frozen": "frozen", "frozen and stored": "frozen"}
-    found = {
+    steps = {
         f"front end {front_end}": {
             "stored_s": _spread(times[f"{front_end}, stored"]), "online_s": _spread(times[f"{beside}, online"]),
             "ratio": _spread([b / a for a, b in zip(times[f"{front_end}, stored"], times[f"{beside}, online"], strict=True)]),
@@ -63,11 +63,11 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
         for front_end, beside in pairs.items()
     }  # fmt: skip
     facts = {"device": device, "threads": torch.get_num_threads(), "batch_seconds": seconds, "rounds": rounds}
-    print(json.dumps(facts | {"host": host.describe(), "versions": host.versions(), "steps": found}, indent=1))
+    print(json.dumps(facts | {"host": host.describe(), "versions": host.versions(), "steps": steps}, indent=1))
 
 
 def _batch(student, seconds: float, device: str) -> dict:
-    """Two utterances of noise that are as long, with labels, and logits as the store has them."""
+    """Two utterances of noise of the same length, with labels, and with logits as in the store."""
     import torch
 
     samples = round(seconds * 16_000 / 2)
@@ -81,7 +81,7 @@ def _batch(student, seconds: float, device: str) -> dict:
 
 
 def _step(student, objective, optimizer, batch: dict) -> float:
-    """Seconds of one step: the student's forward and backward pass, and the optimizer's part."""
+    """Seconds of one step: the student's forward and backward pass, and the optimizer's update."""
     import torch
 
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None

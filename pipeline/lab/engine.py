@@ -1,11 +1,10 @@
-"""What `Recognizer` adds to the bare runtime: the time from float array to text over that of the graph alone, on its own input.
+"""The overhead of `Recognizer`: the time from float array to text divided by the time of the graph alone on the same input.
 
     python -m pipeline.lab.engine CORPUS VARIANT...
 
-Both share one warm session and hear the same utterances in turn, whichever first by chance; the bare runtime gets the
-waveform normalized already, and of its logits no text is made. OpenVINO, which `Recognizer` gives lengths rounded up to half
-a second, is also asked for the lengths as they are, each compiled before: that is what rounding costs where lengths
-repeat.
+Both use one warm session and the same utterances, in random order; the bare runtime gets a normalized waveform, and its logits
+are not decoded. `Recognizer` rounds lengths up to half a second for OpenVINO, so OpenVINO is also timed with exact lengths,
+each compiled before: the difference is the cost of rounding where lengths repeat.
 """
 
 import json
@@ -28,22 +27,22 @@ THREADS, ROUNDS, UTTERANCES, RESAMPLES, SEED = 2, 10, 40, 2000, 7
 
 
 def main(corpus: str = "", *variants: str) -> None:
-    """Print what is found as JSON; raises BigfootError where there is no such corpus or variant."""
+    """Print the overhead of each variant as JSON; raises BigfootError where the corpus or a variant is missing."""
     opened = open_corpus(corpus)
-    audios = [opened.audio(one) for one in spread(opened.utterances(opened.test_sets[0]), UTTERANCES)]
-    found = {Path(one).name: overhead(Recognizer.load(one, THREADS), audios, ROUNDS) for one in variants}
+    audios = [opened.audio(utterance) for utterance in spread(opened.utterances(opened.test_sets[0]), UTTERANCES)]
+    overheads = {Path(variant).name: overhead(Recognizer.load(variant, THREADS), audios, ROUNDS) for variant in variants}
     facts = {"host": host.describe(), "versions": host.versions(), "threads": THREADS, "rounds": ROUNDS}
-    print(json.dumps(facts | {"utterances": len(audios), "variants": found}, indent=1))
+    print(json.dumps(facts | {"utterances": len(audios), "variants": overheads}, indent=1))
 
 
-def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> dict:
-    """{"ms" of an utterance, "graph": how many times the bare runtime's time that is, "graph_low", ...; "exact" likewise}."""
+def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> dict[str, float]:
+    """{"ms": mean time per utterance, "graph": ratio to the time of the graph alone, "graph_low", "graph_high"; "exact"}."""
     waveforms = [recognizer.waveform(audio) for audio in audios]
     ways: dict[str, Callable[[int], object]] = {"transcribe": lambda i: recognizer.transcribe(audios[i])}
     ways |= {name: partial(_run_alone, run, waveforms) for name, run in bare(recognizer).items()}
     seconds = {name: np.zeros((rounds, len(audios))) for name in ways}
     rng, order = random.Random(SEED), list(ways)
-    for number in range(-1, rounds):  # the first one warms up
+    for number in range(-1, rounds):  # the first round warms up
         for index in range(len(audios)):
             rng.shuffle(order)
             for name in order:
@@ -52,23 +51,23 @@ def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> d
                 if number >= 0:
                     seconds[name][number, index] = time.perf_counter() - began
     whole = np.median(seconds.pop("transcribe"), axis=0)
-    found = {"ms": round(1000 * float(whole.mean()), 3)}
-    for name, taken in seconds.items():
-        alone = np.median(taken, axis=0)
+    figures = {"ms": round(1000 * float(whole.mean()), 3)}
+    for name, times in seconds.items():
+        alone = np.median(times, axis=0)
         low, high = ratio.interval(whole, alone, RESAMPLES, SEED)
-        told = {name: float(whole.sum() / alone.sum()), f"{name}_low": low, f"{name}_high": high}
-        found |= {key: round(value, 4) for key, value in told.items()}
-    return found
+        ratios = {name: float(whole.sum() / alone.sum()), f"{name}_low": low, f"{name}_high": high}
+        figures |= {key: round(value, 4) for key, value in ratios.items()}
+    return figures
 
 
-def _run_alone(run: Run, waveforms: list[np.ndarray], index: int) -> np.ndarray:
+def _run_alone(run: Run, waveforms: list[np.ndarray], index: int) -> object:
     return run(waveforms[index][None], np.array([waveforms[index].size]))
 
 
 def bare(recognizer: Recognizer) -> dict[str, Run]:
-    """The runtime alone: `graph` on what `Recognizer` gives it, and for OpenVINO `exact` on lengths as they are."""
-    run, runtime = recognizer._run, recognizer.info["runtime"]
-    if runtime != "openvino" or not isinstance(run, Opened):
+    """The runtime alone: `graph` on the input that `Recognizer` gives it, and for OpenVINO `exact` on exact lengths."""
+    run = recognizer._run
+    if recognizer.info["runtime"] != "openvino" or not isinstance(run, Opened):
         return {"graph": run}
     request = run.model.create_infer_request()
     return {"graph": run, "exact": lambda w, lengths: request.infer({"waveform": w, "lengths": lengths})["logits"]}

@@ -1,10 +1,9 @@
-"""RESULTS.md and README's tables, written from kept result files alone: no figure in a table is typed by hand.
+"""RESULTS.md and README's tables, written from the files in results/ alone: no figure in a table is typed by hand.
 
-`results/PROFILE/` holds what `compare` wrote when the profile was last run for publication (comparison.json, comparison.md,
-pareto.svg) and, where there is something to say about the run, notes.md, which a person writes: small text files under git,
-so that a change of a published figure is a diff. `bigfoot results` keeps the reports of the run on disk there, and writes both
-documents anew from all that is kept. Two kept texts are of commands that are no more, and are appended as they are:
-results/digits/peers.md and results/paper/paper_scale.md.
+`results/PROFILE/` holds the output of `compare` from the profile's last published run (comparison.json, comparison.md,
+pareto.svg) and, optionally, notes.md, written by hand: small text files under git, so that a change of a published figure is a
+diff. `bigfoot results` copies the reports on disk there, and writes both documents again from all of results/. Two texts come
+from commands that no longer exist, and are appended unchanged: results/digits/peers.md and results/paper/paper_scale.md.
 """
 
 import shutil
@@ -19,31 +18,31 @@ from pipeline.project import Project
 
 KEPT = ("comparison.json", "comparison.md", "pareto.svg")
 PAPER_SCALE = Path("paper/paper_scale.md")
-FIRST = ("digits", "quickstart")  # people before synthesis; whatever else is kept follows by name
+FIRST = ("digits", "quickstart")  # people before synthetic speech; all others follow by name
 TITLES = {
     "digits": "Connected digits: real human speech",
     "quickstart": "Quickstart: SYNTHETIC speech",
     "paper_scale": "Paper scale",
-    "ablations": "Ablations: what each choice of the defaults is worth, on connected digits",
+    "ablations": "Ablations: the effect of each default, on connected digits",
 }
-NOT_IN_README = {"ablations", "paper_scale"}  # students trained shortly, to be compared with one another; UNTRAINED models
+NOT_IN_README = {"ablations", "paper_scale"}  # students with short trainings, to be compared with one another; UNTRAINED models
 
 
 def keep(root: Path) -> Path | None:
-    """Copy the reports on disk to results/PROFILE, and return that; None where there are none."""
+    """Copy the reports on disk to results/PROFILE, and return that folder; None where there are no reports."""
     if not comparison.exists(root):
         return None
     folder = Project(root).results / comparison.read(root).params["profile"]
     folder.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
         (folder / name).unlink(missing_ok=True)
-        if (file := Project(root).reports / name).is_file():  # of UNTRAINED models there is no picture
+        if (file := Project(root).reports / name).is_file():  # UNTRAINED models have no plot
             shutil.copyfile(file, folder / name)
     return folder
 
 
 def write(root: Path) -> None:
-    """RESULTS.md whole, README.md between its markers from results/*, and the glossary of figures in docs/numbers.md."""
+    """Write RESULTS.md, the results in README.md and the glossary in docs/numbers.md, the latter two between their markers."""
     folders = sorted((file.parent for file in Project(root).results.glob("*/comparison.json")), key=_place)
     page, kept = results_page(folders), Project(root).results / PAPER_SCALE
     page += f"\n{kept.read_text(encoding='utf-8')}" if kept.is_file() else ""
@@ -58,7 +57,7 @@ def glossary() -> str:
 
 
 def _fill(file: Path, name: str, content: str) -> None:
-    """Write `content` between the markers of that name."""
+    """Replace the text between the markers with this name."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, has_begin, rest = file.read_text(encoding="utf-8").partition(begin)
     _, has_end, after = rest.partition(end)
@@ -68,21 +67,21 @@ def _fill(file: Path, name: str, content: str) -> None:
 
 
 def results_page(folders: list[Path]) -> str:
-    """RESULTS.md: the whole comparison of every kept profile, with the command that makes it again."""
+    """RESULTS.md: the whole comparison of every published profile, with the command that reproduces it."""
     parts = ["# Results", "", "Written by `bigfoot results` from `results/`. The columns: [docs/numbers.md](docs/numbers.md)."]
     for folder in folders:
         whole = _comparison(folder).replace("# Comparison", f"## {_title(folder)}", 1)
         parts += ["", whole.rstrip(), ""]
         if (folder / "pareto.svg").is_file():
             parts += [f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
-        parts += [f"Again: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
+        parts += [f"Reproduce: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
         for notes in (folder / "peers.md", folder / "notes.md"):
             parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"
 
 
 def _comparison(folder: Path) -> str:
-    """comparison.md, its table written anew from comparison.json, so that no figure of either can part from the other."""
+    """comparison.md, its table written again from comparison.json, so that the two files can't differ in a figure."""
     lines = (folder / "comparison.md").read_text(encoding="utf-8").splitlines()
     begin = next((at for at, line in enumerate(lines) if line.startswith("| Variant ")), None)
     if begin is None:
@@ -93,9 +92,10 @@ def _comparison(folder: Path) -> str:
 
 def _short(folder: Path) -> str:
     rows = _rows(folder)
-    shown = markdown.for_readme(rows)
-    of = f"{len(shown)} of {len(rows)} variants: each model's fastest, and those that none beats in WER, MB and latency at once"
-    return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{markdown.short_table(shown)}"
+    selected = markdown.for_readme(rows)
+    criteria = "each model's fastest, and those that none beats in WER, MB and latency at once"
+    of = f"{len(selected)} of {len(rows)} variants: {criteria}"
+    return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{markdown.short_table(selected)}"
 
 
 def _rows(folder: Path) -> list[Row]:

@@ -81,7 +81,7 @@ def test_the_text_says_how_it_was_made_what_it_rests_on_and_its_limits(project):
         "conv_channels: 48", "bigfoot use quickstart && dvc repro", "CC0-1.0", "a planted CPU", "resample speakers",
         "11.00 [8.80, 13.20]", "| Size on disk, MB | 0.50 | 8.00 |", "10.0x [9.0x, 11.0x]",
         "Closed vocabulary: the test set has 1 distinct words", "Known speakers", "more than the 1.00 allowed",
-        "Together with its ancestors (teacher, half): 12 Wh",
+        "(teacher, half): 12 Wh",
         "pip install numpy soundfile openvino\npython example.py speech.wav",
         "bigfoot transcribe . speech.wav",
     ):  # fmt: skip
