@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from pipeline.apps.transcription.progress import Progress
 
 from pipeline.apps.transcription import run, transcribe_file
 from pipeline.common.errors import BigfootError
