@@ -17,6 +17,7 @@ from pipeline.params import Benchmark
 from pipeline.speech.corpus import Utterance
 
 RESAMPLES = 1000
+ROUNDS_PER_LINE = 5  # of the log
 log = logging.getLogger(__name__)
 
 Times = list[tuple[int, int, float]]  # (round, utterance, seconds) of every timed transcription
@@ -33,18 +34,21 @@ def run(workers: dict[str, Process], reference: str, sample: list[Utterance], se
         for name in order:
             seconds = workers[name].ask("turn", utterances=utterances)["seconds"]
             times[name] += [(number, u, s) for u, s in zip(utterances, seconds, strict=True)]
+        is_due = (number + 1) % ROUNDS_PER_LINE == 0
         if number + 1 < settings.rounds:
-            left = _left(started, number, settings.rounds)
-            log.info("benchmark: round %d of %d, %.0f s left", number + 1, settings.rounds, left)
+            if is_due:
+                left = _left(started, number, settings.rounds)
+                log.info("benchmark: round %d of %d, %.0f s left", number + 1, settings.rounds, left)
             continue
         rows = {name: latency(times[name], times[reference], sample, settings) for name in workers}
         wide = [name for name, row in rows.items() if not row["narrow"]]
         if not wide:
             break
-        log.info(
-            "benchmark: round %d of at most %d, %d variants' intervals are still wide, at most %.0f s left",
-            number + 1, settings.most_rounds, len(wide), _left(started, number, settings.most_rounds),
-        )  # fmt: skip
+        if is_due:
+            log.info(
+                "benchmark: round %d of at most %d, %d variants' intervals are still wide, at most %.0f s left",
+                number + 1, settings.most_rounds, len(wide), _left(started, number, settings.most_rounds),
+            )  # fmt: skip
     return rows
 
 

@@ -1,6 +1,7 @@
 """The table that `bigfoot schemes` prints: one row per scheme, with its settings and whether this machine runs it."""
 
 import shutil
+import textwrap
 from collections.abc import Collection
 from importlib.util import find_spec
 
@@ -9,6 +10,7 @@ from pipeline.quantize.base import Scheme
 from pipeline.quantize.schemes import SCHEMES
 
 COLUMNS = ("Scheme", "Kind", "Runtime", "Lowers", "Granularity", "Hardware", "Limits", "Settings", "This machine")
+LEAST_WIDTH = 140  # of a terminal in which nine columns can be read
 
 
 def rows() -> list[tuple[str, ...]]:
@@ -39,7 +41,21 @@ def here(scheme: type[Scheme], features: Collection[str]) -> str:
 
 
 def text() -> str:
-    """The table, as wide as the terminal, or 200 columns where there is none."""
+    """The table, as wide as the terminal, or 200 columns where there is none; in a narrow terminal one paragraph per scheme."""
+    width = shutil.get_terminal_size((200, 0)).columns
+    return _paragraphs(width) if width < LEAST_WIDTH else _table(width)
+
+
+def _paragraphs(width: int) -> str:
+    lines = []
+    for name, *cells in rows():
+        lines.append(name)
+        for column, cell in zip(COLUMNS[1:], cells, strict=True):
+            lines += textwrap.wrap(f"{column}: {cell}", width, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines) + "\n"
+
+
+def _table(width: int) -> str:
     from rich.box import HORIZONTALS
     from rich.console import Console
     from rich.table import Table
@@ -48,7 +64,7 @@ def text() -> str:
     table.columns[0].no_wrap = True
     for row in rows():
         table.add_row(*row)
-    console = Console(width=shutil.get_terminal_size((200, 0)).columns, color_system=None)
+    console = Console(width=width, color_system=None)
     with console.capture() as written:
         console.print(table, markup=False)
     return written.get()

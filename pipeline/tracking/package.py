@@ -1,6 +1,7 @@
 """A variant's folder as an MLflow model (models-from-code, no pickle), with signature, example and requirements given."""
 
 import io
+import logging
 import tempfile
 import warnings
 from importlib.metadata import version
@@ -32,6 +33,7 @@ def save(variant: Path, runtime: str, out: Path) -> None:
         outputs=Schema([ColSpec(DataType.string, "text"), ColSpec(DataType.double, "duration")]),
     )
     carried = closure(runtime)
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it reports each check of the example
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it advises inferring the signature from the example
         entry, package = carried.write(Path(scratch))
