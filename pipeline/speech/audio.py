@@ -6,6 +6,7 @@ separate codec.
 """
 
 import io
+import mmap
 import struct
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def _read_to_end(file: Forward) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def _wav_is_cut(data: bytes) -> bool:
+def _wav_is_cut(data: bytes | mmap.mmap) -> bool:
     """Whether a WAV's data chunk states more bytes than the file has, which libsndfile does not report."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return False

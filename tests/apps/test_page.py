@@ -1,4 +1,4 @@
-"""The page shows what a variant really heard, how wrong it was and how long it took; Gradio only draws it."""
+"""The page shows a variant's text, its errors and its latency; Gradio only displays them."""
 
 import os
 import socket
@@ -20,14 +20,14 @@ from tests.planted import ROOT, bigfoot, write
 
 
 class Fixed:
-    """A recognizer that always hears the same, and counts how often it was asked."""
+    """A recognizer that always gives the same text, and counts its calls."""
 
     def __init__(self, name: str, text: str):
-        self.info, self.text, self.asked = {"variant": name}, text, 0
+        self.info, self.text, self.calls = {"variant": name}, text, 0
 
-    def transcribe(self, heard: np.ndarray) -> str:
-        assert heard.dtype == np.float32 and heard.ndim == 1
-        self.asked += 1
+    def transcribe(self, waveform: np.ndarray) -> str:
+        assert waveform.dtype == np.float32 and waveform.ndim == 1
+        self.calls += 1
         return self.text
 
 
@@ -37,10 +37,10 @@ def recording(tmp_path):
     return (tmp_path / "a.wav").read_bytes()
 
 
-def listener(monkeypatch, root, **variants: str) -> page.Listener:
-    opened = {name: Fixed(f"{name}.fp32", said) for name, said in variants.items()}
+def transcribers(monkeypatch, root, **variants: str) -> page.Transcribers:
+    opened = {name: Fixed(f"{name}.fp32", text) for name, text in variants.items()}
     monkeypatch.setattr(page.Recognizer, "load", lambda folder: opened[folder.name])
-    return page.Listener([root / name for name in variants], root)
+    return page.Transcribers([root / name for name in variants], root)
 
 
 def rows(*champions: str) -> list[dict]:
@@ -57,13 +57,13 @@ def plant(root: Path, *names: str) -> None:
         write(root / "variants" / name / "variant.json", {})
 
 
-# ---------------------------------------------------------------- a hearing
+# ---------------------------------------------------------------- one recording
 
 
 def test_every_variant_answers_with_its_text_errors_latency_and_the_benchmarks_energy(monkeypatch, tmp_path, recording):
     write(tmp_path / "reports/comparison.json", rows())
-    one = listener(monkeypatch, tmp_path, teacher="one two three", half="one too three four")
-    seconds, reference, (teacher, half) = one.hear(recording, "One, 2: three!")
+    several = transcribers(monkeypatch, tmp_path, teacher="one two three", half="one too three four")
+    seconds, reference, (teacher, half) = several.transcribe(recording, "One, 2: three!")
     assert seconds == 1.5 and reference == "one two three"
     assert (teacher.variant, teacher.text, teacher.wer, teacher.errors, teacher.words) == (
         "teacher.fp32",
@@ -86,28 +86,28 @@ def test_the_references_rules_are_the_corpus_own(monkeypatch, tmp_path, recordin
     (tmp_path / "params.yaml").write_text((ROOT / "profiles/quickstart.yaml").read_text())
     rules = {"case": "upper", "punctuation": "drop", "digits": "keep", "apostrophes": "drop"}
     write(tmp_path / "corpora/quickstart/corpus.json", {"splits": {}, "text": rules})
-    one = listener(monkeypatch, tmp_path, half="DONT 2")
-    _, reference, (half,) = one.hear(recording, "don't, 2")
-    assert reference == "DONT 2" and half.errors == 0 and one.rules_from == "the corpus quickstart"
+    several = transcribers(monkeypatch, tmp_path, half="DONT 2")
+    _, reference, (half,) = several.transcribe(recording, "don't, 2")
+    assert reference == "DONT 2" and half.errors == 0 and several.rules_from == "the corpus quickstart"
 
 
 def test_without_a_reference_nothing_is_scored(monkeypatch, tmp_path, recording):
-    _, reference, (half,) = listener(monkeypatch, tmp_path, half="one").hear(recording, " ?! ")
+    _, reference, (half,) = transcribers(monkeypatch, tmp_path, half="one").transcribe(recording, " ?! ")
     assert reference == "" and half.wer is None and half.alignment is None
     assert "WER" not in page.page(1.5, reference, [half], "x")
 
 
-def test_latency_is_the_median_of_three_hearings_after_one_that_is_not_timed(monkeypatch, tmp_path, recording):
+def test_latency_is_the_median_of_three_passes_after_one_that_is_not_timed(monkeypatch, tmp_path, recording):
     clock = iter([0.0, 0.9, 1.0, 1.010, 2.0, 2.030, 3.0, 3.020])
     monkeypatch.setattr(page, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    one = listener(monkeypatch, tmp_path, half="one")
-    assert one.hear(recording)[2][0].latency_ms == pytest.approx(20)
-    assert one.recognizers[tmp_path / "half"].asked == 4
+    several = transcribers(monkeypatch, tmp_path, half="one")
+    assert several.transcribe(recording)[2][0].latency_ms == pytest.approx(20)
+    assert several.recognizers[tmp_path / "half"].calls == 4
 
 
-def test_what_is_no_audio_is_refused_in_one_line(monkeypatch, tmp_path):
-    with pytest.raises(BigfootError, match="can't be read as WAV"):
-        listener(monkeypatch, tmp_path, half="one").hear(b"no audio")
+def test_what_is_not_audio_is_refused_in_one_line(monkeypatch, tmp_path):
+    with pytest.raises(BigfootError, match="WAV"):
+        transcribers(monkeypatch, tmp_path, half="one").transcribe(b"no audio")
 
 
 @pytest.mark.parametrize(
@@ -130,17 +130,17 @@ def test_errors_are_marked_in_the_text(reference, hypothesis, marked):
 
 def test_the_teacher_and_the_champion_are_the_default_else_the_first_four(tmp_path):
     with pytest.raises(BigfootError, match="dvc repro"):
-        page.chosen(tmp_path)
+        page.default_variants(tmp_path)
     plant(tmp_path, "teacher.fp32", "a.fp32", "half.fp32", "thin.fp32", "z.fp32")
-    assert [path.name for path in page.chosen(tmp_path)] == ["a.fp32", "half.fp32", "teacher.fp32", "thin.fp32"]
+    assert [path.name for path in page.default_variants(tmp_path)] == ["a.fp32", "half.fp32", "teacher.fp32", "thin.fp32"]
     write(tmp_path / "reports/comparison.json", rows("thin.fp32"))
-    assert [path.name for path in page.chosen(tmp_path)] == ["teacher.fp32", "thin.fp32"]
+    assert [path.name for path in page.default_variants(tmp_path)] == ["teacher.fp32", "thin.fp32"]
 
 
-def test_without_gradio_one_line_says_what_installs_it(monkeypatch):
+def test_without_gradio_one_line_names_what_installs_it(monkeypatch, tmp_path):
     monkeypatch.setattr(page, "find_spec", lambda _: None)
     with pytest.raises(BigfootError, match="make app"):
-        page.run([], "127.0.0.1", 7860)
+        page.run(tmp_path, [], "127.0.0.1", 7860)
 
 
 def test_the_command_explains_itself(tmp_path):
@@ -159,33 +159,33 @@ def test_the_page_answers_over_http_and_outlives_a_bad_file(tmp_path):
     quantize("fp32-onnx", {}, tiny.save_model(tmp_path / "teacher"), None, folder)
     audio.write(tmp_path / "a.wav", tiny.speech(1.5))
     (tmp_path / "bad.wav").write_bytes(b"no audio")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(tmp_path / "uploads")}
     command = [sys.executable, "-m", "pipeline.cli", "app", "--port", str(port), str(folder)]
-    with (tmp_path / "app.log").open("w") as told:
-        page = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=told, stderr=told, start_new_session=True)
+    with (tmp_path / "app.log").open("w") as log:
+        page = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        hear = _client(client, f"http://127.0.0.1:{port}", page, tmp_path / "app.log")
-        shown = hear("a.wav", "")
+        transcribe = _client(client, f"http://127.0.0.1:{port}", page, tmp_path / "app.log")
+        shown = transcribe("a.wav", "")
         assert f"<p>{Recognizer.load(folder).transcribe(audio.read(tmp_path / 'a.wav'))}</p>" in shown
-        with pytest.raises(Exception, match="can't be read as WAV"):
-            hear("bad.wav", "")
-        assert "WER" in hear("a.wav", "one two")
+        with pytest.raises(Exception, match="WAV"):
+            transcribe("bad.wav", "")
+        assert "WER" in transcribe("a.wav", "one two")
     finally:
         os.killpg(page.pid, 15)
         page.wait(30)
     assert "Traceback" not in (tmp_path / "app.log").read_text()
 
 
-def _client(module, address: str, page: subprocess.Popen, told: Path):
-    """hear(file, said) -> HTML, once the page is up."""
+def _client(module, address: str, page: subprocess.Popen, log: Path):
+    """transcribe(file, reference) -> HTML, once the page is up."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline and page.poll() is None:
         try:
             client = module.Client(address, verbose=False)
-            return lambda name, said: client.predict(module.handle_file(told.parent / name), said, api_name="/hear")
+            return lambda name, text: client.predict(module.handle_file(log.parent / name), text, api_name="/transcribe")
         except Exception:  # not up yet; it has errors of its own, and httpx's
             time.sleep(1)
-    raise AssertionError(told.read_text()[-2000:])
+    raise AssertionError(log.read_text()[-2000:])

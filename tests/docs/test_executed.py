@@ -72,8 +72,8 @@ def reason(command: str) -> str | None:
 @pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
 def test_every_command_of_a_page_is_executed_or_says_why_not(page):
     plain = [block for block in pages.blocks(page) if block.language in pages.SHELL and not block.test]
-    told = {" ".join(command) for block in plain for command in pages.commands(block.text)}
-    lacking = sorted(command for command in told if not reason(command))
+    documented = {" ".join(command) for block in plain for command in pages.commands(block.text)}
+    lacking = sorted(command for command in documented if not reason(command))
     assert not lacking, "mark their block (tests/docs/pages.py) or name their test in EXECUTED"
 
 

@@ -106,9 +106,7 @@ def _targets(recordings: list[Recording | Failure], form: str, out: Path | None)
     """The file that each transcript goes to, None for stdout."""
     if out is None:
         if form in ("srt", "vtt") and len(recordings) > 1:
-            raise BigfootError(
-                f"{form} of {len(recordings)} files can't share stdout: give --out-dir, which gets one file each"
-            )
+            raise BigfootError(f"{form} of {len(recordings)} files can't share stdout: give --out-dir, for one file each")
         return [None] * len(recordings)
     named: dict[Path, str] = {}
     targets: list[Path | None] = []
@@ -163,8 +161,9 @@ def _transcripts(
         while waiting:
             is_done = bool(wait(waiting[:1], POLL_SECONDS).done)
             # Read without its lock, which a killed worker may hold.
-            newly, done = count.get_obj().value - done, count.get_obj().value
-            advance(newly)
+            so_far = count.get_obj().value
+            advance(so_far - done)
+            done = so_far
             if is_done:
                 yield waiting.pop(0).result()
         pool.shutdown()
@@ -197,7 +196,7 @@ class _Worker:
 
     @classmethod
     def work(cls, recording: Recording | Failure) -> Transcript | Failure:
-        """The transcript, or why there is none. Raises BigfootError where the variant can't be opened, for all recordings alike."""
+        """The transcript, or why there is none. Raises BigfootError where the variant can't be opened."""
         if isinstance(recording, Failure):
             return recording
         cls.recognizer = cls.recognizer or Recognizer.load(cls.folder, threads=cls.threads)
