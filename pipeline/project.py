@@ -1,6 +1,6 @@
-"""Where everything of a project lies, and `load_params`, which reads its params.yaml.
+"""The paths of a project's files and folders, and `load_params`, which reads its params.yaml.
 
-dvc.yaml spells the same paths, since DVC owns them; no other module does. This module is light (no pydantic), as the command
+dvc.yaml has the same paths, since DVC owns them; no other module does. This module is light (no pydantic), because the command
 line has to be; `load_params` imports what it needs.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Project:
-    """A project's folder: by default the current one, as stages and command lines are run in it."""
+    """A project's folder: by default the current one, because stages and commands run in it."""
 
     root: Path = Path()
 
@@ -46,7 +46,7 @@ class Project:
         return self.root / "profiles"
 
     def profile(self, name: str) -> Path:
-        """A profile's file; raises BigfootError, with the names there are, where there is none of that name."""
+        """A profile's file; raises BigfootError, with the known names, where no profile has that name."""
         known = sorted(path.stem for path in self.profiles.glob("*.yaml"))
         if name not in known:
             raise BigfootError(f"there is no profile '{name}', known are: {', '.join(known) or 'none, is this the project?'}")
@@ -92,17 +92,17 @@ class Project:
 
     @property
     def results(self) -> Path:
-        """What is published, under git."""
+        """Published results, under git."""
         return self.root / "results"
 
     @property
     def database(self) -> Path:
-        """MLflow's store where no server is set."""
+        """MLflow's store, used where no server is set."""
         return self.root / "mlflow.db"
 
     @property
     def scratch(self) -> Path:
-        """What may be deleted at any time, at the price of work done twice: checkpoints, worktrees, locks."""
+        """Files that may be deleted at any time, at the cost of repeated work: checkpoints, worktrees, locks."""
         return self.root / ".bigfoot"
 
     @property

@@ -1,8 +1,9 @@
-"""Planted faults: a worker process whose variant, if it is called sleepy, sleeps before each pass of its runtime; and, with
-arguments, a cold start that sleeps before anything else."""
+"""Planted faults: a worker process whose variant, if its model is called sleepy, sleeps before each pass of its runtime; and,
+with arguments, a cold start that sleeps before anything else."""
 
 import sys
 import time
+from pathlib import Path
 
 from pipeline.benchmark import cold_start, worker
 
@@ -11,12 +12,12 @@ START_SECONDS = 1.0
 
 
 class Sleeping(worker.Worker):
-    def load(self, folder, threads):
-        recognizer = super().load(folder, threads)
-        if folder.name.startswith("sleepy."):
-            awake = recognizer._run
-            recognizer._run = lambda *heard: time.sleep(SECONDS) or awake(*heard)
-        return recognizer
+    def open(self, folder, threads, files):
+        answer = super().open(folder, threads, files)
+        if Path(folder).name.startswith("sleepy."):
+            awake = self.recognizer._run
+            self.recognizer._run = lambda *batch: time.sleep(SECONDS) or awake(*batch)
+        return answer
 
 
 if __name__ == "__main__":

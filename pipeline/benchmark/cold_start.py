@@ -1,9 +1,9 @@
-"""How long a fresh process takes from its start to its first words, as `bigfoot transcribe` goes about it.
+"""How long a fresh process takes from its start to its first text, by the steps of `bigfoot transcribe`.
 
-    python -m pipeline.benchmark.cold_start VARIANT_FOLDER AUDIO_FILE THREADS     what each of these processes is
+    python -m pipeline.benchmark.cold_start VARIANT_FOLDER AUDIO_FILE THREADS     what each of these processes runs
 
-Decision: warm file cache. Whoever measures has opened the same files before, so the disk is not in these figures; after a
-boot the first start takes longer by what the disk needs to read the runtime and the weights. Typer is not in them either.
+Decision: the file cache is warm. The benchmark has opened the same files before, so reading the disk is not in these figures;
+the first start after a boot takes longer, by the time to read the runtime and the weights. They exclude importing typer too.
 """
 
 import json
@@ -16,15 +16,18 @@ import time
 from pathlib import Path
 
 MODULE = "pipeline.benchmark.cold_start"
-ENOUGH_SECONDS = 6.0  # once that much is spent on a variant, no further process is started
+ENOUGH_SECONDS = 6.0  # after so many seconds on one variant, no further process is started
 
 
 def measure(folder: Path, file: str, threads: int, runs: int) -> dict:
-    """Medians: cold_start_ms, from before the process is there to its text; load_ms, of it, `Recognizer.load` with imports."""
-    starts, loads = [], []
+    """Medians in ms: `cold_start_ms`, from before the process exists to its text, and the part of it that is
+    `Recognizer.load` with its imports, `load_ms`. Both are None for 0 runs; raises Failed where no process gives a text.
+    """
+    starts: list[float] = []
+    loads: list[float] = []
     while len(starts) < runs and sum(starts) < 1000 * ENOUGH_SECONDS:
         began = time.perf_counter()
-        load = _first_words(folder, file, threads)
+        load = _first_text(folder, file, threads)
         starts.append(1000 * (time.perf_counter() - began))
         loads.append(load)
     if not starts:
@@ -32,8 +35,8 @@ def measure(folder: Path, file: str, threads: int, runs: int) -> dict:
     return {"cold_start_ms": statistics.median(starts), "load_ms": statistics.median(loads)}
 
 
-def _first_words(folder: Path, file: str, threads: int) -> float:
-    """Start a process, return once it has said what it heard; gives its load_ms."""
+def _first_text(folder: Path, file: str, threads: int) -> float:
+    """Start a process and return its load_ms as soon as it has printed its text."""
     from pipeline.benchmark.processes import Failed
 
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
@@ -42,16 +45,18 @@ def _first_words(folder: Path, file: str, threads: int) -> float:
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,
     ):
-        said = next((line for line in process.stdout if line.startswith('{"load_ms"')), None)
-        process.kill()  # how it winds up is nobody's wait
-        if said is None:
+        assert process.stdout, "stdout is a pipe"
+        answer = next((line for line in process.stdout if line.startswith('{"load_ms"')), None)
+        process.kill()  # do not time the shutdown
+        if answer is None:
             errors.seek(0)
-            reason = " ".join(errors.read().split())[-300:] or "it says nothing"
+            reason = " ".join(errors.read().split())[-300:] or "it gives no reason"
             raise Failed(folder.name, f"a fresh process does not transcribe with it: {reason}")
-    return json.loads(said)["load_ms"]
+    return json.loads(answer)["load_ms"]
 
 
 def main(folder: str, file: str, threads: str) -> None:
+    """Load the variant, transcribe the file, and print load_ms and the text as one JSON object."""
     from pipeline.recognition.recognizer import Recognizer
     from pipeline.speech import audio
 

@@ -1,6 +1,6 @@
-"""Worker processes, seen from the one that measures: as many at a time as memory allows, and all gone in the end.
+"""Starts worker processes and talks to them: as many at a time as memory allows, all of them ended at the end.
 
-Whoever measures on a host measures alone: `alone` is a lock for the whole host.
+Only one benchmark measures on a host at a time: `alone` is a lock for the whole host.
 """
 
 import json
@@ -15,32 +15,36 @@ from pathlib import Path
 from pipeline.benchmark import worker
 from pipeline.common.errors import BigfootError, Busy
 
+MODULE = worker.__name__
 WORKER_MB, WORKER_SIZES = 700, 4  # a worker's memory, roughly: a runtime, and so many times the variant's size on disk
 
 
 class Failed(BigfootError):
-    """A worker that can't do what it was asked, or has ended; `reason` is its own message, in one line."""
+    """A worker failed at a command, or ended; `reason` is its own message, in one line."""
 
     def __init__(self, name: str, reason: str):
         super().__init__(f"{name} can't be measured, {reason}")
 
 
 class Process:
-    """A worker process: `ask` sends a command and waits for its answer."""
+    """A worker process for the variant `name`: `ask` sends a command and waits for its answer."""
 
-    def __init__(self, name: str, threads: int, module: str = worker.__name__):
+    def __init__(self, name: str, threads: int):
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
+        assert self.process.stdin and self.process.stdout, "both are pipes"
+        self._commands, self._answers = self.process.stdin, self.process.stdout
 
     def ask(self, command: str, **arguments: object) -> dict:
+        """The answer to a command, which is a method of Worker; raises Failed where it fails or the process has ended."""
         try:
-            self.process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            self._commands.write(json.dumps({"do": command, **arguments}) + "\n")
+            self._commands.flush()
+            line = self._answers.readline()
         except BrokenPipeError:
             line = ""
         if not line:
@@ -51,27 +55,28 @@ class Process:
         return answer
 
     def close(self) -> None:
+        """End the process, whatever it is doing."""
         self.process.kill()
         self.process.wait()
-        with suppress(BrokenPipeError):  # of one that died with a command unread
-            self.process.stdin.close()
-        self.process.stdout.close()
+        with suppress(BrokenPipeError):  # where it died with a command unread
+            self._commands.close()
+        self._answers.close()
 
 
 @contextmanager
-def started(names: Iterable[str], threads: int, module: str = worker.__name__) -> Iterator[dict[str, Process]]:
-    """A worker a name, all gone in the end, whatever happens."""
-    processes = {name: Process(name, threads, module) for name in names}
+def started(names: Iterable[str], threads: int) -> Iterator[dict[str, Process]]:
+    """One worker per name, all of them ended at the end, whatever happens."""
+    processes = {name: Process(name, threads) for name in names}
     try:
         yield processes
     finally:
-        for one in processes.values():
-            one.close()
+        for process in processes.values():
+            process.close()
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Nothing else of Bigfoot's measures on this host meanwhile; raises Busy where something does already."""
+    """Keep other benchmarks off this host meanwhile; raises Busy where one is already running."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock", timeout=0)
@@ -92,18 +97,18 @@ def groups(folders: list[Path], reference: str) -> list[list[Path]]:
     room = 0.8 * psutil.virtual_memory().available / 1e6
     first = next(folder for folder in folders if folder.name == reference)
     needed = {folder: WORKER_MB + WORKER_SIZES * size_mb(folder) for folder in folders}
-    found, left = [[first]], room - needed[first]
+    fitting, left = [[first]], room - needed[first]
     for folder in folders:
         if folder is first:
             continue
-        if needed[folder] > left and len(found[-1]) > 1:
-            found.append([first])
+        if needed[folder] > left and len(fitting[-1]) > 1:
+            fitting.append([first])
             left = room - needed[first]
-        found[-1].append(folder)
+        fitting[-1].append(folder)
         left -= needed[folder]
-    return found
+    return fitting
 
 
 def size_mb(folder: Path) -> float:
-    """All files of a folder, in 10^6 bytes."""
+    """The size of all files in a folder, in 10^6 bytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

@@ -1,8 +1,8 @@
-"""Where the time of a forward pass goes: the CNN front end against the encoder, in a pass of its own.
+"""How the time of a forward pass divides between feature encoder and encoder, measured in a pass of its own.
 
 Profiling slows a runtime down, so these figures are not part of the latencies, and are compared with each other only.
-Nodes are told apart by their names, which come from the module paths of transformers' model. None where a runtime gives no
-names, or where fused nodes leave less than half of the time with a known place.
+Nodes are assigned by their names, which come from the module paths of transformers' model. The figures are None where a
+runtime gives no names, or where less than half of the time is spent in nodes with a known place, because others were fused.
 """
 
 import json
@@ -14,12 +14,12 @@ import numpy as np
 
 from pipeline.recognition.runtimes import Run, onnxruntime_run, openvino_run, openvino_settings
 
-FRONT_END, ENCODER = "feature_extractor", "encoder"
-LEAST_KNOWN = 0.5
+FEATURE_ENCODER, ENCODER = "feature_extractor", "encoder"  # in transformers' module paths
+LEAST_KNOWN = 0.5  # of the time
 
 
 def parts(recognizer, folder: Path, threads: int, audios: list[np.ndarray]) -> dict:
-    """{"cnn_ms": ..., "encoder_ms": ...}: means over the utterances."""
+    """{"cnn_ms": feature encoder, "encoder_ms": encoder}: milliseconds per utterance, as means over the utterances."""
     runtime = recognizer.info["runtime"]
     waveforms = [recognizer.waveform(audio) for audio in audios]
     if runtime == "torch":
@@ -35,11 +35,11 @@ def parts(recognizer, folder: Path, threads: int, audios: list[np.ndarray]) -> d
 
 def _by_name(nodes: list[tuple[str, float]]) -> dict:
     """Seconds by place, from (node name, seconds)."""
-    front = sum(seconds for name, seconds in nodes if FRONT_END in name)
-    encoder = sum(seconds for name, seconds in nodes if ENCODER in name and FRONT_END not in name)
-    if front + encoder < LEAST_KNOWN * sum(seconds for _, seconds in nodes) or not front or not encoder:
+    feature_encoder = sum(seconds for name, seconds in nodes if FEATURE_ENCODER in name)
+    encoder = sum(seconds for name, seconds in nodes if ENCODER in name and FEATURE_ENCODER not in name)
+    if feature_encoder + encoder < LEAST_KNOWN * sum(seconds for _, seconds in nodes) or not feature_encoder or not encoder:
         return {"cnn_ms": None, "encoder_ms": None}
-    return {"cnn_ms": front, "encoder_ms": encoder}
+    return {"cnn_ms": feature_encoder, "encoder_ms": encoder}
 
 
 def _torch(model, waveforms: list[np.ndarray]) -> dict:
@@ -48,7 +48,7 @@ def _torch(model, waveforms: list[np.ndarray]) -> dict:
     spent = {"cnn_ms": 0.0, "encoder_ms": 0.0}
     hooks = []
     for key, module in (("cnn_ms", model.wav2vec2.feature_extractor), ("encoder_ms", model.wav2vec2.encoder)):
-        began = []
+        began: list[float] = []
         hooks.append(module.register_forward_pre_hook(lambda *_, began=began: began.append(time.perf_counter())))
 
         def ended(*_, key=key, began=began):
@@ -74,7 +74,7 @@ def _onnxruntime(file: Path, threads: int, waveforms: list[np.ndarray]) -> list[
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        for waveform in waveforms:  # once without the profiler, as the first pass allocates
+        for waveform in waveforms:  # once without the profiler, because the first pass allocates
             _pass(onnxruntime_run(session), waveform)
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -98,5 +98,5 @@ def _openvino(info: dict, folder: Path, threads: int, waveforms: list[np.ndarray
         for waveform in waveforms:
             _pass(run, waveform)
             if not warm:
-                nodes += [(info.node_name, info.real_time.total_seconds()) for info in run.request.profiling_info]
+                nodes += [(node.node_name, node.real_time.total_seconds()) for node in run.request.profiling_info]
     return nodes

@@ -1,8 +1,8 @@
-"""Rounds of turns, until every speedup's interval is narrow or there have been enough; what latency figures come of them.
+"""Rounds of turns, until every speedup's interval is narrow or the cap is reached, and the latency figures they give.
 
 A round: every variant, in shuffled order, times the same few utterances while the others wait. All run equally many rounds,
-as a ratio is of the same utterances of the same rounds. Utterances differ in what a variant gains on them, which no number of
-rounds mends: so there is a cap, and a row says whether its interval is narrow.
+because a ratio is of the same utterances in the same rounds. A variant's gain differs between utterances, and more rounds
+don't change that. So there is a cap, and a row says whether its interval is narrow.
 """
 
 import logging
@@ -23,15 +23,16 @@ Times = list[tuple[int, int, float]]  # (round, utterance, seconds) of every tim
 
 
 def run(workers: dict[str, Process], reference: str, sample: list[Utterance], settings: Benchmark) -> dict[str, dict]:
-    """The latency figures of each: see `latency`."""
-    order, times = list(workers), {name: [] for name in workers}
+    """The latency figures of each variant: see `latency`."""
+    order = list(workers)
+    times: dict[str, Times] = {name: [] for name in workers}
     rng, started, rows = random.Random(settings.seed), time.monotonic(), {}
     for number in range(settings.most_rounds):
         rng.shuffle(order)
-        heard = [(number * settings.turn + i) % len(sample) for i in range(settings.turn)]
+        utterances = [(number * settings.turn + i) % len(sample) for i in range(settings.turn)]
         for name in order:
-            seconds = workers[name].ask("turn", utterances=heard)["seconds"]
-            times[name] += [(number, u, s) for u, s in zip(heard, seconds, strict=True)]
+            seconds = workers[name].ask("turn", utterances=utterances)["seconds"]
+            times[name] += [(number, u, s) for u, s in zip(utterances, seconds, strict=True)]
         if number + 1 < settings.rounds:
             left = _left(started, number, settings.rounds)
             log.info("benchmark: round %d of %d, %.0f s left", number + 1, settings.rounds, left)
@@ -48,15 +49,17 @@ def run(workers: dict[str, Process], reference: str, sample: list[Utterance], se
 
 
 def latency(times: Times, reference: Times, sample: list[Utterance], settings: Benchmark) -> dict:
-    """Percentiles an utterance and a second of audio, RTFx and the speedup over the reference with 95% intervals.
+    """Percentiles per utterance and per second of audio, RTFx and the speedup over the reference with 95% intervals.
 
-    Intervals resample utterances. `narrow`: the speedup's is no wider than `precision` allows; `turns`: rounds run.
+    Intervals resample utterances. `narrow`: whether the speedup's interval is within `precision`; `turns`: rounds run.
     """
     seconds, base = (np.array([t for _, _, t in rows]) for rows in (times, reference))
-    who = np.array([u for _, u, _ in times])
-    audio = np.array([sample[u].duration for u in who])
-    heard = np.unique(who)
-    audio_each, base_each, seconds_each = (np.bincount(who, one, len(sample))[heard] for one in (audio, base, seconds))
+    utterances = np.array([u for _, u, _ in times])
+    audio = np.array([sample[u].duration for u in utterances])
+    timed = np.unique(utterances)
+    audio_each, base_each, seconds_each = (
+        np.bincount(utterances, amounts, len(sample))[timed] for amounts in (audio, base, seconds)
+    )
     rtfx_low, rtfx_high = ratio.interval(audio_each, seconds_each, RESAMPLES, settings.seed)
     low, high = ratio.interval(base_each, seconds_each, RESAMPLES, settings.seed)
     speedup = float(base.sum() / seconds.sum())

@@ -2,12 +2,12 @@
 
 Decision: machines are noisy and drift, so only figures of one run are compared, and variants take turns within it: rounds
 in shuffled order, in each of which every variant times the same few utterances while the others wait. Speedups are ratios
-over the same utterances of the same rounds. One warm process a variant, as many at a time as memory allows (teacher.fp32
-always among them, as the reference of its group); one benchmark at a time on a host. All times are the CPU's: no variant
-runs on a GPU (pipeline.recognition.runtimes), so there is none to wait for.
+over the same utterances in the same rounds. One warm process runs per variant, as many at a time as memory allows
+(teacher.fp32 is always among them, as the reference of its group), and one benchmark runs at a time per host. All times are
+CPU times: no variant runs on a GPU (pipeline.recognition.runtimes), so none has to be synchronized.
 
-latency: a 16 kHz float array in memory -> text, batch 1, after every utterance has been heard once (OpenVINO compiles for
-new lengths: the first hearing of a length is slower, by tens of milliseconds). The passes are in pipeline.measure: rounds,
+latency: a 16 kHz float array in memory -> text, batch 1, after every utterance has been transcribed once (OpenVINO compiles
+for new lengths: the first run of a length is slower, by tens of milliseconds). The passes are in pipeline.benchmark: rounds,
 lengths, cold_start, profile, consumption.
 """
 
@@ -63,7 +63,7 @@ def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], setti
         host=before | {"load_after": host.load(), "cpu_use_after": host.use()},
         device="cpu",
         threads=settings.threads,
-        versions=host.versions(),
+        versions={package: version for package, version in host.versions().items() if version},
         sample=Sample(len(sample), round(sum(u.duration for u in sample), 3)),
         rounds=min(timing.turns for timing in variants.values()),
         turn=settings.turn,
@@ -102,7 +102,7 @@ def _measure_group(
 
 
 def _fixed(folder: Path, info: dict) -> dict:
-    """What is known of a variant before it runs; None where variant.json is from before it said so."""
+    """What is known of a variant before it runs; None where an older variant.json lacks it."""
     return {
         "files": seal.mark(info), "disk_mb": processes.size_mb(folder), "params": info.get("params"),
         "macs_per_second": info.get("macs_per_second"),

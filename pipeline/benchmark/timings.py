@@ -1,6 +1,6 @@
 """What `benchmark` measures of all variants in one run on one host, and timings.json, which holds it under the same names.
 
-What could not be measured is None, null in the file. docs/speed.md and docs/energy.md say how each figure is taken.
+What could not be measured is None, null in the file. docs/speed.md and docs/energy.md describe how each figure is measured.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,12 +10,12 @@ from pipeline.common import host
 from pipeline.common.files import write_json
 from pipeline.common.objects import read_object
 
-REFERENCE = "teacher.fp32"  # what every ratio is to
+REFERENCE = "teacher.fp32"  # every ratio is relative to it
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is."""
+    """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is narrow."""
 
     files: str | None
     disk_mb: float
@@ -54,7 +54,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was timed: so many utterances, of so many seconds together."""
+    """What was timed: the number of utterances, and their duration in total."""
 
     utterances: int
     seconds: float
@@ -62,9 +62,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Timings:
-    """One run: `host` as `pipeline.common.host.describe` has it, `turn` utterances of the sample timed per round.
+    """One run: `host` as `pipeline.common.host.describe` returns it, `turn` utterances of the sample timed per round.
 
-    `precision`: how wide a speedup's interval may be, as a part of it; `groups`: of variants that were in memory together.
+    `precision`: how wide a speedup's interval may be, as a fraction of the speedup. `groups`: how many groups of variants
+    were in memory one after the other.
     """
 
     measured_at: str
@@ -88,7 +89,7 @@ class Timings:
 
 
 def read(path: Path) -> Timings:
-    """Raises BigfootError where the file is missing, broken or of an older Bigfoot."""
+    """Read timings.json; raises BigfootError where it is missing, broken or made by an older Bigfoot."""
     return read_object(path, Timings, "dvc repro benchmark")
 
 

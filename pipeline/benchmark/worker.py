@@ -1,8 +1,8 @@
-"""A process that has one variant open and measures when it is told to; the others wait on their pipes meanwhile.
+"""A process that holds one variant open and measures on command; the others wait on their pipes meanwhile.
 
-Decision: a process a variant, because threads, allocators and caches of two runtimes in one process disturb each other,
-and because peak memory is a process's. Commands and answers are JSON, one a line; the end of the input ends the process,
-so that no worker outlives the benchmark, however that ends.
+Decision: one process per variant, because threads, allocators and caches of two runtimes in one process disturb each other,
+and because peak memory belongs to a process. Commands and answers are JSON, one per line; the end of the input ends the
+process, so that no worker outlives the benchmark, however that ends.
 """
 
 import json
@@ -10,40 +10,31 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.common.errors import BigfootError
 
-if TYPE_CHECKING:
-    from pipeline.recognition.recognizer import Recognizer
-
 WARM_BATCHES, TIMED_BATCHES = 1, 3
 
 
 class Worker:
-    """What the commands do: each method is one, its arguments the command's, its result the answer."""
+    """Each method is a command: its arguments are the command's, its result is the answer."""
 
     def open(self, folder: str, threads: int, files: list[str]) -> dict:
-        """Open the variant, hear every utterance once untimed (runtimes compile for new lengths), tell peak memory."""
+        """Open the variant and transcribe every utterance once untimed (runtimes compile for new lengths): -> peak memory."""
+        from pipeline.recognition.recognizer import Recognizer
         from pipeline.speech import audio
 
         self.folder, self.threads = Path(folder), threads
         self.audios = [audio.read(file) for file in files]
-        self.recognizer = self.load(self.folder, threads)
-        for one in self.audios:
-            self.recognizer.transcribe(one)
+        self.recognizer = Recognizer.load(self.folder, threads)
+        for waveform in self.audios:
+            self.recognizer.transcribe(waveform)
         return {"peak_mb": _peak_mb()}
 
-    def load(self, folder: Path, threads: int) -> "Recognizer":
-        """What `open` opens."""
-        from pipeline.recognition.recognizer import Recognizer
-
-        return Recognizer.load(folder, threads)
-
     def turn(self, utterances: list[int]) -> dict:
-        """Seconds from float array to text for each of these utterances, after one untimed."""
+        """Seconds from float array to text for each of these utterances, after one untimed run."""
         self.recognizer.transcribe(self.audios[utterances[0]])
         seconds = []
         for index in utterances:
@@ -53,8 +44,8 @@ class Worker:
         return {"seconds": seconds}
 
     def batched(self, size: int) -> dict:
-        """Audio seconds a second in batches of `size` equally long utterances (of the sample's median length)."""
-        length = int(np.median([one.size for one in self.audios]))
+        """Seconds of audio per second, in batches of `size` equally long utterances (of the sample's median length)."""
+        length = int(np.median([waveform.size for waveform in self.audios]))
         batch = [np.resize(self.audios[i % len(self.audios)], length) for i in range(size)]
         times = []
         for _ in range(WARM_BATCHES + TIMED_BATCHES):
@@ -64,29 +55,29 @@ class Worker:
         return {"rtfx": size * length / 16000 / float(np.median(times[WARM_BATCHES:]))}
 
     def length(self, seconds: float) -> dict:
-        """Seconds for so much audio: that of all utterances, one after the other, and again from the first."""
+        """Seconds for this much audio: all utterances, one after the other, and again from the first."""
         long = np.resize(np.concatenate(self.audios), round(seconds * 16000))
         began = time.perf_counter()
         self.recognizer.transcribe(long)
         return {"seconds": time.perf_counter() - began}
 
     def work(self, seconds: float) -> dict:
-        """Transcribe without a break for so long; tells how many seconds of audio that were."""
-        began, heard, index = time.perf_counter(), 0, 0
+        """Transcribe without a break for so many seconds: -> seconds of audio transcribed."""
+        began, samples, index = time.perf_counter(), 0, 0
         while time.perf_counter() - began < seconds:
-            one = self.audios[index % len(self.audios)]
-            self.recognizer.transcribe(one)
-            heard, index = heard + one.size, index + 1
-        return {"audio_seconds": heard / 16000}
+            waveform = self.audios[index % len(self.audios)]
+            self.recognizer.transcribe(waveform)
+            samples, index = samples + waveform.size, index + 1
+        return {"audio_seconds": samples / 16000}
 
     def profile(self) -> dict:
-        """Milliseconds an utterance in the CNN front end and in the encoder; None where the runtime can't tell."""
+        """Milliseconds per utterance in the feature encoder and in the encoder; None where the runtime doesn't report it."""
         from pipeline.benchmark import profile
 
         return profile.parts(self.recognizer, self.folder, self.threads, self.audios)
 
     def idle(self, runtime: str) -> dict:
-        """Peak memory of a process that has only imported what this runtime needs."""
+        """Peak memory of a process that has only imported what this runtime needs, without a variant."""
         import pipeline.recognition.recognizer  # noqa: F401
 
         if runtime == "torch":
@@ -108,14 +99,14 @@ class Worker:
 def main(worker: Worker) -> None:
     """Answer commands until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a runtime prints is no answer
+    os.dup2(2, 1)  # what a runtime prints is not an answer
     for line in sys.stdin:
         command = json.loads(line)
         try:
             answer = getattr(worker, command.pop("do"))(**command)
         except BigfootError as error:
             answer = {"error": str(error)}
-        except Exception as error:  # a damaged file makes each runtime raise its own kind
+        except Exception as error:  # a damaged file makes each runtime raise its own kind of error
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
@@ -124,7 +115,7 @@ def main(worker: Worker) -> None:
 def _peak_mb() -> float:
     """Peak resident memory of this process so far, in 10^6 bytes.
 
-    Linux keeps it for each program in VmHWM; that of getrusage starts at the parent's peak.
+    Linux keeps it for each program in VmHWM; the one in getrusage starts at the parent's peak.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6

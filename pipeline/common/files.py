@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read with one line that says what is wrong, and told apart by their content.
+"""Files: written whole or not at all, read with one-line errors, and compared by hashes of their content.
 
 Decision: a file of Bigfoot's own has one reader, and that reader is built on `read_json` or on `objects.read_object`.
 `command` makes the file (such as "dvc repro prepare"); where the file is broken, DVC has to be forced to make it again.
@@ -9,11 +9,13 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from pipeline.common.errors import BigfootError
 
 Kind = TypeVar("Kind")
+
+NAMES: dict[type, str] = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
 def write_whole(path: Path, content: str) -> None:
@@ -29,15 +31,19 @@ def write_json(path: Path, content: object) -> None:
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, command: str, kind: type[Kind] = dict) -> Kind:
+@overload
+def read_json(path: Path, command: str) -> dict: ...
+@overload
+def read_json(path: Path, command: str, kind: type[Kind]) -> Kind: ...
+def read_json(path: Path, command: str, kind: type = dict) -> object:
     """A JSON file whose content is of `kind`, dict or list; raises BigfootError where it is missing or is anything else."""
     try:
         content = json.loads(_text(path, command))
     except ValueError:
         raise BigfootError(f"{path} is not valid JSON: run `{forced(command)}`") from None
     if not isinstance(content, kind):
-        wanted = {dict: "an object", list: "a list"}[kind]
-        raise BigfootError(f"{path} holds {_named(content)} where {wanted} belongs: run `{forced(command)}`")
+        given = NAMES.get(type(content), "a number")
+        raise BigfootError(f"{path} holds {given} where {NAMES[kind]} belongs: run `{forced(command)}`")
     return content
 
 
@@ -56,7 +62,7 @@ def read_json_lines(path: Path, command: str) -> list[dict]:
 
 
 def forced(command: str) -> str:
-    """The command that makes a file again although DVC takes it for up to date."""
+    """The command that makes a file again although DVC considers it up to date."""
     return command.replace("dvc repro", "dvc repro --force")
 
 
@@ -83,9 +89,3 @@ def _text(path: Path, command: str) -> str:
         raise BigfootError(f"{path} can't be read ({error.strerror or error}): run `{forced(command)}`") from None
     except UnicodeDecodeError:
         raise BigfootError(f"{path} is not text in UTF-8: run `{forced(command)}`") from None
-
-
-def _named(content: object) -> str:
-    if content is None:
-        return "null"
-    return {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}.get(type(content), "a number")

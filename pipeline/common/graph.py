@@ -46,8 +46,8 @@ def plan(root: Path | str) -> str:
     waiting = stale(root, graph)
     if not waiting:
         return f"`dvc repro` has nothing to do: all {len(graph)} stages are up to date"
-    # From the end: the teacher's variants could be quantized before the students are trained, but a kind is named once.
-    counts = Counter(name.partition("@")[0] for name in reversed(graph) if name in waiting)
+    # In reverse, so that a kind stands where its last stage runs: the teacher's variants come before the students' training.
+    counts = Counter(name.partition("@")[0] for name in reversed(list(graph)) if name in waiting)
     kinds = [kind if count == 1 else f"{count} x {kind}" for kind, count in counts.items()]
     rest = "none is up to date" if len(waiting) == len(graph) else "the others are up to date"
     return f"`dvc repro` runs {len(waiting)} of {len(graph)} stages ({rest}): {', '.join(reversed(kinds))}"

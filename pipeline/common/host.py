@@ -1,4 +1,4 @@
-"""What a timing was measured on: without this a figure in milliseconds means nothing."""
+"""Describes the host that timings are measured on: without it, a figure in milliseconds means nothing."""
 
 import os
 import platform
@@ -10,9 +10,9 @@ PACKAGES = ("torch", "torchao", "transformers", "onnxruntime", "openvino", "nncf
 
 
 def describe() -> dict:
-    """What a host is called and is: CPU, cores that may be used, features that matter to int8 and bf16, governor, load, ...
+    """This host: name, CPU, usable cores, CPU features that matter to int8 and bf16, frequency governor, load, ...
 
-    `virtualized`: whether the CPU says that it is a virtual machine's; None where it doesn't tell.
+    `virtualized`: whether the CPU reports a virtual machine; None where its flags can't be read.
     """
     import psutil
 
@@ -31,14 +31,14 @@ def describe() -> dict:
 
 
 def elsewhere(recorded: dict) -> str | None:
-    """In words, that what `describe` recorded is not of this host; None where it is.
+    """How the host that `describe` recorded differs from this one, in words; None where it is this one.
 
-    Names alone don't tell: virtual machines share theirs. So CPU, cores and features count too, where they were recorded.
+    A name alone doesn't identify a host: virtual machines share theirs. So CPU, cores and features count too, where recorded.
     """
     here = describe()
     if recorded.get("name") != here["name"]:
         return f"another host ({recorded.get('name')}), not of this one ({here['name']})"
-    if recorded.get("virtualized", ...) is ...:  # from before hosts were told apart by more than their names
+    if recorded.get("virtualized", ...) is ...:  # recorded when a host was identified by its name only
         return None
     if any(recorded.get(key) != here[key] for key in ("cpu", "cores", "features")):
         return f"another host of the same name ({kind(recorded)}), not of this one ({kind(here)})"
@@ -46,29 +46,29 @@ def elsewhere(recorded: dict) -> str | None:
 
 
 def kind(host: dict) -> str:
-    """What decides a host's speeds, of what `describe` recorded: "AMD EPYC, 2 cores, avx2"."""
+    """The part of what `describe` recorded that decides a host's speed: "AMD EPYC, 2 cores, avx2"."""
     return ", ".join([str(host.get("cpu")), f"{host.get('cores')} cores", *(host.get("features") or [])])
 
 
 def timed_on(timings: dict) -> str:
-    """What decides the speeds in timings.json. Hosts of a kind are one machine; names say nothing, containers get new ones."""
+    """What decides the speeds in timings.json. Names are left out, since each container gets a new one."""
     return f"{kind(timings['host'])}, {timings['threads']} threads"
 
 
 def load() -> float:
-    """How many processes wanted to run, as a mean of the last minute."""
+    """The mean number of runnable processes over the last minute."""
     return round(os.getloadavg()[0], 2)
 
 
 def use() -> float:
-    """The part of all cores' time that is in use now, over a second: unlike the load, what ended before doesn't count."""
+    """The fraction of all cores' time in use during one second from now; unlike the load, it ignores what ended before."""
     import psutil
 
     return round(psutil.cpu_percent(interval=1.0) / 100, 2)
 
 
 def features() -> list[str]:
-    """What of FEATURES this CPU has."""
+    """Those of FEATURES that this CPU has."""
     return [f for f in FEATURES if f in (_cpu("flags") or _cpu("Features") or "").split()]
 
 

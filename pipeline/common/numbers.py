@@ -1,15 +1,15 @@
-"""How numbers are written for people: once, for tables, page, cards and command lines. What was not measured is "-"."""
+"""Formats numbers for people: in tables, on the page, in cards and on command lines. What was not measured is "-"."""
 
 ABSENT = "-"
 
 
 def shown(value: float | None, form: str, unit: str = "", absent: str = ABSENT) -> str:
-    """A number in a format of Python's, its unit behind it; `absent` where there is none."""
+    """A number in a Python format, followed by its unit; `absent` for None."""
     return absent if value is None else f"{value:{form}}{unit}"
 
 
 def percent(fraction: float | None, absent: str = ABSENT) -> str:
-    """A fraction in per cent, without the sign: 0.0347 -> 3.47."""
+    """A fraction as a percentage, without the percent sign: 0.0347 -> 3.47."""
     return shown(None if fraction is None else 100 * fraction, ".2f", absent=absent)
 
 

@@ -1,8 +1,8 @@
-"""How far a long piece of work is: a bar on a terminal, elsewhere one line in the log every ten seconds.
+"""The progress of long work: a bar on a terminal, elsewhere one line in the log every ten seconds.
 
     prepare: 12,000 of 30,000 utterances (40%), 850 per second, 0:21 left
 
-What takes less than ten seconds writes no line.
+Work that takes less than ten seconds writes no line.
 """
 
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """A context; `total` is how much there is to do, in `unit`, 0 where that is not known."""
+    """A context manager; `total` is the amount of work in `unit`, 0 where it is not known."""
 
     def __init__(self, what: str, total: float, unit: str):
         self.what, self.total, self.unit, self.done = what, total, unit, 0.0
@@ -36,7 +36,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, amount: float) -> None:
-        """So much more is done."""
+        """Add an amount of finished work."""
         self.done += amount
         if self._bar is not None:
             self._bar.update(amount)
@@ -45,7 +45,7 @@ class Progress:
             log.info(self.line(self._shown - self._started))
 
     def line(self, elapsed: float) -> str:
-        """What is written after so many seconds."""
+        """The line for the log after `elapsed` seconds."""
         rate = self.done / max(elapsed, 1e-6)
         if not self.total:
             return f"{self.what}: {self.done:,.0f} {self.unit}, {rate:,.0f} per second"

@@ -1,23 +1,23 @@
-"""Tables as text: in Markdown for pages, in plain columns for a terminal."""
+"""Tables as text: in Markdown for pages, in aligned columns for a terminal."""
 
 from collections.abc import Iterable, Sequence
 
 import tabulate
 
-tabulate.MIN_PADDING = 0  # its own default makes each column two characters wider than its heading
+tabulate.MIN_PADDING = 0  # the default makes each column two characters wider than its heading
 
 
 def markdown(heads: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A table with these headings; what Markdown would read as the end of a cell is escaped."""
+    """A Markdown table with these headings; characters that would end a cell are escaped."""
     cells = [[escaped(str(cell)) for cell in row] for row in rows]
     return tabulate.tabulate(cells, [escaped(str(head)) for head in heads], tablefmt="github", disable_numparse=True)
 
 
 def plain(heads: Sequence[str], rows: Sequence[Sequence[str]], sides: Sequence[str]) -> str:
-    """A table in columns that line up; `sides` says of each whether it is set "left" or "right"."""
+    """A table in aligned columns; `sides` has "left" or "right" for each column."""
     return tabulate.tabulate(rows, heads, tablefmt="simple", colalign=sides, disable_numparse=True)
 
 
 def escaped(text: str) -> str:
-    """A text on one line, for a cell or a list in Markdown."""
+    """Text on one line, for a cell or a list in Markdown."""
     return text.replace("|", "\\|").replace("\n", " ")

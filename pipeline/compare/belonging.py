@@ -1,8 +1,8 @@
-"""Whether a score belongs to a comparison: it is of this variant, of this corpus, and of each utterance's own text.
+"""Checks that a score belongs to a comparison: to this variant, to this corpus, and to the text of each utterance.
 
-Decision: a comparison of files that don't belong together looks like any other, so each utterance of a score is compared
-with the corpus's manifest, id by id and text by text, and its figures are counted again. What both would share, texts
-that slipped by an utterance or two before they came into the corpus, shows where the teacher recognizes the neighbor's text.
+Decision: a comparison of files that do not belong together looks like any other, so each utterance of a score is compared
+with the corpus's manifest, id by id and text by text, and its figures are counted again. Texts that were shifted by one or two
+utterances before they entered the corpus are the same in both; they show where the teacher recognizes a neighbor's text.
 """
 
 from collections import Counter
@@ -15,11 +15,11 @@ from pipeline.evaluate.scores import Hypothesis, Score
 from pipeline.evaluate.wer import align
 from pipeline.speech.corpus import Utterance
 
-LOST = 0.5  # of an utterance's words wrong, before its neighbors' texts are tried
+LOST = 0.5  # share of wrong words above which an utterance is compared with its neighbors' texts
 
 
 def check(score: Score, path: Path, variant: str, slug: str, sets: Mapping[str, Sequence[Utterance]]) -> None:
-    """Raise BigfootError unless the score in `path` is of `variant` and of these sets: {set: its utterances}."""
+    """Raise BigfootError unless the score in `path` belongs to `variant` and to these sets: {set: its utterances}."""
     again = f"run `dvc repro evaluate@{slug}`"
     if score.variant != variant:
         raise BigfootError(f"{path} is of {score.variant}, not of {variant}: {forced(again)}")
@@ -30,11 +30,11 @@ def check(score: Score, path: Path, variant: str, slug: str, sets: Mapping[str, 
         _check_utterances(where, scored.hypotheses, sets[name], again)
         errors, words = (sum(getattr(row, key) for row in scored.hypotheses) for key in ("errors", "words"))
         if (scored.words, scored.utterances) != (words, len(sets[name])) or abs(scored.wer * words - errors) > 1e-6:
-            raise BigfootError(f"{where}: its WER is not that of its utterances, it was edited: {forced(again)}")
+            raise BigfootError(f"{where}: its WER is not that of its utterances, so the file was edited: {forced(again)}")
 
 
 def _check_utterances(where: str, rows: Sequence[Hypothesis], utterances: Sequence[Utterance], again: str) -> None:
-    """Raise BigfootError unless the rows are those utterances, each once, in order, with their own texts."""
+    """Raise BigfootError unless the rows are these utterances, each once, in order, with their own texts."""
     ids, wanted = [row.id for row in rows], [utterance.id for utterance in utterances]
     wanted_counts, known = Counter(wanted), set(ids)
     twice = [name for name, count in Counter(ids).items() if count > 1 and wanted_counts[name] == 1]
@@ -42,7 +42,7 @@ def _check_utterances(where: str, rows: Sequence[Hypothesis], utterances: Sequen
     for what, names in (("has twice", twice), ("lacks", missing), ("has, unlike the corpus,", strange)):
         if names:
             count = f"{len(names)} utterances" if len(names) > 1 else "one utterance"
-            raise BigfootError(f"{where} {what} {count}, such as {names[0]}, so it is of another corpus: {again}")
+            raise BigfootError(f"{where} {what} {count}, such as {names[0]}, so it belongs to another corpus: {again}")
     if ids != wanted:
         raise BigfootError(f"{where} has its utterances in another order than the corpus: {forced(again)}")
     others = [utterance.id for row, utterance in zip(rows, utterances, strict=True) if row.reference != utterance.text]
@@ -54,28 +54,28 @@ def _check_utterances(where: str, rows: Sequence[Hypothesis], utterances: Sequen
 
 
 def refuse_shifted(where: str, rows: Sequence[Hypothesis]) -> None:
-    """Raise BigfootError where utterances are recognized as the text of another one nearby, rather than as their own.
+    """Raise BigfootError where utterances are recognized as the text of a neighbor instead of their own.
 
-    Asked of those with more than half of their words wrong, where they are at least 3 and a tenth of all: from anywhere in a
-    set to anywhere, the texts may have slipped by one or two. What fits must get at most half as many words wrong.
+    This looks at the utterances with more than half of their words wrong, where these are at least 3 and a tenth of all: in any
+    part of a set, the texts may be shifted by one or two. With the neighbors' texts, at most half as many words may be wrong.
     """
     lost = [at for at, row in enumerate(rows) if row.errors > LOST * row.words]
     if len(lost) < max(3, len(rows) / 10):
         return
     wrong = sum(rows[at].errors for at in lost)
-    slipped = sum(min(errors(rows[near].reference, rows[at].hypothesis) for near in _nearby(at, len(rows))) for at in lost)
-    if slipped <= wrong / 2:
+    shifted = sum(min(errors(rows[near].reference, rows[at].hypothesis) for near in _nearby(at, len(rows))) for at in lost)
+    if shifted <= wrong / 2:
         raise BigfootError(
-            f"{where}: {len(lost)} of {len(rows)} utterances are recognized as the text of a neighbor ({slipped} words wrong), "
+            f"{where}: {len(lost)} of {len(rows)} utterances are recognized as the text of a neighbor ({shifted} words wrong), "
             f"not as their own ({wrong} wrong): the corpus's texts are shifted, mend its source"
         )
 
 
 def errors(reference: str, hypothesis: str) -> int:
-    """How many words are wrong."""
+    """The number of wrong words."""
     return sum(kind != "equal" for kind, *_ in align(reference, hypothesis))
 
 
 def _nearby(at: int, count: int) -> set[int]:
-    """The utterances one and two places away, the first following the last."""
+    """The utterances one and two places away; the first follows the last."""
     return {(at + step) % count for step in (-2, -1, 1, 2)} - {at}

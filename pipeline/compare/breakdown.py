@@ -1,11 +1,12 @@
-"""Where the errors are: each test set by length, speaker and noise level, and the utterances recognized worst.
+"""Where the errors are: each test set by length, speaker and noise level, and the utterances with the most errors.
 
-Decision: bins have fixed edges, the same for every corpus, so that two runs can be laid side by side; groups without
-utterances are left out. Every cell has its own interval, which isn't corrected for how many cells there are: of twenty
-one is outside by chance. Below 10 units nothing is resampled and the interval is null, unless nothing at all is wrong.
+Decision: bins have fixed edges, the same for every corpus, so that two runs can be compared; groups without utterances are
+left out. Every cell has its own interval, which is not corrected for the number of cells: one in twenty is outside by chance.
+Below 10 units nothing is resampled and the interval is null, unless there are no errors at all.
 """
 
 from collections import Counter
+from typing import TypedDict
 
 import numpy as np
 
@@ -24,57 +25,94 @@ LEAST_UNITS = 10
 RESAMPLES, SEED = 2000, 7
 
 
-def breakdown(evidence: Evidence) -> dict:
-    """reports/breakdown.json: {confidence, sets: {TEST SET: {length, speaker, noise: [group, ...]}}}, the headline's set first.
+class Group(TypedDict):
+    """A group of utterances, such as "2-4 s", with the WER of each variant; `unit` is what its intervals resample."""
 
-    A group: {group: "2-4 s", utterances, words, unit, wer: {VARIANT: fraction}, wer_low: {...}, wer_high: {...}}.
+    group: str
+    utterances: int
+    words: int
+    unit: str
+    wer: dict[str, float]
+    wer_low: dict[str, float | None]
+    wer_high: dict[str, float | None]
+
+
+class Breakdown(TypedDict):
+    """reports/breakdown.json; `sets` is {TEST SET: {FACTOR: groups}}, the factors being length, speaker and noise."""
+
+    confidence: float
+    sets: dict[str, dict[str, list[Group]]]
+
+
+class Mistake(TypedDict):
+    """An utterance of reports/worst.json: its reference, and the texts of the teacher and of one variant.
+
+    An alignment is [[operation, reference word, recognized word], ...]; the operation is equal, substitute, delete or insert,
+    and a missing word is "". `duration` is in seconds.
     """
+
+    id: str
+    speaker: str
+    set: str
+    duration: float
+    snr_db: float | None
+    reference: str
+    variant: str
+    teacher: str
+    hypothesis: str
+    errors: int
+    teacher_errors: int
+    alignment: list[list[str]]
+    teacher_alignment: list[list[str]]
+
+
+def breakdown(evidence: Evidence) -> Breakdown:
+    """The WER of every variant by length, speaker and noise, for each test set."""
     return {"confidence": wer.CONFIDENCE, "sets": {test: _by_factor(evidence, test) for test in evidence.test_sets}}
 
 
-def _by_factor(evidence: Evidence, test: str) -> dict[str, list[dict]]:
+def _by_factor(evidence: Evidence, test: str) -> dict[str, list[Group]]:
     rows = {name: score.sets[test].hypotheses for name, score in evidence.scores.items()}
-    shared = rows[REFERENCE]  # whose audio and texts are everyone's
-    by = {
+    shared = rows[REFERENCE]  # all variants have the same utterances
+    factors = {
         "length": ([_bin(row.duration, SECONDS, "s") for row in shared], [*_names(SECONDS, "s")]),
         "speaker": _speakers(shared),
         "noise": ([_bin(row.snr_db, DECIBELS, "dB") for row in shared], [*_names(DECIBELS, "dB"), UNKNOWN]),
     }
     return {
-        what: [_group(name, np.flatnonzero(np.array(names) == name), rows) for name in order if name in set(names)]
-        for what, (names, order) in by.items()
+        factor: [_group(name, np.flatnonzero(np.array(names) == name), rows) for name in order if name in set(names)]
+        for factor, (names, order) in factors.items()
     }
 
 
-def worst(rows: list[Row], evidence: Evidence) -> list[dict]:
-    """reports/worst.json: at most 20 utterances of each test set, those that lose most against the teacher first.
+def worst(rows: list[Row], evidence: Evidence) -> list[Mistake]:
+    """At most 20 utterances per test set, beginning with those with the most errors beyond the teacher's.
 
-    An utterance is shown with one variant, the one that loses most there; of several alike the champion, then the order of
-    the comparison. Variants that pass the gate are asked, all of them where none does. An alignment is [[equal, substitute,
-    delete or insert, the reference's word, the hypothesis's word], ...], "" where there is none.
+    Each utterance comes with one variant: the one with the most errors there; if several have as many, the champion, then the
+    first of the comparison. Only variants that pass the gate are considered, or all of them where none passes.
     """
-    asked = [row for row in rows if row.variant != REFERENCE and row.gate.passed]
-    asked = sorted(asked or [row for row in rows if row.variant != REFERENCE], key=lambda row: not row.champion)
-    names = [row.variant for row in asked]
-    return [shown for test in evidence.test_sets for shown in _worst_of(test, names, evidence)]
+    others = [row for row in rows if row.variant != REFERENCE]
+    passing = [row for row in others if row.gate.passed]
+    names = [row.variant for row in sorted(passing or others, key=lambda row: not row.champion)]
+    return [mistake for test in evidence.test_sets for mistake in _worst_of(test, names, evidence)]
 
 
-def _worst_of(test: str, variants: list[str], evidence: Evidence) -> list[dict]:
+def _worst_of(test: str, variants: list[str], evidence: Evidence) -> list[Mistake]:
     by_variant = {variant: evidence.scores[variant].sets[test].hypotheses for variant in variants}
     candidates = []
     for at, teacher in enumerate(evidence.scores[REFERENCE].sets[test].hypotheses):
         variant = max(by_variant, key=lambda name: by_variant[name][at].errors, default=None)
         if variant and by_variant[variant][at].errors:
             candidates.append((variant, by_variant[variant][at], teacher))
-    candidates.sort(key=lambda one: (one[2].errors - one[1].errors, -one[1].errors, one[1].id))
-    return [_shown(test, *one) for one in candidates[:MOST_WORST]]
+    candidates.sort(key=lambda each: (each[2].errors - each[1].errors, -each[1].errors, each[1].id))
+    return [_mistake(test, *candidate) for candidate in candidates[:MOST_WORST]]
 
 
-def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]]) -> dict:
+def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]]) -> Group:
     shared = [rows[REFERENCE][i] for i in at]
     words = np.array([row.words for row in shared])
     unit, units = wer.units(shared)
-    group = {
+    group: Group = {
         "group": name,
         "utterances": len(at),
         "words": int(words.sum()),
@@ -83,15 +121,15 @@ def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]]) -> dict
         "wer_low": {},
         "wer_high": {},
     }
-    known = {}  # variants with the same errors have the same interval
+    intervals: dict[bytes, tuple[float | None, float | None]] = {}  # variants with the same errors share one
     for variant, hypotheses in rows.items():
         errors = np.array([hypotheses[i].errors for i in at])
         key = errors.tobytes()
-        if key not in known:
+        if key not in intervals:
             is_known = not errors.any() or len(set(units.tolist())) >= LEAST_UNITS
-            known[key] = wer.interval(errors, words, units, RESAMPLES, SEED) if is_known else (None, None)
+            intervals[key] = wer.interval(errors, words, units, RESAMPLES, SEED) if is_known else (None, None)
         group["wer"][variant] = float(errors.sum() / words.sum())
-        group["wer_low"][variant], group["wer_high"][variant] = known[key]
+        group["wer_low"][variant], group["wer_high"][variant] = intervals[key]
     return group
 
 
@@ -106,8 +144,8 @@ def _bin(value: float | None, edges: tuple[int, ...], unit: str) -> str:
 
 
 def _speakers(rows: list[Hypothesis]) -> tuple[list[str], list[str]]:
-    """Each utterance's group and the groups in order; beyond 50 speakers those with the fewest words are one group."""
-    words = Counter()
+    """The group of each utterance, and the groups in order; beyond 50 speakers, those with the fewest words are one group."""
+    words: Counter[str] = Counter()
     for row in rows:
         words[row.speaker] += row.words
     kept = words if len(words) <= MOST_SPEAKERS else dict(words.most_common(MOST_SPEAKERS - 1))
@@ -116,7 +154,7 @@ def _speakers(rows: list[Hypothesis]) -> tuple[list[str], list[str]]:
     return names, [*dict.fromkeys([*sorted(speaker for speaker in kept if speaker), UNKNOWN, rest])]
 
 
-def _shown(test: str, variant: str, row: Hypothesis, teacher: Hypothesis) -> dict:
+def _mistake(test: str, variant: str, row: Hypothesis, teacher: Hypothesis) -> Mistake:
     return {
         "id": row.id, "speaker": row.speaker, "set": test, "duration": row.duration, "snr_db": row.snr_db,
         "reference": row.reference, "variant": variant, "teacher": teacher.hypothesis, "hypothesis": row.hypothesis,

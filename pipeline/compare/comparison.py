@@ -1,7 +1,7 @@
-"""A comparison as typed objects, and the one reader and writer of reports/comparison.json and reports/params.json.
+"""A comparison as typed objects, and the only reader and writer of reports/comparison.json and reports/params.json.
 
-comparison.json is a list with one flat object per variant, teacher.fp32 first: the names of `Row`, and each figure under its
-key (`pipeline.compare.figures`). params.json holds the params that were compared with.
+comparison.json is a list with one flat object per variant, teacher.fp32 first: the fields of `Row`, and each figure under its
+key (`pipeline.compare.figures`). params.json holds the params that the comparison used.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import forced, read_json, write_json
@@ -22,18 +23,21 @@ COMMAND = "dvc repro compare"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a variant keeps the budget, and why, in one line; `passed` is None where words mean nothing: UNTRAINED."""
+    """Whether a variant keeps the budget, and the reason in one line; `passed` is None for UNTRAINED models."""
 
     passed: bool | None
     reason: str
 
 
+UNJUDGED = Verdict(None, "not judged")
+
+
 @dataclass(frozen=True)
 class Row:
-    """One variant: who it is, its `figures` by their keys (None: not measured), what is not a number, and the verdict.
+    """One variant: its names, its `figures` by key (None: not measured), what is not a number, and the gate's verdict.
 
-    `row["wer"]` is a figure. `kind` is that of the scheme, own or peer; `trained`: whether the model has learned anything;
-    `files`: the mark of its seal; `gate` is None until it is judged.
+    `row["wer"]` is a figure. `kind` is that of the scheme, own or peer; `trained`: whether the model was trained at all;
+    `files`: the mark of its seal.
     """
 
     variant: str
@@ -48,29 +52,36 @@ class Row:
     latency_by_length: Mapping[str, float | None] | None = None
     energy_resolved: bool | None = None
     energy_note: str | None = None
-    gate: Verdict | None = None
+    gate: Verdict = UNJUDGED
     champion: bool = False
 
     def __getitem__(self, key: str) -> float | None:
         return self.figures[key]
 
+    def known(self, key: str) -> float:
+        """A figure that a trained and timed variant always has; raises ValueError where this row lacks it."""
+        value = self.figures[key]
+        if value is None:
+            raise ValueError(f"{self.variant} has no {key}")
+        return value
+
     @property
     def energy(self) -> float | None:
-        """Wh per audio hour, where it was measured and is more than the method's own noise."""
+        """Wh per hour of audio; None where it was not measured, or is below the noise of the method."""
         return None if self.energy_resolved is False else self["energy_wh_per_audio_hour"]
 
     @property
     def more_tests(self) -> list[str]:
-        """The test sets beyond the first, which have figures of their own."""
+        """The test sets after the first, which have their own figures."""
         return [key.removeprefix("wer/") for key in self.figures if key.startswith("wer/")]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All variants that were compared, teacher.fp32 first, and the params that they were compared with."""
+    """All compared variants, teacher.fp32 first, and the params that the comparison used."""
 
     rows: Sequence[Row]
-    params: Mapping
+    params: Mapping[str, Any]  # the JSON of reports/params.json
 
     @cached_property
     def champion(self) -> Row | None:
@@ -86,7 +97,7 @@ class Comparison:
         return self.params["corpus"]["name"]
 
     def row(self, variant: str) -> Row:
-        """The row of a variant; raises BigfootError, with the names there are, where it was not compared."""
+        """The row of a variant; raises BigfootError, which lists the compared variants, where it was not compared."""
         for row in self.rows:
             if row.variant == variant:
                 return row
@@ -94,7 +105,7 @@ class Comparison:
 
 
 def untrained(rows: Sequence[Row]) -> bool:
-    """Whether the compared models have learned nothing, so that no error figures are shown."""
+    """Whether the compared models are untrained, so that no error figures are shown."""
     return not rows[0].trained
 
 
@@ -103,9 +114,10 @@ def champion_of(rows: Sequence[Row]) -> Row | None:
 
 
 def read(root: Path) -> Comparison:
-    """The last comparison under `root`; raises BigfootError where there is none, or its files are broken."""
+    """The last comparison under `root`; raises BigfootError where it is missing or its files are broken."""
     reports = Project(root).reports
-    rows, params = read_rows(reports / "comparison.json"), read_json(reports / "params.json", COMMAND)
+    rows = read_rows(reports / "comparison.json")
+    params: dict[str, Any] = read_json(reports / "params.json", COMMAND)
     if not {"gate", "corpus", "profile", "tracking"} <= set(params):
         raise BigfootError(f"{reports / 'params.json'} does not hold a project's params: run `{forced(COMMAND)}`")
     return Comparison(rows, params)
@@ -116,14 +128,14 @@ def exists(root: Path) -> bool:
 
 
 def read_rows(path: Path, command: str = COMMAND) -> list[Row]:
-    """The rows in a comparison.json, which may be a kept one; `command` makes it again. Raises BigfootError as `read` does.
+    """The rows of a comparison.json, of the last comparison or of results/; `command` makes the file again.
 
-    A figure that an older Bigfoot didn't have is None.
+    A figure that an older Bigfoot did not have is None. Raises BigfootError where the file is missing or broken.
     """
     content = read_json(path, command, list)
     if not content:
         raise BigfootError(f"{path} has no variants: run `{forced(command)}`")
-    return [_row(one, f"{path}, variant {number}", command) for number, one in enumerate(content, start=1)]
+    return [_row(entry, f"{path}, variant {number}", command) for number, entry in enumerate(content, start=1)]
 
 
 def write(out: Path, rows: Sequence[Row], params: Params) -> None:
@@ -133,7 +145,7 @@ def write(out: Path, rows: Sequence[Row], params: Params) -> None:
 
 
 def flat(row: Row) -> dict:
-    """A row as comparison.json has it."""
+    """A row as it is written to comparison.json."""
     names = {name: getattr(row, name) for name in NAMES}
     return {**names, **row.figures, "gate": asdict(row.gate), "champion": row.champion}
 
@@ -142,13 +154,12 @@ NAMES = tuple(field.name for field in fields(Row) if field.name not in ("figures
 
 
 def _row(content: object, where: str, command: str) -> Row:
-    """A row of comparison.json, checked."""
+    """A checked row of comparison.json."""
     if not isinstance(content, dict):
         raise BigfootError(f"{where} is not an object: run `{forced(command)}`")
     tests = [key.removeprefix("wer/") for key in content if key.startswith("wer/")]
+    if content.get("gate") is None:
+        raise BigfootError(f"{where} has no verdict of the gate: run `{forced(command)}`")
     parts = {name: content[name] for name in (*NAMES, "gate", "champion") if name in content}
     parts["figures"] = {key: content.get(key) for key in figures.keys(tests)}
-    row = checked(json.dumps(parts), Row, where, command)
-    if row.gate is None:
-        raise BigfootError(f"{where} has no verdict of the gate: run `{forced(command)}`")
-    return row
+    return checked(json.dumps(parts), Row, where, command)

@@ -1,12 +1,12 @@
-"""The one list of figures: each one's name, unit, meaning, where it comes from and how it is shown.
+"""The only list of figures: name, unit, meaning, source and format of each.
 
 From it are made the keys of comparison.json and of MLflow (which gets every figure that was measured), the columns of the
 tables and of the page, the labels of plots, the lines of model cards and the glossary in docs/numbers.md. To add a figure,
-add it here, and have `evaluate`, `benchmark` or `pipeline.compare.rows` find it out. The order is that of the columns.
+add it here, and compute it in `evaluate`, `benchmark` or `pipeline.compare.rows`. The order is that of the columns.
 
-A figure of the text is of one set: `wer` is the first test set's, `dev_wer` dev's, `wer/NAME` a further test set's. The two
-bounds of the rise differ in what they are for: `wer_rise_upper` is the gate's, on dev, and others rely on its name;
-`test_wer_rise_upper` (and `test_wer_rise_upper/NAME`) is reported and read by no decision.
+A figure of recognized text belongs to one set: `wer` to the first test set, `dev_wer` to dev, `wer/NAME` to a further test
+set. There are two bounds of the rise: the gate reads `wer_rise_upper`, on dev, and other programs rely on its name;
+`test_wer_rise_upper` (and `test_wer_rise_upper/NAME`) is reported, and no decision reads it.
 """
 
 from collections.abc import Iterable
@@ -14,45 +14,62 @@ from dataclasses import dataclass
 
 from pipeline.common import numbers
 
-# Where a figure comes from: a set's score, bounds on test sets, timings.json, a model's metrics.json, or the other figures.
+# The source of a figure: a set's score, bounds on test sets, timings.json, a model's metrics.json, or other figures.
 TEXT, BOUND, TIMING, TRAINING, DERIVED = "text", "bound", "timing", "training", "derived"
 
 
 @dataclass(frozen=True)
-class Figure:
-    """`unit` is that of the key; a value is shown as `factor` times it in the format `form`, `suffix` behind it.
+class Style:
+    """How values are shown: multiplied by `factor`, in the format `form`, followed by `suffix`.
 
-    `heading` is its column's ("" for none of its own), `label` what plots and cards call it, `shown_in` the unit it is shown
-    in, where that is another. `page_only` columns are left out of Markdown, `headline` figures are in metrics.json.
+    `unit` is that of the shown value; "" where it is the figure's own.
+    """
+
+    form: str = ".1f"
+    factor: float = 1
+    suffix: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`unit` is that of the value in files; `style` says how it is shown.
+
+    `heading` is that of its column ("": it has no column), `label` its name in plots and cards. Markdown leaves `page_only`
+    columns out; metrics.json holds the `headline` figures.
     """
 
     name: str
     source: str
     unit: str
     about: str
-    form: str = ".1f"
     heading: str = ""
     label: str = ""
-    factor: float = 1
-    suffix: str = ""
-    shown_in: str = ""
+    style: Style = Style()
     page_only: bool = False
     headline: bool = False
 
     def show(self, value: float | None, absent: str = numbers.ABSENT) -> str:
-        return numbers.shown(None if value is None else self.factor * value, self.form, self.suffix, absent)
+        style = self.style
+        return numbers.shown(None if value is None else style.factor * value, style.form, style.suffix, absent)
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit of values as they are shown."""
+        return self.style.unit or self.unit
 
     @property
     def axis(self) -> str:
-        """What a plot's axis says: "size on disk (MB)"."""
-        return f"{self.label} ({self.shown_in or self.unit})"
+        """The label of a plot's axis: "size on disk (MB)"."""
+        return f"{self.label} ({self.shown_unit})"
 
 
-PERCENT = {"form": ".2f", "factor": 100, "shown_in": "%"}
-POINTS = {"form": "+.2f", "factor": 100, "shown_in": "points"}
-RATIO = {"suffix": "x"}
-WHOLE = {"form": ".0f"}
-SHORT = {"form": ".3g"}
+PERCENT = Style(".2f", 100, unit="%")
+POINTS = Style("+.2f", 100, unit="points")
+RATIO = Style(suffix="x")
+WHOLE = Style(".0f")
+HUNDREDTHS = Style(".2f")
+SHORT = Style(".3g")
 END = "{} end of the 95% interval of `{}`"
 
 
@@ -72,7 +89,7 @@ FIGURES: tuple[Figure, ...] = (
         heading="WER %",
         label="WER",
         headline=True,
-        **PERCENT,
+        style=PERCENT,
     ),
     *_ends("wer", TEXT, "fraction", headline=True),
     Figure(
@@ -82,7 +99,7 @@ FIGURES: tuple[Figure, ...] = (
         "the rise: WER minus that of teacher.fp32, same utterances",
         heading="Rise, points",
         label="rise",
-        **POINTS,
+        style=POINTS,
     ),
     Figure(
         "test_wer_rise_upper",
@@ -90,7 +107,7 @@ FIGURES: tuple[Figure, ...] = (
         "fraction",
         "upper bound (95%) of the rise, for all variants together; no decision reads it",
         heading="Rise at most",
-        **POINTS,
+        style=POINTS,
     ),
     Figure(
         "cer",
@@ -99,12 +116,12 @@ FIGURES: tuple[Figure, ...] = (
         "wrong characters divided by the characters of the reference",
         heading="CER %",
         label="CER",
-        **PERCENT,
+        style=PERCENT,
     ),
     *_ends("cer", TEXT, "fraction"),
-    Figure("substitutions", TEXT, "words", "words recognized as other words", **WHOLE),
-    Figure("deletions", TEXT, "words", "words of the reference without a counterpart", **WHOLE),
-    Figure("insertions", TEXT, "words", "words without a counterpart in the reference", **WHOLE),
+    Figure("substitutions", TEXT, "words", "words recognized as other words", style=WHOLE),
+    Figure("deletions", TEXT, "words", "words of the reference without a counterpart", style=WHOLE),
+    Figure("insertions", TEXT, "words", "words without a counterpart in the reference", style=WHOLE),
     Figure(
         "dev_wer",
         DERIVED,
@@ -112,7 +129,7 @@ FIGURES: tuple[Figure, ...] = (
         "WER on dev, which chooses checkpoints and the champion",
         heading="Dev WER %",
         headline=True,
-        **PERCENT,
+        style=PERCENT,
     ),
     Figure(
         "wer_rise_upper",
@@ -121,7 +138,7 @@ FIGURES: tuple[Figure, ...] = (
         "upper bound of the rise on dev, which the gate compares with its budget",
         heading="Rise on dev at most",
         headline=True,
-        **POINTS,
+        style=POINTS,
     ),
     Figure(
         "params",
@@ -130,9 +147,7 @@ FIGURES: tuple[Figure, ...] = (
         "parameters (weights) of the model",
         heading="Params, M",
         label="parameters",
-        form=".2f",
-        factor=1e-6,
-        shown_in="M",
+        style=Style(".2f", 1e-6, unit="M"),
     ),
     Figure(
         "macs_per_second",
@@ -140,9 +155,7 @@ FIGURES: tuple[Figure, ...] = (
         "1/s",
         "multiply-accumulates per second of audio, counted from the shape",
         heading="GMAC/s",
-        factor=1e-9,
-        shown_in="10^9/s",
-        **SHORT,
+        style=Style(".3g", 1e-9, unit="10^9/s"),
     ),
     Figure(
         "disk_mb",
@@ -151,7 +164,7 @@ FIGURES: tuple[Figure, ...] = (
         "size of the whole folder; one MB is 10^6 bytes",
         heading="MB",
         label="size on disk",
-        form=".2f",
+        style=HUNDREDTHS,
         headline=True,
     ),
     Figure(
@@ -161,7 +174,7 @@ FIGURES: tuple[Figure, ...] = (
         "disk_mb of teacher.fp32 divided by this variant's",
         heading="Smaller",
         headline=True,
-        **RATIO,
+        style=RATIO,
     ),
     Figure(
         "latency_p50_ms",
@@ -181,7 +194,7 @@ FIGURES: tuple[Figure, ...] = (
         "time of teacher.fp32 divided by this variant's, same utterances, same rounds",
         heading="Faster",
         headline=True,
-        **RATIO,
+        style=RATIO,
     ),
     *_ends("speedup", TIMING, "ratio"),
     Figure("ms_per_audio_second_p50", TIMING, "ms/s", "median latency per second of audio"),
@@ -218,7 +231,7 @@ FIGURES: tuple[Figure, ...] = (
         heading="RTFx",
         label="throughput, batch 1",
         headline=True,
-        **WHOLE,
+        style=WHOLE,
     ),
     *_ends("rtfx", TIMING, "s/s"),
     Figure(
@@ -228,7 +241,7 @@ FIGURES: tuple[Figure, ...] = (
         "the same in batches of benchmark.batch utterances of equal length",
         heading="RTFx, batches",
         page_only=True,
-        **WHOLE,
+        style=WHOLE,
     ),
     Figure(
         "cold_start_ms",
@@ -236,9 +249,7 @@ FIGURES: tuple[Figure, ...] = (
         "ms",
         "from before the start of a new process to its first text, files in the cache",
         heading="Cold start s",
-        form=".2f",
-        factor=1e-3,
-        shown_in="s",
+        style=Style(".2f", 1e-3, unit="s"),
     ),
     Figure("load_ms", TIMING, "ms", "the part of the cold start that opens the variant, imports included"),
     Figure(
@@ -249,7 +260,7 @@ FIGURES: tuple[Figure, ...] = (
         heading="RAM MB",
         label="peak memory",
         headline=True,
-        **WHOLE,
+        style=WHOLE,
     ),
     Figure(
         "ram_model_mb",
@@ -258,7 +269,7 @@ FIGURES: tuple[Figure, ...] = (
         "ram_mb minus that of an empty process with the same runtime",
         heading="Model's RAM MB",
         page_only=True,
-        **WHOLE,
+        style=WHOLE,
     ),
     Figure(
         "energy_wh_per_audio_hour",
@@ -267,18 +278,17 @@ FIGURES: tuple[Figure, ...] = (
         "energy of the whole machine to transcribe one hour of audio",
         heading="Wh per audio hour",
         label="energy",
-        shown_in="Wh per audio hour",
+        style=Style(".3g", unit="Wh per audio hour"),
         headline=True,
-        **SHORT,
     ),
     Figure(
         "co2_g_per_audio_hour",
         DERIVED,
         "g/h",
-        "the CO2 of that energy, by the electricity mix of `country`",
+        "CO2 of that energy, by the electricity mix of `country`",
         heading="g CO2 per audio hour",
         page_only=True,
-        **SHORT,
+        style=SHORT,
     ),
     Figure(
         "train_energy_wh",
@@ -287,17 +297,17 @@ FIGURES: tuple[Figure, ...] = (
         "energy of the model's own training, all resumptions together",
         heading="Training Wh",
         page_only=True,
-        **SHORT,
+        style=SHORT,
     ),
-    Figure("train_co2_g", DERIVED, "g", "the CO2 of that energy", heading="Training g CO2", page_only=True, **SHORT),
-    Figure("train_hours", TRAINING, "h", "duration of the model's own training, all resumptions together", form=".2f"),
+    Figure("train_co2_g", DERIVED, "g", "CO2 of that energy", heading="Training g CO2", page_only=True, style=SHORT),
+    Figure("train_hours", TRAINING, "h", "duration of the model's own training, all resumptions together", style=HUNDREDTHS),
     Figure(
         "train_payback_hours",
         DERIVED,
         "h",
-        "hours of audio after which the energy saved has paid for its training and its parents' (not the pass for logits)",
+        "hours of audio after which the saved energy equals that of its training and its parents' (logits pass aside)",
         heading="Paid back after h",
-        form=",.0f",
+        style=Style(",.0f"),
     ),
 )
 BY_NAME = {figure.name: figure for figure in FIGURES}
@@ -310,18 +320,21 @@ def of(source: str) -> tuple[str, ...]:
 
 
 def keys(more_tests: Iterable[str] = ()) -> dict[str, Figure]:
-    """The keys of a row's figures, which are MLflow's too, beside the figure that each is; `more_tests` beyond the first."""
-    found = dict(BY_NAME)
+    """The keys of a row's figures, which are MLflow's too, each with its figure; `more_tests` are those beyond the first."""
+    by_key = dict(BY_NAME)
     for figure in FIGURES:
         if figure.source == TEXT:
-            found.setdefault(f"dev_{figure.name}", figure)
+            by_key.setdefault(f"dev_{figure.name}", figure)
         if figure.source in (TEXT, BOUND):
-            found |= {f"{figure.name}/{test}": figure for test in more_tests}
-    return found
+            by_key |= {f"{figure.name}/{test}": figure for test in more_tests}
+    return by_key
 
 
 def split_of(key: str, first_test: str) -> str | None:
-    """The split that a figure is of, by its key: dev_cer is dev's, cer/noisy noisy's, cer the first test set's, MB none's."""
+    """The split that the figure with this key belongs to; None for a figure that belongs to no split.
+
+    dev_cer belongs to dev, cer/noisy to noisy, cer to the first test set, disk_mb to none.
+    """
     name, _, test = key.partition("/")
     if name == "wer_rise_upper" or (name.startswith("dev_") and name.removeprefix("dev_") in of(TEXT)):
         return "dev"
@@ -329,5 +342,5 @@ def split_of(key: str, first_test: str) -> str | None:
 
 
 def glossary() -> list[tuple[str, str, str, str]]:
-    """[(key, unit, what it means, its column's heading)]: the glossary in docs/numbers.md."""
-    return [(f"`{one.name}`", one.unit, one.about, one.heading or "") for one in FIGURES]
+    """[(key, unit, meaning, heading of its column)]: the glossary in docs/numbers.md."""
+    return [(f"`{figure.name}`", figure.unit, figure.about, figure.heading) for figure in FIGURES]

@@ -1,7 +1,7 @@
-"""The gate as CI asks it: what the last comparison says of the budget, one line per variant, and whether that is good.
+"""The gate for CI: whether the last comparison keeps the budget, with one line per variant.
 
-Nothing is judged anew: compare has judged, on dev, and this reads reports/comparison.json. So that no one takes an old
-verdict for a new one, a params.yaml that is not the one compared with is refused.
+Nothing is judged again: compare has judged, on dev, and this reads reports/comparison.json. A params.yaml that changed since
+the comparison is refused, so that nobody takes an old verdict for a new one.
 """
 
 from pathlib import Path
@@ -14,28 +14,28 @@ from pipeline.params import Gate, Params
 
 DECIDES_NOTHING = {"tracking", "time_limits"}
 OBJECTIVES = {
-    "both": "the one whose smaller gain, of speed or of size, is the largest",
-    "speed": "the fastest one",
-    "size": "the smallest one",
+    "both": "the variant whose smaller gain, in speed or in size, is the largest",
+    "speed": "the fastest variant",
+    "size": "the smallest variant",
 }
 
 
 def check(root: Path, params: Params, names: list[str]) -> tuple[bool, list[str]]:
-    """(whether the gate is open, what to print, line by line).
+    """(whether the gate is open, the lines to print).
 
-    Open: every variant in `names` passes; where none is named, there is a champion. Raises BigfootError where a name is
-    not that of a compared variant, and where `params` are not those that were compared with.
+    The gate is open if every variant in `names` passes or, where no variant is named, if there is a champion. Raises
+    BigfootError where a name is not that of a compared variant, and where `params` changed since the comparison.
     """
     compared = comparison.read(root)
     now = params.model_dump(mode="json", by_alias=True)
     if changed := [key for key in now if key not in DECIDES_NOTHING and compared.params.get(key) != now[key]]:
         raise BigfootError(f"{', '.join(changed)} of params.yaml changed after the last comparison: run `dvc repro` first")
-    asked = [compared.row(name) for name in names] or compared.rows
-    is_open = all(row.gate.passed for row in asked) if names else compared.champion is not None
-    width = max(len(row.variant) for row in asked)
-    lines = [f"{standing(row):<8}  {row.variant:<{width}}  {row.gate.reason}" for row in asked]
+    rows = [compared.row(name) for name in names] or compared.rows
+    is_open = all(row.gate.passed for row in rows) if names else compared.champion is not None
+    width = max(len(row.variant) for row in rows)
+    lines = [f"{standing(row):<8}  {row.variant:<{width}}  {row.gate.reason}" for row in rows]
     if not names and not is_open:
-        lines.append("no champion: no variant but the teacher itself keeps the budget")
+        lines.append("no champion: no variant except the teacher itself keeps the budget")
     return is_open, [_budget(params.gate), *lines]
 
 

@@ -1,6 +1,6 @@
-"""What a comparison rests on: the files of earlier stages, read, and found to belong together.
+"""The inputs of a comparison: the files of earlier stages, read and checked to belong together.
 
-Decision: files that don't belong together (other corpus, other variant, other texts) are refused, not averaged over.
+Decision: files that do not belong together (another corpus, another variant, other texts) are refused.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from pipeline.speech.corpus import read_info, read_manifest
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a comparison rests on: the files of earlier stages, read, and found to belong together.
+    """The contents of the files that a comparison is made of.
 
-    scores, kinds (own or peer), runtimes and opened (the file that the runtime opens) are by variant name; training, curves and
-    training_wh, a student's own with that of its parents, by model name. dropped are the utterances that prepare left out, with
-    the check that they failed.
+    scores, kinds (own or peer), runtimes and opened (the file that the runtime opens) are by name of variant; training, curves
+    and training_wh (the student's own plus that of its parents) by name of model. dropped: the utterances that prepare left
+    out, each with the check that it failed.
     """
 
     corpus: dict
@@ -42,18 +42,21 @@ class Evidence:
 
     @property
     def test_sets(self) -> list[str]:
-        """The test sets, the one that headlines first."""
+        """The test sets, beginning with the one that the headline figures are of."""
         reference = self.scores[REFERENCE]
         return [reference.first_test, *sorted(set(reference.sets) - {"dev", reference.first_test})]
 
     @property
     def untrained(self) -> bool:
-        """Whether the teacher, and so every model, has learned nothing; then errors mean nothing and are not shown."""
+        """Whether the teacher, and so every model, is untrained; then errors mean nothing and are not shown."""
         return not self.training["teacher"].get("trained", True)
 
 
 def gather(params: Params, root: Path) -> Evidence:
-    """Read all that is compared, teacher.fp32 first."""
+    """Read everything that is compared, teacher.fp32 first.
+
+    Raises BigfootError where a file is missing or broken, or does not belong to the others.
+    """
     variants = sorted(params.variants.values(), key=lambda v: v.name != REFERENCE)
     project = Project(root)
     folder = project.corpus(params.corpus.name)
@@ -65,8 +68,8 @@ def gather(params: Params, root: Path) -> Evidence:
         path = project.score(variant.name)
         scored[variant.name] = scores.read(path, variant.slug)
         belonging.check(scored[variant.name], path, variant.name, variant.slug, sets)
-    for name, one in scored[REFERENCE].sets.items():
-        belonging.refuse_shifted(f"{folder / name}.jsonl", one.hypotheses)
+    for name, set_score in scored[REFERENCE].sets.items():
+        belonging.refuse_shifted(f"{folder / name}.jsonl", set_score.hypotheses)
     for variant in variants:
         if variant.name not in run.variants:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")
@@ -90,18 +93,18 @@ def gather(params: Params, root: Path) -> Evidence:
 
 
 def _read_metrics(project: Project, model: str) -> dict:
-    """What training a model cost; nothing where it isn't there, as of a student that no variant needs."""
+    """The training metrics of a model; {} for a student that was not trained because no variant needs it."""
     path = project.model(model) / "metrics.json"
     return read_json(path, f"dvc repro {_training_stage(model)}") if path.is_file() else {}
 
 
 def _read_lines(path: Path, stage: str) -> list[dict]:
-    """JSON lines; none where there is no such file: a model that was not trained here has no curve."""
+    """JSON lines; [] where the file is missing: a model that was not trained here has no curve."""
     return read_json_lines(path, f"dvc repro {stage}") if path.is_file() else []
 
 
 def _read_variant(project: Project, variant: Variant, run: Timings, score: Score) -> dict:
-    """variant.json, once it is known to be of the files that were scored and timed."""
+    """variant.json, checked to describe the files that were scored and timed."""
     folder = project.variant(variant.name)
     info = seal.read_info(folder, f"dvc repro quantize@{variant.slug}")
     if (info.get("model"), info.get("scheme")) != (variant.model, variant.scheme):

@@ -1,6 +1,6 @@
-"""Where a comparison comes from: the git commit, what was edited since, and a hash of what DVC recorded of its stages.
+"""The origin of a comparison: the git commit, the files edited since, and a hash of DVC's records of its stages.
 
-Decision: the hash is over dvc.lock's entries of the stages before compare, as one of the file would change with the report
+Decision: the hash covers dvc.lock's entries of the stages before compare; a hash of the whole file would change with the report
 that shows it. Only files that decide an outcome count as edited: DVC itself edits dvc.lock, and prose decides nothing.
 """
 
@@ -20,7 +20,7 @@ DECIDING = ("pipeline", "data", "dvc.yaml", "params.yaml", "requirements.lock")
 
 @dataclass(frozen=True)
 class Origin:
-    """None is unknown: no git here, or a stage that dvc.lock doesn't have."""
+    """None means unknown: there is no git repository, or dvc.lock lacks a stage."""
 
     commit: str | None = None
     edited: tuple[str, ...] | None = None
@@ -28,7 +28,7 @@ class Origin:
 
 
 def read(root: Path, params: Params) -> Origin:
-    """The origin of what lies under `root` now."""
+    """The origin of the files under `root` as they are now."""
     edited = git(root, "diff", "--name-only", "--relative", "HEAD", "--", *DECIDING)
     added = git(root, "ls-files", "--others", "--exclude-standard", "--", *DECIDING)
     return Origin(
@@ -39,7 +39,7 @@ def read(root: Path, params: Params) -> Origin:
 
 
 def lock_hash(lock: Path, params: Params) -> str | None:
-    """SHA-256, its first 16 digits, of dvc.lock's entries of all stages before compare; None if one of them is missing."""
+    """The first 16 digits of the SHA-256 of dvc.lock's entries of all stages before compare; None if one is missing."""
     if not lock.is_file():
         return None
     stages = YAML(typ="safe").load(lock).get("stages", {})

@@ -1,9 +1,9 @@
-"""After how many hours of audio a student's training has saved as much energy as it took.
+"""The hours of audio after which a variant has saved as much energy as its training took.
 
-What it took: the training runs of the student and of those that it descends from, the teacher left out, since it was there
-already. The pass that stores the teacher's logits is not metered, and so not in it. What it saves: a transcribed hour's energy
-of teacher.fp32 less that of the variant, where that is more than the power of either differs from round to round. A teacher
-in another precision took no training: 0 hours, where it saves anything.
+Energy taken: the training runs of the student and of its ancestors, except the teacher, which existed before. The pass that
+stores the teacher's logits is not metered, so it is not included. Energy saved per hour of audio: that of teacher.fp32 minus
+that of the variant, where the difference exceeds the variation of both from round to round. A teacher in another precision
+took no training: 0 hours, where it saves energy.
 """
 
 from pipeline.benchmark.timings import Timing
@@ -14,7 +14,7 @@ TEACHER = "teacher"
 def training_wh(model: str, parents: dict[str, str], metrics: dict[str, dict]) -> float | None:
     """Watt-hours of all training runs from the teacher's first child to `model`; None where one is not known.
 
-    `parents`: each student's parent; `metrics`: models' metrics.json, as far as there are any.
+    `parents`: the parent of each student; `metrics`: the metrics.json of each model that has one.
     """
     spent = 0.0
     while model != TEACHER:
@@ -26,16 +26,15 @@ def training_wh(model: str, parents: dict[str, str], metrics: dict[str, dict]) -
 
 
 def hours(spent_wh: float | None, teacher: Timing, variant: Timing) -> float | None:
-    """Audio hours until `spent_wh` is saved; None where nothing is, where it can't be told from noise, or one is unknown."""
-    used = [timing.energy_wh_per_audio_hour for timing in (teacher, variant)]
-    if spent_wh is None or None in used:
+    """Hours of audio until `spent_wh` is saved; None where that is unknown, nothing is saved, or the saving is noise."""
+    before, after = teacher.energy_wh_per_audio_hour, variant.energy_wh_per_audio_hour
+    if spent_wh is None or before is None or after is None:
         return None
-    saved = used[0] - used[1]
-    return spent_wh / saved if saved > _blur(teacher) + _blur(variant) else None
+    saved = before - after
+    return spent_wh / saved if saved > _relative_error(teacher) * before + _relative_error(variant) * after else None
 
 
-def _blur(timing: Timing) -> float:
-    """By how many Wh per hour of audio a figure may be off, since rounds differ in power; all of it where that is unknown."""
+def _relative_error(timing: Timing) -> float:
+    """By which part the energy may be off, because power differs between rounds; 1 where that is unknown."""
     watts, resolution = timing.energy_w, timing.energy_resolution_w
-    share = resolution / watts if watts and resolution is not None else 1.0
-    return share * timing.energy_wh_per_audio_hour
+    return resolution / watts if watts and resolution is not None else 1.0

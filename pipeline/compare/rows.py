@@ -1,8 +1,8 @@
 """The rows of a comparison: every figure of every variant, the gate's verdict on it, and the champion.
 
-Decision: the gate and the champion read dev alone, and the gate asks for the upper bound of the rise in WER, not for its best
-guess, so that a small dev set promotes nothing it can't vouch for. Figures that were not measured are None; so are the errors
-of UNTRAINED models, which mean nothing.
+Decision: the gate and the champion read dev alone, and the gate compares the upper bound of the rise in WER with the budget,
+not the estimate, so that a dev set that is too small promotes nothing. Figures that were not measured are None, and so are
+the errors of UNTRAINED models, which mean nothing.
 """
 
 from collections import Counter
@@ -20,26 +20,26 @@ from pipeline.params import Gate
 
 
 def measured(evidence: Evidence) -> list[Row]:
-    """Every figure of every variant but those of the gate; None where it was not measured."""
+    """Every figure of every variant, except those of the gate; None where it was not measured."""
     rows, (first, *more) = [], evidence.test_sets
     bounds = {test: _rises(evidence, test, wer.CONFIDENCE) for test in evidence.test_sets}
     teacher = evidence.timings.variants[REFERENCE]
     for name, score in evidence.scores.items():
         timing, training = evidence.timings.variants[name], evidence.training[score.model]
-        found: dict[str, float | None] = dict.fromkeys(figures.keys(more))
+        values: dict[str, float | None] = dict.fromkeys(figures.keys(more))
         for test, prefix, suffix in [(first, "", ""), ("dev", "dev_", ""), *((test, "", f"/{test}") for test in more)]:
-            found |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, test).items()}
-        found |= {f"test_wer_rise_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in bounds.items()}
-        found |= {key: getattr(timing, key) for key in figures.of(figures.TIMING)}
-        found |= {key: training.get(key) for key in figures.of(figures.TRAINING)}
-        found["co2_g_per_audio_hour"] = co2_g(timing.energy_wh_per_audio_hour, evidence.country)
-        found["train_co2_g"] = co2_g(found["train_energy_wh"], evidence.country)
-        found["shrink"] = teacher.disk_mb / timing.disk_mb
-        found["train_payback_hours"] = payback.hours(evidence.training_wh[score.model], teacher, timing)
+            values |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, test).items()}
+        values |= {f"test_wer_rise_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in bounds.items()}
+        values |= {key: getattr(timing, key) for key in figures.of(figures.TIMING)}
+        values |= {key: training.get(key) for key in figures.of(figures.TRAINING)}
+        values["co2_g_per_audio_hour"] = co2_g(timing.energy_wh_per_audio_hour, evidence.country)
+        values["train_co2_g"] = co2_g(values["train_energy_wh"], evidence.country)
+        values["shrink"] = teacher.disk_mb / timing.disk_mb
+        values["train_payback_hours"] = payback.hours(evidence.training_wh[score.model], teacher, timing)
         remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
         rows.append(
             Row(
-                score.variant, score.model, score.scheme, evidence.runtimes[name], found,
+                score.variant, score.model, score.scheme, evidence.runtimes[name], values,
                 kind=evidence.kinds[name], trained=training.get("trained", True),
                 **{key: getattr(timing, key) for key in remarks},
             )
@@ -50,62 +50,66 @@ def measured(evidence: Evidence) -> list[Row]:
 def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
     """The rows with wer_rise_upper (on dev, for all variants together), the gate's verdict, and the champion marked.
 
-    The champion is the variant with the largest gain in what the budget's objective names, among those that pass,
-    teacher.fp32 aside; a peer never passes; of two alike the one with the lower dev WER. There may be none. Of UNTRAINED
-    models all of it is null.
+    The champion is the variant with the largest gain in the budget's objective among those that pass the gate, except
+    teacher.fp32; of two with the same gain, the one with the lower dev WER. A peer never passes. There may be no champion.
+    UNTRAINED models have no bound, and the gate does not judge them.
     """
     if evidence.untrained:
         return [replace(row, gate=Verdict(None, "untrained")) for row in rows]
     rises, words = _rises(evidence, "dev", gate.confidence), evidence.scores[REFERENCE].sets["dev"].words
     bound = [replace(row, figures={**row.figures, "wer_rise_upper": rises[row.variant]}) for row in rows]
-    alike = Counter(row.kind for row in rows if row.variant != REFERENCE)
-    judged = [replace(row, gate=_verdict(row, gate, words, alike[row.kind])) for row in bound]
-    able = [
-        row for row in judged if row.gate.passed and row.variant != REFERENCE and gain(row.figures, gate.objective) is not None
+    competitors = Counter(row.kind for row in rows if row.variant != REFERENCE)
+    judged = [replace(row, gate=_verdict(row, gate, words, competitors[row.kind])) for row in bound]
+    candidates = [
+        ((gained, -row.known("dev_wer")), row)
+        for row in judged
+        if row.gate.passed and row.variant != REFERENCE and (gained := gain(row.figures, gate.objective)) is not None
     ]
-    champion = max(able, key=lambda row: (gain(row.figures, gate.objective), -row["dev_wer"]), default=None)
+    _, champion = max(candidates, key=lambda candidate: candidate[0], default=(None, None))
     return [replace(row, champion=row is champion) for row in judged]
 
 
 def gain(of: Mapping[str, float | None], objective: str = "both") -> float | None:
-    """What the champion is chosen by: how much faster or smaller than teacher.fp32, or the smaller of the two."""
-    gains = [of[key] for key in {"both": ("speedup", "shrink"), "speed": ("speedup",), "size": ("shrink",)}[objective]]
-    return None if None in gains else min(gains)
+    """The figure that chooses the champion: how much faster or smaller than teacher.fp32, or the smaller of the two."""
+    keys = {"both": ("speedup", "shrink"), "speed": ("speedup",), "size": ("shrink",)}[objective]
+    gains = [value for key in keys if (value := of[key]) is not None]
+    return min(gains) if len(gains) == len(keys) else None
 
 
-def headline(rows: Sequence[Row], timings: Timings) -> dict:
-    """Flat figures for `dvc metrics`: teacher_* and champion_*; without a champion its figures are null.
+def headline(rows: Sequence[Row], timings: Timings) -> dict[str, str | float | None]:
+    """Flat figures for `dvc metrics`: teacher_* and champion_*; without a champion, champion_* are null.
 
-    timed_on and timed_at stand among them so that `dvc metrics diff` shows where times of two machines are compared.
+    timed_on and timed_at are among them so that `dvc metrics diff` shows where times of two machines are compared.
     """
     champion, names = champion_of(rows), [figure.name for figure in figures.FIGURES if figure.headline]
-    found = {"champion": champion.variant if champion else None}
-    found |= {"timed_on": timings.timed_on, "timed_at": timings.measured_at}
-    found |= {f"champion_{name}": champion[name] if champion else None for name in names}
-    return found | {f"teacher_{name}": rows[0][name] for name in names if name not in ("shrink", "speedup", "wer_rise_upper")}
+    flat: dict[str, str | float | None] = {"champion": champion.variant if champion else None}
+    flat |= {"timed_on": timings.timed_on, "timed_at": timings.measured_at}
+    flat |= {f"champion_{name}": champion[name] if champion else None for name in names}
+    return flat | {f"teacher_{name}": rows[0][name] for name in names if name not in ("shrink", "speedup", "wer_rise_upper")}
 
 
 def _verdict(row: Row, gate: Gate, words: int, competitors: int) -> Verdict:
-    """Whether a variant keeps the budget, and why, in one line that starts with what decides."""
+    """Whether a variant keeps the budget, with the reason in one line."""
     verdict = _kept(row, gate, words, competitors)
     return Verdict(False, f"a peer, never promoted; {verdict.reason}") if row.kind == "peer" else verdict
 
 
 def _kept(row: Row, gate: Gate, words: int, competitors: int) -> Verdict:
-    """The same, peers not told apart."""
-    rise, upper = row["dev_wer_rise"], row["wer_rise_upper"]
+    """The same, with peers judged like all others."""
+    rise, upper = row.known("dev_wer_rise"), row.known("wer_rise_upper")
     sure = f"{gate.confidence:.0%} sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
-    seen = f"dev WER {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
+    bounded = f"dev WER {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
     budget = numbers.percent(gate.max_wer_rise)
     if rise > gate.max_wer_rise:
-        return Verdict(False, f"{seen}: more than the {budget} allowed")
+        return Verdict(False, f"{bounded}: more than the {budget} allowed")
     if upper > gate.max_wer_rise:
-        return Verdict(False, f"{seen}: may be more than the {budget} allowed, dev's {words} words are too few to tell")
+        return Verdict(False, f"{bounded}: may be more than the {budget} allowed, dev's {words} words are too few to tell")
     for key, most, unit in (("disk_mb", gate.max_disk_mb, "MB"), ("latency_p50_ms", gate.max_latency_p50_ms, "ms")):
-        if most is not None and (row[key] is None or row[key] > most):
-            now = numbers.shown(row[key], ".1f", f" {unit}", "not measured")
-            return Verdict(False, f"{now}, at most {most:g} {unit} allowed")
-    return Verdict(True, "what the others are measured against" if row.variant == REFERENCE else f"{seen}: within {budget}")
+        value = row[key]
+        if most is not None and (value is None or value > most):
+            measured_value = numbers.shown(value, ".1f", f" {unit}", "not measured")
+            return Verdict(False, f"{measured_value}, at most {most:g} {unit} allowed")
+    return Verdict(True, "the reference of all others" if row.variant == REFERENCE else f"{bounded}: within {budget}")
 
 
 def _text_figures(evidence: Evidence, name: str, test: str) -> dict[str, float | None]:
@@ -117,11 +121,12 @@ def _text_figures(evidence: Evidence, name: str, test: str) -> dict[str, float |
 
 
 def _rises(evidence: Evidence, test: str, confidence: float) -> dict[str, float | None]:
-    """Upper bounds of the rise of every variant's WER on one set, which hold for all variants of a kind together."""
+    """Upper bounds of the rise of each variant's WER on one set, which hold for all variants of a kind together."""
     if evidence.untrained:
         return dict.fromkeys(evidence.scores)
-    reference, bounds = evidence.scores[REFERENCE].sets[test], {REFERENCE: 0.0}
-    for kind in ("own", "peer"):  # peers are never promoted, so they don't widen the bounds of those that may be
+    reference = evidence.scores[REFERENCE].sets[test]
+    bounds: dict[str, float | None] = {REFERENCE: 0.0}
+    for kind in ("own", "peer"):  # peers are never promoted, so they must not widen the bounds of the others
         sets = {name: score.sets[test] for name, score in evidence.scores.items() if evidence.kinds[name] == kind}
         sets.pop(REFERENCE, None)
         bounds |= wer.paired_rises(reference, sets, confidence)

@@ -1,7 +1,7 @@
 """compare: scores and timings of all variants beside those of teacher.fp32; the gate, the champion, the report.
 
-Decision: one row per variant, with the same figures for every one of them (pipeline.compare.figures), is what the tables,
-the plots, the page and MLflow are made of.
+Decision: tables, plots, page and MLflow are all made from one row per variant, and every row has the same figures
+(pipeline.compare.figures).
 """
 
 from pathlib import Path
@@ -19,14 +19,15 @@ from pipeline.params import Params
 def compare(params: Params, root: Path, out: Path, origin: Origin = Origin()) -> list[Row]:  # noqa: B008, it is frozen
     """Compare the variants that params lists, from the files under `root`; write the report into `out`.
 
-    `origin` says in the report where the files come from; the same files and origin give the same report.
-    Returns the rows, teacher.fp32 first. Raises BigfootError where a score, a timing or a model is missing, or is not of
-    this corpus.
+    The report shows `origin`, where the files come from; the same files and origin give the same report.
+    Returns the rows, teacher.fp32 first. Raises BigfootError where a score, a timing or a model is missing, or belongs to
+    another corpus.
     """
     evidence = gather(params, root)
     rows = judge(measured(evidence), evidence, params.gate)
-    by_group, worst = ({}, []) if evidence.untrained else (breakdown.breakdown(evidence), breakdown.worst(rows, evidence))
-    write_json(out / "breakdown.json", by_group)
+    by_group = None if evidence.untrained else breakdown.breakdown(evidence)
+    worst = [] if evidence.untrained else breakdown.worst(rows, evidence)
+    write_json(out / "breakdown.json", by_group or {})
     write_json(out / "worst.json", worst)
     markdown.write(out, rows, evidence, params, origin, by_group, worst)
     cards.write(out / "cards", rows, evidence, params)

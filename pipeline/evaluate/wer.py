@@ -34,8 +34,8 @@ def score(utterances: Sequence[Utterance], hypotheses: Sequence[str], resamples:
         raise BigfootError(f"{len(hypotheses)} hypotheses for {len(utterances)} utterances: nothing that can be scored")
     rows, counts, spelled = [], np.zeros(3, dtype=int), []
     for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
-        words = jiwer.process_words(utterance.text, hypothesis)
-        kinds = (words.substitutions, words.deletions, words.insertions)
+        aligned = jiwer.process_words(utterance.text, hypothesis)
+        kinds = (aligned.substitutions, aligned.deletions, aligned.insertions)
         counts += kinds
         letters = jiwer.process_characters(utterance.text, hypothesis)
         wrong = letters.substitutions + letters.deletions + letters.insertions
@@ -44,7 +44,7 @@ def score(utterances: Sequence[Utterance], hypotheses: Sequence[str], resamples:
             Hypothesis(
                 id=utterance.id, speaker=utterance.speaker, recording=utterance.recording, duration=utterance.duration,
                 reference=utterance.text, hypothesis=hypothesis, errors=sum(kinds),
-                words=words.hits + words.substitutions + words.deletions, snr_db=None,
+                words=aligned.hits + aligned.substitutions + aligned.deletions, snr_db=None,
             )
         )  # fmt: skip
     errors, words = (np.array([getattr(row, key) for row in rows]) for key in ("errors", "words"))

@@ -12,6 +12,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipeline.benchmark import ratio
 from pipeline.common import host
 from pipeline.common.command import stage_main
 from pipeline.recognition.recognizer import Recognizer
+from pipeline.recognition.runtimes import Opened, Run
 from pipeline.speech.corpus import open_corpus, spread
 
 THREADS, ROUNDS, UTTERANCES, RESAMPLES, SEED = 2, 10, 40, 2000, 7
@@ -38,10 +40,7 @@ def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> d
     """{"ms" of an utterance, "graph": how many times the bare runtime's time that is, "graph_low", ...; "exact" likewise}."""
     waveforms = [recognizer.waveform(audio) for audio in audios]
     ways: dict[str, Callable[[int], object]] = {"transcribe": lambda i: recognizer.transcribe(audios[i])}
-    ways |= {
-        name: lambda i, run=run: run(waveforms[i][None], np.array([waveforms[i].size]))
-        for name, run in bare(recognizer).items()
-    }
+    ways |= {name: partial(_run_alone, run, waveforms) for name, run in bare(recognizer).items()}
     seconds = {name: np.zeros((rounds, len(audios))) for name in ways}
     rng, order = random.Random(SEED), list(ways)
     for number in range(-1, rounds):  # the first one warms up
@@ -62,10 +61,14 @@ def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> d
     return found
 
 
-def bare(recognizer: Recognizer) -> dict[str, Callable[[np.ndarray, np.ndarray], object]]:
+def _run_alone(run: Run, waveforms: list[np.ndarray], index: int) -> np.ndarray:
+    return run(waveforms[index][None], np.array([waveforms[index].size]))
+
+
+def bare(recognizer: Recognizer) -> dict[str, Run]:
     """The runtime alone: `graph` on what `Recognizer` gives it, and for OpenVINO `exact` on lengths as they are."""
     run, runtime = recognizer._run, recognizer.info["runtime"]
-    if runtime != "openvino":
+    if runtime != "openvino" or not isinstance(run, Opened):
         return {"graph": run}
     request = run.model.create_infer_request()
     return {"graph": run, "exact": lambda w, lengths: request.infer({"waveform": w, "lengths": lengths})["logits"]}

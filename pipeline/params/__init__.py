@@ -1,4 +1,4 @@
-"""params.yaml as typed, validated objects: the one place that says what each parameter means.
+"""params.yaml as typed, validated objects: the only place that defines what each parameter means.
 
 Unknown keys are refused, because a mistyped parameter that is silently ignored costs a training run.
 """

@@ -8,12 +8,12 @@ from pipeline.params.section import NAME, Fraction, Section, Seed
 from pipeline.speech.text import TextRules
 
 Severity = Literal["report", "drop", "stop"]
-Unusable = Literal["drop", "stop"]  # the severity of a check without which there is nothing to train on or to score
+Unusable = Literal["drop", "stop"]  # for checks whose failure leaves nothing to train on or to score
 TestSet = Annotated[str, Field(pattern=r"^test[a-z0-9_-]*$")]
 
 
 class SyntheticSource(Section):
-    """Digit strings spoken by espeak-ng's voices; the voices and sentences of dev and test never occur in train."""
+    """Strings of digits spoken by espeak-ng's voices; the voices and sentences of dev and test never occur in train."""
 
     kind: Literal["synthetic"]
     seed: Seed = 7
@@ -31,7 +31,7 @@ class SyntheticSource(Section):
 
 
 class DigitsSource(Section):
-    """Connected digits cut together from the single digits of FSDD: real people, closed vocabulary, known speakers."""
+    """Strings joined from the single digits of FSDD: real people, closed vocabulary, known speakers."""
 
     kind: Literal["digits"]
     seed: Seed = 7
@@ -59,12 +59,12 @@ class LibriSpeechSource(Section):
 
 
 class HuggingFaceSource(Section):
-    """Any Hugging Face dataset with audio and text: the hub's, or one that lies in `corpus.data`."""
+    """Any Hugging Face dataset with audio and text: one of the hub, or one in `corpus.data`."""
 
     kind: Literal["huggingface"]
-    path: str | None = Field(None, description="the dataset's name on the hub; null: what lies in corpus.data")
+    path: str | None = Field(None, description="the dataset's name on the hub; null: the one in corpus.data")
     name: str | None = Field(None, description="its configuration, such as a language")
-    revision: str | None = Field(None, description="a commit of the hub's dataset, so that it stays what it was")
+    revision: str | None = Field(None, description="a commit of the hub's dataset, so that it never changes")
     audio_column: str = "audio"
     text_column: str = "text"
     speaker_column: str | None = None
@@ -79,8 +79,8 @@ class Limits(Section):
 
     min_seconds: float = Field(0.3, ge=0)
     max_seconds: float = Field(20.0, gt=0)
-    silence_dbfs: float = Field(-60.0, le=0, description="an utterance whose peak stays below is silent")
-    clipped_fraction: Fraction = Field(0.01, description="an utterance with more samples at full scale is clipped")
+    silence_dbfs: float = Field(-60.0, le=0, description="an utterance whose peak is below this is silent")
+    clipped_fraction: Fraction = Field(0.01, description="an utterance with more of its samples at full scale is clipped")
 
 
 class Checks(Section):
@@ -110,7 +110,7 @@ Source = Annotated[
 
 
 class Corpus(Section):
-    """What `prepare` makes of a source; `data` is what DVC watches: the raw data, or the module that makes it."""
+    """How `prepare` makes a corpus from a source; `data` is what DVC watches: the raw data, or the module that makes it."""
 
     name: str = Field(pattern=NAME)
     data: str

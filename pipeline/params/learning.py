@@ -25,19 +25,21 @@ class Augment(Section):
 
 
 class Training(Section):
-    """One run of the Trainer. Steps are optimizer steps; a batch is as many utterances as fit in `batch_seconds`."""
+    """One run of the Trainer. Steps are optimizer steps; a batch holds as many utterances as fit in `batch_seconds`."""
 
     steps: int = Field(ge=1)
-    batch_seconds: float = Field(16.0, gt=0, description="most seconds of audio in a batch, padding included")
-    accumulate: int = Field(1, ge=1, description="batches a step and process")
+    batch_seconds: float = Field(16.0, gt=0, description="maximum seconds of audio per batch, padding included")
+    accumulate: int = Field(1, ge=1, description="batches per step and process")
     learning_rate: float = Field(gt=0)
     warmup: Fraction = 0.1
     freeze_feature_encoder_steps: int = Field(
-        0, ge=0, description="steps for which the CNN front end stays as it is; all, with distillation.front_end: stored"
+        0,
+        ge=0,
+        description="steps for which the feature encoder is frozen; all, with distillation.front_end: stored",
     )
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    evaluate_every: int = Field(200, ge=1, description="steps between dev WERs, which are also the checkpoints")
-    patience: int | None = Field(None, ge=1, description="stop after so many dev WERs without a better one")
+    evaluate_every: int = Field(200, ge=1, description="steps between two measurements of dev WER, each also a checkpoint")
+    patience: int | None = Field(None, ge=1, description="stop after this many dev WERs without a better one")
     grow: list[tuple[int, int]] = Field([], description="[step, layers in use from then on]...: deep only once it can spell")
     augment: Augment = Augment()
     seed: Seed = 7
@@ -53,7 +55,7 @@ class Training(Section):
     @model_validator(mode="after")
     def _grows_up(self) -> "Training":
         if self.grow and self.grow[-1][0] >= self.steps:
-            raise ValueError(f"grow: the last layers join at step {self.grow[-1][0]}, but there are only {self.steps}")
+            raise ValueError(f"grow: the last layers start at step {self.grow[-1][0]}, but there are only {self.steps}")
         return self
 
 
@@ -64,11 +66,11 @@ class Teacher(Section):
     """
 
     init: Literal["config", "pretrained"]
-    data: str = Field(description="what DVC watches: the model's folder, else pipeline/train/teacher.py")
-    name: str | None = Field(None, description="hub name of a pretrained model; null: the folder in data")
+    data: str = Field(description="what DVC watches: the model's folder, or pipeline/train/teacher.py without one")
+    name: str | None = Field(None, description="name of a pretrained model on the hub; null: the folder in data")
     revision: str | None = None
     alphabet: Literal["corpus", "model"] = "corpus"
-    finetune: bool = Field(True, description="false: used as it is, a pretrained one zero-shot, which needs a CTC head")
+    finetune: bool = Field(True, description="false: used unchanged, a pretrained one zero-shot, which needs a CTC head")
     config: dict[str, int | float | bool | str | list[int]] = Field(
         default_factory=dict, description="Wav2Vec2Config keys: the architecture, dropout and SpecAugment"
     )
@@ -79,7 +81,7 @@ class Teacher(Section):
         if self.finetune and self.training is None:
             raise ValueError("finetune: true needs a training section")
         if self.init == "pretrained" and self.training and self.training.grow:
-            raise ValueError("training.grow is for a model built from a config: it would wipe out a pretrained one's layers")
+            raise ValueError("training.grow is for a model built from a config: it would overwrite a pretrained model's layers")
         if self.is_untrained and self.training:
             raise ValueError("init: config with finetune: false is UNTRAINED: leave its training section out")
         if not self.finetune and self.init == "pretrained" and self.alphabet == "corpus":
@@ -93,20 +95,23 @@ class Teacher(Section):
 
 
 class Logits(Section):
-    """What the teacher says of the training audio, once for all students."""
+    """The teacher's outputs for the training audio, stored once for all students."""
 
     speeds: list[Annotated[float, Field(ge=0.5, le=2.0)]] = Field(
-        [1.0], min_length=1, description="train is heard at each of these: more varied audio for students, at its price"
+        [1.0],
+        min_length=1,
+        description="train is computed at each of these: more varied audio, at its cost",
     )
     front_end: bool = Field(
-        False, description="keep what its front end gives, too, for distillation.front_end: stored; 2 bytes a channel and frame"
+        False,
+        description="also store its features, for distillation.front_end: stored; 2 bytes per channel and frame",
     )
 
     @field_validator("speeds")
     @classmethod
     def _each_once(cls, speeds: list[float]) -> list[float]:
         if len(set(speeds)) < len(speeds):
-            raise ValueError("a speed is named twice")
+            raise ValueError("a speed occurs twice")
         return speeds
 
 
@@ -117,16 +122,19 @@ Ramp = Weight | tuple[Weight, Weight]
 class Distillation(Section):
     """Loss = kl_weight * T^2 * KL(teacher || student at temperature T) + ctc_weight * CTC + hidden_weight * similarity loss.
 
-    See pipeline/distill/loss.py. A pair of numbers goes linearly from the first to the second over the run.
+    See pipeline/distill/loss.py. A pair of numbers changes linearly from the first to the second over the run.
     """
 
-    teacher: Literal["stored", "online"] = Field("stored", description="its stored logits, or itself beside the student")
+    teacher: Literal["stored", "online"] = Field(
+        "stored", description="its stored logits, or the model itself beside the student"
+    )
     temperature: Positive | tuple[Positive, Positive] = 1.0
     kl_weight: Ramp = 1.0
     ctc_weight: Ramp = 1.0
-    hidden_weight: Ramp = Field(0.0, description="which frames the teacher's layers find alike; needs teacher: online")
+    hidden_weight: Ramp = Field(0.0, description="match which frames are alike in the teacher's layers; needs teacher: online")
     front_end: Literal["heard", "stored"] = Field(
-        "heard", description="stored: the student keeps the teacher's front end as it is and reads what it gave from the store"
+        "heard",
+        description="stored: the student keeps the teacher's feature encoder and reads stored features instead of audio",
     )
 
     @model_validator(mode="after")
@@ -136,7 +144,7 @@ class Distillation(Section):
         if _is_used(self.hidden_weight) and self.teacher == "stored":
             raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
         if self.front_end == "stored" and self.teacher == "online":
-            raise ValueError("front_end: stored leaves no audio for a teacher that is online: set teacher to stored")
+            raise ValueError("front_end: stored gives no audio to an online teacher: set teacher to stored")
         return self
 
     @property
@@ -160,48 +168,52 @@ class Student(Section):
     feed_forward: int | None = Field(None, ge=1)
     conv_channels: int | None = Field(None, ge=1)
     conv_merge: list[Annotated[int, Field(ge=1)]] | None = Field(
-        None, description="of how many of its parent's neighboring convolutions each of its own takes the place: [2, 2, 2, 1]"
+        None, description="how many neighboring convolutions of its parent each of its own replaces: [2, 2, 2, 1]"
     )
     importance: Literal["measured", "weights", "position"] = Field(
-        "measured", description="what is kept: what matters on training audio, what has the largest weights, or the first"
+        "measured",
+        description="what is kept: what matters on training audio, what has the largest weights, or the first",
     )
-    importance_utterances: int = Field(64, ge=1, description="of train, evenly spread: heard to measure and to merge")
+    importance_utterances: int = Field(64, ge=1, description="of train, evenly spaced: used to measure and to merge")
     quantize_aware: bool = Field(
-        False, description="train with the front end in int8, all convolutions but the first, for the scheme int8qat-openvino"
+        False,
+        description="train with all convolutions but the first in int8, for the scheme int8qat-openvino",
     )
     config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*")
     distillation: Distillation = Distillation()
-    training: Training | None = Field(description="null: cut from its parent and not trained")
+    training: Training | None = Field(description="null: it is cut from its parent and not trained")
 
     @field_validator("config")
     @classmethod
     def _keeps_its_shape(cls, config: dict) -> dict:
         for key in config:
             if not re.search(r"dropout$|^layerdrop$|^mask_(time|feature)_|^apply_spec_augment$", key):
-                raise ValueError(f"{key} is no dropout or SpecAugment key: a student's shape is in layers, hidden, heads, ...")
+                raise ValueError(
+                    f"{key} is not a dropout or SpecAugment key: a student's shape is in layers, hidden, heads, ..."
+                )
         return config
 
     @property
     def seed(self) -> int:
-        """Of what is drawn when it is cut and trained."""
+        """The seed of its surgery and its training."""
         return self.training.seed if self.training else 0
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> "Student":
         if self.training is None:
             if self.quantize_aware:
-                raise ValueError("quantize_aware trains with the front end in int8, so training can't be null")
+                raise ValueError("quantize_aware trains with the feature encoder in int8, so training can't be null")
             return self
         if self.training.augment.speed is not None and self.distillation.reads_store:
             raise ValueError(
-                "training.augment.speed moves frames away from the teacher's stored logits: name speeds in logits.speeds, "
+                "training.augment.speed moves frames away from the teacher's stored logits: put speeds in logits.speeds, "
                 "or set distillation.teacher to online, with front_end: heard"
             )
         if self.distillation.front_end == "stored":
             changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "quantize_aware")}
             changes["training.augment.noise_probability"] = self.training.augment.noise_probability
             if changed := [key for key, value in changes.items() if value]:
-                raise ValueError(f"distillation.front_end: stored needs the teacher's front end as it is, without {changed[0]}")
+                raise ValueError(f"distillation.front_end: stored keeps the teacher's feature encoder: leave {changed[0]} out")
         if self.training.grow:
             raise ValueError("training.grow is for a teacher built from a config: a student starts with its parent's layers")
         return self

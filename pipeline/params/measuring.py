@@ -1,4 +1,4 @@
-"""Sections `variants`, `evaluate`, `benchmark`, `gate` and `tracking`: what is made of models, and how it is measured."""
+"""Sections `variants`, `evaluate`, `benchmark`, `gate` and `tracking`: what is made from models, and how it is measured."""
 
 from typing import Annotated, Literal
 
@@ -23,7 +23,7 @@ class Variant(Section):
 
 
 class Evaluate(Section):
-    """How sure a WER is: resamples of the bootstrap, and its seed."""
+    """The bootstrap behind a WER's confidence interval: its resamples and its seed."""
 
     bootstrap: int = Field(2000, ge=100)
     seed: Seed = 7
@@ -34,17 +34,17 @@ class Benchmark(Section):
 
     threads: int = Field(2, ge=1)
     utterances: int = Field(20, ge=2, description="test utterances timed, the same for all variants")
-    rounds: int = Field(10, ge=2, description="at least so many")
-    max_rounds: int | None = Field(None, description="at most so many, while intervals are wide; null: three times rounds")
-    precision: float = Field(0.15, gt=0, description="how wide the interval of a speedup may be, as a part of it")
-    turn: int = Field(6, ge=1, description="timed utterances a turn, after one untimed")
+    rounds: int = Field(10, ge=2, description="minimum number of rounds")
+    max_rounds: int | None = Field(None, description="maximum, reached only while intervals are wide; null: three times rounds")
+    precision: float = Field(0.15, gt=0, description="how wide a speedup's interval may be, as a fraction of the speedup")
+    turn: int = Field(6, ge=1, description="timed utterances per turn, after one untimed")
     batch: int = Field(8, ge=1)
     lengths: list[Annotated[float, Field(gt=0, le=3600)]] = Field(
-        [1, 2, 5, 10, 30, 60], description="seconds of audio for which latency is told; []: none"
+        [1, 2, 5, 10, 30, 60], description="seconds of audio for which latency is measured; []: none"
     )
-    cold_starts: int = Field(3, ge=0, description="fresh processes a variant, fewer where one takes seconds; 0: none")
+    cold_starts: int = Field(3, ge=0, description="fresh processes per variant, fewer where one takes seconds; 0: none")
     energy_seconds: float = Field(6.0, ge=0, description="length of a variant's energy block; 0: no energy pass")
-    energy_rounds: int = Field(2, ge=1, description="one tells no resolution, so no energy either")
+    energy_rounds: int = Field(2, ge=1, description="with one round, the resolution is unknown and energy is not reported")
     seed: Seed = 7
 
     @property
@@ -52,29 +52,30 @@ class Benchmark(Section):
         return 3 * self.rounds if self.max_rounds is None else self.max_rounds
 
     @model_validator(mode="after")
-    def _hears_every_utterance(self) -> "Benchmark":
+    def _times_every_utterance(self) -> "Benchmark":
         if self.most_rounds < self.rounds:
             raise ValueError(f"max_rounds is {self.max_rounds}, less than rounds, which is {self.rounds}: raise it")
         if self.rounds * self.turn < self.utterances:
             raise ValueError(
-                f"{self.rounds} rounds of {self.turn} don't reach all {self.utterances} utterances: raise rounds or turn"
+                f"{self.rounds} rounds of {self.turn} utterances don't reach all {self.utterances}: raise rounds or turn"
             )
         return self
 
 
 class Gate(Section):
-    """The budget a variant has to keep, on dev, to be promoted."""
+    """The budget that a variant has to stay within, on dev, to be promoted."""
 
     max_wer_rise: float = Field(0.01, ge=0)
     confidence: float = Field(0.95, gt=0.5, lt=1)
     max_disk_mb: float | None = None
     max_latency_p50_ms: float | None = None
     objective: Literal["both", "speed", "size"] = Field(
-        "both", description="what the champion gains most of: speed, size, or both, which is the smaller gain of the two"
+        "both",
+        description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two",
     )
 
 
 class Tracking(Section):
-    """Where runs go; the server is MLFLOW_TRACKING_URI's business, not a parameter."""
+    """Where runs are logged; the server is set by MLFLOW_TRACKING_URI, not by a parameter."""
 
     experiment: str = "bigfoot"

@@ -1,4 +1,4 @@
-"""What every section of params.yaml shares, and the reader that turns each mistake into one line that names the key."""
+"""The base class of all sections of params.yaml, and the reader, which reports a mistake in one line that names the key."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: fixed once read, and without room for unknown keys."""
+    """A part of params.yaml: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -24,9 +24,9 @@ S = TypeVar("S", bound=Section)
 
 
 def read(path: str | Path, kind: type[S]) -> S:
-    """A file of settings of this kind.
+    """A YAML file as a section of this kind.
 
-    Raises BigfootError, in one line that names the key, where the file is absent, is no YAML or has a wrong value.
+    Raises BigfootError, in one line that names the key, where the file is missing, is not YAML or has a wrong value.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -46,7 +46,7 @@ def read(path: str | Path, kind: type[S]) -> S:
 
 
 def _key(place: tuple[str | int, ...]) -> str:
-    """Where pydantic found the problem, as one would write it: without the names of the alternatives it tried."""
+    """The key of pydantic's error as written in the file, without the names of the alternatives that pydantic tried."""
     parts = list(place)
     if parts[:2] == ["corpus", "source"]:
         del parts[2:3]  # the kind of source
@@ -56,13 +56,13 @@ def _key(place: tuple[str | int, ...]) -> str:
 
 
 def _first_problem(where: str | Path, error: ValidationError) -> str:
-    """One line for the first of pydantic's complaints: file, key, what is wrong, and how many more there are."""
+    """One line for the first of pydantic's errors: file, key, what is wrong, and how many more there are."""
     # A mistyped key is the reason why the right one is missing, so it comes first.
     first, *more = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     key = _key(first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "is no parameter of Bigfoot: check its spelling, or remove it"
+        message = "is not a parameter of Bigfoot: check its spelling, or remove it"
     elif first["type"] == "missing":
         message = "is missing"
     else:

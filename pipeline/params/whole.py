@@ -1,4 +1,4 @@
-"""params.yaml as a whole: sections, and whether they fit together."""
+"""params.yaml as a whole: its sections, and checks that they fit together."""
 
 from typing import Annotated
 
@@ -14,10 +14,10 @@ Country = Annotated[str, AfterValidator(energy.known_country)]
 
 
 class Params(Section):
-    """params.yaml. What dvc.yaml names has to be written out, since DVC refuses a stage whose params aren't there."""
+    """params.yaml. A key that dvc.yaml names can't be left out: DVC refuses a stage whose params are missing."""
 
     profile: str
-    country: Country = Field(description="ISO 3166 code of three letters: its electricity mix turns energy into CO2")
+    country: Country = Field(description="ISO 3166 code of three letters: its electricity mix converts energy to CO2")
     corpus: Corpus
     teacher: Teacher
     logits: Logits
@@ -29,7 +29,7 @@ class Params(Section):
     gate: Gate
     tracking: Tracking
     time_limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=dict, description="hours, by stage (teacher, student, student@half), after which Prefect's flow ends it"
+        default_factory=dict, description="hours per stage (teacher, student, student@half), after which Prefect's flow ends it"
     )
 
     @model_validator(mode="after")
@@ -37,7 +37,7 @@ class Params(Section):
         models = {"teacher", *self.students}
         for name, student in self.students.items():
             if name == "teacher":
-                raise ValueError("students.teacher: that name is the teacher's, call the student otherwise")
+                raise ValueError("students.teacher: this name is the teacher's, give the student another")
             _check_chain(name, student, self.students)
             if self.teacher.is_untrained and student.training:
                 raise ValueError(f"students.{name}.training: has to be null: an untrained teacher has nothing to teach")
@@ -48,8 +48,8 @@ class Params(Section):
             if variant.scheme not in self.schemes:
                 raise ValueError(f"variants.{key}: unknown scheme '{variant.scheme}', known: {', '.join(self.schemes)}")
             if key != variant.slug:
-                raise ValueError(f"variants.{key}: has to be called {variant.slug}, after its model and scheme")
-        if self.teacher.init == "config":  # of a pretrained one the shape is not known before it is loaded
+                raise ValueError(f"variants.{key}: has to be named {variant.slug}, after its model and scheme")
+        if self.teacher.init == "config":  # a pretrained teacher's shape is not known before it is loaded
             for name in self.students:
                 shape(name, self.students, self.teacher.config)
         if "teacher-fp32" not in self.variants:
@@ -64,13 +64,13 @@ def _check_chain(name: str, student: Student, students: dict[str, Student]) -> N
         if parent not in students:
             raise ValueError(f"students.{name}: unknown parent '{parent}' in from, known: teacher, {', '.join(students)}")
         if parent in seen:
-            raise ValueError(f"students.{name}: its parents form a ring and never lead to the teacher")
+            raise ValueError(f"students.{name}: its parents form a circle and never lead to the teacher")
         seen.add(parent)
         parent = students[parent].parent
 
 
 def _check_front_end(name: str, student: Student, params: Params) -> None:
-    """Refuse a student that is to read what the teacher's front end gave where that isn't kept, or isn't what it has."""
+    """Refuse a student that reads stored features where none are stored, or where its feature encoder differs."""
     if student.distillation.front_end != "stored":
         return
     if not params.logits.front_end:
@@ -78,13 +78,13 @@ def _check_front_end(name: str, student: Student, params: Params) -> None:
     parent = student.parent
     if parent != "teacher" and params.students[parent].distillation.front_end != "stored":
         raise ValueError(
-            f"students.{name}.distillation.front_end: stored needs the teacher's front end, which its parent {parent} may "
-            f"change: set it for {parent} too"
+            f"students.{name}.distillation.front_end: stored needs the teacher's feature encoder, which its parent {parent} "
+            f"may change: set it for {parent} too"
         )
 
 
 def shape(name: str, students: dict[str, Student], config: dict) -> dict[str, int]:
-    """How large a model is, from the teacher's config down; refuses a student that doesn't fit into its parent."""
+    """A model's shape, derived from the teacher's config; raises ValueError for a student that doesn't fit in its parent."""
     if name == "teacher":
         keys = {"layers": ("num_hidden_layers", 12), "hidden": ("hidden_size", 768), "heads": ("num_attention_heads", 12),
                 "feed_forward": ("intermediate_size", 3072)}  # fmt: skip
@@ -108,5 +108,5 @@ def shape(name: str, students: dict[str, Student], config: dict) -> dict[str, in
             raise ValueError(f"students.{name}.{key}: {wanted}, its parent has {most}")
         own[key] = most if wanted is None else wanted
     if own["hidden"] % own["heads"]:
-        raise ValueError(f"students.{name}: hidden {own['hidden']} is no multiple of heads {own['heads']}")
+        raise ValueError(f"students.{name}: hidden {own['hidden']} is not a multiple of heads {own['heads']}")
     return own | {"convolutions": len(student.conv_merge or range(convolutions))}

@@ -1,1 +1,1 @@
-"""Stage prepare: a source becomes a corpus. One file per kind of source."""
+"""Stage prepare: makes a corpus from a source. One file per kind of source."""

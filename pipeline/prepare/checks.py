@@ -1,12 +1,12 @@
 """Every check that `prepare` makes of an utterance, and of the corpus as a whole.
 
-Two kinds. What one utterance shows by itself is found by `examine`, in the worker processes, which also lays its audio
-into the corpus. What only the whole shows (the same audio, sentence or speaker in two splits) is found by `compare`. A
-finding names the check; params (corpus.checks) decide what follows: report, drop or stop. That is decided where the finding
-is added, and kept with the utterance. Where two splits share something, the
-utterance of train is the one at fault before dev's, and dev's before test's, so that dropping keeps the tests as they are.
+There are two kinds. `examine` checks one utterance by itself, in the worker processes, and also writes its audio into the
+corpus. `compare` checks the corpus as a whole (the same audio, sentence or speaker in two splits). A finding names the check;
+params (corpus.checks) decide what follows: report, drop or stop. That is decided where the finding is added, and stored with
+the utterance. Where two splits share something, the finding goes to the utterance in train rather than dev, and in dev rather
+than test, so that dropping leaves the test sets as they are.
 
-Audio counts as the same when its samples are, at 16 kHz and 16 bits: another encoding of a recording is not recognized.
+Audio counts as the same when its samples are the same at 16 kHz and 16 bits: another encoding of a recording is not recognized.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,25 +22,25 @@ from pipeline.prepare.raw import Raw, file_name
 from pipeline.speech import audio
 from pipeline.speech.text import alphabet, frames_needed, normalize, unspellable
 
-FULL_SCALE = 0.999  # a sample this loud counts as clipped
+FULL_SCALE = 0.999  # a sample at or above it counts as clipped
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A check that failed, and why in words."""
+    """A check that failed, and the reason in words."""
 
     check: str
     why: str
 
 
-SEVERITIES = ("keep", "report", "drop", "stop")  # what becomes of an utterance, the severest last
+SEVERITIES = ("keep", "report", "drop", "stop")  # what happens to an utterance, the most severe last
 
 
 @dataclass(slots=True)
 class Examined:
-    """An utterance after its checks; `digest` tells its audio from others (b"" where there is none).
+    """An utterance after its checks; `digest` is a hash of its audio (b"" where there is none).
 
-    `fate` is what its findings lead to, the severest of SEVERITIES, and `because` the first finding that leads there.
+    `fate` is what its findings lead to, the most severe of SEVERITIES.
     """
 
     id: str
@@ -52,14 +52,20 @@ class Examined:
     digest: bytes = b""
     findings: list[Finding] = field(default_factory=list)
     fate: str = "keep"
-    because: Finding | None = None
+    decisive: Finding | None = None
 
     def add(self, finding: Finding, checks: Checks) -> None:
-        """Keep a finding, and decide again what becomes of the utterance."""
+        """Add a finding, and decide again what happens to the utterance."""
         self.findings.append(finding)
         severity = getattr(checks, finding.check)
         if SEVERITIES.index(severity) > SEVERITIES.index(self.fate):
-            self.fate, self.because = severity, finding
+            self.fate, self.decisive = severity, finding
+
+    @property
+    def because(self) -> Finding:
+        """The first finding that leads to its fate; only for utterances with a finding."""
+        assert self.decisive, "every severity is above keep, so the first finding already decides"
+        return self.decisive
 
     @property
     def is_kept(self) -> bool:
@@ -67,7 +73,7 @@ class Examined:
 
 
 def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
-    """Check one utterance by itself, and write its audio to `folder`/SPLIT/ID.flac if nothing speaks against keeping it."""
+    """Check one utterance by itself, and write its audio to `folder`/SPLIT/ID.flac if it is kept."""
     examined = Examined(file_name(raw.id), raw.split, normalize(raw.text, corpus.text), raw.speaker, raw.recording)
     for finding in _text_findings(raw, examined.text, corpus):
         examined.add(finding, corpus.checks)
@@ -94,9 +100,9 @@ def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
 
 
 def compare(kept: Callable[[], Iterator[Examined]], checks: Checks) -> Iterator[list[Examined]]:
-    """Add the findings that only the whole corpus shows, check by check, to the utterances that `kept` gives.
+    """Add the findings of the checks of the whole corpus to the utterances that `kept` returns, check by check.
 
-    Yields those found by each check, so that the caller can act on them before the next one looks.
+    Yields the utterances with findings after each check, so that the caller can drop them before the next check.
     """
     yield _duplicates(kept(), checks)
     for check, key in SHARED.items():
@@ -105,28 +111,29 @@ def compare(kept: Callable[[], Iterator[Examined]], checks: Checks) -> Iterator[
 
 
 SHARED: dict[str, Callable[[Examined], object]] = {
-    "shared_audio": lambda one: one.digest,
-    "shared_sentence": lambda one: one.text,
-    "shared_speaker": lambda one: one.speaker,
+    "shared_audio": lambda utterance: utterance.digest,
+    "shared_sentence": lambda utterance: utterance.text,
+    "shared_speaker": lambda utterance: utterance.speaker,
 }
 
 
 def leaks(kept: list[Examined]) -> dict[str, dict[str, int]]:
-    """{check: {"train-test": utterances of test whose audio, sentence or speaker train has too}}, for all pairs."""
-    tests = sorted({one.split for one in kept} - {"train", "dev"})
+    """{check: {"train-test": number of test utterances whose audio, sentence or speaker train has too}}, for all pairs."""
+    tests = sorted({utterance.split for utterance in kept} - {"train", "dev"})
     order = ["train", "dev", *tests]
     pairs = list(combinations(order, 2))
-    found: dict[str, dict[str, int]] = {}
+    shared: dict[str, dict[str, int]] = {}
     for check, key in SHARED.items():
-        known = {split: {key(one) for one in kept if one.split == split} - {""} for split in order}
-        found[check] = {
-            f"{left}-{right}": sum(one.split == right and key(one) in known[left] for one in kept) for left, right in pairs
+        known = {split: {key(utterance) for utterance in kept if utterance.split == split} - {""} for split in order}
+        shared[check] = {
+            f"{left}-{right}": sum(utterance.split == right and key(utterance) in known[left] for utterance in kept)
+            for left, right in pairs
         }
-    return found
+    return shared
 
 
 def frames(samples: int) -> int:
-    """How many frames of 20 ms wav2vec 2.0 makes of so many samples at 16 kHz."""
+    """The number of wav2vec 2.0's frames of 20 ms for a number of samples at 16 kHz."""
     return max(0, (samples - 400) // 320 + 1)
 
 
@@ -145,7 +152,7 @@ def _decoded(raw: Raw) -> tuple[np.ndarray, int]:
 
 
 def _level_findings(mono: np.ndarray, loudness: np.ndarray, limits: Limits) -> Iterator[Finding]:
-    """Silence is judged by the mix of all channels (they may cancel out), clipping channel by channel."""
+    """Silence is judged by the mix of all channels (they may cancel each other), clipping by each channel."""
     peak = 20 * np.log10(max(float(np.abs(mono).max()), 1e-10))
     if peak < limits.silence_dbfs:
         yield Finding("silent", f"its peak is {peak:.0f} dBFS, below {limits.silence_dbfs:g}")
@@ -168,37 +175,37 @@ def _length_findings(samples: int, text: str, claimed: float | None, limits: Lim
 
 def _duplicates(kept: Iterator[Examined], checks: Checks) -> list[Examined]:
     first: dict[tuple[str, bytes], str] = {}
-    found = []
-    for one in kept:
-        known = first.setdefault((one.split, one.digest), one.id)
-        if known != one.id:
-            one.add(Finding("duplicate_audio", f"the same audio as {known}"), checks)
-            found.append(one)
-    return found
+    duplicates = []
+    for utterance in kept:
+        known = first.setdefault((utterance.split, utterance.digest), utterance.id)
+        if known != utterance.id:
+            utterance.add(Finding("duplicate_audio", f"the same audio as {known}"), checks)
+            duplicates.append(utterance)
+    return duplicates
 
 
 def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object], checks: Checks) -> list[Examined]:
-    held: dict[object, str] = {}
-    found = []
-    tests = dict.fromkeys(one.split for one in kept if one.split not in ("train", "dev"))
+    first: dict[object, str] = {}
+    sharing = []
+    tests = dict.fromkeys(utterance.split for utterance in kept if utterance.split not in ("train", "dev"))
     for split in (*tests, "dev", "train"):
-        mine = [one for one in kept if one.split == split]
-        at_fault = [one for one in mine if key(one) and key(one) in held]
-        for one in at_fault:
-            one.add(Finding(check, f"the same {check.removeprefix('shared_')} as {held[key(one)]}"), checks)
-        found += at_fault
-        for one in mine:
-            held.setdefault(key(one), f"{one.split}/{one.id}")
-    return found
+        members = [utterance for utterance in kept if utterance.split == split]
+        at_fault = [utterance for utterance in members if key(utterance) and key(utterance) in first]
+        for utterance in at_fault:
+            utterance.add(Finding(check, f"the same {check.removeprefix('shared_')} as {first[key(utterance)]}"), checks)
+        sharing += at_fault
+        for utterance in members:
+            first.setdefault(key(utterance), f"{utterance.split}/{utterance.id}")
+    return sharing
 
 
 def _beyond_alphabet(kept: list[Examined], checks: Checks) -> list[Examined]:
     """Utterances of dev and test with characters that no training text has, so that no model can write them."""
-    known = set(alphabet(one.text for one in kept if one.split == "train"))
-    found = []
-    for one in kept:
-        odd = "".join(sorted(set(one.text) - known))
+    known = set(alphabet(utterance.text for utterance in kept if utterance.split == "train"))
+    beyond = []
+    for utterance in kept:
+        odd = "".join(sorted(set(utterance.text) - known))
         if odd:
-            one.add(Finding("unspellable", f"{odd!r} never occurs in the training text"), checks)
-            found.append(one)
-    return found
+            utterance.add(Finding("unspellable", f"{odd!r} never occurs in the training text"), checks)
+            beyond.append(utterance)
+    return beyond

@@ -1,10 +1,10 @@
-"""Connected digits cut together from FSDD, the Free Spoken Digit Dataset: people, closed vocabulary, known speakers.
+"""Connected digits from FSDD, the Free Spoken Digit Dataset: real people, closed vocabulary, known speakers.
 
-Strings of 3 to 7 digits by one speaker with pauses of 0.03-0.25 s of faint noise, so that a recognizer has word order and
-word gaps to learn from recordings of single digits. Split by recording index, as the data set's authors advise: 0-9 test
-and 10-14 dev, each recording used once (with six speakers 600 and 300 words), 15-44 train, each used `uses` times, later
-ones unused. No string of dev or test occurs in train, nor one of test in dev. Speakers do: what this measures is new
-recordings of known people.
+Recordings of single digits are joined to strings of 3 to 7 digits by one speaker, with pauses of 0.03-0.25 s of faint noise,
+so that a recognizer has word order and word gaps to learn. Split by recording index, as the data set's authors advise: 0-9
+test and 10-14 dev, each recording used once (with six speakers 600 and 300 words), 15-44 train, each used `uses` times, later
+ones unused. No string of dev or test occurs in train, and none of test in dev. Speakers do occur in all splits: this measures
+new recordings of known people.
 """
 
 import re
@@ -70,7 +70,7 @@ def read(source: DigitsSource, data: Path) -> list[Raw]:
 def _strings(
     seed: int, split: str, speaker: str, use: int, files: dict[tuple[int, int], Path], taken: set[tuple[int, ...]]
 ) -> Iterator[Raw]:
-    """Every recording of a speaker and split once, in strings that aren't taken (a third of all attempts collide)."""
+    """Every recording of a speaker and split once, in strings not in `taken` (a third of all attempts has one that is)."""
     pool = [(digit, files[digit, index]) for digit in range(10) for index in INDICES[split]]
     for attempt in range(1000):
         strings = list(_cut(shuffled(pool, seed, split, speaker, use, attempt), seeded(seed, split, speaker, use, attempt)))
@@ -90,7 +90,7 @@ def _strings(
 
 
 def _cut(pool: list[Recording], rng: np.random.Generator) -> Iterator[list[Recording]]:
-    """The pool in pieces of SHORTEST to LONGEST, none left over."""
+    """The pool in pieces of SHORTEST to LONGEST recordings, with none left over."""
     while pool:
         allowed = [n for n in range(SHORTEST, LONGEST + 1) if len(pool) == n or len(pool) - n >= SHORTEST]
         length = int(rng.choice(allowed))
@@ -107,7 +107,7 @@ def _recordings(data: Path) -> dict[str, dict[tuple[int, int], Path]]:
     """{speaker: {(digit, index): file}}, complete for the indices in use."""
     folder = data / "recordings" if (data / "recordings").is_dir() else data
     if not folder.is_dir():
-        raise BigfootError(f"{data} is missing: fetch FSDD there, as README says, or set corpus.data to where it is")
+        raise BigfootError(f"{data} is missing: fetch FSDD into it, see README, or set corpus.data to where it is")
     recordings: dict[str, dict[tuple[int, int], Path]] = {}
     for file in sorted(folder.glob("*.wav")):
         if match := re.fullmatch(r"(\d)_([A-Za-z]+)_(\d+)\.wav", file.name):

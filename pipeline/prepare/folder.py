@@ -1,8 +1,8 @@
-"""A plain manifest a split, JSONL or CSV: the way in for speech of one's own.
+"""One plain manifest per split, JSONL or CSV: the format for your own speech.
 
-One utterance a line. `audio` is a path relative to the manifest and `text` what is said; `speaker`, `duration` (s; audio
-that is much shorter counts as truncated), `recording` (what several utterances were cut from) and `id` (else made of the
-audio's name) may be there too; more is ignored.
+Each line is one utterance. `audio` is a path relative to the manifest, `text` its transcript. Optional: `speaker`, `duration`
+(s; audio that is much shorter counts as truncated), `recording` (what several utterances were cut from) and `id` (by default
+made from the audio's name). Other keys are ignored.
 """
 
 import csv
@@ -42,13 +42,13 @@ def _raw(split: str, path: Path, line: int, row: dict, stems: Counter) -> Raw:
     try:
         seconds = float(duration) if duration not in (None, "") else None
     except (TypeError, ValueError):
-        raise BigfootError(f"{path}, line {line}: duration {duration!r} is no number of seconds") from None
+        raise BigfootError(f"{path}, line {line}: duration {duration!r} is not a number of seconds") from None
     speaker, recording = ("" if row.get(column) is None else str(row[column]) for column in ("speaker", "recording"))
     return Raw(str(name), split, path.parent / audio, str(row["text"]), speaker, seconds, recording)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict]]:
-    """Line numbers and rows, each with a non-empty audio and with a text."""
+    """Line numbers and rows; each row has a non-empty audio and a text."""
     if not path.is_file():
         raise BigfootError(f"{path} is missing: name the manifest of each split in corpus.source")
     try:
@@ -77,7 +77,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, dict]]:
             except ValueError as error:
                 raise BigfootError(f"{path}, line {number} is not valid JSON: {error}") from None
             if not isinstance(row, dict):
-                raise BigfootError(f"{path}, line {number} is no JSON object: one {{...}} a line is wanted")
+                raise BigfootError(f"{path}, line {number} is not a JSON object: each line has to be one {{...}}")
             yield number, row
 
 

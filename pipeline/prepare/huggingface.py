@@ -1,8 +1,8 @@
-"""Any Hugging Face dataset with an audio and a text column: from the hub, or as it lies in corpus.data.
+"""Any Hugging Face dataset with an audio and a text column: from the hub, or from the folder in corpus.data.
 
 A local one is either what `save_to_disk` wrote or whatever `load_dataset` reads from a folder (Parquet, audiofolder).
 Audio is taken as the bytes in the table and decoded by our own reader, in the workers: the datasets library would need
-torchcodec, and would decode in this one process. Rows are read as they are needed from memory-mapped files.
+torchcodec, and would decode in this one process. Rows are read from memory-mapped files as they are needed.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ ABOUT = "Speech from a Hugging Face dataset."
 
 @dataclass(frozen=True)
 class Rows:
-    """The utterances of all splits, read one by one; its length is known beforehand."""
+    """The utterances of all splits, read one by one; their number is known beforehand."""
 
     source: HuggingFaceSource
     tables: dict
@@ -51,9 +51,9 @@ class Rows:
 
 
 def read(source: HuggingFaceSource, data: Path) -> Rows:
-    """The utterances of all splits, as they are iterated over.
+    """The utterances of all splits, each read when it is needed.
 
-    Raises BigfootError where the dataset can't be had, or lacks a split or a column.
+    Raises BigfootError where the dataset can't be loaded, or lacks a split or a column; Away where the hub can't be reached.
     """
     if source.path is None and not data.is_dir():
         raise BigfootError(f"{data} is missing: put the dataset there, or name one of the hub in corpus.source.path")
@@ -77,7 +77,7 @@ def _load(source: HuggingFaceSource, data: Path, split: str):
         return datasets.load_dataset(where, source.name, split=split, revision=source.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         if source.path and is_away(error):
-            raise Away(f"the hub can't be reached for the dataset {where}: is there a net?") from None
+            raise Away(f"the hub can't be reached for the dataset {where}: check the network connection") from None
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BigfootError(f"the dataset {where}, split {split}, can't be loaded: {reason}") from None
 
@@ -87,7 +87,7 @@ def _is_saved(folder: Path) -> bool:
 
 
 def _checked(table, source: HuggingFaceSource, split: str):
-    """The table with its audio as bytes; raises BigfootError where a column is not there."""
+    """The table with its audio as bytes; raises BigfootError where a column is missing."""
     import datasets
 
     columns = [source.audio_column, source.text_column, source.speaker_column, source.recording_column]

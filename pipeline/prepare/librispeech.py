@@ -1,12 +1,12 @@
 """LibriSpeech (OpenSLR 12, CC-BY-4.0) in its own layout: SPLIT/SPEAKER/CHAPTER/*.flac with one *.trans.txt per chapter.
 
-A run never downloads: DVC has to know the data before the stage that reads it. Fetching is a command of its own,
+A run never downloads: DVC has to know the data before the stage that reads it. Fetching is a separate command,
 
     python -m pipeline.prepare.librispeech data/librispeech train-clean-100 dev-clean test-clean test-other
     dvc add data/librispeech
 
-which checks every archive's SHA-256 before unpacking it (pooch does). A split is there whole or not at all, and one that
-is there is not fetched again; an archive that was cut off is fetched from its start.
+which checks every archive's SHA-256 before unpacking it (with pooch). A split is either complete or absent, and one that
+exists is not fetched again; an archive that was cut off is fetched from its start.
 6.3 GB for train-clean-100, 0.3 GB for each of dev and test.
 """
 
@@ -34,7 +34,7 @@ SHA256 = {
 
 
 def read(source: LibriSpeechSource, data: Path) -> list[Raw]:
-    """The utterances of all splits, from `data` or its folder LibriSpeech; each test split is a test set of its own name.
+    """The utterances of all splits, from `data` or its folder LibriSpeech; each test split becomes a test set with its name.
 
     Raises BigfootError where a split or a chapter's transcripts are absent.
     """
@@ -51,10 +51,10 @@ def read(source: LibriSpeechSource, data: Path) -> list[Raw]:
 
 
 def fetch(names: list[str], folder: Path, address: str = ADDRESS, sha256: dict[str, str] = SHA256) -> None:
-    """Download and unpack splits that aren't there yet to `folder`/LibriSpeech/NAME.
+    """Download and unpack missing splits to `folder`/LibriSpeech/NAME.
 
-    Raises BigfootError where a name is unknown, the server refuses, or what came is not what was published; Away where the
-    net or the server is away.
+    Raises BigfootError where a name is unknown, the server refuses, or the download is not what was published; Away where
+    the network or the server is down.
     """
     for name in names:
         if name not in sha256:
@@ -80,7 +80,7 @@ def _utterances(folder: Path, split: str) -> Iterator[Raw]:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             name, _, text = line.strip().partition(" ")
             if name.count("-") != 2:
-                raise BigfootError(f"{path}, line {number} is no 'SPEAKER-CHAPTER-NUMBER TEXT': fetch it again")
+                raise BigfootError(f"{path}, line {number} is not 'SPEAKER-CHAPTER-NUMBER TEXT': fetch it again")
             speaker, chapter, _ = name.split("-")
             recording = f"{speaker}-{chapter}"
             yield Raw(name, split, path.parent / f"{name}.flac", text, speaker=speaker, recording=recording)
@@ -91,7 +91,7 @@ def _download(url: str, path: Path, sha256: str) -> None:
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("WARNING")  # else it names the temporary file
+    pooch.get_logger().setLevel("WARNING")  # its messages name the temporary file
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 20)
     try:
         pooch.retrieve(url, f"sha256:{sha256}", path.name, path.parent, downloader=downloader)
@@ -99,9 +99,9 @@ def _download(url: str, path: Path, sha256: str) -> None:
         is_away = isinstance(error, requests.RequestException) and (error.response is None or error.response.status_code >= 500)
         reason = " ".join(str(error).split())[:200]
         kind = Away if is_away else BigfootError
-        raise kind(f"{url} can't be fetched ({reason}): is there a net? Or unpack it there by hand") from None
-    except ValueError:  # pooch's word for a wrong checksum
-        raise BigfootError(f"{url} came broken (its SHA-256 is not the published one): fetch it again") from None
+        raise kind(f"{url} can't be fetched ({reason}): check the network connection, or unpack it by hand") from None
+    except ValueError:  # so pooch reports a wrong checksum
+        raise BigfootError(f"{url} arrived damaged (its SHA-256 is not the published one): fetch it again") from None
 
 
 def main(*arguments: str) -> None:

@@ -1,7 +1,7 @@
-"""What a source hands to `prepare`: utterances as they came, before any check.
+"""What a source passes to `prepare`: utterances as they are in the source, before any check.
 
 Every source module has one pure function `read(source, data) -> Iterable[Raw]`, listed here by the kind in params. It only
-says where audio is or how to make it: decoding and synthesis happen in the worker processes, so that all cores share them.
+gives where audio is or how to make it: decoding and synthesis happen in the worker processes, on all cores.
 """
 
 import random
@@ -19,7 +19,7 @@ from pipeline.params import Source
 
 
 class Recipe(Protocol):
-    """Audio that is yet to be made; it travels to a worker process, so it has to be picklable."""
+    """Audio that has to be made first; it is sent to a worker process, so it has to be picklable."""
 
     def make(self) -> np.ndarray:
         """float32 [T] within [-1, 1], mono, 16 kHz. Raises AudioError where its ingredients can't be read."""
@@ -27,9 +27,9 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True)
 class Raw:
-    """An utterance as it came: audio is a file, the bytes of one, or a recipe; duration is what a manifest claims, in s.
+    """An utterance of a source: audio is a file, the bytes of one, or a recipe; duration is what a manifest claims, in s.
 
-    `recording` names what it was cut from, where several utterances were cut from one: they go wrong together.
+    `recording` names the recording that several utterances were cut from: their errors are not independent.
     """
 
     id: str
@@ -58,26 +58,26 @@ def read(source: Source, data: Path) -> Iterable[Raw]:
 
 
 def about(source: Source) -> str:
-    """What this corpus is, shown wherever its figures are: its module's ABOUT, with the source's settings filled in."""
+    """What this corpus is, to be shown beside its figures: its module's ABOUT, with the source's settings filled in."""
     return import_module(_MODULES[source.kind]).ABOUT.format(**source.model_dump())
 
 
 def seeded(seed: int, *names: object) -> np.random.Generator:
-    """Random numbers that depend on the seed and on what they are for, and on nothing else."""
+    """Random numbers that depend on the seed and `names`, and on nothing else."""
     return np.random.default_rng([seed, zlib.crc32("/".join(map(str, names)).encode())])
 
 
 def shuffled(items: Iterable, seed: int, *names: object) -> list:
-    """The items in an order that depends on the seed and on what it is for."""
+    """The items in an order that depends on the seed and `names`, and on nothing else."""
     items = list(items)
     random.Random(f"{seed}/{'/'.join(map(str, names))}").shuffle(items)
     return items
 
 
 def file_name(text: str) -> str:
-    """A name for files made of any id or path: letters of any script, digits, dot, dash and underscore stay.
+    """A file name for any id or path: letters of any script, digits, dot, dash and underscore stay.
 
-    The rest becomes dashes, and what is too long for a file is cut; then a hash of the whole keeps different ids apart.
+    All else becomes dashes, and a name that is too long is cut; then a hash of the whole keeps different ids apart.
     """
     name = re.sub(r"[^\w.-]+", "-", text).strip("-.")
     if name == text and len(name.encode()) <= LONGEST_NAME:

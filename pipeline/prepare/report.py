@@ -1,4 +1,4 @@
-"""The data report of a corpus: what is in it, what was left out and why, what its splits share (report/data.md)."""
+"""The data report of a corpus: what is in it, what was dropped and why, what its splits share (report/data.md)."""
 
 from collections import Counter
 from pathlib import Path
@@ -60,17 +60,17 @@ def _plots() -> str:
 def _checks(kept: list[Examined], dropped: list[Examined], checks: Checks) -> str:
     examples: dict[str, str] = {}
     counts: Counter[str] = Counter()
-    for one in [*kept, *dropped]:
-        for finding in one.findings:
+    for utterance in [*kept, *dropped]:
+        for finding in utterance.findings:
             counts[finding.check] += 1
-            examples.setdefault(finding.check, f"{one.split}/{one.id}: {finding.why}")
+            examples.setdefault(finding.check, f"{utterance.split}/{utterance.id}: {finding.why}")
     rows = [[check, severity, f"{counts[check]:,}", examples.get(check, "")] for check, severity in checks.model_dump().items()]
     return "## Checks\n\n" + tables.markdown(["check", "severity", "utterances", "the first"], rows)
 
 
 def _leaks(info: dict) -> str:
     pairs = list(next(iter(info["leaks"].values())))
-    rows = [[check.removeprefix("shared_"), *(f"{found[pair]:,}" for pair in pairs)] for check, found in info["leaks"].items()]
+    rows = [[check.removeprefix("shared_"), *(f"{count[pair]:,}" for pair in pairs)] for check, count in info["leaks"].items()]
     return (
         "## What splits share\n\nUtterances of the second split whose audio, sentence or speaker the first has too.\n\n"
         + tables.markdown(["the same", *pairs], rows)
@@ -80,7 +80,7 @@ def _leaks(info: dict) -> str:
 def _dropped(dropped: list[Examined]) -> str:
     if not dropped:
         return "## Dropped\n\nNothing was dropped."
-    rows = [[one.split, one.id, one.because.check, one.because.why] for one in dropped[:LISTED]]
+    rows = [[row.split, row.id, row.because.check, row.because.why] for row in dropped[:LISTED]]
     rest = f"\n\n{len(dropped) - LISTED:,} more are in dropped.jsonl." if len(dropped) > LISTED else ""
     return f"## Dropped: {len(dropped):,}\n\n" + tables.markdown(["split", "utterance", "check", "why"], rows) + rest
 

@@ -1,8 +1,7 @@
-"""prepare: source -> corpora/NAME. Check every utterance, lay it resampled into the corpus, and list what was left out.
+"""prepare: source -> corpora/NAME. Check every utterance, write it resampled into the corpus, and list what was dropped.
 
-Audio streams through worker processes on all cores, a bounded number of utterances at a time; what stays in memory is a
-few hundred bytes per utterance. The corpus is made in a folder beside its place and renamed when complete, so a folder
-with its name is never half a corpus.
+Audio streams through worker processes on all cores, a bounded number of utterances at a time; memory holds a few hundred
+bytes per utterance. The corpus is made in a folder beside `out` and renamed when complete, so `out` is never half a corpus.
 """
 
 import json
@@ -28,15 +27,15 @@ from pipeline.prepare.checks import Examined, compare, examine, leaks
 from pipeline.speech.corpus import Utterance, write_manifest
 from pipeline.speech.text import alphabet
 
-CHUNK = 16  # utterances handed to a worker at a time
+CHUNK = 16  # utterances sent to a worker at a time
 
 log = logging.getLogger(__name__)
 
 
 def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = None) -> dict:
-    """Make the corpus in `out` of the source in `data`, and return its corpus.json.
+    """Make the corpus in `out` from the source in `data`, and return its corpus.json.
 
-    `workers` is the number of processes, all cores by default; 0 does everything in this one. Raises BigfootError where
+    `workers` is the number of processes, by default one per core; 0 does everything in this process. Raises BigfootError where
     the source can't be read, a check whose severity is stop fails, or a split ends up empty.
     """
     partial = out.parent / f".{out.name}.partial"
@@ -54,14 +53,14 @@ def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = 
 def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict:
     everything = _examine_all(corpus, data, folder / "audio", workers)
     _require_splits(corpus, everything)
-    for affected in compare(lambda: (one for one in everything if one.is_kept), corpus.checks):
+    for affected in compare(lambda: (utterance for utterance in everything if utterance.is_kept), corpus.checks):
         _stop_at_worst(affected)
-        for one in affected:
-            if not one.is_kept:
-                (folder / "audio" / one.split / f"{one.id}.flac").unlink()
-    kept, dropped = ([one for one in everything if one.is_kept is wanted] for wanted in (True, False))
+        for utterance in affected:
+            if not utterance.is_kept:
+                (folder / "audio" / utterance.split / f"{utterance.id}.flac").unlink()
+    kept, dropped = ([utterance for utterance in everything if utterance.is_kept is wanted] for wanted in (True, False))
     _require_kept(corpus, everything, kept)
-    log.info("prepare: %s utterances kept, %s left out", f"{len(kept):,}", f"{len(dropped):,}")
+    log.info("prepare: %s utterances kept, %s dropped", f"{len(kept):,}", f"{len(dropped):,}")
     return _write(corpus, folder, kept, dropped)
 
 
@@ -73,10 +72,11 @@ def _examine_all(corpus: params.Corpus, data: Path, audio_folder: Path, workers:
     with Progress("prepare", length_hint(raws), "utterances") as progress:
         chunks = _in_processes(raws, corpus, audio_folder, workers) if workers else _here(raws, corpus, audio_folder)
         for chunk in chunks:
-            for one in chunk:
-                if (one.split, one.id) in names:
-                    raise BigfootError(f"two utterances of {one.split} are called {one.id}: give them ids of their own")
-                names.add((one.split, one.id))
+            for utterance in chunk:
+                name = (utterance.split, utterance.id)
+                if name in names:
+                    raise BigfootError(f"two utterances of {name[0]} are called {name[1]}: give them ids of their own")
+                names.add(name)
             _stop_at_worst(chunk)
             everything += chunk
             progress.advance(len(chunk))
@@ -89,9 +89,9 @@ def _here(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: Path) ->
 
 
 def _in_processes(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: Path, workers: int) -> Iterator[list[Examined]]:
-    """Chunks in order, with at most 4 per worker under way: a source that streams is never read far ahead.
+    """Chunks in order, with at most 4 per worker under way, so that a streaming source is never read far ahead.
 
-    Workers are spawned, not forked: a source may have started threads, and forking those can hang.
+    Workers are spawned, not forked: a source may have started threads, and a fork of them can hang.
     """
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     under_way: deque = deque()
@@ -103,15 +103,15 @@ def _in_processes(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: 
         while under_way:
             yield under_way.popleft().result()
     except BrokenProcessPool:
-        raise BigfootError("a worker of prepare died, most likely for want of memory: run it again on fewer cores") from None
+        raise BigfootError("a worker of prepare died, most likely for lack of memory: run it again on fewer cores") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _examine_chunk(chunk: list[raw.Raw], corpus: params.Corpus, audio_folder: Path) -> list[Examined]:
-    for split in {one.split for one in chunk}:
+    for split in {utterance.split for utterance in chunk}:
         (audio_folder / split).mkdir(parents=True, exist_ok=True)
-    return [examine(one, corpus, audio_folder) for one in chunk]
+    return [examine(utterance, corpus, audio_folder) for utterance in chunk]
 
 
 def _chunks(raws: Iterable[raw.Raw]) -> Iterator[list[raw.Raw]]:
@@ -125,47 +125,46 @@ def _cores() -> int:
 
 
 def _stop_at_worst(examined: list[Examined]) -> None:
-    """Raise BigfootError where the params want a finding to stop the run."""
-    stopping = [one for one in examined if one.fate == "stop"]
+    """Raise BigfootError where a finding's severity is stop."""
+    stopping = [utterance for utterance in examined if utterance.fate == "stop"]
     if stopping:
         first = stopping[0]
         more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
         raise BigfootError(
-            f"{first.split}/{first.id}: {first.because.why}{more}: mend the data, or set corpus.checks.{first.because.check} "
-            "to drop"
+            f"{first.split}/{first.id}: {first.because.why}{more}: "
+            f"correct the data, or set corpus.checks.{first.because.check} to drop"
         )
 
 
 def _require_splits(corpus: params.Corpus, everything: list[Examined]) -> None:
-    there = {one.split for one in everything}
-    for split, is_there in (("train", "train" in there), ("dev", "dev" in there), ("test", there - {"train", "dev"})):
-        if not is_there:
+    splits = {utterance.split for utterance in everything}
+    for split, exists in (("train", "train" in splits), ("dev", "dev" in splits), ("test", splits - {"train", "dev"})):
+        if not exists:
             raise BigfootError(f"corpus {corpus.name} has no {split} split: {corpus.data} gave none, see corpus.source")
 
 
 def _require_kept(corpus: params.Corpus, everything: list[Examined], kept: list[Examined]) -> None:
-    for split in dict.fromkeys(one.split for one in everything):
-        if any(one.split == split for one in kept):
+    for split in dict.fromkeys(utterance.split for utterance in everything):
+        if any(utterance.split == split for utterance in kept):
             continue
-        findings = [one.because for one in everything if one.split == split]
+        findings = [utterance.because for utterance in everything if utterance.split == split]
         counts = ", ".join(f"{n} {check}" for check, n in Counter(f.check for f in findings).most_common())
         raise BigfootError(
             f"corpus {corpus.name}: all {len(findings)} utterances of {split} are dropped ({counts}), "
-            f"the first because {findings[0].why}: mend the data, or see corpus.checks and corpus.limits"
+            f"the first because {findings[0].why}: correct the data, or see corpus.checks and corpus.limits"
         )
 
 
 def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: list[Examined]) -> dict:
     splits: dict[str, list[Utterance]] = {}
-    for one in kept:
-        path = f"audio/{one.split}/{one.id}.flac"
-        utterance = Utterance(one.id, path, one.text, one.speaker, one.seconds, one.recording)
-        splits.setdefault(one.split, []).append(utterance)
+    for row in kept:
+        path = f"audio/{row.split}/{row.id}.flac"
+        splits.setdefault(row.split, []).append(Utterance(row.id, path, row.text, row.speaker, row.seconds, row.recording))
     for split, utterances in splits.items():
         write_manifest(folder / f"{split}.jsonl", utterances)
     with (folder / "dropped.jsonl").open("w", encoding="utf-8") as file:
-        for one in dropped:
-            line = {"id": one.id, "split": one.split, "check": one.because.check, "why": one.because.why}
+        for row in dropped:
+            line = {"id": row.id, "split": row.split, "check": row.because.check, "why": row.because.why}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     info = {
         "name": corpus.name,
@@ -186,10 +185,10 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
 
 
 def _digest(kept: list[Examined]) -> str:
-    """One hash of all audio, so that whatever rests on corpus.json notices when only the sound has changed."""
+    """One hash of all audio, so that corpus.json changes, and with it what depends on it, when only audio has changed."""
     digest = blake2b(digest_size=16)
-    for one in kept:
-        digest.update(f"{one.split}/{one.id} ".encode() + one.digest)
+    for utterance in kept:
+        digest.update(f"{utterance.split}/{utterance.id} ".encode() + utterance.digest)
     return digest.hexdigest()
 
 

@@ -1,19 +1,19 @@
-"""The quickstart's speech, made by the project itself: strings of 2 to 6 digits by default, by espeak-ng's voices. SYNTHETIC.
+"""The quickstart's speech, synthesized by espeak-ng's voices: by default strings of 2 to 6 digits. SYNTHETIC.
 
-It needs neither network nor data, and is the same bytes every time. What it can show is that the machinery works; figures
-on it say nothing about people. Voices AND sentences of dev and test never occur in train. To keep it from being trivial,
-rate, pitch and level vary, half of it is heard in a simulated room, and noise of some color lies 15 to 40 dB below the
-speech; all seeded by the utterance. Train has few voices, so two thirds of its utterances are spoken by a variation of
-theirs: formants moved, raised and widened at random, another throat with the same manner. Dev and test are the bare
-voices.
+It needs neither network nor data, and its bytes are the same every time. It can show that the machinery works; its figures
+don't hold for human speech. Voices AND sentences of dev and test never occur in train. So that the task is not trivial,
+rate, pitch and level vary, half of the utterances have the echo of a simulated room, and noise of a random color lies 15 to
+40 dB below the speech; all of it is seeded by the utterance. Train has few voices, so two thirds of its utterances are spoken
+by a random variation of their voice, with formants moved, raised and widened: another throat with the same manner of speech.
+Dev and test use the voices unchanged.
 
-Voices are variants that espeak-ng 1.52 has of `en-us`, by name. Those that aren't listed are left out: the freaks (whispers,
-robots, demons, croaks, toys), the bare synthesizer tests (klatt*), and one whose breath no seed reaches (Reed). Voices
-that are near copies of each other (f1, f2 and f5, say) are all in train.
+The voices are espeak-ng 1.52's variants of `en-us`, by name. Not used are the freak voices (whispers, robots, demons, croaks,
+toys), the bare synthesizer tests (klatt*), and one whose breath noise can't be seeded (Reed). Voices that are near copies of
+each other (such as f1, f2 and f5) are all in train.
 
 espeak-ng is GPL-3 and optional (extra `synthetic`); only the worker processes load it. Its state outlives an utterance
-(flutter, echo and parameters of the last voice), so the library is loaded anew for each one: 6 ms, for the same bytes
-whatever came before.
+(flutter, echo and parameters of the last voice), so the library is loaded again for each utterance: it costs 6 ms, and the
+bytes don't depend on earlier utterances.
 """
 
 import tempfile
@@ -45,21 +45,21 @@ _VOICES = {
     "steph steph2 steph3",
 }
 VOICES = {split: names.split() for split, names in _VOICES.items()}
-RATE = (130, 190)  # words a minute
+RATE = (130, 190)  # words per minute
 PITCH = (35, 66)  # of 0 to 99, 50 is the voice's own
 PEAK_DBFS = (-20.0, -3.0)
 SNR_DB = (15.0, 40.0)
 NOISE_COLOR = (0.0, 2.0)  # power falls with frequency ** -color: 0 is white, 1 pink, 2 brown
-VARIED = 2 / 3  # of train
-TRACT = 0.12  # natural logarithm: all formants together by up to so much either way, then each by itself
+VARIED = 2 / 3  # of train's utterances
+TRACT = 0.12  # natural logarithm: up to so far in either direction for all formants together, then for each by itself
 FORMANT = {"frequency": 0.2, "height": 0.5, "width": 0.4}
-ROOM_SECONDS = (0.1, 0.4)  # until the echo is 60 dB down
-ROOM_LEVEL = (0.1, 0.4)  # energy of the echo against the direct sound
+ROOM_SECONDS = (0.1, 0.4)  # until the echo has fallen by 60 dB
+ROOM_LEVEL = (0.1, 0.4)  # energy of the echo relative to the direct sound
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """A sentence, the voice that says it (`varied`: perhaps a variation of it), and the seed of how and where."""
+    """A sentence, the voice that speaks it (`varied`: it may be a variation), and the seed of all that is random in it."""
 
     text: str
     voice: str
@@ -73,7 +73,7 @@ class Spoken:
         description = _description(self.voice)
         if self.varied and rng.random() < VARIED:
             description = _variation(description, rng)
-        speech = _say(self.text, description, rate=int(rng.integers(*RATE)), pitch=int(rng.integers(*PITCH)))
+        speech = _spoken(self.text, description, rate=int(rng.integers(*RATE)), pitch=int(rng.integers(*PITCH)))
         if rng.random() < 0.5:
             speech = _in_room(speech, rng)
         speech += _noise(speech, rng)
@@ -100,20 +100,20 @@ def read(source: SyntheticSource, data: object = None) -> list[Raw]:
 
 
 def _sentences(size: int, words: tuple[int, int], seed: int, split: str, taken: set[str], distinct: bool) -> Iterator[str]:
-    """`size` random sentences of so many words, none of them taken and, where asked for, no two the same."""
+    """`size` random sentences of words[0] to words[1] words, none of them in `taken`; with `distinct` none occurs twice."""
     rng = seeded(seed, "sentences", split)
-    said: set[str] = set()
+    used: set[str] = set()
     while size:
         sentence = " ".join(rng.choice(WORDS, rng.integers(words[0], words[1] + 1)))
-        if sentence in taken or (distinct and sentence in said):
+        if sentence in taken or (distinct and sentence in used):
             continue
-        said.add(sentence)
+        used.add(sentence)
         size -= 1
         yield sentence
 
 
 def _in_room(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The speech with a room's echo: noise that decays exponentially, [T] -> [T]."""
+    """The speech with a room's echo, which is exponentially decaying noise: [T] -> [T]."""
     length = round(rng.uniform(*ROOM_SECONDS) * audio.SAMPLE_RATE)
     echo = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
     echo *= np.sqrt(rng.uniform(*ROOM_LEVEL) / np.sum(echo**2))
@@ -165,7 +165,7 @@ def _variation(description: str, rng: np.random.Generator) -> str:
 
 @cache
 def _home() -> tempfile.TemporaryDirectory:
-    """A folder with espeak-ng's data and room for one more variant of a voice; one a process, gone when it ends."""
+    """A folder with espeak-ng's data and a place for one more voice; one per process, deleted when the process ends."""
     import espeakng_loader
 
     data = Path(espeakng_loader.get_data_path())
@@ -177,10 +177,10 @@ def _home() -> tempfile.TemporaryDirectory:
     return folder
 
 
-def _say(text: str, description: str, rate: int, pitch: int) -> np.ndarray:
-    """American English by the voice described, from a freshly loaded library: float64 [T] within [-1, 1], 16 kHz.
+def _spoken(text: str, description: str, rate: int, pitch: int) -> np.ndarray:
+    """American English in the voice described, from a newly loaded library: float64 [T] within [-1, 1], 16 kHz.
 
-    The noise in it is seeded alike for all.
+    The seed of the voice's own noise is the same for all utterances.
     """
     import _ctypes
     import ctypes
@@ -190,7 +190,7 @@ def _say(text: str, description: str, rate: int, pitch: int) -> np.ndarray:
     pieces: list[np.ndarray] = []
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    def hear(samples, count, events):
+    def receive(samples, count, events):
         if samples and count:
             pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
@@ -199,15 +199,15 @@ def _say(text: str, description: str, rate: int, pitch: int) -> np.ndarray:
     (home / "voices" / "!v" / "this").write_text(description, encoding="utf-8")
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     try:
-        rate_hz = library.espeak_Initialize(2, 0, str(home).encode(), 0)  # 2: hand over the samples
-        library.espeak_SetSynthCallback(hear)
+        rate_hz = library.espeak_Initialize(2, 0, str(home).encode(), 0)  # 2: pass the samples to the callback
+        library.espeak_SetSynthCallback(receive)
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         if rate_hz <= 0 or library.espeak_SetVoiceByName(b"en-us+this"):
             raise BigfootError("espeak-ng doesn't start: install espeakng-loader as pinned in requirements.lock")
         library.espeak_SetParameter(1, rate, 0)
         library.espeak_SetParameter(3, pitch, 0)
-        said = text.encode() + b"\0"
-        library.espeak_Synth(said, len(said), 0, 1, 0, 1, None, None)
+        terminated = text.encode() + b"\0"
+        library.espeak_Synth(terminated, len(terminated), 0, 1, 0, 1, None, None)
         library.espeak_Synchronize()
         library.espeak_Terminate()
     finally:

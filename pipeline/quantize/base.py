@@ -24,14 +24,14 @@ class Scheme(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: ClassVar[Literal["own", "peer"]] = "own"  # peer: another project's way, measured beside ours and never promoted
+    kind: ClassVar[Literal["own", "peer"]] = "own"  # peer: another project's method, measured beside ours and never promoted
     runtime: ClassVar[str]  # the runtime, one of pipeline.recognition.runtimes
     file: ClassVar[str]  # the file in the variant folder that the runtime opens
     padding: ClassVar[str] = "mask"  # "mask": padding is ignored; "exact": batches hold equal lengths only
     precision: ClassVar[str] = "f32"  # the precision of operations outside int8: "f32" or "bf16"
     packages: ClassVar[tuple[str, ...]]  # the packages that write the weights; variant.json stores their versions
     runs_on: ClassVar[tuple[str, ...]] = ()  # packages besides the runtime that running needs
-    extra: ClassVar[str] = ""  # the extra that installs those of these packages that the main lock lacks
+    extra: ClassVar[str] = ""  # the extra that installs those packages that the main lock lacks
     features: ClassVar[tuple[str, ...]] = ()  # it runs at full speed on CPUs with one of these; empty: on any CPU
     otherwise: ClassVar[str] = ""  # how it runs on other CPUs
 

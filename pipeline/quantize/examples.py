@@ -1,8 +1,8 @@
 """Writes example.py for variants that run without Bigfoot: a dozen lines from an audio file to its text.
 
-Decision: the shortest honest program, to be copied from: a 16 kHz mono file of up to a minute, all at once. Resampling, long
-recordings and batches are what `bigfoot transcribe` is for. PyTorch's int8 has none, as pipeline.recognition.torch_model and
-pipeline.recognition.torchao_model put its weights together when they are loaded; peers have none.
+Decision: the shortest correct program, to copy from: a 16 kHz mono file of up to a minute, in one pass. For resampling, long
+recordings and batches there is `bigfoot transcribe`. PyTorch's int8 has no example, because pipeline.recognition.torch_model
+and pipeline.recognition.torchao_model assemble its weights when they are loaded; peers have none either.
 """
 
 PROGRAM = '''"""Transcribe a 16 kHz mono file without Bigfoot: pip install {packages}; python example.py FILE"""
@@ -38,7 +38,7 @@ KINDS = {  # runtime: packages, imports, code that computes the logits
 
 
 def text(runtime: str, file: str) -> str | None:
-    """The program for a variant that `runtime` runs from `file`; None where it takes Bigfoot to run it."""
+    """The program for a variant that `runtime` runs from `file`; None where it can't run without Bigfoot."""
     if runtime not in KINDS or file.startswith("plain.") or (runtime == "torch" and file != "model.safetensors"):
         return None
     packages, imports, run = KINDS[runtime]

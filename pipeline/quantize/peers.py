@@ -1,9 +1,10 @@
-"""`peer-...`: other people's ways of making the same model small, as schemes, so that they are measured like Bigfoot's own.
+"""`peer-...`: other projects' ways to shrink the same model, as schemes, so that they are measured like Bigfoot's own.
 
-Decision: a peer is used as its makers advise for this kind of model, and not as Bigfoot would do it, with one exception:
-normalizing the waveform and greedy decoding are the same code for all (pipeline.recognition.recognizer), so that texts differ
-by logits alone. Peers run transformers' plain forward, which padding changes, so a batch holds equal lengths. No peer is ever
-promoted (pipeline.compare.rows). PyTorch's own two ways are not here: they are the schemes `fp32` and `int8-torch`.
+Decision: a peer is used as its authors advise for this kind of model, and not as Bigfoot would do it, with one exception:
+normalization of the waveform and greedy decoding are the same code for all (pipeline.recognition.recognizer), so that texts
+differ by logits alone. Peers run transformers' plain forward pass, which padding changes, so a batch holds equal lengths. No
+peer is ever promoted (pipeline.compare.rows). PyTorch's own two ways are not here: they are the schemes `fp32` and
+`int8-torch`.
 """
 
 import json
@@ -31,7 +32,7 @@ class PeerTorchao(Peer):
     Lowers: every Linear, to int8; convolutions stay in float32
     Granularity: as int8-torchao, in all eight bits
     Hardware: CPUs with VNNI
-    Limits: runs without torch.compile, which its makers advise: it needs a C++ compiler, and minutes anew for some lengths
+    Limits: runs without torch.compile, which its authors advise: it needs a C++ compiler, and minutes again for some lengths
     """
 
     runtime = "torch"
@@ -48,12 +49,12 @@ class PeerTorchao(Peer):
 
 
 class PeerOnnxOptimum(Peer):
-    """ONNX Runtime as Optimum's ORTQuantizer makes it by default, by the calls that Optimum makes: optimum-onnx 0.1.0 itself
-    refuses transformers 5.
+    """ONNX Runtime int8 as by Optimum's ORTQuantizer with its defaults, made by the calls that Optimum makes, because
+    optimum-onnx 0.1.0 itself refuses transformers 5.
 
-    Lowers: every operator that ONNX Runtime's dynamic int8 can take, convolutions among them
-    Granularity: weights symmetric, one scale per output; activations uint8, one range per call, taken at run time
-    Hardware: the kind of CPU that makes it, by Optimum's avx512_vnni() or avx2(); variant.json says which
+    Lowers: every operator that ONNX Runtime's dynamic int8 supports, including convolutions
+    Granularity: weights symmetric, one scale per output; activations uint8, one range per call, computed at run time
+    Hardware: the kind of CPU that makes it, by Optimum's avx512_vnni() or avx2(), as variant.json records
     Limits: ConvInteger is slower than a float convolution, and a group-norm feature encoder loses quiet sounds
     """
 
@@ -72,7 +73,7 @@ class PeerOnnxOptimum(Peer):
 
         full, vnni = out / "fp32.onnx", "avx512_vnni" in host.features()
         _plain_onnx(model_folder, full)
-        logging.disable(logging.WARNING)  # it advises a pre-processing for image models
+        logging.disable(logging.WARNING)  # it recommends preprocessing, which is for image models
         try:
             quantize_dynamic(
                 full,
@@ -89,7 +90,7 @@ class PeerOnnxOptimum(Peer):
 
 
 class PeerOnnxOptimumMatMul(PeerOnnxOptimum):
-    """The same with operators_to_quantize=["MatMul"], as is usual for speech models.
+    """peer-onnx-optimum with operators_to_quantize=["MatMul"], as is usual for speech models.
 
     Lowers: every MatMul, to int8; convolutions stay in float32
     Granularity: as peer-onnx-optimum
@@ -102,7 +103,7 @@ class PeerOnnxOptimumMatMul(PeerOnnxOptimum):
 
 
 class PeerOpenvino(Peer):
-    """OpenVINO float32 of the plain graph, weights uncompressed.
+    """OpenVINO float32 from the plain graph, weights uncompressed.
 
     Lowers: nothing
     Granularity: none
@@ -125,10 +126,10 @@ class PeerOpenvino(Peer):
 
 
 class PeerOpenvinoBf16(PeerOpenvino):
-    """The same file in bfloat16, which is what OpenVINO chooses by itself on a CPU that has it.
+    """The files of peer-openvino, run in bfloat16, which is OpenVINO's own choice on a CPU that has it.
 
-    Lowers: what is computed, to bfloat16
-    Granularity: none: each value by itself
+    Lowers: computation, to bfloat16
+    Granularity: none, each value by itself
     Hardware: CPUs with AVX512-BF16, AMX-BF16 or ARM's BF16
     Limits: elsewhere OpenVINO computes in float32
     """
@@ -159,22 +160,24 @@ class PeerCTranslate2(Peer):
 
 
 def _refuse_unknown_shape(config: dict) -> None:
-    """Raise BigfootError where CTranslate2's Wav2Vec2, written for the large models (lv60, XLS-R), isn't this model."""
-    knows = "peer-ctranslate2: CTranslate2's Wav2Vec2 knows"
+    """Raise BigfootError where CTranslate2's Wav2Vec2, written for the large models (lv60, XLS-R), doesn't fit this model."""
+    supports = "peer-ctranslate2: CTranslate2's Wav2Vec2 supports"
     if config["feat_extract_norm"] != "layer":
-        raise BigfootError(f"{knows} feature encoders with layer norm only, and this model's has group norm: leave it out")
+        raise BigfootError(f"{supports} feature encoders with layer norm only, and this model's has group norm: leave it out")
     if not config["do_stable_layer_norm"]:
-        raise BigfootError(f"{knows} pre-norm layers only (do_stable_layer_norm), and this model's are post-norm: leave it out")
+        raise BigfootError(
+            f"{supports} pre-norm layers only (do_stable_layer_norm), and this model's are post-norm: leave it out"
+        )
     positions = (config["num_conv_pos_embeddings"], config["num_conv_pos_embedding_groups"])
     if positions != (128, 16):
         raise BigfootError(
-            f"{knows} positional convolutions of 128 frames in 16 groups only, and this model's has {positions[0]} in "
+            f"{supports} positional convolutions of 128 frames in 16 groups only, and this model's has {positions[0]} in "
             f"{positions[1]}: leave it out"
         )
 
 
 def _plain_onnx(model_folder: Path, path: Path) -> None:
-    """Wav2Vec2ForCTC as it is, float32, the way Optimum exports it: waveform [batch, samples] -> logits, opset 18."""
+    """Export an unchanged Wav2Vec2ForCTC in float32, as Optimum does: waveform [batch, samples] -> logits, opset 18."""
     import torch
 
     class Logits(torch.nn.Module):

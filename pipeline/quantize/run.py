@@ -1,7 +1,7 @@
 """Quantize one model in one scheme: `quantize` writes a variant folder.
 
-A variant folder is written whole or not at all, needs nothing of what made it, and holds no pickle: safetensors, ONNX
-or OpenVINO IR, beside variant.json, which says how to run it and what these files were (pipeline.recognition.seal).
+A variant folder is written whole or not at all, doesn't need what made it, and holds no pickle: safetensors, ONNX or
+OpenVINO IR, beside variant.json, which describes how to run it and has the files' hashes (pipeline.recognition.seal).
 """
 
 import json
@@ -23,9 +23,9 @@ def quantize(
 ) -> dict:
     """Make a variant of the model in `model_folder` and write it to `out_folder`; returns its variant.json.
 
-    `corpus` is needed where the scheme calibrates and may be None otherwise. What was at `out_folder`
-    is replaced, and only once the new variant is complete. Raises BigfootError for an unknown scheme or setting, a
-    package that is not installed, or a model that is not a wav2vec 2.0 CTC recognizer.
+    `corpus` is needed where the scheme calibrates and may be None otherwise. An existing `out_folder` is replaced, but not
+    before the new variant is complete. Raises BigfootError for an unknown scheme or setting, a package that is not
+    installed, or a model that is not a wav2vec 2.0 CTC recognizer.
     """
     require_packages(scheme, settings)
     chosen = make(scheme, settings)

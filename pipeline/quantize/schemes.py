@@ -1,6 +1,6 @@
-"""The table of schemes: the ways in which a model becomes a variant. `make` makes one from its settings in params.yaml.
+"""The table of all schemes, the ways to make a variant from a model. `make` makes a scheme from its settings in params.yaml.
 
-Every runtime has a float32 scheme too, so that what a runtime gives and what precision gives can be told apart.
+Every runtime has a float32 scheme too, so that the effects of runtime and precision can be separated.
 """
 
 import re
@@ -53,9 +53,9 @@ SCHEMES: dict[str, type[Scheme]] = {
 
 
 def make(scheme: str, settings: Mapping | None = None) -> Scheme:
-    """The scheme of that name with these settings; BigfootError where either is unknown or wrong.
+    """The scheme of that name with these settings; raises BigfootError where either is unknown or wrong.
 
-    A setting `like` names the scheme that this one is a further set of settings of, under a name of its own.
+    A setting `like` names another scheme: then `scheme` is a new name for that scheme with these settings.
     """
     settings = dict(settings or {})
     kind = settings.pop("like", scheme)
@@ -64,7 +64,9 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
             f"schemes.{scheme}{'' if kind == scheme else '.like'}: there is no such scheme, known are {', '.join(SCHEMES)}"
         )
     if kind != scheme and not re.fullmatch(NAME, scheme):
-        raise BigfootError(f"schemes.{scheme}: a scheme's name has small letters, digits and dashes alone: int8-openvino-16")
+        raise BigfootError(
+            f"schemes.{scheme}: a scheme's name has only small letters, digits and dashes, such as int8-openvino-16"
+        )
     try:
         return SCHEMES[kind].model_validate(settings)
     except ValidationError as error:
@@ -75,7 +77,7 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
 
 
 def require_packages(scheme: str, settings: Mapping | None = None) -> None:
-    """Raise BigfootError where a package that makes the scheme, or runs it, is not installed; it says what installs it."""
+    """Raise BigfootError, with what to install, where a package that makes or runs the scheme is not installed."""
     chosen = make(scheme, settings)
     for package in (*chosen.packages, *chosen.runs_on):
         if find_spec(package) is None:

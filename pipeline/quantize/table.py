@@ -1,4 +1,4 @@
-"""What `bigfoot schemes` prints: each scheme's docstring and settings as one row, and whether this machine runs it."""
+"""The table that `bigfoot schemes` prints: one row per scheme, with its settings and whether this machine runs it."""
 
 import shutil
 from collections.abc import Collection
@@ -12,7 +12,7 @@ COLUMNS = ("Scheme", "Kind", "Runtime", "Lowers", "Granularity", "Hardware", "Li
 
 
 def rows() -> list[tuple[str, ...]]:
-    """A tuple of COLUMNS for each scheme."""
+    """One tuple of COLUMNS per scheme."""
     features = host.features()
     return [
         (name, scheme.kind, scheme.runtime, *scheme.facts().values(), settings(scheme), here(scheme, features))
@@ -27,15 +27,15 @@ def settings(scheme: type[Scheme]) -> str:
 
 
 def here(scheme: type[Scheme], features: Collection[str]) -> str:
-    """Whether a machine with these CPU features, and what is installed on this one, runs it, and how."""
+    """Whether, and how, a machine with these CPU features and the packages installed here runs it."""
     for needed in (scheme.runtime, *scheme.runs_on):
         if not find_spec(needed):
             return f"no: {needed} is not installed" + (f", `make {scheme.extra}` installs it" if scheme.extra else "")
     lacking = [package for package in scheme.packages if not find_spec(package)]
-    said = f"runs it, can't make it without {', '.join(lacking)}" if lacking else "yes"
+    verdict = f"runs it, can't make it without {', '.join(lacking)}" if lacking else "yes"
     if scheme.features and not set(scheme.features) & set(features):
-        said += f"; {scheme.otherwise}, as the CPU has none of {', '.join(scheme.features)}"
-    return said
+        verdict += f"; {scheme.otherwise}, as the CPU has none of {', '.join(scheme.features)}"
+    return verdict
 
 
 def text() -> str:

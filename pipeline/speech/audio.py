@@ -6,8 +6,8 @@ separate codec.
 """
 
 import io
-import mmap
 import struct
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError("unreadable", f"{name} can't be read as WAV, FLAC, MP3, OGG or Opus: {reason}") from None
-    if len(samples) < (stated or 0) or _wav_is_cut(data):
+    if len(samples) < (stated or 0) or wav_is_cut(data):
         raise AudioError("truncated", f"{name} is cut off: shorter than its header states, fetch it again")
     if not len(samples):
         raise AudioError("empty", f"{name} has no samples: fetch it again")
@@ -125,7 +125,7 @@ def _read_to_end(file: Forward) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def _wav_is_cut(data: bytes | mmap.mmap) -> bool:
+def wav_is_cut(data: bytes | mmap) -> bool:
     """Whether a WAV's data chunk states more bytes than the file has, which libsndfile does not report."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return False

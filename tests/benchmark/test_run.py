@@ -1,4 +1,4 @@
-"""Real worker processes measure real (tiny) variants; what can't be measured is one line, and no process outlives it."""
+"""Real worker processes measure real (tiny) variants; what can't be measured is one line, and no process remains."""
 
 import json
 import shutil
@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +52,7 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def folders(model, tmp_path_factory) -> list[Path]:
-    """Variants of one model, whose names are all that a benchmark asks for."""
+    """Variants of one model; a benchmark requires the teacher's name of one of them."""
     place = tmp_path_factory.mktemp("variants")
     for scheme in ("fp32", "int8-onnx", "fp32-openvino"):
         quantize(scheme, {}, model, None, place / f"teacher.{scheme}")
@@ -62,23 +61,23 @@ def folders(model, tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def light(folders, tmp_path_factory) -> Path:
-    """teacher.fp32 by its name, but on ONNX Runtime, which opens in a moment."""
+    """Named teacher.fp32, but on ONNX Runtime, which starts fast."""
     return Path(shutil.copytree(folders[2], tmp_path_factory.mktemp("light") / "teacher.fp32"))
 
 
 def children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "pipeline.measure" in " ".join(one.cmdline())]
+    return [child for child in psutil.Process().children() if processes.MODULE in child.cmdline()]
 
 
 @pytest.fixture(scope="module")
 def timings(folders, corpus, tmp_path_factory) -> Timings:
     out = tmp_path_factory.mktemp("out") / "timings.json"
-    found = benchmark(SETTINGS, folders, corpus, out)
-    assert read(out) == found and not children()
-    return found
+    measured = benchmark(SETTINGS, folders, corpus, out)
+    assert read(out) == measured and not children()
+    return measured
 
 
-def test_every_variant_has_every_figure_and_the_teacher_is_the_measure(timings, folders):
+def test_every_variant_has_every_figure_and_the_teacher_is_the_reference(timings, folders):
     assert set(timings.variants) == {folder.name for folder in folders}
     for name, row in timings.variants.items():
         for key in (
@@ -111,7 +110,7 @@ def test_size_is_that_of_the_whole_folder(timings, folders):
         assert timings.variants[folder.name].disk_mb == pytest.approx(size / 1e6)
 
 
-def test_energy_is_said_with_how_it_was_found_out_or_why_not(timings):
+def test_energy_comes_with_its_method_or_a_reason_why_not(timings):
     for row in timings.variants.values():
         assert "cpu:" in row.energy_mode and (row.energy_wh_per_audio_hour is not None) == row.energy_resolved
         assert row.energy_resolved or row.energy_note.startswith("not resolved")
@@ -131,7 +130,7 @@ def test_host_and_sample_stand_beside_the_figures(timings):
 
 
 def test_a_variant_whose_runtime_sleeps_measures_slower_by_that(light, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "started", partial(processes.started, module="tests.sleeping"))
+    monkeypatch.setattr(processes, "MODULE", "tests.sleeping")
     sleepy = Path(shutil.copytree(light, tmp_path / "sleepy.int8-onnx"))
     rows = benchmark(BRIEF, [light, sleepy], corpus, tmp_path / "t.json").variants
     slow, longest = rows["sleepy.int8-onnx"], max(u.duration for u in corpus.utterances("test"))
@@ -149,12 +148,12 @@ def test_a_cold_start_counts_what_a_process_does_before_it_loads_the_variant(lig
 def test_what_cannot_be_opened_is_one_line_and_no_process_stays(light, corpus, tmp_path):
     broken = Path(shutil.copytree(light, tmp_path / "half.int8-onnx"))
     info = json.loads((broken / "variant.json").read_text())
-    del info["files"]  # so that the runtime has to find out
+    del info["files"]  # so that no hash is checked and the runtime itself fails
     (broken / "variant.json").write_text(json.dumps(info))
     (broken / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(BigfootError, match=r"half\.int8-onnx can't be measured") as told:
+    with pytest.raises(BigfootError, match=r"half\.int8-onnx can't be measured") as refused:
         benchmark(SETTINGS, [light, broken], corpus, tmp_path / "t.json")
-    assert "\n" not in str(told.value) and not children() and not (tmp_path / "t.json").exists()
+    assert "\n" not in str(refused.value) and not children() and not (tmp_path / "t.json").exists()
 
 
 def test_files_that_are_not_the_variants_own_are_refused_before_anything_is_measured(light, corpus, tmp_path):
@@ -192,7 +191,7 @@ SAMPLE = [Utterance(f"u{n}", "", "", "", seconds) for n, seconds in enumerate((1
 
 
 class Scripted:
-    """A worker whose times are given: `seconds(utterance, call)`, and its calls are kept."""
+    """A worker with given times, `seconds(utterance, call)`; it keeps its calls."""
 
     def __init__(self, seconds):
         self.seconds, self.calls = seconds, []
@@ -205,12 +204,12 @@ class Scripted:
 
 
 def test_a_ratio_is_of_the_same_utterances():
-    """The reference takes 2 s for what the other does in 1, whichever utterances came up: 2x, without spread."""
+    """The reference takes twice as long for every utterance: 2x, without spread."""
     slow = [(0, u, 2.0 * (u + 1)) for u in (0, 1, 2)]
     row = rounds.latency([(n, u, s / 2) for n, u, s in slow], slow, SAMPLE, SETTINGS)
     assert row["speedup"] == row["speedup_low"] == row["speedup_high"] == 2 and row["narrow"]
     assert row["latency_p50_ms"] == 2000 and row["rtfx"] == pytest.approx(7 / 6)
-    # 1, 2 and 3 s for 1, 2 and 4 s of audio: 1000, 1000 and 750 ms a second of audio
+    # 1, 2 and 3 s for 1, 2 and 4 s of audio: 1000, 1000 and 750 ms per second of audio
     assert row["ms_per_audio_second_p50"] == 1000 and row["ms_per_audio_second_p99"] == 1000
     assert row["latency_p99_ms"] == pytest.approx(2980) and row["latency_p95_ms"] == pytest.approx(2900)
     assert (row["rtfx_low"], row["rtfx_high"]) == pytest.approx((1.0, 4 / 3))
@@ -224,7 +223,7 @@ def test_rounds_end_when_every_interval_is_narrow_and_not_before_the_least():
 
 
 def test_rounds_go_on_while_an_interval_is_wide_up_to_the_cap():
-    """Its gain differs by utterance, 1x, 2x and 4x, which no number of rounds makes narrower."""
+    """The gain differs by utterance, 1x, 2x and 4x, so no number of rounds makes the interval narrower."""
     settings = SETTINGS.model_copy(update={"rounds": 2, "max_rounds": None, "turn": 3})
     workers = {"teacher.fp32": Scripted(lambda u, _: 0.4), "x": Scripted(lambda u, _: 0.4 / 2**u)}
     rows = rounds.run(workers, "teacher.fp32", SAMPLE, settings)
@@ -240,25 +239,25 @@ def test_rounds_stop_in_between_once_noise_has_evened_out():
     assert 2 < rows["x"]["turns"] < 60 and rows["x"]["narrow"]
 
 
-def test_lengths_are_medians_without_the_first_hearing_and_the_slow_are_heard_once():
+def test_lengths_are_medians_without_the_first_run_and_the_slow_run_once():
     settings = SETTINGS.model_copy(update={"lengths": [10, 1]})
     quick = Scripted(lambda seconds, call: seconds / 1000 + (0.5 if call in (1, 11) else 0.0))
     slow = Scripted(lambda seconds, call: 0.3 * seconds)
-    found = lengths.run({"quick": quick, "slow": slow}, settings)
-    assert found["quick"] == pytest.approx({"1": 1.0, "10": 10.0}) and quick.calls == [1] * 10 + [10] * 10
-    assert found["slow"] == pytest.approx({"1": 300.0, "10": 3000.0}) and slow.calls == [1] * 5 + [10]
+    medians = lengths.run({"quick": quick, "slow": slow}, settings)
+    assert medians["quick"] == pytest.approx({"1": 1.0, "10": 10.0}) and quick.calls == [1] * 10 + [10] * 10
+    assert medians["slow"] == pytest.approx({"1": 300.0, "10": 3000.0}) and slow.calls == [1] * 5 + [10]
     assert lengths.run({"quick": quick}, settings.model_copy(update={"lengths": []})) == {"quick": None}
 
 
 def test_audio_of_a_length_is_the_samples_own_again_and_again():
     from pipeline.benchmark.worker import Worker
 
-    heard = []
+    inputs = []
     worker = Worker()
     worker.audios = [np.arange(3, dtype=np.float32), np.arange(2, dtype=np.float32)]
-    worker.recognizer = type("Ear", (), {"transcribe": lambda _, audio: heard.append(audio)})()
+    worker.recognizer = type("Recorder", (), {"transcribe": lambda _, audio: inputs.append(audio)})()
     assert worker.length(seconds=8 / 16000)["seconds"] > 0
-    assert heard[0].tolist() == [0, 1, 2, 0, 1, 0, 1, 2]
+    assert inputs[0].tolist() == [0, 1, 2, 0, 1, 0, 1, 2]
 
 
 def test_peak_memory_is_of_the_process_itself_not_of_the_one_that_started_it():
@@ -273,17 +272,17 @@ def test_fewer_rounds_at_most_than_at_least_is_refused():
         params.Benchmark(max_rounds=3)
 
 
-# ---------------------------------------------------------------- what is warned of
+# ---------------------------------------------------------------- warnings
 
 
-def test_another_host_is_told_by_its_name_or_else_by_what_it_is():
+def test_another_host_is_recognized_by_its_name_or_else_by_its_hardware():
     here = host.describe()
     assert host.elsewhere(here) is None
     assert "another host (elsewhere)" in host.elsewhere(here | {"name": "elsewhere"})
     assert "another host of the same name (another CPU" in host.elsewhere(here | {"cpu": "another CPU"})
     assert "of the same name" in host.elsewhere(here | {"features": ["sve"]})
     old = {key: value for key, value in here.items() if key != "virtualized"}
-    assert host.elsewhere(old | {"cpu": "another CPU"}) is None, "of older timings the name alone is known"
+    assert host.elsewhere(old | {"cpu": "another CPU"}) is None, "older timings record the name only"
 
 
 def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
@@ -293,7 +292,7 @@ def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
     nothing = dict.fromkeys(field.name for field in fields(Timings))
     calm = Timings(**nothing | {"host": here, "precision": 0.15, "rounds": 30, "groups": 1, "variants": {"a": good}})
     assert cautions.cautions(calm) == []
-    assert cautions.cautions(replace(calm, groups=2))[0].startswith("memory didn't hold all variants at once")
+    assert cautions.cautions(replace(calm, groups=2))[0].startswith("memory did not hold all variants at once")
     rows = {"a": good, "b": replace(good, narrow=False), "c": replace(good, energy_note="not resolved: 0.1 W")}
     warnings = cautions.cautions(replace(calm, host=here | {"cpu_use_after": 0.6}, variants=rows))
     assert len(warnings) == 3 and "60% of its CPU time" in warnings[0]

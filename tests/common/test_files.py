@@ -28,7 +28,7 @@ COMMAND = "dvc repro prepare"
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "told"),
+    ("content", "kind", "error"),
     [
         (None, dict, "is missing: run `dvc repro prepare`"),
         (b"{", dict, "is not valid JSON: run `dvc repro --force prepare`"),
@@ -40,17 +40,17 @@ COMMAND = "dvc repro prepare"
         (b"\xff\xfe", dict, "is not text in UTF-8"),
     ],
 )
-def test_what_is_not_json_of_that_kind_is_one_line(tmp_path, content, kind, told):
+def test_what_is_not_json_of_that_kind_is_one_line(tmp_path, content, kind, error):
     path = tmp_path / "a.json"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BigfootError) as refused:
         read_json(path, COMMAND, kind)
-    assert str(refused.value).startswith(f"{path} ") and told in str(refused.value) and "\n" not in str(refused.value)
+    assert str(refused.value).startswith(f"{path} ") and error in str(refused.value) and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "error"),
     [
         ({"parts": {"x": {}}}, "a.json lacks count, it was made by an older Bigfoot: run `dvc repro prepare`"),
         ({"parts": {"x": {"count": "3"}}}, "a.json: parts.x.count: input should be a valid integer"),
@@ -59,13 +59,13 @@ def test_what_is_not_json_of_that_kind_is_one_line(tmp_path, content, kind, told
         ({"name": 3}, "a.json: name: input should be a valid string: run `dvc repro --force prepare`"),
     ],
 )
-def test_a_field_that_is_missing_or_of_another_type_is_named(tmp_path, change, told):
+def test_a_field_that_is_missing_or_of_another_type_is_named(tmp_path, change, error):
     write_json(tmp_path / "a.json", GOOD)
     assert read_object(tmp_path / "a.json", Outer, COMMAND) == Outer("a", 1, {"x": Inner(3)})
     write_json(tmp_path / "a.json", GOOD | change)
     with pytest.raises(BigfootError) as refused:
         read_object(tmp_path / "a.json", Outer, COMMAND)
-    assert told in str(refused.value) and "\n" not in str(refused.value)
+    assert error in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_bad_line_is_named_by_its_number(tmp_path):

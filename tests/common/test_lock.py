@@ -17,6 +17,6 @@ def test_both_locks_agree_and_the_extra_is_pinned_with_hashes(group):
     main, own = versions("requirements.lock"), versions(f"requirements-{group}.lock")
     assert {name: main[name] for name in own if name in main} == {name: own[name] for name in own if name in main}
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][group]
-    assert {re.match(r"[a-z0-9-]+", one).group() for one in extra} <= set(own)
+    assert {re.match(r"[a-z0-9-]+", requirement).group() for requirement in extra} <= set(own)
     text = (ROOT / f"requirements-{group}.lock").read_text()
     assert text.count("--hash=sha256:") > len(own) and "://" not in text

@@ -195,7 +195,7 @@ def test_a_score_of_another_corpus_is_refused(tmp_path):
     score = json.loads(path.read_text())
     score["sets"]["test"] = score_set(100, wrong=1, seed=0)
     write(path, score)
-    with pytest.raises(BigfootError, match="is of another corpus"):
+    with pytest.raises(BigfootError, match="belongs to another corpus"):
         compare(params, tmp_path, tmp_path / "reports")
 
 

@@ -51,7 +51,7 @@ EXECUTED = {
     "dvc import": NO_NET,
     "dvc remote add": "tests/docs/test_remotes.py::test_another_clone_pulls_from_a_folder_and_runs_nothing",
     "bigfoot use": "tests/test_cli.py::test_use_swaps_profiles_freely",
-    "bigfoot check": "tests/test_cli.py::test_check_says_what_is_in_params_and_what_it_is_for_or_what_is_wrong",
+    "bigfoot check": "tests/test_cli.py::test_check_prints_what_is_in_params_and_its_purpose_or_the_first_error",
     "bigfoot table": "tests/test_cli.py::test_table_prints_the_last_comparison_and_where_to_look_next",
     "bigfoot track": "tests/tracking/test_sync.py::test_bigfoot_track_catches_up_and_says_what_it_did",
     "bigfoot results": "tests/lab/test_publish.py::test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays",

@@ -18,7 +18,7 @@ NAMED = {key for stage in STAGES for key in stage.get("do", stage).get("params",
 
 
 def mistaken(tmp_path, old: str, new: str) -> str:
-    """What `load` says to the quickstart with `old` replaced by `new`."""
+    """The error of `load_params` for the quickstart with `old` replaced by `new`."""
     assert old in QUICKSTART
     file = tmp_path / "params.yaml"
     file.write_text(QUICKSTART.replace(old, new, 1))
@@ -49,7 +49,7 @@ def test_params_as_committed_is_the_quickstart():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "error"),
     [
         ("learning_rate: 1.8e-3", "learning_rat: 1.8e-3", r"teacher\.training\.learning_rat"),
         ("learning_rate: 1.8e-3", "learning_rate: fast", r"teacher\.training\.learning_rate: .* not 'fast'"),
@@ -60,9 +60,9 @@ def test_params_as_committed_is_the_quickstart():
             "unknown model 'thick', known: half, teacher, thin",
         ),
         ("{model: thin, scheme: int8-onnx}", "{model: thin, scheme: int3}", "unknown scheme 'int3', known: fp32, fp32-onnx"),
-        ("thin-int8-onnx: {", "slim-int8-onnx: {", "has to be called thin-int8-onnx"),
+        ("thin-int8-onnx: {", "slim-int8-onnx: {", r"variants\.slim-int8-onnx: .* thin-int8-onnx"),
         ("    from: half\n", "    from: quarter\n", r"students\.thin: unknown parent 'quarter'"),
-        ("    from: teacher\n", "    from: thin\n", "ring"),
+        ("    from: teacher\n", "    from: thin\n", "circle"),
         ("teacher-fp32: {model: teacher, scheme: fp32}", "", "teacher-fp32 is missing"),
         ("init: config", "init: config\n  finetune: false", "finetune: false is UNTRAINED: leave its training section out"),
         ("kind: synthetic", "words: [6, 2], kind: synthetic", r"corpus\.source\.words: the fewest come first: \[2, 6\]"),
@@ -78,11 +78,11 @@ def test_params_as_committed_is_the_quickstart():
             "{front_end: stored, temperature",
             r"half\.distillation\.front_end: stored needs logits\.front_end: true",
         ),
-        ("{temperature", "{front_end: stored, teacher: online, temperature", r"half.*front_end: stored leaves no audio"),
+        ("{temperature", "{front_end: stored, teacher: online, temperature", r"half.*front_end: stored"),
         (
             "layers: 2\n    distillation: {",
             "conv_merge: [2, 2, 2, 1]\n    distillation: {front_end: stored, ",
-            "without conv_merge",
+            r"half.*front_end: stored.*conv_merge",
         ),
         ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
         ("training: {steps: 150,", "training: {steps: 150, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
@@ -92,24 +92,24 @@ def test_params_as_committed_is_the_quickstart():
         (
             "grow: [[0, 2], [700, 4]]",
             "grow: [[0, 2], [5000, 4]]",
-            r"training: grow: the last layers join at step 5000",
+            r"training: grow: the last layers .* step 5000",
         ),
         ("speed: [0.85, 1.18]", "speed: [0, 1.18]", r"teacher\.training\.augment\.speed\.0: "),
         ("speed: [0.85, 1.18]", "speed: [1.18, 0.85]", r"teacher\.training\.augment\.speed: the lower end comes first"),
         ("digits: spell", "digits: spel", r"corpus\.text\.digits: "),
-        ("train_utterances: 3200", "train_uterances: 3200", r"corpus\.source\.train_uterances: is no parameter"),
+        ("train_utterances: 3200", "train_uterances: 3200", r"corpus\.source\.train_uterances: is not a parameter"),
         ("    layers: 2\n", "    layers: few\n", r"students\.half\.layers: "),
         ("    layers: 2\n", "    layers: 5\n", r"students\.half\.layers: 5, its parent has 4"),
         ("    layers: 2\n", "    layers: [0, 4]\n", r"students\.half\.layers: \[0, 4\], needs rising numbers from 0 to 3"),
-        ("    hidden: 128\n", "    hidden: 130\n", r"students\.thin: hidden 130 is no multiple of heads 4"),
+        ("    hidden: 128\n", "    hidden: 130\n", r"students\.thin: hidden 130 is not a multiple of heads 4"),
         (
             "    layers: 2\n",
             "    layers: 2\n    config: {vocab_size: 4}\n",
-            r"half\.config: vocab_size is no dropout",
+            r"half\.config: vocab_size is not a dropout",
         ),
-        ("    from: teacher\n", "    frm: teacher\n", r"students\.half\.frm: is no parameter of Bigfoot.* \(and 1 more\)"),
+        ("    from: teacher\n", "    frm: teacher\n", r"students\.half\.frm: is not a parameter of Bigfoot.* \(and 1 more\)"),
         ("country: DEU", "country: XXX", r"yaml: country: codecarbon .* 'XXX'"),
-        ("utterances: 60, rounds: 10", "utterances: 60, rounds: 2", r"benchmark: 2 rounds of 6 don't reach all 60 utterances"),
+        ("utterances: 60, rounds: 10", "utterances: 60, rounds: 2", r"benchmark: 2 rounds of 6 .* 60"),
         ("corpus:\n", "corpus: [\n", "not valid YAML"),
         ("calibration_utterances: 64", "calibration_uterances: 64", r"schemes\.int8-openvino\.calibration_uterances"),
         ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  int3-onnx: {}\n", "schemes.int3-onnx: there is no such scheme"),
@@ -117,8 +117,8 @@ def test_params_as_committed_is_the_quickstart():
         ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own.onnx: {like: fp32-onnx}\n", r"schemes\.own\.onnx: a scheme's name has"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, said):
-    assert re.search(said, mistaken(tmp_path, old, new))
+def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
+    assert re.search(error, mistaken(tmp_path, old, new))
 
 
 def test_a_stored_front_end_goes_down_a_chain_only_unchanged(tmp_path):

@@ -1,4 +1,4 @@
-"""Every check finds what it is for, in a corpus that is otherwise sound, and does what params say."""
+"""Every check finds its fault in a corpus that is otherwise good, and params decide what follows."""
 
 import json
 import re
@@ -80,7 +80,7 @@ def _report(tmp_path):
 def test_a_fault_is_found_dropped_and_explained(tmp_path, fault):
     info = _prepare(tmp_path, fault, "drop")
     dropped = [json.loads(line) for line in (tmp_path / "tiny" / "dropped.jsonl").read_text().splitlines()]
-    assert [(one["id"], one["split"], one["check"]) for one in dropped] == [("train1", "train", fault)]
+    assert [(row["id"], row["split"], row["check"]) for row in dropped] == [("train1", "train", fault)]
     assert dropped[0]["why"] and info["dropped"] == 1 and info["splits"]["train"]["utterances"] == 2
     assert not (tmp_path / "tiny" / "audio" / "train" / "train1.flac").exists()
     assert f"| train | train1 | {fault} |" in _report(tmp_path)
@@ -122,8 +122,8 @@ def test_the_same_audio_in_two_test_sets_stops_too(tmp_path):
 def test_channels_that_cancel_out_are_silence(tmp_path):
     data = recordings.folder(tmp_path / "data")
     first = "audio/train1.wav"
-    one = audio.read(data / first)
-    soundfile.write(data / first, np.stack([one, -one], 1), 16_000)
+    channel = audio.read(data / first)
+    soundfile.write(data / first, np.stack([channel, -channel], 1), 16_000)
     prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
     assert '"check": "silent"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
 

@@ -1,4 +1,4 @@
-"""Promises of pipeline/prepare/digits.py, on one made-up speaker with all recordings and on FSDD where it is there."""
+"""Promises of pipeline/prepare/digits.py, on one invented speaker with all recordings, and on FSDD where it exists."""
 
 import re
 from collections import Counter
@@ -63,11 +63,11 @@ def test_the_seed_decides_everything(data):
 def test_between_recordings_lie_short_pauses_of_faint_noise(data):
     recipe = digits.read(SOURCE, data)[0].audio
     recordings = [audio.read(file) for file in recipe.files]
-    heard = recipe.make()
-    pauses = (heard.size - sum(map(len, recordings))) / 16_000
+    samples = recipe.make()
+    pauses = (samples.size - sum(map(len, recordings))) / 16_000
     assert 0.03 <= pauses / (len(recordings) + 1) <= 0.25
-    edge = heard[: round(0.03 * 16_000)]
-    assert 0 < edge.std() < 0.003 and heard.dtype == np.float32
+    edge = samples[: round(0.03 * 16_000)]
+    assert 0 < edge.std() < 0.003 and samples.dtype == np.float32
 
 
 def test_the_corpus_is_the_same_bytes_when_made_twice(data, tmp_path):
@@ -78,7 +78,7 @@ def test_the_corpus_is_the_same_bytes_when_made_twice(data, tmp_path):
     assert made[0] == made[1] and len(made[0]) > 90
 
 
-def test_absent_or_incomplete_data_is_said(tmp_path):
+def test_absent_or_incomplete_data_is_an_error(tmp_path):
     with pytest.raises(BigfootError, match="fsdd is missing"):
         digits.read(SOURCE, tmp_path / "fsdd")
     with pytest.raises(BigfootError, match="holds no recordings named DIGIT_SPEAKER_INDEX.wav"):

@@ -49,12 +49,12 @@ def test_names_come_from_ids_else_from_audio_with_folders_where_needed(tmp_path)
     ("line", "says"),
     [
         ("{", "line 2 is not valid JSON"),
-        ("[]", "line 2 is no JSON object"),
+        ("[]", "line 2 is not a JSON object"),
         ('{"text": "a"}', "line 2 has no audio: it has text"),
         ('{"audio": "a.wav"}', "line 2 has no text: it has audio"),
         ('{"audio": "", "text": "a"}', "line 2: audio is empty"),
         ('{"audio": 3, "text": "a"}', "line 2 has no audio"),
-        ('{"audio": "a.wav", "text": "a", "duration": "long"}', "line 2: duration 'long' is no number"),
+        ('{"audio": "a.wav", "text": "a", "duration": "long"}', "line 2: duration 'long' is not a number"),
     ],
 )
 def test_a_bad_line_is_named_with_file_and_number(tmp_path, line, says):
@@ -71,7 +71,7 @@ def test_a_csv_without_a_column_is_named(tmp_path):
         folder.read(FolderSource(kind="folder", dev="dev.csv"), data)
 
 
-def test_absent_data_and_manifests_are_said(tmp_path):
+def test_absent_data_and_manifests_are_errors(tmp_path):
     with pytest.raises(BigfootError, match="nowhere is missing: .*corpus.data"):
         folder.read(SOURCE, tmp_path / "nowhere")
     data = recordings.folder(tmp_path)

@@ -1,4 +1,4 @@
-"""Promises of pipeline/prepare/huggingface.py, on datasets made here; the hub is never asked."""
+"""Promises of pipeline/prepare/huggingface.py, on datasets made here; the hub is never used."""
 
 import pytest
 
@@ -98,13 +98,13 @@ def test_any_rate_and_format_is_laid_down_as_16_khz(saved, tmp_path):
         ({"dev": "dev"}, "has no split dev: it has train, validation, test"),
     ],
 )
-def test_wrong_names_are_said_with_the_right_ones(saved, tmp_path, change, says):
+def test_an_error_for_a_wrong_name_has_the_right_ones(saved, tmp_path, change, says):
     saved.save_to_disk(tmp_path / "data")
     with pytest.raises(BigfootError, match=says):
         huggingface.read(HuggingFaceSource(**SOURCE | change), tmp_path / "data")
 
 
-def test_absent_or_split_less_data_is_said(saved, tmp_path):
+def test_absent_data_or_data_without_splits_is_an_error(saved, tmp_path):
     with pytest.raises(BigfootError, match="nowhere is missing"):
         huggingface.read(HuggingFaceSource(**SOURCE), tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()

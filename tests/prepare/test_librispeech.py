@@ -59,7 +59,7 @@ def test_a_broken_transcript_is_named_with_its_line(tmp_path):
 
 @pytest.fixture
 def server(tmp_path):
-    """A local HTTP server of one split's archive, and that one's checksum; /cut.../ promises more bytes than it sends."""
+    """A local HTTP server of one split's archive, and the archive's checksum; /cut.../ promises more bytes than it sends."""
     libri(tmp_path / "published", ["dev-clean"])
     archive = tmp_path / "served" / "dev-clean.tar.gz"
     archive.parent.mkdir()
@@ -101,7 +101,7 @@ def test_a_terminal_shows_progress(tmp_path, server, capsys, monkeypatch):
 
 
 def test_a_download_with_the_wrong_checksum_is_refused_and_leaves_nothing(tmp_path, server):
-    with pytest.raises(BigfootError, match="came broken"):
+    with pytest.raises(BigfootError, match="SHA-256"):
         librispeech.fetch(["dev-clean"], tmp_path / "data", f"{server[0]}/whole", {"dev-clean": "0" * 64})
     assert nothing_is_in(tmp_path / "data")
 
@@ -122,8 +122,8 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(tmp_path, server, 
     assert nothing_is_in(tmp_path / "data")
 
 
-def test_no_net_and_unknown_splits_are_said_in_one_line(tmp_path):
-    with pytest.raises(Away, match="can't be fetched.*is there a net") as caught:
+def test_no_network_and_unknown_splits_are_one_line_errors(tmp_path):
+    with pytest.raises(Away, match="can't be fetched") as caught:
         librispeech.fetch(["dev-clean"], tmp_path / "data", f"http://127.0.0.1:{services.free_port()}")
     assert "\n" not in str(caught.value)
     with pytest.raises(BigfootError, match="no split dev-cleen: it has dev-clean"):

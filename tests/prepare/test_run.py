@@ -106,7 +106,7 @@ def test_ids_of_any_script_and_length_stay_apart(tmp_path):
     assert [u.id for u in corpus.utterances("dev")] == ["запись", "аудио"]
     spaced, long = corpus.utterances("test")
     assert spaced.id.startswith("a-b-") and len(long.id) == 120
-    assert all((tmp_path / "tiny" / one.audio).is_file() for one in (spaced, long))
+    assert all((tmp_path / "tiny" / utterance.audio).is_file() for utterance in (spaced, long))
 
 
 def test_corpus_json_changes_when_only_the_sound_does(tmp_path):
@@ -114,12 +114,12 @@ def test_corpus_json_changes_when_only_the_sound_does(tmp_path):
     before = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["audio"]
     assert before == prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["audio"]
     first = "audio/train0.wav"
-    heard = audio.read(data / first)
-    audio.write(data / first, heard * 0.5)
+    samples = audio.read(data / first)
+    audio.write(data / first, samples * 0.5)
     assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["audio"] != before
 
 
-def test_what_was_kept_and_left_out_is_in_the_log(tmp_path, caplog):
+def test_what_was_kept_and_dropped_is_in_the_log(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
-    assert "prepare: 6 utterances kept, 0 left out" in caplog.text
+    assert "prepare: 6 utterances kept, 0 dropped" in caplog.text

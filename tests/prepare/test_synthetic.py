@@ -22,14 +22,16 @@ def test_voices_and_sentences_of_dev_and_test_never_occur_in_train():
     assert len({raw.speaker for raw in raws if raw.split == "train"}) == len(synthetic.VOICES["train"])
 
 
-def test_every_voice_speaks_and_speaks_the_same_whatever_was_said_before():
+def test_every_voice_speaks_and_speaks_the_same_whatever_was_spoken_before():
     voices = [voice for names in synthetic.VOICES.values() for voice in names]
     assert len(voices) == len(set(voices))
-    first = {voice: synthetic._say("nine two", synthetic._description(voice), rate=160, pitch=50) for voice in voices}
-    again = {voice: synthetic._say("nine two", synthetic._description(voice), rate=160, pitch=50) for voice in reversed(voices)}
+    first = {voice: synthetic._spoken("nine two", synthetic._description(voice), rate=160, pitch=50) for voice in voices}
+    again = {
+        voice: synthetic._spoken("nine two", synthetic._description(voice), rate=160, pitch=50) for voice in reversed(voices)
+    }
     assert all(np.array_equal(first[voice], again[voice]) for voice in voices)
-    assert all(0.3 < heard.size / 16_000 < 3 and np.abs(heard).max() > 0.02 for heard in first.values())
-    assert len({heard.tobytes() for heard in first.values()}) == len(voices)
+    assert all(0.3 < samples.size / 16_000 < 3 and np.abs(samples).max() > 0.02 for samples in first.values())
+    assert len({samples.tobytes() for samples in first.values()}) == len(voices)
 
 
 def test_train_is_spoken_by_variations_too_and_dev_and_test_by_the_bare_voices():
@@ -37,9 +39,9 @@ def test_train_is_spoken_by_variations_too_and_dev_and_test_by_the_bare_voices()
     rng = np.random.default_rng(1)
     varied = {synthetic._variation(bare, rng) for _ in range(5)}
     assert len(varied | {bare}) == 6
-    heard = [synthetic._say("nine two", voice, rate=160, pitch=50) for voice in varied]
-    assert len({samples.size for samples in heard}) == 1 and len({samples.tobytes() for samples in heard}) == 5
-    assert all(np.abs(samples).max() > 0.02 for samples in heard)
+    spoken = [synthetic._spoken("nine two", voice, rate=160, pitch=50) for voice in varied]
+    assert len({samples.size for samples in spoken}) == 1 and len({samples.tobytes() for samples in spoken}) == 5
+    assert all(np.abs(samples).max() > 0.02 for samples in spoken)
     assert {raw.split for raw in synthetic.read(SOURCE) if raw.audio.varied} == {"train"}
 
 
@@ -61,9 +63,9 @@ def test_another_seed_makes_another_corpus():
 
 
 def test_levels_and_noise_vary_and_nothing_clips():
-    heard = [raw.audio.make() for raw in synthetic.read(SOURCE)[:20]]
-    peaks = 20 * np.log10([np.abs(samples).max() for samples in heard])
-    floors = 20 * np.log10([np.sqrt(np.mean(samples[:160] ** 2)) / np.abs(samples).max() for samples in heard])
+    spoken = [raw.audio.make() for raw in synthetic.read(SOURCE)[:20]]
+    peaks = 20 * np.log10([np.abs(samples).max() for samples in spoken])
+    floors = 20 * np.log10([np.sqrt(np.mean(samples[:160] ** 2)) / np.abs(samples).max() for samples in spoken])
     assert peaks.max() <= -2.9 and peaks.min() >= -20.1 and np.ptp(peaks) > 8
     assert np.ptp(floors) > 10
 

@@ -1,4 +1,4 @@
-"""Tiny models, one a kind of front end, and every scheme's variant of each, made once and as needed."""
+"""Tiny models, one per kind of feature encoder, and every scheme's variant of each, made once when it is needed."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.tiny import Spoken, save_model
 def models(tmp_path_factory):
     """{'group': folder, 'layer': folder, 'narrow': folder}, all as if they had been trained for int8 convolutions.
 
-    A narrow front end's group norm takes its statistics otherwise than a wide one's, see pipeline.models.forward.
+    A narrow feature encoder's group norm computes its statistics in another way than a wide one's: pipeline.models.forward.
     """
     folder = tmp_path_factory.mktemp("models")
     made = {norm: save_model(folder / norm, norm, hidden=128, channels=32) for norm in ("group", "layer")}
@@ -23,7 +23,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def variants(models, tmp_path_factory):
-    """{(norm, scheme): folder}, each made when a test first asks for it."""
+    """{(norm, scheme): folder}, each made when a test first needs it."""
     folder = tmp_path_factory.mktemp("variants")
 
     class Made(dict):

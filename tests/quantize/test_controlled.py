@@ -14,7 +14,7 @@ from tests.tiny import Spoken, save_model, speech
 
 @pytest.fixture(scope="module")
 def wild(tmp_path_factory):
-    """A model with one channel so loud that int8 hears nothing of the others, and a corpus where float makes no mistake."""
+    """A model with one channel so loud that int8 loses the others, and a corpus where float makes no mistake."""
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path_factory.mktemp("wild")
@@ -49,7 +49,7 @@ def test_within_the_budget_all_is_int8_convolutions_too(variants, norm):
     assert info["kept_float"] == first and info["dev_wer"]["variant"] == info["dev_wer"]["all_int8"]
 
 
-def test_the_fewest_that_hold_are_found_and_all_do_where_no_fewer_do():
+def test_the_fewest_that_suffice_are_chosen_or_else_all():
     for needed in range(1, 12):
         asked = []
         assert _fewest(11, lambda count, needed=needed, asked=asked: asked.append(count) or count >= needed) == needed

@@ -1,4 +1,4 @@
-"""example.py of a variant folder hears what the Recognizer hears, with the runtime's packages alone."""
+"""example.py of a variant folder gives the Recognizer's text, with the runtime's packages alone."""
 
 import subprocess
 import sys
@@ -23,14 +23,14 @@ def sound(tmp_path_factory):
 
 
 def heard(python: str | Path, variant: Path, file: Path) -> subprocess.CompletedProcess:
-    """Away from this project: nothing of it can be imported."""
+    """Outside this project, so that nothing of it can be imported."""
     command = [str(python), "-I", str(variant / "example.py"), str(file)]
     return subprocess.run(command, capture_output=True, text=True, cwd=file.parent)
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "int8-onnx", "int8-openvino"])
 @pytest.mark.parametrize("norm", ["group", "layer"])
-def test_an_example_hears_what_the_recognizer_hears(variants, sound, norm, scheme):
+def test_an_example_gives_the_recognizers_text(variants, sound, norm, scheme):
     if norm == "layer" and scheme == "fp32":
         pytest.skip("the same program as for the other norm, and PyTorch takes long to import")
     folder = variants[norm, scheme]
@@ -38,7 +38,7 @@ def test_an_example_hears_what_the_recognizer_hears(variants, sound, norm, schem
     expected = Recognizer.load(folder).transcribe(soundfile.read(sound, dtype="float32")[0])
     assert done.returncode == 0, done.stderr
     assert len(expected) > 5
-    # Of a model that has learned nothing many labels are as good as level, and int8 rounds a last bit up to a step.
+    # In an untrained model many labels are nearly equal, and int8 rounds a difference in the last bit up to a step.
     assert jiwer.cer(expected, done.stdout.strip()) <= (0.0 if scheme == "fp32" else 0.1)
 
 
@@ -55,12 +55,12 @@ def test_transformers_loads_a_pytorch_variant_as_it_is(variants, scheme, dtype):
     from transformers import AutoModelForCTC, AutoProcessor
 
     folder = variants["group", scheme]
-    model, told = AutoModelForCTC.from_pretrained(folder, output_loading_info=True)
+    model, loading = AutoModelForCTC.from_pretrained(folder, output_loading_info=True)
     inputs = AutoProcessor.from_pretrained(folder)(speech(1.0), sampling_rate=16_000, return_tensors="pt").input_values
     with torch.inference_mode():
         logits = model(inputs.to(model.dtype)).logits[0].float().numpy()
 
-    assert model.dtype == getattr(torch, dtype) and not told["missing_keys"] and not told["unexpected_keys"]
+    assert model.dtype == getattr(torch, dtype) and not loading["missing_keys"] and not loading["unexpected_keys"]
     ours = Recognizer.load(folder).logits(speech(1.0))
     assert abs(logits - ours).max() < (1e-4 if dtype == "float32" else 0.05) * ours.std()
 
@@ -68,7 +68,7 @@ def test_transformers_loads_a_pytorch_variant_as_it_is(variants, scheme, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "runtime"), [("int8-onnx", "onnxruntime"), ("int8-openvino", "openvino")])
 def test_a_clean_environment_with_the_runtime_alone_is_enough(variants, sound, scheme, runtime, tmp_path):
-    """Skipped where nothing can be fetched from the package index."""
+    """Skipped where the package index can't be reached."""
     venv.create(tmp_path / "clean", with_pip=True)
     python = tmp_path / "clean" / "bin" / "python"
     wanted = [f"{name}=={_locked(name)}" for name in ("numpy", "soundfile", runtime)]

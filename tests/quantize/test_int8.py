@@ -52,14 +52,14 @@ def test_a_lower_precision_is_much_smaller_on_disk(variants, norm, scheme):
 @pytest.mark.parametrize("norm", [*NORMS, "narrow"])
 def test_convolutions_that_were_trained_for_it_are_int8_but_for_the_first(variants, norm):
     types = weight_types(_graph(variants[norm, "int8qat-openvino"]))
-    said = json.loads((variants[norm, "int8qat-openvino"] / "variant.json").read_text())["int8_convolutions"]
+    listed = json.loads((variants[norm, "int8qat-openvino"] / "variant.json").read_text())["int8_convolutions"]
 
-    assert len(said) == 6 and {types[name] for name in said} == {"i8"}
+    assert len(listed) == 6 and {types[name] for name in listed} == {"i8"}
     assert sum(kind == "i8" for kind in types.values()) == LINEARS + 6
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_int4_weights_are_those_of_the_layers_and_what_stayed_int8_is_said(variants, norm):
+def test_int4_weights_are_those_of_the_layers_and_what_stayed_int8_is_listed(variants, norm):
     types = weight_types(_graph(variants[norm, "int4w-openvino"]))
     kept = json.loads((variants[norm, "int4w-openvino"] / "variant.json").read_text())["kept_int8"]
 
@@ -74,7 +74,7 @@ def test_a_group_that_does_not_divide_the_widths_is_refused_with_those_that_do(m
         quantize("int4w-openvino", {"group_size": 48}, models["group"], None, tmp_path / "out")
 
 
-def test_a_front_end_too_narrow_for_groups_leaves_its_projection_in_int8_and_says_so(tmp_path):
+def test_a_feature_encoder_too_narrow_for_groups_leaves_its_projection_in_int8_as_listed(tmp_path):
     model = save_model(tmp_path / "narrow", "group", hidden=64, channels=12)
     info = quantize("int4w-openvino", {"group_size": 32}, model, None, tmp_path / "out")
     assert "/feature_projection/projection/MatMul" in info["kept_int8"]
@@ -143,7 +143,7 @@ def test_torchao_multiplies_every_linear_in_int8_and_reads_what_it_wrote_bit_for
     np.testing.assert_array_equal(heard, expected)
 
 
-def test_torchao_weights_take_seven_bits_and_a_scale_an_output(variants):
+def test_torchao_weights_take_seven_bits_and_a_scale_per_output(variants):
     recognizer = Recognizer.load(variants["group", "int8-torchao"])
     weights = [weight for weight in recognizer._run.model.parameters() if type(weight).__name__ == "Int8Tensor"]
     assert len(weights) == LINEARS
@@ -192,7 +192,7 @@ def test_onnx_int8_takes_every_linear_layer_in_seven_bits_and_no_convolution(var
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_static_onnx_int8_takes_every_linear_layer_with_a_scale_a_column_and_no_convolution(variants, norm):
+def test_static_onnx_int8_takes_every_linear_layer_with_a_scale_per_column_and_no_convolution(variants, norm):
     import onnx
     from onnx.numpy_helper import to_array
 
@@ -200,7 +200,7 @@ def test_static_onnx_int8_takes_every_linear_layer_with_a_scale_a_column_and_no_
     made_by, constants = ({node.output[0]: node for node in graph.node}, {one.name: one for one in graph.initializer})
 
     def integers(tensor):
-        """The int8 constant that a weight is dequantized from, and its scale; None of a float one."""
+        """The int8 constant that a weight is dequantized from, and its scale; None for a float weight."""
         node = made_by.get(tensor)
         if node is None or node.op_type != "DequantizeLinear" or node.input[0] not in constants:
             return None
@@ -252,7 +252,7 @@ def _reaches_int8(node) -> bool:
     return any(_reaches_int8(value.get_node()) for value in node.input_values())
 
 
-def test_calibration_hears_training_utterances_spread_evenly_and_normalized():
+def test_calibration_uses_training_utterances_spread_evenly_and_normalized():
     corpus = TrainingAudio(count=9)
     info = {"conv_strides": [5], "conv_kernels": [10], "normalize": True, "sample_rate": 16_000}
     inputs = calibration(corpus, 3, info)

@@ -1,4 +1,4 @@
-"""float32 is float32 on every runtime: logits are those of transformers, so what else differs is precision alone."""
+"""float32 is float32 on every runtime: logits are those of transformers, so all other differences come from precision."""
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ FLOAT = ("fp32", "fp32-onnx", "fp32-openvino")
 
 @pytest.fixture(autouse=True)
 def _any_lengths_together(monkeypatch):
-    """Batches hold what is near in length; here a batch of any lengths goes through at once, where padding allows."""
+    """Batches hold similar lengths; here any lengths are one batch, where padding allows."""
     monkeypatch.setattr(engine, "LONGER", 1000.0)
 
 
 def transformers_logits(folder, audios, padded=False) -> list[np.ndarray]:
-    """What transformers says with its own processor: one by one, or as one padded batch with the attention mask."""
+    """The logits of transformers with its own processor: one by one, or as one padded batch with the attention mask."""
     from transformers import AutoModelForCTC, AutoProcessor
 
     model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
@@ -99,7 +99,7 @@ def test_a_batch_in_bfloat16_differs_by_rounding_at_most(variants, norm, scheme)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("scheme", ("int8-onnx-static", "int8-openvino", "int8ac-openvino"))
 def test_a_batch_in_static_int8_differs_by_rounding_at_most(variants, norm, scheme):
-    """A float sum of another order moves a value by 1e-7, and now and then over the edge to the next of its 256 steps.
+    """A float sum in another order moves a value by 1e-7, and sometimes to the next of its 256 steps.
 
     How often depends on the CPU: 1% of what int8 itself moves with AVX2, 3% with AVX-512.
     """
@@ -132,7 +132,7 @@ def test_openvino_computes_in_float32_where_it_is_not_int8(variants, scheme):
     assert "bf16" not in precisions and "f16" not in precisions
 
 
-def test_openvino_computes_in_bfloat16_where_the_variant_asks_for_it_and_the_cpu_has_it(variants):
+def test_openvino_computes_in_bfloat16_where_the_variant_names_it_and_the_cpu_has_it(variants):
     import openvino
 
     compiled = Recognizer.load(variants["group", "bf16-openvino"])._run.model
@@ -140,7 +140,7 @@ def test_openvino_computes_in_bfloat16_where_the_variant_asks_for_it_and_the_cpu
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == ("bf16" if has_it else "f32")
 
 
-def test_openvino_is_told_the_precision_that_the_variant_names():
+def test_openvino_gets_the_precision_that_the_variant_names():
     assert openvino_settings(2, "bf16")["INFERENCE_PRECISION_HINT"] == "bf16"
     assert openvino_settings(None)["INFERENCE_PRECISION_HINT"] == "f32"
 

@@ -1,4 +1,4 @@
-"""Each peer's variant gives the logits of the model it was made of, to its precision; what it can't do is one line."""
+"""Each peer's variant gives the logits of the model it was made from, to its precision; others are refused in one line."""
 
 import json
 from importlib.util import find_spec
@@ -17,13 +17,13 @@ from pipeline.speech import audio
 from tests.planted import ROOT, bigfoot
 from tests.tiny import save_model, speech
 
-FLOAT, LOWERED = 1e-3, 0.35  # how far logits may move, as a share of their standard deviation, root mean square
+FLOAT, LOWERED = 1e-3, 0.35  # how far logits may move: root mean square, as a part of their standard deviation
 PEERS = [name for name, scheme in SCHEMES.items() if scheme.kind == "peer"]
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """{'group': ..., 'large': ...}: of the small models' kind, and as the large ones are built, which CTranslate2 takes."""
+    """{'group': ..., 'large': ...}: built as the small models are, and as the large ones are, which CTranslate2 supports."""
     place = tmp_path_factory.mktemp("models")
     large = save_model(place / "large", "layer", hidden=64, positions=(128, 16))
     return {"group": save_model(place / "group", hidden=64), "large": large}
@@ -42,13 +42,13 @@ def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape,
     info = quantize(scheme, {}, folders[shape], None, tmp_path / f"{shape}.{scheme}")
     quantize("fp32", {}, folders[shape], None, tmp_path / "fp32")
     assert info["kind"] == "peer"
-    audios = [speech(1.5), speech(1.5, seed=1), speech(0.7)]  # two go through together, the third by itself
+    audios = [speech(1.5), speech(1.5, seed=1), speech(0.7)]  # two in one batch, the third by itself
     peer, exact = (Recognizer.load(tmp_path / name, threads=1) for name in (f"{shape}.{scheme}", "fp32"))
     for logits, wanted in zip(peer.batch_logits(audios), exact.batch_logits(audios), strict=True):
         assert logits.shape == wanted.shape
         apart = np.sqrt(np.mean((logits - wanted) ** 2)) / wanted.std()
         assert apart < (FLOAT if scheme == "peer-openvino" else LOWERED), apart
-        assert apart > 1e-6 or "openvino" in scheme, "lower precision that changes nothing isn't there"
+        assert apart > 1e-6 or "openvino" in scheme, "a lower precision has to change something"
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".pt", ".pth", ".pkl", ".ckpt")]
 
 
@@ -74,7 +74,7 @@ def test_a_peer_is_timed_and_profiled_as_any_variant(folders, scheme, tmp_path):
     ],
     ids=["group norm", "post-norm", "positions"],
 )
-def test_ctranslate2_says_which_models_it_cannot_take(shape, reason, tmp_path):
+def test_ctranslate2s_error_names_what_it_does_not_support(shape, reason, tmp_path):
     pytest.importorskip("ctranslate2")
     model = save_model(tmp_path / "model", hidden=64, **shape)
     with pytest.raises(BigfootError, match=reason):
@@ -85,8 +85,8 @@ def test_ctranslate2_says_which_models_it_cannot_take(shape, reason, tmp_path):
 def test_a_package_that_is_not_installed_is_named_with_its_extra(folders, monkeypatch, tmp_path):
     for module in (schemes, runtimes):
         monkeypatch.setattr(module, "find_spec", lambda package: None if package == "ctranslate2" else find_spec(package))
-    said = "^schemes.peer-ctranslate2: ctranslate2 is not installed: `make peers` installs the extra `peers`$"
-    with pytest.raises(BigfootError, match=said):
+    error = "^schemes.peer-ctranslate2: ctranslate2 is not installed: `make peers` installs the extra `peers`$"
+    with pytest.raises(BigfootError, match=error):
         quantize("peer-ctranslate2", {}, folders["large"], None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "model.bin").touch()
@@ -94,7 +94,7 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(folders, monkey
         runtimes.start(tmp_path, "ctranslate2", "model.bin")
 
 
-@pytest.mark.skipif(find_spec("ctranslate2") is not None, reason="it is installed, so nothing is to be refused")
+@pytest.mark.skipif(find_spec("ctranslate2") is not None, reason="it is installed, so nothing is refused")
 def test_check_refuses_a_variant_whose_package_is_not_installed_before_anything_runs(tmp_path):
     text = (ROOT / "profiles/quickstart.yaml").read_text()
     text = text.replace("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  peer-ctranslate2: {}\n")
@@ -108,14 +108,14 @@ def test_check_refuses_a_variant_whose_package_is_not_installed_before_anything_
 
 
 def test_openvino_sends_no_usage_data(folders, monkeypatch, tmp_path):
-    """Its telemetry works in a forked process, which outlived the run here."""
+    """Its telemetry starts a forked process, which went on after the run here."""
     import openvino_telemetry
 
     monkeypatch.setattr(openvino_telemetry.Telemetry, "send_event", lambda *_, **__: pytest.fail("usage data was sent"))
     quantize("peer-openvino", {}, folders["group"], None, tmp_path / "out")
 
 
-def test_optimums_choice_for_the_cpu_is_kept_in_variant_json(folders, monkeypatch, tmp_path):
+def test_optimums_choice_for_the_cpu_is_recorded_in_variant_json(folders, monkeypatch, tmp_path):
     made = {}
     for features in (["avx2"], ["avx2", "avx512_vnni"]):
         monkeypatch.setattr("pipeline.common.host.features", lambda features=features: features)

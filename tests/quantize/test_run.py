@@ -39,12 +39,12 @@ FILES = {
 WITHOUT_EXAMPLE = {"int8-torch", "int8-torchao", *(scheme for scheme in FILES if scheme.startswith("peer-"))}
 
 
-def test_every_scheme_is_held_to_what_follows():
-    assert set(SCHEMES) - set(FILES) == {"peer-ctranslate2"}  # whose package is optional: test_peers.py
+def test_the_tests_below_cover_every_scheme():
+    assert set(SCHEMES) - set(FILES) == {"peer-ctranslate2"}  # its package is optional: test_peers.py
 
 
 @pytest.mark.parametrize("scheme", FILES)
-def test_a_variant_holds_what_it_needs_and_no_more(variants, scheme):
+def test_a_variant_holds_what_it_needs_and_nothing_else(variants, scheme):
     example = set() if scheme in WITHOUT_EXAMPLE else {"example.py"}
     assert {file.name for file in variants["group", scheme].iterdir()} == FILES[scheme] | {"variant.json"} | example
 
@@ -86,7 +86,7 @@ def test_a_scheme_under_another_name_has_settings_of_its_own(models, tmp_path):
     assert info["settings"] == {"calibration_utterances": 2} and info["runtime"] == "openvino"
 
 
-def test_variant_json_says_how_to_run_it_and_what_it_cost(models, tmp_path):
+def test_variant_json_has_how_to_run_it_and_what_it_cost(models, tmp_path):
     from transformers import AutoModelForCTC
 
     model = tmp_path / "half"
@@ -136,7 +136,7 @@ def test_a_model_of_another_kind_is_one_line(models, tmp_path, change):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_that_is_no_model_is_one_line(tmp_path):
+def test_a_folder_that_is_not_a_model_is_one_line(tmp_path):
     with pytest.raises(BigfootError, match="config.json"):
         quantize("fp32", {}, tmp_path / "nowhere", None, tmp_path / "out")
 

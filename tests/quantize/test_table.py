@@ -1,4 +1,4 @@
-"""`bigfoot schemes`: every scheme says what it is in its docstring, and how this machine runs it is found out."""
+"""`bigfoot schemes`: every scheme is described by its docstring, and the table shows how this machine runs it."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_facts_are_read_from_the_docstring_however_it_is_broken_into_lines():
     assert Odd.facts() == {"Lowers": "all, and more", "Limits": "none: really"}
 
 
-def test_a_cpu_without_a_feature_and_a_missing_package_are_said(monkeypatch):
+def test_a_cpu_without_a_feature_and_a_missing_package_are_shown(monkeypatch):
     bf16 = SCHEMES["bf16-openvino"]
     assert table.here(bf16, ["avx512_bf16"]) == "yes"
     assert table.here(bf16, ["avx2"]) == f"yes; OpenVINO computes in float32, as the CPU has none of {', '.join(BF16)}"
@@ -40,7 +40,7 @@ def test_a_cpu_without_a_feature_and_a_missing_package_are_said(monkeypatch):
 
 
 def test_the_table_has_a_row_for_every_scheme_and_its_settings_with_their_defaults(tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")  # pytest-xdist tells its workers 80
-    said = bigfoot("schemes", cwd=tmp_path).stdout
-    assert all(f" {name} " in said for name in SCHEMES)
-    assert all(words in said for words in (*table.COLUMNS, "max_wer_rise:", "0.005", "group_size: 64"))
+    monkeypatch.setenv("COLUMNS", "200")  # pytest-xdist sets 80 for its workers
+    printed = bigfoot("schemes", cwd=tmp_path).stdout
+    assert all(f" {name} " in printed for name in SCHEMES)
+    assert all(words in printed for words in (*table.COLUMNS, "max_wer_rise:", "0.005", "group_size: 64"))

@@ -153,7 +153,7 @@ def _check_size(recording: Recording) -> None:
             if not os.fstat(file.fileno()).st_size:
                 raise AudioError("empty", f"{recording.name} is empty (0 bytes): fetch it again")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                cut = audio._wav_is_cut(data)
+                cut = audio.wav_is_cut(data)
     except FileNotFoundError:
         raise AudioError("missing", f"{recording.name} is missing: check the path") from None
     except (OSError, ValueError) as error:

@@ -106,7 +106,9 @@ def _targets(recordings: list[Recording | Failure], form: str, out: Path | None)
     """The file that each transcript goes to, None for stdout."""
     if out is None:
         if form in ("srt", "vtt") and len(recordings) > 1:
-            raise BigfootError(f"{form} of {len(recordings)} files can't share stdout: give --out-dir, for one file each")
+            raise BigfootError(
+                f"{form} of {len(recordings)} files can't share stdout: give --out-dir, which gets one file each"
+            )
         return [None] * len(recordings)
     named: dict[Path, str] = {}
     targets: list[Path | None] = []
@@ -196,7 +198,7 @@ class _Worker:
 
     @classmethod
     def work(cls, recording: Recording | Failure) -> Transcript | Failure:
-        """The transcript, or why there is none. Raises BigfootError where the variant can't be opened."""
+        """The transcript, or the reason why there is none. Raises BigfootError where the variant can't be opened."""
         if isinstance(recording, Failure):
             return recording
         cls.recognizer = cls.recognizer or Recognizer.load(cls.folder, threads=cls.threads)

@@ -2,17 +2,16 @@
 
 Decision: compare writes them to reports/cards/NAME.md, and `bigfoot export` and `bigfoot push` put them beside the model as
 README.md. Written into models/NAME or variants/NAME they would change outs of earlier stages: DVC would call those stale,
-disk_mb would count the card, and MLflow would take the same weights for another model. The price: a folder under models/
-or variants/ has no card of its own until it is exported.
+disk_mb would count the card, and MLflow would take the same weights for another model. The price: a folder under models/ or
+variants/ has no card until it is exported.
 
-The front matter holds what the hub can read (metrics as fractions, under the names and digits of comparison.json), the text
-what a person has to know before using the model. What is not known is left out: base_model where the chain doesn't start
-at the hub, language where the source doesn't give it, emissions that were not measured.
+The front matter is for the hub (metrics as fractions, with the names and digits of comparison.json), the text for people who
+want to use the model. Unknown facts are left out: base_model where the chain does not start at the hub, language where the
+source does not give it, emissions that were not measured.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.common import tables
@@ -20,18 +19,16 @@ from pipeline.common.energy import co2_g
 from pipeline.common.numbers import percent, points, shown, times
 from pipeline.compare.comparison import Row
 from pipeline.compare.figures import BY_NAME
+from pipeline.compare.inputs import Evidence
 from pipeline.compare.report import columns, markdown
 from pipeline.compare.report.page.headline import UNTRAINED
+from pipeline.params import Params
 from pipeline.quantize import examples
-
-if TYPE_CHECKING:
-    from pipeline.compare.inputs import Evidence
-    from pipeline.params import Params
 
 LANGUAGES = {"synthetic": "en", "digits": "en", "librispeech": "en"}
 LIBRARIES = {"onnxruntime": "onnx", "openvino": "openvino", "torch": "transformers"}  # as the hub names them
 UNKNOWN = "not measured"
-FEW_WORDS = 100  # a test set of fewer distinct words is called a closed vocabulary
+FEW_WORDS = 100  # a test set with fewer distinct words has a closed vocabulary
 
 RUN_MODEL = """```python
 import soundfile, torch
@@ -51,15 +48,15 @@ RUN_EXAMPLE = """Mono audio at 16 kHz, without Bigfoot, in this folder:
 pip install {packages}
 python example.py speech.wav
 ```"""
-RUN_BIGFOOT = """With Bigfoot installed, any file, long recordings, and times of words; in this folder:
+RUN_BIGFOOT = """With Bigfoot installed, in this folder: any audio file, long recordings, and times of words:
 
 ```
 bigfoot transcribe . speech.wav --format json
 ```"""
 
 
-def write(out: Path, rows: list[Row], evidence: "Evidence", params: "Params") -> None:
-    """MODEL.md and MODEL.SCHEME.md of everything compared into the folder `out`."""
+def write(out: Path, rows: list[Row], evidence: Evidence, params: Params) -> None:
+    """MODEL.md for every compared model and MODEL.SCHEME.md for every variant into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     by_name = {row.variant: row for row in rows}
     for model in dict.fromkeys(row.model for row in rows):
@@ -69,8 +66,8 @@ def write(out: Path, rows: list[Row], evidence: "Evidence", params: "Params") ->
         (out / f"{name}.md").write_text(_card(name, row.model, row, rows[0], evidence, params), encoding="utf-8")
 
 
-def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: "Evidence", params: "Params") -> str:
-    """A card; `row` is what was compared of it, null for a model that was compared in other schemes only."""
+def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: Evidence, params: Params) -> str:
+    """A card; `row` holds its figures, None for a model that was compared in other schemes only."""
     from huggingface_hub import ModelCard
 
     sections = [
@@ -89,7 +86,7 @@ def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: "Evide
     return str(ModelCard(f"---\n{front.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
 
 
-def _running(name: str, evidence: "Evidence") -> str:
+def _running(name: str, evidence: Evidence) -> str:
     runtime, opened = evidence.runtimes[name], evidence.opened[name]
     if not examples.text(runtime, opened):
         return RUN_BIGFOOT
@@ -100,19 +97,19 @@ def _running(name: str, evidence: "Evidence") -> str:
 # ---------------------------------------------------------------- what the hub reads
 
 
-def _front_matter(name: str, model: str, row: Row | None, evidence: "Evidence", params: "Params"):
+def _front_matter(name: str, model: str, row: Row | None, evidence: Evidence, params: Params):
     from huggingface_hub import ModelCardData
 
     source = params.corpus.source
-    is_model, scheme = name == model, None if row is None else row.scheme
-    runs_alone = is_model or examples.text(evidence.runtimes[name], evidence.opened[name])
-    library = ("transformers" if is_model else LIBRARIES[row.runtime]) if runs_alone else None
     tags = ["automatic-speech-recognition", "wav2vec2", "ctc", "bigfoot"]
-    tags += [] if is_model else [row.runtime, scheme]
+    library: str | None = "transformers"
+    if row and name != model:
+        runs_alone = examples.text(row.runtime, evidence.opened[name])
+        library = LIBRARIES[row.runtime] if runs_alone else None
+        tags += [row.runtime, row.scheme]
     tags += ["untrained"] if evidence.untrained else []
     tags += ["synthetic"] if evidence.corpus.get("synthetic") else []
-    more = {"co2_eq_emissions": emissions} if (emissions := _emissions(model, evidence, params)) else {}
-    return ModelCardData(
+    front = ModelCardData(
         model_name=name if row and not evidence.untrained else None,  # the model-index's
         language=LANGUAGES.get(source.kind),
         license="unknown",  # the owner's to choose: `bigfoot push --license`
@@ -123,11 +120,13 @@ def _front_matter(name: str, model: str, row: Row | None, evidence: "Evidence", 
         base_model=params.teacher.name,  # on the hub, or unknown
         metrics=None if evidence.untrained else ["wer", "cer"],
         eval_results=_results(row, evidence, source) if row and not evidence.untrained else None,
-        **more,
     )
+    if emissions := _emissions(model, evidence, params):
+        front["co2_eq_emissions"] = emissions
+    return front
 
 
-def _results(row: Row, evidence: "Evidence", source) -> list:
+def _results(row: Row, evidence: Evidence, source) -> list:
     """WER and CER on dev and every test set, as comparison.json has them."""
     from huggingface_hub import EvalResult
 
@@ -151,14 +150,14 @@ def _results(row: Row, evidence: "Evidence", source) -> list:
     ]
 
 
-def _splits(evidence: "Evidence") -> list[tuple[str, str, str]]:
-    """(split, what stands before and behind the names of its figures in a row): dev, and the first test set bare."""
+def _splits(evidence: Evidence) -> list[tuple[str, str, str]]:
+    """[(split, prefix, suffix of its figures' keys)]: dev, and all test sets; the first has neither prefix nor suffix."""
     first, *more = evidence.test_sets
     return [("dev", "dev_", ""), (first, "", ""), *((test, "", f"/{test}") for test in more)]
 
 
-def _emissions(model: str, evidence: "Evidence", params: "Params") -> dict | None:
-    """The training of this model alone, as the hub's key co2_eq_emissions wants it; null where it was not measured."""
+def _emissions(model: str, evidence: Evidence, params: Params) -> dict | None:
+    """The training of this model alone, in the form of the hub's key co2_eq_emissions; None where it was not measured."""
     trained = evidence.training[model]
     grams = co2_g(trained.get("train_energy_wh"), params.country)
     if grams is None:
@@ -175,35 +174,36 @@ def _emissions(model: str, evidence: "Evidence", params: "Params") -> dict | Non
 # ---------------------------------------------------------------- what a person reads
 
 
-def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: "Evidence") -> str:
+def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evidence) -> str:
     what = "The teacher" if model == "teacher" else "A student, shrunk from the teacher,"
     scheme = "" if name == model or row is None else f" in the scheme {row.scheme} for {row.runtime}"
     warning = f"**{UNTRAINED}**\n\n" if evidence.untrained else ""
     text = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
         gains = f"{times(row['speedup'], UNKNOWN)} faster and {times(row['shrink'], UNKNOWN)} smaller"
-        text += f" Beside teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row.gate.reason}."
+        text += f" Compared with teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row.gate.reason}."
     if evidence.corpus.get("synthetic"):
         origin = "Measured" if evidence.untrained else "Trained and measured"
-        text += f"\n\n**{origin} on SYNTHETIC speech, spoken by no person: its figures say nothing about people.**"
+        text += f"\n\n**{origin} on SYNTHETIC speech, spoken by no person: its figures do not apply to people.**"
     return text
 
 
-def _making(name: str, model: str, row: Row | None, params: "Params") -> str:
-    """The chain from the teacher down, and the settings of each step that are not defaults."""
+def _making(name: str, model: str, row: Row | None, params: Params) -> str:
+    """The chain from the teacher down, and those settings of each step that differ from the defaults."""
     chain = _chain(model, params)
-    begun = params.teacher.name or params.teacher.data if params.teacher.init == "pretrained" else "a config, untrained"
-    steps = [begun, *chain, *([] if name == model else [row.scheme])]
-    settings: dict = {"teacher": params.teacher} | {f"students.{step}": params.students[step] for step in chain[1:]}
-    shown = {key: one.model_dump(mode="json", by_alias=True, exclude_defaults=True) for key, one in settings.items()}
-    if name != model:
-        shown[f"schemes.{row.scheme}"] = params.schemes.get(row.scheme, {})
+    pretrained = params.teacher.name or str(params.teacher.data)
+    steps = [pretrained if params.teacher.init == "pretrained" else "a config, untrained", *chain]
+    sections = {"teacher": params.teacher} | {f"students.{step}": params.students[step] for step in chain[1:]}
+    settings = {key: each.model_dump(mode="json", by_alias=True, exclude_defaults=True) for key, each in sections.items()}
+    if row and name != model:
+        steps.append(row.scheme)
+        settings[f"schemes.{row.scheme}"] = params.schemes.get(row.scheme, {})
     command = f"bigfoot use {params.profile} && dvc repro"
-    return f"{' -> '.join(steps)}, by `{command}` with these settings:\n\n```yaml\n{_yaml(shown)}```"
+    return f"{' -> '.join(steps)}, by `{command}` with these settings:\n\n```yaml\n{_yaml(settings)}```"
 
 
-def _chain(model: str, params: "Params") -> list[str]:
-    """['teacher', 'half', 'thin']: a model and those it came from, the oldest first."""
+def _chain(model: str, params: Params) -> list[str]:
+    """["teacher", "half", "thin"]: a model and its ancestors, the oldest first."""
     chain = [model]
     while chain[0] != "teacher":
         chain.insert(0, params.students[chain[0]].parent)
@@ -216,11 +216,13 @@ def _yaml(content: Mapping) -> str:
     return yaml.safe_dump(dict(content), sort_keys=False, width=100)
 
 
-def _use(evidence: "Evidence") -> str:
+def _use(evidence: Evidence) -> str:
     if evidence.untrained:
-        return "None, but to measure what a model of this shape costs."
+        return "None, except to measure the size and speed of a model of this shape."
     rules = evidence.corpus.get("text", {})
-    written = f" Text comes as the corpus has it ({', '.join(f'{k}: {v}' for k, v in rules.items())})." if rules else ""
+    written = (
+        f" The text follows the rules of the corpus ({', '.join(f'{k}: {v}' for k, v in rules.items())})." if rules else ""
+    )
     return (
         "Speech to text of recordings like those of the corpus below: mono, 16 kHz, greedy CTC decoding without a language "
         f"model.{written} Speech of another kind (other speakers, microphones, noise, words or languages) has to be measured "
@@ -228,14 +230,14 @@ def _use(evidence: "Evidence") -> str:
     )
 
 
-def _data(evidence: "Evidence") -> str:
+def _data(evidence: Evidence) -> str:
     wanted = {"Corpus", "Train", "Dev", "Shared", *(name.capitalize() for name in evidence.test_sets)}
     lines = [f"- {what}: {fact}" for what, fact in markdown.facts_of(evidence) if what in wanted]
     dropped = evidence.corpus.get("dropped")
     return "\n".join(lines + ([f"- Left out by the checks: {dropped:,} utterances"] if dropped else []))
 
 
-def _license(params: "Params") -> str:
+def _license(params: Params) -> str:
     pretrained = params.teacher.name or params.teacher.data
     base = f" It derives from {pretrained}, whose terms apply." if params.teacher.init == "pretrained" else ""
     return (
@@ -244,9 +246,9 @@ def _license(params: "Params") -> str:
     )
 
 
-def _metrics(row: Row | None, evidence: "Evidence") -> str:
+def _metrics(row: Row | None, evidence: Evidence) -> str:
     if row is None:
-        return "Not measured as it is, only in other schemes: see the cards of its variants."
+        return "Not measured itself, only in other schemes: see the cards of its variants."
     if evidence.untrained:
         return "None: the model is UNTRAINED."
     sets, lines = evidence.scores[row.variant].sets, []
@@ -257,19 +259,19 @@ def _metrics(row: Row | None, evidence: "Evidence") -> str:
     test, dev, most = (points(row[key]) for key in ("wer_rise", "dev_wer_rise", "wer_rise_upper"))
     first = evidence.test_sets[0]
     rise = f"Rise in WER over teacher.fp32: {test} points on {first}, {dev} on dev, where it is at most {most}."
-    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and judged this model, no test set did."
+    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and judged this model; no test set did."
 
 
 IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb")
 
 
-def _speed(row: Row | None, teacher: Row, evidence: "Evidence") -> str:
+def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
     if row is None:
-        return "Not measured as it is: see the cards of its variants."
+        return "Not measured itself: see the cards of its variants."
     lines = []
     for figure in (BY_NAME[name] for name in IN_CARD):
-        heading = f"{figure.label[0].upper()}{figure.label[1:]}, {figure.shown_in or figure.unit}"
-        lines.append([heading, *(figure.show(one[figure.name], UNKNOWN) for one in (row, teacher))])
+        heading = f"{figure.label[0].upper()}{figure.label[1:]}, {figure.shown_unit}"
+        lines.append([heading, *(figure.show(each[figure.name], UNKNOWN) for each in (row, teacher))])
     faster = columns.with_range(row["speedup"], row["speedup_low"], row["speedup_high"], lambda value: times(value, UNKNOWN))
     lines += [["Faster", faster, times(1)], ["Smaller", times(row["shrink"], UNKNOWN), times(1)]]
     facts = [f"- {what}: {fact}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
@@ -277,35 +279,35 @@ def _speed(row: Row | None, teacher: Row, evidence: "Evidence") -> str:
     return f"Of the variant {row.variant} ({row.runtime}), batch 1.\n\n{table}\n\n" + "\n".join(facts)
 
 
-def _limits(evidence: "Evidence") -> str:
+def _limits(evidence: Evidence) -> str:
     corpus, first = evidence.corpus, evidence.test_sets[0]
     limits = []
     if corpus.get("synthetic"):
-        limits.append("SYNTHETIC speech throughout: nothing is known of how well it recognizes people.")
+        limits.append("SYNTHETIC speech throughout: how well it recognizes people is unknown.")
     distinct = {word for row in evidence.scores[REFERENCE].sets[first].hypotheses for word in row.reference.split()}
     if distinct and len(distinct) < FEW_WORDS:
         limits.append(
-            f"Closed vocabulary: the {first} set has {len(distinct)} distinct words; others will be recognized as these."
+            f"Closed vocabulary: the {first} set has {len(distinct)} distinct words; it will recognize other words as these."
         )
     if any(count for pair, count in corpus.get("leaks", {}).get("shared_speaker", {}).items() if pair.startswith("train-")):
-        limits.append("Known speakers: speakers of train are in dev or test too, so new voices will fare worse.")
-    limits.append("Speeds are of the one machine named above; on others the ranking of the runtimes may differ.")
+        limits.append("Known speakers: speakers of train are in dev or test too, so its errors on new voices will be more.")
+    limits.append("The speeds were measured on the machine named above; on others the ranking of the runtimes may differ.")
     limits.append("Utterances much longer or noisier than the corpus's were not measured.")
     return "\n".join(f"- {limit}" for limit in limits)
 
 
-def _energy(model: str, row: Row | None, evidence: "Evidence", params: "Params") -> str:
+def _energy(model: str, row: Row | None, evidence: Evidence, params: Params) -> str:
     trained, chain = evidence.training[model], _chain(model, params)
     mode, lines = trained.get("energy_mode"), []
     if trained.get("train_energy_wh") is None:
         lines.append("- Training of this model: not measured.")
     else:
         hours, spent = shown(trained.get("train_hours"), ".2f", " h", UNKNOWN), trained["train_energy_wh"]
-        wh, co2 = shown(spent, ".3g", " Wh"), shown(co2_g(spent, params.country), ".3g", " g CO2", UNKNOWN)
-        lines.append(f"- Training of this model: {hours}, {wh}, {co2} (codecarbon, {mode}; country {params.country}).")
-        costs = [evidence.training.get(one, {}).get("train_energy_wh") for one in chain]
-        if len(chain) > 1 and None not in costs:
-            lines.append(f"- With all that it came from ({', '.join(chain[:-1])}): {sum(costs):.3g} Wh.")
+        energy, co2 = shown(spent, ".3g", " Wh"), shown(co2_g(spent, params.country), ".3g", " g CO2", UNKNOWN)
+        lines.append(f"- Training of this model: {hours}, {energy}, {co2} (codecarbon, {mode}; country {params.country}).")
+        costs = [wh for each in chain if (wh := evidence.training.get(each, {}).get("train_energy_wh")) is not None]
+        if len(chain) > 1 and len(costs) == len(chain):
+            lines.append(f"- Together with its ancestors ({', '.join(chain[:-1])}): {sum(costs):.3g} Wh.")
     if row and row["energy_wh_per_audio_hour"] is not None:
         co2 = shown(row["co2_g_per_audio_hour"], ".3g", " g CO2", UNKNOWN)
         lines.append(f"- Inference, one hour of audio: {row['energy_wh_per_audio_hour']:.3g} Wh, {co2}.")

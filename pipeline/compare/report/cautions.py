@@ -1,4 +1,4 @@
-"""What a reader of timings.json has to be warned of, in one sentence each."""
+"""Warnings for a reader of timings.json, one sentence each."""
 
 from pipeline.benchmark.timings import Timings
 from pipeline.common import host
@@ -7,7 +7,7 @@ BUSY = 0.2  # of all cores' time
 
 
 def cautions(timings: Timings) -> list[str]:
-    """Times of another host, a host that was busy, intervals that stayed wide, energy below what the method can tell."""
+    """Warn of times of another host, a busy host, intervals that stayed wide, and energy below the method's resolution."""
     warnings, rows = [], timings.variants
     if elsewhere := host.elsewhere(timings.host):
         warnings.append(f"the times are of {elsewhere}")
@@ -21,10 +21,10 @@ def cautions(timings: Timings) -> list[str]:
         )
     if timings.groups > 1:
         warnings.append(
-            f"memory didn't hold all variants at once: they were timed in {timings.groups} groups, each beside the teacher, so "
-            "ratios to it hold, and milliseconds of different groups are of different minutes"
+            f"memory did not hold all variants at once: they ran in {timings.groups} groups, each beside the teacher, so "
+            "ratios to it hold, but milliseconds of different groups were taken at different times"
         )
-    unseen = [name for name, timing in rows.items() if (timing.energy_note or "").startswith("not resolved")]
-    if unseen:
-        warnings.append(f"energy is below what the method can tell apart from an idle machine for {', '.join(unseen)}")
+    unresolved = [name for name, timing in rows.items() if (timing.energy_note or "").startswith("not resolved")]
+    if unresolved:
+        warnings.append(f"the method cannot tell the energy from that of an idle machine for {', '.join(unresolved)}")
     return warnings

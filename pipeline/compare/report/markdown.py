@@ -1,54 +1,52 @@
-"""The comparison for people: one table and one list of facts, written as Markdown, for the terminal and as a page.
+"""The comparison for readers: one table and one list of facts, as Markdown, for the terminal and as a page.
 
-A figure is worth as much as what is said beside it, so every form opens with the same facts: which corpus, whether
-it is SYNTHETIC, how much audio that is, what the intervals resample, which machine took the times and when, and which
-sentences or speakers train shares with the tests. Written anew from the same files, everything is the same byte for byte.
+A figure means little without its conditions, so every form begins with the same facts: the corpus, whether it is SYNTHETIC, the
+amount of audio, what the intervals resample, which machine was timed and when, which sentences or speakers train shares with
+the tests. The same files give the same bytes.
 """
 
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.benchmark.timings import REFERENCE, Timings
 from pipeline.common import tables
 from pipeline.common.host import kind
 from pipeline.common.numbers import percent, shown, times
 from pipeline.common.tables import escaped
+from pipeline.compare.breakdown import Breakdown, Mistake
 from pipeline.compare.comparison import Row, champion_of, untrained
+from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
 from pipeline.compare.report import columns, plots
 from pipeline.compare.report.cautions import cautions
 from pipeline.compare.report.page import Report, page
 from pipeline.compare.report.page.data import REPRODUCE, origin_facts
-from pipeline.compare.report.page.errors import pairs, telling
+from pipeline.compare.report.page.errors import pairs, worst_groups
 from pipeline.compare.report.page.headline import verdict
-
-if TYPE_CHECKING:
-    from pipeline.compare.inputs import Evidence
-    from pipeline.params import Params
+from pipeline.params import Params
 
 __all__ = ["REPRODUCE", "facts_of", "short_table", "table", "timing_facts", "write"]
 
-GROUPS, WORST = 8, 5  # of a breakdown, of the worst utterances, in Markdown; the page has more
+GROUPS, WORST = 8, 5  # groups per breakdown and worst utterances per test set in Markdown; the page has more
 
 
 def write(
     out: Path,
     rows: list[Row],
-    evidence: "Evidence",
-    params: "Params",
+    evidence: Evidence,
+    params: Params,
     origin: Origin,
-    breakdown: dict | None = None,
-    worst: list[dict] | None = None,
+    breakdown: Breakdown | None = None,
+    worst: Sequence[Mistake] = (),
 ) -> None:
-    """comparison.md, table.txt, index.html, plots/*.csv and, of trained models, pareto.svg into the folder `out`.
+    """comparison.md, table.txt, index.html, plots/*.csv and, for trained models, pareto.svg into the folder `out`.
 
-    breakdown and worst are the contents of breakdown.json and worst.json; without them their parts are left out.
+    breakdown and worst are the contents of breakdown.json and worst.json; without them their sections are left out.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    report = Report(rows, columns.of(rows), facts_of(evidence), evidence, params, origin, breakdown, worst)
+    report = Report(rows, columns.of(rows), facts_of(evidence), evidence, params, origin, breakdown, list(worst))
     panels = plots.panels(rows)
     if panels:
         (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
@@ -61,8 +59,8 @@ def write(
 # ---------------------------------------------------------------- the facts
 
 
-def facts_of(evidence: "Evidence") -> list[tuple[str, str]]:
-    """[(what, the fact)]: what one has to know to read the table rightly."""
+def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
+    """[(name, text)]: the facts that a reader of the table needs."""
     corpus, first = evidence.corpus, evidence.test_sets[0]
     unit = evidence.scores[REFERENCE].sets[first].unit
     is_made = "SYNTHETIC, spoken by no person: " if corpus.get("synthetic") else ""
@@ -82,7 +80,7 @@ def _size(split: dict) -> str:
 
 
 def _leaks(leaks: dict[str, dict[str, int]], splits: dict) -> list[str]:
-    """['74 of test's 150 utterances have a sentence that train has too', ...]; what is not shared is not mentioned."""
+    """["74 of test's 150 utterances: sentence that train has too", ...] for everything that two splits share."""
     sentences = []
     for check, pairs_of_splits in leaks.items():
         for pair, count in pairs_of_splits.items():
@@ -110,8 +108,8 @@ def timing_facts(timings: Timings) -> list[tuple[str, str]]:
     ]
 
 
-def _energy_facts(evidence: "Evidence") -> list[tuple[str, str]]:
-    """How the energy of inference and of training was found out."""
+def _energy_facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """How the energy of inference and of training was measured."""
     measured = evidence.timings.variants.values()
     modes = [("inference", timing.energy_mode) for timing in measured]
     modes += [("training", metrics.get("energy_mode")) for metrics in evidence.training.values()]
@@ -147,7 +145,7 @@ def _markdown(report: Report) -> str:
 
 
 def _by_length_of_audio(rows: list[Row]) -> list[str]:
-    """Latency of the teacher and the champion at each length that was timed."""
+    """Latency of the teacher and the champion at each timed length."""
     if (champion := champion_of(rows)) is None:
         return []
     best = dict(plots.lengths(champion))
@@ -162,12 +160,12 @@ def _by_length_of_audio(rows: list[Row]) -> list[str]:
 
 
 def _breakdown(report: Report) -> list[str]:
-    """WER of the teacher and the champion by each factor, of each test set."""
+    """WER of the teacher and the champion for each test set and factor."""
     names = [row.variant for row in (report.rows[0], champion_of(report.rows)) if row]
     lines = []
-    by_set = (report.breakdown or {}).get("sets", {})
-    for test, factor, groups in ((test, *one) for test, by in by_set.items() for one in by.items()):
-        kept, left_out = telling(groups, report.rows, GROUPS)
+    by_set = report.breakdown["sets"] if report.breakdown else {}
+    for test, factor, groups in ((test, *by) for test, by_factor in by_set.items() for by in by_factor.items()):
+        kept, left_out = worst_groups(groups, report.rows, GROUPS)
         cells = [
             [group["group"], f"{group['utterances']:,}", f"{group['words']:,}", *(percent(group["wer"].get(n)) for n in names)]
             for group in kept
@@ -177,33 +175,30 @@ def _breakdown(report: Report) -> list[str]:
     return lines
 
 
-def _worst(worst: list[dict] | None) -> list[str]:
+def _worst(worst: Sequence[Mistake]) -> list[str]:
     """Reference and variant, word by word: [reference > recognized] where they differ."""
     lines = []
-    for test in dict.fromkeys(one["set"] for one in worst or []):
+    for test in dict.fromkeys(mistake["set"] for mistake in worst):
         lines += ["", f"The worst utterances of {test}, as [reference > recognized]:", ""]
-        for one in [one for one in worst if one["set"] == test][:WORST]:
-            words = (word if word == other else f"[{word} > {other}]" for word, other in pairs(one["alignment"]))
-            head = f"{one['id']}, {one['variant']} {one['errors']} wrong, the teacher {one['teacher_errors']}"
+        for mistake in [mistake for mistake in worst if mistake["set"] == test][:WORST]:
+            words = (word if word == other else f"[{word} > {other}]" for word, other in pairs(mistake["alignment"]))
+            head = f"{mistake['id']}, {mistake['variant']} {mistake['errors']} wrong, the teacher {mistake['teacher_errors']}"
             lines.append(f"- {escaped(head)}: {escaped(' '.join(words))}")
     return lines
 
 
-def for_readme(rows: list[Row]) -> list[dict]:
-    """The teacher, each model's fastest variant, the champion, and what none beats in WER, MB and median latency at once."""
-    measured = [[row[key] for key in LOWER_IS_BETTER] for row in rows]
-    complete = [figures for figures in measured if None not in figures]
+def for_readme(rows: list[Row]) -> list[Row]:
+    """The teacher, the champion, each model's fastest variant, and those that none beats in WER, MB and latency at once."""
+    measured = {row.variant: [value for key in LOWER_IS_BETTER if (value := row[key]) is not None] for row in rows}
+    complete = [figures for figures in measured.values() if len(figures) == len(LOWER_IS_BETTER)]
 
-    def is_unbeaten(mine: list) -> bool:
+    def is_unbeaten(row: Row) -> bool:
+        mine = measured[row.variant]
         others = (theirs for theirs in complete if theirs != mine)
         return mine in complete and not any(all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in others)
 
     fastest = {row.model: row for row in sorted(rows, key=lambda row: row["speedup"] or 0.0)}
-    return [
-        row
-        for row, mine in zip(rows, measured, strict=True)
-        if row is rows[0] or row.champion or row is fastest[row.model] or is_unbeaten(mine)
-    ]
+    return [row for row in rows if row is rows[0] or row.champion or row is fastest[row.model] or is_unbeaten(row)]
 
 
 def short_table(rows: list[Row]) -> str:
@@ -218,12 +213,12 @@ def whole_table(rows: list[Row]) -> str:
 
 
 def table(rows: Sequence, columns: dict[str, Callable[..., str]]) -> str:
-    """A table in Markdown, one line per row: columns are {heading: what a row shows there}."""
+    """A table in Markdown, one line per row: `columns` is {heading: the function that gives a row's text}."""
     return tables.markdown(columns, [[show(row) for show in columns.values()] for row in rows])
 
 
 def _terminal(report: Report) -> str:
-    """The table in columns that line up, and beneath it the facts that a reader of figures must not miss."""
+    """The table in aligned columns, followed by the facts that a reader must not miss."""
     columns = [column for column in report.columns if column.name in IN_TERMINAL]
     cells = [[column.show(row) for column in columns] for row in report.rows]
     sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]

@@ -1,8 +1,8 @@
 """The comparison as pictures: Pareto plots, training curves, latency by length, and the CSV files that `dvc plots` draws.
 
-Matplotlib draws without a display, a date or a random id, so the same figures give the same bytes. A panel for the page is
-as wide as a phone, so that its text is read there at the size it is drawn in; its ink is the page's own, and its colors
-are as far from white as from black, so that one picture serves light and dark.
+Matplotlib draws without a display, a date or a random id, so the same figures give the same bytes. A panel for the page is as
+wide as a phone, so that its text has the same size there; its text and axes have the page's own color, and its other colors are
+as far from white as from black, so that one picture works on light and on dark pages.
 """
 
 import csv
@@ -10,7 +10,7 @@ import functools
 import html
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -20,37 +20,37 @@ from pipeline.compare.comparison import Row, untrained
 from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report.columns import ENERGY
 
-MARKERS = (*"osD^vP*X<>dhp8H", *((points, 1, 0) for points in (3, 4, 6, 8)))  # one for each scheme there is; the last are stars
+MARKERS = (*"osD^vP*X<>dhp8H", *((points, 1, 0) for points in (3, 4, 6, 8)))  # at least one per scheme; the last are stars
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
-INK = "#010203"  # text and axes; on the page it becomes the page's own color
-WHO = ("variant", "model", "scheme", "runtime")
+INK = "#010203"  # text and axes; on the page it becomes the page's text color
+NAMES = ("variant", "model", "scheme", "runtime")
 TABLE = (
-    *WHO, "wer", "wer_low", "wer_high", "dev_wer", "disk_mb", "shrink",
+    *NAMES, "wer", "wer_low", "wer_high", "dev_wer", "disk_mb", "shrink",
     "latency_p50_ms", "speedup", "ram_mb", ENERGY,
 )  # fmt: skip
-AXES = ("disk_mb", "latency_p50_ms", ENERGY)  # what WER is drawn against
+AXES = ("disk_mb", "latency_p50_ms", ENERGY)  # WER is drawn against each of these
 WIDTH = HEIGHT = 316.8  # of a Pareto panel, in points
-POINTS = 300  # of a curve; more than a phone has pixels for
+MOST_POINTS = 300  # at most, per curve; more than a phone has pixels for
 
 
 def tables(folder: Path, rows: list[Row], curves: dict[str, list[dict]]) -> None:
-    """variants.csv, one row per variant; loss.csv and dev_wer.csv, a row for each model and step that has one."""
-    lines = [[getattr(row, key) if key in WHO else at(row, key) for key in TABLE] for row in rows]
+    """variants.csv, one row per variant; loss.csv and dev_wer.csv, one row per model and step that has the figure."""
+    lines = [[getattr(row, key) if key in NAMES else at(row, key) for key in TABLE] for row in rows]
     _write_csv(folder / "variants.csv", TABLE, lines)
     for key in ("loss", "dev_wer"):
-        lines = [(model, *point) for model, curve in curves.items() for point in series(curve, key)]
-        if lines:
-            _write_csv(folder / f"{key}.csv", ("model", "step", key), lines)
+        steps = [(model, *point) for model, curve in curves.items() for point in series(curve, key)]
+        if steps:
+            _write_csv(folder / f"{key}.csv", ("model", "step", key), steps)
 
 
 def series(curve: list[dict], key: str) -> list[tuple[int, float]]:
-    """[(step, figure)] of a training curve, where it has one."""
+    """[(step, figure)] of the steps of a training curve that have the figure."""
     return [(row["step"], row[key]) for row in curve if row.get(key) is not None]
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points that no other beats in both, by growing x: [(x, wer)], less of either being better."""
+    """The points [(x, wer)] that no other point beats in both, sorted by x; less is better in both."""
     best: list[tuple[float, float]] = []
     for x, wer in sorted(points):
         if not best or wer < best[-1][1]:
@@ -59,15 +59,25 @@ def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _styled(draw: Callable[..., str]) -> Callable[..., str]:
-    """`draw` with the page's ink and letters, from its first line to its last: matplotlib reads them at every step."""
+    """`draw` with the page's color and font from beginning to end, because matplotlib reads its settings at every step."""
 
     @functools.wraps(draw)
     def drawn(*arguments: object, **named: object) -> str:
         import matplotlib
 
-        inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-        settings = {"svg.hashsalt": "bigfoot", "svg.fonttype": "none", "font.size": 9.5, "axes.facecolor": "none"}
-        with matplotlib.rc_context({**settings, **dict.fromkeys(inks, INK)}):
+        with matplotlib.rc_context(
+            {
+                "svg.hashsalt": "bigfoot",
+                "svg.fonttype": "none",
+                "font.size": 9.5,
+                "axes.facecolor": "none",
+                "text.color": INK,
+                "axes.edgecolor": INK,
+                "axes.labelcolor": INK,
+                "xtick.color": INK,
+                "ytick.color": INK,
+            }
+        ):
             return draw(*arguments, **named)
 
     return drawn
@@ -77,17 +87,17 @@ def _styled(draw: Callable[..., str]) -> Callable[..., str]:
 
 
 def panels(rows: list[Row]) -> dict[str, str]:
-    """{one of AXES: SVG}, each point with a tooltip; only of what some variant has a figure for: no energy, no panel.
+    """{key in AXES: SVG}, each point with a tooltip; a figure that no variant has, such as energy, has no panel.
 
-    None of UNTRAINED models, whose errors mean nothing.
+    {} for UNTRAINED models, whose errors mean nothing.
     """
     if untrained(rows):
         return {}
-    return {key: _pareto_panel(rows, key) for key in AXES if _shown(rows, key)}
+    return {key: _pareto_panel(rows, key) for key in AXES if points(rows, key)}
 
 
 def pareto(drawn: dict[str, str]) -> str:
-    """The panels beside one another as one SVG file, on white, for Markdown pages."""
+    """The panels side by side as one SVG file on white, for Markdown pages."""
     place = f'<svg x="{{x:g}}" width="{WIDTH}" height="{HEIGHT}"'
     parts = [_own_ids(svg, key).replace("<svg", place.format(x=WIDTH * n), 1) for n, (key, svg) in enumerate(drawn.items())]
     width = f"{WIDTH * len(parts):g}"
@@ -107,11 +117,12 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
     figure = _figure(WIDTH / 72, HEIGHT / 72)
     axes = figure.add_axes((0.13, foot, 0.84, 0.97 - foot))
     for number, row in enumerate(rows):
-        if not at(row, key):
+        x = at(row, key)
+        if not x:
             continue
-        wer, low, high = (100 * row[name] for name in ("wer", "wer_low", "wer_high"))
+        wer, low, high = (100 * row.known(name) for name in ("wer", "wer_low", "wer_high"))
         drawn = axes.errorbar(
-            at(row, key),
+            x,
             wer,
             yerr=[[max(0.0, wer - low)], [max(0.0, high - wer)]],
             linestyle="",
@@ -123,11 +134,11 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
             capsize=2,
         )
         drawn.lines[0].set_gid(f"point_{number}")
-    best = front([(at(row, key), 100 * row["wer"]) for row in _shown(rows, key)])
+    best = front([(x, 100 * wer) for _, x, wer in points(rows, key)])
     axes.step(*zip(*best, strict=True), where="post", color="gray", linewidth=1, linestyle="--", zorder=0)
     _log(axes.xaxis)
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set(xlabel=f"{BY_NAME[key].axis}, log scale", ylim=(0, 1.1 * max(100 * row["wer_high"] for row in rows) or 1))
+    axes.set(xlabel=f"{BY_NAME[key].axis}, log scale", ylim=(0, 1.1 * max(100 * row.known("wer_high") for row in rows) or 1))
     axes.set_ylabel("WER (%) with 95% interval", labelpad=2)
     axes.margins(x=0.2)
     axes.grid(True, which="major", alpha=0.25)
@@ -157,16 +168,16 @@ _LEGEND = {
 
 
 def _name(axes, rows: list[Row], key: str) -> None:
-    """Write the names of the front, the champion and the teacher, each where it covers no other and stays within."""
+    """Write the names of the front, the champion and the teacher, each inside the frame and, if possible, over no other."""
     from matplotlib.transforms import Bbox
 
-    best = front([(at(row, key), row["wer"]) for row in _shown(rows, key)])
-    axes.get_xlim()  # places follow from limits, which matplotlib finds when asked
-    frame, taken = axes.get_window_extent(), []
-    for row in _shown(rows, key):
-        if (at(row, key), row["wer"]) not in best and not row.champion and row is not rows[0]:
+    best = front([(x, wer) for _, x, wer in points(rows, key)])
+    axes.get_xlim()  # makes matplotlib compute the limits, which decide the places
+    frame, taken = axes.get_window_extent(), list[Bbox]()
+    for row, x, wer in points(rows, key):
+        if (x, wer) not in best and not row.champion and row is not rows[0]:
             continue
-        place = (at(row, key), 100 * row["wer"])
+        place = (x, 100 * wer)
         is_right = axes.transData.transform(place)[0] > (frame.x0 + frame.x1) / 2
         tries = [(height, right) for height in (5, -12, 17, -24, 29, -36, 41, 53) for right in (is_right, not is_right)]
         for height, right in tries:
@@ -183,46 +194,47 @@ def _name(axes, rows: list[Row], key: str) -> None:
 
 
 def at(row: Row, key: str) -> float | None:
+    """The figure as it is plotted: energy only where it is above the noise."""
     return row.energy if key == ENERGY else row[key]
 
 
-def _shown(rows: list[Row], key: str) -> list[dict]:
-    """The rows that have a place in the plot over `key`: its scale is logarithmic."""
-    return [row for row in rows if at(row, key)]
+def points(rows: Sequence[Row], key: str) -> list[tuple[Row, float, float]]:
+    """[(row, x, WER)] of the rows with a place in the plot over `key`; its scale is logarithmic, so 0 has none."""
+    return [(row, x, row.known("wer")) for row in rows if (x := at(row, key))]
 
 
 # ---------------------------------------------------------------- curves
 
 
 def curves(curves: dict[str, list[dict]], key: str) -> str | None:
-    """Loss or dev WER by step, one line per model, for the page; both scales are logarithmic but that of a WER."""
-    found = {model: series(curve, key) for model, curve in curves.items()}
+    """Loss or dev WER by step for the page, one line per model; all scales are logarithmic, except that of the WER."""
+    by_model = {model: series(curve, key) for model, curve in curves.items()}
     label = {"loss": "training loss, log scale", "dev_wer": "dev WER (%)"}[key]
     scale = 100 if key == "dev_wer" else 1
-    lines = [(model, [(x, scale * y) for x, y in _thinned(points)], None) for model, points in found.items() if points]
+    lines = [(model, [(x, scale * y) for x, y in _thinned(points)], None) for model, points in by_model.items() if points]
     return _lines(lines, "step, log scale", label, log_y=key == "loss") if lines else None
 
 
-def by_length(rows: list[Row]) -> str | None:
-    """Latency over length of audio, for the page, the champion's line the widest; None where it was not measured."""
+def by_length(rows: Sequence[Row]) -> str | None:
+    """Latency over length of audio for the page, with a wide line for the champion; None where it was not measured."""
     lines = [(row.variant, lengths(row), 3 if row.champion else 1) for row in rows if lengths(row)]
     return _lines(lines, "length of audio (s), log scale", "latency (ms), log scale", log_y=True) if lines else None
 
 
 def lengths(row: Row) -> list[tuple[float, float]]:
-    """[(seconds of audio, ms)], as measured."""
-    found = (row.latency_by_length or {}).items()
-    return sorted((float(seconds), ms) for seconds, ms in found if ms is not None)
+    """[(seconds of audio, ms)] as measured, sorted."""
+    timed = (row.latency_by_length or {}).items()
+    return sorted((float(seconds), ms) for seconds, ms in timed if ms is not None)
 
 
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    every = -(-len(points) // POINTS)
+    every = -(-len(points) // MOST_POINTS)
     return [*points[:-1:every], points[-1]]
 
 
 @_styled
 def _lines(lines: list[tuple[str, list[tuple[float, float]], float | None]], x: str, y: str, log_y: bool) -> str:
-    """[(name, its points, width of its line or None)] as one panel."""
+    """One panel with the lines [(name, points, width or None)]."""
     rows_of_names = -(-len(lines) // 2)
     height = 3.2 + 0.19 * rows_of_names
     figure = _figure(4.4, height)
@@ -254,13 +266,13 @@ def _lines(lines: list[tuple[str, list[tuple[float, float]], float | None]], x: 
 
 
 def inline(svg: str, name: str, about: str) -> Markup:
-    """An SVG file as HTML: its ids are its own, its ink the page's, and a text stands for it where it isn't seen."""
+    """An SVG file as HTML: with ids of its own, the page's text color, and a text for readers who do not see it."""
     svg = _own_ids(svg, name).replace(INK, "currentColor")
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(about)}"', 1))
 
 
 def _own_ids(svg: str, name: str) -> str:
-    """The <svg> element of a file, without a size of its own, and with ids that no other picture has."""
+    """The <svg> element of a file without width and height, its ids prefixed so that no other picture has them."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)

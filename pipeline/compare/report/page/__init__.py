@@ -1,42 +1,40 @@
-"""The comparison as one HTML file that needs nothing else: no font, no picture, no network, and no script to be whole.
+"""The comparison as one HTML file that needs no other file and no network, and that is complete without its script.
 
-Decision: a page is a list of sections, each a function of what was measured, and a section that has nothing to show isn't
-there. It is written for three readers in this order: who decides, who checks, who wants to do it again. The HTML is in
-templates/, where Jinja escapes every text.
+Decision: the page is a list of sections, each made by a function of the measurements; an empty section is left out. The page
+is for three readers in this order: those who decide, those who check, and those who reproduce. The HTML is in templates/,
+where Jinja escapes every text.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from pipeline.compare.breakdown import Breakdown, Mistake
 from pipeline.compare.comparison import Row
+from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
 from pipeline.compare.report.columns import Column
 from pipeline.compare.report.page import data, errors, headline, training, variants
 from pipeline.params import Params
 
-if TYPE_CHECKING:
-    from pipeline.compare.inputs import Evidence
-
 
 @dataclass(frozen=True)
 class Report:
-    """All that is reported: rows in the order shown, their columns, facts as (what, the fact), and what they rest on.
+    """The contents of a report: rows in the order shown, their columns, facts as (name, text), and what they are made from.
 
-    breakdown and worst are as in page/errors.py, None where that was not looked into.
+    breakdown is None and worst is empty for UNTRAINED models.
     """
 
     rows: list[Row]
     columns: list[Column]
     facts: list[tuple[str, str]]
-    evidence: "Evidence"
+    evidence: Evidence
     params: Params
     origin: Origin
-    breakdown: dict | None
-    worst: list[dict] | None
+    breakdown: Breakdown | None
+    worst: list[Mistake]
 
 
 def page(report: Report, panels: dict[str, str]) -> str:
-    """The HTML; panels are the Pareto plots, as `plots.panels` draws them."""
+    """The HTML; panels are the Pareto plots of `plots.panels`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     sections = [

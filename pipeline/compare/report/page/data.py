@@ -1,20 +1,17 @@
-"""What the figures rest on: the corpus, the machine and how it was measured, and how to do it again."""
+"""What the figures are based on: the corpus, the machine and the measurement; and how to reproduce them."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from pipeline.benchmark.timings import Timings
+from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
 from pipeline.compare.report.page.parts import Cell, Code, Facts, Line, Section, Table, Text
 from pipeline.params import Params
 
-if TYPE_CHECKING:
-    from pipeline.compare.inputs import Evidence
-
 REPRODUCE = "bigfoot use {profile} && dvc repro && bigfoot table"
 
 
-def corpus(evidence: "Evidence", params: Params) -> Section:
+def corpus(evidence: Evidence, params: Params) -> Section:
     info = evidence.corpus
     about = [("Name", info["name"]), ("Source", info["source"]), ("License", info["license"])]
     about += [("About", info["about"])] if info.get("about") else []
@@ -26,10 +23,10 @@ def corpus(evidence: "Evidence", params: Params) -> Section:
         "Data",
         [
             Facts(about),
-            Table("What the splits hold", heads, [_split(*one) for one in info["splits"].items()]),
+            Table("Size of the splits", heads, [_split(*split) for split in info["splits"].items()]),
             *_leaks(info.get("leaks", {})),
             _checks(evidence.dropped, params.corpus.checks.model_dump()),
-            Text(f"Each utterance that was left out, with the reason: corpora/{info['name']}/report/data.md."),
+            Text(f"Every utterance that was left out is listed, with the reason, in corpora/{info['name']}/report/data.md."),
         ],
     )
 
@@ -49,34 +46,34 @@ def _leaks(leaks: dict[str, dict[str, int]]) -> list[Table]:
         _line(check.removeprefix("shared_"), *(f"{counts[pair]:,}" if pair in counts else "-" for pair in pairs))
         for check, counts in leaks.items()
     ]
-    caption = "Utterances of the second split whose audio, sentence or speaker the first has too"
+    caption = "Utterances of the second split whose audio, sentence or speaker is also in the first"
     return [Table(caption, ["The same", *pairs], lines)] if lines else []
 
 
 def _checks(dropped: list[dict], severities: dict[str, str]) -> Table:
-    """Every check, what follows from failing it, and how many utterances were left out for it."""
+    """Every check with its severity and the number of utterances that were left out because of it."""
     counts = Counter(row["check"] for row in dropped)
     lines = [_line(check, severity, f"{counts[check]:,}") for check, severity in severities.items()]
     return Table(f"Checks; {len(dropped):,} utterances were left out", ["Check", "If failed", "Left out"], lines)
 
 
 def measuring(facts: list[tuple[str, str]], timings: Timings) -> Section:
-    """The facts that every form of the comparison opens with, and the host in full."""
+    """The facts at the top of every form of the comparison, and all details of the host."""
     host = {what: value for what, value in timings.host.items() if value not in (None, [], "")}
     lines = [_line(what.replace("_", " "), _text(value)) for what, value in host.items()]
-    lines += [_line("threads", str(timings.threads)), *(_line(*one) for one in timings.versions.items())]
-    table = Table("The machine that took the times, and versions", ["What", "Is"], lines, "texts")
+    lines += [_line("threads", str(timings.threads)), *(_line(*version) for version in timings.versions.items())]
+    table = Table("The machine that was timed, and versions", ["Item", "Value"], lines, "texts")
     return Section("measuring", "How it was measured", [Facts(facts), table])
 
 
 def reproduce(origin: Origin, params: Params) -> Section:
     begin = [f"git checkout {origin.commit}"] if origin.commit else []
-    parts = [Facts(origin_facts(origin, params)), Text("Settings as used are in reports/params.json.")]
+    parts = [Facts(origin_facts(origin, params)), Text("The settings that were used are in reports/params.json.")]
     return Section("reproduce", "Reproduce", [*parts, Code([*begin, REPRODUCE.format(profile=params.profile)])])
 
 
 def origin_facts(origin: Origin, params: Params) -> list[tuple[str, str]]:
-    """Profile, commit, what was edited since it, and the hash of what DVC recorded; or that it is unknown."""
+    """Profile, commit with the files edited since, and hash of dvc.lock; "unknown" where one is."""
     if origin.edited:
         edits = f", edited since: {', '.join(origin.edited[:10])}{' ...' if len(origin.edited) > 10 else ''}"
     else:

@@ -1,13 +1,9 @@
-"""Where errors lie: by length, speaker and noise, and the worst utterances word by word. Nothing where that isn't known.
-
-`breakdown` is {"sets": {TEST SET: {"length": [{"group", "utterances", "words", "wer": {VARIANT: fraction}}]}}}, `worst` a list
-of {"id", "speaker", "set", "reference", "variant", "teacher", "hypothesis", "errors", "teacher_errors", "alignment"}; an
-alignment is [[operation, reference word, recognized word]], one of the words empty where one was left out or put in.
-"""
+"""Errors by length, speaker and noise, and the worst utterances word by word; both sections are empty where that is unknown."""
 
 from collections.abc import Sequence
 
 from pipeline.common.numbers import percent
+from pipeline.compare.breakdown import Breakdown, Group, Mistake
 from pipeline.compare.comparison import Row, champion_of
 from pipeline.compare.report.columns import with_range
 from pipeline.compare.report.page.parts import Alignments, Cell, KeyToAlignments, Line, Section, Subheading, Table, Text
@@ -15,53 +11,54 @@ from pipeline.compare.report.page.parts import Alignments, Cell, KeyToAlignments
 GROUPS = 20  # of a table
 
 
-def breakdown(by_set: dict | None, rows: Sequence[Row]) -> Section:
+def breakdown(breakdown: Breakdown | None, rows: Sequence[Row]) -> Section:
     parts = [
         part
-        for test, by_factor in (by_set or {}).get("sets", {}).items()
+        for test, by_factor in (breakdown["sets"] if breakdown else {}).items()
         for factor, groups in by_factor.items()
         if groups
         for part in (Subheading(f"By {factor}: {test}"), _table(factor, test, groups, rows))
     ]
-    about = Text("Few words say little: the fewer a group has, the more its figure is chance.")
-    return Section("errors", "Where the errors lie", [about, *parts] if parts else [])
+    about = Text("The fewer words a group has, the more its figure depends on chance.")
+    return Section("errors", "Where the errors are", [about, *parts] if parts else [])
 
 
-def telling(groups: list[dict], rows: Sequence[Row], most: int) -> tuple[list[dict], str]:
-    """The groups as given, or of many those in which the champion (else the teacher) is worst; and what is left out."""
+def worst_groups(groups: list[Group], rows: Sequence[Row], most: int) -> tuple[list[Group], str]:
+    """At most `most` groups, those in which the champion (else the teacher) is worst, and a text on what is left out."""
     if len(groups) <= most:
         return groups, ""
     name = (champion_of(rows) or rows[0]).variant
-    worst = sorted(groups, key=lambda group: -(group["wer"].get(name) or 0))[:most]
-    return worst, f"; of {len(groups):,} the {most} in which {name} is worst, the others are in reports/breakdown.json"
+    worst = sorted(groups, key=lambda group: -group["wer"].get(name, 0.0))[:most]
+    return worst, f": the {most} of {len(groups):,} groups in which {name} is worst; the others are in reports/breakdown.json"
 
 
-def pairs(alignment: list) -> list[tuple[str, str]]:
-    """[(reference word, recognized word)]; "" where there is none."""
+def pairs(alignment: list[list[str]]) -> list[tuple[str, str]]:
+    """[(reference word, recognized word)]; "" for a missing word."""
     return [(word or "", other or "") for _, word, other in alignment]
 
 
-def worst(utterances: list[dict] | None) -> Section:
-    """Reference, teacher and variant side by side, and what the variant made of each word of the reference."""
+def worst(utterances: Sequence[Mistake]) -> Section:
+    """The texts of reference, teacher and variant, and the reference aligned with the variant's text."""
     parts: list[object] = []
-    for test in dict.fromkeys(one["set"] for one in utterances or []):
-        parts += [Subheading(test), Alignments([one for one in utterances if one["set"] == test])]
+    for test in dict.fromkeys(utterance["set"] for utterance in utterances):
+        parts += [Subheading(test), Alignments([utterance for utterance in utterances if utterance["set"] == test])]
     return Section("worst", "The worst utterances", [KeyToAlignments(), *parts] if parts else [])
 
 
-def _table(factor: str, test: str, groups: list[dict], rows: Sequence[Row]) -> Table:
-    kept, left_out = telling(groups, rows, GROUPS)
+def _table(factor: str, test: str, groups: list[Group], rows: Sequence[Row]) -> Table:
+    kept, left_out = worst_groups(groups, rows, GROUPS)
     champion = champion_of(rows)
     first = [row.variant for row in (champion, rows[0]) if row]
     names = [*first, *(row.variant for row in rows if row.variant not in first)]
-    widest = max((group["wer"].get(name) or 0 for group in kept for name in first), default=0) or 1
+    widest = max((group["wer"].get(name, 0.0) for group in kept for name in first), default=0) or 1
     lines = []
     for group in kept:
         cells = [Cell(f"{group['utterances']:,}"), Cell(f"{group['words']:,}")]
         for name in names:
-            wer, low, high = (group.get(key, {}).get(name) for key in ("wer", "wer_low", "wer_high"))
+            wer = group["wer"].get(name)
             if name in first:
-                cells.append(Cell(with_range(wer, low, high, percent), wer, None if wer is None else wer / widest))
+                text = with_range(wer, group["wer_low"].get(name), group["wer_high"].get(name), percent)
+                cells.append(Cell(text, wer, None if wer is None else wer / widest))
             else:
                 cells.append(Cell(percent(wer), wer))
         lines.append(Line(str(group["group"]), cells))

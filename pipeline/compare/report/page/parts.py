@@ -1,18 +1,20 @@
-"""What a section of the page is made of. Each part is drawn by the macro of its `kind` in templates/parts.html.
+"""The parts of a section of the page. The macro in templates/parts.html with the name of a part's `kind` draws it.
 
-Texts are texts: the template escapes all of them. Only a plot is HTML already (see `plots.inline`).
+All texts are plain: the template escapes them. Only a plot is already HTML (see `plots.inline`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from markupsafe import Markup
 
+from pipeline.compare.breakdown import Mistake
+
 
 @dataclass(frozen=True)
 class Section:
-    """`name` is its id; a section without parts is left out."""
+    """A section with `name` as its id; a section without parts is left out."""
 
     name: str
     title: str
@@ -51,7 +53,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Meanings:
-    """Facts that unfold."""
+    """Facts that are folded at first."""
 
     kind: ClassVar = "meanings"
     pairs: Sequence[tuple[str, str]]
@@ -71,15 +73,16 @@ class Plots:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, the value that the page's script sorts by, and a bar of that share of the cell, if any."""
+    """A text, the value that the page's script sorts by, and the length of a bar as a share of the cell's width, if any."""
 
-    shown: str
+    text: str
     value: float | str | None = None
     bar: float | None = None
 
     @property
     def width(self) -> str:
-        return f"{100 * min(self.bar, 1):.1f}%"
+        """The bar's width in CSS."""
+        return f"{100 * min(self.bar or 0.0, 1):.1f}%"
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """`heads` begin with that of the lines' names; a phone shows the columns named in `main` at first."""
+    """A table; the first heading is that of the lines' names. A phone at first shows only the columns named in `main`."""
 
     kind: ClassVar = "table"
     caption: str
@@ -108,7 +111,7 @@ class KeyToAlignments:
 
 @dataclass(frozen=True)
 class Alignments:
-    """The utterances of reports/worst.json that are of one set."""
+    """The utterances of one set in reports/worst.json."""
 
     kind: ClassVar = "alignments"
-    utterances: Sequence[Mapping]
+    utterances: Sequence[Mistake]
