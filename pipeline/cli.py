@@ -1,6 +1,7 @@
-"""`bigfoot`, the command line for everything except running the pipeline. Each command calls one function.
+"""Command line for everything except running the pipeline. Each command calls one function.
 
-Commands run in the project's folder. `transcribe` runs a variant without PyTorch unless the variant is a PyTorch one.
+Commands that need a project are run in its folder. Imports stay inside commands, so that `bigfoot transcribe` loads PyTorch
+only for a PyTorch variant.
 """
 
 import filecmp
@@ -10,26 +11,29 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline.common.errors import BigfootError
 
+if TYPE_CHECKING:
+    from pipeline.project import Project
+
 app = typer.Typer(
     name="bigfoot",
-    help="Turn one large wav2vec 2.0 recognizer into a family of small ones. `dvc repro` makes them, these do the rest.",
+    help="Turn one large wav2vec 2.0 recognizer into a family of small ones. `dvc repro` makes them; this does the rest.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")]
-License = Annotated[str | None, typer.Option(help="License of the weights, for the card, such as apache-2.0")]
+License = Annotated[str | None, typer.Option(help="The license of the weights, such as apache-2.0, for the card")]
 
 
 def main() -> None:
-    """The entry point: a user's mistake is one line on stderr and exit status 1, never a traceback."""
+    """The entry point: a BigfootError is one line on stderr and its exit status, without a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         app()
@@ -64,18 +68,16 @@ def transcribe(
     files: Annotated[
         list[str], typer.Argument(help="WAV, FLAC, MP3, OGG or Opus of any rate and length; folders, at any depth; - for stdin")
     ],
-    form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="Output format")] = "txt",
-    out_dir: Annotated[
-        Path | None, typer.Option(help="Write one file per recording into this folder instead of stdout")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed in parallel, one process each")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per process; by default the runtime chooses")] = None,
+    form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="The format of the output")] = "txt",
+    out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed in parallel, in one process each")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker; by default the runtime chooses")] = None,
 ) -> None:
-    """Transcribe recordings, in the given order: as text, or as JSON or subtitles with word times.
+    """Transcribe recordings, in the order named: as text, or with the times of words as JSON or subtitles.
 
-    Text is one line per file, after the file's name if there are several; JSON is one object per line. A file that can't
-    be read is named on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md defines times and
-    confidences.
+    Text is one line per file, which begins with the file's name if there are several; JSON is one object per line. A file
+    that can't be read is one line on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md
+    explains times and confidences.
     """
     from pipeline.apps.transcription import run
     from pipeline.project import Project
@@ -86,20 +88,21 @@ def transcribe(
 
 @app.command()
 def check() -> None:
-    """Check params.yaml as a whole and print what `dvc repro` would run, and how long that takes where the profile says so.
+    """Check all of params.yaml, and print what `dvc repro` would run, and how long it takes if the profile states that.
 
-    Nothing is run: `dvc repro` itself only hands each stage its own sections of params.yaml. A scheme whose packages are not
-    installed is refused.
+    Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. A scheme whose packages are not
+    installed is an error.
     """
     from pipeline.common import graph
     from pipeline.project import Project, load_params
     from pipeline.quantize.schemes import require_packages
 
-    p, project = load_params(), Project()
-    for scheme in dict.fromkeys(variant.scheme for variant in p.variants.values()):
-        require_packages(scheme, p.schemes[scheme])
-    names = ", ".join(["teacher", *p.students])
-    print(f"params.yaml is sound: profile {p.profile}, models {names}, {len(p.variants)} variants")
+    project = Project()
+    params = load_params(project.params)
+    for scheme in dict.fromkeys(variant.scheme for variant in params.variants.values()):
+        require_packages(scheme, params.schemes[scheme])
+    names = ", ".join(["teacher", *params.students])
+    print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
     if purpose := project.purpose():
         print(purpose)
     if project.graph.is_file():
@@ -108,10 +111,10 @@ def check() -> None:
 
 @app.command()
 def track() -> None:
-    """Log to MLflow what it lacks of this folder: training runs, the last comparison, its variants and their models.
+    """Log what is on disk and not yet in MLflow: training runs, the last comparison, its variants and their models.
 
     The store is MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder. Nothing is logged twice. If the server can't be
-    reached, there is one warning, and nothing is lost.
+    reached, a warning is printed; run the command again later.
     """
     from pipeline.project import Project, load_params
     from pipeline.tracking.sync import sync
@@ -121,7 +124,7 @@ def track() -> None:
 
 @app.command()
 def table() -> None:
-    """Print the last comparison again, and where more is to be seen."""
+    """Print the last comparison, and where to find more."""
     from pipeline.project import Project
 
     path = Project().reports / "table.txt"
@@ -133,10 +136,10 @@ def table() -> None:
 
 @app.command()
 def schemes() -> None:
-    """List the schemes: what each lowers and how finely, its hardware, limits and settings, and whether this machine runs it.
+    """List the schemes: each one's precision, granularity, hardware, limits and settings, and whether this machine runs it.
 
-    A scheme is what `schemes` and `variants` in params.yaml name. "yes" means that this machine makes it and runs it as
-    intended; where the CPU lacks a feature, what happens instead is said. Settings are shown with their defaults.
+    `schemes` and `variants` in params.yaml name schemes. "yes" means that this machine makes and runs it as intended;
+    otherwise the list shows what happens where the CPU lacks a feature. Settings are shown with their defaults.
     """
     from pipeline.quantize import table
 
@@ -145,50 +148,49 @@ def schemes() -> None:
 
 @app.command()
 def results() -> None:
-    """Publish the last comparison: keep its figures under results/, and write RESULTS.md and README's tables from there.
+    """Publish the last comparison: copy its figures to results/, and write RESULTS.md and README's tables from there.
 
-    The glossary of figures in docs/numbers.md is written too, from the list in the code.
-
-    Without a comparison on disk, as in a fresh clone, they are written from what is kept.
+    The glossary of figures in docs/numbers.md is written too, from the list in the code. Without a comparison on disk, as
+    in a fresh clone, the figures in results/ are used.
     """
-    from pipeline.lab import publish as published
+    from pipeline.lab import publish
     from pipeline.project import Project
 
-    folder = published.keep(Project().root)
-    published.write(Project().root)
-    kept = f"{folder} holds the figures" if folder else "no comparison is on disk, results/ stays as it was"
-    print(f"{kept}; RESULTS.md and README.md are written anew")
+    folder = publish.keep(Project().root)
+    publish.write(Project().root)
+    copied = f"the figures are in {folder}" if folder else "no comparison is on disk, results/ is unchanged"
+    print(f"{copied}; RESULTS.md and README.md are updated")
 
 
 @app.command(name="app")
-def page(
+def open_page(
     variants: Annotated[
         list[Path] | None,
-        typer.Argument(help="Variants' folders; by default teacher.fp32 and the champion, else the first four of variants/"),
+        typer.Argument(help="Variants' folders; by default teacher.fp32 and the champion, or else the first four of variants/"),
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where the page is")] = 7860,
-    host: Annotated[str, typer.Option(help="0.0.0.0 shows the page, without a password, to the network")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port of the page")] = 7860,
+    host: Annotated[str, typer.Option(help="0.0.0.0 opens the page, without a password, to the network")] = "127.0.0.1",
 ) -> None:
-    """Open a page on this machine: record or drop a file, and compare the transcripts of several variants.
+    """Open a local page: record or drop a file, and compare the texts of several variants, side by side.
 
-    It shows their text, their errors against a reference that you type, latency and energy. It needs the extra `app`:
-    `make app` installs it and opens the page. docs/app.md defines the figures.
+    It shows each text, its errors if you type the correct text, latency and energy. Needs the extra `app`: `make app`
+    installs it and opens the page. docs/app.md explains the figures.
     """
-    from pipeline.apps import page as local
+    from pipeline.apps import page
     from pipeline.project import Project
 
-    local.run(Project().root, variants or [], host, port)
+    page.run(Project().root, variants or [], host, port)
 
 
 @app.command()
 def gate(
     variants: Annotated[
-        list[str] | None, typer.Argument(help="Variants that have to pass; without names there has to be a champion")
+        list[str] | None, typer.Argument(help="Variants that have to pass; if none is named, there has to be a champion")
     ] = None,
 ) -> None:
-    """Report for each variant whether it keeps the budget of params.yaml, and why; exit status 0 if so, 1 if not, for CI.
+    """Print whether each variant is within the budget of params.yaml, and why; for CI, exit status 0 if so, 1 if not.
 
-    It reads the last comparison. Without names it succeeds where there is a champion, with names where all of them pass.
+    Reads the last comparison. Without names the gate passes if there is a champion, with names if all of them pass.
     """
     from pipeline.compare import gate
     from pipeline.project import Project, load_params
@@ -201,7 +203,7 @@ def gate(
 
 @app.command()
 def champion() -> None:
-    """Show the champion in MLflow's registry with its evidence, and those before it."""
+    """Show the champion in MLflow's registry with its evidence, and the former ones."""
     from pipeline.project import Project, load_params
     from pipeline.tracking import registry
 
@@ -213,9 +215,9 @@ def promote(
     variant: Annotated[str, typer.Argument(help="A variant of the last comparison, such as half.int8-openvino")],
     force: Annotated[bool, typer.Option("--force", help="Even if it is worse, fails the gate or can't be compared")] = False,
 ) -> None:
-    """Make a variant the champion in MLflow's registry; `bigfoot track` does so by itself where the variant is better.
+    """Make a variant the champion in MLflow's registry, even one that was rolled back.
 
-    It also promotes a variant that was rolled back.
+    `bigfoot track` promotes a better variant by itself.
     """
     from pipeline.project import Project, load_params
     from pipeline.tracking import registry
@@ -225,7 +227,7 @@ def promote(
 
 @app.command()
 def rollback() -> None:
-    """Move the alias `champion` back to the former champion; the present one is not promoted again by itself."""
+    """Make the former champion the champion again; the present one is not promoted again by itself."""
     from pipeline.project import Project, load_params
     from pipeline.tracking import registry
 
@@ -235,9 +237,9 @@ def rollback() -> None:
 @app.command()
 def export(
     name: Named,
-    out: Annotated[Path, typer.Argument(help="The folder it goes to")],
+    out: Annotated[Path, typer.Argument(help="The folder to write")],
     license: License = None,
-    force: Annotated[bool, typer.Option("--force", help="Write into a folder that isn't empty")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty")] = False,
 ) -> None:
     """Copy a model or variant into a folder, with its model card as README.md."""
     from pipeline.apps import push
@@ -249,14 +251,14 @@ def export(
 @app.command()
 def push(
     name: Named,
-    repo: Annotated[str, typer.Argument(help="A name on the hub, such as me/half-int8; made if it isn't there")],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private")] = False,
+    repo: Annotated[str, typer.Argument(help="A repository on the hub, such as me/half-int8; created if it is missing")],
+    private: Annotated[bool, typer.Option("--private", help="Create a new repository as private")] = False,
     endpoint: Annotated[str | None, typer.Option(envvar="HF_ENDPOINT", help="The hub; by default huggingface.co")] = None,
-    revision: Annotated[str | None, typer.Option(help="The branch; made if it isn't there")] = None,
+    revision: Annotated[str | None, typer.Option(help="The branch; created if it is missing")] = None,
     license: License = None,
-    force: Annotated[bool, typer.Option("--force", help="Even if it doesn't pass the gate")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if it does not pass the gate")] = False,
 ) -> None:
-    """Put a model or variant with its model card on a Hugging Face hub; the token is HF_TOKEN's or `hf auth login`'s."""
+    """Upload a model or variant with its model card to a Hugging Face hub; the token is HF_TOKEN or that of `hf auth login`."""
     from pipeline.apps import push
     from pipeline.project import Project
 
@@ -266,38 +268,37 @@ def push(
 @app.command()
 def use(
     profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite edits of params.yaml that are saved nowhere")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite unsaved edits of params.yaml")] = False,
 ) -> None:
-    """Make a profile the params.yaml in use, and bring back what `dvc repro` has made of it before.
+    """Copy a profile to params.yaml, and restore the outputs that `dvc repro` has already made with it.
 
-    Edits of params.yaml that are neither committed nor in a profile are not overwritten, except by --force.
+    Edits of params.yaml that are neither committed nor in a profile are only overwritten with --force.
     """
     from pipeline.project import Project
 
     project = Project()
-    chosen, target = project.profile(profile), project.params
-    if not force and _has_unsaved_edits(target):
+    source, target = project.profile(profile), project.params
+    if not force and _has_unsaved_edits(project):
         raise BigfootError("params.yaml has edits that are neither committed nor in a profile: commit them, or add --force")
-    shutil.copyfile(chosen, target)
+    shutil.copyfile(source, target)
     print(f"params.yaml is now the profile {profile}; next: dvc repro")
     if project.lock.is_file():
         _checkout()
 
 
-def _has_unsaved_edits(target: Path) -> bool:
-    """Whether a params.yaml holds what neither git's last commit nor any profile has."""
-    from pipeline.project import Project
-
-    if not target.is_file() or any(filecmp.cmp(target, path, shallow=False) for path in Project().profiles.glob("*.yaml")):
+def _has_unsaved_edits(project: "Project") -> bool:
+    """Whether params.yaml equals neither a profile nor its version in git's last commit."""
+    target = project.params
+    if not target.is_file() or any(filecmp.cmp(target, path, shallow=False) for path in project.profiles.glob("*.yaml")):
         return False
     committed = subprocess.run(["git", "show", f"HEAD:./{target.name}"], cwd=target.parent, capture_output=True)
     return committed.returncode != 0 or committed.stdout != target.read_bytes()
 
 
 def _checkout() -> None:
-    """`dvc checkout`: outs of the profile in use come back from the cache, those of no stage any more are cleared."""
+    """`dvc checkout`: restore the outs of the profile in use from the cache, and remove those that no stage has any more."""
     done = subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], capture_output=True, text=True)
-    if done.returncode:  # so it is wherever a stage of this profile has not run yet: repro makes what is missing
+    if done.returncode:  # so it does where a stage of this profile has not run yet; `dvc repro` makes what is missing
         logging.getLogger(__name__).debug("dvc checkout: %s", done.stderr)
 
 

@@ -1,4 +1,4 @@
-"""`bigfoot`: one line and status 1 for what a user can mend, and edits of params.yaml are safe."""
+"""`bigfoot`: one line and status 1 for errors that a user can correct, and edits of params.yaml are safe."""
 
 import os
 import subprocess
@@ -44,16 +44,16 @@ def test_version_is_that_of_pyproject(tmp_path):
     assert (done.returncode, done.stdout) == (0, f"bigfoot {declared}\n"), done.stderr
 
 
-def test_transcribe_writes_what_the_recognizer_hears(variant, tmp_path):
+def test_transcribe_writes_the_recognizers_text(variant, tmp_path):
     from pipeline.recognition.recognizer import Recognizer
 
     audio.write(tmp_path / "a.wav", tiny.speech(1.5))
-    said = Recognizer.load(variant).transcribe(audio.read(tmp_path / "a.wav"))
+    text = Recognizer.load(variant).transcribe(audio.read(tmp_path / "a.wav"))
     done = bigfoot("transcribe", variant, "a.wav", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, said + "\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, text + "\n"), done.stderr
 
 
-def test_transcribe_goes_on_after_a_file_it_cannot_read_and_says_so_at_the_end(variant, tmp_path):
+def test_transcribe_goes_on_after_a_file_it_cannot_read_and_exits_with_1_at_the_end(variant, tmp_path):
     audio.write(tmp_path / "good.wav", np.zeros(16_000, dtype=np.float32))
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     done = bigfoot("transcribe", variant, "bad.wav", "good.wav", cwd=tmp_path)
@@ -89,7 +89,7 @@ def test_a_mistake_is_one_line_and_status_1(arguments, tmp_path):
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
 
 
-def test_an_unknown_profile_is_answered_with_the_known_ones(project):
+def test_an_unknown_profile_is_an_error_with_the_known_ones(project):
     assert "large, small" in bigfoot("use", "huge", cwd=project).stderr
 
 
@@ -99,7 +99,7 @@ def test_use_swaps_profiles_freely(project):
         assert (project / "params.yaml").read_text() == f"profile: {name}\n"
 
 
-def test_use_never_overwrites_edits_that_are_saved_nowhere(project):
+def test_use_never_overwrites_unsaved_edits(project):
     (project / "params.yaml").write_text("profile: small\ngate: {max_wer_rise: 0.5}\n")
     done = bigfoot("use", "large", cwd=project)
     assert done.returncode == 1 and "0.5" in (project / "params.yaml").read_text()
@@ -116,9 +116,9 @@ def test_use_replaces_edits_that_are_committed(project):
 def test_table_prints_the_last_comparison_and_where_to_look_next(tmp_path):
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "table.txt").write_text("Variant  WER\n")
-    said = bigfoot("table", cwd=tmp_path).stdout
-    assert said.startswith("Variant  WER\n")
-    assert all(hint in said for hint in ("reports/index.html", "mlflow ui", "dvc metrics show"))
+    printed = bigfoot("table", cwd=tmp_path).stdout
+    assert printed.startswith("Variant  WER\n")
+    assert all(hint in printed for hint in ("reports/index.html", "mlflow ui", "dvc metrics show"))
 
 
 @pytest.mark.parametrize("command", ["transcribe", "schemes", "track", "table", "use"])
@@ -127,7 +127,7 @@ def test_every_command_explains_itself(command, tmp_path):
     assert done.returncode == 0 and len(done.stdout) > 300
 
 
-def test_check_says_what_is_in_params_and_what_it_is_for_or_what_is_wrong(tmp_path):
+def test_check_prints_what_is_in_params_and_its_purpose_or_the_first_error(tmp_path):
     text = (ROOT / "profiles/quickstart.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text)
     done = bigfoot("check", cwd=tmp_path)
@@ -138,6 +138,4 @@ def test_check_says_what_is_in_params_and_what_it_is_for_or_what_is_wrong(tmp_pa
     assert len(bigfoot("check", cwd=tmp_path).stdout.splitlines()) == 1
     (tmp_path / "params.yaml").write_text(text.replace("gate:", "gaet:"))
     done = bigfoot("check", cwd=tmp_path)
-    assert done.returncode == 1 and done.stderr.strip() == (
-        "error: params.yaml: gaet: is not a parameter of Bigfoot: check its spelling, or remove it (and 1 more)"
-    )
+    assert done.returncode == 1 and done.stderr.startswith("error: params.yaml: gaet: ") and len(done.stderr.splitlines()) == 1

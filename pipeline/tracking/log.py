@@ -51,7 +51,7 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     folder = store.project.model(model)
     if not (folder / "metrics.json").is_file() or not (folder / "curve.jsonl").is_file():
         return None, False
-    metrics = read_json(folder / "metrics.json", f"dvc repro {_stage(model)}")
+    metrics: dict = read_json(folder / "metrics.json", f"dvc repro {_stage(model)}")
     if "fingerprint" not in metrics:
         return None, False
     settings = params.teacher if model == "teacher" else params.students.get(model)

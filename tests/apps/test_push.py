@@ -1,4 +1,4 @@
-"""`bigfoot push` sends a folder with its card, or says in one line why not.
+"""`bigfoot push` sends a folder with its card, or fails with the reason in one line.
 
 The hub here is a FAKE: an HTTP server of this file that speaks the few routes that huggingface_hub's `whoami`, `create_repo`,
 `create_branch` and `upload_folder` call (regular files and Git LFS, not Xet) and keeps what it gets. It shows that the client
@@ -45,9 +45,9 @@ class Hub(BaseHTTPRequestHandler):
         *_, kind, last = path.split("/")
         repo = "/".join(path.removeprefix("/api/models/").split("/")[:2])
         if path == "/api/repos/create":
-            asked = json.loads(body)
-            repo = f"{asked['organization'] or 'me'}/{asked['name']}"
-            self.server.asked.append(asked)
+            wanted = json.loads(body)
+            repo = f"{wanted['organization'] or 'me'}/{wanted['name']}"
+            self.server.created.append(wanted)
             is_there = repo in self.server.repos
             self.server.repos.setdefault(repo, {"main": {}})
             self._answer({"url": f"{self.server.address}/{repo}"}, 409 if is_there else 200)
@@ -58,11 +58,13 @@ class Hub(BaseHTTPRequestHandler):
             self._answer({})
         elif kind == "preupload":
             files = [file["path"] for file in json.loads(body)["files"]]
-            modes = [{"path": one, "uploadMode": "lfs" if one.endswith(".bin") else "regular"} for one in files]
+            modes = [{"path": file, "uploadMode": "lfs" if file.endswith(".bin") else "regular"} for file in files]
             self._answer({"files": [{**mode, "shouldIgnore": False} for mode in modes]})
         elif path.endswith(".git/info/lfs/objects/batch"):
             upload = f"{self.server.address}/lfs/"
-            objects = [{**one, "actions": {"upload": {"href": upload + one["oid"]}}} for one in json.loads(body)["objects"]]
+            objects = [
+                {**entry, "actions": {"upload": {"href": upload + entry["oid"]}}} for entry in json.loads(body)["objects"]
+            ]
             self._answer({"transfer": "basic", "objects": objects})
         elif kind == "commit":
             for line in map(json.loads, body.splitlines()):
@@ -107,7 +109,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.address = f"http://127.0.0.1:{server.server_port}"
-    server.repos, server.objects, server.refuses, server.asked = {}, {}, {}, []
+    server.repos, server.objects, server.refuses, server.created = {}, {}, {}, []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -130,7 +132,7 @@ def token(monkeypatch, tmp_path):
 
 def test_a_variant_arrives_byte_for_byte_with_its_card(project, hub):
     address = push.push(project, HALF, "me/half-int8", private=True, endpoint=hub.address, license="apache-2.0")
-    assert address == f"{hub.address}/me/half-int8" and hub.asked[0]["visibility"] == "private"
+    assert address == f"{hub.address}/me/half-int8" and hub.created[0]["visibility"] == "private"
     there = hub.repos["me/half-int8"]["main"]
     sent = {path.name: path.read_bytes() for path in (project / "variants" / HALF).iterdir()}
     assert {name: there[name] for name in sent} == sent and set(there) == {*sent, "README.md"}
@@ -144,24 +146,24 @@ def test_the_commands_do_what_the_page_says(project, hub, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setenv("HF_ENDPOINT", hub.address)
     page = next(page for page in pages.pages() if page.name == "cards.md")
-    told = [words for block in pages.blocks(page) if block.language == "console" for words in pages.commands(block.text)]
-    assert [words[:2] for words in told] == [["bigfoot", "export"], ["bigfoot", "push"]]
-    for words in told:
+    documented = [words for block in pages.blocks(page) if block.language == "console" for words in pages.commands(block.text)]
+    assert [words[:2] for words in documented] == [["bigfoot", "export"], ["bigfoot", "push"]]
+    for words in documented:
         done = CliRunner().invoke(cli.app, words[1:])
         assert done.exit_code == 0, done.output
     assert "license: apache-2.0" in (tmp_path / "project/out/half-int8/README.md").read_text()
     assert set(hub.repos["me/half-int8"]["v2"]) == {"README.md", "variant.json", "weights.bin"}
 
 
-@pytest.mark.parametrize("is_anew", [False, True])
-def test_weights_that_the_card_was_not_made_for_are_not_handed_on(project, hub, tmp_path, is_anew):
+@pytest.mark.parametrize("is_resealed", [False, True])
+def test_weights_that_the_card_was_not_made_for_are_not_handed_on(project, hub, tmp_path, is_resealed):
     folder = shutil.copytree(project, tmp_path / "project") / "variants" / HALF
     (folder / "weights.bin").write_bytes(b"others")
-    if is_anew:
-        told = json.loads((folder / "variant.json").read_text())
+    if is_resealed:
+        info = json.loads((folder / "variant.json").read_text())
         (folder / "variant.json").unlink()
-        write(folder / "variant.json", {**told, "files": seal.seal(folder)})
-    with pytest.raises(BigfootError, match="was changed after the last comparison" if is_anew else "another file|cut off"):
+        write(folder / "variant.json", {**info, "files": seal.seal(folder)})
+    with pytest.raises(BigfootError, match="changed after the last comparison" if is_resealed else "another file|cut off"):
         push.push(tmp_path / "project", HALF, "me/half", endpoint=hub.address)
     assert not hub.repos
 
@@ -174,7 +176,7 @@ def test_pushed_again_to_a_branch_the_repository_stays_one(project, hub):
 
 
 def test_a_variant_that_fails_the_gate_needs_force(project, hub):
-    with pytest.raises(BigfootError, match=f"{THIN} doesn't pass the gate .*--force"):
+    with pytest.raises(BigfootError, match=f"{THIN} .*the gate .*--force"):
         push.push(project, THIN, "me/thin", endpoint=hub.address)
     assert not hub.repos
     push.push(project, THIN, "me/thin", endpoint=hub.address, force=True)
@@ -182,38 +184,38 @@ def test_a_variant_that_fails_the_gate_needs_force(project, hub):
 
 
 @pytest.mark.parametrize(
-    ("refuses", "told"),
+    ("refuses", "message"),
     [
-        ({"whoami-v2": 401}, r"the token \(401\)"),
-        ({"repos/create": 403}, r"the token may not write to me/half at .* \(403\)"),
-        ({"commit/main": 403}, r"the token may not write to me/half at .* \(403\)"),
+        ({"whoami-v2": 401}, r"token \(401\).*HF_TOKEN"),
+        ({"repos/create": 403}, r"token .*me/half .*\(403\)"),
+        ({"commit/main": 403}, r"token .*me/half .*\(403\)"),
         ({"validate-yaml": 400}, "me/half: Invalid metadata in README.md"),
     ],
 )
-def test_what_the_hub_refuses_is_one_line(project, hub, refuses, told):
+def test_what_the_hub_refuses_is_one_line(project, hub, refuses, message):
     hub.refuses = refuses
-    with pytest.raises(BigfootError, match=told) as raised:
+    with pytest.raises(BigfootError, match=message) as raised:
         push.push(project, HALF, "me/half", endpoint=hub.address)
     assert "\n" not in str(raised.value) and TOKEN not in str(raised.value)
 
 
 def test_a_hub_that_is_away_may_be_tried_again(project):
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{one.getsockname()[1]}"
-    with pytest.raises(Away, match=f"no hub at {closed}"):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(Away, match=closed):
         push.push(project, HALF, "me/half", endpoint=closed)
 
 
-def test_what_is_wrong_here_is_told_before_anything_is_sent(project, hub, monkeypatch, tmp_path):
-    with pytest.raises(BigfootError, match="no model or variant thick: known are half, teacher, thin"):
+def test_what_is_wrong_here_is_an_error_before_anything_is_sent(project, hub, monkeypatch, tmp_path):
+    with pytest.raises(BigfootError, match="thick: .*half, teacher, thin"):
         push.push(project, "thick", "me/thick", endpoint=hub.address)
-    with pytest.raises(BigfootError, match="me/a/b is not a repository name"):
+    with pytest.raises(BigfootError, match="me/a/b"):
         push.push(project, HALF, "me/a/b", endpoint=hub.address)
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(BigfootError, match="no token for the hub: set HF_TOKEN"):
+    with pytest.raises(BigfootError, match="HF_TOKEN"):
         push.push(project, HALF, "me/half", endpoint=hub.address)
     (tmp_path / "variants" / HALF).mkdir(parents=True)
-    with pytest.raises(BigfootError, match=f"{HALF} has no card .*dvc repro compare"):
+    with pytest.raises(BigfootError, match=f"{HALF} .*dvc repro compare"):
         push.push(tmp_path, HALF, "me/half", endpoint=hub.address)
     assert not hub.repos

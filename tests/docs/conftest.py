@@ -27,7 +27,7 @@ SHORT = {
 
 
 def own_audio(folder: Path) -> None:
-    """A CSV a split and its WAVs, of noise; texts as people write them."""
+    """One CSV per split and its WAVs, of noise; texts as people write them."""
     (folder / "audio").mkdir(parents=True)
     for split, size in SIZES.items():
         with (folder / f"{split}.csv").open("w", newline="") as file:

@@ -47,15 +47,15 @@ def of_the_site() -> list[Path]:
 
 
 def blocks(page: Path) -> list[Block]:
-    text, found = page.read_text(encoding="utf-8"), []
+    text, marked = page.read_text(encoding="utf-8"), []
     for fence in FENCE.finditer(text):
         before = text[: fence.start()]
         mark = MARK.search(before.rstrip())
         test, kind, file, after = mark.groups() if mark else (None, None, None, None)
         indent = len(fence[1])
         body = "".join(line[indent:] for line in fence[3].splitlines(keepends=True))
-        found.append(Block(name(page), before.count("\n") + 1, fence[2], body, test, file, kind == "merge", after))
-    return found
+        marked.append(Block(name(page), before.count("\n") + 1, fence[2], body, test, file, kind == "merge", after))
+    return marked
 
 
 def name(page: Path) -> str:

@@ -1,6 +1,6 @@
 """Real servers for the documentation's tests: S3 (moto), PostgreSQL, MLflow; each on loopback and gone with the test.
 
-Where a machine lacks one the test is skipped and says what is missing.
+Where a machine lacks one the test is skipped, and the reason names what is missing.
 """
 
 import os
@@ -30,14 +30,14 @@ def require(*modules: str) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @contextmanager
 def process(command: list[str], log: Path, is_up: Callable[[], bool], seconds: float = 600, **how) -> Iterator[None]:
-    """A server as long as it is needed; it is up when `is_up` says so without raising OSError."""
+    """A server as long as it is needed; it is up when `is_up` returns True without raising OSError."""
     with log.open("w") as out:
         running = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **how)
         try:
@@ -91,10 +91,10 @@ def client(address: str):
 def postgresql(database: str) -> Iterator[str]:
     """The URI of an empty database in a PostgreSQL server of its own; as user postgres where this is root, who may not."""
     require("psycopg")
-    found = [shutil.which("initdb"), *sorted(glob("/usr/lib/postgresql/*/bin/initdb"))]
-    if not any(found):
+    candidates = [shutil.which("initdb"), *sorted(glob("/usr/lib/postgresql/*/bin/initdb"))]
+    if not any(candidates):
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    tools = Path(next(filter(None, reversed(found)))).parent
+    tools = Path(next(filter(None, reversed(candidates)))).parent
     how = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="bigfoot-pg-"))  # not below pytest's folders, which others may not enter
     try:

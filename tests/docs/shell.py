@@ -44,7 +44,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(script: str, folder: Path, **variables: str) -> str:
-    """Execute a script in the clone; what it says. A command that fails ends it, and is the last one shown."""
+    """Execute a script in the clone; returns its output. A command that fails ends it, and is the last one shown."""
     done = subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment(folder) | variables, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=3000,

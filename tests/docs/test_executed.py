@@ -51,11 +51,11 @@ EXECUTED = {
     "dvc import": NO_NET,
     "dvc remote add": "tests/docs/test_remotes.py::test_another_clone_pulls_from_a_folder_and_runs_nothing",
     "bigfoot use": "tests/test_cli.py::test_use_swaps_profiles_freely",
-    "bigfoot check": "tests/test_cli.py::test_check_says_what_is_in_params_and_what_it_is_for_or_what_is_wrong",
+    "bigfoot check": "tests/test_cli.py::test_check_prints_what_is_in_params_and_its_purpose_or_the_first_error",
     "bigfoot table": "tests/test_cli.py::test_table_prints_the_last_comparison_and_where_to_look_next",
-    "bigfoot track": "tests/tracking/test_sync.py::test_bigfoot_track_catches_up_and_says_what_it_did",
+    "bigfoot track": "tests/tracking/test_sync.py::test_bigfoot_track_catches_up_and_logs_what_it_did",
     "bigfoot results": "tests/lab/test_publish.py::test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays",
-    "bigfoot transcribe": "tests/test_cli.py::test_transcribe_writes_what_the_recognizer_hears",
+    "bigfoot transcribe": "tests/test_cli.py::test_transcribe_writes_the_recognizers_text",
     "python -m pipeline.prepare.librispeech": "tests/prepare/test_librispeech.py::test_fetching_unpacks_what_was_published",
     "accelerate config": "it asks; tests/train/test_launch.py::test_the_stage_starts_itself_anew_under_accelerate_once",
     "prefect deploy": "tests/flows/test_ui.py::test_a_deployment_runs_to_its_end_and_shows_its_stages",
@@ -72,8 +72,8 @@ def reason(command: str) -> str | None:
 @pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
 def test_every_command_of_a_page_is_executed_or_says_why_not(page):
     plain = [block for block in pages.blocks(page) if block.language in pages.SHELL and not block.test]
-    told = {" ".join(command) for block in plain for command in pages.commands(block.text)}
-    lacking = sorted(command for command in told if not reason(command))
+    documented = {" ".join(command) for block in plain for command in pages.commands(block.text)}
+    lacking = sorted(command for command in documented if not reason(command))
     assert not lacking, "mark their block (tests/docs/pages.py) or name their test in EXECUTED"
 
 

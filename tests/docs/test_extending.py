@@ -71,5 +71,5 @@ def test_a_source_is_a_module_its_settings_and_an_entry(tmp_path):
         (voices / f"{split}.tsv").write_text("\n".join(text) + "\n")
     shell.run(pages.story(PAGES["source"], "source"), folder)
     info = json.loads((folder / "corpora/voices/corpus.json").read_text())
-    assert info["splits"]["train"]["utterances"] == 11  # the one with a single vote is left out
+    assert info["splits"]["train"]["utterances"] == 11  # the clip with a single vote is left out
     assert info["about"].startswith("Sentences read aloud") and info["source"] == "commonvoice"

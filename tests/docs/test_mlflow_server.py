@@ -54,9 +54,9 @@ def test_a_comparison_lives_in_postgresql_and_s3_and_a_model_comes_back(project,
     from pipeline.recognition.recognizer import Recognizer
     from pipeline.speech import audio
 
-    said = [bigfoot("track", cwd=project) for _ in range(2)]
-    assert [one.returncode for one in said] == [0, 0]
-    assert "new runs" in said[0].stderr and "up to date" in said[1].stderr
+    attempts = [bigfoot("track", cwd=project) for _ in range(2)]
+    assert [done.returncode for done in attempts] == [0, 0]
+    assert "new runs" in attempts[0].stderr and "up to date" in attempts[1].stderr
 
     client = MlflowClient(server[0])
     experiment = client.get_experiment_by_name("bigfoot")
@@ -66,22 +66,22 @@ def test_a_comparison_lives_in_postgresql_and_s3_and_a_model_comes_back(project,
     assert set(models) == {"teacher-fp32", "teacher-fp32-onnx"}
 
     held = services.client(server[1]).list_objects_v2(Bucket="mlflow", Prefix="artifacts/")["Contents"]
-    names = [one["Key"].rpartition("/")[2] for one in held]
+    names = [entry["Key"].rpartition("/")[2] for entry in held]
     assert "index.html" in names and names.count("MLmodel") == 2 and "model.onnx" in names
     assert not (project / "mlflow.db").exists() and not (project / "mlartifacts").exists()
 
     audio.write(project / "a.wav", tiny.speech(1.5))
-    heard = _in_a_process(project, models["teacher-fp32-onnx"].model_id)
+    text = _in_a_process(project, models["teacher-fp32-onnx"].model_id)
     variant = Recognizer.load(project / "variants/teacher.fp32-onnx")
-    assert heard == variant.transcribe(audio.read(project / "a.wav"))
+    assert text == variant.transcribe(audio.read(project / "a.wav"))
 
 
 def _in_a_process(project, model_id: str) -> str:
     """What the logged model hears, loaded where only the server's address is known."""
     program = (
         "import json, pathlib, mlflow, pandas\n"
-        "heard = pandas.DataFrame({'audio': [pathlib.Path('a.wav').read_bytes()]})\n"
-        f"print(json.dumps(mlflow.pyfunc.load_model('models:/{model_id}').predict(heard)['text'][0]))"
+        "recordings = pandas.DataFrame({'audio': [pathlib.Path('a.wav').read_bytes()]})\n"
+        f"print(json.dumps(mlflow.pyfunc.load_model('models:/{model_id}').predict(recordings)['text'][0]))"
     )
     command = [sys.executable, "-P", "-c", program]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, env=dict(os.environ))

@@ -14,9 +14,9 @@ from tests.docs.test_pages import options
 pytestmark = pytest.mark.slow
 
 
-def told() -> list[list[str]]:
-    found = [command for page in pages.pages() for command in pages.tool_commands(page) if command[0] in ("mlflow", "prefect")]
-    return [command for command in found if len(command) > 1 and not command[1].startswith("-")]
+def documented() -> list[list[str]]:
+    named = [command for page in pages.pages() for command in pages.tool_commands(page) if command[0] in ("mlflow", "prefect")]
+    return [command for command in named if len(command) > 1 and not command[1].startswith("-")]
 
 
 def names(command: list[str]) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def help_of(command: tuple[str, ...]) -> str:
 
 @pytest.mark.timeout(1500)
 def test_commands_and_options_of_mlflow_and_prefect_exist():
-    commands = told()
+    commands = documented()
     helps = {name: help_of(name) for name in sorted({names(command) for command in commands})}
     assert len(helps) > 3
     for command in commands:

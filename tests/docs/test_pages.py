@@ -86,8 +86,8 @@ def _unknown(words: list[str], known: set[str]) -> str | None:
 
 @each_page
 def test_commands_and_options_in_the_docs_exist(page):
-    found = {" ".join(command): problem(command) for command in pages.tool_commands(page)}
-    assert not {command: why for command, why in found.items() if why}
+    problems = {" ".join(command): problem(command) for command in pages.tool_commands(page)}
+    assert not {command: why for command, why in problems.items() if why}
 
 
 @each_page
@@ -202,7 +202,7 @@ def test_files_and_modules_in_the_docs_exist(page):
         ("bigfoot push half me/half --private", None),
     ],
 )
-def test_what_is_not_there_is_found(command, why):
+def test_what_is_missing_is_a_problem(command, why):
     assert problem(command.split()) == why
 
 
@@ -218,7 +218,7 @@ def test_messages_on_the_troubleshooting_page_are_the_codes_own():
     code = "\n".join(path.read_text(encoding="utf-8") for path in files)
     page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(.+?)` \| (.+) \|$", page, re.MULTILINE)
-    told = [message for message, cure in rows if not cure.startswith("DVC's own")]
-    parts = {part.strip(" :(),") for message in told for part in re.split(r"\b[A-Z]+(?: \([A-Z]+\))?\b|'", message)}
-    assert len(told) > 25
+    messages = [message for message, cure in rows if not cure.startswith("DVC's own")]
+    parts = {part.strip(" :(),") for message in messages for part in re.split(r"\b[A-Z]+(?: \([A-Z]+\))?\b|'", message)}
+    assert len(messages) > 25
     assert not [part for part in parts if len(part) > 8 and part not in code]

@@ -41,8 +41,8 @@ def push_and_pull(project: Path, story: str, **variables: str) -> None:
     shell.run(pages.story(PAGE, story), project, **variables)
     there = another_clone(project)
     assert not (there / "models").exists()
-    told = shell.run(pages.story(PAGE, "pull"), there, **variables)
-    assert told.count("up to date") == 2 and "Running stage" not in told
+    output = shell.run(pages.story(PAGE, "pull"), there, **variables)
+    assert output.count("up to date") == 2 and "Running stage" not in output
     assert outs(there) == outs(project) and len(outs(there)) > 15
 
 
@@ -76,5 +76,5 @@ def test_what_was_made_with_other_params_is_fetched_from_the_run_cache(tmp_path)
     shell.run(pages.story(PAGE, "run-cache-push"), project)
 
     there = another_clone(project)
-    told = shell.run("\n".join([other, pages.story(PAGE, "run-cache-pull")]), there)
-    assert "hello from" not in told and (there / "models/half").is_file()
+    output = shell.run("\n".join([other, pages.story(PAGE, "run-cache-pull")]), there)
+    assert "hello from" not in output and (there / "models/half").is_file()

@@ -60,13 +60,13 @@ def params(project):
 
 
 def candidate(ours, content="first", **figures):
-    """A variant's bytes and what was found of them, as a LoggedModel of the one run there is."""
-    (experiment,) = (one for one in ours.client.search_experiments() if one.name == "bigfoot")
+    """A variant's bytes and its evidence, as a LoggedModel of the only run."""
+    (experiment,) = (experiment for experiment in ours.client.search_experiments() if experiment.name == "bigfoot")
     (run,) = ours.client.search_runs([experiment.experiment_id])
     model = ours.client.create_logged_model(experiment.experiment_id, "half-int8-openvino", run.info.run_id)
     ours.client.finalize_logged_model(model.model_id, "READY")
-    found = {**KNOWN, "variant": HALF, "content": content, **{name: str(value) for name, value in figures.items()}}
-    return Candidate(HALF, run.info.run_id, model.model_id, content, found)
+    evidence = {**KNOWN, "variant": HALF, "content": content, **{name: str(value) for name, value in figures.items()}}
+    return Candidate(HALF, run.info.run_id, model.model_id, content, evidence)
 
 
 def considered(ours, *arguments, **figures):
@@ -88,8 +88,8 @@ def test_sync_registers_the_champion_once_with_its_evidence(params, project, our
         assert sync.sync(params, project)
     (version,) = ours.versions()
     assert aliases(ours) == {"champion": 1}
-    told = [record.message for record in caplog.records if record.message.startswith("Registry")]
-    assert told == [f"Registry: {HALF} (version 1) is models:/{NAME}@champion: the first champion"]
+    messages = [record.message for record in caplog.records if record.message.startswith("Registry")]
+    assert messages == [f"Registry: {HALF} (version 1) is models:/{NAME}@champion: the first champion"]
     tags = {name.removeprefix("bigfoot."): value for name, value in version.tags.items()}
     wanted = {"variant": HALF, "wer": "0.011", "speedup": "5.0", "shrink": "4.0", "gain": "4.0", "disk_mb": "2.0"}
     wanted |= {"latency_p50_ms": "8.0", "promoted": "1", "gate": "passed", "corpus": "quickstart", "synthetic": "yes"}
@@ -101,29 +101,29 @@ def test_sync_registers_the_champion_once_with_its_evidence(params, project, our
     assert parent.data.tags["champion"] == HALF
     assert ours.client.get_run(version.run_id).data.tags["mlflow.parentRunId"] == parent.info.run_id
     models = ours.client.search_logged_models([Store("bigfoot", project).experiment_id])
-    (linked,) = (one for one in models if "mlflow.modelVersions" in one.tags)
+    (linked,) = (model for model in models if "mlflow.modelVersions" in model.tags)
     assert linked.name == "half-int8-openvino" and linked.artifact_location == version.source
-    with pytest.raises(BigfootError, match="no variant thick in the last comparison: it has teacher.fp32"):
+    with pytest.raises(BigfootError, match="thick .*teacher.fp32"):
         registry.promote(project, params, "thick")
     assert registry.promote(project, params, HALF) == f"{HALF} (version 1) is models:/{NAME}@champion already"
 
 
 def test_a_better_one_takes_over_and_a_worse_one_does_not(ours):
     considered(ours)
-    said = considered(ours, "larger", shrink=2.0)
-    assert said == f"{HALF} (version 1) stays models:/{NAME}@champion: {HALF} is not better: it gains 2.00x over the " \
-        "teacher, the champion 4.00x"  # fmt: skip
+    message = considered(ours, "larger", shrink=2.0)
+    assert all(part in message for part in (f"{HALF} (version 1) stays", f"models:/{NAME}@champion", "2.00x", "4.00x"))
     assert aliases(ours) == {"champion": 1} and len(ours.versions()) == 1
-    assert "it gains 5.00x over the teacher, the former champion 4.00x" in considered(ours, "smaller", shrink=5.0)
+    message = considered(ours, "smaller", shrink=5.0)
+    assert all(part in message for part in ("(version 2) is", "5.00x", "4.00x"))
     assert aliases(ours) == {"champion": 2, "previous": 1}
     considered(ours)  # the first one again
     assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
 
 
-def test_another_test_set_is_told_and_only_force_replaces(ours):
+def test_another_test_set_is_named_and_only_force_replaces(ours):
     considered(ours)
     other = candidate(ours, "other", shrink=9.0, test_set="another")
-    assert "can't be compared with it: another test set" in registry.consider(ours, other, BUDGET)
+    assert "another test set" in registry.consider(ours, other, BUDGET)
     assert aliases(ours) == {"champion": 1}
     with pytest.raises(BigfootError, match=r"\(version 1\) stays champion, .* another test set \(--force"):
         registry.insist(ours, other, BUDGET, force=False)
@@ -160,23 +160,23 @@ def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so(params, ours):
     assert aliases(ours) == {"champion": 1}
     assert "(version 2) was rolled back" in considered(ours, "smaller", shrink=5.0)
     assert aliases(ours) == {"champion": 1}
-    told = run(cli.app, ["champion"]).stdout.splitlines()
-    assert told[0] == f"models:/{NAME}@champion" and len(told) == 3
-    assert told[1].startswith(f"champion     {HALF} (version 1)  WER 1.10%, 5.00x faster, 4.00x smaller")
-    assert told[2].startswith(f"rolled back  {HALF} (version 2)")
+    lines = run(cli.app, ["champion"]).stdout.splitlines()
+    assert lines[0] == f"models:/{NAME}@champion" and len(lines) == 3
+    assert lines[1].startswith(f"champion     {HALF} (version 1)  WER 1.10%, 5.00x faster, 4.00x smaller")
+    assert lines[2].startswith(f"rolled back  {HALF} (version 2)")
     registry.insist(ours, candidate(ours, "smaller", shrink=5.0), BUDGET, force=False)
     assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
 
 
 def test_rollbacks_go_back_one_by_one_and_stop_at_the_first(params, project, ours):
-    with pytest.raises(BigfootError, match=f"{NAME} has no champion yet: `bigfoot track`"):
+    with pytest.raises(BigfootError, match=f"{NAME} .*`bigfoot track`"):
         registry.history(project, params)
     for shrink in (4.0, 4.5, 5.0):
         considered(ours, str(shrink), shrink=shrink)
     for left in (2, 1):
         registry.rollback(project, params)
         assert aliases(ours)["champion"] == left
-    with pytest.raises(BigfootError, match=rf"\(version 1\) is the first champion of {NAME}"):
+    with pytest.raises(BigfootError, match=rf"\(version 1\) .*{NAME}"):
         registry.rollback(project, params)
 
 
@@ -184,9 +184,9 @@ def test_a_comparison_without_champion_takes_none_away_and_its_variants_need_for
     considered(ours)
     params = plant(project, {**TWO, HALF: (220, 1.0, 4.0)})
     compare(params, project, project / "reports")
-    said = registry.keep_up(Store("bigfoot", project), params)
-    assert said == f"{HALF} (version 1) stays models:/{NAME}@champion: the last comparison has no champion"
-    with pytest.raises(BigfootError, match=f"{HALF} doesn't pass the gate"):
+    message = registry.keep_up(Store("bigfoot", project), params)
+    assert message.startswith(f"{HALF} (version 1) stays models:/{NAME}@champion")
+    with pytest.raises(BigfootError, match=f"{HALF} .*the gate"):
         registry.promote(project, params, HALF)
 
 
@@ -211,15 +211,13 @@ def test_a_comparison_without_champion_takes_none_away_and_its_variants_need_for
     ],
 )
 def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumbent, challenger, budget, is_better):
-    found, _ = judge({**KNOWN, **incumbent}, {**KNOWN, **challenger}, Gate(max_wer_rise=0.01, **budget))
-    assert found is is_better
+    decision, _ = judge({**KNOWN, **incumbent}, {**KNOWN, **challenger}, Gate(max_wer_rise=0.01, **budget))
+    assert decision is is_better
 
 
 def test_a_champion_of_which_nothing_is_known_stays():
-    assert judge({}, KNOWN, Gate()) == (
-        False,
-        "can't be compared with it: it has no evidence from Bigfoot (teacher)",
-    )
+    is_better, why = judge({}, KNOWN, Gate())
+    assert not is_better and "(teacher)" in why
 
 
 def test_a_set_is_known_by_its_manifest_and_its_audio(tmp_path):
@@ -246,12 +244,12 @@ def real(project):
     return params
 
 
-def said_by_the_champion(project, uri):
-    """What another process hears in a.wav, from another folder, knowing the store's address and the alias alone."""
+def transcribed_by_the_champion(project, uri):
+    """The text of a.wav in another process and folder, which has only the store's address and the alias."""
     program = (
         "import pathlib, sys, mlflow, pandas\n"
-        "heard = pandas.DataFrame({'audio': [pathlib.Path(sys.argv[1]).read_bytes()]})\n"
-        f"print(mlflow.pyfunc.load_model('models:/{NAME}@champion').predict(heard)['text'][0])"
+        "recordings = pandas.DataFrame({'audio': [pathlib.Path(sys.argv[1]).read_bytes()]})\n"
+        f"print(mlflow.pyfunc.load_model('models:/{NAME}@champion').predict(recordings)['text'][0])"
     )
     elsewhere = project / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
@@ -266,13 +264,13 @@ def said_by_the_champion(project, uri):
 def test_the_champion_loads_by_its_alias_from_a_database_and_from_a_real_server(real, project, monkeypatch):
     from pipeline.recognition.recognizer import Recognizer
 
-    heard = Recognizer.load(project / "variants" / "teacher.fp32-onnx").transcribe(audio.read(project / "a.wav"))
+    expected = Recognizer.load(project / "variants" / "teacher.fp32-onnx").transcribe(audio.read(project / "a.wav"))
     monkeypatch.chdir(project.parent)  # the store is beside the project, not where the process is
     assert sync.sync(real, project)
-    assert said_by_the_champion(project, f"sqlite:///{project}/mlflow.db") == heard
+    assert transcribed_by_the_champion(project, f"sqlite:///{project}/mlflow.db") == expected
     with mlflow_server(project, monkeypatch) as address:
         for _ in range(2):
             assert sync.sync(real, project)
         served = registry.Registry(Store("bigfoot", project), "quickstart")
         assert aliases(served) == {"champion": 1} and len(served.versions()) == 1
-        assert said_by_the_champion(project, address) == heard
+        assert transcribed_by_the_champion(project, address) == expected

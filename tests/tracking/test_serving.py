@@ -75,8 +75,8 @@ def foreign(tmp_path_factory):
 def model(saved, monkeypatch):
     import mlflow
 
-    for one in ("files", "mb", "seconds"):
-        monkeypatch.setenv(f"BIGFOOT_SERVE_MAX_{one.upper()}", str(getattr(LIMITS, one)))
+    for limit in ("files", "mb", "seconds"):
+        monkeypatch.setenv(f"BIGFOOT_SERVE_MAX_{limit.upper()}", str(getattr(LIMITS, limit)))
     return mlflow.pyfunc.load_model(str(saved))
 
 
@@ -94,11 +94,11 @@ def recognizer_class(model):
 # ---------------------------------------------------------------- what is taken
 
 
-def test_any_format_and_rate_is_heard_as_16_khz_mono():
+def test_any_format_and_rate_becomes_16_khz_mono():
     stereo = np.stack([tiny.speech(0.5), tiny.speech(0.5)], axis=1)
     for content in (encoded(stereo, 16_000), encoded(stereo, 16_000, "FLAC"), memoryview(encoded(stereo, 8_000)[:])):
-        heard = uploads.decode_upload(content, LIMITS)
-        assert heard.ndim == 1 and heard.size in (8_000, 16_000)
+        waveform = uploads.decode_upload(content, LIMITS)
+        assert waveform.ndim == 1 and waveform.size in (8_000, 16_000)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_any_format_and_rate_is_heard_as_16_khz_mono():
     ids="path url null empty junk cut large long lying absurd streamed channels".split(),
 )
 def test_what_is_refused_has_a_reason(content, reason):
-    with pytest.raises(BigfootError, match=reason) as told:
+    with pytest.raises(BigfootError, match=reason) as raised:
         uploads.decode_upload(content, LIMITS)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_what_is_too_long_or_too_large_is_never_decoded(monkeypatch):
@@ -149,22 +149,22 @@ def test_limits_are_the_environments_or_the_defaults(monkeypatch):
 def test_a_loaded_model_answers_each_file_with_its_text_and_duration(model, variant):
     lengths = (0.5, 1.5, 1.0)
     recordings = [tiny.speech(seconds, seed) for seed, seconds in enumerate(lengths)]
-    said = predict(model, *map(encoded, recordings))
+    answers = predict(model, *map(encoded, recordings))
     alone = Recognizer.load(variant)
-    assert list(said["text"]) == [alone.transcribe(audio.read(encoded(one))) for one in recordings]
-    assert list(said["duration"]) == list(lengths) and len(set(said["text"])) == 3
+    assert list(answers["text"]) == [alone.transcribe(audio.read(encoded(recording))) for recording in recordings]
+    assert list(answers["duration"]) == list(lengths) and len(set(answers["text"])) == 3
 
 
 def test_one_bad_file_is_named_and_the_model_lives_on(model):
     from mlflow.exceptions import MlflowException
 
     good = encoded(tiny.speech(0.5))
-    with pytest.raises(MlflowException, match="file 2 of 2: the audio can't be read") as told:
+    with pytest.raises(MlflowException, match="file 2 of 2: the audio can't be read") as raised:
         predict(model, good, b"not audio")
-    assert told.value.get_http_status_code() == 400
-    with pytest.raises(MlflowException, match="4 files in one request, more than the 3") as told:
+    assert raised.value.get_http_status_code() == 400
+    with pytest.raises(MlflowException, match="4 files in one request, more than the 3") as raised:
         predict(model, *[good] * 4)
-    assert told.value.get_http_status_code() == 400
+    assert raised.value.get_http_status_code() == 400
     assert len(predict(model, good)) == 1
 
 
@@ -172,20 +172,20 @@ def test_a_fault_of_the_server_is_not_called_the_clients(model, monkeypatch):
     from mlflow.exceptions import MlflowException
 
     monkeypatch.setattr(recognizer_class(model), "transcribe", lambda *_: 1 / 0)
-    with pytest.raises(MlflowException, match="see the server's log") as told:
+    with pytest.raises(MlflowException, match="see the server's log") as raised:
         predict(model, encoded(tiny.speech(0.5)))
-    assert told.value.get_http_status_code() == 500
+    assert raised.value.get_http_status_code() == 500
 
 
 def test_a_recognizer_is_never_in_two_threads_at_once(model, monkeypatch):
     inside, most = [], []
 
-    def transcribe(self, heard):
+    def transcribe(self, waveform):
         inside.append(1)
         most.append(len(inside))
         time.sleep(0.02)
         inside.pop()
-        return "said"
+        return "words"
 
     monkeypatch.setattr(recognizer_class(model), "transcribe", transcribe)
     with ThreadPoolExecutor(8) as threads:
@@ -306,20 +306,20 @@ class Server:
         client.create_registered_model("bigfoot-tiny")
         client.create_model_version("bigfoot-tiny", str(saved))
         client.set_registered_model_alias("bigfoot-tiny", "champion", "1")
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self.address = f"http://127.0.0.1:{one.getsockname()[1]}"
-        self.told = folder / "server.log"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.log = folder / "server.log"
         environment = {
             **os.environ, "MLFLOW_TRACKING_URI": store, "BIGFOOT_SERVE_MAX_FILES": "8", "BIGFOOT_SERVE_MAX_MB": "0.2",
             "BIGFOOT_SERVE_MAX_SECONDS": "4", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }  # fmt: skip
         environment["PYTHONPATH"] = str(foreign)
         command = "-m mlflow models serve -m models:/bigfoot-tiny@champion --env-manager local --host 127.0.0.1 --port"
-        with self.told.open("w") as told:
+        with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *command.split(), self.address.rpartition(":")[2]],
-                cwd=folder, env=environment, stdout=told, stderr=told, start_new_session=True,
+                cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     def wait(self) -> None:
@@ -330,7 +330,7 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.5)
-        raise AssertionError(self.told.read_text()[-2000:])
+        raise AssertionError(self.log.read_text()[-2000:])
 
     def post(self, body: object) -> tuple[int, dict]:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -341,9 +341,9 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
-    def hear(self, *files: bytes | str) -> tuple[int, dict]:
-        coded = [one if isinstance(one, str) else base64.b64encode(one).decode() for one in files]
-        return self.post({"dataframe_records": [{"audio": one} for one in coded]})
+    def transcribe(self, *files: bytes | str) -> tuple[int, dict]:
+        coded = [file if isinstance(file, str) else base64.b64encode(file).decode() for file in files]
+        return self.post({"dataframe_records": [{"audio": content} for content in coded]})
 
     def stop(self) -> None:
         os.killpg(self.process.pid, 15)
@@ -352,12 +352,12 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(saved, foreign, tmp_path_factory):
-    one = Server(saved, tmp_path_factory.mktemp("server"), foreign)
+    running = Server(saved, tmp_path_factory.mktemp("server"), foreign)
     try:
-        one.wait()
-        yield one
+        running.wait()
+        yield running
     finally:
-        one.stop()
+        running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -365,9 +365,9 @@ def alone(variant):
     recognizer, lock = Recognizer.load(variant), threading.Lock()
 
     def answer(content: bytes) -> dict:
-        heard = audio.read(content)
+        waveform = audio.read(content)
         with lock:
-            return {"text": recognizer.transcribe(heard), "duration": heard.size / 16_000}
+            return {"text": recognizer.transcribe(waveform), "duration": waveform.size / 16_000}
 
     return answer
 
@@ -375,8 +375,8 @@ def alone(variant):
 @pytest.mark.slow
 def test_http_one_file_three_files_and_the_example(server, saved, alone):
     files = [encoded(tiny.speech(0.5 + i / 2, seed=i)) for i in range(3)]
-    assert server.hear(files[0]) == (200, {"predictions": [alone(files[0])]})
-    assert server.hear(*files) == (200, {"predictions": [alone(one) for one in files]})
+    assert server.transcribe(files[0]) == (200, {"predictions": [alone(files[0])]})
+    assert server.transcribe(*files) == (200, {"predictions": [alone(file) for file in files]})
     status, answer = server.post((saved / "serving_input_example.json").read_bytes())
     assert (status, answer) == (200, {"predictions": [alone(package.example())]})
 
@@ -384,10 +384,10 @@ def test_http_one_file_three_files_and_the_example(server, saved, alone):
 @pytest.mark.slow
 def test_http_eight_requests_at_once_are_all_right(server, alone):
     files = [encoded(tiny.speech(0.5 + i / 4, seed=i)) for i in range(8)]
-    expected = [(200, {"predictions": [alone(one)]}) for one in files]
+    expected = [(200, {"predictions": [alone(file)]}) for file in files]
     with ThreadPoolExecutor(8) as threads:
         for _ in range(3):
-            assert list(threads.map(server.hear, files)) == expected
+            assert list(threads.map(server.transcribe, files)) == expected
 
 
 @pytest.mark.slow
@@ -409,10 +409,10 @@ def test_http_eight_requests_at_once_are_all_right(server, alone):
     ids="junk cut path longer-path file-url url large long lying second many".split(),
 )
 def test_http_what_is_refused_is_4xx_with_a_reason_and_the_server_lives_on(server, files, reason):
-    status, answer = server.hear(*files)
+    status, answer = server.transcribe(*files)
     assert status == 400 and reason in answer["message"], (status, answer)
     assert "stack_trace" not in answer and "root:" not in str(answer)
-    status, answer = server.hear(encoded(tiny.speech(0.5)))
+    status, answer = server.transcribe(encoded(tiny.speech(0.5)))
     assert status == 200 and server.process.poll() is None
 
 
@@ -424,4 +424,4 @@ def test_http_what_is_refused_is_4xx_with_a_reason_and_the_server_lives_on(serve
 def test_http_what_is_no_request_is_4xx(server, body):
     status, answer = server.post(body)
     assert status == 400 and answer["message"]
-    assert server.hear(encoded(tiny.speech(0.5)))[0] == 200
+    assert server.transcribe(encoded(tiny.speech(0.5)))[0] == 200

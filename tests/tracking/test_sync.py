@@ -56,8 +56,8 @@ def compared(project):
 
 def runs(folder, kind=None):
     store = Store("bigfoot", folder)
-    found = store.client.search_runs([store.experiment_id])
-    return [run for run in found if kind is None or run.data.tags[KIND] == kind]
+    everything = store.client.search_runs([store.experiment_id])
+    return [run for run in everything if kind is None or run.data.tags[KIND] == kind]
 
 
 def models(folder):
@@ -123,9 +123,11 @@ def test_params_dvc_hashes_corpus_and_reports_are_there(compared):
     (parent,) = runs(folder, "comparison")
     assert parent.data.params["gate.max_wer_rise"] == "0.01"
     assert parent.data.metrics["champion_speedup"] == 5.0
-    assert {one.dataset.name for one in parent.inputs.dataset_inputs} == {f"quickstart-{s}" for s in ("train", "dev", "test")}
+    assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} == {
+        f"quickstart-{s}" for s in ("train", "dev", "test")
+    }
     client = Store("bigfoot", folder).client
-    assert "reports/index.html" in [one.path for one in client.list_artifacts(parent.info.run_id, "reports")]
+    assert "reports/index.html" in [file.path for file in client.list_artifacts(parent.info.run_id, "reports")]
     tags = next(run.data.tags for run in runs(folder, "variant") if run.info.run_name == "half.int8-openvino")
     assert tags["dvc.stage"] == "evaluate@half-int8-openvino"
     assert json.loads(tags["dvc.deps"]) == {"variants/half.int8-openvino": "abc.dir"}
@@ -136,8 +138,8 @@ def test_figures_belong_to_their_model_and_data_set(compared):
     sync.sync(params, folder)
     store = Store("bigfoot", folder)
     model = next(m for m in models(folder) if m.name == "half-int8-openvino")
-    heard = {metric.key: metric.dataset_name for metric in store.client.get_logged_model(model.model_id).metrics}
-    assert heard["wer"] == "quickstart-test" and heard["dev_wer"] == "quickstart-dev" and heard["disk_mb"] is None
+    datasets = {metric.key: metric.dataset_name for metric in store.client.get_logged_model(model.model_id).metrics}
+    assert datasets["wer"] == "quickstart-test" and datasets["dev_wer"] == "quickstart-dev" and datasets["disk_mb"] is None
 
 
 def test_a_logged_model_transcribes_files_wherever_it_is_loaded(project):
@@ -165,15 +167,15 @@ def test_a_logged_model_transcribes_files_wherever_it_is_loaded(project):
     assert Path(package).is_relative_to(project / "mlartifacts"), "it ran this checkout's code, not its own"
 
 
-def test_bigfoot_track_catches_up_and_says_what_it_did(compared):
+def test_bigfoot_track_catches_up_and_logs_what_it_did(compared):
     _, folder = compared
     command = [sys.executable, "-m", "pipeline.cli", "track"]
-    said = [
+    runs_of_track = [
         subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
         for _ in range(2)
     ]
-    assert [one.returncode for one in said] == [0, 0]
-    assert "5 new runs" in said[0].stderr and "up to date" in said[1].stderr
+    assert [done.returncode for done in runs_of_track] == [0, 0]
+    assert "5 new runs" in runs_of_track[0].stderr and "new runs" not in runs_of_track[1].stderr
     assert len(runs(folder)) == 5
 
 

@@ -131,9 +131,7 @@ def _copied(source: BinaryIO, stack: ExitStack) -> Path:
         with target.open("wb") as file:
             shutil.copyfileobj(source, file)
     except OSError as error:
-        raise BigfootError(
-            f"the piped input can't be written to {target}: {error.strerror}: set TMPDIR to another folder"
-        ) from None
+        raise BigfootError(f"the piped input can't be written to {target}: {error.strerror}: set TMPDIR") from None
     return target
 
 

@@ -163,8 +163,9 @@ def _transcripts(
         while waiting:
             is_done = bool(wait(waiting[:1], POLL_SECONDS).done)
             # Read without its lock, which a killed worker may hold.
-            newly, done = count.get_obj().value - done, count.get_obj().value
-            advance(newly)
+            so_far = count.get_obj().value
+            advance(so_far - done)
+            done = so_far
             if is_done:
                 yield waiting.pop(0).result()
         pool.shutdown()

@@ -33,22 +33,22 @@ def test_blocks_are_the_whole_file(tmp_path, name, rate, channels):
     np.testing.assert_array_equal(np.concatenate(pieces), audio.read(tmp_path / name))
 
 
-def test_a_flac_that_was_streamed_says_no_length_and_is_read_to_its_end(tmp_path):
+def test_a_flac_that_was_streamed_states_no_length_and_is_read_to_its_end(tmp_path):
     soundfile.write(tmp_path / "a.flac", tone(12.0, 1), 16_000)
     streamed(tmp_path / "a.flac", tmp_path / "streamed.flac")
 
-    found = np.concatenate(list(files.blocks(recording(tmp_path / "streamed.flac"))))
-    np.testing.assert_array_equal(found, audio.read(tmp_path / "a.flac"))
+    samples = np.concatenate(list(files.blocks(recording(tmp_path / "streamed.flac"))))
+    np.testing.assert_array_equal(samples, audio.read(tmp_path / "a.flac"))
     assert files.seconds(recording(tmp_path / "streamed.flac")) is None
 
 
 def test_measuring_is_exact_and_keeps_what_is_short():
     pieces = [tone(1.0, seed) + np.float32(0.3) for seed in range(3)]
     exact = np.concatenate(pieces).astype(np.float64)
-    found, kept = files.measure(pieces, keep=48_000)
+    measured, kept = files.measure(pieces, keep=48_000)
 
-    assert found.samples == 48_000 and kept is not None and len(kept) == 3
-    np.testing.assert_allclose([found.mean, found.variance], [exact.mean(), exact.var()], rtol=1e-9)
+    assert measured.samples == 48_000 and kept is not None and len(kept) == 3
+    np.testing.assert_allclose([measured.mean, measured.variance], [exact.mean(), exact.var()], rtol=1e-9)
     assert files.measure(pieces, keep=47_999)[1] is None
     assert not np.isfinite(files.measure([np.array([1.0, np.nan], dtype=np.float32)], keep=9)[0].variance)
 
@@ -64,9 +64,9 @@ def test_what_cannot_be_read_is_told_as_audio_tells_it(tmp_path, check):
         path.write_bytes({"empty": b"", "unreadable": b"no audio", "truncated": path.read_bytes()[:-2000]}[check])
     with pytest.raises(AudioError) as expected:
         audio.read(path)
-    with pytest.raises(AudioError) as told:
+    with pytest.raises(AudioError) as raised:
         list(files.blocks(recording(path)))
-    assert (told.value.check, str(told.value)) == (expected.value.check, str(expected.value))
+    assert (raised.value.check, str(raised.value)) == (expected.value.check, str(expected.value))
 
 
 def test_a_cut_flac_is_truncated_or_unreadable(tmp_path):
@@ -91,12 +91,14 @@ def test_folders_are_searched_by_suffix_in_order_and_without_what_is_hidden(tmp_
         (tmp_path / name).touch()
     (tmp_path / "a" / "none").mkdir()
     with ExitStack() as stack:
-        found = files.find([str(tmp_path), str(tmp_path / "a" / "none"), "x.wav"], stack)
+        recordings = files.find([str(tmp_path), str(tmp_path / "a" / "none"), "x.wav"], stack)
 
-    assert [one.name for one in found[:3]] == [str(tmp_path / name) for name in ("a/b/c.mp3", "a/z.FLAC", "b.wav")]
-    assert [str(one.out) for one in found[:3]] == ["a/b/c", "a/z", "b"]
-    assert isinstance(found[3], Failure) and "no audio files" in found[3].reason
-    assert found[4].name == "x.wav"
+    assert [recording.name for recording in recordings[:3]] == [
+        str(tmp_path / name) for name in ("a/b/c.mp3", "a/z.FLAC", "b.wav")
+    ]
+    assert [str(recording.out) for recording in recordings[:3]] == ["a/b/c", "a/z", "b"]
+    assert isinstance(recordings[3], Failure) and "no audio files" in recordings[3].reason
+    assert recordings[4].name == "x.wav"
 
 
 def test_a_pipe_is_kept_for_as_long_as_it_is_needed(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Subtitles that players take: times well formed, cues in order and apart, every word in one, lines that fit."""
+"""Subtitles that players accept: times well formed, cues in order and apart, every word in one, lines that fit."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pipeline.apps.transcription.formats import Transcript, as_json, clock, cues, srt, txt, vtt
 from pipeline.apps.transcription.words import Word
 
-SAID = [Word("one", 0.5, 0.8, 0.9), Word("<two>", 1.0, 1.3, 0.5), Word("three", 3661.2, 3661.4, 0.7)]
-TRANSCRIPT = Transcript("a.wav", 3662.0, SAID, "half.int8-onnx")
+WORDS = [Word("one", 0.5, 0.8, 0.9), Word("<two>", 1.0, 1.3, 0.5), Word("three", 3661.2, 3661.4, 0.7)]
+TRANSCRIPT = Transcript("a.wav", 3662.0, WORDS, "half.int8-onnx")
 
 
 @st.composite
@@ -33,12 +33,12 @@ def test_a_time_can_be_read_back(milliseconds, point):
 
 @given(spoken())
 def test_cues_keep_every_word_in_order_and_apart_and_within_their_bounds(words):
-    found = list(cues(words, words[-1].end if words else 0.0))
+    subtitles = list(cues(words, words[-1].end if words else 0.0))
 
-    assert " ".join(line for cue in found for line in cue.lines) == " ".join(word.word for word in words)
-    assert all(cue.start < cue.end for cue in found)
-    assert all(before.end <= after.start for before, after in zip(found, found[1:], strict=False))
-    for cue in found:
+    assert " ".join(line for cue in subtitles for line in cue.lines) == " ".join(word.word for word in words)
+    assert all(cue.start < cue.end for cue in subtitles)
+    assert all(before.end <= after.start for before, after in zip(subtitles, subtitles[1:], strict=False))
+    for cue in subtitles:
         is_one_word = len(cue.lines) == 1 and " " not in cue.lines[0]
         assert is_one_word or (len(cue.lines) <= 2 and max(map(len, cue.lines)) <= 42 and cue.end - cue.start <= 7000)
 

@@ -1,10 +1,11 @@
-"""`bigfoot transcribe`: what the Recognizer hears of the whole file, in every format, from files, folders, stdin and MLflow."""
+"""`bigfoot transcribe`: the Recognizer's text of the whole file, in every format, from files, folders, stdin and MLflow."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -13,18 +14,20 @@ import pytest
 import soundfile
 
 from pipeline.apps.transcription import run, transcribe_file
+from pipeline.apps.transcription.files import Recording
 from pipeline.common.errors import BigfootError
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from tests.planted import ROOT, bigfoot
+from tests.recordings import with_stated_frames
 from tests.tiny import speech
 
-DATABASE = Path("mlflow.db")  # in the current folder
+NO_STORE = Path("nowhere/mlflow.db")  # for variants that are folders
 
 
 @pytest.fixture(scope="module")
 def talks(variant, tmp_path_factory):
-    """A folder of three recordings, the first of several windows, and what the Recognizer hears in each as a whole."""
+    """A folder of three recordings, the first of several windows, and the Recognizer's text of each as a whole."""
     folder, recognizer = tmp_path_factory.mktemp("talks"), Recognizer.load(variant)
     for name, seconds, rate in (("a.wav", 95.3, 22_050), ("b.flac", 2.0, 16_000), ("c/d.ogg", 4.0, 44_100)):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -42,7 +45,7 @@ def test_a_long_recording_has_the_text_of_one_in_memory(variant, talks):
 
 
 def test_the_same_word_has_the_same_time_in_a_long_recording_as_alone(variant, tmp_path):
-    """The model hears 400 samples, so a minute in the middle of three reads the same, 60 s later."""
+    """The model's receptive field is 400 samples, so a minute in the middle of three reads the same, 60 s later."""
     minute = speech(60.0)
     soundfile.write(tmp_path / "one.wav", minute, 16_000, subtype="FLOAT")
     soundfile.write(tmp_path / "three.wav", np.tile(minute, 3), 16_000, subtype="FLOAT")
@@ -68,13 +71,13 @@ def test_stdin_is_a_recording(variant, talks):
     content = (folder / "c/d.ogg").read_bytes()
     done = subprocess.run(command, input=content, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
-    told = json.loads(done.stdout)
-    assert (told["file"], told["text"], told["duration"]) == ("-", texts["c/d.ogg"], 4.0)
+    answer = json.loads(done.stdout)
+    assert (answer["file"], answer["text"], answer["duration"]) == ("-", texts["c/d.ogg"], 4.0)
 
 
 def test_each_recording_has_a_file_where_a_folder_is_given(variant, talks, tmp_path, capsys):
     folder, texts = talks
-    assert run.transcribe(str(variant), [str(folder)], "srt", tmp_path, DATABASE, threads=1)
+    assert run.transcribe(str(variant), [str(folder)], "srt", tmp_path, NO_STORE, threads=1)
 
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert written == ["a.srt", "b.srt", "c/d.srt"] and capsys.readouterr().out == ""
@@ -83,31 +86,34 @@ def test_each_recording_has_a_file_where_a_folder_is_given(variant, talks, tmp_p
     assert text.startswith("1\n00:00:0") and " ".join(shown) == texts["b.flac"]
 
 
-def test_several_recordings_in_json_are_one_object_a_line(variant, talks, capsys):
+def test_several_recordings_in_json_are_one_object_per_line(variant, talks, capsys):
     folder, texts = talks
     names = [str(folder / name) for name in ("b.flac", "c/d.ogg")]
-    assert run.transcribe(str(variant), names, "json", None, DATABASE, threads=1)
+    assert run.transcribe(str(variant), names, "json", None, NO_STORE, threads=1)
 
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(one["file"], one["text"]) for one in told] == [(names[0], texts["b.flac"]), (names[1], texts["c/d.ogg"])]
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(answer["file"], answer["text"]) for answer in answers] == [
+        (names[0], texts["b.flac"]),
+        (names[1], texts["c/d.ogg"]),
+    ]
 
 
 @pytest.mark.parametrize(
     ("names", "form", "out", "complaint"),
     [
         (["a.wav", "b.flac"], "vtt", None, "give --out-dir"),
-        (["b.flac", "c/../b.flac"], "txt", "out", "would both become"),
+        (["b.flac", "c/../b.flac"], "txt", "out", "transcribe them separately"),
     ],
 )
-def test_what_would_be_mixed_up_is_refused_before_anything_is_heard(talks, tmp_path, names, form, out, complaint):
+def test_what_would_be_mixed_up_is_refused_before_anything_is_transcribed(talks, tmp_path, names, form, out, complaint):
     with pytest.raises(BigfootError, match=complaint):
-        run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out, DATABASE)
+        run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out, NO_STORE)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(variant, talks, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(BigfootError, match=r"a\.txt can't be written: .*: give another --out-dir"):
-        run.transcribe(str(variant), [str(talks[0] / "a.wav")], "txt", tmp_path / "out", DATABASE, threads=1)
+        run.transcribe(str(variant), [str(talks[0] / "a.wav")], "txt", tmp_path / "out", NO_STORE, threads=1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -116,21 +122,21 @@ def test_a_bad_file_is_one_line_and_the_others_go_on(variant, talks, tmp_path, c
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
     names = [str(tmp_path / "bad.wav"), str(tmp_path / "nan.wav"), str(folder / "b.flac"), str(tmp_path / "gone.wav")]
-    assert not run.transcribe(str(variant), names, "txt", None, DATABASE, threads=1, workers=workers)
+    assert not run.transcribe(str(variant), names, "txt", None, NO_STORE, threads=1, workers=workers)
 
-    said = capfd.readouterr()
-    assert said.out == f"{folder / 'b.flac'}\t{texts['b.flac']}\n"
-    complaints = said.err.splitlines()
+    captured = capfd.readouterr()
+    assert captured.out == f"{folder / 'b.flac'}\t{texts['b.flac']}\n"
+    complaints = captured.err.splitlines()
     assert len(complaints) == 3 and all(line.startswith("error: ") for line in complaints)
     assert "bad.wav can't be read" in complaints[0] and "nan.wav: audio has NaN" in complaints[1] and "missing" in complaints[2]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_damaged_variant_is_one_line_not_one_a_file(variant, talks, tmp_path, workers):
+def test_a_damaged_variant_is_one_line_not_one_per_file(variant, talks, tmp_path, workers):
     (tmp_path / "variant.json").write_text((variant / "variant.json").read_text())
     (tmp_path / "model.onnx").write_bytes(b"junk")
     with pytest.raises(BigfootError, match="model.onnx can't be opened"):
-        run.transcribe(str(tmp_path), [str(talks[0])], "txt", None, DATABASE, workers=workers)
+        run.transcribe(str(tmp_path), [str(talks[0])], "txt", None, NO_STORE, workers=workers)
 
 
 def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypatch, capsys):
@@ -148,17 +154,16 @@ def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypat
     client.create_model_version("bigfoot-digits", f"models:/{model.model_id}", model_id=model.model_id)
     client.set_registered_model_alias("bigfoot-digits", "champion", "1")
     for name in ("bigfoot-digits@champion", "bigfoot-digits/1", model.model_id):
-        assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, DATABASE, threads=1)
+        assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, NO_STORE, threads=1)
         assert capsys.readouterr().out == texts["b.flac"] + "\n"
     with pytest.raises(BigfootError, match="models:/nothing@champion can't be fetched"):
-        run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None, DATABASE)
+        run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None, NO_STORE)
 
 
 def test_without_a_store_nothing_is_fetched_and_none_is_made(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(BigfootError, match="mlflow.db is missing"):
-        run.transcribe("models:/bigfoot@champion", ["a.wav"], "txt", None, DATABASE)
+    with pytest.raises(BigfootError, match=f"{tmp_path}/mlflow.db"):
+        run.transcribe("models:/bigfoot@champion", ["a.wav"], "txt", None, tmp_path / "mlflow.db")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -200,6 +205,36 @@ def _is_alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_progress_counts_all_seconds_of_audio_whatever_the_number_of_workers(variant, talks, monkeypatch, workers):
+    folder, _ = talks
+    shown = []
+    monkeypatch.setattr(run.Progress, "advance", lambda progress, seconds: shown.append((progress.total, seconds)))
+    assert run.transcribe(str(variant), [str(folder)], "txt", None, NO_STORE, threads=1, workers=workers)
+    (total,) = {total for total, _ in shown}
+    assert total == pytest.approx(101.3, abs=0.1) and sum(seconds for _, seconds in shown) == pytest.approx(total, abs=0.1)
+
+
+def test_the_duration_is_unknown_where_one_header_states_none(talks, tmp_path):
+    (tmp_path / "streamed.flac").write_bytes(with_stated_frames((talks[0] / "b.flac").read_bytes(), 0))
+    recordings = [Recording(path.name, path, Path(path.stem)) for path in (talks[0] / "a.wav", tmp_path / "streamed.flac")]
+    assert run._total_seconds(recordings) == 0 < run._total_seconds(recordings[:1])
+
+
+def test_a_bar_on_a_terminal_is_not_mixed_with_the_transcripts(variant, talks):
+    folder, texts = talks
+    reader, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))  # tqdm shows nothing in a terminal without columns
+    command = [sys.executable, "-m", "pipeline.cli", "transcribe", str(variant), str(folder), "--threads", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, env=environment, text=True)
+    bar = os.read(reader, 100_000).decode()
+    os.close(terminal)
+    os.close(reader)
+    assert [line.partition("\t")[2] for line in done.stdout.splitlines()] == [texts[name] for name in sorted(texts)]
+    assert "transcribe:" in bar and "seconds of audio/s" in bar and "<" in bar
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ INFO = {
 }  # fmt: skip
 
 
-def words_of(logits: np.ndarray, cuts: list[int] | None = None) -> list[Word]:
+def decoded(logits: np.ndarray, cuts: list[int] | None = None) -> list[Word]:
     decoder = WordDecoder(INFO)
     parts = np.split(logits, sorted(cuts or []))
     return [word for part in parts for word in decoder.decode(part)] + decoder.end()
@@ -32,7 +32,7 @@ def likely(path: list[int], probabilities: list[float]) -> np.ndarray:
 def test_words_have_the_frames_of_their_tokens_and_the_mean_of_their_tokens_peaks():
     path = [0, 3, 3, 0, 3, 2, 0, 4, 0, 6]
     probabilities = [0.9, 0.5, 0.8, 0.9, 0.6, 0.9, 0.9, 0.4, 0.9, 0.7]
-    first, second = words_of(likely(path, probabilities))
+    first, second = decoded(likely(path, probabilities))
 
     assert (first.word, first.start, first.end) == ("aa", 0.02, 0.1)
     assert (second.word, second.start, second.end) == ("b'", 0.14, 0.2)
@@ -42,13 +42,13 @@ def test_words_have_the_frames_of_their_tokens_and_the_mean_of_their_tokens_peak
 @given(st.lists(st.sampled_from(range(len(VOCAB))), max_size=30), st.lists(st.integers(0, 30), max_size=4))
 def test_the_words_are_those_of_the_text_wherever_the_parts_are_cut(path, cuts):
     logits = likely(path, [0.3 + 0.02 * (n % 30) for n in range(len(path))])
-    whole = words_of(logits)
+    whole = decoded(logits)
 
     assert " ".join(word.word for word in whole) == text.greedy(path, VOCAB, 0, "|")
-    assert words_of(logits, [min(cut, len(path)) for cut in cuts]) == whole
+    assert decoded(logits, [min(cut, len(path)) for cut in cuts]) == whole
     times = [time for word in whole for time in (word.start, word.end)]
     assert times == sorted(times) and all(word.start < word.end for word in whole)
 
 
 def test_silence_has_no_words():
-    assert words_of(np.zeros((0, len(VOCAB)), dtype=np.float32)) == words_of(likely([0, 0, 2, 0], [0.9] * 4)) == []
+    assert decoded(np.zeros((0, len(VOCAB)), dtype=np.float32)) == decoded(likely([0, 0, 2, 0], [0.9] * 4)) == []
