@@ -77,11 +77,11 @@ def write(path: Path, content: object) -> None:
 def plant_manifest(path: Path, utterances: int) -> None:
     """The utterances that `score_set` has scored; their audio is one file that holds none."""
     rows = score_set(utterances, wrong=0, seed=0)["hypotheses"]
-    said = [
+    utterances = [
         Utterance(row["id"], "planted.flac", row["reference"], row["speaker"], row["duration"], row["recording"])
         for row in rows
     ]
-    write_manifest(path, said)
+    write_manifest(path, utterances)
     path.with_name("planted.flac").write_bytes(b"no audio")
 
 

@@ -1,6 +1,6 @@
 """Tiny models for tests: a wav2vec 2.0 CTC recognizer of about 30k random weights, saved as the training stages do.
 
-The convolutional front end keeps wav2vec 2.0's own kernels and strides (400 samples of receptive field, a frame every
+The feature encoder keeps wav2vec 2.0's own kernels and strides (400 samples of receptive field, a frame every
 320), so lengths in tests are the real ones; only the widths are small. Weights are drawn large enough that logits
 differ visibly between frames.
 """
@@ -26,7 +26,7 @@ def save_model(
     channels: int = 16,
     heads: int = 2,
 ) -> Path:
-    """Write a Hugging Face folder (model.safetensors, config, processor) with a 'group' or 'layer' norm front end.
+    """Write a Hugging Face folder (model.safetensors, config, processor) with a 'group' or 'layer' norm feature encoder.
 
     `stable`: pre-norm layers, as large models have; else post-norm, as base has. `positions`: frames and groups of the
     positional convolution.
@@ -87,7 +87,7 @@ def speech(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def noise_corpus(folder: Path, text: str = "one"):
-    """A corpus of four test utterances, each of which is said to say `text`."""
+    """A corpus of four test utterances, each with `text` as its transcript."""
     from pipeline.speech import audio
 
     (folder / "audio/test").mkdir(parents=True)
@@ -102,24 +102,24 @@ def noise_corpus(folder: Path, text: str = "one"):
 
 
 class TrainingAudio:
-    """As much of a corpus as calibration asks for: training utterances of `seconds` each, and which were heard."""
+    """As much of a corpus as calibration asks for: training utterances of `seconds` each, and which were used."""
 
     def __init__(self, count: int = 6, seconds: float = 1.5):
         self.ids = list(range(count))
         self.seconds = seconds
-        self.heard: list[int] = []
+        self.used: list[int] = []
 
     def utterances(self, split: str) -> list[int]:
         assert split == "train", f"{split} is not for calibration"
         return self.ids
 
     def audio(self, utterance: int) -> np.ndarray:
-        self.heard.append(utterance)
+        self.used.append(utterance)
         return speech(self.seconds, seed=utterance)
 
 
 class Spoken(TrainingAudio):
-    """Training audio, and a dev set with these texts for what decides on dev; there is no test set to be heard."""
+    """Training audio, and a dev set with these texts for what decides on dev; there is no test set."""
 
     def __init__(self, texts: list[str], **training):
         super().__init__(**training)

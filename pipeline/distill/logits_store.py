@@ -63,7 +63,7 @@ class LogitsStore(Mapping[str, np.ndarray]):
     """Frame logits of each utterance: logits.bin (half precision, frames x vocabulary), index.json (id -> first row, frames).
 
     `speeds`: the speeds at which logits were computed, see AtSpeeds. `channels`: the width of the stored feature-encoder output
-    in front_end.bin (half precision, frames x channels); None where it isn't stored.
+    in features.bin (half precision, frames x channels); None where it isn't stored.
 
     >>> store[utterance_id].shape        # e.g. (181, 14): 3.6 s of audio, 14 tokens
     """
@@ -81,7 +81,7 @@ class LogitsStore(Mapping[str, np.ndarray]):
         self._index: dict[str, list[int]] = meta["utterances"]
         self._logits = np.memmap(Path(folder) / "logits.bin", np.float16, "r").reshape(-1, self.vocabulary)
         if self.channels:
-            self._features = np.memmap(Path(folder) / "front_end.bin", np.float16, "r").reshape(-1, self.channels)
+            self._features = np.memmap(Path(folder) / "features.bin", np.float16, "r").reshape(-1, self.channels)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._index)
@@ -106,7 +106,7 @@ class LogitsStore(Mapping[str, np.ndarray]):
 def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path) -> None:
     """Write the teacher's logits for train at each speed of `settings`, computed in batches, in half precision.
 
-    With `settings.front_end`, write the output of its feature encoder too.
+    With `settings.features`, write the output of its feature encoder too.
     """
     from pipeline.models.inference import device_of_choice, frame_logits_and_features
 
@@ -117,9 +117,9 @@ def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path
     unfinished.mkdir(parents=True)
     index: dict[str, list[int]] = {}
     first = 0
-    channels = model.config.conv_dim[-1] if settings.front_end else None
+    channels = model.config.conv_dim[-1] if settings.features else None
     at_speeds = AtSpeeds(corpus, settings.speeds)
-    opened = (unfinished / "front_end.bin").open("wb") if settings.front_end else nullcontext()
+    opened = (unfinished / "features.bin").open("wb") if settings.features else nullcontext()
     with (unfinished / "logits.bin").open("wb") as logits_file, opened as features_file:
         for utterance, logits, features in frame_logits_and_features(
             model, processor, at_speeds, at_speeds.utterances("train"), "teacher logits"

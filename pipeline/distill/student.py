@@ -64,7 +64,7 @@ def make_student(
     if settings.distillation.teacher == "online":
         teacher, _ = load_model(teacher_folder)
         inputs.append(teacher_folder / "model.safetensors")
-    if store is not None and settings.distillation.front_end == "stored":
+    if store is not None and settings.distillation.features == "stored":
         _check_feature_encoder(name, model, store, teacher_folder)
         features = store.features
         inputs.append(teacher_folder / "model.safetensors")
@@ -84,15 +84,13 @@ def make_student(
 def _check_feature_encoder(name: str, model, store: LogitsStore, teacher_folder: Path) -> None:
     """Raise BigfootError where the feature encoder's output isn't stored, or the student's encoder isn't the teacher's."""
     if store.channels is None:
-        raise BigfootError(
-            f"students.{name}.distillation.front_end: logits/teacher does not hold it: set logits.front_end: true"
-        )
+        raise BigfootError(f"students.{name}.distillation.features: logits/teacher does not hold it: set logits.features: true")
     with safe_open(teacher_folder / "model.safetensors", "pt") as teacher:
         for key, own in model.wav2vec2.feature_extractor.state_dict().items():
             if not torch.equal(own, teacher.get_tensor(f"wav2vec2.feature_extractor.{key}")):
                 raise BigfootError(
-                    f"students.{name}.distillation.front_end: {key} differs from the teacher's: train its parents with "
-                    "front_end: stored too, or set it to heard"
+                    f"students.{name}.distillation.features: {key} differs from the teacher's: train its parents with "
+                    "features: stored too, or set it to computed"
                 )
 
 

@@ -5,7 +5,7 @@
 The sizes are the paper's: an untrained teacher with 24 layers of width 1024 and a student with four of its layers. The input is
 noise, because neither weights nor audio change the time. Batches last SECONDS (16); steps of all kinds take turns for ROUNDS
 (5) rounds. The feature encoder is trained, as in the paper's recipe, or frozen; if it is frozen, its output can be stored too
-(front_end: stored), but not if the teacher runs online.
+(features: stored), but not if the teacher runs online.
 """
 
 import json
@@ -56,11 +56,11 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
                 times[name].append(seconds_taken)
     pairs = {"learning": "learning", "frozen": "frozen", "frozen and stored": "frozen"}
     steps = {
-        f"front end {front_end}": {
-            "stored_s": _spread(times[f"{front_end}, stored"]), "online_s": _spread(times[f"{beside}, online"]),
-            "ratio": _spread([b / a for a, b in zip(times[f"{front_end}, stored"], times[f"{beside}, online"], strict=True)]),
+        f"feature encoder {encoder}": {
+            "stored_s": _spread(times[f"{encoder}, stored"]), "online_s": _spread(times[f"{beside}, online"]),
+            "ratio": _spread([b / a for a, b in zip(times[f"{encoder}, stored"], times[f"{beside}, online"], strict=True)]),
         }
-        for front_end, beside in pairs.items()
+        for encoder, beside in pairs.items()
     }  # fmt: skip
     facts = {"device": device, "threads": torch.get_num_threads(), "batch_seconds": seconds, "rounds": rounds}
     print(json.dumps(facts | {"host": host.describe(), "versions": host.versions(), "steps": steps}, indent=1))

@@ -35,7 +35,7 @@ class Training(Section):
     freeze_feature_encoder_steps: int = Field(
         0,
         ge=0,
-        description="steps for which the feature encoder is frozen; all, with distillation.front_end: stored",
+        description="steps for which the feature encoder is frozen; all, with distillation.features: stored",
     )
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     evaluate_every: int = Field(200, ge=1, description="steps between two measurements of dev WER, each also a checkpoint")
@@ -102,9 +102,9 @@ class Logits(Section):
         min_length=1,
         description="train is computed at each of these: more varied audio, at its cost",
     )
-    front_end: bool = Field(
+    features: bool = Field(
         False,
-        description="also store its features, for distillation.front_end: stored; 2 bytes per channel and frame",
+        description="also store its feature encoder's output, for distillation.features: stored; 2 bytes per channel and frame",
     )
 
     @field_validator("speeds")
@@ -132,9 +132,9 @@ class Distillation(Section):
     kl_weight: Ramp = 1.0
     ctc_weight: Ramp = 1.0
     hidden_weight: Ramp = Field(0.0, description="match which frames are alike in the teacher's layers; needs teacher: online")
-    front_end: Literal["heard", "stored"] = Field(
-        "heard",
-        description="stored: the student keeps the teacher's feature encoder and reads stored features instead of audio",
+    features: Literal["computed", "stored"] = Field(
+        "computed",
+        description="stored: the student keeps the teacher's feature encoder and reads its stored output instead of audio",
     )
 
     @model_validator(mode="after")
@@ -143,14 +143,14 @@ class Distillation(Section):
             raise ValueError("kl_weight, ctc_weight and hidden_weight are all 0: there is nothing to learn from")
         if _is_used(self.hidden_weight) and self.teacher == "stored":
             raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
-        if self.front_end == "stored" and self.teacher == "online":
-            raise ValueError("front_end: stored gives no audio to an online teacher: set teacher to stored")
+        if self.features == "stored" and self.teacher == "online":
+            raise ValueError("features: stored gives no audio to an online teacher: set teacher to stored")
         return self
 
     @property
     def reads_store(self) -> bool:
         """Whether anything is read from the store of the teacher's logits."""
-        return self.front_end == "stored" or (self.teacher == "stored" and _is_used(self.kl_weight))
+        return self.features == "stored" or (self.teacher == "stored" and _is_used(self.kl_weight))
 
 
 def _is_used(weight: Ramp) -> bool:
@@ -207,13 +207,13 @@ class Student(Section):
         if self.training.augment.speed is not None and self.distillation.reads_store:
             raise ValueError(
                 "training.augment.speed moves frames away from the teacher's stored logits: put speeds in logits.speeds, "
-                "or set distillation.teacher to online, with front_end: heard"
+                "or set distillation.teacher to online, with features: computed"
             )
-        if self.distillation.front_end == "stored":
+        if self.distillation.features == "stored":
             changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "quantize_aware")}
             changes["training.augment.noise_probability"] = self.training.augment.noise_probability
             if changed := [key for key, value in changes.items() if value]:
-                raise ValueError(f"distillation.front_end: stored keeps the teacher's feature encoder: leave {changed[0]} out")
+                raise ValueError(f"distillation.features: stored keeps the teacher's feature encoder: leave {changed[0]} out")
         if self.training.grow:
             raise ValueError("training.grow is for a teacher built from a config: a student starts with its parent's layers")
         return self

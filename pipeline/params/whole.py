@@ -41,7 +41,7 @@ class Params(Section):
             _check_chain(name, student, self.students)
             if self.teacher.is_untrained and student.training:
                 raise ValueError(f"students.{name}.training: has to be null: an untrained teacher has nothing to teach")
-            _check_front_end(name, student, self)
+            _check_stored_features(name, student, self)
         for key, variant in self.variants.items():
             if variant.model not in models:
                 raise ValueError(f"variants.{key}: unknown model '{variant.model}', known: {', '.join(sorted(models))}")
@@ -69,16 +69,16 @@ def _check_chain(name: str, student: Student, students: dict[str, Student]) -> N
         parent = students[parent].parent
 
 
-def _check_front_end(name: str, student: Student, params: Params) -> None:
+def _check_stored_features(name: str, student: Student, params: Params) -> None:
     """Refuse a student that reads stored features where none are stored, or where its feature encoder differs."""
-    if student.distillation.front_end != "stored":
+    if student.distillation.features != "stored":
         return
-    if not params.logits.front_end:
-        raise ValueError(f"students.{name}.distillation.front_end: stored needs logits.front_end: true")
+    if not params.logits.features:
+        raise ValueError(f"students.{name}.distillation.features: stored needs logits.features: true")
     parent = student.parent
-    if parent != "teacher" and params.students[parent].distillation.front_end != "stored":
+    if parent != "teacher" and params.students[parent].distillation.features != "stored":
         raise ValueError(
-            f"students.{name}.distillation.front_end: stored needs the teacher's feature encoder, which its parent {parent} "
+            f"students.{name}.distillation.features: stored needs the teacher's feature encoder, which its parent {parent} "
             f"may change: set it for {parent} too"
         )
 

@@ -22,8 +22,8 @@ def test_every_variant_is_compared_with_the_same_keys(project):
         assert row["train_hours"] > 0 and row["cold_start_ms"] > 0 and row["load_ms"] > 0 and row["macs_per_second"] > 0
         assert row["energy_wh_per_audio_hour"] if row["energy_resolved"] else row["energy_note"].startswith("not resolved")
     assert rows[0]["speedup"] == 1 and rows[0]["shrink"] == 1 and rows[0]["wer_rise"] == 0
-    told = (project / "reports/comparison.md").read_text()
-    assert "SYNTHETIC" in told
+    report = (project / "reports/comparison.md").read_text()
+    assert "SYNTHETIC" in report
 
 
 def test_a_second_repro_has_nothing_to_do(project):

@@ -80,8 +80,8 @@ def test_size_and_speed_are_measured_and_all_that_rests_on_words_is_null(project
 @pytest.mark.parametrize("name", ["comparison.md", "table.txt", "index.html", *(f"cards/{name}.md" for name in VARIANTS)])
 def test_untrained_is_said_first_and_no_word_error_is_shown(project, name):
     text = (project / "reports" / name).read_text()
-    said = re.sub(r"(?s)\A---.*?---\s*|<(style|script)>.*?</\1>|\A.*?(?=<h1>)", "", text).strip()
-    first = said.split("\n\n")[1] if name.startswith("cards/") else said.splitlines()[0]
+    body = re.sub(r"(?s)\A---.*?---\s*|<(style|script)>.*?</\1>|\A.*?(?=<h1>)", "", text).strip()
+    first = body.split("\n\n")[1] if name.startswith("cards/") else body.splitlines()[0]
     assert "UNTRAINED" in first
     figures = re.sub(r"(?s)```.*?```", "", text)  # settings and programs, on cards
     assert not re.search(r"WER|CER \d|champion of|passes the gate", figures), "nothing of a WER"

@@ -12,7 +12,7 @@ from pipeline.evaluate.scores import Hypothesis
 from pipeline.evaluate.wer import align
 
 
-def heard(errors: list[int], **more) -> list[Hypothesis]:
+def rows_of(errors: list[int], **more) -> list[Hypothesis]:
     """Utterances of ten words of which the first so many are wrong; `more` is a list of values for each field."""
     rows = []
     for i, wrong in enumerate(errors):
@@ -33,8 +33,8 @@ def evidence(sets=("test",), **by_variant):
 
 
 def groups(what: str, errors: list[int], **more) -> dict[str, dict]:
-    found = breakdown.breakdown(evidence(teacher__fp32=heard(errors, **more)))["sets"]["test"][what]
-    return {group["group"]: group for group in found}
+    result = breakdown.breakdown(evidence(teacher__fp32=rows_of(errors, **more)))["sets"]["test"][what]
+    return {group["group"]: group for group in result}
 
 
 def verdicts(**passed: bool) -> list[Row]:
@@ -49,22 +49,22 @@ def verdicts(**passed: bool) -> list[Row]:
 
 
 def test_a_value_on_an_edge_belongs_above_it_and_empty_groups_are_left_out():
-    found = groups("length", [0, 1, 2, 3, 4], duration=[0.99, 1.0, 1.99, 16.0, 40.0])
-    assert list(found) == ["under 1 s", "1-2 s", "16 s and over"]
-    assert {name: group["utterances"] for name, group in found.items()} == {"under 1 s": 1, "1-2 s": 2, "16 s and over": 2}
-    assert found["1-2 s"]["words"] == 20 and found["1-2 s"]["wer"][REFERENCE] == pytest.approx(3 / 20)
+    result = groups("length", [0, 1, 2, 3, 4], duration=[0.99, 1.0, 1.99, 16.0, 40.0])
+    assert list(result) == ["under 1 s", "1-2 s", "16 s and over"]
+    assert {name: group["utterances"] for name, group in result.items()} == {"under 1 s": 1, "1-2 s": 2, "16 s and over": 2}
+    assert result["1-2 s"]["words"] == 20 and result["1-2 s"]["wer"][REFERENCE] == pytest.approx(3 / 20)
 
 
 def test_noise_that_was_not_measured_is_a_group_of_its_own():
-    found = groups("noise", [0] * 4, snr_db=[None, 9.9, 40.0, 12.0])
-    assert list(found) == ["under 10 dB", "10-20 dB", "40 dB and over", "unknown"]
+    result = groups("noise", [0] * 4, snr_db=[None, 9.9, 40.0, 12.0])
+    assert list(result) == ["under 10 dB", "10-20 dB", "40 dB and over", "unknown"]
 
 
 def test_speakers_are_groups_and_of_very_many_those_with_least_to_say_are_one():
     assert list(groups("speaker", [0] * 3, speaker=["b", "", "a"])) == ["a", "b", "unknown"]
     speakers = [f"s{i:02}" for i in range(60)]
-    found = groups("speaker", [0] * 120, speaker=speakers + speakers[:49] + ["s00"] * 11)
-    assert len(found) == 50 and found["11 others"]["utterances"] == 11
+    result = groups("speaker", [0] * 120, speaker=speakers + speakers[:49] + ["s00"] * 11)
+    assert len(result) == 50 and result["11 others"]["utterances"] == 11
 
 
 def test_a_cell_without_errors_has_the_rule_of_three_and_one_of_few_utterances_no_interval():
@@ -80,18 +80,18 @@ def test_a_cell_without_errors_has_the_rule_of_three_and_one_of_few_utterances_n
 
 def test_every_variant_has_its_own_cell_of_the_same_utterances():
     durations = [1.5] * 12 + [5.0] * 12
-    one, other = heard([0] * 24, duration=durations), heard([0] * 12 + [1] * 12, duration=durations)
-    found = breakdown.breakdown(evidence(teacher__fp32=one, half__fp32=other))["sets"]["test"]["length"]
-    assert [group["wer"] for group in found] == [{"teacher.fp32": 0, "half.fp32": 0}, {"teacher.fp32": 0, "half.fp32": 0.1}]
-    assert [(one["group"], one["utterances"], one["words"]) for one in found] == [("1-2 s", 12, 120), ("4-8 s", 12, 120)]
+    one, other = rows_of([0] * 24, duration=durations), rows_of([0] * 12 + [1] * 12, duration=durations)
+    result = breakdown.breakdown(evidence(teacher__fp32=one, half__fp32=other))["sets"]["test"]["length"]
+    assert [group["wer"] for group in result] == [{"teacher.fp32": 0, "half.fp32": 0}, {"teacher.fp32": 0, "half.fp32": 0.1}]
+    assert [(one["group"], one["utterances"], one["words"]) for one in result] == [("1-2 s", 12, 120), ("4-8 s", 12, 120)]
 
 
 def test_every_test_set_is_broken_down_and_has_its_own_worst():
-    made = evidence(sets=("test", "far"), teacher__fp32=heard([0, 0, 0]), half__fp32=heard([1, 0, 3]))
-    found = breakdown.breakdown(made)["sets"]
-    assert list(found) == ["test", "far"]
-    assert [found[test]["length"][0]["utterances"] for test in found] == [3, 2]
-    assert [found[test]["length"][0]["wer"]["half.fp32"] for test in found] == [4 / 30, 1 / 20]
+    made = evidence(sets=("test", "far"), teacher__fp32=rows_of([0, 0, 0]), half__fp32=rows_of([1, 0, 3]))
+    result = breakdown.breakdown(made)["sets"]
+    assert list(result) == ["test", "far"]
+    assert [result[test]["length"][0]["utterances"] for test in result] == [3, 2]
+    assert [result[test]["length"][0]["wer"]["half.fp32"] for test in result] == [4 / 30, 1 / 20]
     worst = breakdown.worst(verdicts(teacher__fp32=True, half__fp32=True), made)
     assert [(one["set"], one["id"]) for one in worst] == [("test", "u02"), ("test", "u00"), ("far", "u00")]
 
@@ -100,17 +100,22 @@ def test_every_test_set_is_broken_down_and_has_its_own_worst():
 
 
 def test_what_loses_most_against_the_teacher_comes_first_and_then_what_is_wrong_most():
-    made = evidence(teacher__fp32=heard([0, 5, 2, 0, 0]), half__fp32=heard([1, 6, 1, 0, 3]))
-    found = breakdown.worst(verdicts(teacher__fp32=True, half__fp32=True), made)
-    assert [one["id"] for one in found] == ["u04", "u01", "u00", "u02"]  # +3, +1 of 6, +1 of 1, -1; u03 is right
-    first = found[0]
+    made = evidence(teacher__fp32=rows_of([0, 5, 2, 0, 0]), half__fp32=rows_of([1, 6, 1, 0, 3]))
+    result = breakdown.worst(verdicts(teacher__fp32=True, half__fp32=True), made)
+    assert [one["id"] for one in result] == ["u04", "u01", "u00", "u02"]  # +3, +1 of 6, +1 of 1, -1; u03 is right
+    first = result[0]
     assert (first["variant"], first["errors"], first["teacher_errors"], first["set"]) == ("half.fp32", 3, 0, "test")
     assert first["alignment"][:4] == [["substitute", "one", "two"]] * 3 + [["equal", "one", "one"]]
     assert first["teacher"] == first["reference"] and len(first["alignment"]) == len(first["teacher_alignment"]) == 10
 
 
 def test_of_an_utterance_the_variant_that_loses_most_speaks_the_champion_before_others():
-    made = evidence(teacher__fp32=heard([0, 0]), half__fp32=heard([2, 1]), thin__fp32=heard([1, 1]), bad__fp32=heard([9, 9]))
+    made = evidence(
+        teacher__fp32=rows_of([0, 0]),
+        half__fp32=rows_of([2, 1]),
+        thin__fp32=rows_of([1, 1]),
+        bad__fp32=rows_of([9, 9]),
+    )
     rows = verdicts(teacher__fp32=True, half__fp32=True, thin__fp32=True, bad__fp32=False)
     assert [(one["id"], one["variant"]) for one in breakdown.worst(rows, made)] == [("u00", "half.fp32"), ("u01", "thin.fp32")]
     rows = verdicts(teacher__fp32=True, half__fp32=False, thin__fp32=False, bad__fp32=False)
@@ -118,7 +123,7 @@ def test_of_an_utterance_the_variant_that_loses_most_speaks_the_champion_before_
 
 
 def test_at_most_twenty_are_shown_and_none_where_there_is_only_the_teacher():
-    made = evidence(teacher__fp32=heard([0] * 30), half__fp32=heard([1] * 30))
+    made = evidence(teacher__fp32=rows_of([0] * 30), half__fp32=rows_of([1] * 30))
     assert len(breakdown.worst(verdicts(teacher__fp32=True, half__fp32=True), made)) == 20
     assert breakdown.worst(verdicts(teacher__fp32=True), made) == []
 

@@ -77,7 +77,7 @@ def test_a_kept_comparison_without_a_newer_figure_is_read_with_none(compared, tm
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda rows: None, "holds null where a list belongs"),
         (lambda rows: [], "has no variants"),
@@ -91,12 +91,12 @@ def test_a_kept_comparison_without_a_newer_figure_is_read_with_none(compared, tm
         (lambda rows: [rows[0] | {"latency_by_length": [1]}], "latency_by_length: input should be an object"),
     ],
 )
-def test_a_comparison_of_another_shape_is_one_line(compared, tmp_path, change, told):
+def test_a_comparison_of_another_shape_is_one_line(compared, tmp_path, change, message):
     path = tmp_path / "comparison.json"
     path.write_text(json.dumps(change(json.loads((compared[0] / "reports" / "comparison.json").read_text()))))
     with pytest.raises(BigfootError) as refused:
         comparison.read_rows(path)
-    assert told in str(refused.value) and "\n" not in str(refused.value) and "dvc repro" in str(refused.value)
+    assert message in str(refused.value) and "\n" not in str(refused.value) and "dvc repro" in str(refused.value)
 
 
 def test_params_that_are_not_a_projects_are_one_line(compared, tmp_path):

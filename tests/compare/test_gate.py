@@ -40,25 +40,25 @@ def run(*names):
 
 
 def test_a_champion_opens_the_gate_and_every_variant_has_a_line_with_its_reason(project):
-    status, said = run()
-    assert status == 0 and "at most 1.00 points, 95% sure" in said[0]
-    assert [line.split()[:2] for line in said[1:]] == [
+    status, lines = run()
+    assert status == 0 and "at most 1.00 points, 95% sure" in lines[0]
+    assert [line.split()[:2] for line in lines[1:]] == [
         ["passes", "teacher.fp32"], ["passes", "teacher.int8-onnx"], ["champion", HALF], ["fails", THIN]
     ]  # fmt: skip
-    assert "more than the 1.00 allowed" in said[4]
+    assert "more than the 1.00 allowed" in lines[4]
 
 
 @pytest.mark.parametrize(("names", "status"), [([HALF], 0), (["teacher.int8-onnx", HALF], 0), ([HALF, THIN], 1), ([THIN], 1)])
 def test_named_variants_have_to_pass_all_of_them(project, names, status):
-    found, said = run(*names)
-    assert found == status and [line.split()[1] for line in said[1:]] == names
+    code, lines = run(*names)
+    assert code == status and [line.split()[1] for line in lines[1:]] == names
 
 
 def test_without_champion_the_gate_is_shut(project):
     path = project / "reports" / "comparison.json"
     path.write_text(path.read_text().replace('"champion": true', '"champion": false'))
-    status, said = run()
-    assert status == 1 and said[-1].startswith("no champion")
+    status, lines = run()
+    assert status == 1 and lines[-1].startswith("no champion")
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_unknown_names_and_missing_or_broken_comparisons_are_told(project):
 @pytest.mark.parametrize(("objective", "winner", "gained"), [("both", "a", 5.0), ("speed", "b", 9.0), ("size", "c", 8.0)])
 def test_the_objective_chooses_the_champion(objective, winner, gained):
     gains = {"a": (5.0, 6.0), "b": (9.0, 2.0), "c": (3.0, 8.0)}
-    found = {name: gain({"speedup": faster, "shrink": smaller}, objective) for name, (faster, smaller) in gains.items()}
-    assert max(found, key=found.get) == winner and found[winner] == gained
+    gained_by = {name: gain({"speedup": faster, "shrink": smaller}, objective) for name, (faster, smaller) in gains.items()}
+    assert max(gained_by, key=gained_by.get) == winner and gained_by[winner] == gained
 
 
 def test_compare_chooses_by_the_objective_of_params(tmp_path):

@@ -154,7 +154,7 @@ def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("gone", "told"),
+    ("gone", "stage"),
     [
         ("scores/half.int8-openvino.json", "evaluate@half-int8-openvino"),
         ("timings.json", "benchmark"),
@@ -164,10 +164,10 @@ def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
         ("corpora/quickstart/corpus.json", "prepare"),
     ],
 )
-def test_a_missing_file_is_named_with_the_stage_that_makes_it(tmp_path, gone, told):
+def test_a_missing_file_is_named_with_the_stage_that_makes_it(tmp_path, gone, stage):
     params = plant(tmp_path)
     (tmp_path / gone).unlink()
-    with pytest.raises(BigfootError, match=f"{re.escape(gone)} is missing: run `dvc repro {told}`"):
+    with pytest.raises(BigfootError, match=f"{re.escape(gone)} is missing: run `dvc repro {stage}`"):
         compare(params, tmp_path, tmp_path / "reports")
 
 
@@ -182,9 +182,9 @@ def test_a_variant_without_a_timing_is_refused(tmp_path):
 
 def test_swapped_scores_are_refused(tmp_path):
     params = plant(tmp_path)
-    one, other = (tmp_path / "scores" / f"{name}.json" for name in ("half.int8-openvino", "thin.int8-openvino"))
-    swapped = one.read_text(), other.read_text()
-    other.write_text(swapped[0]), one.write_text(swapped[1])
+    first, second = (tmp_path / "scores" / f"{name}.json" for name in ("half.int8-openvino", "thin.int8-openvino"))
+    swapped = first.read_text(), second.read_text()
+    second.write_text(swapped[0]), first.write_text(swapped[1])
     with pytest.raises(BigfootError, match="is of thin.int8-openvino, not of half.int8-openvino"):
         compare(params, tmp_path, tmp_path / "reports")
 
@@ -203,22 +203,22 @@ def edit_score(root, change, variant="half.int8-openvino"):
     """Change the rows of a score's test set, and its other figures with them."""
     path = root / "scores" / f"{variant}.json"
     score = json.loads(path.read_text())
-    one = score["sets"]["test"]
-    one["hypotheses"] = change(one["hypotheses"])
-    errors, one["words"] = (sum(row[key] for row in one["hypotheses"]) for key in ("errors", "words"))
-    one["wer"], one["utterances"] = errors / one["words"], len(one["hypotheses"])
+    test = score["sets"]["test"]
+    test["hypotheses"] = change(test["hypotheses"])
+    errors, test["words"] = (sum(row[key] for row in test["hypotheses"]) for key in ("errors", "words"))
+    test["wer"], test["utterances"] = errors / test["words"], len(test["hypotheses"])
     write(path, score)
 
 
 def plant_texts(root, texts):
     """Another version of the corpus's test texts."""
     path = root / "corpora" / "quickstart" / "test.jsonl"
-    said = [json.loads(line) | {"text": text} for line, text in zip(path.read_text().splitlines(), texts, strict=True)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in said))
+    rows = [json.loads(line) | {"text": text} for line, text in zip(path.read_text().splitlines(), texts, strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda rows: [*rows[:-1], rows[0]], "has twice one utterance, such as u0"),
         (lambda rows: rows[:-3], "lacks 3 utterances, such as u197"),
@@ -228,10 +228,10 @@ def plant_texts(root, texts):
     ],
     ids=["twice", "missing", "strange", "order", "text"],
 )
-def test_utterances_that_are_not_the_corpuss_are_refused(tmp_path, change, told):
+def test_utterances_that_are_not_the_corpuss_are_refused(tmp_path, change, message):
     params = plant(tmp_path)
     edit_score(tmp_path, change)
-    with pytest.raises(BigfootError, match=told) as refused:
+    with pytest.raises(BigfootError, match=message) as refused:
         compare(params, tmp_path, tmp_path / "reports")
     assert "\n" not in str(refused.value) and "evaluate@half-int8-openvino`" in str(refused.value)
 
@@ -251,8 +251,11 @@ def test_texts_that_slipped_before_they_came_into_the_corpus_are_seen(tmp_path, 
 
     def slip(rows):
         tail = texts[begin:]
-        told = zip(rows, texts, [*texts[:begin], *tail[step:], *tail[:step]], strict=True)
-        return [{**row, "reference": own, "hypothesis": other, "errors": 0 if own == other else 10} for row, own, other in told]
+        moved = zip(rows, texts, [*texts[:begin], *tail[step:], *tail[:step]], strict=True)
+        return [
+            {**row, "reference": reference, "hypothesis": hypothesis, "errors": 0 if reference == hypothesis else 10}
+            for row, reference, hypothesis in moved
+        ]
 
     for name in FIGURES:
         edit_score(tmp_path, slip, name)
@@ -273,16 +276,16 @@ def test_digits_that_are_mostly_misheard_are_not_called_shifted():
     rng = random.Random(7)
     digits = "zero one two three four five six seven eight nine".split()
     texts = [" ".join(rng.choices(digits, k=rng.randint(2, 6))) for _ in range(300)]
-    heard = [" ".join(word if rng.random() < 0.3 else rng.choice(digits) for word in text.split()) for text in texts]
-    pairs = zip(texts, heard, strict=True)
+    hypotheses = [" ".join(word if rng.random() < 0.3 else rng.choice(digits) for word in text.split()) for text in texts]
+    pairs = zip(texts, hypotheses, strict=True)
     belonging.refuse_shifted("test", [hypothesis(own, other, belonging.errors(own, other)) for own, other in pairs])
 
 
 def test_a_score_of_an_older_bigfoot_is_one_line_that_says_what_to_run(tmp_path):
     params = plant(tmp_path)
     edit_score(tmp_path, lambda rows: [{key: row[key] for key in row if key != "snr_db"} for row in rows])
-    told = "lacks snr_db, it was made by an older Bigfoot: run `dvc repro evaluate@half-int8-openvino`"
-    with pytest.raises(BigfootError, match=re.escape(told)):
+    message = "lacks snr_db, it was made by an older Bigfoot: run `dvc repro evaluate@half-int8-openvino`"
+    with pytest.raises(BigfootError, match=re.escape(message)):
         compare(params, tmp_path, tmp_path / "reports")
 
 
@@ -319,38 +322,38 @@ def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
 
 def test_breakdown_and_worst_utterances_lie_beside_the_comparison(tmp_path):
     run(tmp_path)
-    found, worst = (json.loads((tmp_path / "reports" / f"{name}.json").read_text()) for name in ("breakdown", "worst"))
-    assert list(found["sets"]) == ["test"] and set(found["sets"]["test"]) == {"length", "speaker", "noise"}
-    for groups in found["sets"]["test"].values():
+    breakdown, worst = (json.loads((tmp_path / "reports" / f"{name}.json").read_text()) for name in ("breakdown", "worst"))
+    assert list(breakdown["sets"]) == ["test"] and set(breakdown["sets"]["test"]) == {"length", "speaker", "noise"}
+    for groups in breakdown["sets"]["test"].values():
         errors = sum(group["wer"]["half.int8-openvino"] * group["words"] for group in groups)
         assert errors == pytest.approx(22) and sum(group["utterances"] for group in groups) == 200
     # thin.int8-openvino fails, half.int8-openvino has two words more wrong than the teacher, int8-onnx none
-    assert {one["variant"] for one in worst} == {"half.int8-openvino"} and len(worst) <= 20
-    assert sum(one["errors"] - one["teacher_errors"] for one in worst) == 2
+    assert {mistake["variant"] for mistake in worst} == {"half.int8-openvino"} and len(worst) <= 20
+    assert sum(mistake["errors"] - mistake["teacher_errors"] for mistake in worst) == 2
 
 
 def test_every_form_of_the_report_says_what_its_figures_rest_on(tmp_path):
     run(tmp_path)
     for name in ("comparison.md", "table.txt", "index.html"):
-        said = " ".join((tmp_path / "reports" / name).read_text().split())
+        text = " ".join((tmp_path / "reports" / name).read_text().split())
         for fact in ("SYNTHETIC", "2,000 words", "resampling speakers", "2 threads", "2026-11-24", "a planted CPU"):
-            assert fact in said, f"{name} does not say {fact}"
-        assert "12 of test's 200" in html.unescape(said), f"{name} hides the shared speakers"
-        assert "another host" not in said
+            assert fact in text, f"{name} does not say {fact}"
+        assert "12 of test's 200" in html.unescape(text), f"{name} hides the shared speakers"
+        assert "another host" not in text
 
 
 @pytest.mark.parametrize(
-    ("measured", "told"),
+    ("measured", "message"),
     [("scores", r"scores/half\.int8-openvino\.json is of other files .*`dvc repro --force evaluate@half-int8-openvino"),
      ("timings", r"timings\.json is of other files than .*variants/half\.int8-openvino has: run `dvc repro benchmark`")],
 )  # fmt: skip
-def test_figures_of_other_weights_are_refused(tmp_path, measured, told):
+def test_figures_of_other_weights_are_refused(tmp_path, measured, message):
     settings, name = plant(tmp_path), "half.int8-openvino"
     file = tmp_path / ("timings.json" if measured == "timings" else f"scores/{name}.json")
-    found = json.loads(file.read_text())
-    (found["variants"][name] if measured == "timings" else found)["files"] = "of the weights before"
-    write(file, found)
-    with pytest.raises(BigfootError, match=told):
+    content = json.loads(file.read_text())
+    (content["variants"][name] if measured == "timings" else content)["files"] = "of the weights before"
+    write(file, content)
+    with pytest.raises(BigfootError, match=message):
         compare(settings, tmp_path, tmp_path / "reports")
 
 
@@ -365,17 +368,17 @@ def test_times_of_another_host_are_called_so(tmp_path):
 
 
 def test_what_the_times_are_of_is_among_the_metrics_so_that_a_diff_shows_two_machines(tmp_path):
-    """CPUs of one name differ by two or three in int8 by what they can: their features are told."""
-    params, told = plant(tmp_path), []
+    """CPUs of one name differ two- or threefold in int8 speed by their features, so the features are named."""
+    params, hosts = plant(tmp_path), []
     for features in (["avx2"], ["avx2", "avx512_vnni"]):
         timings = json.loads((tmp_path / "timings.json").read_text())
         timings["host"]["features"] = features
         write(tmp_path / "timings.json", timings)
         compare(params, tmp_path, tmp_path / "reports")
-        told.append(json.loads((tmp_path / "reports" / "metrics.json").read_text())["timed_on"])
+        hosts.append(json.loads((tmp_path / "reports" / "metrics.json").read_text())["timed_on"])
         for name in ("comparison.md", "table.txt", "index.html"):
             assert ", ".join(features) in (tmp_path / "reports" / name).read_text()
-    assert told[0] != told[1] and told[1].endswith("cores, avx2, avx512_vnni, 2 threads")
+    assert hosts[0] != hosts[1] and hosts[1].endswith("cores, avx2, avx512_vnni, 2 threads")
 
 
 def test_the_same_files_give_the_same_report_byte_for_byte(tmp_path):

@@ -51,7 +51,7 @@ def test_every_utterance_gets_the_teachers_logits_of_it_alone(tmp_path, norm):
 @pytest.mark.parametrize("norm", ["group", "layer"])
 def test_the_feature_encoders_output_is_stored_on_request(tmp_path, norm):
     folder = save_model(tmp_path / "teacher", norm)
-    logits_store.store_logits(Logits(speeds=[1.0], front_end=True), folder, Speech(), tmp_path / "logits")
+    logits_store.store_logits(Logits(speeds=[1.0], features=True), folder, Speech(), tmp_path / "logits")
     store = logits_store.LogitsStore(tmp_path / "logits")
     model, processor = AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
     assert store.channels == model.config.conv_dim[-1]
@@ -72,13 +72,13 @@ def test_features_are_read_only_where_they_are_stored_and_the_encoder_equals_the
     folder = save_model(tmp_path / "models/teacher")
     model = AutoModelForCTC.from_pretrained(folder)
     logits_store.store_logits(Logits(speeds=[1.0]), folder, Speech(), tmp_path / "logits")
-    assert not (tmp_path / "logits/front_end.bin").exists()
-    with pytest.raises(BigfootError, match=r"students\.half\.distillation\.front_end: .*logits\.front_end"):
+    assert not (tmp_path / "logits/features.bin").exists()
+    with pytest.raises(BigfootError, match=r"students\.half\.distillation\.features: .*logits\.features"):
         student._check_feature_encoder("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
-    logits_store.store_logits(Logits(speeds=[1.0], front_end=True), folder, Speech(), tmp_path / "logits")
+    logits_store.store_logits(Logits(speeds=[1.0], features=True), folder, Speech(), tmp_path / "logits")
     student._check_feature_encoder("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
     model.wav2vec2.feature_extractor.conv_layers[3].conv.weight.data[0, 0, 0] += 1e-6
-    with pytest.raises(BigfootError, match=r"students\.half\.distillation\.front_end: conv_layers\.3\.conv\.weight"):
+    with pytest.raises(BigfootError, match=r"students\.half\.distillation\.features: conv_layers\.3\.conv\.weight"):
         student._check_feature_encoder("half", model, logits_store.LogitsStore(tmp_path / "logits"), folder)
 
 

@@ -1,4 +1,4 @@
-"""A student learns from what its teacher said, stored or beside it, and is a model like any other afterwards."""
+"""A student learns from its teacher's outputs, stored or computed beside it, and is a model like any other afterwards."""
 
 import json
 import logging
@@ -15,16 +15,16 @@ from tests import tones
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A project whose teacher is trained and its logits stored, with what its front end gives; to be copied, not changed."""
+    """A project whose teacher is trained and its logits stored, with its features; to be copied, not changed."""
 
     def change(chosen: dict) -> None:
-        chosen["logits"]["front_end"] = True
+        chosen["logits"]["features"] = True
         run = chosen["students"]["half"]["training"] | {"freeze_feature_encoder_steps": 20}
         still = {"hidden_dropout": 0.0, "mask_time_prob": 0.0}
         chosen["students"] |= {
             name: {"from": "teacher", "layers": 2, "config": still, "training": run, "importance_utterances": 1,
-                   "distillation": {"front_end": front_end}}
-            for name, front_end in (("heard", "heard"), ("read", "stored"))
+                   "distillation": {"features": features}}
+            for name, features in (("computing", "computed"), ("reading", "stored"))
         }  # fmt: skip
 
     folder = tones.project(tmp_path_factory.mktemp("trained") / "project", steps=20, change=change)
@@ -62,23 +62,23 @@ def test_an_unknown_student_is_one_line_and_status_1(folder):
     assert unknown.returncode == 1 and output.strip().splitlines()[-1].startswith("error: unknown student 'quarter'")
 
 
-def test_a_student_that_reads_the_stored_front_end_learns_what_one_with_waveforms_does(folder, caplog):
-    """The front end stays to the bit; losses differ by half precision, and by nothing else. It resumes after a kill, too."""
-    tones.run(folder, "student", "heard")
+def test_a_student_learns_from_stored_features_what_it_learns_from_waveforms(folder, caplog):
+    """The feature encoder stays to the bit, losses differ by half precision alone, and it resumes after a kill."""
+    tones.run(folder, "student", "computing")
     corpus = open_corpus(folder / "corpora/tones")
     for utterance in corpus.utterances("train"):
         if utterance not in spread(corpus.utterances("train"), 1):
             (folder / "corpora/tones" / utterance.audio).unlink()
-    tones.kill_at(folder, 10, "read")
+    tones.kill_at(folder, 10, "reading")
     with caplog.at_level(logging.INFO):
-        tones.run(folder, "student", "read")
+        tones.run(folder, "student", "reading")
     assert "resuming from step 10" in caplog.text
 
-    before, after = tones.weights(folder), tones.weights(folder, "read")
-    front_end = [name for name in before if "feature_extractor" in name]
-    assert front_end and all(torch.equal(before[name], after[name]) for name in front_end)
-    heard, read = losses(folder, "heard"), losses(folder, "read")
-    assert heard == pytest.approx(read, rel=2e-3) and heard != read
+    before, after = tones.weights(folder), tones.weights(folder, "reading")
+    encoder = [name for name in before if "feature_extractor" in name]
+    assert encoder and all(torch.equal(before[name], after[name]) for name in encoder)
+    computing, reading = losses(folder, "computing"), losses(folder, "reading")
+    assert computing == pytest.approx(reading, rel=2e-3) and computing != reading
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ WORDS = st.lists(st.sampled_from("one two three four".split()), min_size=1, max_
 
 
 @dataclass
-class Said:
+class Reference:
     text: str
     id: str = "u"
     speaker: str = "s"
@@ -36,60 +36,60 @@ def edits(a: list[str], b: list[str]) -> int:
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=8))
 @settings(max_examples=60, deadline=None)
 def test_wer_is_the_edit_distance_over_the_reference_words(pairs):
-    found = wer.score([Said(" ".join(r)) for r, _ in pairs], [" ".join(h) for _, h in pairs], 200)
+    score = wer.score([Reference(" ".join(r)) for r, _ in pairs], [" ".join(h) for _, h in pairs], 200)
     by_hand = sum(edits(r, h) for r, h in pairs)
-    assert found.words == sum(len(r) for r, _ in pairs)
-    assert found.substitutions + found.deletions + found.insertions == by_hand
-    assert found.wer == pytest.approx(by_hand / found.words)
+    assert score.words == sum(len(r) for r, _ in pairs)
+    assert score.substitutions + score.deletions + score.insertions == by_hand
+    assert score.wer == pytest.approx(by_hand / score.words)
     if by_hand:
-        assert found.wer_low <= found.wer + 1e-9 and found.wer_high >= 0
+        assert score.wer_low <= score.wer + 1e-9 and score.wer_high >= 0
 
 
 def test_the_kinds_of_errors_are_told_apart():
-    found = wer.score([Said("one two three"), Said("four")], ["one too", "four five"])
-    assert (found.substitutions, found.deletions, found.insertions) == (1, 1, 1)
-    assert found.cer == pytest.approx((1 + 6 + 5) / (13 + 4))
+    score = wer.score([Reference("one two three"), Reference("four")], ["one too", "four five"])
+    assert (score.substitutions, score.deletions, score.insertions) == (1, 1, 1)
+    assert score.cer == pytest.approx((1 + 6 + 5) / (13 + 4))
 
 
 def test_shifted_references_are_found_out():
     texts = [f"{a} {b}" for a in "one two three four five".split() for b in "six seven eight nine".split()]
-    right = [Said(text, id=str(i)) for i, text in enumerate(texts)]
+    right = [Reference(text, id=str(i)) for i, text in enumerate(texts)]
     assert wer.score(right, texts).wer == 0
     assert wer.score(right, texts[1:] + texts[:1]).wer > 0.4
 
 
 def test_no_errors_give_a_bound_not_a_certainty():
-    found = wer.score([Said("one two three")] * 100, ["one two three"] * 100)
-    assert (found.wer_low, found.wer_high) == (0, 3 / 300)
+    score = wer.score([Reference("one two three")] * 100, ["one two three"] * 100)
+    assert (score.wer_low, score.wer_high) == (0, 3 / 300)
 
 
 def test_the_cer_has_an_interval_of_its_own():
     """Every second of 100 utterances has one wrong letter of three: 1/6, give or take 1.96 x (1/3) x 0.5 / 10."""
-    said = [Said("one", id=str(i)) for i in range(100)]
-    found = wer.score(said, ["ont" if i % 2 else "one" for i in range(100)])
-    assert (found.cer_low, found.cer_high) == pytest.approx((1 / 6 - 0.0327, 1 / 6 + 0.0327), abs=0.006)
-    assert found.wer_low == pytest.approx(3 * found.cer_low)
-    right = wer.score(said, ["one"] * 100)
+    references = [Reference("one", id=str(i)) for i in range(100)]
+    score = wer.score(references, ["ont" if i % 2 else "one" for i in range(100)])
+    assert (score.cer_low, score.cer_high) == pytest.approx((1 / 6 - 0.0327, 1 / 6 + 0.0327), abs=0.006)
+    assert score.wer_low == pytest.approx(3 * score.cer_low)
+    right = wer.score(references, ["one"] * 100)
     assert (right.cer_low, right.cer_high) == (0, 3 / 100)  # words, not letters, are what fails one by one
 
 
 def test_speakers_are_the_unit_where_there_are_twenty():
-    many = [Said("one", speaker=f"s{i % 20}") for i in range(60)]
-    few = [Said("one", speaker=f"s{i % 19}") for i in range(60)]
+    many = [Reference("one", speaker=f"s{i % 20}") for i in range(60)]
+    few = [Reference("one", speaker=f"s{i % 19}") for i in range(60)]
     assert wer.score(many, ["one"] * 60).unit == "speakers"
     assert wer.score(few, ["one"] * 60).unit == "utterances"
 
 
 def test_recordings_are_the_unit_where_speakers_are_few_or_unknown_and_recordings_twenty():
-    cut = [Said("one", speaker="", recording=f"call{i % 20}") for i in range(60)]
+    cut = [Reference("one", speaker="", recording=f"call{i % 20}") for i in range(60)]
     assert wer.score(cut, ["one"] * 60).unit == "recordings"
-    known = [Said("one", speaker=f"s{i % 20}", recording=f"call{i % 30}") for i in range(60)]
+    known = [Reference("one", speaker=f"s{i % 20}", recording=f"call{i % 30}") for i in range(60)]
     assert wer.score(known, ["one"] * 60).unit == "speakers"
-    assert wer.score([*cut[:-1], Said("one")], ["one"] * 60).unit == "utterances"
-    # 12 of 60 words wrong: in four whole recordings of three words that says less than one here and one there
+    assert wer.score([*cut[:-1], Reference("one")], ["one"] * 60).unit == "utterances"
+    # 12 of 60 words wrong: in four whole recordings of three words that is weaker evidence than single words in many
     whole = ["two" if i % 20 < 4 else "one" for i in range(60)]
     spread = ["two" if i < 12 else "one" for i in range(60)]
-    wide, narrow = (wer.score(cut, heard) for heard in (whole, spread))
+    wide, narrow = (wer.score(cut, hypotheses) for hypotheses in (whole, spread))
     assert wide.wer == narrow.wer == 0.2 and wide.wer_high > narrow.wer_high
 
 
@@ -113,24 +113,24 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 
 def test_the_bound_of_a_rise_is_paired():
     """Two variants that fail on the same utterances differ little, however much both fail."""
-    said = [Said("one two three four", id=str(i)) for i in range(100)]
+    references = [Reference("one two three four", id=str(i)) for i in range(100)]
     bad = ["one two two two" if i % 3 == 0 else "one two three four" for i in range(100)]
     worse = ["two"] + bad[1:]
-    a, b = wer.score(said, bad), wer.score(said, worse)
+    a, b = wer.score(references, bad), wer.score(references, worse)
     assert 0.0 < wer.paired_rise(a, b) < 0.02
     assert wer.paired_rise(a, a) == pytest.approx(3 / 400, rel=0.01)
-    better = wer.score(said, ["one two three four"] * 100)
+    better = wer.score(references, ["one two three four"] * 100)
     assert wer.paired_rise(a, better) < 0
 
 
 def test_a_bound_never_falls_while_more_words_go_wrong():
     """A few differing words make a bootstrap too sure: one word better must not vouch for more than none at all."""
-    said = [Said("one two three four five", id=str(i)) for i in range(50)]
+    references = [Reference("one two three four five", id=str(i)) for i in range(50)]
 
-    def heard(wrong: int) -> SetScore:
-        return wer.score(said, ["two two three four five" if i < wrong else "one two three four five" for i in range(50)])
+    def with_errors(wrong: int) -> SetScore:
+        return wer.score(references, ["two two three four five" if i < wrong else "one two three four five" for i in range(50)])
 
-    bounds = [wer.paired_rise(heard(3), heard(wrong)) for wrong in range(8)]
+    bounds = [wer.paired_rise(with_errors(3), with_errors(wrong)) for wrong in range(8)]
     assert bounds == sorted(bounds) and len(set(bounds)) == len(bounds)
     assert bounds[3] == pytest.approx(3 / 250, rel=0.01)
 
@@ -138,7 +138,7 @@ def test_a_bound_never_falls_while_more_words_go_wrong():
 def errs(errors, words: int = 5) -> SetScore:
     """A score of utterances with so many errors each."""
     rows = [Hypothesis(str(i), "", "", 1.0, "", "", int(e), words, None) for i, e in enumerate(errors)]
-    return replace(wer.score([Said("one")], ["one"]), hypotheses=rows)
+    return replace(wer.score([Reference("one")], ["one"]), hypotheses=rows)
 
 
 @pytest.mark.parametrize(("wrong", "limit"), [(0, 3.00), (1, 4.74), (3, 7.75), (10, 16.96)])
@@ -170,6 +170,6 @@ def test_variants_with_the_same_errors_count_once():
 
 
 def test_scores_of_other_utterances_are_not_compared():
-    one, other = (wer.score([Said(text)], ["one"]) for text in ("one", "two"))
+    one, other = (wer.score([Reference(text)], ["one"]) for text in ("one", "two"))
     with pytest.raises(BigfootError, match="same utterances"):
         wer.paired_rise(one, other)

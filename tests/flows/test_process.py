@@ -17,19 +17,19 @@ from tests.flows.runs import run
 
 def test_a_measurement_waits_until_the_host_is_free(tmp_path):
     """The other command ends once the measurement waits; had the measurement not waited, it would not find the file `ended`."""
-    said, stop, began = [], threading.Event(), threading.Event()
+    messages, stop, began = [], threading.Event(), threading.Event()
     other = "echo began; until [ -e waiting ]; do sleep 0.1; done; sleep 0.5; touch ended"
     thread = threading.Thread(target=process.run, args=(["sh", "-c", other], tmp_path, lambda _: began.set(), stop))
     thread.start()
     assert began.wait(60)
 
     def say(line: str) -> None:
-        said.append(line)
+        messages.append(line)
         (tmp_path / "waiting").touch()
 
     assert process.run(["sh", "-c", "test -e ended && echo measured"], tmp_path, say, stop, alone=True) == 0
     thread.join()
-    assert said == ["waiting for this host: other stages are running", "measured"]
+    assert messages == ["waiting for this host: other stages are running", "measured"]
 
 
 def test_a_stage_that_takes_longer_than_its_limit_is_ended(project):

@@ -22,10 +22,10 @@ def gpu(monkeypatch):
 
 
 def _ends_after_sigterm(flow: subprocess.Popen, once: str) -> bool:
-    said = [""]
-    while once not in said[-1]:
-        said.append(flow.stdout.readline())
-        assert said[-1], said
+    lines = [""]
+    while once not in lines[-1]:
+        lines.append(flow.stdout.readline())
+        assert lines[-1], lines
     flow.send_signal(signal.SIGTERM)
     try:
         flow.communicate(timeout=60)

@@ -26,8 +26,8 @@ def test_the_bare_runtime_gives_the_logits_that_text_is_made_of(model, tmp_path,
         expected = recognizer.logits(audio)
         waveform = recognizer.waveform(audio.copy())
         for run in ways.values():
-            heard = np.asarray(run(waveform[None], np.array([waveform.size])))[0, : len(expected)]
-            np.testing.assert_allclose(heard, expected, atol=1e-3 * expected.std())
+            logits = np.asarray(run(waveform[None], np.array([waveform.size])))[0, : len(expected)]
+            np.testing.assert_allclose(logits, expected, atol=1e-3 * expected.std())
     found = engine.overhead(recognizer, AUDIOS, rounds=2)
     assert all(found[f"{name}_low"] <= found[name] <= found[f"{name}_high"] for name in ways) and found["ms"] > 0
 

@@ -42,9 +42,9 @@ def test_what_differs_is_counted_near_seams_and_away_from_them(run, elsewhere):
 
 def test_a_recording_is_a_minute_of_one_speaker_at_one_level(tmp_path):
     corpus = noise_corpus(tmp_path / "noise", "one two")
-    said = corpus.utterances(corpus.test_sets[0])
+    utterances = corpus.utterances(corpus.test_sets[0])
     made = seams.joined(open_corpus(tmp_path / "noise"))
-    assert len(made) == len({utterance.speaker for utterance in said})
+    assert len(made) == len({utterance.speaker for utterance in utterances})
     for pieces, texts in made:
         assert len(pieces) == len(texts) and 60 <= sum(map(len, pieces)) / 16_000 < 70
         assert [piece.std() for piece in pieces] == pytest.approx([seams.LOUD] * len(pieces), rel=1e-3)

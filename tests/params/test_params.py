@@ -75,14 +75,14 @@ def test_params_as_committed_is_the_quickstart():
         ("students:\n", "students:\n  Half: 1\n", "students"),
         (
             "{temperature",
-            "{front_end: stored, temperature",
-            r"half\.distillation\.front_end: stored needs logits\.front_end: true",
+            "{features: stored, temperature",
+            r"half\.distillation\.features: stored needs logits\.features: true",
         ),
-        ("{temperature", "{front_end: stored, teacher: online, temperature", r"half.*front_end: stored"),
+        ("{temperature", "{features: stored, teacher: online, temperature", r"half.*features: stored"),
         (
             "layers: 2\n    distillation: {",
-            "conv_merge: [2, 2, 2, 1]\n    distillation: {front_end: stored, ",
-            r"half.*front_end: stored.*conv_merge",
+            "conv_merge: [2, 2, 2, 1]\n    distillation: {features: stored, ",
+            r"half.*features: stored.*conv_merge",
         ),
         ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
         ("training: {steps: 150,", "training: {steps: 150, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
@@ -121,13 +121,13 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
     assert re.search(error, mistaken(tmp_path, old, new))
 
 
-def test_a_stored_front_end_goes_down_a_chain_only_unchanged(tmp_path):
+def test_stored_features_need_every_parent_to_read_them_too(tmp_path):
     """thin reads it, but half, which it comes from, changes it."""
-    stored = ("{temperature", "{front_end: stored, temperature")
-    half, thin = QUICKSTART.replace("logits: {", "logits: {front_end: true, ").split("  thin:", 1)
+    stored = ("{temperature", "{features: stored, temperature")
+    half, thin = QUICKSTART.replace("logits: {", "logits: {features: true, ").split("  thin:", 1)
     thin = "  thin:" + thin.replace("    conv_channels: 48\n", "").replace(*stored)
     (tmp_path / "params.yaml").write_text(half + thin)
-    with pytest.raises(BigfootError, match="students.thin.distillation.front_end: .* parent half may change: set it for half"):
+    with pytest.raises(BigfootError, match="students.thin.distillation.features: .* parent half may change: set it for half"):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text(half.replace(*stored) + thin)
     assert load_params(tmp_path / "params.yaml").students["thin"].distillation.reads_store

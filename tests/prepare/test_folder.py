@@ -46,7 +46,7 @@ def test_names_come_from_ids_else_from_audio_with_folders_where_needed(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("{", "line 2 is not valid JSON"),
         ("[]", "line 2 is not a JSON object"),
@@ -57,10 +57,10 @@ def test_names_come_from_ids_else_from_audio_with_folders_where_needed(tmp_path)
         ('{"audio": "a.wav", "text": "a", "duration": "long"}', "line 2: duration 'long' is not a number"),
     ],
 )
-def test_a_bad_line_is_named_with_file_and_number(tmp_path, line, says):
+def test_a_bad_line_is_named_with_file_and_number(tmp_path, line, message):
     data = recordings.folder(tmp_path)
     (data / "dev.jsonl").write_text('{"audio": "audio/dev100.wav", "text": "a"}\n' + line + "\n")
-    with pytest.raises(BigfootError, match=f"dev.jsonl, {says}"):
+    with pytest.raises(BigfootError, match=f"dev.jsonl, {message}"):
         folder.read(SOURCE, data)
 
 

@@ -92,15 +92,15 @@ def test_any_rate_and_format_is_laid_down_as_16_khz(saved, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"audio_column": "sound"}, "split train has no column sound: it has audio, sentence, who"),
         ({"dev": "dev"}, "has no split dev: it has train, validation, test"),
     ],
 )
-def test_an_error_for_a_wrong_name_has_the_right_ones(saved, tmp_path, change, says):
+def test_an_error_for_a_wrong_name_has_the_right_ones(saved, tmp_path, change, message):
     saved.save_to_disk(tmp_path / "data")
-    with pytest.raises(BigfootError, match=says):
+    with pytest.raises(BigfootError, match=message):
         huggingface.read(HuggingFaceSource(**SOURCE | change), tmp_path / "data")
 
 

@@ -38,8 +38,8 @@ def test_what_hurts_dev_stays_in_float_and_the_rest_is_int8(wild, tmp_path):
     assert not [name for name in info["kept_float"] if name.startswith(("/layers.", "/pos_conv_embed"))]
     assert info["dev_wer"]["float"] == 0 and info["dev_wer"]["all_int8"] > 0.5
     recognizer = Recognizer.load(tmp_path / "out")
-    heard = [recognizer.transcribe(corpus.audio(utterance)) for utterance in corpus.dev]
-    assert info["dev_wer"]["variant"] == score(corpus.dev, heard).wer <= 0.2
+    hypotheses = [recognizer.transcribe(corpus.audio(utterance)) for utterance in corpus.dev]
+    assert info["dev_wer"]["variant"] == score(corpus.dev, hypotheses).wer <= 0.2
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])

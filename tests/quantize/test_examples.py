@@ -22,7 +22,7 @@ def sound(tmp_path_factory):
     return file
 
 
-def heard(python: str | Path, variant: Path, file: Path) -> subprocess.CompletedProcess:
+def run_example(python: str | Path, variant: Path, file: Path) -> subprocess.CompletedProcess:
     """Outside this project, so that nothing of it can be imported."""
     command = [str(python), "-I", str(variant / "example.py"), str(file)]
     return subprocess.run(command, capture_output=True, text=True, cwd=file.parent)
@@ -34,7 +34,7 @@ def test_an_example_gives_the_recognizers_text(variants, sound, norm, scheme):
     if norm == "layer" and scheme == "fp32":
         pytest.skip("the same program as for the other norm, and PyTorch takes long to import")
     folder = variants[norm, scheme]
-    done = heard(sys.executable, folder, sound)
+    done = run_example(sys.executable, folder, sound)
     expected = Recognizer.load(folder).transcribe(soundfile.read(sound, dtype="float32")[0])
     assert done.returncode == 0, done.stderr
     assert len(expected) > 5
@@ -45,7 +45,7 @@ def test_an_example_gives_the_recognizers_text(variants, sound, norm, scheme):
 def test_another_rate_is_one_line(variants, sound):
     other = sound.with_name("b.wav")
     soundfile.write(other, speech(1.0), 8_000)
-    done = heard(sys.executable, variants["group", "int8-onnx"], other)
+    done = run_example(sys.executable, variants["group", "int8-onnx"], other)
     assert done.returncode == 1 and "8000 Hz" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -76,7 +76,7 @@ def test_a_clean_environment_with_the_runtime_alone_is_enough(variants, sound, s
     if installed.returncode:
         pytest.skip(f"{', '.join(wanted)} can't be installed: {installed.stderr.strip().splitlines()[-1]}")
     folder = variants["group", scheme]
-    done = heard(python, folder, sound)
+    done = run_example(python, folder, sound)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == Recognizer.load(folder).transcribe(soundfile.read(sound, dtype="float32")[0])
 

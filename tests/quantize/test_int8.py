@@ -132,7 +132,7 @@ def test_torchao_multiplies_every_linear_in_int8_and_reads_what_it_wrote_bit_for
 
     audio, recognizer = speech(1.3), Recognizer.load(variants[norm, "int8-torchao"])
     with profile() as trace:
-        heard = recognizer.logits(audio)
+        computed = recognizer.logits(audio)
     calls = {event.key: event.count for event in trace.key_averages()}
     assert calls["aten::_int_mm"] == LINEARS and not {"aten::addmm", "aten::bmm", "aten::mm"} & set(calls)
 
@@ -140,7 +140,7 @@ def test_torchao_multiplies_every_linear_in_int8_and_reads_what_it_wrote_bit_for
     torchao_model.quantize_linears(made, reduce_range=True)
     with torch.inference_mode():
         expected = made(torch.from_numpy(recognizer.waveform(audio))[None]).logits[0].numpy()
-    np.testing.assert_array_equal(heard, expected)
+    np.testing.assert_array_equal(computed, expected)
 
 
 def test_torchao_weights_take_seven_bits_and_a_scale_per_output(variants):
@@ -257,7 +257,7 @@ def test_calibration_uses_training_utterances_spread_evenly_and_normalized():
     info = {"conv_strides": [5], "conv_kernels": [10], "normalize": True, "sample_rate": 16_000}
     inputs = calibration(corpus, 3, info)
 
-    assert corpus.heard == [0, 4, 8]
+    assert corpus.used == [0, 4, 8]
     assert all(one["waveform"].shape == (1, 24_000) and one["lengths"] == [24_000] for one in inputs)
     assert all(abs(one["waveform"].std() - 1) < 1e-3 for one in inputs)
 

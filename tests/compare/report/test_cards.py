@@ -75,7 +75,7 @@ def test_emissions_and_figures_that_were_not_measured_are_left_out(tmp_path):
 
 
 def test_the_text_says_how_it_was_made_what_it_rests_on_and_its_limits(project):
-    said = re.sub(" +", " ", load(project, "thin.int8-openvino").text)
+    card_text = re.sub(" +", " ", load(project, "thin.int8-openvino").text)
     for fact in (
         "SYNTHETIC speech, spoken by no person", "a config, untrained -> teacher -> half -> thin -> int8-openvino",
         "conv_channels: 48", "bigfoot use quickstart && dvc repro", "CC0-1.0", "a planted CPU", "resample speakers",
@@ -85,7 +85,7 @@ def test_the_text_says_how_it_was_made_what_it_rests_on_and_its_limits(project):
         "pip install numpy soundfile openvino\npython example.py speech.wav",
         "bigfoot transcribe . speech.wav",
     ):  # fmt: skip
-        assert fact in said, f"the card does not say {fact}"
+        assert fact in card_text, f"the card does not say {fact}"
 
 
 def test_a_card_is_outside_of_the_models_folder_until_it_is_exported(project, tmp_path):
@@ -129,5 +129,5 @@ def test_the_models_usage_example_runs_as_written(tmp_path):
     from pipeline.recognition.recognizer import Recognizer
 
     quantize("fp32", {}, tmp_path / "models" / "teacher", None, tmp_path / "variant")
-    heard = Recognizer.load(tmp_path / "variant").transcribe(audio.read(out / "speech.wav"))
-    assert done.stdout.strip() == heard.strip()
+    transcript = Recognizer.load(tmp_path / "variant").transcribe(audio.read(out / "speech.wav"))
+    assert done.stdout.strip() == transcript.strip()

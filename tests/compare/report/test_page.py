@@ -68,11 +68,11 @@ def squeezed(table: str) -> str:
     return re.sub(" +", " ", table)
 
 
-def write(root, change=lambda row: row, **said):
+def write(root, change=lambda row: row, **parts):
     params = plant(root)
     evidence = gather(params, root)
     rows = [change(row) for row in judge(measured(evidence), evidence, params.gate)]
-    write_report(root / "reports", rows, evidence, params, **{"origin": Origin(), **said})
+    write_report(root / "reports", rows, evidence, params, **{"origin": Origin(), **parts})
     text = (root / "reports" / "index.html").read_text()
     markdown = (root / "reports" / "comparison.md").read_text()
     return SimpleNamespace(text=text, page=Page(text), markdown=markdown, file=root / "reports" / "index.html")
@@ -86,17 +86,17 @@ def full(tmp_path_factory):
         figures = {**row.figures, "latency_p99_ms": 77.7, "train_payback_hours": None}
         return replace(row, figures=figures, latency_by_length={"1": 2.0, "60": 181.0})
 
-    told = {
+    parts = {
         "breakdown": {"sets": {"test": {"speaker": [GROUP], "noise": []}, "far": {"speaker": [GROUP]}}},
         "worst": [WORST],
         "origin": Origin("abc123", ("x.py",), "fe"),
     }
-    return write(tmp_path_factory.mktemp("full"), change, **told)
+    return write(tmp_path_factory.mktemp("full"), change, **parts)
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """Energy too little to tell, nothing said of errors, origin unknown."""
+    """Energy below the resolution, no breakdown of errors, origin unknown."""
 
     def change(row):
         return replace(row, figures={**row.figures, "latency_p99_ms": None}, energy_resolved=False)
@@ -167,8 +167,8 @@ def test_the_decision_stands_in_plain_words_with_what_to_do(full):
 
 
 def test_where_it_comes_from_is_said_or_said_to_be_unknown(full, bare):
-    for said in (full.text, full.markdown):
-        assert "abc123, edited since: x.py" in said and "fe (of the stages before compare)" in said
+    for report in (full.text, full.markdown):
+        assert "abc123, edited since: x.py" in report and "fe (of the stages before compare)" in report
     assert "git checkout abc123" in full.text and "git checkout" not in bare.text
     assert "unknown" in bare.page.text["dd"]
 
@@ -180,7 +180,7 @@ def test_the_hash_of_the_lock_is_of_every_stage_before_compare_and_of_no_other(t
 
     def hashed(**changed):
         stages = {name: {"outs": [{"md5": name}]} for name in names} | changed
-        YAML().dump({"stages": {name: one for name, one in stages.items() if one}}, tmp_path / "dvc.lock")
+        YAML().dump({"stages": {name: stage for name, stage in stages.items() if stage}}, tmp_path / "dvc.lock")
         return origin.lock_hash(tmp_path / "dvc.lock", params)
 
     assert hashed() == hashed(compare={"outs": []}) and len(hashed()) == 16
@@ -225,7 +225,7 @@ def test_plots_have_the_ink_and_the_ground_of_the_page(full):
 
 def test_a_figure_that_was_not_measured_is_a_dash_and_never_nought():
     row = Row("a.b", "a", "b", "torch", figures=dict.fromkeys(figures.keys()), gate=Verdict(True, ""))
-    assert {one.show(row) for one in columns.known() if one.name not in ("Variant", "Gate")} == {"-"}
+    assert {column.show(row) for column in columns.known() if column.name not in ("Variant", "Gate")} == {"-"}
 
 
 @pytest.mark.slow
@@ -235,12 +235,12 @@ def test_a_browser_sorts_by_a_heading_both_ways_and_leaves_columns_out(full, tmp
     press = """<script>
     const button = (name) => [...document.querySelectorAll("th button")].find((one) => one.textContent === name);
     const names = () => [...document.querySelectorAll("table.sortable tbody th")].map((one) => one.textContent).join(" ");
-    const said = [];
-    button("MB").click(); said.push(names());
-    button("MB").click(); said.push(names(), button("MB").parentElement.getAttribute("aria-sort"));
+    const states = [];
+    button("MB").click(); states.push(names());
+    button("MB").click(); states.push(names(), button("MB").parentElement.getAttribute("aria-sort"));
     [...document.querySelectorAll("fieldset label")].find((one) => one.textContent.trim() === "CER %").firstChild.click();
-    said.push(button("CER %").parentElement.hidden);
-    document.title = said.join("|");
+    states.push(button("CER %").parentElement.hidden);
+    document.title = states.join("|");
     </script></body>"""
     file = tmp_path / "page.html"
     file.write_text(full.text.replace("</body>", press))
