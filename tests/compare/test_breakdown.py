@@ -60,7 +60,7 @@ def test_noise_that_was_not_measured_is_a_group_of_its_own():
     assert list(result) == ["under 10 dB", "10-20 dB", "40 dB and over", "unknown"]
 
 
-def test_speakers_are_groups_and_of_very_many_those_with_least_to_say_are_one():
+def test_speakers_are_groups_and_those_with_fewest_words_are_merged_if_there_are_many():
     assert list(groups("speaker", [0] * 3, speaker=["b", "", "a"])) == ["a", "b", "unknown"]
     speakers = [f"s{i:02}" for i in range(60)]
     result = groups("speaker", [0] * 120, speaker=speakers + speakers[:49] + ["s00"] * 11)
@@ -109,7 +109,7 @@ def test_what_loses_most_against_the_teacher_comes_first_and_then_what_is_wrong_
     assert first["teacher"] == first["reference"] and len(first["alignment"]) == len(first["teacher_alignment"]) == 10
 
 
-def test_of_an_utterance_the_variant_that_loses_most_speaks_the_champion_before_others():
+def test_an_utterance_is_shown_for_the_variant_that_loses_most_the_champion_first():
     made = evidence(
         teacher__fp32=rows_of([0, 0]),
         half__fp32=rows_of([2, 1]),

@@ -26,7 +26,7 @@ def compared(tmp_path_factory):
 # ---------------------------------------------------------------- the list
 
 
-def test_names_are_unique_and_sources_have_every_figure_that_is_said_to_be_theirs():
+def test_names_are_unique_and_sources_have_every_figure_declared_for_them():
     names = [figure.name for figure in figures.FIGURES]
     assert len(names) == len(set(names))
     assert set(figures.of(figures.TIMING)) <= {field.name for field in fields(Timing)}

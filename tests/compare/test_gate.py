@@ -89,7 +89,7 @@ def test_where_runs_are_tracked_changes_no_verdict(project):
     assert gate.check(project, load_params(project / "params.yaml"), [])[0]
 
 
-def test_unknown_names_and_missing_or_broken_comparisons_are_told(project):
+def test_unknown_names_and_missing_or_broken_comparisons_are_refused(project):
     budget = load_params(project / "params.yaml")
     with pytest.raises(BigfootError, match="no variant thick in the last comparison: it has teacher.fp32, "):
         gate.check(project, budget, ["thick"])

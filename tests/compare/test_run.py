@@ -76,7 +76,7 @@ def test_decisions_read_dev_and_never_test(tmp_path):
     assert judged_with("dev", REFERENCE) == "thin.int8-openvino"
 
 
-def test_a_dev_set_too_small_to_vouch_for_anything_promotes_nothing_and_says_so(tmp_path):
+def test_a_dev_set_too_small_for_any_bound_promotes_nothing_and_the_reason_names_it(tmp_path):
     rows = run(tmp_path, {name: (2, *figures[1:]) for name, figures in FIGURES.items()}, utterances=20)
     assert champion(rows) is None
     assert "200 words are too few to tell" in reasons(rows)["half.int8-openvino"]
@@ -244,7 +244,7 @@ def test_scores_of_another_version_of_the_texts_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("step", "begin"), [(1, 0), (-1, 0), (2, 0), (1, 150), (-2, 100)])
-def test_texts_that_slipped_before_they_came_into_the_corpus_are_seen(tmp_path, step, begin):
+def test_texts_shifted_before_they_came_into_the_corpus_are_detected(tmp_path, step, begin):
     """Every variant then gets the same words wrong and none rises over the teacher, so the gate would let all of them pass."""
     params, texts = plant(tmp_path), [" ".join([f"w{number}"] * 10) for number in range(200)]
     plant_texts(tmp_path, texts)
@@ -367,7 +367,7 @@ def test_times_of_another_host_are_called_so(tmp_path):
         assert "the times are of another host (elsewhere)" in (tmp_path / "reports" / name).read_text()
 
 
-def test_what_the_times_are_of_is_among_the_metrics_so_that_a_diff_shows_two_machines(tmp_path):
+def test_the_metrics_name_the_machine_so_that_a_diff_shows_two_machines(tmp_path):
     """CPUs of one name differ two- or threefold in int8 speed by their features, so the features are named."""
     params, hosts = plant(tmp_path), []
     for features in (["avx2"], ["avx2", "avx512_vnni"]):
@@ -402,7 +402,7 @@ def test_no_two_schemes_have_the_same_marker():
     assert len(set(plots.MARKERS)) == len(plots.MARKERS) >= len(SCHEMES)
 
 
-def test_tables_for_dvc_plots_have_a_row_a_variant_and_a_curve_a_model(tmp_path):
+def test_tables_for_dvc_plots_have_one_row_per_variant_and_one_curve_per_model(tmp_path):
     run(tmp_path)
     with (tmp_path / "reports" / "plots" / "variants.csv").open() as file:
         assert {row["variant"] for row in csv.DictReader(file)} == set(FIGURES)

@@ -26,7 +26,7 @@ def test_rounding_keeps_zero_takes_256_values_and_stops_at_the_ends():
     assert (rounded(inner) - inner).abs().max() <= step / 2 + 1e-6
 
 
-def test_gradients_pass_as_if_nothing_were_rounded_and_ends_learn_from_what_lies_beyond():
+def test_gradients_pass_through_rounding_and_range_ends_learn_from_values_beyond():
     rounded = fake_int8.Rounded(-1.0, 1.0)
     signal = torch.tensor([0.31, 5.0, -7.0], requires_grad=True)
     rounded(signal).sum().backward()

@@ -62,7 +62,7 @@ def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_score_says_whose_weights_were_heard_and_a_swapped_file_is_refused(variant, corpus, tmp_path):
+def test_a_score_names_the_weights_it_is_of_and_a_swapped_file_is_refused(variant, corpus, tmp_path):
     swapped = shutil.copytree(variant, tmp_path / variant.name)
     scored = evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "a.json")
     assert scored.files == seal.mark(json.loads((swapped / "variant.json").read_text()))

@@ -35,7 +35,7 @@ def test_a_failing_student_stops_only_its_dependents_and_is_named(project):
     }  # fmt: skip
 
 
-def test_what_the_net_may_give_later_is_tried_again_and_a_bug_is_not(project):
+def test_network_errors_are_retried_and_a_bug_is_not(project):
     """A stage exits with status 75 where the hub is away."""
     folder = project(teacher="mkdir -p models; if [ -e tried ]; then echo 1 > models/teacher; else touch tried; exit 75; fi")
     state = run(folder, targets=["teacher"])

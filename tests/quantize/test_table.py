@@ -16,7 +16,7 @@ def test_every_scheme_states_what_it_lowers_how_finely_on_what_hardware_and_its_
     assert bool(SCHEMES[name].features) == bool(SCHEMES[name].otherwise)
 
 
-def test_facts_are_read_from_the_docstring_however_it_is_broken_into_lines():
+def test_facts_are_read_from_the_docstring_wherever_its_lines_break():
     class Odd(Scheme):
         """What it is.
 

@@ -408,7 +408,7 @@ def test_http_eight_requests_at_once_are_all_right(server, alone):
     ],
     ids="junk cut path longer-path file-url url large long lying second many".split(),
 )
-def test_http_what_is_refused_is_4xx_with_a_reason_and_the_server_lives_on(server, files, reason):
+def test_http_bad_input_is_4xx_with_a_reason_and_the_server_stays_up(server, files, reason):
     status, answer = server.transcribe(*files)
     assert status == 400 and reason in answer["message"], (status, answer)
     assert "stack_trace" not in answer and "root:" not in str(answer)

@@ -205,7 +205,7 @@ def test_a_curve_goes_to_mlflow_while_training_goes_on(project, monkeypatch):
     assert there.data.metrics["best_dev_wer"] == 0.2
 
 
-def test_training_taken_up_again_is_the_same_run_without_doubled_steps(project):
+def test_a_resumed_training_is_the_same_run_without_doubled_steps(project):
     run = started(project)
     for step in (1, 2, 3):
         run.log(step, {"loss": 1 / step})

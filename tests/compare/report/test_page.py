@@ -104,7 +104,7 @@ def bare(tmp_path_factory):
     return write(tmp_path_factory.mktemp("bare"), change)
 
 
-def test_tags_are_balanced_ids_are_one_each_and_references_lead_somewhere(full):
+def test_tags_are_balanced_ids_are_unique_and_references_exist(full):
     ids = [attributes["id"] for _, attributes in full.page.tags if "id" in attributes]
     assert not full.page.wrong and len(ids) == len(set(ids))
     links = [attributes[key] for _, attributes in full.page.tags for key in ("href", "xlink:href") if key in attributes]
@@ -223,7 +223,7 @@ def test_plots_have_the_ink_and_the_ground_of_the_page(full):
     assert "#ffffff" not in "".join(drawn)
 
 
-def test_a_figure_that_was_not_measured_is_a_dash_and_never_nought():
+def test_a_figure_that_was_not_measured_is_a_dash_and_never_zero():
     row = Row("a.b", "a", "b", "torch", figures=dict.fromkeys(figures.keys()), gate=Verdict(True, ""))
     assert {column.show(row) for column in columns.known() if column.name not in ("Variant", "Gate")} == {"-"}
 
