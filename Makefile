@@ -93,7 +93,7 @@ lint: setup
 # Renews the versions in all locks within pyproject.toml's bounds; needs uv. The locks of extras hold what those need, in the main
 # lock's versions where it has them; app takes back two of these (see pyproject.toml).
 lock:
-	uv pip compile pyproject.toml --extra synthetic --extra test --generate-hashes --no-emit-index-url --no-annotate \
+	uv pip compile pyproject.toml --extra synthetic --extra media --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
 	for extra in peers remote docs; do \
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'])" \
