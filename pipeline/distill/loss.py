@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from pipeline.models.forward import inside, mask_group_norm
+from pipeline.models.forward import ignore_padding, inside
 from pipeline.params import Distillation, Ramp
 from pipeline.train.ctc import ctc_loss
 
@@ -29,7 +29,7 @@ class Imitation:
     def __post_init__(self):
         if self.teacher is not None:
             self.teacher.eval().requires_grad_(False)
-            mask_group_norm(self.teacher)
+            ignore_padding(self.teacher)
 
     def __call__(self, model, batch: dict, done: float):
         """The loss of a batch; `done` (0 to 1) is the finished part of the run."""

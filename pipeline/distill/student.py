@@ -13,6 +13,7 @@ from pipeline.distill import fake_int8
 from pipeline.distill.logits_store import AtSpeeds, LogitsStore
 from pipeline.distill.loss import Imitation
 from pipeline.distill.surgery import student
+from pipeline.models import vocabulary
 from pipeline.models.folder import load_model, save_model
 from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
@@ -68,7 +69,7 @@ def make_student(
         _check_feature_encoder(name, model, store, teacher_folder)
         features = store.features
         inputs.append(teacher_folder / "model.safetensors")
-    objective = Imitation(settings.distillation, model.config.pad_token_id, teacher)
+    objective = Imitation(settings.distillation, vocabulary.of(processor.tokenizer, model.config.vocab_size).blank, teacher)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
     job = trainer.Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
@@ -86,8 +87,8 @@ def _check_feature_encoder(name: str, model, store: LogitsStore, teacher_folder:
     if store.channels is None:
         raise BigfootError(f"students.{name}.distillation.features: logits/teacher does not hold it: set logits.features: true")
     with safe_open(teacher_folder / "model.safetensors", "pt") as teacher:
-        for key, own in model.wav2vec2.feature_extractor.state_dict().items():
-            if not torch.equal(own, teacher.get_tensor(f"wav2vec2.feature_extractor.{key}")):
+        for key, own in model.base_model.feature_extractor.state_dict().items():
+            if not torch.equal(own, teacher.get_tensor(f"{model.base_model_prefix}.feature_extractor.{key}")):
                 raise BigfootError(
                     f"students.{name}.distillation.features: {key} differs from the teacher's: train its parents with "
                     "features: stored too, or set it to computed"

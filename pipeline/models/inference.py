@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from pipeline.common.progress import Progress
+from pipeline.models import vocabulary
 from pipeline.models.forward import padding_invariant
 from pipeline.speech import audio, text
 from pipeline.speech.corpus import AudioCorpus, Utterance
@@ -89,12 +90,11 @@ def dev_wer(model, processor, corpus: AudioCorpus, utterances: list[Utterance]) 
     """(wrong words, reference words) of greedy decoding."""
     import jiwer
 
-    tokenizer = processor.tokenizer
-    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    known = vocabulary.of(processor.tokenizer, model.config.vocab_size)
     references, hypotheses = [], []
     for utterance, logits in frame_logits(model, processor, corpus, utterances):
         references.append(utterance.text)
-        hypotheses.append(text.greedy(logits.argmax(-1), tokens, tokenizer.pad_token_id, tokenizer.word_delimiter_token))
+        hypotheses.append(text.greedy(logits.argmax(-1), known.texts, known.blank))
     if not references:
         return 0, 0
     words = jiwer.process_words(references, hypotheses)

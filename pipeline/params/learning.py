@@ -70,6 +70,9 @@ class Teacher(Section):
     name: str | None = Field(None, description="name of a pretrained model on the hub; null: the folder in data")
     revision: str | None = None
     alphabet: Literal["corpus", "model"] = "corpus"
+    target_lang: str | None = Field(
+        None, description="of a model with one adapter and vocabulary per language, such as MMS: deu"
+    )
     finetune: bool = Field(True, description="false: used unchanged, a pretrained one zero-shot, which needs a CTC head")
     config: dict[str, int | float | bool | str | list[int]] = Field(
         default_factory=dict, description="Wav2Vec2Config keys: the architecture, dropout and SpecAugment"
@@ -78,6 +81,8 @@ class Teacher(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Teacher":
+        if self.target_lang is not None and self.alphabet == "corpus":
+            raise ValueError("target_lang chooses one of the model's own alphabets: set alphabet to model")
         if self.finetune and self.training is None:
             raise ValueError("finetune: true needs a training section")
         if self.init == "pretrained" and self.training and self.training.grow:

@@ -120,8 +120,7 @@ class _Judge:
         from pipeline.evaluate.wer import score
         from pipeline.speech import text
 
-        vocab, blank, delimiter = (self.info[key] for key in ("vocab", "blank", "word_delimiter"))
-        hypotheses = [text.greedy(rows.argmax(-1), vocab, blank, delimiter) for rows in logits]
+        hypotheses = [text.greedy(rows.argmax(-1), self.info["vocab"], self.info["blank"]) for rows in logits]
         return score(utterances, hypotheses).wer
 
     def wer(self, model: "Model", utterances: "Sequence[Utterance]") -> float:

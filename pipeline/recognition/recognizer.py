@@ -32,8 +32,7 @@ CONTEXT_SECONDS = 2.0
 LONGER = 1.25  # the longest of a batch relative to the shortest; computation on padding is wasted
 BATCH_SECONDS = 240.0  # audio and padding in one pass: attention's memory grows with it
 NEEDED = {
-    "runtime", "file", "vocab", "blank", "word_delimiter", "normalize", "padding", "sample_rate", "conv_kernels",
-    "conv_strides",
+    "runtime", "file", "vocab", "blank", "normalize", "padding", "sample_rate", "conv_kernels", "conv_strides",
 }  # fmt: skip
 DAMAGED = "audio has NaN or infinite samples: its file is damaged, record or convert it again"
 
@@ -125,7 +124,7 @@ class Recognizer:
 
     def text(self, logits: np.ndarray) -> str:
         """The text of logits [frames, vocab], by greedy CTC decoding."""
-        return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"], self.info["word_delimiter"])
+        return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"])
 
     def waveform(self, audio: np.ndarray) -> np.ndarray:
         """A recording as the runtime's input, float32 [samples]: checked, normalized, long enough for one frame."""

@@ -111,11 +111,9 @@ def cardinal(number: int) -> str:
     return _TENS[tens] + (f" {_ONES[ones]}" if ones else "")
 
 
-def greedy(ids: Sequence[int] | np.ndarray, vocab: Sequence[str], blank: int, word_delimiter: str) -> str:
-    """The text of frame labels [frames]: repeats merged, then blanks and special tokens (such as <s>) left out."""
-    kept = [vocab[i] for i, _ in groupby(np.asarray(ids).tolist()) if i != blank]
-    text = "".join(" " if t == word_delimiter else t for t in kept if not (t.startswith("<") and t.endswith(">")))
-    return " ".join(text.split())
+def greedy(ids: Sequence[int] | np.ndarray, vocab: Sequence[str], blank: int) -> str:
+    """The text of frame labels [frames]: repeats merged, blanks left out; `vocab`: what each token writes, "" for nothing."""
+    return " ".join("".join(vocab[i] for i, _ in groupby(np.asarray(ids).tolist()) if i != blank).split())
 
 
 def _spoken_number(match: re.Match, upper: bool) -> str:

@@ -27,8 +27,9 @@ from pipeline.common import energy
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
 from pipeline.common.numbers import clock
+from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
-from pipeline.models.forward import accept_features, fewest_samples, inside, mask_group_norm
+from pipeline.models.forward import accept_features, fewest_samples, ignore_padding, inside
 from pipeline.models.inference import STEP, dev_wer, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
@@ -73,7 +74,7 @@ def train(job: Job, out: Path) -> dict:
     its last checkpoint.
     """
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
-    mask_group_norm(job.model)
+    ignore_padding(job.model)
     if job.features is not None:
         accept_features(job.model)
     checkpoints = job.bookkeeping.checkpoints(job.fingerprint)
@@ -140,6 +141,7 @@ class Speech(Dataset):
 
     def __init__(self, job: Job, utterances: list[Utterance]):
         self.job, self.utterances = job, utterances
+        self.vocabulary = vocabulary.of(job.processor.tokenizer, job.model.config.vocab_size)
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -147,7 +149,7 @@ class Speech(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
         utterance = self.utterances[index]
-        item = {"labels": self.job.processor.tokenizer(utterance.text).input_ids}
+        item: dict[str, Any] = {"labels": self.vocabulary.spell(utterance.text)}
         if self.job.features is not None:
             item["features"] = np.array(self.job.features(utterance.id))
             item["samples"] = fewest_samples(self.job.model.config, len(item["features"]))
@@ -203,6 +205,7 @@ class SpeechTrainer(Trainer):
     def __init__(self, job: Job, ledger: "Ledger", **kwargs):
         super().__init__(model=job.model, callbacks=[ledger], eval_dataset=Speech(job, job.corpus.utterances("dev")), **kwargs)
         self.job, self.ledger = job, ledger
+        self.blank = vocabulary.of(job.processor.tokenizer, job.model.config.vocab_size).blank
         self.loss_is_scaled_for_ga = False
         self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_kept(c)]
 
@@ -222,8 +225,7 @@ class SpeechTrainer(Trainer):
         if self.job.objective is not None:
             return self.job.objective(model, inputs, self.state.global_step / self.state.max_steps)
         logits = model(inputs["input_values"], attention_mask=inputs["attention_mask"]).logits
-        blank = self.job.model.config.pad_token_id
-        return ctc_loss(logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], blank)
+        return ctc_loss(logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], self.blank)
 
     def evaluate(self, *_, **__) -> dict[str, float]:
         """Dev WER; each process evaluates its share of the utterances."""
@@ -307,7 +309,7 @@ class Ledger(TrainerCallback):
 
     def _freeze_encoder(self, frozen: bool) -> None:
         """Freeze the feature encoder, or train it; all other weights are always trained."""
-        encoder = self.job.model.wav2vec2.feature_extractor
+        encoder = self.job.model.base_model.feature_extractor
         encoder.requires_grad_(not frozen)
         # Otherwise the model requests the waveform's gradient, and so a backward pass through the whole feature encoder.
         encoder._requires_grad = not frozen
