@@ -65,6 +65,7 @@ class Recognizer:
             info = seal.read_info(folder)
         except BigfootError:
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
+        info = _as_of_today(info)
         if lacking := NEEDED - set(info):
             raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantize the model again")
         seal.check(folder, info)
@@ -192,3 +193,12 @@ class Recognizer:
             stop = min(start + kept, frames)
             first, last = max(0, start - context), min(stop + context, frames)
             yield first * self._hop, (last - 1) * self._hop + self._receptive_field, start - first, stop - start
+
+
+def _as_of_today(info: dict) -> dict:
+    """A variant.json of any version: `vocab` once had the tokenizer's tokens, with special ones such as <s>."""
+    if "word_delimiter" not in info:
+        return info
+    special = [token.startswith("<") and token.endswith(">") for token in info["vocab"]]
+    texts = ["" if skip else token for token, skip in zip(info["vocab"], special, strict=True)]
+    return info | {"vocab": [" " if text == info["word_delimiter"] else text for text in texts]}
