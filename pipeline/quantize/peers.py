@@ -162,6 +162,9 @@ class PeerCTranslate2(Peer):
 def _refuse_unknown_shape(config: dict) -> None:
     """Raise BigfootError where CTranslate2's Wav2Vec2, written for the large models (lv60, XLS-R), doesn't fit this model."""
     supports = "peer-ctranslate2: CTranslate2's Wav2Vec2 supports"
+    if config["model_type"] != "wav2vec2" or config.get("adapter_attn_dim"):
+        kind = "has adapters" if config["model_type"] == "wav2vec2" else f"is {config['model_type']}"
+        raise BigfootError(f"{supports} wav2vec2 without adapters only, and this model {kind}: leave it out")
     if config["feat_extract_norm"] != "layer":
         raise BigfootError(f"{supports} feature encoders with layer norm only, and this model's has group norm: leave it out")
     if not config["do_stable_layer_norm"]:
