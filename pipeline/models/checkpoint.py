@@ -11,6 +11,7 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.models import families, vocabulary
@@ -136,12 +137,12 @@ class Checkpoint:
             files = {self._file(index["weight_map"][name]) for name in names}
         else:
             files = {self._file("model.safetensors")}
-        found = {}
+        found: dict = {}
         for path in filter(None, files):
             with safe_open(path, "pt") as tensors:
                 found |= {name: tensors.get_tensor(name) for name in names if name in tensors.keys()}  # noqa: SIM118
-        if not found and (path := self._file("pytorch_model.bin")):
-            found = torch.load(path, map_location="cpu", weights_only=True)
+        if not found and (pickled := self._file("pytorch_model.bin")):
+            found = torch.load(pickled, map_location="cpu", weights_only=True)
         return {name: found[name] for name in names}
 
     def _adapter_head(self, language: str | None):
@@ -159,18 +160,22 @@ class Checkpoint:
         raise BigfootError(f"{self.source} has no adapter of language {language} (adapter.{language}.safetensors is missing)")
 
     def _file(self, name: str) -> Path | None:
-        from transformers.utils import cached_file
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
         if self.is_folder:
             path = Path(self.source) / name
             return path if path.is_file() else None
         try:
-            found = cached_file(self.source, name, revision=self.revision, _raise_exceptions_for_missing_entries=False)
+            return Path(hf_hub_download(self.source, name, revision=self.revision))
+        except LocalEntryNotFoundError as error:  # no connection, and not in the cache
+            self._raise(error)
+        except EntryNotFoundError:
+            return None
         except unloadable() as error:
             self._raise(error)
-        return Path(found) if found else None
 
-    def _raise(self, error: Exception):
+    def _raise(self, error: Exception) -> NoReturn:
         if not self.is_folder and is_away(error):
             raise Away(f"the hub can't be reached for teacher {self.source}: check the network connection") from None
         raise BigfootError(f"teacher {self.source} can't be loaded: {one_line(error)}") from None
