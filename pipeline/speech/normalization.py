@@ -30,8 +30,8 @@ _APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u
 _SPOKEN_PUNCTUATION = "%&@#\u2030\u066a"  # Unicode classifies them as punctuation, but they are read aloud
 _ZERO_WIDTH_SPACE, _NON_JOINER, _TATWEEL = "\u200b", "\u200c", "\u0640"
 _DOTTED = ("tr", "az")
-_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # scripts without word gaps
-_IN_WORD = rf"[^\W{_SPACELESS}]"
+SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # scripts without word gaps
+_IN_WORD = rf"[^\W{SPACELESS}]"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class TextRules:
     form: Literal["NFC", "NFD"] = "NFC"
     replace: dict[str, str] | str = field(default_factory=dict)
     replace_hypotheses: bool = False
+
+    def __post_init__(self) -> None:
+        if "" in self.replace and not isinstance(self.replace, str):
+            raise ValueError("replace: an empty string can't be replaced")
 
 
 def normalize(text: str, rules: TextRules, language: str) -> str:

@@ -48,8 +48,8 @@ _WITHOUT_SPACES = {"ja", "th"}
 _REWORDED = {  # what num2words writes in another way than texts do: [(pattern, replacement)]
     "en": [("-", " "), (" and ", " ")],  # today's usage of American English, in all of English
     "ar": [(" و ", " و"), ("مئتا$", "مئتان")],
-    "tr": [("(milyon|altmış|yetmiş|seksen|doksan|sekiz|dokuz|yirmi|sıfır|dört|altı|yedi|otuz|kırk|elli|bir|iki|beş|yüz|bin|üç|on)",
-            r"\1 ")],
+    "tr": [("(milyon|altmış|yetmiş|seksen|doksan|sekiz|dokuz|yirmi|sıfır|dört|altı|yedi|otuz|kırk|elli|"
+            "bir|iki|beş|yüz|bin|üç|on)", r"\1 ")],
 }  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def _base(language: str) -> str:
 
 
 def _region(language: str) -> str:
-    found = re.search(r"-([A-Za-z]{2}|\d{3})(?=-|$)", language)
+    found = re.search(r"-([A-Za-z]{2}|\d{3})(?=-|$)", re.split(r"-\w-", language)[0])  # -u-co- and the like are extensions
     return found[1].upper() if found else ""
 
 

@@ -8,6 +8,7 @@ without a mask, layer-norm models ('large') with one.
 import json
 import shutil
 import tempfile
+import unicodedata
 from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError, is_away
@@ -112,11 +113,18 @@ def check_spelling(processor, alphabet: list[str], source: str) -> None:
     vocabulary = processor.tokenizer.get_vocab()
     gap = processor.tokenizer.word_delimiter_token
     lacking = [c for c in alphabet if (gap if c == " " else c) not in vocabulary]
-    if lacking:
-        raise BigfootError(
-            f"the alphabet of {source} has no {' '.join(map(repr, lacking))}: change corpus.text (upper or lower case?), "
-            "or set teacher.alphabet to corpus"
-        )
+    if not lacking:
+        return
+    parts = {part for c in lacking for part in unicodedata.normalize("NFD", c)}
+    if any(map(unicodedata.combining, lacking)):
+        remedy = "set corpus.text.form to NFC"
+    elif len(parts) > 1 and all(part in vocabulary for part in parts):
+        remedy = "set corpus.text.form to NFD, its letters and accents are apart"
+    else:
+        remedy = "change corpus.text (upper or lower case?)"
+    raise BigfootError(
+        f"the alphabet of {source} has no {' '.join(map(repr, lacking))}: {remedy}, or set teacher.alphabet to corpus"
+    )
 
 
 def _new_processor(alphabet: list[str], masked: bool):
