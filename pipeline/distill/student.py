@@ -68,11 +68,11 @@ def make_student(
         _check_feature_encoder(name, model, store, teacher_folder)
         features = store.features
         inputs.append(teacher_folder / "model.safetensors")
-    objective = Imitation(settings.distillation, model.config.pad_token_id, teacher)
+    imitation = Imitation(settings.distillation, model.config.pad_token_id, teacher)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
     job = trainer.Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
-        store=store, features=features, objective=objective,
+        store=store, features=features, loss=imitation,
     )  # fmt: skip
     metrics = trainer.train(job, out)
     if settings.quantize_aware:

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 from pipeline.speech.normalization import SPACELESS, TextRules, replace_in_hypothesis
 
 Objective = Literal["wer", "cer"]
-UNITS: dict[str, str] = {"wer": "words", "cer": "characters"}  # what an error rate counts
+OBJECTIVES: tuple[Objective, Objective] = ("wer", "cer")
+UNITS: dict[Objective, str] = {"wer": "words", "cer": "characters"}  # what an error rate counts
 
 
 class Counts(NamedTuple):
@@ -28,7 +29,7 @@ class Counts(NamedTuple):
         return self.substitutions + self.deletions + self.insertions
 
 
-def count(reference: str, hypothesis: str, objective: Objective = "wer") -> Counts:
+def count_errors(reference: str, hypothesis: str, objective: Objective = "wer") -> Counts:
     """The fewest errors that explain the hypothesis, as jiwer counts them; all of it is inserted where the reference is ""."""
     import jiwer
 

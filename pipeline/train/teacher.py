@@ -15,6 +15,7 @@ from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.models.folder import check_architecture, save_model
 from pipeline.params import Teacher
 from pipeline.speech.corpus import Corpus
+from pipeline.speech.scoring import scoring
 from pipeline.train.bookkeeping import Bookkeeping
 
 HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
@@ -178,19 +179,20 @@ def _one_line(error: Exception) -> str:
 def save_as_it_is(model, processor, corpus: Corpus, out: Path, trained: bool) -> dict:
     """Save a model that learns nothing here, with its metrics, which are returned.
 
-    `trained`: whether it has learned anything before; then its dev WER is measured like that of any other.
+    `trained`: whether it has learned anything before; then its dev error rate is measured like that of any other.
     """
     from pipeline.models import inference
 
-    dev_wer = None
+    dev_rate = None
     if trained:
         model = model.eval().to(inference.device_of_choice())
-        wrong, words = inference.dev_wer(model, processor, corpus, corpus.utterances("dev"))
-        dev_wer = wrong / words
+        errors, length = inference.dev_errors(model, processor, corpus, corpus.utterances("dev"))
+        dev_rate = errors / length
     shutil.rmtree(out, ignore_errors=True)
     save_model(model.cpu(), processor, out)
     metrics = {
-        "trained": trained, "dev_wer": dev_wer, "params": sum(p.numel() for p in model.parameters()), "steps": 0,
+        "trained": trained, f"dev_{scoring(corpus.info).objective}": dev_rate,
+        "params": sum(p.numel() for p in model.parameters()), "steps": 0,
         "best_step": None, "train_hours": None, "train_energy_wh": None, "energy_mode": None,
     }  # fmt: skip
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")

@@ -18,7 +18,19 @@ def rows_of(errors: list[int], **more) -> list[Hypothesis]:
     for i, wrong in enumerate(errors):
         text = ["one"] * 10
         hypothesis = " ".join(["two"] * wrong + text[wrong:])
-        row = Hypothesis(f"u{i:02}", "a", "", 3.0, " ".join(text), hypothesis, wrong, words=10, snr_db=15.0)
+        row = Hypothesis(
+            f"u{i:02}",
+            "a",
+            "",
+            3.0,
+            " ".join(text),
+            hypothesis,
+            wrong,
+            words=10,
+            character_errors=2 * wrong,
+            characters=40,
+            snr_db=15.0,
+        )
         rows.append(replace(row, **{key: values[i] for key, values in more.items()}))
     return rows
 

@@ -99,7 +99,7 @@ def test_bounds_are_of_all_variants_together_on_dev_and_on_test(tmp_path):
 
 @pytest.mark.parametrize(("limit", "unit"), [("max_disk_mb", "MB"), ("max_latency_p50_ms", "ms")])
 def test_a_budget_of_size_or_latency_keeps_the_larger_out(tmp_path, limit, unit):
-    rows = run(tmp_path, gate={"max_wer_rise": 0.01, limit: 1.0})
+    rows = run(tmp_path, gate={"max_rise": 0.01, limit: 1.0})
     assert champion(rows) is None
     assert f"at most 1 {unit} allowed" in reasons(rows)["half.int8-openvino"]
 
@@ -264,7 +264,7 @@ def test_texts_shifted_before_they_came_into_the_corpus_are_detected(tmp_path, s
 
 
 def hypothesis(reference: str, text: str, errors: int) -> Hypothesis:
-    return Hypothesis("u", "", "", 1.0, reference, text, errors, len(reference.split()), None)
+    return Hypothesis("u", "", "", 1.0, reference, text, errors, len(reference.split()), 0, len(reference), None)
 
 
 def test_a_teacher_that_hears_nothing_is_not_called_shifted():
@@ -408,7 +408,7 @@ def test_tables_for_dvc_plots_have_one_row_per_variant_and_one_curve_per_model(t
         assert {row["variant"] for row in csv.DictReader(file)} == set(FIGURES)
     loss = (tmp_path / "reports" / "plots" / "loss.csv").read_text()
     assert loss.startswith("model,step,loss\nteacher,25,2.0\nteacher,50,1.0\n") and "half,25,2.0\nhalf,50,1.0\n" in loss
-    assert "half,50,0.2\n" in (tmp_path / "reports" / "plots" / "dev_wer.csv").read_text()
+    assert "half,50,0.2\n" in (tmp_path / "reports" / "plots" / "dev_error_rate.csv").read_text()
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 1)), min_size=1))

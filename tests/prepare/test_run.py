@@ -52,7 +52,7 @@ def test_a_german_corpus_is_spelled_in_german_with_the_users_table(tmp_path):
     change(data / "train.jsonl", 0, text="Ich habe 3 Hunde, Dr. Groß.")
     change(data / "test.jsonl", 0, text="1.200 Euro")
     (data / "replace.csv").write_text("from,to\nDr.,Doktor\nß,ss\n", encoding="utf-8")
-    corpus = recordings.corpus(data, language="de", text={"replace": "replace.csv"})
+    corpus = recordings.corpus(data, language="de", text={"replace": "replace.csv"}, checks={"text_too_long": "report"})
     info = prepare(corpus, tmp_path / "tiny", workers=0)
     texts = {split: open_corpus(tmp_path / "tiny").utterances(split)[0].text for split in ("train", "test")}
     assert texts == {"train": "ich habe drei hunde doktor gross", "test": "eintausendzweihundert euro"}

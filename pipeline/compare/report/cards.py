@@ -230,8 +230,8 @@ def _use(evidence: Evidence, params: Params) -> str:
     written = f" The text follows the rules of the corpus ({described(rules)})." if rules else ""
     return (
         f"Speech to text in the language {params.corpus.language}, of recordings like those of the corpus below: mono, "
-        f"16 kHz, greedy CTC decoding without a language model.{written} Speech of another kind (other speakers, microphones, noise, words or languages) "
-        "has to be measured first. Not for decisions about people."
+        f"16 kHz, greedy CTC decoding without a language model.{written} Speech of another kind (other speakers, "
+        "microphones, noise, words or languages) has to be measured first. Not for decisions about people."
     )
 
 
@@ -258,12 +258,16 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
         return "None: the model is UNTRAINED."
     sets, lines = evidence.scores[row.variant].sets, []
     for split, prefix, suffix in _splits(evidence):
-        wer, low, high, cer = (row[f"{prefix}{key}{suffix}"] for key in ("wer", "wer_low", "wer_high", "cer"))
-        lines.append([split, columns.with_range(wer, low, high, percent), percent(cer), f"{sets[split].words:,}"])
-    table = tables.markdown(["Set", "WER % [95%]", "CER %", "Words"], lines)
-    test, dev, most = (points(row[key]) for key in ("wer_rise", "dev_wer_rise", "wer_rise_upper"))
+        rates = []
+        for rate in ("wer", "cer"):
+            value, low, high = (row[f"{prefix}{rate}{end}{suffix}"] for end in ("", "_low", "_high"))
+            rates.append(columns.with_range(value, low, high, percent))
+        lines.append([split, *rates, f"{sets[split].words:,}"])
+    table = tables.markdown(["Set", "WER % [95%]", "CER % [95%]", "Words"], lines)
+    objective = row.objective
+    test, dev, most = (points(row[key]) for key in (f"{objective}_rise", f"dev_{objective}_rise", f"{objective}_rise_upper"))
     first = evidence.test_sets[0]
-    rise = f"Rise in WER over teacher.fp32: {test} points on {first}, {dev} on dev, where it is at most {most}."
+    rise = f"Rise in {objective.upper()} over teacher.fp32: {test} points on {first}, {dev} on dev, where it is at most {most}."
     return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and judged this model; no test set did."
 
 
