@@ -38,8 +38,8 @@ class Training(Section):
         description="steps for which the feature encoder is frozen; all, with distillation.features: stored",
     )
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    evaluate_every: int = Field(200, ge=1, description="steps between two measurements of dev WER, each also a checkpoint")
-    patience: int | None = Field(None, ge=1, description="stop after this many dev WERs without a better one")
+    evaluate_every: int = Field(200, ge=1, description="steps between two measurements on dev, each also a checkpoint")
+    patience: int | None = Field(None, ge=1, description="stop after this many measurements on dev without a better one")
     grow: list[tuple[int, int]] = Field([], description="[step, layers in use from then on]...: deep only once it can spell")
     augment: Augment = Augment()
     seed: Seed = 7

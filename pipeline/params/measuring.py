@@ -23,7 +23,7 @@ class Variant(Section):
 
 
 class Evaluate(Section):
-    """The bootstrap behind a WER's confidence interval: its resamples and its seed."""
+    """The bootstrap behind the intervals of an error rate: its resamples and its seed."""
 
     bootstrap: int = Field(2000, ge=100)
     seed: Seed = 7
@@ -65,11 +65,11 @@ class Benchmark(Section):
 class Gate(Section):
     """The budget that a variant has to stay within, on dev, to be promoted."""
 
-    max_wer_rise: float = Field(0.01, ge=0)
+    max_rise: float = Field(0.01, ge=0, description="of the error rate over teacher.fp32, WER or CER by corpus.objective")
     confidence: float = Field(0.95, gt=0.5, lt=1)
     max_disk_mb: float | None = None
     max_latency_p50_ms: float | None = None
-    objective: Literal["both", "speed", "size"] = Field(
+    prefer: Literal["both", "speed", "size"] = Field(
         "both",
         description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two",
     )

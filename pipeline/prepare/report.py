@@ -8,6 +8,7 @@ from pipeline.common import tables
 from pipeline.params import Checks
 from pipeline.prepare.checks import Examined
 from pipeline.speech.corpus import Utterance
+from pipeline.speech.normalization import described
 
 LISTED = 200  # dropped utterances listed in data.md; dropped.jsonl has them all
 
@@ -30,10 +31,10 @@ def write(
 
 def _heading(info: dict) -> str:
     kind = "synthetic speech" if info["synthetic"] else f"source: {info['source']}"
-    rules = ", ".join(f"{rule} {value}" for rule, value in info["text"].items())
     return (
         f"# Corpus {info['name']} ({kind})\n\n{info['about']}\n\n"
-        f"License: {info['license']}. Text rules: {rules}. "
+        f"License: {info['license']}. Language: {info['language']}. Decided by: {info['objective'].upper()}. "
+        f"Text rules: {described(info['text'])}. "
         f"Alphabet ({len(info['alphabet'])}): `{''.join(info['alphabet'])}` (the first is the word gap)."
     )
 

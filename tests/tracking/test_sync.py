@@ -121,7 +121,7 @@ def test_params_dvc_hashes_corpus_and_reports_are_there(compared):
     )
     sync.sync(params, folder)
     (parent,) = runs(folder, "comparison")
-    assert parent.data.params["gate.max_wer_rise"] == "0.01"
+    assert parent.data.params["gate.max_rise"] == "0.01"
     assert parent.data.metrics["champion_speedup"] == 5.0
     assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} == {
         f"quickstart-{s}" for s in ("train", "dev", "test")
