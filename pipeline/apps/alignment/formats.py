@@ -32,10 +32,8 @@ def srt(alignment: Alignment) -> str:
 def ctm(alignment: Alignment) -> str:
     """One word per line: file, channel, start, duration, word, confidence; a word without score has confidence 0."""
     name = "_".join(alignment.file.split())
-    lines = [
-        f"{name} 1 {word.start:.3f} {word.end - word.start:.3f} {word.word} {word.score or 0.0:.4f}\n" for word in alignment.words
-    ]
-    return "".join(lines)
+    times = [(word, f"{word.start:.3f} {word.end - word.start:.3f}") for word in alignment.words]
+    return "".join(f"{name} 1 {time} {word.word} {word.score or 0.0:.4f}\n" for word, time in times)
 
 
 def textgrid(alignment: Alignment) -> str:
@@ -43,8 +41,8 @@ def textgrid(alignment: Alignment) -> str:
     words = [(word.word, word.start, word.end) for word in alignment.words]
     characters = [(c.character, c.start, c.end) for word in alignment.words for c in word.characters]
     end = max([alignment.duration, *(word.end for word in alignment.words)])
-    head = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {end}\ntiers? <exists>\nsize = 2\nitem []:\n'
-    return head + _tier(1, "words", words, end) + _tier(2, "characters", characters, end)
+    head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}", "tiers? <exists>"]
+    return "\n".join([*head, "size = 2", "item []:\n"]) + _tier(1, "words", words, end) + _tier(2, "characters", characters, end)
 
 
 FORMATS = {"json": as_json, "srt": srt, "ctm": ctm, "textgrid": textgrid}
