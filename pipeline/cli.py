@@ -90,7 +90,9 @@ def transcribe(
 def align(
     variant: Annotated[str, typer.Argument(help="A variant's folder, or an MLflow model, as in `bigfoot transcribe`")],
     files: Annotated[list[str], typer.Argument(help="Recordings or folders of them; the transcript of a.wav is in a.txt")],
-    form: Annotated[Literal["json", "srt", "textgrid", "ctm"], typer.Option("--format", help="The format of the output")] = "json",
+    form: Annotated[
+        Literal["json", "srt", "textgrid", "ctm"], typer.Option("--format", help="The format of the output")
+    ] = "json",
     out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
     cut: Annotated[Path | None, typer.Option(help="Cut the recordings into utterances: write this JSONL manifest")] = None,
     max_seconds: Annotated[float, typer.Option(min=1, help="--cut: no utterance is longer")] = 15.0,

@@ -42,7 +42,9 @@ def textgrid(alignment: Alignment) -> str:
     characters = [(c.character, c.start, c.end) for word in alignment.words for c in word.characters]
     end = max([alignment.duration, *(word.end for word in alignment.words)])
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}", "tiers? <exists>"]
-    return "\n".join([*head, "size = 2", "item []:\n"]) + _tier(1, "words", words, end) + _tier(2, "characters", characters, end)
+    return (
+        "\n".join([*head, "size = 2", "item []:\n"]) + _tier(1, "words", words, end) + _tier(2, "characters", characters, end)
+    )
 
 
 FORMATS = {"json": as_json, "srt": srt, "ctm": ctm, "textgrid": textgrid}
