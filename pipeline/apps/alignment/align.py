@@ -5,13 +5,13 @@ keep their own form: "12" gets the time in which "twelve" is spoken. torchaudio 
 spelling (Graves et al. 2006, CTC; the search is Viterbi's). A word that can't be spelled, such as "5%" where numbers are kept,
 matches any sound, and has no score.
 
-Decision: one search for the whole recording, so that no seam can go wrong. Its memory grows with frames x characters: see
-docs/align.md. CTC writes a character in one or two frames within the sound that it stands for, so ends come early.
+Decision: one search for a whole recording of up to some 10 minutes, so that no seam can go wrong; longer ones are cut first
+(anchors.py). CTC writes a character in one or two frames within the sound that it stands for, so ends come early.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,14 @@ class AlignedWord:
     score: float | None
     characters: list[Character]
 
+    def later(self, seconds: float) -> "AlignedWord":
+        """The same word, so many seconds later."""
+
+        def moved(item, **changes):
+            return replace(item, start=round(item.start + seconds, 3), end=round(item.end + seconds, 3), **changes)
+
+        return moved(self, characters=[moved(character) for character in self.characters])
+
 
 def spelled(text: str, rules: TextRules, language: str) -> list[tuple[str, str]]:
     """The words of a text, each with its spelling; a word that is silent ("-" where punctuation is dropped) is left out.
@@ -57,9 +65,15 @@ def spelled(text: str, rules: TextRules, language: str) -> list[tuple[str, str]]
 
 
 def align(
-    logits: np.ndarray, words: Sequence[tuple[str, str]], vocabulary: Vocabulary, frame_seconds: float
+    logits: np.ndarray,
+    words: Sequence[tuple[str, str]],
+    vocabulary: Vocabulary,
+    frame_seconds: float,
+    goes_on: bool = False,
 ) -> list[AlignedWord]:
     """Words with their spellings, aligned with logits [frames, vocab] of `frame_seconds` each.
+
+    `goes_on`: whether the text goes on after these frames, so that they end with the gap before the next word.
 
     Raises BigfootError where there are more characters than frames.
     """
@@ -69,7 +83,7 @@ def align(
     if not words:
         return []
     star = logits.shape[1]  # the token that any sound matches
-    tokens, owners = _tokens(words, vocabulary, star)
+    tokens, owners = _tokens(words, vocabulary, star, goes_on)
     needed = len(tokens) + sum(a == b for a, b in zip(tokens, tokens[1:], strict=False))
     if needed > len(logits):
         raise BigfootError(
@@ -87,17 +101,18 @@ def align(
     return [_word(word, of_word, vocabulary, star, frame_seconds) for (word, _), of_word in zip(words, found, strict=True)]
 
 
-def _tokens(words: Sequence[tuple[str, str]], vocabulary: Vocabulary, star: int) -> tuple[list[int], list[int | None]]:
-    """The tokens of all words and of the gaps between them, and the word that each belongs to."""
+def _tokens(
+    words: Sequence[tuple[str, str]], vocabulary: Vocabulary, star: int, goes_on: bool
+) -> tuple[list[int], list[int | None]]:
+    """The tokens of all words and of the gaps after them, and the word that each belongs to, None for a gap."""
+    gap = vocabulary.spell(" ") if vocabulary.gap_name is not None else []
     tokens: list[int] = []
     owners: list[int | None] = []
     for number, (_, spelling) in enumerate(words):
-        if number and vocabulary.gap_name is not None:
-            tokens += vocabulary.spell(" ")
-            owners.append(None)
         own = [star] if vocabulary.lacking(spelling) else vocabulary.spell(spelling)
-        tokens += own
-        owners += [number] * len(own)
+        after = gap if goes_on or number + 1 < len(words) else []
+        tokens += [*own, *after]
+        owners += [*([number] * len(own)), *([None] * len(after))]
     return tokens, owners
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.apps.alignment import formats, pieces
-from pipeline.apps.alignment.align import align, spelled
+from pipeline.apps.alignment import anchors, formats, pieces
+from pipeline.apps.alignment.align import AlignedWord, align, spelled
 from pipeline.apps.alignment.formats import Alignment
 from pipeline.apps.transcription import files, variant
 from pipeline.apps.transcription.files import Failure, Recording
@@ -59,8 +59,25 @@ def _aligned(recognizer: Recognizer, recording: Recording) -> Alignment:
     parts = files.blocks(recording) if kept is None else kept
     logits = np.concatenate(list(recognizer.stream(parts, measured.samples, measured.mean, measured.variance)))
     vocabulary = Vocabulary(tuple(info["vocab"]), info["blank"], {}, "", None, " " if " " in info["vocab"] else None)
-    found = align(logits, words, vocabulary, math.prod(info["conv_strides"]) / rate)
+    found = _in_parts(logits, words, vocabulary, info)
     return Alignment(recording.name, round(measured.samples / rate, 3), found, info.get("variant", ""))
+
+
+def _in_parts(logits: np.ndarray, words: list[tuple[str, str]], vocabulary: Vocabulary, info: dict) -> list[AlignedWord]:
+    """The aligned words, in one search where it has room for them, else part by part."""
+    frame_seconds = math.prod(info["conv_strides"]) / info["sample_rate"]
+    spellings = [spelling for _, spelling in words]
+    if anchors.fits(len(logits), sum(len(spelling) + 1 for spelling in spellings)):
+        return align(logits, words, vocabulary, frame_seconds)
+    found: list[AlignedWord] = []
+    for frames, of_text in anchors.parts(logits, spellings, info, frame_seconds):
+        anchors.check(frames, spellings[of_text.start : of_text.stop], frame_seconds)
+        goes_on = of_text.stop < len(words)
+        part = align(
+            logits[frames.start : frames.stop], words[of_text.start : of_text.stop], vocabulary, frame_seconds, goes_on
+        )
+        found += [word.later(round(frames.start * frame_seconds, 3)) for word in part]
+    return found
 
 
 def _transcript(recording: Recording) -> str:
