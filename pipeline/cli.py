@@ -123,6 +123,7 @@ def check() -> None:
     installed is an error.
     """
     from pipeline.common import graph
+    from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params
     from pipeline.quantize.schemes import require_packages
 
@@ -134,6 +135,8 @@ def check() -> None:
     print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
     if purpose := project.purpose():
         print(purpose)
+    if note := gaps_note(params.corpus, project.corpus(params.corpus.name)):
+        print(note)
     if project.graph.is_file():
         print(graph.plan(project.root))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from statistics import median
 
 from pipeline.common import tables
-from pipeline.params import Checks
+from pipeline.params import Checks, Corpus
 from pipeline.prepare.checks import Examined
-from pipeline.speech.corpus import Utterance
+from pipeline.speech.corpus import Utterance, read_info
 from pipeline.speech.normalization import described
 
 LISTED = 200  # dropped utterances listed in data.md; dropped.jsonl has them all
@@ -27,6 +27,16 @@ def write(
     _histogram(folder / "words.svg", "words per utterance", {s: [len(u.text.split()) for u in us] for s, us in splits.items()})
     parts = [_heading(info), _sizes(splits), _plots(), _checks(kept, dropped, checks), _leaks(info), _dropped(dropped)]
     (folder / "data.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def gaps_note(corpus: Corpus, folder: Path) -> str:
+    """One line where the WER decides about texts without gaps between words; "" where not, or before `prepare` has run."""
+    if corpus.objective == "cer" or not (folder / "corpus.json").is_file() or read_info(folder).get("word_gaps", True):
+        return ""
+    return (
+        f"the training text of {corpus.name} has hardly any gaps between words, so a WER counts whole sentences: "
+        "set corpus.objective to cer"
+    )
 
 
 def _heading(info: dict) -> str:

@@ -193,21 +193,11 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         "audio": _digest(kept),
         "leaks": leaks(kept),
     }
-    if note := without_gaps(info):
-        log.warning("prepare: %s", note)
     (folder / "corpus.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if note := report.gaps_note(corpus, folder):
+        log.warning("prepare: %s", note)
     report.write(folder / "report", info, splits, kept, dropped, corpus.checks)
     return info
-
-
-def without_gaps(info: dict) -> str:
-    """One line where WER decides about texts without gaps between words; "" where it does not."""
-    if info.get("word_gaps", True) or info["objective"] == "cer":
-        return ""
-    return (
-        f"the training text of {info['name']} has hardly any gaps between words, so a WER counts whole sentences: "
-        "set corpus.objective to cer"
-    )
 
 
 def _digest(kept: list[Examined]) -> str:

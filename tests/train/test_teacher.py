@@ -169,4 +169,9 @@ def test_a_teacher_can_be_taken_as_it_is(tmp_path):
     assert all(torch.equal(tensor, before[name]) for name, tensor in tones.weights(folder).items())
     metrics = tones.metrics(folder)
     assert metrics["dev_wer"] > 0 and metrics["steps"] == 0 and metrics["train_hours"] is None
+    of_words = metrics["dev_wer"]
+    corpus = folder / "corpora" / "tones" / "corpus.json"
+    corpus.write_text(json.dumps(json.loads(corpus.read_text()) | {"objective": "cer"}))
+    tones.run(folder, "teacher")
+    assert tones.metrics(folder)["dev_cer"] not in (0, of_words) and "dev_wer" not in tones.metrics(folder)
     tones.run(folder, "teacher_logits")

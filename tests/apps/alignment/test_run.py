@@ -60,7 +60,7 @@ def run(*arguments: str):
     return CliRunner().invoke(app, ["align", "local.fp32-onnx", *arguments], catch_exceptions=False)
 
 
-def test_each_recording_is_aligned_with_the_text_beside_it_and_one_without_is_a_line(project):
+def test_each_recording_is_aligned_with_the_text_beside_it(project):
     result = run("calls")
     (line,) = result.stdout.splitlines()
     content = json.loads(line)
