@@ -132,7 +132,7 @@ Source = Annotated[
 
 
 class Corpus(Section):
-    """How `prepare` makes a corpus from a source; `data` is what DVC watches: the raw data, or the module that makes it."""
+    """How `prepare` makes a corpus from a source; `data`: the folder of raw data, which DVC watches, or data/none."""
 
     name: str = Field(pattern=NAME)
     data: str

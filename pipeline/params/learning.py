@@ -66,7 +66,7 @@ class Teacher(Section):
     """
 
     init: Literal["config", "pretrained"]
-    data: str = Field(description="what DVC watches: the model's folder, or pipeline/train/teacher.py without one")
+    data: str = Field(description="the pretrained model's folder, which DVC watches; data/none where there is none")
     name: str | None = Field(None, description="name of a pretrained model on the hub; null: the folder in data")
     revision: str | None = None
     alphabet: Literal["corpus", "model"] = "corpus"

@@ -7,10 +7,11 @@ nothing to do, that a changed student re-runs that student alone, and that MLflo
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.chain.conftest import VARIANTS, run_dvc
+from tests.chain.conftest import OPENED, VARIANTS, run_dvc
 
 
 def test_every_variant_is_compared_with_the_same_keys(project):
@@ -28,6 +29,20 @@ def test_every_variant_is_compared_with_the_same_keys(project):
 
 def test_a_second_repro_has_nothing_to_do(project):
     assert "up to date" in run_dvc(project, "repro")
+
+
+def test_a_stage_opens_no_output_of_another_that_it_does_not_declare(project):
+    stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
+    outs = {out["path"] for stage in stages.values() for out in stage["outs"]}
+    undeclared, readers = set(), set()
+    for line in (project / OPENED).read_text().splitlines():
+        stage, path = line.split(" ", 1)
+        places = {path, *map(str, Path(path).parents)}
+        if places & outs:
+            readers.add(stage)
+        if places & outs and not places & {entry["path"] for entry in stages[stage]["deps"] + stages[stage]["outs"]}:
+            undeclared.add(f"{stage}: {path}")
+    assert readers == set(stages) - {"prepare"} and not undeclared, sorted(undeclared)
 
 
 def test_dvc_shows_metrics_and_plots(project):
