@@ -42,9 +42,11 @@ class Imitation:
             with torch.no_grad():
                 teacher = self.teacher.to(frames.device)(**inputs, output_hidden_states=hidden > 0)
             teacher_logits = teacher.logits
-        loss = 0.0
-        if ctc:
-            loss = loss + ctc * ctc_loss(student.logits, frames, batch["labels"], batch["label_lengths"], self.blank)
+        loss = 0.0 * student.logits.sum()
+        labelled = batch["label_lengths"] > 0
+        if ctc and labelled.any():
+            labels, lengths = batch["labels"][labelled], batch["label_lengths"][labelled]
+            loss = loss + ctc * ctc_loss(student.logits[labelled], frames[labelled], labels, lengths, self.blank)
         if kl:
             loss = loss + kl * kl_loss(student.logits, teacher_logits, frames, at(s.temperature, done))
         if hidden:

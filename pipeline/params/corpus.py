@@ -53,6 +53,7 @@ class DigitsSource(Section):
     kind: Literal["digits"]
     seed: Seed = 7
     uses: int = Field(4, ge=1, description="how often each training recording is used")
+    unlabelled: Fraction = Field(0.0, lt=1, description="share of the training recordings whose text is kept back")
 
 
 class FolderSource(Section):

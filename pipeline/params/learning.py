@@ -141,6 +141,12 @@ class Distillation(Section):
         "computed",
         description="stored: the student keeps the teacher's feature encoder and reads its stored output instead of audio",
     )
+    unlabelled: Fraction = Field(
+        0.0, description="share of the batches that hold audio without text, the corpus's split unlabelled; 0: none"
+    )
+    pseudo_labels: Fraction | None = Field(
+        None, description="the least confidence with which the teacher's own text of unlabelled audio counts; null: never"
+    )
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> "Distillation":
@@ -148,6 +154,10 @@ class Distillation(Section):
             raise ValueError("kl_weight, ctc_weight and hidden_weight are all 0: there is nothing to learn from")
         if _is_used(self.hidden_weight) and self.teacher == "stored":
             raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
+        if self.pseudo_labels is not None and (not self.unlabelled or self.teacher == "online"):
+            raise ValueError("pseudo_labels needs unlabelled above 0, and the stored teacher: set teacher to stored")
+        if self.unlabelled and self.pseudo_labels is None and not _is_used(self.kl_weight):
+            raise ValueError("unlabelled audio teaches by kl_weight or pseudo_labels: set one of them")
         if self.features == "stored" and self.teacher == "online":
             raise ValueError("features: stored gives no audio to an online teacher: set teacher to stored")
         return self
@@ -155,7 +165,8 @@ class Distillation(Section):
     @property
     def reads_store(self) -> bool:
         """Whether anything is read from the store of the teacher's logits."""
-        return self.features == "stored" or (self.teacher == "stored" and _is_used(self.kl_weight))
+        needs_logits = _is_used(self.kl_weight) or self.pseudo_labels is not None
+        return self.features == "stored" or (self.teacher == "stored" and needs_logits)
 
 
 def _is_used(weight: Ramp) -> bool:

@@ -33,7 +33,7 @@ from pipeline.models.forward import accept_features, fewest_samples, ignore_padd
 from pipeline.models.inference import STEP, dev_errors, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
-from pipeline.speech.corpus import AudioCorpus, Utterance
+from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Utterance
 from pipeline.speech.scoring import scoring
 from pipeline.tracking.live import LiveRun
 from pipeline.train import growing
@@ -51,6 +51,7 @@ class Job:
 
     `loss`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `store`: the teacher's
     logits [frames, vocabulary] by utterance id, which each batch then holds; None where the loss needs none.
+    `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that it gets, by utterance id.
     `features`: the feature encoder's output [frames, channels] by utterance id. The model then gets this instead of waveforms,
     and its feature encoder is not trained.
     """
@@ -63,6 +64,8 @@ class Job:
     fingerprint: str
     bookkeeping: Bookkeeping
     store: Mapping[str, np.ndarray] | None = None
+    unlabelled: float = 0.0
+    pseudo_labels: Callable[[str], list[int]] | None = None
     features: Callable[[str], np.ndarray] | None = None
     loss: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
@@ -137,6 +140,26 @@ class Batches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
 
+class Mixed:
+    """The stream of batches of two streams of equal length: a share of them, drawn from the seed, of the second one.
+
+    `offset` is added to the second stream's indices.
+    """
+
+    batch_size, drop_last = None, False
+
+    def __init__(self, first: Batches, second: Batches, share: float, offset: int):
+        self.first, self.second, self.share, self.offset = first, second, share, offset
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        first, second = iter(self.first), iter(self.second)
+        for is_second in np.random.default_rng((self.first.seed, 1)).random(len(self)) < self.share:
+            yield [(epoch, index + self.offset) for epoch, index in next(second)] if is_second else next(first)
+
+
 class Speech(Dataset):
     """Utterances as training items: labels, an augmented waveform or stored features, and, for a student, teacher logits."""
 
@@ -150,7 +173,7 @@ class Speech(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
         utterance = self.utterances[index]
-        item: dict[str, Any] = {"labels": self.vocabulary.spell(utterance.text)}
+        item: dict[str, Any] = {"labels": self._labels(utterance)}
         if self.job.features is not None:
             item["features"] = np.array(self.job.features(utterance.id))
             item["samples"] = fewest_samples(self.job.model.config, len(item["features"]))
@@ -161,6 +184,11 @@ class Speech(Dataset):
         if self.job.store is not None:
             item["teacher_logits"] = np.array(self.job.store[utterance.id])
         return item
+
+    def _labels(self, utterance: Utterance) -> list[int]:
+        if utterance.text:
+            return self.vocabulary.spell(utterance.text)
+        return self.job.pseudo_labels(utterance.id) if self.job.pseudo_labels else []
 
     def collate(self, items: list[dict]) -> dict:
         """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits.
@@ -176,7 +204,7 @@ class Speech(Dataset):
             batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
         batch["attention_mask"] = inside(longest, samples).long()
         batch["frames"] = frames_of(samples)
-        batch["labels"] = padded([torch.tensor(i["labels"]) for i in items])
+        batch["labels"] = padded([torch.tensor(i["labels"], dtype=torch.long) for i in items])
         batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
         if "teacher_logits" in items[0]:
             batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items], int(frames_of(longest)))
@@ -212,15 +240,21 @@ class SpeechTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         job, processes = self.job, self.accelerator.num_processes
-        utterances = job.corpus.utterances("train")
-        slowest = job.training.augment.speed[0] if job.training.augment.speed else 1.0
-        count = job.training.steps * job.training.accumulate * processes
-        batches = Batches([u.duration / slowest for u in utterances], job.training.batch_seconds, count, job.training.seed)
-        speech = Speech(job, utterances)
+        train = job.corpus.utterances("train")
+        unlabelled = job.corpus.utterances(UNLABELLED) if job.unlabelled else []
+        labelled = self._batches(train)
+        batches = Mixed(labelled, self._batches(unlabelled), job.unlabelled, len(train)) if unlabelled else labelled
+        speech = Speech(job, train + unlabelled)
         workers = min(8, (os.cpu_count() or 1) // processes) if torch.cuda.is_available() else 0
         return self.accelerator.prepare(
             DataLoader(speech, batch_sampler=batches, collate_fn=speech.collate, num_workers=workers)
         )
+
+    def _batches(self, utterances: list[Utterance]) -> Batches:
+        training = self.job.training
+        slowest = training.augment.speed[0] if training.augment.speed else 1.0
+        count = training.steps * training.accumulate * self.accelerator.num_processes
+        return Batches([u.duration / slowest for u in utterances], training.batch_seconds, count, training.seed)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.job.loss is not None:
