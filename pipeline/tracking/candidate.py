@@ -17,7 +17,7 @@ from pipeline.common.git import origin
 from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
-from pipeline.speech.corpus import read_info, read_manifest
+from pipeline.speech.corpus import read_info, read_manifest, test_sets
 from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
 
@@ -52,7 +52,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     content = store.client.get_logged_model(model_id).tags[KEY]
     corpus = project.corpus(compared.corpus)
     info, timed = read_info(corpus), timings.read(project.timings)
-    test = next(split for split in info["splits"] if split not in ("train", "dev"))
+    test = test_sets(info["splits"])[0]
     evidence = {
         **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime")},
         **{name: row[name] for name in FIGURES},
