@@ -16,7 +16,7 @@ from pipeline.evaluate.scores import Score
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import read_info, read_manifest
+from pipeline.speech.corpus import read_info, read_manifest, test_sets
 from pipeline.speech.scoring import Objective, scoring
 
 
@@ -67,7 +67,7 @@ def gather(params: Params, root: Path) -> Evidence:
     project = Project(root)
     folder = project.corpus(params.corpus.name)
     corpus = read_info(folder)
-    sets = {split: read_manifest(folder / f"{split}.jsonl") for split in corpus["splits"] if split != "train"}
+    sets = {split: read_manifest(folder / f"{split}.jsonl") for split in ("dev", *test_sets(corpus["splits"]))}
     run = timings.read(project.timings)
     scored = {}
     for variant in variants:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.params.section import NAME, Fraction, Section, Seed
 from pipeline.speech import numerals
@@ -56,15 +56,74 @@ class DigitsSource(Section):
     unlabelled: Fraction = Field(0.0, lt=1, description="share of the training recordings whose text is kept back")
 
 
+class Column(Section):
+    """A column of somebody's table, or the part of it that the first group of a regular expression takes."""
+
+    name: str = Field(alias="from")
+    pattern: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        try:
+            groups = re.compile(pattern or "()").groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if not groups:
+            raise ValueError("has no group: put what is to be taken in brackets, as in '^(\\w{8})'")
+        return pattern
+
+
+# `speaker: client_id`, or `speaker: {from: file, pattern: '^(\w{8})'}`
+Taken = Annotated[Column, BeforeValidator(lambda given: {"from": given} if isinstance(given, str) else given)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Shares(Section):
+    """Shares of dev and test, drawn by speaker where speakers are known, else by recording, else by utterance."""
+
+    dev: Share = 0.1
+    test: Share = 0.1
+    seed: Seed = 7
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> "Shares":
+        if self.dev + self.test >= 1:
+            raise ValueError(f"dev {self.dev:g} and test {self.test:g} leave nothing for train")
+        return self
+
+
 class FolderSource(Section):
-    """One JSONL or CSV manifest per split, in `corpus.data`: audio (path relative to the manifest), text; speaker, recording,
-    duration, id.
+    """Tables of audio files and their texts in `corpus.data`, one per split or one for all: JSON lines (.jsonl, .json), .csv,
+    .tsv, a Kaldi data folder, or lhotse's cuts (.jsonl.gz). docs/recordings.md shows each.
     """
 
     kind: Literal["folder"]
-    train: str = "train.jsonl"
-    dev: str = "dev.jsonl"
-    test: dict[TestSet, str] = Field(default_factory=lambda: {"test": "test.jsonl"})
+    train: str | None = Field(None, description="the table of train; with `manifest` its name in the split column")
+    dev: str | None = None
+    test: dict[TestSet, str] | None = None
+    unlabelled: str | None = Field(None, description="a table of audio without text")
+    manifest: str | None = Field(None, description="one table for all splits, which has a split column unless `split` is given")
+    split: Shares | None = None
+    columns: dict[Literal["audio", "text", "speaker", "recording", "id", "duration", "offset", "split"], Taken] = {}
+    audio_folder: str | None = Field(None, description="what audio paths are relative to, in corpus.data; null: their table")
+
+    @property
+    def splits(self) -> dict[str, str]:
+        """{split: the table it is in, or with `manifest` its name in the split column}, train and dev first."""
+        suffix = "" if self.manifest else ".jsonl"
+        tests = self.test or {"test": f"test{suffix}"}
+        return {"train": self.train or f"train{suffix}", "dev": self.dev or f"dev{suffix}", **tests}
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> "FolderSource":
+        if self.split and (self.train or self.dev or self.test or "split" in self.columns):
+            raise ValueError("split draws train, dev and test from `manifest`: leave out train, dev, test and columns.split")
+        if not self.manifest and (self.split or "split" in self.columns):
+            raise ValueError("manifest is missing: the one table that has all splits")
+        if self.manifest and len(set(self.splits.values())) < len(self.splits):
+            raise ValueError("two splits have one name in the split column")
+        return self
 
 
 class LibriSpeechSource(Section):
@@ -83,10 +142,7 @@ class HuggingFaceSource(Section):
     path: str | None = Field(None, description="the dataset's name on the hub; null: the one in corpus.data")
     name: str | None = Field(None, description="its configuration, such as a language")
     revision: str | None = Field(None, description="a commit of the hub's dataset, so that it never changes")
-    audio_column: str = "audio"
-    text_column: str = "text"
-    speaker_column: str | None = None
-    recording_column: str | None = Field(None, description="what several utterances were cut from")
+    columns: dict[Literal["audio", "text", "speaker", "recording"], Taken] = {}
     train: str = "train"
     dev: str = "validation"
     test: dict[TestSet, str] = Field(default_factory=lambda: {"test": "test"})
@@ -112,6 +168,7 @@ class Checks(Section):
     unreadable: Unusable = "drop"
     empty: Unusable = "drop"
     truncated: Unusable = "drop"
+    longer_than_stated: Severity = "drop"
     nan: Unusable = "drop"
     silent: Severity = "drop"
     clipped: Severity = "report"

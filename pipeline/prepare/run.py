@@ -24,7 +24,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
 from pipeline.prepare import raw, replacements, report
 from pipeline.prepare.checks import Examined, compare, examine, leaks
-from pipeline.speech.corpus import Utterance, write_manifest
+from pipeline.speech.corpus import UNLABELLED, Utterance, test_sets, write_manifest
 from pipeline.speech.scoring import has_word_gaps
 from pipeline.speech.text import alphabet
 
@@ -53,7 +53,11 @@ def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = 
 
 
 def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict:
-    everything = _examine_all(corpus, data, folder / "audio", workers)
+    raws = raw.read(corpus.source, data)
+    notes = raws.notes if isinstance(raws, raw.Noted) else []
+    for note in notes:
+        log.info("prepare: %s", note)
+    everything = _examine_all(corpus, raws, folder / "audio", workers)
     _require_splits(corpus, everything)
     for affected in compare(lambda: (utterance for utterance in everything if utterance.is_kept), corpus.checks):
         _stop_at_worst(affected)
@@ -62,16 +66,23 @@ def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict
                 (folder / "audio" / utterance.split / f"{utterance.id}.flac").unlink()
     kept, dropped = ([utterance for utterance in everything if utterance.is_kept is wanted] for wanted in (True, False))
     _require_kept(corpus, everything, kept)
-    log.info("prepare: %s utterances kept, %s dropped%s", f"{len(kept):,}", f"{len(dropped):,}", _reported(kept))
-    return _write(corpus, folder, kept, dropped)
+    info = _write(corpus, folder, kept, dropped, notes)
+    log.info("prepare: %s%s", _kept_and_dropped(kept, dropped), _reported(kept))
+    return info
 
 
-def _examine_all(corpus: params.Corpus, data: Path, audio_folder: Path, workers: int) -> list[Examined]:
+def _kept_and_dropped(kept: list[Examined], dropped: list[Examined]) -> str:
+    """45 utterances kept, 2 dropped (train 40 and 2, dev 3 and 0, test 2 and 0)."""
+    counts = [Counter(utterance.split for utterance in utterances) for utterances in (kept, dropped)]
+    parts = (f"{split} {count:,} and {counts[1][split]:,}" for split, count in counts[0].items())
+    return f"{len(kept):,} utterances kept, {len(dropped):,} dropped ({', '.join(parts)})"
+
+
+def _examine_all(corpus: params.Corpus, raws: Iterable[raw.Raw], audio_folder: Path, workers: int) -> list[Examined]:
     """Every utterance of the source, examined, in the source's order."""
-    raws = raw.read(corpus.source, data)
     everything: list[Examined] = []
     names: set[tuple[str, str]] = set()
-    with Progress("prepare", length_hint(raws), "utterances") as progress:
+    with Progress("prepare", length_hint(raws), "utterances checked") as progress:
         chunks = _in_processes(raws, corpus, audio_folder, workers) if workers else _here(raws, corpus, audio_folder)
         for chunk in chunks:
             for utterance in chunk:
@@ -140,7 +151,7 @@ def _stop_at_worst(examined: list[Examined]) -> None:
 
 def _require_splits(corpus: params.Corpus, everything: list[Examined]) -> None:
     splits = {utterance.split for utterance in everything}
-    for split, exists in (("train", "train" in splits), ("dev", "dev" in splits), ("test", splits - {"train", "dev"})):
+    for split, exists in (("train", "train" in splits), ("dev", "dev" in splits), ("test", test_sets(splits))):
         if not exists:
             raise BigfootError(f"corpus {corpus.name} has no {split} split: {corpus.data} gave none, see corpus.source")
 
@@ -156,7 +167,7 @@ def _require_kept(corpus: params.Corpus, everything: list[Examined], kept: list[
             f"the first because {findings[0].why}: correct the data, or see corpus.checks and corpus.limits"
         )
     for split in dict.fromkeys(utterance.split for utterance in kept):
-        if not any(utterance.text for utterance in kept if utterance.split == split):
+        if split != UNLABELLED and not any(utterance.text for utterance in kept if utterance.split == split):
             raise BigfootError(f"corpus {corpus.name}: no utterance of {split} has words, so nothing can be scored: add some")
 
 
@@ -166,7 +177,7 @@ def _reported(kept: list[Examined]) -> str:
     return f"; kept with a finding: {', '.join(f'{n:,} {check}' for check, n in counts.most_common())}" if counts else ""
 
 
-def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: list[Examined]) -> dict:
+def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: list[Examined], notes: list[str]) -> dict:
     splits: dict[str, list[Utterance]] = {}
     for row in kept:
         path = f"audio/{row.split}/{row.id}.flac"
@@ -182,6 +193,7 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         "source": corpus.source.kind,
         "synthetic": corpus.source.kind == "synthetic",
         "about": raw.about(corpus.source),
+        "notes": notes,
         "license": corpus.license,
         "language": corpus.language,
         "objective": corpus.objective,
