@@ -22,7 +22,7 @@ from pathlib import Path
 from pipeline import params
 from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
-from pipeline.prepare import raw, replacements, report
+from pipeline.prepare import pauses, raw, replacements, report
 from pipeline.prepare.checks import Examined, compare, examine, leaks
 from pipeline.speech.corpus import UNLABELLED, Utterance, test_sets, write_manifest
 from pipeline.speech.scoring import has_word_gaps
@@ -124,7 +124,7 @@ def _in_processes(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: 
 def _examine_chunk(chunk: list[raw.Raw], corpus: params.Corpus, audio_folder: Path) -> list[Examined]:
     for split in {utterance.split for utterance in chunk}:
         (audio_folder / split).mkdir(parents=True, exist_ok=True)
-    return [examine(utterance, corpus, audio_folder) for utterance in chunk]
+    return [examine(piece, corpus, audio_folder) for utterance in chunk for piece in pauses.cut(utterance, corpus.limits)]
 
 
 def _chunks(raws: Iterable[raw.Raw]) -> Iterator[list[raw.Raw]]:
