@@ -182,8 +182,8 @@ def schemes() -> None:
 def results() -> None:
     """Publish the last comparison: copy its figures to results/, and write RESULTS.md and README's tables from there.
 
-    The glossary of figures in docs/numbers.md is written too, from the list in the code. Without a comparison on disk, as
-    in a fresh clone, the figures in results/ are used.
+    The tables of figures in docs/numbers.md and of params in docs/params.md are written too, from the lists in the code.
+    Without a comparison on disk, as in a fresh clone, the figures in results/ are used.
     """
     from pipeline.lab import publish
     from pipeline.project import Project

@@ -14,6 +14,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
+from pipeline.params import table
 from pipeline.project import Project
 
 KEPT = ("comparison.json", "comparison.md", "pareto.svg")
@@ -42,13 +43,14 @@ def keep(root: Path) -> Path | None:
 
 
 def write(root: Path) -> None:
-    """Write RESULTS.md, the results in README.md and the glossary in docs/numbers.md, the latter two between their markers."""
+    """Write RESULTS.md; and in README.md, docs/numbers.md and docs/params.md what stands between their markers."""
     folders = sorted((file.parent for file in Project(root).results.glob("*/comparison.json")), key=_place)
     page, kept = results_page(folders), Project(root).results / PAPER_SCALE
     page += f"\n{kept.read_text(encoding='utf-8')}" if kept.is_file() else ""
     (root / "RESULTS.md").write_text(page, encoding="utf-8")
     _fill(root / "README.md", "results", "\n\n".join(_short(folder) for folder in folders if folder.name not in NOT_IN_README))
     _fill(root / "docs" / "numbers.md", "figures", glossary())
+    _fill(root / "docs" / "params.md", "params", table.text())
 
 
 def glossary() -> str:

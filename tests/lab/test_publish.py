@@ -21,6 +21,7 @@ def published(tmp_path):
     (tmp_path / "README.md").write_text(README)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "numbers.md").write_text("<!-- figures -->\n<!-- /figures -->\n")
+    (tmp_path / "docs" / "params.md").write_text("<!-- params -->\n<!-- /params -->\n")
     compare(plant(tmp_path), tmp_path, tmp_path / "reports")
     publish.keep(tmp_path)
     publish.write(tmp_path)
