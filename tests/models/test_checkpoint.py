@@ -57,6 +57,9 @@ def expected(source):
     return logits_of(folder.load_model(source)[0])
 
 
+@pytest.mark.accepts(
+    "Models", "a processor with a language model (`Wav2Vec2ProcessorWithLM`)", "taken without the language model"
+)
 def test_a_processor_with_a_language_model_is_taken_without_it(source, expected):
     edit(source / "processor_config.json", processor_class="Wav2Vec2ProcessorWithLM")
     edit(source / "tokenizer_config.json", processor_class="Wav2Vec2ProcessorWithLM")
@@ -66,6 +69,9 @@ def test_a_processor_with_a_language_model_is_taken_without_it(source, expected)
     assert torch.equal(logits_of(model), expected) and type(processor).__name__ == "Wav2Vec2Processor"
 
 
+@pytest.mark.accepts(
+    "Models", "classes of its own (`auto_map`)", "their code is never run; the tokenizer's and the extractor's files are read"
+)
 def test_a_custom_processor_class_runs_no_code_and_asks_nothing(source, expected):
     for name in ("processor_config.json", "tokenizer_config.json", "config.json"):
         edit(source / name, auto_map={"AutoProcessor": "evil.Processor", "AutoModelForCTC": "evil.Model"})
@@ -73,12 +79,14 @@ def test_a_custom_processor_class_runs_no_code_and_asks_nothing(source, expected
     assert torch.equal(logits_of(take_in(source)[0]), expected)
 
 
+@pytest.mark.accepts("Models", "`pytorch_model.bin` alone", "tensors only, with `weights_only`")
 def test_a_pytorch_bin_alone_is_enough(source, expected):
     torch.save(load_file(source / "model.safetensors"), source / "pytorch_model.bin")
     (source / "model.safetensors").unlink()
     assert torch.equal(logits_of(take_in(source)[0]), expected)
 
 
+@pytest.mark.refuses("Models", "a pickle with code in it", "the code is not run")
 def test_a_pickle_with_code_is_refused_and_not_run(source, tmp_path):
     class Payload:
         def __reduce__(self):
@@ -91,6 +99,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(source, tmp_path):
     assert not (tmp_path / "ran").exists() and "\n" not in str(raised.value) and "can't be loaded" in str(raised.value)
 
 
+@pytest.mark.accepts("Models", "no `preprocessor_config.json`", "16 kHz, normalized; a line says so")
 def test_without_a_preprocessor_config_audio_is_normalized_and_a_line_says_so(source, expected, caplog):
     (source / "processor_config.json").unlink()
     model, processor = take_in(source)
@@ -103,18 +112,21 @@ def test_what_the_extractor_says_of_normalization_is_kept(source):
     assert take_in(source)[1].feature_extractor.do_normalize is False
 
 
+@pytest.mark.refuses("Models", "a model for 8 kHz", "Bigfoot prepares audio at 16 kHz")
 def test_a_model_of_8_khz_is_refused(source):
     edit(source / "processor_config.json", feature_extractor={"sampling_rate": 8_000})
     with pytest.raises(BigfootError, match="takes audio of 8,000 Hz: Bigfoot shrinks models of 16,000 Hz only"):
         take_in(source)
 
 
+@pytest.mark.accepts("Models", "weights in half precision", "become float32")
 def test_weights_in_half_precision_become_float32(source):
     change_weights(source, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))
     edit(source / "config.json", dtype="float16")
     assert {tensor.dtype for tensor in take_in(source)[0].state_dict().values()} == {torch.float32}
 
 
+@pytest.mark.accepts("Models", "`do_lower_case`", "the capitals of its vocabulary write small letters")
 def test_capitals_with_do_lower_case_write_small_letters(source):
     vocab = {name.upper() if len(name) == 1 else name: index for name, index in zip(VOCAB, range(len(VOCAB)), strict=True)}
     (source / "vocab.json").write_text(json.dumps(vocab))
@@ -124,6 +136,7 @@ def test_capitals_with_do_lower_case_write_small_letters(source):
     assert processor.tokenizer.decode(processor.tokenizer("abc").input_ids) == "abc"
 
 
+@pytest.mark.accepts("Models", "a head with more outputs than tokens", "the spare ones write nothing")
 def test_a_head_with_more_outputs_than_tokens_works_to_the_end(source, tmp_path):
     """Its unused outputs write nothing, in dev WER and in a variant alike."""
     change_weights(source, lambda t: t.update({k: torch.cat([t[k], t[k][:5] + 9]) for k in ("lm_head.weight", "lm_head.bias")}))
@@ -137,6 +150,7 @@ def test_a_head_with_more_outputs_than_tokens_works_to_the_end(source, tmp_path)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.accepts("Models", "a positional convolution saved without its weight norm", "the same logits")
 def test_a_positional_convolution_saved_without_its_weight_norm_is_taken_exactly(family, tmp_path):
     source = save_model(tmp_path / "hub", "layer", family=family)
     model, _ = folder.load_model(source)
@@ -171,6 +185,9 @@ PROJECTION = "wav2vec2.feature_projection.projection.weight"
         (lambda t: (t.pop("lm_head.weight"), t.pop("lm_head.bias")), "no CTC head: set teacher.alphabet to corpus"),
     ],
 )
+@pytest.mark.refuses(
+    "Models", "a tensor that is missing, has another shape, or has no place", "its name is said; nothing is drawn in its place"
+)
 def test_a_tensor_that_doesnt_fit_stops_with_its_name(source, change, message):
     change_weights(source, change)
     with pytest.raises(BigfootError, match=message) as raised:
@@ -178,6 +195,7 @@ def test_a_tensor_that_doesnt_fit_stops_with_its_name(source, change, message):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.accepts("Models", "what pretraining leaves beside a model (quantizer, projections)", "ignored")
 def test_what_pretraining_leaves_behind_is_no_obstacle(source, expected):
     change_weights(
         source, lambda t: t.update({"quantizer.codevectors": torch.zeros(1, 2, 3), "project_q.bias": torch.zeros(3)})
@@ -193,6 +211,7 @@ def test_a_new_head_is_drawn_from_the_seed_even_where_the_old_one_has_its_size(s
     assert first.shape == old.shape and torch.equal(first, again) and not torch.equal(first, old)
 
 
+@pytest.mark.refuses("Models", "a tokenizer and a `config.json` with different blanks", "both ids are said")
 def test_blank_and_padding_id_that_differ_are_refused(source):
     edit(source / "config.json", pad_token_id=5)
     with pytest.raises(BigfootError, match="padding token '<pad>' has id 0, config.json's pad_token_id is 5"):
@@ -216,6 +235,9 @@ def multilingual(tmp_path):
     return source
 
 
+@pytest.mark.accepts(
+    "Models", "MMS with `teacher.target_lang`", "a plain model with the adapter, vocabulary and head of that language"
+)
 def test_mms_becomes_a_plain_model_of_one_language(multilingual, tmp_path):
     from transformers import Wav2Vec2ForCTC
 
@@ -240,6 +262,7 @@ def test_a_student_of_mms_keeps_its_adapters(multilingual):
     assert all(row["from"] for row in rows)
 
 
+@pytest.mark.refuses("Models", "MMS without `target_lang`, or with one that it lacks", "its languages are listed")
 def test_mms_without_a_language_or_with_one_it_lacks_is_refused(multilingual):
     with pytest.raises(BigfootError, match="teacher.target_lang to one of the 2: deu, eng"):
         take_in(multilingual)
@@ -248,6 +271,7 @@ def test_mms_without_a_language_or_with_one_it_lacks_is_refused(multilingual):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.accepts("Models", "wav2vec 2.0, HuBERT, WavLM, data2vec-audio", "as teacher; students are of the same family")
 def test_a_teacher_of_each_family_is_taken_in_whole(family, tmp_path):
     source = save_model(tmp_path / "hub", "layer", family=family)
     model, processor = take_in(source)

@@ -133,6 +133,7 @@ def test_a_layer_that_starts_after_the_first_takes_wavlms_position_bias_along(tm
         ({"model_type": "hubert", "conv_pos_batch_norm": True}, "conv_pos_batch_norm: true"),
     ],
 )
+@pytest.mark.refuses("Models", "wav2vec2-bert, wav2vec2-conformer, Whisper ..., `add_adapter`", "the model's kind is said")
 def test_what_cant_be_shrunk_is_refused_by_name(config, message):
     with pytest.raises(BigfootError, match=message) as raised:
         families.check(config, "m")

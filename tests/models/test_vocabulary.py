@@ -18,6 +18,7 @@ def read(vocab: dict | None = None, config: dict | None = None, size: int = 6, b
     return vocabulary.read(known.get, size, blank, "m", language)
 
 
+@pytest.mark.accepts("Models", "special tokens of any name (`[UNK]`, `<s>` ...)", "never in a text")
 def test_special_tokens_of_any_name_write_nothing():
     known = read(PLAIN, BRACKETS)
     assert known.texts == ("", "", " ", "a", "b", "c") and known.blank == 0
@@ -47,6 +48,7 @@ def test_do_lower_case_writes_small_letters():
     assert known.texts == ("", "", " ", "a", "b", "c") and known.spell("a b") == [3, 2, 4]
 
 
+@pytest.mark.accepts("Models", "tokens of several characters (`sch`)", "spelled by the longest match")
 def test_tokens_of_several_characters_are_spelled_by_the_longest():
     known = read({"[PAD]": 0, "|": 1, "s": 2, "sch": 3, "c": 4, "h": 5}, BRACKETS)
     assert known.spell("sch sc") == [3, 1, 2, 4]
@@ -75,6 +77,7 @@ def test_a_character_that_no_token_writes_is_named():
         known.spell("ad")
 
 
+@pytest.mark.accepts("Models", "`tokenizer.json` alone", "read like `vocab.json`")
 def test_a_tokenizer_json_alone_is_enough():
     tokenizer = {
         "model": {"type": "WordLevel", "vocab": {"<pad>": 0, "|": 1, "a": 2}},
@@ -109,6 +112,11 @@ def test_a_vocabulary_without_spaces_has_no_gap():
         ({"a": "one"}, {}, {}, "vocab.json is not an object of tokens and their ids"),
         ({}, {}, {}, "vocab.json is not an object of tokens and their ids"),
     ],
+)
+@pytest.mark.refuses(
+    "Models",
+    "word pieces (SentencePiece, BPE), phonemes, no vocabulary",
+    "with `teacher.alphabet: corpus` the model gets a new head",
 )
 def test_a_vocabulary_that_cant_be_used_is_one_line(vocab, config, files, message):
     with pytest.raises(BigfootError, match=message) as raised:

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,9 @@ def test_a_recording_in_which_nobody_speaks_stays_whole_and_is_dropped(tmp_path)
     assert cut(raw, LIMITS) == [raw]
 
 
+@pytest.mark.accepts(
+    "Tables and splits", "audio without text, calls and lectures included", "the split `unlabelled`, cut at pauses"
+)
 def test_prepare_makes_utterances_of_them_without_text(tmp_path):
     data = folder(tmp_path / "data")
     call(data / "audio/call.flac")

@@ -71,6 +71,7 @@ def test_a_german_corpus_is_spelled_in_german_with_the_users_table(tmp_path):
         ('from,to\n"a,b\n', "is a quote left open"),
     ],
 )
+@pytest.mark.refuses("Languages and text", "a broken table of replacements", "file and line are said")
 def test_a_table_of_replacements_that_is_wrong_stops_in_one_line(tmp_path, content, error):
     data = recordings.folder(tmp_path / "data")
     if content:
@@ -82,6 +83,9 @@ def test_a_table_of_replacements_that_is_wrong_stops_in_one_line(tmp_path, conte
         prepare(recordings.corpus(data, text={"replace": "../replace.csv"}), tmp_path / "tiny", workers=0)
 
 
+@pytest.mark.accepts(
+    "Languages and text", "scripts without gaps between words", "`corpus.objective: cer`; a line says so where it is missing"
+)
 def test_texts_without_gaps_between_words_are_for_the_cer(tmp_path, caplog):
     data = recordings.folder(tmp_path / "data")
     for number, text in enumerate(("我今天要去北京看朋友", "他们都很高兴见到我")):

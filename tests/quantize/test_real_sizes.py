@@ -42,6 +42,7 @@ def test_every_scheme_takes_the_base_config_of_every_family(family, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.accepts("Models", "models above 2 GB (XLS-R 1B)", "ONNX weights in a file of their own, none left in int8 folders")
 def test_a_model_above_2_gb_has_its_weights_in_one_file_and_none_of_them_in_int8(tmp_path):
     model = save_model(tmp_path / "large", "layer", hidden=1280, layers=28, heads=16, intermediate_size=5120)
     assert (model / "model.safetensors").stat().st_size > 2.1e9

@@ -61,10 +61,16 @@ def test_english_is_spelled_out_as_spoken(raw, expected):
         ("de", "Auf\u200clage Fuß\u00adball", "auflage fußball"),
     ],
 )
+@pytest.mark.accepts(
+    "Languages and text",
+    "non-joiners, zero-width spaces, tatweel, soft hyphens",
+    "word gaps where they separate words, else nothing",
+)
 def test_each_language_has_its_own_rules(language, raw, expected):
     assert normalize(raw, TextRules(digits="keep" if language in ("el", "hi") else "spell"), language) == expected
 
 
+@pytest.mark.accepts("Languages and text", "case by the language (Turkish i, Greek ς, ß)", "`corpus.text.case`")
 def test_capitals_follow_the_language_and_no_letter_becomes_two():
     upper = TextRules(case="upper")
     assert normalize("diyarbakır", upper, "tr") == "DİYARBAKIR" and normalize("hi", upper, "en") == "HI"
@@ -97,10 +103,12 @@ def test_letters_of_any_language_are_spellable_and_kept_marks_too():
     assert unspellable("well, 5", TextRules(punctuation="keep", digits="keep")) == ""
 
 
+@pytest.mark.accepts("Languages and text", "vocabularies in NFD", "`corpus.text.form: NFD`")
 def test_the_form_is_the_one_of_the_vocabulary():
     assert normalize("é", TextRules(), "fr") == "\u00e9" and normalize("é", TextRules(form="NFD"), "fr") == "e\u0301"
 
 
+@pytest.mark.accepts("Languages and text", "look-alike letters, abbreviations, class names", "a table: `corpus.text.replace`")
 def test_the_table_replaces_letters_everywhere_and_words_as_a_whole_before_the_other_rules():
     rules = TextRules(replace={"ي": "ی", "OK": "okay", "Dr.": "Doktor", "Dr. Dr.": "Doktor Doktor", "ß": "ss", "你好": "您好"})
     assert normalize("BOOK OK", rules, "en") == "book okay"

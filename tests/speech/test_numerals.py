@@ -49,11 +49,19 @@ AS_THEY_ARE = [
 
 
 @pytest.mark.parametrize(("language", "text", "spoken"), AS_SPOKEN)
+@pytest.mark.accepts(
+    "Languages and text", "numbers, with the decimal mark and grouping of the language", "written as words by num2words"
+)
 def test_a_number_with_one_reading_is_spelled_in_its_language(language, text, spoken):
     assert numerals.spelled(text, language) == spoken
 
 
 @pytest.mark.parametrize(("language", "text"), AS_THEY_ARE)
+@pytest.mark.refuses(
+    "Languages and text",
+    "dates, times, ordinals, versions, phone numbers in training text",
+    "the utterance is dropped and reported; in dev and test it is scored as it is",
+)
 def test_what_has_another_reading_is_not_mangled(language, text):
     assert numerals.spelled(text, language) == text
 
