@@ -40,11 +40,20 @@ class Joined:
 
     def make(self) -> np.ndarray:
         """float32 [T], 16 kHz; raises AudioError where a recording can't be read."""
+        return np.concatenate(self._parts())
+
+    def spans(self) -> list[tuple[int, int]]:
+        """The first sample of each recording, and the one after its last."""
+        ends = np.cumsum([len(part) for part in self._parts()])
+        return [(int(ends[at]), int(ends[at + 1])) for at in range(0, len(ends) - 1, 2)]
+
+    def _parts(self) -> list[np.ndarray]:
+        """Pauses and recordings in turn; a pause is first and last."""
         rng = seeded(self.seed, "pauses", self.id)
         parts = [_pause(rng)]
         for file in self.files:
             parts += [audio.read(file), _pause(rng)]
-        return np.concatenate(parts)
+        return parts
 
 
 def read(source: DigitsSource, data: Path) -> list[Raw]:

@@ -65,7 +65,12 @@ def test_a_german_corpus(tmp_path):
     run(tmp_path, "de", GERMAN, "wer", {"init": "config", "data": "data/none", "config": CONFIG})
     corpus = open_corpus(tmp_path / "corpora/own")
     texts = {utterance.text for utterance in corpus.utterances("test")}
-    assert texts == {"um acht uhr zwölf äpfel", "größe drei komma fünf", "übung macht den meister", "eintausendzweihundert euro"}
+    assert texts == {
+        "um acht uhr zwölf äpfel",
+        "größe drei komma fünf",
+        "übung macht den meister",
+        "eintausendzweihundert euro",
+    }
     assert set("äöüß") <= set(corpus.info["alphabet"])
     info = json.loads((tmp_path / "variants/half.fp32-onnx/variant.json").read_text())
     assert set("äöüß") <= set(info["vocab"]) and info["language"] == "de"

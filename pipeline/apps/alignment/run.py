@@ -58,9 +58,13 @@ def _aligned(recognizer: Recognizer, recording: Recording) -> Alignment:
     measured, kept = files.measure(files.blocks(recording), keep=int(WINDOW_SECONDS * rate))
     parts = files.blocks(recording) if kept is None else kept
     logits = np.concatenate(list(recognizer.stream(parts, measured.samples, measured.mean, measured.variance)))
-    vocabulary = Vocabulary(tuple(info["vocab"]), info["blank"], {}, "", None, " " if " " in info["vocab"] else None)
-    found = _in_parts(logits, words, vocabulary, info)
+    found = _in_parts(logits, words, vocabulary_of(info), info)
     return Alignment(recording.name, round(measured.samples / rate, 3), found, info.get("variant", ""))
+
+
+def vocabulary_of(info: dict) -> Vocabulary:
+    """The vocabulary of a variant.json."""
+    return Vocabulary(tuple(info["vocab"]), info["blank"], {}, "", None, " " if " " in info["vocab"] else None)
 
 
 def _in_parts(logits: np.ndarray, words: list[tuple[str, str]], vocabulary: Vocabulary, info: dict) -> list[AlignedWord]:
