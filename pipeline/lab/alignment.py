@@ -2,9 +2,9 @@
 
     python -m pipeline.lab.alignment variants/teacher.fp32
 
-For the test set of the params.yaml in use, which has to be of the source `digits`: how far the start and end of each word are from
-those of its recording (which also has some silence at either end), and the scores of the words that were spoken and of others in
-their place.
+For the test set of the params.yaml in use, which has to be of the source `digits`: how far the start and end of each word are
+from those of its recording (which also has some silence at either end), and the scores of the words that were spoken and of
+others in their place.
 """
 
 import math
