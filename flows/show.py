@@ -24,9 +24,15 @@ from pipeline.project import Project
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
 SECONDS_BETWEEN = 5.0
 COLUMNS = {  # heading: (key in comparison.json, factor, digits)
-    "WER %": ("wer", 100, 2), "WER low": ("wer_low", 100, 2), "WER high": ("wer_high", 100, 2), "MB": ("disk_mb", 1, 2),
-    "smaller": ("shrink", 1, 1), "p50 ms": ("latency_p50_ms", 1, 1), "faster": ("speedup", 1, 1), "RTFx": ("rtfx", 1, 0),
-}  # fmt: skip
+    "{} %": ("{}", 100, 2),
+    "{} low": ("{}_low", 100, 2),
+    "{} high": ("{}_high", 100, 2),
+    "MB": ("disk_mb", 1, 2),
+    "smaller": ("shrink", 1, 1),
+    "p50 ms": ("latency_p50_ms", 1, 1),
+    "faster": ("speedup", 1, 1),
+    "RTFx": ("rtfx", 1, 0),
+}  # fmt: skip; {} is the error rate that decides, wer or cer
 
 
 class Progress:
@@ -55,9 +61,13 @@ def comparison(folder: Path, profile: str) -> None:
     # Read as plain JSON: flows/ doesn't import the room that has the typed reader.
     rows = read_json(reports / "comparison.json", "dvc repro compare", list)
     params = read_json(reports / "params.json", "dvc repro compare")
+    rate = rows[0].get("objective", "wer")
     table = [
         {"variant": row["variant"]}
-        | {head: _rounded(row[key], factor, digits) for head, (key, factor, digits) in COLUMNS.items()}
+        | {
+            head.format(rate.upper()): _rounded(row[key.format(rate)], factor, digits)
+            for head, (key, factor, digits) in COLUMNS.items()
+        }
         | {"gate": row["gate"]["reason"], "champion": "yes" if row["champion"] else ""}
         for row in rows
     ]

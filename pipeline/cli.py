@@ -87,6 +87,35 @@ def transcribe(
 
 
 @app.command()
+def align(
+    variant: Annotated[str, typer.Argument(help="A variant's folder, or an MLflow model, as in `bigfoot transcribe`")],
+    files: Annotated[list[str], typer.Argument(help="Recordings or folders of them; the transcript of a.wav is in a.txt")],
+    form: Annotated[
+        Literal["json", "srt", "textgrid", "ctm"], typer.Option("--format", help="The format of the output")
+    ] = "json",
+    out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
+    cut: Annotated[Path | None, typer.Option(help="Cut the recordings into utterances: write this JSONL manifest")] = None,
+    max_seconds: Annotated[float, typer.Option(min=1, help="--cut: no utterance is longer")] = 15.0,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="--cut: leave out utterances whose score is lower")] = 0.5,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default the runtime chooses")] = None,
+) -> None:
+    """Find when each word and character of known transcripts is spoken; with --cut, make training utterances of them.
+
+    A recording that can't be read or aligned is one line on stderr, the others are still aligned, and the exit status is 1.
+    docs/align.md explains times and scores.
+    """
+    from pipeline.apps.alignment import run
+    from pipeline.project import Project
+
+    cutter = run.Cutter(cut, max_seconds, min_score) if cut else None
+    is_complete = run.align_recordings(variant, files, cutter or run.printer(form, out_dir), Project().database, threads)
+    if cutter:
+        print(cutter.finish())
+    if not is_complete:
+        raise typer.Exit(1)
+
+
+@app.command()
 def check() -> None:
     """Check all of params.yaml, and print what `dvc repro` would run, and how long it takes if the profile states that.
 
@@ -94,6 +123,7 @@ def check() -> None:
     installed is an error.
     """
     from pipeline.common import graph
+    from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params
     from pipeline.quantize.schemes import require_packages
 
@@ -105,6 +135,8 @@ def check() -> None:
     print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
     if purpose := project.purpose():
         print(purpose)
+    if note := gaps_note(params.corpus, project.corpus(params.corpus.name)):
+        print(note)
     if project.graph.is_file():
         print(graph.plan(project.root))
 

@@ -100,7 +100,7 @@ def test_use_swaps_profiles_freely(project):
 
 
 def test_use_never_overwrites_unsaved_edits(project):
-    (project / "params.yaml").write_text("profile: small\ngate: {max_wer_rise: 0.5}\n")
+    (project / "params.yaml").write_text("profile: small\ngate: {max_rise: 0.5}\n")
     done = bigfoot("use", "large", cwd=project)
     assert done.returncode == 1 and "0.5" in (project / "params.yaml").read_text()
     assert bigfoot("use", "large", "--force", cwd=project).returncode == 0

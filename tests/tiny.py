@@ -117,6 +117,7 @@ class TrainingAudio:
         self.ids = list(range(count))
         self.seconds = seconds
         self.used: list[int] = []
+        self.info: dict = {}
 
     def utterances(self, split: str) -> list[int]:
         assert split == "train", f"{split} is not for calibration"

@@ -17,6 +17,7 @@ from pipeline.common.objects import checked
 from pipeline.compare import figures
 from pipeline.params import Gate, Params
 from pipeline.project import Project
+from pipeline.speech.scoring import Objective
 
 COMMAND = "dvc repro compare"
 
@@ -37,7 +38,7 @@ class Row:
     """One variant: its names, its `figures` by key (None: not measured), what is not a number, and the gate's verdict.
 
     `row["wer"]` is a figure. `kind` is that of the scheme, own or peer; `trained`: whether the model was trained at all;
-    `files`: the mark of its seal.
+    `objective`: the error rate that the gate and the champion go by; `files`: the mark of its seal.
     """
 
     variant: str
@@ -47,6 +48,7 @@ class Row:
     figures: Mapping[str, float | None]
     kind: str = "own"
     trained: bool = True
+    objective: Objective = "wer"
     files: str | None = None
     narrow: bool | None = None
     latency_by_length: Mapping[str, float | None] | None = None
@@ -89,7 +91,10 @@ class Comparison:
 
     @cached_property
     def budget(self) -> Gate:
-        return Gate(**self.params["gate"])
+        try:
+            return Gate(**self.params["gate"])
+        except ValueError:
+            raise BigfootError(f"the last comparison has a budget of an older Bigfoot: run `{forced(COMMAND)}`") from None
 
     @property
     def corpus(self) -> str:

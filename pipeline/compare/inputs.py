@@ -17,6 +17,7 @@ from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
 from pipeline.speech.corpus import read_info, read_manifest
+from pipeline.speech.scoring import Objective, scoring
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Evidence:
     dropped: list[dict]
     training_wh: dict[str, float | None]
     country: str
+
+    @property
+    def objective(self) -> Objective:
+        """The error rate that decides: wer or cer."""
+        return scoring(self.corpus).objective
 
     @property
     def test_sets(self) -> list[str]:
@@ -69,7 +75,7 @@ def gather(params: Params, root: Path) -> Evidence:
         scored[variant.name] = scores.read(path, variant.slug)
         belonging.check(scored[variant.name], path, variant.name, variant.slug, sets)
     for name, set_score in scored[REFERENCE].sets.items():
-        belonging.refuse_shifted(f"{folder / name}.jsonl", set_score.hypotheses)
+        belonging.refuse_shifted(f"{folder / name}.jsonl", set_score.hypotheses, scoring(corpus).objective)
     for variant in variants:
         if variant.name not in run.variants:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")

@@ -38,7 +38,8 @@ class AtSpeeds:
     """
 
     def __init__(self, corpus: Corpus, speeds: list[float]):
-        self.corpus, self.speeds, self.folder = corpus, speeds, corpus.folder
+        self.corpus, self.speeds = corpus, speeds
+        self.folder, self.info = corpus.folder, corpus.info
         self._origin: dict[str, tuple[Utterance, float]] = {}
 
     def utterances(self, split: str) -> list[Utterance]:

@@ -17,7 +17,7 @@ from pipeline.train.ctc import ctc_loss
 
 @dataclass
 class Imitation:
-    """A student's objective for pipeline.train.trainer.
+    """A student's loss for pipeline.train.trainer.
 
     `blank`: the CTC blank's id; `teacher`: a Wav2Vec2ForCTC that runs beside the student; None: the batch holds its logits.
     """

@@ -69,11 +69,11 @@ def make_student(
         _check_feature_encoder(name, model, store, teacher_folder)
         features = store.features
         inputs.append(teacher_folder / "model.safetensors")
-    objective = Imitation(settings.distillation, vocabulary.of(processor.tokenizer, model.config.vocab_size).blank, teacher)
+    imitation = Imitation(settings.distillation, vocabulary.of(processor.tokenizer, model.config.vocab_size).blank, teacher)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
     job = trainer.Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
-        store=store, features=features, objective=objective,
+        store=store, features=features, loss=imitation,
     )  # fmt: skip
     metrics = trainer.train(job, out)
     if settings.quantize_aware:

@@ -76,7 +76,7 @@ def results_page(folders: list[Path]) -> str:
         whole = _comparison(folder).replace("# Comparison", f"## {_title(folder)}", 1)
         parts += ["", whole.rstrip(), ""]
         if (folder / "pareto.svg").is_file():
-            parts += [f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
+            parts += [f"![Errors against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Reproduce: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
         for notes in (folder / "peers.md", folder / "notes.md"):
             parts += ["", _text(notes).rstrip()] if notes.is_file() else []
@@ -101,7 +101,7 @@ def _comparison(folder: Path) -> str:
 def _short(folder: Path) -> str:
     rows = _rows(folder)
     selected = markdown.for_readme(rows)
-    criteria = "each model's fastest, and those that none beats in WER, MB and latency at once"
+    criteria = "each model's fastest, and those that none beats in errors, MB and latency at once"
     of = f"{len(selected)} of {len(rows)} variants: {criteria}"
     return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{markdown.short_table(selected)}"
 

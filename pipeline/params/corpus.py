@@ -1,14 +1,31 @@
 """Section `corpus`: the source, its text rules, and the checks that utterances have to pass."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.params.section import NAME, Fraction, Section, Seed
-from pipeline.speech.text import TextRules
+from pipeline.speech import numerals
+from pipeline.speech.normalization import TextRules
+from pipeline.speech.scoring import Objective
 
 Severity = Literal["report", "drop", "stop"]
 Unusable = Literal["drop", "stop"]  # for checks whose failure leaves nothing to train on or to score
+_LANGUAGE = re.compile(  # RFC 5646: language, script, region, variants, extensions, private use
+    r"[A-Za-z]{2,3}(-[A-Za-z]{3}){0,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|\d{3}))?(-([A-Za-z\d]{5,8}|\d[A-Za-z\d]{3}))*"
+    r"(-[\dA-WY-Za-wy-z](-[A-Za-z\d]{2,8})+)*(-[Xx](-[A-Za-z\d]{1,8})+)?"
+)
+ENGLISH = ("synthetic", "digits")  # sources that speak English and nothing else
+
+
+def _well_formed(tag: str) -> str:
+    if not _LANGUAGE.fullmatch(tag):
+        raise ValueError(f"{tag!r} is not a BCP 47 tag: use one such as de, de-CH, pt-BR or ar")
+    return tag
+
+
+Language = Annotated[str, AfterValidator(_well_formed)]
 TestSet = Annotated[str, Field(pattern=r"^test[a-z0-9_-]*$")]
 
 
@@ -84,7 +101,11 @@ class Limits(Section):
 
 
 class Checks(Section):
-    """What happens to an utterance that fails a check: it is reported, dropped, or stops the stage."""
+    """What happens to an utterance that fails a check: it is reported, dropped, or stops the stage.
+
+    What a model can't write (unspellable, text_too_long, beyond_alphabet) never drops an utterance of dev or test: that would
+    flatter every error rate. It is reported and scored. no_text: keep scores silence too, in dev and test alone.
+    """
 
     missing: Unusable = "drop"
     unreadable: Unusable = "drop"
@@ -95,8 +116,9 @@ class Checks(Section):
     clipped: Severity = "report"
     too_short: Severity = "drop"
     too_long: Severity = "drop"
-    no_text: Unusable = "drop"
+    no_text: Literal["keep", "drop", "stop"] = "drop"
     unspellable: Severity = "drop"
+    beyond_alphabet: Literal["report", "stop"] = Field("report", description="in dev and test: characters that train lacks")
     text_too_long: Severity = "drop"
     duplicate_audio: Severity = "drop"
     shared_audio: Severity = "stop"
@@ -115,7 +137,19 @@ class Corpus(Section):
     name: str = Field(pattern=NAME)
     data: str
     license: str
+    language: Language = Field(description="BCP 47 tag: how numbers are spoken and letters change case")
+    objective: Objective = Field(
+        "wer", description="the error rate that decides: of words, or of characters for scripts without gaps between words"
+    )
     source: Source
     text: TextRules = TextRules()
     limits: Limits = Limits()
     checks: Checks = Checks()
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> "Corpus":
+        if self.source.kind in ENGLISH and self.language.split("-")[0].lower() != "en":
+            raise ValueError(f"language: the source {self.source.kind} speaks English, so language has to be en")
+        if self.text.digits == "spell" and not numerals.is_spoken(self.language):
+            raise ValueError(f"text.digits: num2words can't spell numbers in {self.language}: set text.digits to keep")
+        return self

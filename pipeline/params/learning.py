@@ -45,8 +45,10 @@ class Training(Section):
         "auto",
         description="of the computation; auto: bf16 where the hardware has it, otherwise fp16 on a GPU and fp32 on a CPU",
     )
-    evaluate_every: int = Field(200, ge=1, description="steps between two measurements of dev WER, each also a checkpoint")
-    patience: int | None = Field(None, ge=1, description="stop after this many dev WERs without a better one; null: never")
+    evaluate_every: int = Field(200, ge=1, description="steps between two measurements on dev, each also a checkpoint")
+    patience: int | None = Field(
+        None, ge=1, description="stop after this many measurements on dev without a better one; null: never"
+    )
     grow: list[tuple[int, int]] = Field(
         [], description="[step, layers in use from then on]...: deep only once it can spell; []: all layers from the start"
     )

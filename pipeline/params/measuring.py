@@ -23,7 +23,7 @@ class Variant(Section):
 
 
 class Evaluate(Section):
-    """The bootstrap behind a WER's confidence interval: its resamples and its seed."""
+    """The bootstrap behind the intervals of an error rate: its resamples and its seed."""
 
     bootstrap: int = Field(2000, ge=100, description="resamples")
     seed: Seed = Field(7, description="of the resamples")
@@ -69,13 +69,15 @@ class Benchmark(Section):
 class Gate(Section):
     """The budget that a variant has to stay within, on dev, to be promoted."""
 
-    max_wer_rise: float = Field(0.01, ge=0, description="of WER over teacher.fp32, as a fraction: 0.01 is one point")
+    max_rise: float = Field(
+        0.01, ge=0, description="of WER or CER (corpus.objective) over teacher.fp32, as a fraction: 0.01 is one point"
+    )
     confidence: float = Field(
         0.95, gt=0.5, lt=1, description="of the upper bound of the rise, which has to be within the budget"
     )
     max_disk_mb: float | None = Field(None, description="megabytes of the variant's files; null: no limit")
     max_latency_p50_ms: float | None = Field(None, description="median latency on the machine of the benchmark; null: no limit")
-    objective: Literal["both", "speed", "size"] = Field(
+    prefer: Literal["both", "speed", "size"] = Field(
         "both",
         description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two",
     )

@@ -3,7 +3,8 @@
 There are two kinds. `examine` checks one utterance by itself, in the worker processes, and also writes its audio into the
 corpus. `compare` checks the corpus as a whole (the same audio, sentence or speaker in two splits). A finding names the check;
 params (corpus.checks) decide what follows: report, drop or stop. That is decided where the finding is added, and stored with
-the utterance. Where two splits share something, the finding goes to the utterance in train rather than dev, and in dev rather
+the utterance. An utterance of dev or test is never dropped for a text that a model can't write; one of train always is, if its
+text is empty. Where two splits share something, the finding goes to the utterance in train rather than dev, and in dev rather
 than test, so that dropping leaves the test sets as they are.
 
 Audio counts as the same when its samples are the same at 16 kHz and 16 bits: another encoding of a recording is not recognized.
@@ -20,7 +21,8 @@ import numpy as np
 from pipeline.params import Checks, Corpus, Limits
 from pipeline.prepare.raw import Raw, file_name
 from pipeline.speech import audio
-from pipeline.speech.text import alphabet, frames_needed, normalize, unspellable
+from pipeline.speech.normalization import normalize, unspellable
+from pipeline.speech.text import alphabet, frames_needed
 
 FULL_SCALE = 0.999  # a sample at or above it counts as clipped
 
@@ -34,6 +36,7 @@ class Finding:
 
 
 SEVERITIES = ("keep", "report", "drop", "stop")  # what happens to an utterance, the most severe last
+SCORED = ("unspellable", "text_too_long")  # what a model can't write: in dev and test these are errors, no reason to drop
 
 
 @dataclass(slots=True)
@@ -57,7 +60,7 @@ class Examined:
     def add(self, finding: Finding, checks: Checks) -> None:
         """Add a finding, and decide again what happens to the utterance."""
         self.findings.append(finding)
-        severity = getattr(checks, finding.check)
+        severity = _severity(finding.check, self.split, checks)
         if SEVERITIES.index(severity) > SEVERITIES.index(self.fate):
             self.fate, self.decisive = severity, finding
 
@@ -72,10 +75,18 @@ class Examined:
         return self.fate in ("keep", "report")
 
 
+def _severity(check: str, split: str, checks: Checks) -> str:
+    severity = getattr(checks, check)
+    if check == "no_text" and severity == "keep":
+        return "drop" if split == "train" else "report"
+    return "report" if severity == "drop" and check in SCORED and split != "train" else severity
+
+
 def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
     """Check one utterance by itself, and write its audio to `folder`/SPLIT/ID.flac if it is kept."""
-    examined = Examined(file_name(raw.id), raw.split, normalize(raw.text, corpus.text), raw.speaker, raw.recording)
-    for finding in _text_findings(raw, examined.text, corpus):
+    text = normalize(raw.text, corpus.text, corpus.language)
+    examined = Examined(file_name(raw.id), raw.split, text, raw.speaker, raw.recording)
+    for finding in _text_findings(raw, text, corpus):
         examined.add(finding, corpus.checks)
     try:
         channels, rate = _decoded(raw)
@@ -200,12 +211,12 @@ def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object],
 
 
 def _beyond_alphabet(kept: list[Examined], checks: Checks) -> list[Examined]:
-    """Utterances of dev and test with characters that no training text has, so that no model can write them."""
+    """Utterances of dev and test with characters that no training text has: a model of this alphabet gets them wrong."""
     known = set(alphabet(utterance.text for utterance in kept if utterance.split == "train"))
     beyond = []
     for utterance in kept:
         odd = "".join(sorted(set(utterance.text) - known))
         if odd:
-            utterance.add(Finding("unspellable", f"{odd!r} never occurs in the training text"), checks)
+            utterance.add(Finding("beyond_alphabet", f"{odd!r} never occurs in the training text"), checks)
             beyond.append(utterance)
     return beyond

@@ -22,9 +22,10 @@ from pathlib import Path
 from pipeline import params
 from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
-from pipeline.prepare import raw, report
+from pipeline.prepare import raw, replacements, report
 from pipeline.prepare.checks import Examined, compare, examine, leaks
 from pipeline.speech.corpus import Utterance, write_manifest
+from pipeline.speech.scoring import has_word_gaps
 from pipeline.speech.text import alphabet
 
 CHUNK = 16  # utterances sent to a worker at a time
@@ -38,6 +39,7 @@ def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = 
     `workers` is the number of processes, by default one per core; 0 does everything in this process. Raises BigfootError where
     the source can't be read, a check whose severity is stop fails, or a split ends up empty.
     """
+    corpus = replacements.resolved(corpus, data)
     partial = out.parent / f".{out.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -60,7 +62,7 @@ def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict
                 (folder / "audio" / utterance.split / f"{utterance.id}.flac").unlink()
     kept, dropped = ([utterance for utterance in everything if utterance.is_kept is wanted] for wanted in (True, False))
     _require_kept(corpus, everything, kept)
-    log.info("prepare: %s utterances kept, %s dropped", f"{len(kept):,}", f"{len(dropped):,}")
+    log.info("prepare: %s utterances kept, %s dropped%s", f"{len(kept):,}", f"{len(dropped):,}", _reported(kept))
     return _write(corpus, folder, kept, dropped)
 
 
@@ -153,6 +155,15 @@ def _require_kept(corpus: params.Corpus, everything: list[Examined], kept: list[
             f"corpus {corpus.name}: all {len(findings)} utterances of {split} are dropped ({counts}), "
             f"the first because {findings[0].why}: correct the data, or see corpus.checks and corpus.limits"
         )
+    for split in dict.fromkeys(utterance.split for utterance in kept):
+        if not any(utterance.text for utterance in kept if utterance.split == split):
+            raise BigfootError(f"corpus {corpus.name}: no utterance of {split} has words, so nothing can be scored: add some")
+
+
+def _reported(kept: list[Examined]) -> str:
+    """ "; kept with a finding: 3 beyond_alphabet, 1 unspellable"; "" where no utterance has one."""
+    counts = Counter(finding.check for utterance in kept for finding in utterance.findings)
+    return f"; kept with a finding: {', '.join(f'{n:,} {check}' for check, n in counts.most_common())}" if counts else ""
 
 
 def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: list[Examined]) -> dict:
@@ -172,14 +183,19 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         "synthetic": corpus.source.kind == "synthetic",
         "about": raw.about(corpus.source),
         "license": corpus.license,
+        "language": corpus.language,
+        "objective": corpus.objective,
         "text": asdict(corpus.text),
         "alphabet": alphabet(utterance.text for utterance in splits["train"]),
+        "word_gaps": has_word_gaps(utterance.text for utterance in splits["train"]),
         "splits": {split: _size(utterances) for split, utterances in splits.items()},
         "dropped": len(dropped),
         "audio": _digest(kept),
         "leaks": leaks(kept),
     }
     (folder / "corpus.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if note := report.gaps_note(corpus, folder):
+        log.warning("prepare: %s", note)
     report.write(folder / "report", info, splits, kept, dropped, corpus.checks)
     return info
 

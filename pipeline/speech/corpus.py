@@ -66,6 +66,9 @@ class AudioCorpus(Protocol):
     @property
     def folder(self) -> Path: ...
 
+    @property
+    def info(self) -> dict: ...
+
     def utterances(self, split: str) -> list[Utterance]: ...
 
     def audio(self, utterance: Utterance) -> np.ndarray: ...
@@ -79,7 +82,7 @@ class Corpus:
 
     @cached_property
     def info(self) -> dict:
-        """corpus.json: name, source, license, text rules, alphabet, sizes of the splits, dropped, leaks."""
+        """corpus.json: name, source, license, language, objective, text rules, alphabet, sizes of splits, leaks ..."""
         return read_info(self.folder)
 
     @property

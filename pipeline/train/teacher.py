@@ -8,6 +8,7 @@ without a mask, layer-norm models ('large') with one.
 import json
 import shutil
 import tempfile
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from pipeline.models.vocabulary import Vocabulary
 from pipeline.params import Teacher
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import Corpus
+from pipeline.speech.scoring import scoring
 from pipeline.train.bookkeeping import Bookkeeping
 
 HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
@@ -88,11 +90,19 @@ def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
 
 def check_spelling(known: Vocabulary, alphabet: list[str], source: str) -> None:
     """Raise BigfootError where the model's own alphabet lacks a character of the corpus."""
-    if lacking := known.lacking(alphabet):
-        raise BigfootError(
-            f"the alphabet of {source} has no {' '.join(map(repr, lacking))}: change corpus.text (upper or lower case?), "
-            "or set teacher.alphabet to corpus"
-        )
+    lacking = known.lacking(alphabet)
+    if not lacking:
+        return
+    parts = [part for c in lacking for part in unicodedata.normalize("NFD", c)]
+    if any(map(unicodedata.combining, lacking)):
+        remedy = "set corpus.text.form to NFC"
+    elif len(set(parts)) > 1 and not known.lacking(parts):
+        remedy = "set corpus.text.form to NFD, its letters and accents are apart"
+    else:
+        remedy = "change corpus.text (upper or lower case?)"
+    raise BigfootError(
+        f"the alphabet of {source} has no {' '.join(map(repr, lacking))}: {remedy}, or set teacher.alphabet to corpus"
+    )
 
 
 def _of_corpus(alphabet: list[str]) -> Vocabulary:
@@ -134,19 +144,20 @@ def _head(processor) -> dict:
 def save_as_it_is(model, processor, corpus: Corpus, out: Path, trained: bool) -> dict:
     """Save a model that learns nothing here, with its metrics, which are returned.
 
-    `trained`: whether it has learned anything before; then its dev WER is measured like that of any other.
+    `trained`: whether it has learned anything before; then its dev error rate is measured like that of any other.
     """
     from pipeline.models import inference
 
-    dev_wer = None
+    dev_rate = None
     if trained:
         model = model.eval().to(inference.device_of_choice())
-        wrong, words = inference.dev_wer(model, processor, corpus, corpus.utterances("dev"))
-        dev_wer = wrong / words
+        errors, length = inference.dev_errors(model, processor, corpus, corpus.utterances("dev"))
+        dev_rate = errors / length
     shutil.rmtree(out, ignore_errors=True)
     save_model(model.cpu(), processor, out)
     metrics = {
-        "trained": trained, "dev_wer": dev_wer, "params": sum(p.numel() for p in model.parameters()), "steps": 0,
+        "trained": trained, f"dev_{scoring(corpus.info).objective}": dev_rate,
+        "params": sum(p.numel() for p in model.parameters()), "steps": 0,
         "best_step": None, "train_hours": None, "train_energy_wh": None, "energy_mode": None,
     }  # fmt: skip
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")

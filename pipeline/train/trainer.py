@@ -1,9 +1,9 @@
-"""One Trainer for teacher and student: resumable, several processes, batches by seconds of audio, best checkpoint by dev WER.
+"""One Trainer for teacher and student: resumable, several processes, batches by seconds of audio, best checkpoint on dev.
 
-Decision: transformers.Trainer does the training; this module adds the order of batches, the loss and the dev WER. The order is
-one stream of `steps` batches that depends on (seed, epoch) alone, and an utterance's augmentation depends on (seed, epoch,
+Decision: transformers.Trainer does the training; this module adds the order of batches, the loss and errors on dev. The order
+is one stream of `steps` batches that depends on (seed, epoch) alone, and an utterance's augmentation depends on (seed, epoch,
 utterance) alone. So a run that was killed and resumed gets the same batches as an uninterrupted run; on a CPU with the same
-number of threads it ends with the same weights. A checkpoint is written at every measurement of dev WER, under
+number of threads it ends with the same weights. A checkpoint is written at every measurement on dev, under
 .bigfoot/checkpoints/MODEL/FINGERPRINT; all are removed once the model is saved.
 """
 
@@ -30,10 +30,11 @@ from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
 from pipeline.models.forward import accept_features, fewest_samples, ignore_padding, inside
-from pipeline.models.inference import STEP, dev_wer, model_inputs, padded, whole_steps
+from pipeline.models.inference import STEP, dev_errors, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
 from pipeline.speech.corpus import AudioCorpus, Utterance
+from pipeline.speech.scoring import scoring
 from pipeline.tracking.live import LiveRun
 from pipeline.train import growing
 from pipeline.train.bookkeeping import Bookkeeping
@@ -46,10 +47,10 @@ STEP_SECONDS = STEP / audio.SAMPLE_RATE
 
 @dataclass(frozen=True)
 class Job:
-    """One training run: the model, its data, its settings and its objective.
+    """One training run: the model, its data, its settings and its loss.
 
-    `objective`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `store`: the teacher's
-    logits [frames, vocabulary] by utterance id, which each batch then holds; None where the objective needs none.
+    `loss`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `store`: the teacher's
+    logits [frames, vocabulary] by utterance id, which each batch then holds; None where the loss needs none.
     `features`: the feature encoder's output [frames, channels] by utterance id. The model then gets this instead of waveforms,
     and its feature encoder is not trained.
     """
@@ -63,15 +64,15 @@ class Job:
     bookkeeping: Bookkeeping
     store: Mapping[str, np.ndarray] | None = None
     features: Callable[[str], np.ndarray] | None = None
-    objective: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
+    loss: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
 
 def train(job: Job, out: Path) -> dict:
-    """Train `job.model`, save the checkpoint with the best dev WER into `out`, and write and return its metrics.
+    """Train `job.model`, save the checkpoint with the fewest errors on dev into `out`, and write and return its metrics.
 
-    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, energy_mode, and the fingerprint that
-    identifies this run in MLflow. curve.jsonl: one line per logging step and per dev WER. A run that was killed is resumed from
-    its last checkpoint.
+    metrics.json: dev_wer or dev_cer (the corpus's objective), params, steps, best_step, train_hours, train_energy_wh,
+    energy_mode, and the fingerprint that identifies this run in MLflow. curve.jsonl: one line per logging step and per
+    measurement on dev. A run that was killed is resumed from its last checkpoint.
     """
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
     ignore_padding(job.model)
@@ -200,7 +201,7 @@ def augment(waveform: np.ndarray, settings: Augment, rng: np.random.Generator) -
 
 
 class SpeechTrainer(Trainer):
-    """transformers.Trainer with this module's batches, loss and dev WER."""
+    """transformers.Trainer with this module's batches, loss and errors on dev."""
 
     def __init__(self, job: Job, ledger: "Ledger", **kwargs):
         super().__init__(model=job.model, callbacks=[ledger], eval_dataset=Speech(job, job.corpus.utterances("dev")), **kwargs)
@@ -222,20 +223,20 @@ class SpeechTrainer(Trainer):
         )
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if self.job.objective is not None:
-            return self.job.objective(model, inputs, self.state.global_step / self.state.max_steps)
+        if self.job.loss is not None:
+            return self.job.loss(model, inputs, self.state.global_step / self.state.max_steps)
         logits = model(inputs["input_values"], attention_mask=inputs["attention_mask"]).logits
         return ctc_loss(logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], self.blank)
 
     def evaluate(self, *_, **__) -> dict[str, float]:
-        """Dev WER; each process evaluates its share of the utterances."""
+        """The error rate on dev; each process evaluates its share of the utterances."""
         from accelerate.utils import gather_object
 
         model = self.accelerator.unwrap_model(self.model).eval()
         utterances = self.job.corpus.utterances("dev")
         share = utterances[self.accelerator.process_index :: self.accelerator.num_processes]
-        counts = np.array(gather_object([dev_wer(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
-        metrics = {"eval_dev_wer": float(counts[:, 0].sum() / counts[:, 1].sum())}
+        counts = np.array(gather_object([dev_errors(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
+        metrics = {f"eval_{_dev_rate(self.job)}": float(counts[:, 0].sum() / counts[:, 1].sum())}
         self.log(metrics)
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -293,7 +294,7 @@ class Ledger(TrainerCallback):
         count = sum(p.numel() for p in self.job.model.parameters())
         spent = self.spent
         return {
-            "trained": True, "dev_wer": best, "params": count, "steps": trainer.state.global_step,
+            "trained": True, _dev_rate(self.job): best, "params": count, "steps": trainer.state.global_step,
             "best_step": trainer.state.best_global_step, "train_hours": spent["seconds"] / 3600,
             "train_energy_wh": spent["wh"], "energy_mode": self.meter.mode,
             "fingerprint": self.job.fingerprint,
@@ -344,7 +345,7 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         save_total_limit=2,
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # patience continues its count after a resume
-        metric_for_best_model="dev_wer",
+        metric_for_best_model=_dev_rate(job),
         greater_is_better=False,
         logging_steps=min(LOG_EVERY, t.evaluate_every),
         accelerator_config={"even_batches": False},
@@ -361,6 +362,11 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
 
         trainer.add_callback(EarlyStoppingCallback(t.patience))
     return trainer
+
+
+def _dev_rate(job: Job) -> str:
+    """The name of the error rate that chooses the checkpoint: dev_wer or dev_cer."""
+    return f"dev_{scoring(job.corpus.info).objective}"
 
 
 def _precision(precision: str) -> dict[str, bool]:

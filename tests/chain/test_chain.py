@@ -49,7 +49,7 @@ def test_dvc_shows_metrics_and_plots(project):
     shown = json.loads(run_dvc(project, "metrics", "show", "--json"))
     assert shown[""]["data"]["reports/metrics.json"]["data"]["teacher_wer"] is not None
     plots = json.loads(run_dvc(project, "plots", "show", "--json", "-o", str(project / "plots")))
-    assert not plots.get("errors") and any("WER against size" in name for name in plots["data"])
+    assert not plots.get("errors") and any("Errors against size" in name for name in plots["data"])
 
 
 def test_mlflow_has_a_run_a_variant_and_models_that_transcribe(project):

@@ -56,6 +56,16 @@ def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpu
         assert one.cer_high == one.wer_high and all(isinstance(row.snr_db, float) for row in one.hypotheses)
 
 
+def test_hypotheses_meet_the_users_table_only_if_asked_to(variant, corpus, tmp_path):
+    info = json.loads((corpus / "corpus.json").read_text())
+    letter = next(c for c in read_manifest(corpus / "dev.jsonl")[0].text if c != " ")
+    for asked in (False, True):
+        rules = {"replace": {letter: "ö"}, "replace_hypotheses": asked}
+        (corpus / "corpus.json").write_text(json.dumps({**info, "text": rules, "language": "de"}))
+        dev = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json").sets["dev"]
+        assert (dev.cer > 0) is asked and any("ö" in row.hypothesis for row in dev.hypotheses) is asked
+
+
 def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
     for name in ("a", "b"):
         evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / name)

@@ -14,8 +14,9 @@ from pipeline.common import tables
 from pipeline.common.host import kind
 from pipeline.common.numbers import percent, shown, times
 from pipeline.common.tables import escaped
-from pipeline.compare.breakdown import Breakdown, Mistake
+from pipeline.compare.breakdown import Breakdown, Mistake, rates
 from pipeline.compare.comparison import Row, champion_of, untrained
+from pipeline.compare.figures import of_objective
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
 from pipeline.compare.report import columns, plots
@@ -67,7 +68,9 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
     if not evidence.untrained:
-        facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}"))
+        facts.append(
+            (evidence.objective.upper(), f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}")
+        )
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
     return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
@@ -141,7 +144,12 @@ def _markdown(report: Report) -> str:
         return "\n".join(lines) + "\n"
     lines += ["", "Gate, on dev:", ""]
     lines += [f"- {row.variant}: {row.gate.reason}" for row in report.rows]
-    return "\n".join(lines + _by_length_of_audio(report.rows) + _breakdown(report) + _worst(report.worst)) + "\n"
+    return (
+        "\n".join(
+            lines + _by_length_of_audio(report.rows) + _breakdown(report) + _worst(report.worst, report.rows[0].objective)
+        )
+        + "\n"
+    )
 
 
 def _by_length_of_audio(rows: list[Row]) -> list[str]:
@@ -160,36 +168,43 @@ def _by_length_of_audio(rows: list[Row]) -> list[str]:
 
 
 def _breakdown(report: Report) -> list[str]:
-    """WER of the teacher and the champion for each test set and factor."""
+    """The error rates of the teacher and the champion for each test set and factor."""
     names = [row.variant for row in (report.rows[0], champion_of(report.rows)) if row]
+    rate = report.rows[0].objective.upper()
     lines = []
     by_set = report.breakdown["sets"] if report.breakdown else {}
     for test, factor, groups in ((test, *by) for test, by_factor in by_set.items() for by in by_factor.items()):
         kept, left_out = worst_groups(groups, report.rows, GROUPS)
         cells = [
-            [group["group"], f"{group['utterances']:,}", f"{group['words']:,}", *(percent(group["wer"].get(n)) for n in names)]
+            [
+                group["group"],
+                f"{group['utterances']:,}",
+                f"{group['words']:,}",
+                *(percent(rates(group)[0].get(n)) for n in names),
+            ]
             for group in kept
         ]
-        heads = [factor.capitalize(), "Utterances", "Words", *(f"{name}, WER %" for name in names)]
+        heads = [factor.capitalize(), "Utterances", "Words", *(f"{name}, {rate} %" for name in names)]
         lines += ["", f"{test} by {factor}{left_out}:", "", tables.markdown(heads, cells)] if cells else []
     return lines
 
 
-def _worst(worst: Sequence[Mistake]) -> list[str]:
-    """Reference and variant, word by word: [reference > recognized] where they differ."""
-    lines = []
+def _worst(worst: Sequence[Mistake], objective: str) -> list[str]:
+    """Reference and variant, word by word (or in runs of characters): [reference > recognized] where they differ."""
+    lines, gap = list[str](), " " if objective == "wer" else ""
     for test in dict.fromkeys(mistake["set"] for mistake in worst):
         lines += ["", f"The worst utterances of {test}, as [reference > recognized]:", ""]
         for mistake in [mistake for mistake in worst if mistake["set"] == test][:WORST]:
             words = (word if word == other else f"[{word} > {other}]" for word, other in pairs(mistake["alignment"]))
             head = f"{mistake['id']}, {mistake['variant']} {mistake['errors']} wrong, the teacher {mistake['teacher_errors']}"
-            lines.append(f"- {escaped(head)}: {escaped(' '.join(words))}")
+            lines.append(f"- {escaped(head)}: {escaped(gap.join(words))}")
     return lines
 
 
 def for_readme(rows: list[Row]) -> list[Row]:
-    """The teacher, the champion, each model's fastest variant, and those that none beats in WER, MB and latency at once."""
-    measured = {row.variant: [value for key in LOWER_IS_BETTER if (value := row[key]) is not None] for row in rows}
+    """The teacher, the champion, each model's fastest variant, and those that none beats in errors, MB and latency at once."""
+    keys = [of_objective(key, rows[0].objective) for key in LOWER_IS_BETTER]
+    measured = {row.variant: [value for key in keys if (value := row[key]) is not None] for row in rows}
     complete = [figures for figures in measured.values() if len(figures) == len(LOWER_IS_BETTER)]
 
     def is_unbeaten(row: Row) -> bool:
@@ -204,7 +219,9 @@ def for_readme(rows: list[Row]) -> list[Row]:
 def short_table(rows: list[Row]) -> str:
     """The table in Markdown with its most informative columns."""
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    return table(rows, {column.name: column.show for column in columns.known() if column.name in IN_README})
+    objective = rows[0].objective
+    wanted = [of_objective(name, objective) for name in IN_README]
+    return table(rows, {column.name: column.show for column in columns.known((), objective) if column.name in wanted})
 
 
 def whole_table(rows: list[Row]) -> str:
@@ -219,7 +236,8 @@ def table(rows: Sequence, columns: dict[str, Callable[..., str]]) -> str:
 
 def _terminal(report: Report) -> str:
     """The table in aligned columns, followed by the facts that a reader must not miss."""
-    columns = [column for column in report.columns if column.name in IN_TERMINAL]
+    wanted = [of_objective(name, report.rows[0].objective) for name in IN_TERMINAL]
+    columns = [column for column in report.columns if column.name in wanted]
     cells = [[column.show(row) for column in columns] for row in report.rows]
     sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]
     heads = [column.name for column in columns]
