@@ -18,7 +18,8 @@ from pipeline.compare.report import markdown
 from pipeline.params import table
 from pipeline.project import Project
 
-KEPT = ("comparison.json", "comparison.md", "pareto.svg")
+FIGURES, REPORT = Project().comparison.name, Project().report.name
+KEPT = (FIGURES, REPORT, "pareto.svg")
 PAPER_SCALE = Path("paper/paper_scale.md")
 FIRST = ("digits", "quickstart")  # people before synthetic speech; all others follow by name
 TITLES = {
@@ -45,7 +46,7 @@ def keep(root: Path) -> Path | None:
 
 def write(root: Path) -> None:
     """Write RESULTS.md; and in README.md, docs/numbers.md and docs/params.md what stands between their markers."""
-    folders = sorted((file.parent for file in Project(root).results.glob("*/comparison.json")), key=_place)
+    folders = sorted((file.parent for file in Project(root).results.glob(f"*/{FIGURES}")), key=_place)
     page, kept = results_page(folders), Project(root).results / PAPER_SCALE
     page += f"\n{_text(kept)}" if kept.is_file() else ""
     (root / "RESULTS.md").write_text(page, encoding="utf-8")
@@ -90,10 +91,10 @@ def _text(file: Path) -> str:
 
 def _comparison(folder: Path) -> str:
     """comparison.md, its table written again from comparison.json, so that the two files can't differ in a figure."""
-    lines = (folder / "comparison.md").read_text(encoding="utf-8").splitlines()
+    lines = (folder / REPORT).read_text(encoding="utf-8").splitlines()
     begin = next((at for at, line in enumerate(lines) if line.startswith("| Variant ")), None)
     if begin is None:
-        raise BigfootError(f"{folder / 'comparison.md'} has no table of variants: run `bigfoot results` after a comparison")
+        raise BigfootError(f"{folder / REPORT} has no table of variants: run `bigfoot results` after a comparison")
     end = next((at for at, line in enumerate(lines) if at > begin and not line.startswith("|")), len(lines))
     return "\n".join([*lines[:begin], markdown.whole_table(_rows(folder)), *lines[end:]])
 
@@ -107,7 +108,7 @@ def _short(folder: Path) -> str:
 
 
 def _rows(folder: Path) -> list[Row]:
-    return comparison.read_rows(folder / "comparison.json", "git checkout results")
+    return comparison.read_rows(folder / FIGURES, "git checkout results")
 
 
 def _title(folder: Path) -> str:

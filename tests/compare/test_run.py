@@ -352,6 +352,14 @@ def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
     assert done.stdout.count("warning: ") == 1 and not done.stderr
 
 
+def test_the_table_for_prefect_is_that_of_the_terminal_with_the_reasons(tmp_path):
+    rows = {row.variant: row for row in run(tmp_path)}
+    shown = json.loads((tmp_path / "reports" / "table.json").read_text())
+    heads = (tmp_path / "reports" / "table.txt").read_text().splitlines()[0]
+    assert {row["Variant"]: row["Reason"] for row in shown} == {name: row.gate.reason for name, row in rows.items()}
+    assert re.split(" {2,}", heads) == [head for head in shown[0] if head != "Reason"]
+
+
 # ---------------------------------------------------------------- what people read
 
 
