@@ -80,7 +80,7 @@ def test_decisions_read_dev_and_never_test(tmp_path):
 def test_a_dev_set_too_small_for_any_bound_promotes_nothing_and_the_reason_names_it(tmp_path):
     rows = run(tmp_path, {name: (2, *figures[1:]) for name, figures in FIGURES.items()}, utterances=20)
     assert champion(rows) is None
-    assert "200 words are too few to tell" in reasons(rows)["half.int8-openvino"]
+    assert "200 words are too few to decide" in reasons(rows)["half.int8-openvino"]
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
     assert metrics["champion"] is None and metrics["champion_wer"] is None and metrics["teacher_wer"] == 0.01
     assert "No champion" in (tmp_path / "reports" / "table.txt").read_text()
