@@ -1,4 +1,4 @@
-"""The page needs no other file, can be read without mouse or sight, shows every figure, escapes texts, and sorts in a browser."""
+"""The page needs no other file, is readable without mouse or sight, shows every figure, escapes texts, sorts in a browser."""
 
 import re
 import shutil
