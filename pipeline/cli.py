@@ -159,7 +159,7 @@ def table() -> None:
     """Print the last comparison, and where to find more."""
     from pipeline.project import Project
 
-    path = Project().reports / "table.txt"
+    path = Project().table
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run `dvc repro` first, in the project's folder")
     print(path.read_text(encoding="utf-8"))

@@ -189,7 +189,7 @@ def _timed(recognizer: Recognizer, waveform: np.ndarray) -> tuple[str, float]:
 
 def _rows(root: Path) -> list[comparison.Row]:
     """The rows of the last comparison; empty where there is none."""
-    return comparison.read_rows(Project(root).reports / "comparison.json") if comparison.exists(root) else []
+    return comparison.read_rows(Project(root).comparison) if comparison.exists(root) else []
 
 
 def _scoring(root: Path) -> tuple[Scoring, str]:

@@ -120,16 +120,16 @@ def champion_of(rows: Sequence[Row]) -> Row | None:
 
 def read(root: Path) -> Comparison:
     """The last comparison under `root`; raises BigfootError where it is missing or its files are broken."""
-    reports = Project(root).reports
-    rows = read_rows(reports / "comparison.json")
-    params: dict[str, Any] = read_json(reports / "params.json", COMMAND)
+    project = Project(root)
+    rows = read_rows(project.comparison)
+    params: dict[str, Any] = read_json(project.compared_params, COMMAND)
     if not {"gate", "corpus", "profile", "tracking"} <= set(params):
-        raise BigfootError(f"{reports / 'params.json'} does not hold a project's params: run `{forced(COMMAND)}`")
+        raise BigfootError(f"{project.compared_params} does not hold a project's params: run `{forced(COMMAND)}`")
     return Comparison(rows, params)
 
 
 def exists(root: Path) -> bool:
-    return (Project(root).reports / "comparison.json").is_file()
+    return Project(root).comparison.is_file()
 
 
 def read_rows(path: Path, command: str = COMMAND) -> list[Row]:
@@ -145,8 +145,8 @@ def read_rows(path: Path, command: str = COMMAND) -> list[Row]:
 
 def write(out: Path, rows: Sequence[Row], params: Params) -> None:
     """comparison.json and params.json into the folder `out`."""
-    write_json(out / "comparison.json", [flat(row) for row in rows])
-    write_json(out / "params.json", params.model_dump(mode="json", by_alias=True))
+    write_json(out / Project().comparison.name, [flat(row) for row in rows])
+    write_json(out / Project().compared_params.name, params.model_dump(mode="json", by_alias=True))
 
 
 def flat(row: Row) -> dict:

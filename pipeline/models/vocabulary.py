@@ -140,8 +140,8 @@ def _content(token) -> str | None:
 def _special_names(json: Json, settings: dict) -> dict[str, str]:
     """{"pad_token": "[PAD]", ...}; Wav2Vec2CTCTokenizer's defaults where a key is left out, none where it is null."""
     defaults = dict(zip(_SPECIAL, ("<pad>", "<unk>", "<s>", "</s>"), strict=True))
-    told = defaults | (json("special_tokens_map.json") or {}) | {key: settings[key] for key in _SPECIAL if key in settings}
-    return {key: name for key in _SPECIAL if (name := _content(told.get(key))) is not None}
+    declared = defaults | (json("special_tokens_map.json") or {}) | {key: settings[key] for key in _SPECIAL if key in settings}
+    return {key: name for key in _SPECIAL if (name := _content(declared.get(key))) is not None}
 
 
 def _marked_special(json: Json, settings: dict) -> set[str]:

@@ -70,9 +70,7 @@ class Gate(Section):
     """The budget that a variant has to stay within, on dev, to be promoted."""
 
     max_rise: float = Field(
-        0.01,
-        ge=0,
-        description="of the error rate over teacher.fp32, WER or CER by corpus.objective; a fraction: 0.01 is one point",
+        0.01, ge=0, description="of WER or CER (corpus.objective) over teacher.fp32, as a fraction: 0.01 is one point"
     )
     confidence: float = Field(
         0.95, gt=0.5, lt=1, description="of the upper bound of the rise, which has to be within the budget"

@@ -46,7 +46,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
 
     Raises BigfootError where its run, its corpus or its model is missing.
     """
-    project, key = store.project, comparison_key(store.project.reports)
+    project, key = store.project, comparison_key(store.project)
     run, parent = store.find("variant", f"{key}/{row.variant}"), store.find("comparison", key)
     if run is None or run.outputs is None or parent is None:
         raise BigfootError(f"{row.variant} of the last comparison is not in MLflow: run `bigfoot track`")

@@ -80,7 +80,7 @@ def test_decisions_read_dev_and_never_test(tmp_path):
 def test_a_dev_set_too_small_for_any_bound_promotes_nothing_and_the_reason_names_it(tmp_path):
     rows = run(tmp_path, {name: (2, *figures[1:]) for name, figures in FIGURES.items()}, utterances=20)
     assert champion(rows) is None
-    assert "200 words are too few to tell" in reasons(rows)["half.int8-openvino"]
+    assert "200 words are too few to decide" in reasons(rows)["half.int8-openvino"]
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
     assert metrics["champion"] is None and metrics["champion_wer"] is None and metrics["teacher_wer"] == 0.01
     assert "No champion" in (tmp_path / "reports" / "table.txt").read_text()
@@ -350,6 +350,14 @@ def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "reports" / "table.txt").read_text() in done.stdout
     assert done.stdout.count("warning: ") == 1 and not done.stderr
+
+
+def test_the_table_for_prefect_is_that_of_the_terminal_with_the_reasons(tmp_path):
+    rows = {row.variant: row for row in run(tmp_path)}
+    shown = json.loads((tmp_path / "reports" / "table.json").read_text())
+    heads = (tmp_path / "reports" / "table.txt").read_text().splitlines()[0]
+    assert {row["Variant"]: row["Reason"] for row in shown} == {name: row.gate.reason for name, row in rows.items()}
+    assert re.split(" {2,}", heads) == [head for head in shown[0] if head != "Reason"]
 
 
 # ---------------------------------------------------------------- what people read

@@ -30,7 +30,7 @@ def variant(tmp_path_factory):
 
 @pytest.fixture
 def corpus(tmp_path, variant):
-    """Five utterances in dev and in two test sets, whose references are what the variant hears: nothing is wrong."""
+    """Five utterances in dev and in two test sets, whose references are the variant's own texts: nothing is wrong."""
     recognizer, folder = Recognizer.load(variant), tmp_path / "corpus"
     for split in ("dev", "test", "test-noisy"):
         rows = []

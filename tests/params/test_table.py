@@ -9,7 +9,6 @@ from pipeline import params
 from pipeline.params import table
 
 PAGE = Path(__file__).parents[2] / "docs/params.md"
-WITHOUT_MEANINGS = {"pipeline.params.corpus"}
 
 
 def kinds(kind: type[params.Section]) -> set[type[params.Section]]:
@@ -18,7 +17,7 @@ def kinds(kind: type[params.Section]) -> set[type[params.Section]]:
     return {kind}.union(*map(kinds, inner))
 
 
-SECTIONS = sorted((k for k in kinds(params.Params) if k.__module__ not in WITHOUT_MEANINGS), key=lambda k: k.__name__)
+SECTIONS = sorted(kinds(params.Params), key=lambda kind: kind.__name__)
 each_section = pytest.mark.parametrize("kind", SECTIONS, ids=lambda kind: kind.__name__)
 
 

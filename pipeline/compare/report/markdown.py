@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.benchmark.timings import REFERENCE, Timings
 from pipeline.common import tables
+from pipeline.common.files import write_json
 from pipeline.common.host import kind
 from pipeline.common.numbers import percent, shown, times
 from pipeline.common.tables import escaped
@@ -26,6 +27,7 @@ from pipeline.compare.report.page.data import REPRODUCE, origin_facts
 from pipeline.compare.report.page.errors import pairs, worst_groups
 from pipeline.compare.report.page.headline import verdict
 from pipeline.params import Params
+from pipeline.project import Project
 
 __all__ = ["REPRODUCE", "facts_of", "short_table", "table", "timing_facts", "write"]
 
@@ -41,7 +43,7 @@ def write(
     breakdown: Breakdown | None = None,
     worst: Sequence[Mistake] = (),
 ) -> None:
-    """comparison.md, table.txt, index.html, plots/*.csv and, for trained models, pareto.svg into the folder `out`.
+    """comparison.md, table.txt, table.json, index.html, plots/*.csv and, for trained models, pareto.svg into the folder `out`.
 
     breakdown and worst are the contents of breakdown.json and worst.json; without them their sections are left out.
     """
@@ -52,8 +54,9 @@ def write(
     if panels:
         (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
     plots.tables(out / "plots", rows, evidence.curves)
-    (out / "comparison.md").write_text(_markdown(report), encoding="utf-8")
-    (out / "table.txt").write_text(_terminal(report), encoding="utf-8")
+    (out / Project().report.name).write_text(_markdown(report), encoding="utf-8")
+    (out / Project().table.name).write_text(_terminal(report), encoding="utf-8")
+    write_json(out / Project().table_rows.name, _rows(report))
     (out / "index.html").write_text(page(report, panels), encoding="utf-8")
 
 
@@ -236,8 +239,7 @@ def table(rows: Sequence, columns: dict[str, Callable[..., str]]) -> str:
 
 def _terminal(report: Report) -> str:
     """The table in aligned columns, followed by the facts that a reader must not miss."""
-    wanted = [of_objective(name, report.rows[0].objective) for name in IN_TERMINAL]
-    columns = [column for column in report.columns if column.name in wanted]
+    columns = _short_columns(report)
     cells = [[column.show(row) for column in columns] for row in report.rows]
     sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]
     heads = [column.name for column in columns]
@@ -247,6 +249,17 @@ def _terminal(report: Report) -> str:
     for what, fact in needed:
         lines += _wrapped(f"{what + ':':<9}{fact}", " " * 9)
     return "\n".join(lines) + "\n"
+
+
+def _rows(report: Report) -> list[dict[str, str]]:
+    """{heading: text} of each variant, with the reason for its verdict."""
+    shown = _short_columns(report)
+    return [{column.name: column.show(row) for column in shown} | {"Reason": row.gate.reason} for row in report.rows]
+
+
+def _short_columns(report: Report) -> list[columns.Column]:
+    wanted = [of_objective(name, report.rows[0].objective) for name in IN_TERMINAL]
+    return [column for column in report.columns if column.name in wanted]
 
 
 def _wrapped(line: str, indent: str) -> list[str]:

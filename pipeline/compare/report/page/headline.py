@@ -8,6 +8,7 @@ from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report.page.parts import Code, Section, Steps
 from pipeline.params import Params
+from pipeline.project import Project
 from pipeline.speech.scoring import UNITS
 
 UNTRAINED = (
@@ -99,7 +100,7 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
             "If not, give the students more steps or more layers; if dev has too little text to decide, add speech to dev.",
         ]
         return Section("next", "What to do next", [Steps(steps)])
-    folder = f"variants/{champion.variant}"
+    folder = Project().variant(champion.variant).as_posix()
     steps = [
         f"The champion is in {folder} ({_shown(champion, 'disk_mb')} MB, runtime {champion.runtime}) and runs without the "
         "libraries that trained it: bigfoot export copies it, with its card, to where it is needed.",
