@@ -120,15 +120,17 @@ def check() -> None:
     """Check all of params.yaml, and print what `dvc repro` would run, and how long it takes if the profile states that.
 
     Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. A scheme whose packages are not
-    installed is an error.
+    installed is an error, and so is a pretrained model in a folder that can't be taken in.
     """
     from pipeline.common import graph
     from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params
     from pipeline.quantize.schemes import require_packages
+    from pipeline.train.teacher import check_pretrained
 
     project = Project()
     params = load_params(project.params)
+    check_pretrained(params.teacher, project.root / params.teacher.data)
     for scheme in dict.fromkeys(variant.scheme for variant in params.variants.values()):
         require_packages(scheme, params.schemes[scheme])
     names = ", ".join(["teacher", *params.students])

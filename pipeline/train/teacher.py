@@ -62,6 +62,16 @@ def build(teacher: Teacher, data: Path, alphabet: list[str], seed: int):
     return _from_pretrained(teacher, data, alphabet)
 
 
+def check_pretrained(teacher: Teacher, data: Path) -> None:
+    """Raise BigfootError where the pretrained model in `data` is one that can't be taken in; loads no weights."""
+    if teacher.init == "pretrained" and teacher.name is None and data.is_dir():
+        checkpoint = Checkpoint(str(data), is_folder=True)
+        checkpoint.config()
+        checkpoint.normalizes()
+        if teacher.alphabet == "model":
+            checkpoint.vocabulary(teacher.target_lang)
+
+
 def _from_config(config: dict, alphabet: list[str]):
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
