@@ -23,7 +23,7 @@ def write(
     """Write data.md and the histograms seconds.svg and words.svg; the same corpus gives the same bytes."""
     folder.mkdir(parents=True)
     _histogram(folder / "seconds.svg", "seconds per utterance", {s: [u.duration for u in us] for s, us in splits.items()})
-    words = {s: [len(u.text.split()) for u in us] for s, us in splits.items() if s != UNLABELLED}
+    words: dict[str, list[float]] = {s: [len(u.text.split()) for u in us] for s, us in splits.items() if s != UNLABELLED}
     _histogram(folder / "words.svg", "words per utterance", words)
     parts = [_heading(info), _sizes(splits), _plots(), _checks(kept, dropped, checks), _leaks(info), _dropped(dropped)]
     (folder / "data.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
