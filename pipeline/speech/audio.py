@@ -71,7 +71,12 @@ def read(source: Path | str | bytes) -> np.ndarray:
     Raises AudioError (a BigfootError) as `decode` does, and where `divisor` refuses the samples.
     """
     with opened(source) as sound:
-        samples = np.concatenate(list(sound.blocks))
+        return speech(sound)
+
+
+def speech(sound: Sound) -> np.ndarray:
+    """All of an open recording, as `read` gives it."""
+    samples = np.concatenate(list(sound.blocks))
     divided_by = divisor(sound.name, Level.of(samples), "mix")
     return scaled(change_rate(pick(samples, "mix"), sound.rate), divided_by)
 
