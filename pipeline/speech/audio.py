@@ -19,7 +19,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 import soundfile
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
 from pipeline.speech import sndfile
 from pipeline.speech.level import Level
 
@@ -35,7 +35,7 @@ class AudioError(BigfootError):
     """Audio that can't be used; `check` is missing, unreadable, empty, truncated or opposite_phase."""
 
     def __init__(self, check: str, message: str):
-        super().__init__(message)
+        super().__init__(one_line(message))
         self.check = check
 
     def __reduce__(self):
@@ -91,10 +91,13 @@ def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
 
 
 @contextmanager
-def opened(source: Path | str | bytes) -> Iterator[Sound]:
-    """A file, or the bytes of one, as a Sound. Raises AudioError where it is missing, empty or unreadable."""
-    name = name_of(source)
-    with open_bytes(source) as file, ExitStack() as stack:
+def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Sound]:
+    """A file, or the bytes of one, as a Sound; `name` is what messages call it.
+
+    Raises AudioError where it is missing, empty or unreadable.
+    """
+    name = name or name_of(source)
+    with open_bytes(source, name) as file, ExitStack() as stack:
         with _errors(name):
             reader = stack.enter_context(sndfile.forward(file))
         yield Sound(name, reader.samplerate, reader.channels, reader.stated, _blocks(name, reader))
@@ -127,9 +130,8 @@ def name_of(source: Path | str | bytes) -> str:
     return "the audio" if isinstance(source, bytes) else str(source)
 
 
-def open_bytes(source: Path | str | bytes) -> BinaryIO:
+def open_bytes(source: Path | str | bytes, name: str) -> BinaryIO:
     """The bytes of a source as a file. Raises AudioError where there are none."""
-    name = name_of(source)
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
     except FileNotFoundError:
@@ -161,7 +163,9 @@ def divisor(name: str, level: Level, channel: Channel) -> float:
         )
     if channel == "mix" and level.cancels_out:
         raise AudioError(
-            "opposite_phase", f"{name} has channels of opposite phase, of which nothing is left in their mix: take the first"
+            "opposite_phase",
+            f"{name} has channels of opposite phase, which leave nothing in their mix: use one of them, "
+            "by corpus.channels in params.yaml or `bigfoot transcribe --channels first`",
         )
     return level.divisor
 

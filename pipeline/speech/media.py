@@ -1,7 +1,7 @@
-"""Every recording of the person who runs Bigfoot: what libsndfile can't read goes to FFmpeg (PyAV), by the first bytes of the file.
+"""Recordings of any format, for the person who runs Bigfoot: what libsndfile can't read goes to FFmpeg (PyAV).
 
 Decisions, and what they cost:
-- The kind is told from the content, and FFmpeg is given that one demuxer by name and an open file, never a path. So nothing
+- The kind is told from the file's first bytes, and FFmpeg is given that one demuxer by name and an open file, never a path. So nothing
   else is ever probed: playlists (HLS, DASH), concat scripts and SDP, which make FFmpeg open further paths or addresses, are
   not audio here. The protocols are forbidden besides.
 - PyAV is the extra `media` and is imported when such a file comes. Uploads of others are read by audio.py alone: FFmpeg's many
@@ -39,16 +39,17 @@ def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
 
 
 @contextmanager
-def opened(source: Path | str | bytes) -> Iterator[Sound]:
+def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Sound]:
     """As audio.opened, of any format; `frames` is None where FFmpeg reads it. Raises AudioError."""
-    with audio.open_bytes(source) as file:
+    name = name or audio.name_of(source)
+    with audio.open_bytes(source, name) as file:
         demuxer = _demuxer(file.read(16))
         if demuxer is None:
-            with audio.opened(source) as sound:
+            with audio.opened(source, name) as sound:
                 yield sound
             return
         file.seek(0)
-        with _container(audio.name_of(source), file, demuxer) as sound:
+        with _container(name, file, demuxer) as sound:
             yield sound
 
 
