@@ -23,10 +23,6 @@ from pipeline.project import Project
 
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
 SECONDS_BETWEEN = 5.0
-COLUMNS = {  # heading: (key in comparison.json, factor, digits)
-    "WER %": ("wer", 100, 2), "WER low": ("wer_low", 100, 2), "WER high": ("wer_high", 100, 2), "MB": ("disk_mb", 1, 2),
-    "smaller": ("shrink", 1, 1), "p50 ms": ("latency_p50_ms", 1, 1), "faster": ("speedup", 1, 1), "RTFx": ("rtfx", 1, 0),
-}  # fmt: skip
 
 
 class Progress:
@@ -49,21 +45,13 @@ class Progress:
             update_progress_artifact(self.artifact, percent)
 
 
-def comparison(folder: Path, profile: str) -> None:
-    """Publish the comparison in `folder`/reports as a table and a report, with a link to MLflow if it is a server."""
-    reports, name = Project(folder).reports, slug(profile)
-    # Read as plain JSON: flows/ doesn't import the room that has the typed reader.
-    rows = read_json(reports / "comparison.json", "dvc repro compare", list)
-    params = read_json(reports / "params.json", "dvc repro compare")
-    table = [
-        {"variant": row["variant"]}
-        | {head: _rounded(row[key], factor, digits) for head, (key, factor, digits) in COLUMNS.items()}
-        | {"gate": row["gate"]["reason"], "champion": "yes" if row["champion"] else ""}
-        for row in rows
-    ]
+def comparison(folder: Path, profile: str, experiment: str) -> None:
+    """Publish the comparison of the project in `folder` as a table and a report, with a link to MLflow if it is a server."""
+    project, name = Project(folder), slug(profile)
+    table = read_json(project.table_rows, "dvc repro compare", list)
     create_table_artifact(table, key=f"comparison-{name}", description=f"All variants of profile {profile}")
-    create_markdown_artifact((reports / "comparison.md").read_text(encoding="utf-8"), key=f"report-{name}")
-    if link := mlflow_address(params["tracking"]["experiment"]):
+    create_markdown_artifact(project.report.read_text(encoding="utf-8"), key=f"report-{name}")
+    if link := mlflow_address(experiment):
         create_link_artifact(link, key=f"mlflow-{name}", link_text="All runs in MLflow")
 
 
@@ -78,10 +66,6 @@ def mlflow_address(experiment: str) -> str | None:
             return f"{server}/#/experiments/{json.load(answer)['experiment']['experiment_id']}"
     except (OSError, ValueError, KeyError):
         return None
-
-
-def _rounded(value: float | None, factor: float, digits: int) -> float | None:
-    return None if value is None else round(factor * value, digits)
 
 
 def slug(name: str) -> str:

@@ -119,7 +119,7 @@ def shrink(
     if "compare" in stale:
         catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
     if "compare" in wanted:
-        show.comparison(room.folder, settings.profile)
+        show.comparison(room.folder, settings.profile, settings.tracking.experiment)
     if room.is_own:
         try:
             workspace.save(room, name, wanted if targets else ())

@@ -46,7 +46,7 @@ def main() -> None:
         start(
             "mlflow-server",
             [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1",
-             "--backend-store-uri", store, "--artifacts-destination", str(folder / "mlartifacts")], local,
+             "--backend-store-uri", store, "--artifacts-destination", str(project.artifacts)], local,
         )  # fmt: skip
         _wait(f"{prefect_url}/api/health", kept / "prefect-server.log")
         _wait(f"{mlflow_url}/health", kept / "mlflow-server.log")

@@ -20,7 +20,7 @@ from pathlib import Path
 from pipeline.common.errors import BigfootError
 from pipeline.project import Project, load_params
 
-SENT = ("params.yaml", "dvc.lock")  # sent with each stage
+SENT = (Project().params.name, Project().lock.name)  # sent with each stage
 
 
 @dataclass(frozen=True)

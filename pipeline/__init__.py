@@ -2,5 +2,5 @@
 
 import logging
 
-# transformers imports torchao, and PyTorch then tells torchao's makers, twice, of a call of theirs that it will drop.
+# transformers imports torchao, which calls a function that PyTorch is going to remove: PyTorch warns of it twice.
 logging.getLogger("torch.utils._pytree").addFilter(lambda record: "is an Enum subclass" not in record.getMessage())

@@ -91,24 +91,58 @@ def transcribe(
 
 
 @app.command()
+def align(
+    variant: Annotated[str, typer.Argument(help="A variant's folder, or an MLflow model, as in `bigfoot transcribe`")],
+    files: Annotated[list[str], typer.Argument(help="Recordings or folders of them; the transcript of a.wav is in a.txt")],
+    form: Annotated[
+        Literal["json", "srt", "textgrid", "ctm"], typer.Option("--format", help="The format of the output")
+    ] = "json",
+    out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
+    cut: Annotated[Path | None, typer.Option(help="Cut the recordings into utterances: write this JSONL manifest")] = None,
+    max_seconds: Annotated[float, typer.Option(min=1, help="--cut: no utterance is longer")] = 15.0,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="--cut: leave out utterances whose score is lower")] = 0.5,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default the runtime chooses")] = None,
+) -> None:
+    """Find when each word and character of known transcripts is spoken; with --cut, make training utterances of them.
+
+    A recording that can't be read or aligned is one line on stderr, the others are still aligned, and the exit status is 1.
+    docs/align.md explains times and scores.
+    """
+    from pipeline.apps.alignment import run
+    from pipeline.project import Project
+
+    cutter = run.Cutter(cut, max_seconds, min_score) if cut else None
+    is_complete = run.align_recordings(variant, files, cutter or run.printer(form, out_dir), Project().database, threads)
+    if cutter:
+        print(cutter.finish())
+    if not is_complete:
+        raise typer.Exit(1)
+
+
+@app.command()
 def check() -> None:
     """Check all of params.yaml, and print what `dvc repro` would run, and how long it takes if the profile states that.
 
     Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. A scheme whose packages are not
-    installed is an error.
+    installed is an error, and so is a pretrained model in a folder that can't be taken in.
     """
     from pipeline.common import graph
+    from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params
     from pipeline.quantize.schemes import require_packages
+    from pipeline.train.teacher import check_pretrained
 
     project = Project()
     params = load_params(project.params)
+    check_pretrained(params.teacher, project.root / params.teacher.data)
     for scheme in dict.fromkeys(variant.scheme for variant in params.variants.values()):
         require_packages(scheme, params.schemes[scheme])
     names = ", ".join(["teacher", *params.students])
     print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
     if purpose := project.purpose():
         print(purpose)
+    if note := gaps_note(params.corpus, project.corpus(params.corpus.name)):
+        print(note)
     if project.graph.is_file():
         print(graph.plan(project.root))
 
@@ -131,7 +165,7 @@ def table() -> None:
     """Print the last comparison, and where to find more."""
     from pipeline.project import Project
 
-    path = Project().reports / "table.txt"
+    path = Project().table
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run `dvc repro` first, in the project's folder")
     print(path.read_text(encoding="utf-8"))
@@ -154,8 +188,8 @@ def schemes() -> None:
 def results() -> None:
     """Publish the last comparison: copy its figures to results/, and write RESULTS.md and README's tables from there.
 
-    The glossary of figures in docs/numbers.md is written too, from the list in the code. Without a comparison on disk, as
-    in a fresh clone, the figures in results/ are used.
+    The tables of figures in docs/numbers.md and of params in docs/params.md are written too, from the lists in the code.
+    Without a comparison on disk, as in a fresh clone, the figures in results/ are used.
     """
     from pipeline.lab import publish
     from pipeline.project import Project

@@ -91,6 +91,31 @@ class Project:
         return self.root / "reports"
 
     @property
+    def comparison(self) -> Path:
+        """All figures of the last comparison."""
+        return self.reports / "comparison.json"
+
+    @property
+    def compared_params(self) -> Path:
+        """The params that the last comparison used."""
+        return self.reports / "params.json"
+
+    @property
+    def report(self) -> Path:
+        """The last comparison in Markdown."""
+        return self.reports / "comparison.md"
+
+    @property
+    def table(self) -> Path:
+        """The last comparison as text for a terminal."""
+        return self.reports / "table.txt"
+
+    @property
+    def table_rows(self) -> Path:
+        """The same table as a list with one {heading: text} per variant, for Prefect."""
+        return self.reports / "table.json"
+
+    @property
     def results(self) -> Path:
         """Published results, under git."""
         return self.root / "results"
@@ -99,6 +124,11 @@ class Project:
     def database(self) -> Path:
         """MLflow's store, used where no server is set."""
         return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """The files of that store's runs and models."""
+        return self.root / "mlartifacts"
 
     @property
     def scratch(self) -> Path:

@@ -108,6 +108,7 @@ def score_set(utterances: int, wrong: int, seed: int) -> dict:
             "id": f"u{n}", "speaker": f"s{n % 25}", "recording": "", "duration": 2.0,
             "reference": " ".join(["one"] * WORDS_EACH),
             "hypothesis": " ".join(["two"] * e + ["one"] * (WORDS_EACH - e)), "errors": e, "words": WORDS_EACH,
+            "character_errors": 2 * e, "characters": 4 * WORDS_EACH,
             "snr_db": 5.0 + 10 * (n % 4),
         }
         for n, e in enumerate(errors)
@@ -127,7 +128,7 @@ def _params(root: Path, figures: dict) -> params.Params:
     raw = yaml.load(ROOT / "profiles" / "quickstart.yaml")
     parts = [name.partition(".") for name in figures]
     raw["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, _, scheme in parts}
-    raw["gate"] = {"max_wer_rise": 0.01}
+    raw["gate"] = {"max_rise": 0.01}
     yaml.dump(raw, root / "params.yaml")
     return load_params(root / "params.yaml")
 

@@ -72,7 +72,8 @@ def change(manifest: Path, number: int, **columns: object) -> None:
 
 def corpus(data: Path, source: dict | None = None, **sections: object) -> params.Corpus:
     """The params of a corpus made of `data`, by default by the `folder` source."""
-    return params.Corpus(name="tiny", data=str(data), license="CC0-1.0", source=source or {"kind": "folder"}, **sections)
+    facts = {"name": "tiny", "data": str(data), "license": "CC0-1.0", "language": "en", **sections}
+    return params.Corpus(source=source or {"kind": "folder"}, **facts)
 
 
 def real(name: str) -> Path:

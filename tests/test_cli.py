@@ -100,7 +100,7 @@ def test_use_swaps_profiles_freely(project):
 
 
 def test_use_never_overwrites_unsaved_edits(project):
-    (project / "params.yaml").write_text("profile: small\ngate: {max_wer_rise: 0.5}\n")
+    (project / "params.yaml").write_text("profile: small\ngate: {max_rise: 0.5}\n")
     done = bigfoot("use", "large", cwd=project)
     assert done.returncode == 1 and "0.5" in (project / "params.yaml").read_text()
     assert bigfoot("use", "large", "--force", cwd=project).returncode == 0
@@ -139,3 +139,19 @@ def test_check_prints_what_is_in_params_and_its_purpose_or_the_first_error(tmp_p
     (tmp_path / "params.yaml").write_text(text.replace("gate:", "gaet:"))
     done = bigfoot("check", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: params.yaml: gaet: ") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.refuses("Models", "a model folder that can't be taken in, before anything runs", "`bigfoot check` says why")
+def test_check_refuses_a_model_that_cant_be_taken_in(tmp_path):
+    text = (ROOT / "profiles/quickstart.yaml").read_text()
+    start, end = text.index("\nteacher:"), text.index("\nlogits:")
+    own = "\nteacher: {init: pretrained, data: data/own, alphabet: model, finetune: false}\n"
+    (tmp_path / "params.yaml").write_text(text[:start] + own + text[end:])
+    (tmp_path / "data/own").mkdir(parents=True)
+    (tmp_path / "data/own/config.json").write_text('{"model_type": "wav2vec2-bert"}')
+    done = bigfoot("check", cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        "error: data/own is a 'wav2vec2-bert' model (it reads filter banks, not the waveform): Bigfoot shrinks CTC models of "
+        "wav2vec2, hubert, wavlm, data2vec-audio\n"
+    )

@@ -13,6 +13,10 @@ import numpy as np
 from pipeline.speech.corpus import Utterance, open_corpus, write_manifest
 
 VOCAB = ["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
+TEXTS = ["", "", "", "", " ", *"abcdefghijklmnopqrstuvwxyz'"]  # what each token writes
+
+
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 
 
 def save_model(
@@ -25,24 +29,25 @@ def save_model(
     positions: tuple[int, int] = (16, 4),
     channels: int = 16,
     heads: int = 2,
+    family: str = "wav2vec2",
+    **changes,
 ) -> Path:
     """Write a Hugging Face folder (model.safetensors, config, processor) with a 'group' or 'layer' norm feature encoder.
+
+    A data2vec model has layer norm and post-norm layers whatever is asked. `changes` are further keys of its config.
 
     `stable`: pre-norm layers, as large models have; else post-norm, as base has. `positions`: frames and groups of the
     positional convolution.
     """
     import torch
-    from transformers import (
-        Wav2Vec2Config,
-        Wav2Vec2CTCTokenizer,
-        Wav2Vec2FeatureExtractor,
-        Wav2Vec2ForCTC,
-        Wav2Vec2Processor,
-    )
+    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
+
+    from pipeline.models import families
 
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    config = Wav2Vec2Config(
+    model_class = families.model_class(family)
+    settings = dict(
         vocab_size=len(VOCAB),
         hidden_size=hidden,
         num_hidden_layers=layers,
@@ -60,7 +65,11 @@ def save_model(
         ctc_loss_reduction="mean",
         ctc_zero_infinity=True,
     )
-    model = Wav2Vec2ForCTC(config).eval()
+    if family == "data2vec-audio":
+        norm, (kernel, _) = "layer", positions
+        del settings["feat_extract_norm"], settings["do_stable_layer_norm"]
+        settings |= {"num_conv_pos_embeddings": 3, "conv_pos_kernel_size": kernel - 1}
+    model = model_class(model_class.config_class(**settings | changes)).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("weight") and weight.dim() == 2:
@@ -108,6 +117,7 @@ class TrainingAudio:
         self.ids = list(range(count))
         self.seconds = seconds
         self.used: list[int] = []
+        self.info: dict = {}
 
     def utterances(self, split: str) -> list[int]:
         assert split == "train", f"{split} is not for calibration"

@@ -27,9 +27,10 @@ from pipeline.evaluate import wer
 from pipeline.project import Project, load_params
 from pipeline.recognition import uploads
 from pipeline.recognition.recognizer import Recognizer
-from pipeline.speech import audio, text
+from pipeline.speech import audio
 from pipeline.speech.corpus import read_info
-from pipeline.speech.text import TextRules
+from pipeline.speech.normalization import normalize
+from pipeline.speech.scoring import Scoring, scoring
 
 if TYPE_CHECKING:
     import gradio
@@ -75,14 +76,15 @@ class Transcribers:
     def __init__(self, folders: Sequence[Path], root: Path):
         self.recognizers = {folder: Recognizer.load(folder) for folder in folders}
         self.energy = {row.variant: row["energy_wh_per_audio_hour"] for row in _rows(root)}
-        self.rules, self.rules_from = _rules(root)
+        self.scoring, self.rules_from = _scoring(root)
 
     def transcribe(self, content: bytes, reference: str = "") -> tuple[float, str, list[Answer]]:
         """The bytes of an audio file, and its text if known -> its seconds, that text normalized, one answer per variant.
 
         Raises BigfootError where the file is not audio, or too long.
         """
-        waveform, reference = uploads.decode_upload(content, LIMITS), text.normalize(reference, self.rules)
+        waveform = uploads.decode_upload(content, LIMITS)
+        reference = normalize(reference, self.scoring.rules, self.scoring.language)
         answers = []
         for folder, recognizer in self.recognizers.items():
             name = recognizer.info.get("variant", folder.name)
@@ -187,18 +189,18 @@ def _timed(recognizer: Recognizer, waveform: np.ndarray) -> tuple[str, float]:
 
 def _rows(root: Path) -> list[comparison.Row]:
     """The rows of the last comparison; empty where there is none."""
-    return comparison.read_rows(Project(root).reports / "comparison.json") if comparison.exists(root) else []
+    return comparison.read_rows(Project(root).comparison) if comparison.exists(root) else []
 
 
-def _rules(root: Path) -> tuple[TextRules, str]:
-    """The text rules of the prepared corpus that params.yaml names, otherwise the defaults; and where they come from."""
+def _scoring(root: Path) -> tuple[Scoring, str]:
+    """The text rules and language of the prepared corpus of params.yaml, else the defaults and English; and whose they are."""
     project = Project(root)
     if not project.params.is_file():
-        return TextRules(), "Bigfoot (there is no params.yaml here)"
+        return scoring({}), "Bigfoot (there is no params.yaml here)"
     corpus = project.corpus(load_params(project.params).corpus.name) / "corpus.json"
     if not corpus.is_file():
-        return TextRules(), f"Bigfoot ({corpus.parent.name} isn't prepared)"
-    return TextRules(**read_info(corpus.parent)["text"]), f"the corpus {corpus.parent.name}"
+        return scoring({}), f"Bigfoot ({corpus.parent.name} isn't prepared)"
+    return scoring(read_info(corpus.parent)), f"the corpus {corpus.parent.name}"
 
 
 def _card(answer: Answer) -> str:

@@ -47,7 +47,7 @@ def _torch(model, waveforms: list[np.ndarray]) -> dict:
 
     spent = {"cnn_ms": 0.0, "encoder_ms": 0.0}
     hooks = []
-    for key, module in (("cnn_ms", model.wav2vec2.feature_extractor), ("encoder_ms", model.wav2vec2.encoder)):
+    for key, module in (("cnn_ms", model.base_model.feature_extractor), ("encoder_ms", model.base_model.encoder)):
         began: list[float] = []
         hooks.append(module.register_forward_pre_hook(lambda *_, began=began: began.append(time.perf_counter())))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import forced
 from pipeline.evaluate.scores import Hypothesis, Score
-from pipeline.evaluate.wer import align
 from pipeline.speech.corpus import Utterance
+from pipeline.speech.scoring import OBJECTIVES, UNITS, Objective, count_errors
 
 LOST = 0.5  # share of wrong words above which an utterance is compared with its neighbors' texts
 
@@ -28,9 +28,12 @@ def check(score: Score, path: Path, variant: str, slug: str, sets: Mapping[str, 
     for name, scored in score.sets.items():
         where = f"{path}, {name}"
         _check_utterances(where, scored.hypotheses, sets[name], again)
-        errors, words = (sum(getattr(row, key) for row in scored.hypotheses) for key in ("errors", "words"))
-        if (scored.words, scored.utterances) != (words, len(sets[name])) or abs(scored.wer * words - errors) > 1e-6:
-            raise BigfootError(f"{where}: its WER is not that of its utterances, so the file was edited: {forced(again)}")
+        for objective in OBJECTIVES:
+            errors, length = map(sum, zip(*(row.counts(objective) for row in scored.hypotheses), strict=True))
+            rate, stated = getattr(scored, objective), getattr(scored, UNITS[objective])
+            if (stated, scored.utterances) != (length, len(sets[name])) or abs(rate * length - errors) > 1e-6:
+                edited = f"its {objective.upper()} is not that of its utterances, so the file was edited"
+                raise BigfootError(f"{where}: {edited}: {forced(again)}")
 
 
 def _check_utterances(where: str, rows: Sequence[Hypothesis], utterances: Sequence[Utterance], again: str) -> None:
@@ -53,27 +56,28 @@ def _check_utterances(where: str, rows: Sequence[Hypothesis], utterances: Sequen
         )
 
 
-def refuse_shifted(where: str, rows: Sequence[Hypothesis]) -> None:
+def refuse_shifted(where: str, rows: Sequence[Hypothesis], objective: Objective = "wer") -> None:
     """Raise BigfootError where utterances are recognized as the text of a neighbor instead of their own.
 
-    This looks at the utterances with more than half of their words wrong, where these are at least 3 and a tenth of all: in any
-    part of a set, the texts may be shifted by one or two. With the neighbors' texts, at most half as many words may be wrong.
+    This looks at the utterances with more than half of their words wrong (or characters, where these decide), where they are
+    at least 3 and a tenth of all: in any part of a set, the texts may be shifted by one or two. With the neighbors' texts, at
+    most half as many may be wrong.
     """
-    lost = [at for at, row in enumerate(rows) if row.errors > LOST * row.words]
+    counts = [row.counts(objective) for row in rows]
+    lost = [at for at, (errors, length) in enumerate(counts) if length and errors > LOST * length]
     if len(lost) < max(3, len(rows) / 10):
         return
-    wrong = sum(rows[at].errors for at in lost)
-    shifted = sum(min(errors(rows[near].reference, rows[at].hypothesis) for near in _nearby(at, len(rows))) for at in lost)
+    wrong = sum(counts[at][0] for at in lost)
+    shifted = sum(
+        min(count_errors(rows[near].reference, rows[at].hypothesis, objective).errors for near in _nearby(at, len(rows)))
+        for at in lost
+    )
     if shifted <= wrong / 2:
         raise BigfootError(
-            f"{where}: {len(lost)} of {len(rows)} utterances are recognized as the text of a neighbor ({shifted} words wrong), "
-            f"not as their own ({wrong} wrong): the corpus's texts are shifted, mend its source"
+            f"{where}: {len(lost)} of {len(rows)} utterances are recognized as the text of a neighbor "
+            f"({shifted} {UNITS[objective]} wrong), not as their own ({wrong} wrong): the corpus's texts are shifted, "
+            "mend its source"
         )
-
-
-def errors(reference: str, hypothesis: str) -> int:
-    """The number of wrong words."""
-    return sum(kind != "equal" for kind, *_ in align(reference, hypothesis))
 
 
 def _nearby(at: int, count: int) -> set[int]:

@@ -6,7 +6,7 @@ Below 10 units nothing is resampled and the interval is null, unless there are n
 """
 
 from collections import Counter
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from pipeline.compare.inputs import Evidence
 from pipeline.evaluate import wer
 from pipeline.evaluate.scores import Hypothesis
 from pipeline.evaluate.wer import align
+from pipeline.speech.scoring import Objective
 
 SECONDS, DECIBELS = (1, 2, 4, 8, 16), (10, 20, 30, 40)
 UNKNOWN = "unknown"
@@ -25,16 +26,25 @@ LEAST_UNITS = 10
 RESAMPLES, SEED = 2000, 7
 
 
+Rates = dict[str, float | None]  # by variant; None where the references of a group have no word, or units are too few
+
+
 class Group(TypedDict):
-    """A group of utterances, such as "2-4 s", with the WER of each variant; `unit` is what its intervals resample."""
+    """A group of utterances, such as "2-4 s", with the error rate of each variant that is the corpus's objective.
+
+    `unit` is what its intervals resample.
+    """
 
     group: str
     utterances: int
     words: int
     unit: str
-    wer: dict[str, float]
-    wer_low: dict[str, float | None]
-    wer_high: dict[str, float | None]
+    wer: NotRequired[Rates]
+    wer_low: NotRequired[Rates]
+    wer_high: NotRequired[Rates]
+    cer: NotRequired[Rates]
+    cer_low: NotRequired[Rates]
+    cer_high: NotRequired[Rates]
 
 
 class Breakdown(TypedDict):
@@ -48,7 +58,7 @@ class Mistake(TypedDict):
     """An utterance of reports/worst.json: its reference, and the texts of the teacher and of one variant.
 
     An alignment is [[operation, reference word, recognized word], ...]; the operation is equal, substitute, delete or insert,
-    and a missing word is "". `duration` is in seconds.
+    and a missing word is "". `duration` is in seconds. Where the CER decides, characters take the place of words.
     """
 
     id: str
@@ -67,7 +77,7 @@ class Mistake(TypedDict):
 
 
 def breakdown(evidence: Evidence) -> Breakdown:
-    """The WER of every variant by length, speaker and noise, for each test set."""
+    """The error rate of every variant by length, speaker and noise, for each test set."""
     return {"confidence": wer.CONFIDENCE, "sets": {test: _by_factor(evidence, test) for test in evidence.test_sets}}
 
 
@@ -80,7 +90,11 @@ def _by_factor(evidence: Evidence, test: str) -> dict[str, list[Group]]:
         "noise": ([_bin(row.snr_db, DECIBELS, "dB") for row in shared], [*_names(DECIBELS, "dB"), UNKNOWN]),
     }
     return {
-        factor: [_group(name, np.flatnonzero(np.array(names) == name), rows) for name in order if name in set(names)]
+        factor: [
+            _group(name, np.flatnonzero(np.array(names) == name), rows, evidence.objective)
+            for name in order
+            if name in set(names)
+        ]
         for factor, (names, order) in factors.items()
     }
 
@@ -100,37 +114,48 @@ def worst(rows: list[Row], evidence: Evidence) -> list[Mistake]:
 def _worst_of(test: str, variants: list[str], evidence: Evidence) -> list[Mistake]:
     by_variant = {variant: evidence.scores[variant].sets[test].hypotheses for variant in variants}
     candidates = []
+
+    def wrong(row: Hypothesis) -> int:
+        return row.counts(evidence.objective)[0]
+
     for at, teacher in enumerate(evidence.scores[REFERENCE].sets[test].hypotheses):
-        variant = max(by_variant, key=lambda name: by_variant[name][at].errors, default=None)
-        if variant and by_variant[variant][at].errors:
+        variant = max(by_variant, key=lambda name: wrong(by_variant[name][at]), default=None)
+        if variant and wrong(by_variant[variant][at]):
             candidates.append((variant, by_variant[variant][at], teacher))
-    candidates.sort(key=lambda each: (each[2].errors - each[1].errors, -each[1].errors, each[1].id))
-    return [_mistake(test, *candidate) for candidate in candidates[:MOST_WORST]]
+    candidates.sort(key=lambda each: (wrong(each[2]) - wrong(each[1]), -wrong(each[1]), each[1].id))
+    return [_mistake(test, *candidate, evidence.objective) for candidate in candidates[:MOST_WORST]]
 
 
-def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]]) -> Group:
+def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]], objective: Objective) -> Group:
     shared = [rows[REFERENCE][i] for i in at]
-    words = np.array([row.words for row in shared])
+    lengths = np.array([row.counts(objective)[1] for row in shared])
     unit, units = wer.units(shared)
     group: Group = {
         "group": name,
         "utterances": len(at),
-        "words": int(words.sum()),
+        "words": sum(row.words for row in shared),
         "unit": unit,
-        "wer": {},
-        "wer_low": {},
-        "wer_high": {},
     }
+    values, lows, highs = Rates(), Rates(), Rates()
     intervals: dict[bytes, tuple[float | None, float | None]] = {}  # variants with the same errors share one
     for variant, hypotheses in rows.items():
-        errors = np.array([hypotheses[i].errors for i in at])
+        errors = np.array([hypotheses[i].counts(objective)[0] for i in at])
         key = errors.tobytes()
         if key not in intervals:
-            is_known = not errors.any() or len(set(units.tolist())) >= LEAST_UNITS
-            intervals[key] = wer.interval(errors, words, units, RESAMPLES, SEED) if is_known else (None, None)
-        group["wer"][variant] = float(errors.sum() / words.sum())
-        group["wer_low"][variant], group["wer_high"][variant] = intervals[key]
-    return group
+            is_known = lengths.any() and (not errors.any() or len(set(units.tolist())) >= LEAST_UNITS)
+            intervals[key] = wer.interval(errors, lengths, units, RESAMPLES, SEED) if is_known else (None, None)
+        values[variant] = float(errors.sum() / lengths.sum()) if lengths.any() else None
+        lows[variant], highs[variant] = intervals[key]
+    if objective == "wer":
+        return {**group, "wer": values, "wer_low": lows, "wer_high": highs}
+    return {**group, "cer": values, "cer_low": lows, "cer_high": highs}
+
+
+def rates(group: Group) -> tuple[Rates, Rates, Rates]:
+    """The error rates of a group with the ends of their intervals, of the objective that it was made for."""
+    if "wer" in group:
+        return group["wer"], group["wer_low"], group["wer_high"]
+    return group["cer"], group["cer_low"], group["cer_high"]
 
 
 def _names(edges: tuple[int, ...], unit: str) -> list[str]:
@@ -154,10 +179,11 @@ def _speakers(rows: list[Hypothesis]) -> tuple[list[str], list[str]]:
     return names, [*dict.fromkeys([*sorted(speaker for speaker in kept if speaker), UNKNOWN, rest])]
 
 
-def _mistake(test: str, variant: str, row: Hypothesis, teacher: Hypothesis) -> Mistake:
+def _mistake(test: str, variant: str, row: Hypothesis, teacher: Hypothesis, objective: Objective) -> Mistake:
     return {
         "id": row.id, "speaker": row.speaker, "set": test, "duration": row.duration, "snr_db": row.snr_db,
         "reference": row.reference, "variant": variant, "teacher": teacher.hypothesis, "hypothesis": row.hypothesis,
-        "errors": row.errors, "teacher_errors": teacher.errors, "alignment": align(row.reference, row.hypothesis),
-        "teacher_alignment": align(row.reference, teacher.hypothesis),
+        "errors": row.counts(objective)[0], "teacher_errors": teacher.counts(objective)[0],
+        "alignment": align(row.reference, row.hypothesis, objective),
+        "teacher_alignment": align(row.reference, teacher.hypothesis, objective),
     }  # fmt: skip

@@ -17,6 +17,7 @@ from pipeline.common.objects import checked
 from pipeline.compare import figures
 from pipeline.params import Gate, Params
 from pipeline.project import Project
+from pipeline.speech.scoring import Objective
 
 COMMAND = "dvc repro compare"
 
@@ -37,7 +38,7 @@ class Row:
     """One variant: its names, its `figures` by key (None: not measured), what is not a number, and the gate's verdict.
 
     `row["wer"]` is a figure. `kind` is that of the scheme, own or peer; `trained`: whether the model was trained at all;
-    `files`: the mark of its seal.
+    `objective`: the error rate that the gate and the champion go by; `files`: the mark of its seal.
     """
 
     variant: str
@@ -47,6 +48,7 @@ class Row:
     figures: Mapping[str, float | None]
     kind: str = "own"
     trained: bool = True
+    objective: Objective = "wer"
     files: str | None = None
     narrow: bool | None = None
     latency_by_length: Mapping[str, float | None] | None = None
@@ -89,7 +91,10 @@ class Comparison:
 
     @cached_property
     def budget(self) -> Gate:
-        return Gate(**self.params["gate"])
+        try:
+            return Gate(**self.params["gate"])
+        except ValueError:
+            raise BigfootError(f"the last comparison has a budget of an older Bigfoot: run `{forced(COMMAND)}`") from None
 
     @property
     def corpus(self) -> str:
@@ -115,16 +120,16 @@ def champion_of(rows: Sequence[Row]) -> Row | None:
 
 def read(root: Path) -> Comparison:
     """The last comparison under `root`; raises BigfootError where it is missing or its files are broken."""
-    reports = Project(root).reports
-    rows = read_rows(reports / "comparison.json")
-    params: dict[str, Any] = read_json(reports / "params.json", COMMAND)
+    project = Project(root)
+    rows = read_rows(project.comparison)
+    params: dict[str, Any] = read_json(project.compared_params, COMMAND)
     if not {"gate", "corpus", "profile", "tracking"} <= set(params):
-        raise BigfootError(f"{reports / 'params.json'} does not hold a project's params: run `{forced(COMMAND)}`")
+        raise BigfootError(f"{project.compared_params} does not hold a project's params: run `{forced(COMMAND)}`")
     return Comparison(rows, params)
 
 
 def exists(root: Path) -> bool:
-    return (Project(root).reports / "comparison.json").is_file()
+    return Project(root).comparison.is_file()
 
 
 def read_rows(path: Path, command: str = COMMAND) -> list[Row]:
@@ -140,8 +145,8 @@ def read_rows(path: Path, command: str = COMMAND) -> list[Row]:
 
 def write(out: Path, rows: Sequence[Row], params: Params) -> None:
     """comparison.json and params.json into the folder `out`."""
-    write_json(out / "comparison.json", [flat(row) for row in rows])
-    write_json(out / "params.json", params.model_dump(mode="json", by_alias=True))
+    write_json(out / Project().comparison.name, [flat(row) for row in rows])
+    write_json(out / Project().compared_params.name, params.model_dump(mode="json", by_alias=True))
 
 
 def flat(row: Row) -> dict:

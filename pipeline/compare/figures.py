@@ -6,7 +6,8 @@ add it here, and compute it in `evaluate`, `benchmark` or `pipeline.compare.rows
 
 A figure of recognized text belongs to one set: `wer` to the first test set, `dev_wer` to dev, `wer/NAME` to a further test
 set. There are two bounds of the rise: the gate reads `wer_rise_upper`, on dev, and other programs rely on its name;
-`test_wer_rise_upper` (and `test_wer_rise_upper/NAME`) is reported, and no decision reads it.
+`test_wer_rise_upper` (and `test_wer_rise_upper/NAME`) is reported, and no decision reads it. Where the corpus's objective is
+cer, the bounds are `cer_rise_upper` and `test_cer_rise_upper` instead.
 """
 
 from collections.abc import Iterable
@@ -36,7 +37,8 @@ class Figure:
     """`unit` is that of the value in files; `style` says how it is shown.
 
     `heading` is that of its column ("": it has no column), `label` its name in plots and cards. Markdown leaves `page_only`
-    columns out; metrics.json holds the `headline` figures.
+    columns out; metrics.json holds the `headline` figures, for the objective cer those of characters. The column of a figure
+    with an `objective` is shown where that decides.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Figure:
     style: Style = Style()
     page_only: bool = False
     headline: bool = False
+    objective: str = ""
 
     def show(self, value: float | None, absent: str = numbers.ABSENT) -> str:
         style = self.style
@@ -73,6 +76,41 @@ SHORT = Style(".3g")
 END = "{} end of the 95% interval of `{}`"
 
 
+def _rises(objective: str, of: str) -> list[Figure]:
+    """How far an error rate lies above the teacher's, and the bound on test."""
+    name = objective.upper()
+    return [
+        Figure(
+            f"{objective}_rise", TEXT, "fraction", f"the rise: {name} minus that of teacher.fp32, same utterances",
+            heading="Rise, points", label="rise", style=POINTS, objective=objective,
+        ),
+        Figure(
+            f"test_{objective}_rise_upper", BOUND, "fraction",
+            f"upper bound (95%) of the rise{of}, for all variants together; no decision reads it",
+            heading="Rise at most", style=POINTS, objective=objective,
+        ),
+    ]  # fmt: skip
+
+
+def _decisive(objective: str, of: str) -> list[Figure]:
+    """What decisions read: the error rate on dev, and the bound of its rise."""
+    name = objective.upper()
+    return [
+        Figure(
+            f"dev_{objective}", DERIVED, "fraction", f"{name} on dev, which chooses checkpoints and the champion{of}",
+            heading=f"Dev {name} %", style=PERCENT, headline=objective == "wer", objective=objective,
+        ),
+        Figure(
+            f"{objective}_rise_upper", DERIVED, "fraction",
+            f"upper bound of the rise on dev{of}, which the gate compares with its budget",
+            heading="Rise on dev at most", style=POINTS, headline=objective == "wer", objective=objective,
+        ),
+    ]  # fmt: skip
+
+
+OF_CER = " (objective: cer)"
+
+
 def _ends(name: str, source: str, unit: str, headline: bool = False) -> list[Figure]:
     return [
         Figure(f"{name}_low", source, unit, END.format("lower", name), headline=headline),
@@ -92,23 +130,7 @@ FIGURES: tuple[Figure, ...] = (
         style=PERCENT,
     ),
     *_ends("wer", TEXT, "fraction", headline=True),
-    Figure(
-        "wer_rise",
-        TEXT,
-        "fraction",
-        "the rise: WER minus that of teacher.fp32, same utterances",
-        heading="Rise, points",
-        label="rise",
-        style=POINTS,
-    ),
-    Figure(
-        "test_wer_rise_upper",
-        BOUND,
-        "fraction",
-        "upper bound (95%) of the rise, for all variants together; no decision reads it",
-        heading="Rise at most",
-        style=POINTS,
-    ),
+    *_rises("wer", ""),
     Figure(
         "cer",
         TEXT,
@@ -119,27 +141,12 @@ FIGURES: tuple[Figure, ...] = (
         style=PERCENT,
     ),
     *_ends("cer", TEXT, "fraction"),
+    *_rises("cer", OF_CER),
     Figure("substitutions", TEXT, "words", "words recognized as other words", style=WHOLE),
     Figure("deletions", TEXT, "words", "words of the reference without a counterpart", style=WHOLE),
     Figure("insertions", TEXT, "words", "words without a counterpart in the reference", style=WHOLE),
-    Figure(
-        "dev_wer",
-        DERIVED,
-        "fraction",
-        "WER on dev, which chooses checkpoints and the champion",
-        heading="Dev WER %",
-        headline=True,
-        style=PERCENT,
-    ),
-    Figure(
-        "wer_rise_upper",
-        DERIVED,
-        "fraction",
-        "upper bound of the rise on dev, which the gate compares with its budget",
-        heading="Rise on dev at most",
-        headline=True,
-        style=POINTS,
-    ),
+    *_decisive("wer", ""),
+    *_decisive("cer", OF_CER),
     Figure(
         "params",
         TIMING,
@@ -319,6 +326,11 @@ def of(source: str) -> tuple[str, ...]:
     return tuple(figure.name for figure in FIGURES if figure.source == source)
 
 
+def of_objective(name: str, objective: str) -> str:
+    """The figure (or heading) of words as that of characters where the objective is cer: dev_wer -> dev_cer."""
+    return name if objective == "wer" else name.replace("wer", "cer").replace("WER", "CER")
+
+
 def keys(more_tests: Iterable[str] = ()) -> dict[str, Figure]:
     """The keys of a row's figures, which are MLflow's too, each with its figure; `more_tests` are those beyond the first."""
     by_key = dict(BY_NAME)
@@ -336,7 +348,7 @@ def split_of(key: str, first_test: str) -> str | None:
     dev_cer belongs to dev, cer/noisy to noisy, cer to the first test set, disk_mb to none.
     """
     name, _, test = key.partition("/")
-    if name == "wer_rise_upper" or (name.startswith("dev_") and name.removeprefix("dev_") in of(TEXT)):
+    if name in ("wer_rise_upper", "cer_rise_upper") or (name.startswith("dev_") and name.removeprefix("dev_") in of(TEXT)):
         return "dev"
     return (test or first_test) if name in (*of(TEXT), *of(BOUND)) else None
 

@@ -13,7 +13,7 @@ from pipeline.compare.report.columns import standing
 from pipeline.params import Gate, Params
 
 DECIDES_NOTHING = {"tracking", "time_limits"}
-OBJECTIVES = {
+PREFERRED = {
     "both": "the variant whose smaller gain, in speed or in size, is the largest",
     "speed": "the fastest variant",
     "size": "the smallest variant",
@@ -36,14 +36,16 @@ def check(root: Path, params: Params, names: list[str]) -> tuple[bool, list[str]
     lines = [f"{standing(row):<8}  {row.variant:<{width}}  {row.gate.reason}" for row in rows]
     if not names and not is_open:
         lines.append("no champion: no variant except the teacher itself keeps the budget")
-    return is_open, [_budget(params.gate), *lines]
+    return is_open, [_budget(params.gate, params.corpus.objective), *lines]
 
 
-def _budget(gate: Gate) -> str:
-    limits = [f"a rise in dev WER of at most {numbers.percent(gate.max_wer_rise)} points, {gate.confidence:.0%} sure"]
+def _budget(gate: Gate, objective: str) -> str:
+    limits = [
+        f"a rise in dev {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
+    ]
     limits += [
         f"at most {most:g} {what}"
         for most, what in ((gate.max_disk_mb, "MB"), (gate.max_latency_p50_ms, "ms (median)"))
         if most is not None
     ]
-    return f"budget: {'; '.join(limits)}; champion: {OBJECTIVES[gate.objective]}"
+    return f"budget: {'; '.join(limits)}; champion: {PREFERRED[gate.prefer]}"

@@ -16,7 +16,8 @@ from pipeline.evaluate.scores import Score
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import read_info, read_manifest
+from pipeline.speech.corpus import read_info, read_manifest, test_sets
+from pipeline.speech.scoring import Objective, scoring
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Evidence:
     country: str
 
     @property
+    def objective(self) -> Objective:
+        """The error rate that decides: wer or cer."""
+        return scoring(self.corpus).objective
+
+    @property
     def test_sets(self) -> list[str]:
         """The test sets, beginning with the one that the headline figures are of."""
         reference = self.scores[REFERENCE]
@@ -61,7 +67,7 @@ def gather(params: Params, root: Path) -> Evidence:
     project = Project(root)
     folder = project.corpus(params.corpus.name)
     corpus = read_info(folder)
-    sets = {split: read_manifest(folder / f"{split}.jsonl") for split in corpus["splits"] if split != "train"}
+    sets = {split: read_manifest(folder / f"{split}.jsonl") for split in ("dev", *test_sets(corpus["splits"]))}
     run = timings.read(project.timings)
     scored = {}
     for variant in variants:
@@ -69,7 +75,7 @@ def gather(params: Params, root: Path) -> Evidence:
         scored[variant.name] = scores.read(path, variant.slug)
         belonging.check(scored[variant.name], path, variant.name, variant.slug, sets)
     for name, set_score in scored[REFERENCE].sets.items():
-        belonging.refuse_shifted(f"{folder / name}.jsonl", set_score.hypotheses)
+        belonging.refuse_shifted(f"{folder / name}.jsonl", set_score.hypotheses, scoring(corpus).objective)
     for variant in variants:
         if variant.name not in run.variants:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")

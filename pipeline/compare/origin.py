@@ -15,7 +15,7 @@ from pipeline.common.git import git
 from pipeline.params import Params
 from pipeline.project import Project
 
-DECIDING = ("pipeline", "data", "dvc.yaml", "params.yaml", "requirements.lock")
+DECIDING = ("pipeline", "data", Project().graph.name, Project().params.name, "requirements.lock")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The rows of a comparison: every figure of every variant, the gate's verdict on it, and the champion.
 
-Decision: the gate and the champion read dev alone, and the gate compares the upper bound of the rise in WER with the budget,
+Decision: the gate and the champion read dev alone, and the gate compares the upper bound of the rise of the error rate (WER or
+CER, the corpus's objective) with the budget,
 not the estimate, so that a dev set that is too small promotes nothing. Figures that were not measured are None, and so are
 the errors of UNTRAINED models, which mean nothing.
 """
@@ -17,11 +18,12 @@ from pipeline.compare.comparison import Row, Verdict, champion_of
 from pipeline.compare.inputs import Evidence
 from pipeline.evaluate import wer
 from pipeline.params import Gate
+from pipeline.speech.scoring import UNITS
 
 
 def measured(evidence: Evidence) -> list[Row]:
     """Every figure of every variant, except those of the gate; None where it was not measured."""
-    rows, (first, *more) = [], evidence.test_sets
+    rows, (first, *more), objective = [], evidence.test_sets, evidence.objective
     bounds = {test: _rises(evidence, test, wer.CONFIDENCE) for test in evidence.test_sets}
     teacher = evidence.timings.variants[REFERENCE]
     for name, score in evidence.scores.items():
@@ -29,7 +31,9 @@ def measured(evidence: Evidence) -> list[Row]:
         values: dict[str, float | None] = dict.fromkeys(figures.keys(more))
         for test, prefix, suffix in [(first, "", ""), ("dev", "dev_", ""), *((test, "", f"/{test}") for test in more)]:
             values |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, test).items()}
-        values |= {f"test_wer_rise_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in bounds.items()}
+        values |= {
+            f"test_{objective}_rise_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in bounds.items()
+        }
         values |= {key: getattr(timing, key) for key in figures.of(figures.TIMING)}
         values |= {key: training.get(key) for key in figures.of(figures.TRAINING)}
         values["co2_g_per_audio_hour"] = co2_g(timing.energy_wh_per_audio_hour, evidence.country)
@@ -40,7 +44,7 @@ def measured(evidence: Evidence) -> list[Row]:
         rows.append(
             Row(
                 score.variant, score.model, score.scheme, evidence.runtimes[name], values,
-                kind=evidence.kinds[name], trained=training.get("trained", True),
+                kind=evidence.kinds[name], trained=training.get("trained", True), objective=objective,
                 **{key: getattr(timing, key) for key in remarks},
             )
         )  # fmt: skip
@@ -48,30 +52,31 @@ def measured(evidence: Evidence) -> list[Row]:
 
 
 def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
-    """The rows with wer_rise_upper (on dev, for all variants together), the gate's verdict, and the champion marked.
+    """The rows with the bound of the rise (on dev, for all variants together), the gate's verdict, and the champion marked.
 
-    The champion is the variant with the largest gain in the budget's objective among those that pass the gate, except
-    teacher.fp32; of two with the same gain, the one with the lower dev WER. A peer never passes. There may be no champion.
+    The champion is the variant with the largest gain that the budget prefers among those that pass the gate, except
+    teacher.fp32; of two with the same gain, the one with fewer errors on dev. A peer never passes. There may be no champion.
     UNTRAINED models have no bound, and the gate does not judge them.
     """
     if evidence.untrained:
         return [replace(row, gate=Verdict(None, "untrained")) for row in rows]
-    rises, words = _rises(evidence, "dev", gate.confidence), evidence.scores[REFERENCE].sets["dev"].words
-    bound = [replace(row, figures={**row.figures, "wer_rise_upper": rises[row.variant]}) for row in rows]
+    rises, dev, objective = _rises(evidence, "dev", gate.confidence), evidence.scores[REFERENCE].sets["dev"], evidence.objective
+    length = f"{getattr(dev, UNITS[objective])} {UNITS[objective]}"
+    bound = [replace(row, figures={**row.figures, f"{objective}_rise_upper": rises[row.variant]}) for row in rows]
     competitors = Counter(row.kind for row in rows if row.variant != REFERENCE)
-    judged = [replace(row, gate=_verdict(row, gate, words, competitors[row.kind])) for row in bound]
+    judged = [replace(row, gate=_verdict(row, gate, length, competitors[row.kind])) for row in bound]
     candidates = [
-        ((gained, -row.known("dev_wer")), row)
+        ((gained, -row.known(f"dev_{objective}")), row)
         for row in judged
-        if row.gate.passed and row.variant != REFERENCE and (gained := gain(row.figures, gate.objective)) is not None
+        if row.gate.passed and row.variant != REFERENCE and (gained := gain(row.figures, gate.prefer)) is not None
     ]
     _, champion = max(candidates, key=lambda candidate: candidate[0], default=(None, None))
     return [replace(row, champion=row is champion) for row in judged]
 
 
-def gain(of: Mapping[str, float | None], objective: str = "both") -> float | None:
+def gain(of: Mapping[str, float | None], prefer: str = "both") -> float | None:
     """The figure that chooses the champion: how much faster or smaller than teacher.fp32, or the smaller of the two."""
-    keys = {"both": ("speedup", "shrink"), "speed": ("speedup",), "size": ("shrink",)}[objective]
+    keys = {"both": ("speedup", "shrink"), "speed": ("speedup",), "size": ("shrink",)}[prefer]
     gains = [value for key in keys if (value := of[key]) is not None]
     return min(gains) if len(gains) == len(keys) else None
 
@@ -81,29 +86,31 @@ def headline(rows: Sequence[Row], timings: Timings) -> dict[str, str | float | N
 
     timed_on and timed_at are among them so that `dvc metrics diff` shows where times of two machines are compared.
     """
-    champion, names = champion_of(rows), [figure.name for figure in figures.FIGURES if figure.headline]
+    champion, objective = champion_of(rows), rows[0].objective
+    names = [figures.of_objective(figure.name, objective) for figure in figures.FIGURES if figure.headline]
     flat: dict[str, str | float | None] = {"champion": champion.variant if champion else None}
     flat |= {"timed_on": timings.timed_on, "timed_at": timings.measured_at}
     flat |= {f"champion_{name}": champion[name] if champion else None for name in names}
-    return flat | {f"teacher_{name}": rows[0][name] for name in names if name not in ("shrink", "speedup", "wer_rise_upper")}
+    not_of_teacher = ("shrink", "speedup", f"{objective}_rise_upper")
+    return flat | {f"teacher_{name}": rows[0][name] for name in names if name not in not_of_teacher}
 
 
-def _verdict(row: Row, gate: Gate, words: int, competitors: int) -> Verdict:
+def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     """Whether a variant keeps the budget, with the reason in one line."""
-    verdict = _kept(row, gate, words, competitors)
+    verdict = _kept(row, gate, length, competitors)
     return Verdict(False, f"a peer, never promoted; {verdict.reason}") if row.kind == "peer" else verdict
 
 
-def _kept(row: Row, gate: Gate, words: int, competitors: int) -> Verdict:
+def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     """The same, with peers judged like all others."""
-    rise, upper = row.known("dev_wer_rise"), row.known("wer_rise_upper")
+    rise, upper = row.known(f"dev_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
     sure = f"{gate.confidence:.0%} sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
-    bounded = f"dev WER {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
-    budget = numbers.percent(gate.max_wer_rise)
-    if rise > gate.max_wer_rise:
+    bounded = f"dev {row.objective.upper()} {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
+    budget = numbers.percent(gate.max_rise)
+    if rise > gate.max_rise:
         return Verdict(False, f"{bounded}: more than the {budget} allowed")
-    if upper > gate.max_wer_rise:
-        return Verdict(False, f"{bounded}: may be more than the {budget} allowed, dev's {words} words are too few to tell")
+    if upper > gate.max_rise:
+        return Verdict(False, f"{bounded}: may be more than the {budget} allowed, dev's {length} are too few to decide")
     for key, most, unit in (("disk_mb", gate.max_disk_mb, "MB"), ("latency_p50_ms", gate.max_latency_p50_ms, "ms")):
         value = row[key]
         if most is not None and (value is None or value > most):
@@ -116,12 +123,12 @@ def _text_figures(evidence: Evidence, name: str, test: str) -> dict[str, float |
     if evidence.untrained:
         return dict.fromkeys(figures.of(figures.TEXT))
     scored, reference = evidence.scores[name].sets[test], evidence.scores[REFERENCE].sets[test]
-    rise = scored.wer - reference.wer
-    return {key: rise if key == "wer_rise" else getattr(scored, key) for key in figures.of(figures.TEXT)}
+    rises = {"wer_rise": scored.wer - reference.wer, "cer_rise": scored.cer - reference.cer}
+    return {key: rises[key] if key in rises else getattr(scored, key) for key in figures.of(figures.TEXT)}
 
 
 def _rises(evidence: Evidence, test: str, confidence: float) -> dict[str, float | None]:
-    """Upper bounds of the rise of each variant's WER on one set, which hold for all variants of a kind together."""
+    """Upper bounds of the rise of each variant's error rate on one set, which hold for all variants of a kind together."""
     if evidence.untrained:
         return dict.fromkeys(evidence.scores)
     reference = evidence.scores[REFERENCE].sets[test]
@@ -129,5 +136,5 @@ def _rises(evidence: Evidence, test: str, confidence: float) -> dict[str, float 
     for kind in ("own", "peer"):  # peers are never promoted, so they must not widen the bounds of the others
         sets = {name: score.sets[test] for name, score in evidence.scores.items() if evidence.kinds[name] == kind}
         sets.pop(REFERENCE, None)
-        bounds |= wer.paired_rises(reference, sets, confidence)
+        bounds |= wer.paired_rises(reference, sets, confidence, objective=evidence.objective)
     return bounds

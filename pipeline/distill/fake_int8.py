@@ -98,7 +98,7 @@ class _Convolution:
 
 def _layers(model) -> list[nn.Module]:
     """The feature encoder's layers that may be int8: all but the first."""
-    return list(model.wav2vec2.feature_extractor.conv_layers)[1:]
+    return list(model.base_model.feature_extractor.conv_layers)[1:]
 
 
 @torch.no_grad()
@@ -114,7 +114,7 @@ def _inputs(model, waveforms: list[torch.Tensor]) -> list[torch.Tensor]:
     training = model.training
     model.eval()
     for waveform in waveforms:
-        model.wav2vec2.feature_extractor(waveform)
+        model.base_model.feature_extractor(waveform)
     model.train(training)
     for hook in hooks:
         hook.remove()

@@ -25,28 +25,30 @@ from pipeline.common.errors import BigfootError
 from pipeline.models.folder import load_model
 from pipeline.params import Logits
 from pipeline.speech import audio
-from pipeline.speech.corpus import Corpus, Utterance
+from pipeline.speech.corpus import UNLABELLED, Corpus, Utterance
 
 STORE_VERSION = 3
 log = logging.getLogger(__name__)
 
 
 class AtSpeeds:
-    """A corpus with its training utterances at several speeds, each speed as a separate utterance: ID, ID@0.9, ID@1.1.
+    """A corpus with its training utterances, with text and without, at several speeds, each as an utterance: ID, ID@0.9.
 
     Other splits are unchanged. A change of speed is a resampling, so it also changes pitch.
     """
 
     def __init__(self, corpus: Corpus, speeds: list[float]):
-        self.corpus, self.speeds, self.folder = corpus, speeds, corpus.folder
+        self.corpus, self.speeds = corpus, speeds
+        self.folder, self.info = corpus.folder, corpus.info
         self._origin: dict[str, tuple[Utterance, float]] = {}
 
     def utterances(self, split: str) -> list[Utterance]:
         utterances = self.corpus.utterances(split)
-        if split != "train":
+        if split not in ("train", UNLABELLED):
             return utterances
-        self._origin = {_at(original, speed).id: (original, speed) for speed in self.speeds for original in utterances}
-        return [_at(*origin) for origin in self._origin.values()]
+        at_speeds = {_at(original, speed).id: (original, speed) for speed in self.speeds for original in utterances}
+        self._origin |= at_speeds
+        return [_at(*origin) for origin in at_speeds.values()]
 
     def audio(self, utterance: Utterance) -> np.ndarray:
         original, speed = self._origin.get(utterance.id, (utterance, 1.0))
@@ -104,7 +106,7 @@ class LogitsStore(Mapping[str, np.ndarray]):
 
 
 def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path) -> None:
-    """Write the teacher's logits for train at each speed of `settings`, computed in batches, in half precision.
+    """Write the teacher's logits for all training audio, with text or without, at each speed of `settings`, in half precision.
 
     With `settings.features`, write the output of its feature encoder too.
     """
@@ -119,11 +121,12 @@ def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path
     first = 0
     channels = model.config.conv_dim[-1] if settings.features else None
     at_speeds = AtSpeeds(corpus, settings.speeds)
+    utterances = [u for split in ("train", UNLABELLED) if split in corpus.info["splits"] for u in at_speeds.utterances(split)]
     opened = (unfinished / "features.bin").open("wb") if settings.features else nullcontext()
     with (unfinished / "logits.bin").open("wb") as logits_file, opened as features_file:
-        for utterance, logits, features in frame_logits_and_features(
-            model, processor, at_speeds, at_speeds.utterances("train"), "teacher logits"
-        ):
+        for utterance, logits, features in frame_logits_and_features(model, processor, at_speeds, utterances, "teacher logits"):
+            if utterance.id in index:
+                raise BigfootError(f"two utterances are called {utterance.id}, in train and in {UNLABELLED}: rename one")
             logits.astype(np.float16).tofile(logits_file)
             if features_file:
                 features.half().cpu().numpy().tofile(features_file)

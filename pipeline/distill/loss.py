@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from pipeline.models.forward import inside, mask_group_norm
+from pipeline.models.forward import ignore_padding, inside
 from pipeline.params import Distillation, Ramp
 from pipeline.train.ctc import ctc_loss
 
 
 @dataclass
 class Imitation:
-    """A student's objective for pipeline.train.trainer.
+    """A student's loss for pipeline.train.trainer.
 
     `blank`: the CTC blank's id; `teacher`: a Wav2Vec2ForCTC that runs beside the student; None: the batch holds its logits.
     """
@@ -29,7 +29,7 @@ class Imitation:
     def __post_init__(self):
         if self.teacher is not None:
             self.teacher.eval().requires_grad_(False)
-            mask_group_norm(self.teacher)
+            ignore_padding(self.teacher)
 
     def __call__(self, model, batch: dict, done: float):
         """The loss of a batch; `done` (0 to 1) is the finished part of the run."""
@@ -42,9 +42,11 @@ class Imitation:
             with torch.no_grad():
                 teacher = self.teacher.to(frames.device)(**inputs, output_hidden_states=hidden > 0)
             teacher_logits = teacher.logits
-        loss = 0.0
-        if ctc:
-            loss = loss + ctc * ctc_loss(student.logits, frames, batch["labels"], batch["label_lengths"], self.blank)
+        loss = 0.0 * student.logits.sum()
+        labelled = batch["label_lengths"] > 0
+        if ctc and labelled.any():
+            labels, lengths = batch["labels"][labelled], batch["label_lengths"][labelled]
+            loss = loss + ctc * ctc_loss(student.logits[labelled], frames[labelled], labels, lengths, self.blank)
         if kl:
             loss = loss + kl * kl_loss(student.logits, teacher_logits, frames, at(s.temperature, done))
         if hidden:

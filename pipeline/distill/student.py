@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,11 +13,13 @@ from pipeline.common.errors import BigfootError
 from pipeline.distill import fake_int8
 from pipeline.distill.logits_store import AtSpeeds, LogitsStore
 from pipeline.distill.loss import Imitation
+from pipeline.distill.pseudo_labels import pseudo_labels
 from pipeline.distill.surgery import student
+from pipeline.models import vocabulary
 from pipeline.models.folder import load_model, save_model
 from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
-from pipeline.speech.corpus import AudioCorpus, Corpus, spread
+from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, spread
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.teacher import save_as_it_is
@@ -68,11 +71,13 @@ def make_student(
         _check_feature_encoder(name, model, store, teacher_folder)
         features = store.features
         inputs.append(teacher_folder / "model.safetensors")
-    objective = Imitation(settings.distillation, model.config.pad_token_id, teacher)
+    known = vocabulary.of(processor.tokenizer, model.config.vocab_size)
+    imitation = Imitation(settings.distillation, known.blank, teacher)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
     job = trainer.Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
-        store=store, features=features, objective=objective,
+        store=store, features=features, loss=imitation, unlabelled=settings.distillation.unlabelled,
+        pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known),
     )  # fmt: skip
     metrics = trainer.train(job, out)
     if settings.quantize_aware:
@@ -81,13 +86,33 @@ def make_student(
     return metrics
 
 
+def _pseudo_labels(
+    name: str, settings: Student, corpus: AudioCorpus, store: LogitsStore | None, known: vocabulary.Vocabulary
+) -> Callable[[str], list[int]] | None:
+    """The labels of audio without text; None where it has none. Logs how much audio teaches with and without text."""
+    wanted = settings.distillation
+    if not wanted.unlabelled:
+        return None
+    if UNLABELLED not in corpus.info["splits"]:
+        raise BigfootError(f"students.{name}.distillation.unlabelled: the corpus has no split {UNLABELLED}: see corpus.source")
+    hours = [sum(u.duration for u in corpus.utterances(split)) / 3600 for split in ("train", UNLABELLED)]
+    log.info("%s: %.2f h with text, %.2f h without in %.0f%% of the batches", name, *hours, 100 * wanted.unlabelled)
+    if wanted.pseudo_labels is None or store is None:
+        return None
+    labels = pseudo_labels(store, known, wanted.pseudo_labels)
+    utterances = corpus.utterances(UNLABELLED)
+    confident = sum(bool(labels(utterance.id)) for utterance in utterances)
+    log.info("%s: the teacher is confident of the text of %d of %d utterances without", name, confident, len(utterances))
+    return labels
+
+
 def _check_feature_encoder(name: str, model, store: LogitsStore, teacher_folder: Path) -> None:
     """Raise BigfootError where the feature encoder's output isn't stored, or the student's encoder isn't the teacher's."""
     if store.channels is None:
         raise BigfootError(f"students.{name}.distillation.features: logits/teacher does not hold it: set logits.features: true")
     with safe_open(teacher_folder / "model.safetensors", "pt") as teacher:
-        for key, own in model.wav2vec2.feature_extractor.state_dict().items():
-            if not torch.equal(own, teacher.get_tensor(f"wav2vec2.feature_extractor.{key}")):
+        for key, own in model.base_model.feature_extractor.state_dict().items():
+            if not torch.equal(own, teacher.get_tensor(f"{model.base_model_prefix}.feature_extractor.{key}")):
                 raise BigfootError(
                     f"students.{name}.distillation.features: {key} differs from the teacher's: train its parents with "
                     "features: stored too, or set it to computed"

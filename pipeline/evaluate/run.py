@@ -20,6 +20,7 @@ from pipeline.recognition import seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import Corpus
+from pipeline.speech.scoring import scoring
 
 FRAME, HOP = SAMPLE_RATE * 25 // 1000, SAMPLE_RATE * 10 // 1000
 LEAST_FRAMES = 20
@@ -64,17 +65,19 @@ def snr_db(samples: np.ndarray) -> float | None:
 
 def _evaluate_set(recognizer: Recognizer, corpus: Corpus, name: str, settings: Evaluate) -> SetScore:
     utterances, hypotheses, ratios = corpus.utterances(name), [], []
+    scored_as = scoring(corpus.info)
     title = f"{recognizer.info['variant']} on {name}"
     with Progress(title, sum(utterance.duration for utterance in utterances), "s of audio") as progress:
         for utterance in utterances:
             samples = corpus.audio(utterance)
-            hypotheses.append(recognizer.transcribe(samples))
+            hypotheses.append(scored_as.written(recognizer.transcribe(samples)))
             ratios.append(snr_db(samples))
             progress.advance(utterance.duration)
     scored = score(utterances, hypotheses, settings.bootstrap, settings.seed)
     log.info(
-        "%s: WER %.2f%% [%.2f, %.2f] of %d words",
+        "%s: WER %.2f%% [%.2f, %.2f] of %d words, CER %.2f%% [%.2f, %.2f] of %d characters",
         title, 100 * scored.wer, 100 * scored.wer_low, 100 * scored.wer_high, scored.words,
+        100 * scored.cer, 100 * scored.cer_low, 100 * scored.cer_high, scored.characters,
     )  # fmt: skip
     rows = [replace(row, snr_db=ratio) for row, ratio in zip(scored.hypotheses, ratios, strict=True)]
     return replace(scored, hypotheses=rows)

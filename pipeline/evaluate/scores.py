@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pipeline.common.files import write_json
 from pipeline.common.objects import read_object
+from pipeline.speech.scoring import Objective
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The text that a variant recognized in one utterance, with the reference; `words` are those of the reference.
+    """The text that a variant recognized in one utterance, with the reference, whose `words` and `characters` are counted.
 
-    `errors` are words, `duration` is in seconds, `snr_db` is the signal-to-noise ratio (None: unknown).
+    `errors` are wrong words, `duration` is in seconds, `snr_db` is the signal-to-noise ratio (None: unknown).
     """
 
     id: str
@@ -25,7 +26,13 @@ class Hypothesis:
     hypothesis: str
     errors: int
     words: int
+    character_errors: int
+    characters: int
     snr_db: float | None
+
+    def counts(self, objective: Objective) -> tuple[int, int]:
+        """(errors, length of the reference) in the objective's unit, words or characters."""
+        return (self.errors, self.words) if objective == "wer" else (self.character_errors, self.characters)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The errors of a variant, and the intervals of its error rates.
+"""The errors of a variant, and the intervals of its error rates, WER and CER.
 
 Decision: jiwer counts the errors; the intervals are computed here. Errors of one speaker's utterances are correlated, so the
 speaker is resampled where there are 20 or more, else the recording that utterances were cut from, where there are 20 or more,
@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.common.errors import BigfootError
 from pipeline.evaluate.scores import Hypothesis, SetScore
 from pipeline.speech.corpus import Utterance
+from pipeline.speech.scoring import OBJECTIVES, Objective, count_errors
 
 LEAST_UNITS = 20
 CONFIDENCE = 0.95
@@ -24,30 +25,26 @@ AT_ONCE = 2_000_000  # random numbers in memory
 def score(utterances: Sequence[Utterance], hypotheses: Sequence[str], resamples: int = 2000, seed: int = 7) -> SetScore:
     """The score of one set: WER, CER, their counts and intervals, and every hypothesis.
 
-    The text of an utterance is its reference and must not be empty; `hypotheses` are in the order of `utterances`. Without
-    errors both intervals are 0 to 3/N words, because wrong characters come in words. `snr_db` is None: the audio is not
-    known here. Raises BigfootError where there is nothing to score.
+    The text of an utterance is its reference; where it is empty, every recognized word is inserted. `hypotheses` are in the
+    order of `utterances`. Without errors both intervals are 0 to 3/N words, because wrong characters come in words. `snr_db`
+    is None: the audio is not known here. Raises BigfootError where there is nothing to score, or no word in any reference.
     """
-    import jiwer
-
     if not utterances or len(utterances) != len(hypotheses):
         raise BigfootError(f"{len(hypotheses)} hypotheses for {len(utterances)} utterances: nothing can be scored")
-    rows, kinds, spelling = [], [], []
+    if not any(utterance.text for utterance in utterances):
+        raise BigfootError(f"none of {len(utterances)} references has a word: no error rate can be computed")
+    rows, kinds = [], []
     for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
-        by_word = jiwer.process_words(utterance.text, hypothesis)
-        kinds.append((by_word.substitutions, by_word.deletions, by_word.insertions))
-        by_letter = jiwer.process_characters(utterance.text, hypothesis)
-        wrong = by_letter.substitutions + by_letter.deletions + by_letter.insertions
-        spelling.append((wrong, by_letter.hits + by_letter.substitutions + by_letter.deletions))
+        by_word, by_character = (count_errors(utterance.text, hypothesis, objective) for objective in OBJECTIVES)
+        kinds.append(by_word[:3])
         rows.append(
             Hypothesis(
                 id=utterance.id, speaker=utterance.speaker, recording=utterance.recording, duration=utterance.duration,
-                reference=utterance.text, hypothesis=hypothesis, errors=sum(kinds[-1]),
-                words=by_word.hits + by_word.substitutions + by_word.deletions, snr_db=None,
+                reference=utterance.text, hypothesis=hypothesis, errors=by_word.errors, words=by_word.length,
+                character_errors=by_character.errors, characters=by_character.length, snr_db=None,
             )
         )  # fmt: skip
-    errors, words = (np.array([getattr(row, key) for row in rows]) for key in ("errors", "words"))
-    misspelled, characters = np.array(spelling).T
+    (errors, words), (misspelled, characters) = (_counts(rows, objective) for objective in OBJECTIVES)
     substitutions, deletions, insertions = np.array(kinds).sum(0).tolist()
     unit, groups = units(rows)
     low, high = interval(errors, words, groups, resamples, seed)
@@ -58,6 +55,12 @@ def score(utterances: Sequence[Utterance], hypotheses: Sequence[str], resamples:
         wer_low=low, wer_high=high, cer_low=cer_low, cer_high=cer_high,
         substitutions=substitutions, deletions=deletions, insertions=insertions, unit=unit, hypotheses=rows,
     )  # fmt: skip
+
+
+def _counts(rows: Sequence[Hypothesis], objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+    """Errors and lengths of the references, both [utterances]."""
+    errors, lengths = np.array([row.counts(objective) for row in rows]).T
+    return errors, lengths
 
 
 def units(rows: Sequence[Hypothesis]) -> tuple[str, np.ndarray]:
@@ -76,7 +79,7 @@ def units(rows: Sequence[Hypothesis]) -> tuple[str, np.ndarray]:
 def interval(errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
     """95% interval of sum(errors) / sum(words), all [utterances]; `groups` numbers the unit of each utterance.
 
-    The percentile bootstrap (Efron 1979; of WER: Bisani and Ney 2004).
+    The percentile bootstrap (Efron 1979; of WER: Bisani and Ney 2004). Resamples without a word have no rate and are left out.
     """
     if not errors.any():
         return 0.0, min(1.0, 3 / int(words.sum()))
@@ -85,17 +88,23 @@ def interval(errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resample
     rng, rates = np.random.default_rng(seed), []
     for count in _parts(resamples, size):
         drawn = rng.integers(0, size, (count, size))
-        rates.append(by_group[0][drawn].sum(1) / by_group[1][drawn].sum(1))
+        wrong, all_words = (counts[drawn].sum(1) for counts in by_group)
+        rates.append(wrong[all_words > 0] / all_words[all_words > 0])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(rates), [tail, 1 - tail])
     return float(low), float(high)
 
 
 def paired_rise(
-    reference: SetScore, other: SetScore, confidence: float = CONFIDENCE, resamples: int = RISE_RESAMPLES, seed: int = 7
+    reference: SetScore,
+    other: SetScore,
+    confidence: float = CONFIDENCE,
+    resamples: int = RISE_RESAMPLES,
+    seed: int = 7,
+    objective: Objective = "wer",
 ) -> float:
-    """Upper bound of the rise of the WER of `other` over that of `reference`: `paired_rises` of a single variant."""
-    return paired_rises(reference, {"other": other}, confidence, resamples, seed)["other"]
+    """Upper bound of the rise of the error rate of `other` over that of `reference`: `paired_rises` of a single variant."""
+    return paired_rises(reference, {"other": other}, confidence, resamples, seed, objective)["other"]
 
 
 def paired_rises(
@@ -104,8 +113,9 @@ def paired_rises(
     confidence: float = CONFIDENCE,
     resamples: int = RISE_RESAMPLES,
     seed: int = 7,
+    objective: Objective = "wer",
 ) -> dict[str, float]:
-    """Upper bounds of the rise of each WER over that of `reference`, which hold together with this confidence.
+    """Upper bounds of the rise of each error rate over that of `reference`, which hold together with this confidence.
 
     All scores are of the same utterances, so utterances that are hard for every variant cancel out: the differences are
     resampled, with the same weights for every variant. Variants with the same errors on every utterance count as one; M is
@@ -121,40 +131,57 @@ def paired_rises(
     - A bound is never less than the observed rise plus ln(M / (1 - confidence)) / N words, Bonferroni's rule of three; for a
       variant that does not differ from the reference it is exactly that.
 
+    For the CER all of this counts characters. As wrong characters come in words, the one more error is not one character but
+    as many as a wrong word has on average here, and the rule of three counts such words.
+
     Raises BigfootError where the scores are not of the same utterances.
     """
     if not others:
         return {}
-    rises = np.array([_rise(reference, other) for other in others.values()])  # [variants, utterances]
+    rises = np.array([_rise(reference, other, objective) for other in others.values()])  # [variants, utterances]
     distinct, which = np.unique(rises, axis=0, return_inverse=True)
-    words = np.array([row.words for row in reference.hypotheses])
+    _, words = _counts(reference.hypotheses, objective)
+    one = _size_of_an_error([reference, *others.values()], objective)
     observed = distinct.sum(1) / words.sum()
-    bounds = observed + np.log(len(distinct) / (1 - confidence)) / words.sum()
+    bounds = observed + one * np.log(len(distinct) / (1 - confidence)) / words.sum()
     differs = distinct.any(1)
     if differs.any():
         _, groups = units(reference.hypotheses)
-        rates = np.sort(drawn := _weighted(distinct, words, groups, resamples, seed), axis=0)
+        rates = np.sort(drawn := _weighted(distinct, words, groups, one, resamples, seed), axis=0)
         ranks = np.stack([np.searchsorted(ordered, rate) for ordered, rate in zip(rates.T, drawn.T, strict=True)])
         rank = np.sort(ranks.max(0))[int(np.ceil(confidence * resamples)) - 1]
         bounds[differs] = np.maximum(bounds, rates[rank])[differs]
     return dict(zip(others, bounds[which.ravel()].tolist(), strict=True))
 
 
-def _rise(reference: SetScore, other: SetScore) -> list[int]:
-    """How many more words `other` gets wrong, for each utterance."""
+def _size_of_an_error(scores: Sequence[SetScore], objective: Objective) -> float:
+    """1 word; of characters, those that are wrong per wrong word or, where none is, those of a word."""
+    if objective == "wer":
+        return 1.0
+    rows = [row for score in scores for row in score.hypotheses]
+    wrong, errors = (sum(getattr(row, key) for row in rows) for key in ("character_errors", "errors"))
+    characters, words = (sum(getattr(row, key) for row in rows) for key in ("characters", "words"))
+    return max(1.0, wrong / errors if errors else characters / words)
+
+
+def _rise(reference: SetScore, other: SetScore, objective: Objective) -> list[int]:
+    """How many more words (or characters) `other` gets wrong, for each utterance."""
     a, b = reference.hypotheses, other.hypotheses
     if [(row.id, row.reference) for row in a] != [(row.id, row.reference) for row in b]:
         raise BigfootError("two scores are not of the same utterances: run `dvc repro` for both variants")
-    return [theirs.errors - ours.errors for ours, theirs in zip(a, b, strict=True)]
+    return [theirs.counts(objective)[0] - ours.counts(objective)[0] for ours, theirs in zip(a, b, strict=True)]
 
 
-def _weighted(rises: np.ndarray, words: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """sum(rises) / sum(words) with exponential weights of the groups and of an unobserved error: [resamples, variants]."""
+def _weighted(rises: np.ndarray, words: np.ndarray, groups: np.ndarray, one: float, resamples: int, seed: int) -> np.ndarray:
+    """sum(rises) / sum(words) with exponential weights of the groups and of an unobserved error: [resamples, variants].
+
+    `one` is the size of that error.
+    """
     size = groups.max() + 1
     by_group = np.stack([np.bincount(groups, rise, size) for rise in rises], axis=1)
     words_by_group = np.bincount(groups, words, size)
     spread = (by_group - rises.sum(1) / words.sum() * words_by_group[:, None]).std(0)
-    unobserved = np.maximum(1.0, spread)
+    unobserved = np.maximum(one, spread)
     rng, rates = np.random.default_rng(seed), []
     for count in _parts(resamples, size):
         weights, extra = rng.standard_exponential((count, size)), rng.standard_exponential((count, len(rises)))
@@ -168,15 +195,21 @@ def _parts(resamples: int, size: int) -> list[int]:
     return [min(part, resamples - start) for start in range(0, resamples, part)]
 
 
-def align(reference: str, hypothesis: str) -> list[list[str]]:
-    """[[operation, reference word, hypothesis word], ...] as jiwer counts; operation: equal, substitute, delete or insert."""
+def align(reference: str, hypothesis: str, objective: Objective = "wer") -> list[list[str]]:
+    """[[operation, reference word, hypothesis word], ...] as jiwer counts; operation: equal, substitute, delete or insert.
+
+    For the CER, runs of characters instead of words.
+    """
     import jiwer
 
-    aligned = jiwer.process_words(reference, hypothesis)
+    aligned = (jiwer.process_words if objective == "wer" else jiwer.process_characters)(reference, hypothesis)
     lines = []
     for chunk in aligned.alignments[0]:
         left = aligned.references[0][chunk.ref_start_idx : chunk.ref_end_idx]
         right = aligned.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx]
+        if objective == "cer":
+            lines.append([chunk.type, "".join(left), "".join(right)])
+            continue
         for i in range(max(len(left), len(right))):
             lines.append([chunk.type, left[i] if i < len(left) else "", right[i] if i < len(right) else ""])
     return lines

@@ -49,8 +49,8 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, (model, objective, batch, learns) in ways.items():
-            model.wav2vec2.feature_extractor._requires_grad = learns
-            model.wav2vec2.feature_extractor.requires_grad_(learns)
+            model.base_model.feature_extractor._requires_grad = learns
+            model.base_model.feature_extractor.requires_grad_(learns)
             seconds_taken = _step(model, objective, optimizers[model], batch)
             if number:  # the first round warms up
                 times[name].append(seconds_taken)

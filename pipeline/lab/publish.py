@@ -3,7 +3,8 @@
 `results/PROFILE/` holds the output of `compare` from the profile's last published run (comparison.json, comparison.md,
 pareto.svg) and, optionally, notes.md, written by hand: small text files under git, so that a change of a published figure is a
 diff. `bigfoot results` copies the reports on disk there, and writes both documents again from all of results/. Two texts come
-from commands that no longer exist, and are appended unchanged: results/digits/peers.md and results/paper/paper_scale.md.
+from commands that no longer exist, and are appended as well: results/digits/peers.md and results/paper/paper_scale.md. Links in
+these texts lead from their own folder; in RESULTS.md they lead from the project's.
 """
 
 import shutil
@@ -14,9 +15,11 @@ from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
+from pipeline.params import table
 from pipeline.project import Project
 
-KEPT = ("comparison.json", "comparison.md", "pareto.svg")
+FIGURES, REPORT = Project().comparison.name, Project().report.name
+KEPT = (FIGURES, REPORT, "pareto.svg")
 PAPER_SCALE = Path("paper/paper_scale.md")
 FIRST = ("digits", "quickstart")  # people before synthetic speech; all others follow by name
 TITLES = {
@@ -42,13 +45,14 @@ def keep(root: Path) -> Path | None:
 
 
 def write(root: Path) -> None:
-    """Write RESULTS.md, the results in README.md and the glossary in docs/numbers.md, the latter two between their markers."""
-    folders = sorted((file.parent for file in Project(root).results.glob("*/comparison.json")), key=_place)
+    """Write RESULTS.md; and in README.md, docs/numbers.md and docs/params.md what stands between their markers."""
+    folders = sorted((file.parent for file in Project(root).results.glob(f"*/{FIGURES}")), key=_place)
     page, kept = results_page(folders), Project(root).results / PAPER_SCALE
-    page += f"\n{kept.read_text(encoding='utf-8')}" if kept.is_file() else ""
+    page += f"\n{_text(kept)}" if kept.is_file() else ""
     (root / "RESULTS.md").write_text(page, encoding="utf-8")
     _fill(root / "README.md", "results", "\n\n".join(_short(folder) for folder in folders if folder.name not in NOT_IN_README))
     _fill(root / "docs" / "numbers.md", "figures", glossary())
+    _fill(root / "docs" / "params.md", "params", table.text())
 
 
 def glossary() -> str:
@@ -73,19 +77,24 @@ def results_page(folders: list[Path]) -> str:
         whole = _comparison(folder).replace("# Comparison", f"## {_title(folder)}", 1)
         parts += ["", whole.rstrip(), ""]
         if (folder / "pareto.svg").is_file():
-            parts += [f"![WER against size and latency](results/{folder.name}/pareto.svg)", ""]
+            parts += [f"![Errors against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Reproduce: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
         for notes in (folder / "peers.md", folder / "notes.md"):
-            parts += ["", notes.read_text(encoding="utf-8").rstrip()] if notes.is_file() else []
+            parts += ["", _text(notes).rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"
+
+
+def _text(file: Path) -> str:
+    """A text in results/FOLDER, its links as they lead from the project's folder."""
+    return file.read_text(encoding="utf-8").replace("](../../", "](")
 
 
 def _comparison(folder: Path) -> str:
     """comparison.md, its table written again from comparison.json, so that the two files can't differ in a figure."""
-    lines = (folder / "comparison.md").read_text(encoding="utf-8").splitlines()
+    lines = (folder / REPORT).read_text(encoding="utf-8").splitlines()
     begin = next((at for at, line in enumerate(lines) if line.startswith("| Variant ")), None)
     if begin is None:
-        raise BigfootError(f"{folder / 'comparison.md'} has no table of variants: run `bigfoot results` after a comparison")
+        raise BigfootError(f"{folder / REPORT} has no table of variants: run `bigfoot results` after a comparison")
     end = next((at for at, line in enumerate(lines) if at > begin and not line.startswith("|")), len(lines))
     return "\n".join([*lines[:begin], markdown.whole_table(_rows(folder)), *lines[end:]])
 
@@ -93,13 +102,13 @@ def _comparison(folder: Path) -> str:
 def _short(folder: Path) -> str:
     rows = _rows(folder)
     selected = markdown.for_readme(rows)
-    criteria = "each model's fastest, and those that none beats in WER, MB and latency at once"
+    criteria = "each model's fastest, and those that none beats in errors, MB and latency at once"
     of = f"{len(selected)} of {len(rows)} variants: {criteria}"
     return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{markdown.short_table(selected)}"
 
 
 def _rows(folder: Path) -> list[Row]:
-    return comparison.read_rows(folder / "comparison.json", "git checkout results")
+    return comparison.read_rows(folder / FIGURES, "git checkout results")
 
 
 def _title(folder: Path) -> str:

@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.models import families, vocabulary
 from pipeline.models.operations import macs_per_second
 
 PROCESSOR = (
@@ -23,29 +24,20 @@ TRAINING = ("train_hours", "train_energy_wh", "energy_mode")
 def describe(folder: Path) -> dict:
     """The model's part of variant.json.
 
-    Raises BigfootError where the folder is not a wav2vec 2.0 CTC model with safetensors weights and a single vocabulary.
+    `vocab` is what each token writes: "" for the blank and special tokens, " " between words. Raises BigfootError where the
+    folder is not a CTC model of a known family with safetensors weights.
     """
     config = _json(folder, "config.json")
-    kind = config.get("model_type")
-    if kind != "wav2vec2" or not any(name.endswith("ForCTC") for name in config.get("architectures") or []):
+    families.check(config, str(folder))
+    if not any(name.endswith("ForCTC") for name in config.get("architectures") or []):
         architecture = ", ".join(config.get("architectures") or ["no architecture"])
-        raise BigfootError(
-            f"{folder}: only wav2vec 2.0 CTC models can be quantized, not {kind} ({architecture}): "
-            "fine-tune a wav2vec2 checkpoint with a CTC head"
-        )
-    if config.get("add_adapter"):
-        raise BigfootError(f"{folder}: models with add_adapter are not supported: train one without")
-    tokenizer = _json(folder, "tokenizer_config.json")
+        raise BigfootError(f"{folder}: only CTC models can be quantized, not {architecture}: fine-tune it with a CTC head")
     extractor = _extractor(folder)
-    vocab = _vocab(folder, config["vocab_size"])
-    delimiter = tokenizer.get("word_delimiter_token", "|")
-    if isinstance(delimiter, dict):
-        delimiter = delimiter["content"]
-    metrics = _json(folder, "metrics.json") if (folder / "metrics.json").is_file() else {}
+    known = vocabulary.read(lambda name: _optional(folder, name), config["vocab_size"], config["pad_token_id"], str(folder))
+    metrics = _optional(folder, "metrics.json") or {}
     return {
-        "vocab": vocab,
-        "blank": config["pad_token_id"],
-        "word_delimiter": delimiter,
+        "vocab": list(known.texts),
+        "blank": known.blank,
         "normalize": extractor["do_normalize"],
         "sample_rate": extractor["sampling_rate"],
         "params": _count_parameters(folder / "model.safetensors"),
@@ -63,21 +55,10 @@ def copy_processor(folder: Path, out: Path) -> None:
             shutil.copyfile(folder / name, out / name)
 
 
-def _vocab(folder: Path, size: int) -> list[str]:
-    """The token of each id; an id without a token, which a padded head may have, gets ""."""
-    ids = _json(folder, "vocab.json")
-    if any(not isinstance(index, int) for index in ids.values()):
-        raise BigfootError(f"{folder}: vocab.json has one vocabulary per language: save the tokenizer for one language")
-    if (folder / "added_tokens.json").is_file():
-        ids |= _json(folder, "added_tokens.json")
-    tokens = {index: token for token, index in ids.items()}
-    return [tokens.get(index, "") for index in range(size)]
-
-
 def _extractor(folder: Path) -> dict:
     """The feature extractor's settings: in processor_config.json since transformers 5, before in a file of their own."""
-    if (folder / "preprocessor_config.json").is_file():
-        return _json(folder, "preprocessor_config.json")
+    if settings := _optional(folder, "preprocessor_config.json"):
+        return settings
     return _json(folder, "processor_config.json")["feature_extractor"]
 
 
@@ -89,6 +70,10 @@ def _count_parameters(weights: Path) -> int:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+
+
+def _optional(folder: Path, name: str) -> dict | None:
+    return _json(folder, name) if (folder / name).is_file() else None
 
 
 def _json(folder: Path, name: str) -> dict:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.models import families
 
 
 def save_model(model, processor, folder: Path) -> None:
@@ -13,21 +14,24 @@ def save_model(model, processor, folder: Path) -> None:
 
 
 def load_model(folder: Path):
-    """(Wav2Vec2ForCTC in eval mode, Wav2Vec2Processor) of a model folder; BigfootError where it isn't one."""
-    from transformers import AutoModelForCTC, AutoProcessor
+    """(model in eval mode, Wav2Vec2Processor) of a model folder; BigfootError where it isn't one."""
+    from transformers import Wav2Vec2Processor
 
-    check_architecture(folder)
-    return AutoModelForCTC.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    from pipeline.models.wavlm import call_projections
+
+    model = families.model_class(family(folder)).from_pretrained(folder).eval()
+    call_projections(model)
+    return model, Wav2Vec2Processor.from_pretrained(folder)
 
 
-def check_architecture(folder: Path) -> None:
-    """Raise BigfootError unless `folder` holds a wav2vec 2.0 model."""
+def family(folder: Path) -> str:
+    """The model_type of a model folder; BigfootError where it isn't one, or its family is not one that Bigfoot shrinks."""
     config = Path(folder) / "config.json"
     if not config.is_file():
         raise BigfootError(f"{folder} has no model (config.json is missing): give a Hugging Face model folder")
     try:
-        kind = json.loads(config.read_text()).get("model_type")
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        families.check(settings, str(folder))
     except (ValueError, AttributeError):
         raise BigfootError(f"{config} is not a valid JSON object: fetch the model again") from None
-    if kind != "wav2vec2":
-        raise BigfootError(f"{config} describes a '{kind}' model: Bigfoot shrinks wav2vec2 models only")
+    return settings["model_type"]

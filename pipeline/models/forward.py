@@ -1,22 +1,27 @@
-"""A padding-invariant wav2vec 2.0 forward pass, used for export and for all batches here.
+"""A padding-invariant forward pass for all families, used for export and for all batches here.
 
     waveform float32 [batch, samples], lengths int64 [batch] (samples without padding) -> logits [batch, frames, vocab]
 
 Frames beyond an utterance's length are meaningless. All other frames equal those of the utterance alone, to 1e-5 on speech
 (the statistics of a wide group-norm feature encoder lose digits on slow signals: 1e-3 on a random walk).
 transformers' own forward pass does not guarantee that for a group-norm feature encoder, because it computes the norm's
-statistics over time with padding included. Here they are computed over the utterance alone.
+statistics over time with padding included, nor for data2vec's positional convolutions, of which each reads what the one before
+it wrote into the padding. Here the statistics are computed over the utterance alone, and padding is zero for each convolution.
 """
 
 from typing import TYPE_CHECKING
+
+from pipeline.models.families import is_group_norm, is_pre_norm
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 def padding_invariant(model: "nn.Module") -> "nn.Module":
-    """Wrap a Wav2Vec2ForCTC as a module of (waveform, lengths) with the same weights; see this module's docstring."""
+    """Wrap a CTC model as a module of (waveform, lengths) with the same weights; see this module's docstring."""
     import torch
+
+    base = model.base_model
 
     class PaddingInvariant(torch.nn.Module):
         def __init__(self):
@@ -28,59 +33,70 @@ def padding_invariant(model: "nn.Module") -> "nn.Module":
 
         def logits(self, features, lengths):
             """Features [batch, channels, frames] and their lengths [batch] in frames -> logits [batch, frames, vocab]."""
-            hidden, _ = self.model.wav2vec2.feature_projection(features.transpose(1, 2))
+            hidden = base.feature_projection(features.transpose(1, 2))
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
             real = inside(hidden.shape[1], lengths)
-            # Use where, not (1 - real) * -1e4: OpenVINO mistakes such a product for a dequantization, merges it with the
-            # dequantizations of an int8 graph, and the logits are wrong by a quarter of their spread.
-            bias = torch.where(real > 0, 0.0, -1e4)[:, None, None, :]
-            hidden = self._encode(hidden * real[:, :, None], bias)
-            return self.model.lm_head(hidden)
+            return self.model.lm_head(self._encode(hidden * real[:, :, None], real))
 
         def features(self, waveform, lengths):
             """The feature encoder: [batch, samples] -> features [batch, channels, frames] and their lengths in frames."""
             config, signal = self.model.config, waveform[:, None]
-            for index, layer in enumerate(self.model.wav2vec2.feature_extractor.conv_layers):
+            for index, layer in enumerate(base.feature_extractor.conv_layers):
                 lengths = (lengths - config.conv_kernel[index]) // config.conv_stride[index] + 1
-                if index == 0 and config.feat_extract_norm == "group":
+                if index == 0 and is_group_norm(config):
                     signal = layer.activation(_normalized_convolution(signal, layer.conv, layer.layer_norm, lengths))
                 else:
                     signal = layer(signal)
             return signal, lengths
 
-        def _encode(self, hidden, bias):
-            """transformers' encoder, pre-norm or post-norm, with `bias` [batch, 1, 1, frames] added to the attention scores."""
-            encoder = self.model.wav2vec2.encoder
-            pre_norm = self.model.config.do_stable_layer_norm
-            hidden = hidden + encoder.pos_conv_embed(hidden)
+        def _encode(self, hidden, real):
+            """transformers' encoder, pre-norm or post-norm, in which no frame attends to padding; `real` [batch, frames]."""
+            encoder, pre_norm = base.encoder, is_pre_norm(self.model.config)
+            hidden = hidden + _positions(encoder.pos_conv_embed, hidden, real)
             hidden = hidden if pre_norm else encoder.layer_norm(hidden)
-            for layer in encoder.layers:
-                hidden = layer(hidden, attention_mask=bias)
+            if self.model.config.model_type == "wavlm":
+                position_bias = None
+                for layer in encoder.layers:
+                    hidden, position_bias = layer(hidden, attention_mask=real, position_bias=position_bias)
+            else:
+                bias = attention_bias(real)
+                for layer in encoder.layers:
+                    hidden = layer(hidden, attention_mask=bias)
             return encoder.layer_norm(hidden) if pre_norm else hidden
 
     return PaddingInvariant()
 
 
-def mask_group_norm(model: "nn.Module") -> None:
+def ignore_padding(model: "nn.Module") -> None:
     """Make transformers' own forward pass of this model ignore padding where it gets an attention mask; for training.
 
-    transformers applies the mask to attention and positional convolution, but not to the statistics of a group-norm feature
-    encoder. From now on these are computed over real frames, in float32 even under autocast. Saved files don't change.
+    transformers applies the mask to attention and to the first positional convolution, but not to the statistics of a
+    group-norm feature encoder, nor to data2vec's further positional convolutions. From now on the statistics are computed over
+    real frames, in float32 even under autocast, and padding is zero for each convolution. Saved files don't change.
     """
     import torch
 
-    if model.config.feat_extract_norm != "group":
-        return
-    layer, lengths_of = model.wav2vec2.feature_extractor.conv_layers[0], {}
+    lengths_of: dict[str, torch.Tensor] = {}
 
     def note_lengths(_, args, inputs):
         lengths_of["samples"] = inputs["attention_mask"].sum(1)
 
-    def forward(signal):
+    def normalized(signal):
         lengths = (lengths_of["samples"] - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
         with torch.autocast(signal.device.type, enabled=False):
             return layer.activation(_normalized_convolution(signal.float(), layer.conv, layer.layer_norm, lengths))
 
-    layer.forward = forward
+    def only_real(_, args):
+        return args[0] * inside(args[0].shape[2], model._get_feat_extract_output_lengths(lengths_of["samples"]))[:, None]
+
+    positional = getattr(model.base_model.encoder.pos_conv_embed, "layers", [])
+    for convolution in positional:
+        convolution.register_forward_pre_hook(only_real)
+    if is_group_norm(model.config):
+        layer = model.base_model.feature_extractor.conv_layers[0]
+        layer.forward = normalized
+    elif not positional:
+        return
     model.register_forward_pre_hook(note_lengths, with_kwargs=True)
 
 
@@ -90,7 +106,7 @@ def accept_features(model: "nn.Module") -> None:
     input_values are then [batch, frames, channels], and the attention mask counts samples as before. `padding_invariant`
     still takes waveforms.
     """
-    model.wav2vec2.feature_extractor.forward = lambda features: features.transpose(1, 2)
+    model.base_model.feature_extractor.forward = lambda features: features.transpose(1, 2)
 
 
 def fewest_samples(config, frames: int) -> int:
@@ -105,6 +121,25 @@ def inside(frames: int, lengths):
     import torch
 
     return (torch.arange(frames, device=lengths.device)[None] < lengths[:, None]).float()
+
+
+def attention_bias(real):
+    """What is added to attention scores, [batch, 1, 1, frames]: 0 for real frames, -1e4 for padding; `real` [batch, frames]."""
+    import torch
+
+    # Use where, not (1 - real) * -1e4: OpenVINO mistakes such a product for a dequantization, merges it with the
+    # dequantizations of an int8 graph, and the logits are wrong by a quarter of their spread.
+    return torch.where(real > 0, 0.0, -1e4)[:, None, None, :]
+
+
+def _positions(embedding: "nn.Module", hidden, real):
+    """The positional convolution, or data2vec's several, of hidden [batch, frames, n], whose padding is zero."""
+    if not hasattr(embedding, "layers"):
+        return embedding(hidden)
+    signal = hidden.transpose(1, 2)
+    for convolution in embedding.layers:
+        signal = convolution(signal * real[:, None])
+    return signal.transpose(1, 2)
 
 
 def _normalized_convolution(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):

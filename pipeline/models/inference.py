@@ -1,4 +1,4 @@
-"""Inference in PyTorch while the pipeline trains and distills: frame logits of a model, and its dev WER.
+"""Inference in PyTorch while the pipeline trains and distills: frame logits of a model, and its errors on dev.
 
 Decision: padding must not change results. With a group-norm feature encoder, transformers' own forward pass gives logits that
 change with padding (by up to 0.98 at twice the length), so batches go through pipeline.models.forward, which is exact to
@@ -13,9 +13,11 @@ import numpy as np
 import torch
 
 from pipeline.common.progress import Progress
+from pipeline.models import vocabulary
 from pipeline.models.forward import padding_invariant
 from pipeline.speech import audio, text
 from pipeline.speech.corpus import AudioCorpus, Utterance
+from pipeline.speech.scoring import count_errors, scoring
 
 BATCH_SECONDS = 60.0
 STEP = 8000  # samples
@@ -85,20 +87,16 @@ def _groups(utterances: list[Utterance], seconds: float) -> Iterator[list[Uttera
         yield group
 
 
-def dev_wer(model, processor, corpus: AudioCorpus, utterances: list[Utterance]) -> tuple[int, int]:
-    """(wrong words, reference words) of greedy decoding."""
-    import jiwer
-
-    tokenizer = processor.tokenizer
-    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    references, hypotheses = [], []
+def dev_errors(model, processor, corpus: AudioCorpus, utterances: list[Utterance]) -> tuple[int, int]:
+    """(errors, length of the references) of greedy decoding, in words or characters: the unit of the corpus's objective."""
+    scored_as = scoring(corpus.info)
+    known = vocabulary.of(processor.tokenizer, model.config.vocab_size)
+    errors = length = 0
     for utterance, logits in frame_logits(model, processor, corpus, utterances):
-        references.append(utterance.text)
-        hypotheses.append(text.greedy(logits.argmax(-1), tokens, tokenizer.pad_token_id, tokenizer.word_delimiter_token))
-    if not references:
-        return 0, 0
-    words = jiwer.process_words(references, hypotheses)
-    return words.substitutions + words.deletions + words.insertions, words.hits + words.substitutions + words.deletions
+        hypothesis = text.greedy(logits.argmax(-1), known.texts, known.blank)
+        counted = count_errors(utterance.text, scored_as.written(hypothesis), scored_as.objective)
+        errors, length = errors + counted.errors, length + counted.length
+    return errors, length
 
 
 def padded(rows: list[torch.Tensor], length: int = 0) -> torch.Tensor:

@@ -5,12 +5,14 @@ Unknown keys are refused, because a mistyped parameter that is silently ignored 
 
 from pipeline.params.corpus import (
     Checks,
+    Column,
     Corpus,
     DigitsSource,
     FolderSource,
     HuggingFaceSource,
     LibriSpeechSource,
     Limits,
+    Shares,
     Source,
     SyntheticSource,
 )
@@ -23,6 +25,7 @@ __all__ = [
     "Augment",
     "Benchmark",
     "Checks",
+    "Column",
     "Corpus",
     "DigitsSource",
     "Distillation",
@@ -40,6 +43,7 @@ __all__ = [
     "Ramp",
     "Section",
     "Seed",
+    "Shares",
     "Source",
     "Student",
     "SyntheticSource",

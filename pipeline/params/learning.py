@@ -12,9 +12,13 @@ from pipeline.params.section import NAME, Fraction, Positive, Section, Seed
 class Augment(Section):
     """Changes to the training audio, seeded by (seed, epoch, utterance). `speed` moves frames: not for stored logits."""
 
-    speed: tuple[Positive, Positive] | None = Field(None, description="range of the speed factor")
-    noise_probability: Fraction = 0.0
-    noise_snr_db: tuple[float, float] = (10.0, 40.0)
+    speed: tuple[Positive, Positive] | None = Field(
+        None, description="slowest and fastest speed factor, drawn for each utterance: [0.9, 1.1]; null: speed is not changed"
+    )
+    noise_probability: Fraction = Field(0.0, description="fraction of utterances that get white noise; 0: none")
+    noise_snr_db: tuple[float, float] = Field(
+        (10.0, 40.0), description="lowest and highest ratio of speech to that noise, in dB, drawn for each utterance"
+    )
 
     @field_validator("speed", "noise_snr_db")
     @classmethod
@@ -27,22 +31,29 @@ class Augment(Section):
 class Training(Section):
     """One run of the Trainer. Steps are optimizer steps; a batch holds as many utterances as fit in `batch_seconds`."""
 
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, description="optimizer steps of the whole run")
     batch_seconds: float = Field(16.0, gt=0, description="maximum seconds of audio per batch, padding included")
     accumulate: int = Field(1, ge=1, description="batches per step and process")
-    learning_rate: float = Field(gt=0)
-    warmup: Fraction = 0.1
+    learning_rate: float = Field(gt=0, description="the highest, after the warm-up; it then falls to 0 along a cosine")
+    warmup: Fraction = Field(0.1, description="fraction of the steps over which the learning rate rises from 0")
     freeze_feature_encoder_steps: int = Field(
         0,
         ge=0,
-        description="steps for which the feature encoder is frozen; all, with distillation.features: stored",
+        description="first steps, in which the feature encoder is frozen; 0: none, but all with distillation.features: stored",
     )
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    evaluate_every: int = Field(200, ge=1, description="steps between two measurements of dev WER, each also a checkpoint")
-    patience: int | None = Field(None, ge=1, description="stop after this many dev WERs without a better one")
-    grow: list[tuple[int, int]] = Field([], description="[step, layers in use from then on]...: deep only once it can spell")
-    augment: Augment = Augment()
-    seed: Seed = 7
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto",
+        description="of the computation; auto: bf16 where the hardware has it, otherwise fp16 on a GPU and fp32 on a CPU",
+    )
+    evaluate_every: int = Field(200, ge=1, description="steps between two measurements on dev, each also a checkpoint")
+    patience: int | None = Field(
+        None, ge=1, description="stop after this many measurements on dev without a better one; null: never"
+    )
+    grow: list[tuple[int, int]] = Field(
+        [], description="[step, layers in use from then on]...: deep only once it can spell; []: all layers from the start"
+    )
+    augment: Augment = Field(Augment(), description="changes to the training audio; {}: none")
+    seed: Seed = Field(7, description="of everything that is drawn: new weights, the order of batches, augmentation")
 
     @field_validator("grow")
     @classmethod
@@ -65,19 +76,30 @@ class Teacher(Section):
     Built from a config with `finetune: false` it is UNTRAINED: size and speed can be measured, word errors mean nothing.
     """
 
-    init: Literal["config", "pretrained"]
-    data: str = Field(description="what DVC watches: the model's folder, or pipeline/train/teacher.py without one")
+    init: Literal["config", "pretrained"] = Field(
+        description="config: new weights in the shape that `config` states; pretrained: weights from `data` or `name`"
+    )
+    data: str = Field(description="the pretrained model's folder, which DVC watches; data/none where there is none")
     name: str | None = Field(None, description="name of a pretrained model on the hub; null: the folder in data")
-    revision: str | None = None
-    alphabet: Literal["corpus", "model"] = "corpus"
+    revision: str | None = Field(None, description="commit, branch or tag of `name` on the hub; null: its main branch")
+    alphabet: Literal["corpus", "model"] = Field(
+        "corpus",
+        description="corpus: a new CTC head over the characters of the training text; model: its own head and vocabulary",
+    )
+    target_lang: str | None = Field(
+        None, description="the language, of a model with one adapter and vocabulary per language, such as MMS: deu; null: none"
+    )
     finetune: bool = Field(True, description="false: used unchanged, a pretrained one zero-shot, which needs a CTC head")
     config: dict[str, int | float | bool | str | list[int]] = Field(
-        default_factory=dict, description="Wav2Vec2Config keys: the architecture, dropout and SpecAugment"
+        default_factory=dict,
+        description="transformers' config: the architecture, dropout, SpecAugment; {}: its defaults, or the pretrained model's",
     )
-    training: Training | None = None
+    training: Training | None = Field(None, description="how it is fine-tuned; null only with finetune: false")
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Teacher":
+        if self.target_lang is not None and self.alphabet == "corpus":
+            raise ValueError("target_lang chooses one of the model's own alphabets: set alphabet to model")
         if self.finetune and self.training is None:
             raise ValueError("finetune: true needs a training section")
         if self.init == "pretrained" and self.training and self.training.grow:
@@ -100,11 +122,11 @@ class Logits(Section):
     speeds: list[Annotated[float, Field(ge=0.5, le=2.0)]] = Field(
         [1.0],
         min_length=1,
-        description="train is computed at each of these: more varied audio, at its cost",
+        description="speed factors; the training audio is passed through the teacher at each of them",
     )
     features: bool = Field(
         False,
-        description="also store its feature encoder's output, for distillation.features: stored; 2 bytes per channel and frame",
+        description="true: also for distillation.features: stored, the feature encoder's output; 2 bytes per channel and frame",
     )
 
     @field_validator("speeds")
@@ -126,15 +148,25 @@ class Distillation(Section):
     """
 
     teacher: Literal["stored", "online"] = Field(
-        "stored", description="its stored logits, or the model itself beside the student"
+        "stored", description="stored: its logits from the stage teacher_logits; online: the model runs beside the student"
     )
-    temperature: Positive | tuple[Positive, Positive] = 1.0
-    kl_weight: Ramp = 1.0
-    ctc_weight: Ramp = 1.0
-    hidden_weight: Ramp = Field(0.0, description="match which frames are alike in the teacher's layers; needs teacher: online")
+    temperature: Positive | tuple[Positive, Positive] = Field(
+        1.0, description="by which both models' logits are divided in the KL term; above 1: flatter distributions"
+    )
+    kl_weight: Ramp = Field(1.0, description="of learning the teacher's distribution over characters in each frame")
+    ctc_weight: Ramp = Field(1.0, description="of learning the reference text")
+    hidden_weight: Ramp = Field(
+        0.0, description="of matching which frames are alike in the teacher's layers; needs teacher: online; 0: off"
+    )
     features: Literal["computed", "stored"] = Field(
         "computed",
-        description="stored: the student keeps the teacher's feature encoder and reads its stored output instead of audio",
+        description="computed: from audio; stored: the student keeps the teacher's feature encoder and reads its stored output",
+    )
+    unlabelled: Fraction = Field(
+        0.0, description="share of the batches that hold audio without text, the corpus's split unlabelled; 0: none"
+    )
+    pseudo_labels: Fraction | None = Field(
+        None, description="the least confidence with which the teacher's own text of unlabelled audio counts; null: never"
     )
 
     @model_validator(mode="after")
@@ -143,6 +175,10 @@ class Distillation(Section):
             raise ValueError("kl_weight, ctc_weight and hidden_weight are all 0: there is nothing to learn from")
         if _is_used(self.hidden_weight) and self.teacher == "stored":
             raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
+        if self.pseudo_labels is not None and (not self.unlabelled or self.teacher == "online"):
+            raise ValueError("pseudo_labels needs unlabelled above 0, and the stored teacher: set teacher to stored")
+        if self.unlabelled and self.pseudo_labels is None and not _is_used(self.kl_weight):
+            raise ValueError("unlabelled audio teaches by kl_weight or pseudo_labels: set one of them")
         if self.features == "stored" and self.teacher == "online":
             raise ValueError("features: stored gives no audio to an online teacher: set teacher to stored")
         return self
@@ -150,7 +186,8 @@ class Distillation(Section):
     @property
     def reads_store(self) -> bool:
         """Whether anything is read from the store of the teacher's logits."""
-        return self.features == "stored" or (self.teacher == "stored" and _is_used(self.kl_weight))
+        needs_logits = _is_used(self.kl_weight) or self.pseudo_labels is not None
+        return self.features == "stored" or (self.teacher == "stored" and needs_logits)
 
 
 def _is_used(weight: Ramp) -> bool:
@@ -160,28 +197,38 @@ def _is_used(weight: Ramp) -> bool:
 class Student(Section):
     """A smaller model: which layers of its parent it keeps, and how wide it is (null: as its parent)."""
 
-    parent: str = Field(alias="from", pattern=NAME)
-    layers: int | list[int] | None = Field(None, description="how many layers, or which (counted from 0)")
-    choose: Literal["even", "first", "last"] = "even"
-    hidden: int | None = Field(None, ge=1)
-    heads: int | None = Field(None, ge=1)
-    feed_forward: int | None = Field(None, ge=1)
-    conv_channels: int | None = Field(None, ge=1)
+    parent: str = Field(alias="from", pattern=NAME, description="the model it is cut from: teacher, or another student")
+    layers: int | list[int] | None = Field(
+        None, description="how many of its parent's layers it keeps, or which, counted from 0; null: all"
+    )
+    choose: Literal["even", "first", "last"] = Field(
+        "even", description="which layers, where `layers` is a number: even: evenly spaced; the first; the last"
+    )
+    hidden: int | None = Field(None, ge=1, description="width of the residual stream; null: as its parent")
+    heads: int | None = Field(None, ge=1, description="attention heads per layer; null: as its parent")
+    feed_forward: int | None = Field(None, ge=1, description="units of each layer's feed-forward part; null: as its parent")
+    conv_channels: int | None = Field(None, ge=1, description="channels of the feature encoder; null: as its parent")
     conv_merge: list[Annotated[int, Field(ge=1)]] | None = Field(
-        None, description="how many neighboring convolutions of its parent each of its own replaces: [2, 2, 2, 1]"
+        None,
+        description="how many neighboring convolutions of its parent each of its own replaces: [2, 2, 2, 1]; null: one each",
     )
     importance: Literal["measured", "weights", "position"] = Field(
         "measured",
-        description="what is kept: what matters on training audio, what has the largest weights, or the first",
+        description="what a narrower student keeps; measured: what matters on training audio; weights: the largest; "
+        "position: the first",
     )
-    importance_utterances: int = Field(64, ge=1, description="of train, evenly spaced: used to measure and to merge")
+    importance_utterances: int = Field(
+        64, ge=1, description="utterances of train, evenly spaced, on which importance is measured and convolutions are merged"
+    )
     quantize_aware: bool = Field(
         False,
-        description="train with all convolutions but the first in int8, for the scheme int8qat-openvino",
+        description="true: train with all convolutions but the first in int8, for the scheme int8qat-openvino",
     )
-    config: dict[str, int | float | bool] = Field(default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*")
-    distillation: Distillation = Distillation()
-    training: Training | None = Field(description="null: it is cut from its parent and not trained")
+    config: dict[str, int | float | bool] = Field(
+        default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*; {}: as its parent"
+    )
+    distillation: Distillation = Field(Distillation(), description="what it learns from")
+    training: Training | None = Field(description="how it is trained; null: it is cut from its parent and not trained")
 
     @field_validator("config")
     @classmethod

@@ -16,20 +16,21 @@ Country = Annotated[str, AfterValidator(energy.known_country)]
 class Params(Section):
     """params.yaml. A key that dvc.yaml names can't be left out: DVC refuses a stage whose params are missing."""
 
-    profile: str
+    profile: str = Field(description="name of this set of params: of its folder in results/ and its runs in MLflow")
     country: Country = Field(description="ISO 3166 code of three letters: its electricity mix converts energy to CO2")
-    corpus: Corpus
-    teacher: Teacher
-    logits: Logits
-    students: dict[Annotated[str, Field(pattern=NAME)], Student]
-    schemes: dict[str, dict]
-    variants: dict[str, Variant]
-    evaluate: Evaluate
-    benchmark: Benchmark
-    gate: Gate
-    tracking: Tracking
+    corpus: Corpus = Field(description="the speech, its text rules and checks")
+    teacher: Teacher = Field(description="the model that is shrunk")
+    logits: Logits = Field(description="the teacher's outputs that students learn from")
+    students: dict[Annotated[str, Field(pattern=NAME)], Student] = Field(description="the smaller models, by name; {}: none")
+    schemes: dict[str, dict] = Field(description="ways to lower precision, by name, each with its settings: `bigfoot schemes`")
+    variants: dict[str, Variant] = Field(description="what is made and measured, each under the key MODEL-SCHEME")
+    evaluate: Evaluate = Field(description="intervals of error rates")
+    benchmark: Benchmark = Field(description="how speed, memory and energy are measured")
+    gate: Gate = Field(description="the budget that decides what is promoted")
+    tracking: Tracking = Field(description="where runs are logged")
     time_limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=dict, description="hours per stage (teacher, student, student@half), after which Prefect's flow ends it"
+        default_factory=dict,
+        description="hours per stage (teacher, student, student@half), after which Prefect's flow ends it; {}: no limit",
     )
 
     @model_validator(mode="after")

@@ -3,8 +3,9 @@
 There are two kinds. `examine` checks one utterance by itself, in the worker processes, and also writes its audio into the
 corpus. `compare` checks the corpus as a whole (the same audio, sentence or speaker in two splits). A finding names the check;
 params (corpus.checks) decide what follows: report, drop or stop. That is decided where the finding is added, and stored with
-the utterance. Where two splits share something, the finding goes to the utterance in train rather than dev, and in dev rather
-than test, so that dropping leaves the test sets as they are.
+the utterance. An utterance of dev or test is never dropped for a text that a model can't write; one of train always is, if its
+text is empty. Where two splits share something, the finding goes to the utterance in train rather than dev, and in dev rather
+than test, so that dropping leaves the test sets as they are; and to one without text before all others.
 
 Audio counts as the same when its samples are the same at 16 kHz and 16 bits: another encoding of a recording is not recognized.
 """
@@ -18,9 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.params import Checks, Corpus, Limits
+from pipeline.prepare import segments
 from pipeline.prepare.raw import Raw, file_name
 from pipeline.speech import audio
-from pipeline.speech.text import alphabet, frames_needed, normalize, unspellable
+from pipeline.speech.corpus import UNLABELLED, test_sets
+from pipeline.speech.normalization import normalize, unspellable
+from pipeline.speech.text import alphabet, frames_needed
 
 FULL_SCALE = 0.999  # a sample at or above it counts as clipped
 
@@ -34,6 +38,7 @@ class Finding:
 
 
 SEVERITIES = ("keep", "report", "drop", "stop")  # what happens to an utterance, the most severe last
+SCORED = ("unspellable", "text_too_long")  # what a model can't write: in dev and test these are errors, no reason to drop
 
 
 @dataclass(slots=True)
@@ -57,7 +62,7 @@ class Examined:
     def add(self, finding: Finding, checks: Checks) -> None:
         """Add a finding, and decide again what happens to the utterance."""
         self.findings.append(finding)
-        severity = getattr(checks, finding.check)
+        severity = _severity(finding.check, self.split, checks)
         if SEVERITIES.index(severity) > SEVERITIES.index(self.fate):
             self.fate, self.decisive = severity, finding
 
@@ -72,10 +77,18 @@ class Examined:
         return self.fate in ("keep", "report")
 
 
+def _severity(check: str, split: str, checks: Checks) -> str:
+    severity = getattr(checks, check)
+    if check == "no_text" and severity == "keep":
+        return "drop" if split == "train" else "report"
+    return "report" if severity == "drop" and check in SCORED and split != "train" else severity
+
+
 def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
     """Check one utterance by itself, and write its audio to `folder`/SPLIT/ID.flac if it is kept."""
-    examined = Examined(file_name(raw.id), raw.split, normalize(raw.text, corpus.text), raw.speaker, raw.recording)
-    for finding in _text_findings(raw, examined.text, corpus):
+    text = normalize(raw.text, corpus.text, corpus.language)
+    examined = Examined(file_name(raw.id), raw.split, text, raw.speaker, raw.recording)
+    for finding in _text_findings(raw, text, corpus):
         examined.add(finding, corpus.checks)
     try:
         channels, rate = _decoded(raw)
@@ -88,9 +101,12 @@ def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
             examined.add(finding, corpus.checks)
         samples = audio.change_rate(mono, rate)
     except audio.AudioError as error:
-        examined.add(Finding(error.check, str(error)), corpus.checks)
+        is_elsewhere = error.check == "missing" and raw.instead
+        why = f"{raw.audio!s} is missing; {raw.instead} is there" if is_elsewhere else str(error)
+        examined.add(Finding(error.check, why), corpus.checks)
         return examined
-    for finding in _length_findings(samples.size, examined.text, raw.duration, corpus.limits):
+    claimed = raw.duration if raw.offset is None else None  # a segment has just the length that was asked for
+    for finding in _length_findings(samples.size, examined.text, claimed, corpus.limits):
         examined.add(finding, corpus.checks)
     examined.digest = blake2b(audio.pcm16(samples).tobytes(), digest_size=16).digest()
     examined.seconds = samples.size / audio.SAMPLE_RATE
@@ -119,8 +135,8 @@ SHARED: dict[str, Callable[[Examined], object]] = {
 
 def leaks(kept: list[Examined]) -> dict[str, dict[str, int]]:
     """{check: {"train-test": number of test utterances whose audio, sentence or speaker train has too}}, for all pairs."""
-    tests = sorted({utterance.split for utterance in kept} - {"train", "dev"})
-    order = ["train", "dev", *tests]
+    splits = {utterance.split for utterance in kept}
+    order = [*({UNLABELLED} & splits), "train", "dev", *sorted(test_sets(splits))]
     pairs = list(combinations(order, 2))
     shared: dict[str, dict[str, int]] = {}
     for check, key in SHARED.items():
@@ -138,6 +154,8 @@ def frames(samples: int) -> int:
 
 
 def _text_findings(raw: Raw, text: str, corpus: Corpus) -> Iterator[Finding]:
+    if raw.split == UNLABELLED:
+        return
     if not text:
         yield Finding("no_text", f"nothing to recognize is left of {raw.text!r}" if raw.text else "no text")
     if odd := unspellable(text, corpus.text):
@@ -146,6 +164,8 @@ def _text_findings(raw: Raw, text: str, corpus: Corpus) -> Iterator[Finding]:
 
 def _decoded(raw: Raw) -> tuple[np.ndarray, int]:
     """float32 [samples, channels] and their rate."""
+    if isinstance(raw.audio, Path) and raw.offset is not None:
+        return segments.decode(raw.audio, raw.offset, raw.duration)
     if isinstance(raw.audio, Path | bytes):
         return audio.decode(raw.audio)
     return raw.audio.make()[:, None], audio.SAMPLE_RATE
@@ -163,8 +183,9 @@ def _level_findings(mono: np.ndarray, loudness: np.ndarray, limits: Limits) -> I
 
 def _length_findings(samples: int, text: str, claimed: float | None, limits: Limits) -> Iterator[Finding]:
     seconds = samples / audio.SAMPLE_RATE
-    if claimed and seconds < claimed - max(0.25, 0.05 * claimed):
-        yield Finding("truncated", f"{seconds:.2f} s of audio where the manifest says {claimed:.2f} s")
+    if claimed and abs(seconds - claimed) > max(0.25, 0.05 * claimed):
+        check = "truncated" if seconds < claimed else "longer_than_stated"
+        yield Finding(check, f"{seconds:.2f} s of audio where the manifest says {claimed:.2f} s")
     if seconds < limits.min_seconds:
         yield Finding("too_short", f"{seconds:.2f} s, shorter than {limits.min_seconds:g} s")
     if seconds > limits.max_seconds:
@@ -187,8 +208,8 @@ def _duplicates(kept: Iterator[Examined], checks: Checks) -> list[Examined]:
 def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object], checks: Checks) -> list[Examined]:
     first: dict[object, str] = {}
     sharing = []
-    tests = dict.fromkeys(utterance.split for utterance in kept if utterance.split not in ("train", "dev"))
-    for split in (*tests, "dev", "train"):
+    tests = test_sets(dict.fromkeys(utterance.split for utterance in kept))
+    for split in (*tests, "dev", "train", UNLABELLED):
         members = [utterance for utterance in kept if utterance.split == split]
         at_fault = [utterance for utterance in members if key(utterance) and key(utterance) in first]
         for utterance in at_fault:
@@ -200,12 +221,12 @@ def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object],
 
 
 def _beyond_alphabet(kept: list[Examined], checks: Checks) -> list[Examined]:
-    """Utterances of dev and test with characters that no training text has, so that no model can write them."""
+    """Utterances of dev and test with characters that no training text has: a model of this alphabet gets them wrong."""
     known = set(alphabet(utterance.text for utterance in kept if utterance.split == "train"))
     beyond = []
     for utterance in kept:
         odd = "".join(sorted(set(utterance.text) - known))
         if odd:
-            utterance.add(Finding("unspellable", f"{odd!r} never occurs in the training text"), checks)
+            utterance.add(Finding("beyond_alphabet", f"{odd!r} never occurs in the training text"), checks)
             beyond.append(utterance)
     return beyond

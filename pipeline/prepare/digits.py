@@ -3,13 +3,13 @@
 Recordings of single digits are joined to strings of 3 to 7 digits by one speaker, with pauses of 0.03-0.25 s of faint noise,
 so that a recognizer has word order and word gaps to learn. Split by recording index, as the data set's authors advise: 0-9
 test and 10-14 dev, each recording used once (with six speakers 600 and 300 words), 15-44 train, each used `uses` times, later
-ones unused. No string of dev or test occurs in train, and none of test in dev. Speakers do occur in all splits: this measures
-new recordings of known people.
+ones unused. The last of train may go without text (`unlabelled`). No string of dev or test occurs in train, and none of test in
+dev. Speakers do occur in all splits: this measures new recordings of known people.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,11 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import DigitsSource
 from pipeline.prepare.raw import Raw, seeded, shuffled
 from pipeline.speech import audio
-from pipeline.speech.text import cardinal
+from pipeline.speech.corpus import UNLABELLED
 
 ABOUT = "Isolated digits of FSDD cut together into strings: real people, closed vocabulary, speakers known from training."
-WORDS = [cardinal(digit) for digit in range(10)]
-INDICES = {"test": range(0, 10), "dev": range(10, 15), "train": range(15, 45)}
+WORDS = "zero one two three four five six seven eight nine".split()
+INDICES = {"test": range(0, 10), "dev": range(10, 15), "train": range(15, 45)}  # train: with text or without
 SHORTEST, LONGEST = 3, 7
 PAUSE_SECONDS = (0.03, 0.25)
 PAUSE_LEVEL = 0.001  # standard deviation of the noise, full scale = 1: about -60 dBFS
@@ -40,11 +40,20 @@ class Joined:
 
     def make(self) -> np.ndarray:
         """float32 [T], 16 kHz; raises AudioError where a recording can't be read."""
+        return np.concatenate(self._parts())
+
+    def spans(self) -> list[tuple[int, int]]:
+        """The first sample of each recording, and the one after its last."""
+        ends = np.cumsum([len(part) for part in self._parts()])
+        return [(int(ends[at]), int(ends[at + 1])) for at in range(0, len(ends) - 1, 2)]
+
+    def _parts(self) -> list[np.ndarray]:
+        """Pauses and recordings in turn; a pause is first and last."""
         rng = seeded(self.seed, "pauses", self.id)
         parts = [_pause(rng)]
         for file in self.files:
             parts += [audio.read(file), _pause(rng)]
-        return np.concatenate(parts)
+        return parts
 
 
 def read(source: DigitsSource, data: Path) -> list[Raw]:
@@ -55,23 +64,39 @@ def read(source: DigitsSource, data: Path) -> list[Raw]:
     recordings = _recordings(data)
     taken: set[tuple[int, ...]] = set()
     raws: dict[str, list[Raw]] = {}
-    for split in ("test", "dev", "train"):
-        uses = source.uses if split == "train" else 1
+    indices = _indices(source.unlabelled)
+    for split in ("test", "dev", "train", UNLABELLED):
+        uses = source.uses if split in ("train", UNLABELLED) else 1
         raws[split] = [
             raw
             for speaker, files in recordings.items()
             for use in range(uses)
-            for raw in _strings(source.seed, split, speaker, use, files, taken)
+            for raw in _strings(source.seed, split, speaker, use, indices[split], files, taken)
         ]
-        taken |= {tuple(WORDS.index(word) for word in raw.text.split()) for raw in raws[split]}
-    return raws["train"] + raws["dev"] + raws["test"]
+        if split in ("test", "dev"):
+            taken |= {tuple(WORDS.index(word) for word in raw.text.split()) for raw in raws[split]}
+    silent = [replace(raw, text="") for raw in raws[UNLABELLED]]
+    return raws["train"] + raws["dev"] + raws["test"] + silent
+
+
+def _indices(unlabelled: float) -> dict[str, range]:
+    """The recordings of each split; the last ones of train go without text."""
+    train = INDICES["train"]
+    cut = train.stop - round(unlabelled * len(train))
+    return INDICES | {"train": range(train.start, cut), UNLABELLED: range(cut, train.stop)}
 
 
 def _strings(
-    seed: int, split: str, speaker: str, use: int, files: dict[tuple[int, int], Path], taken: set[tuple[int, ...]]
+    seed: int,
+    split: str,
+    speaker: str,
+    use: int,
+    indices: range,
+    files: dict[tuple[int, int], Path],
+    taken: set[tuple[int, ...]],
 ) -> Iterator[Raw]:
     """Every recording of a speaker and split once, in strings not in `taken` (a third of all attempts has one that is)."""
-    pool = [(digit, files[digit, index]) for digit in range(10) for index in INDICES[split]]
+    pool = [(digit, files[digit, index]) for digit in range(10) for index in indices]
     for attempt in range(1000):
         strings = list(_cut(shuffled(pool, seed, split, speaker, use, attempt), seeded(seed, split, speaker, use, attempt)))
         if not any(tuple(digit for digit, _ in string) in taken for string in strings):

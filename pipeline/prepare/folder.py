@@ -1,91 +1,105 @@
-"""One plain manifest per split, JSONL or CSV: the format for your own speech.
+"""Tables of audio files and their texts, in the formats that teams have: the source for your own speech (docs/recordings.md).
 
-Each line is one utterance. `audio` is a path relative to the manifest, `text` its transcript. Optional: `speaker`, `duration`
-(s; audio that is much shorter counts as truncated), `recording` (what several utterances were cut from) and `id` (by default
-made from the audio's name). Other keys are ignored.
+What a table is follows from its name. Its rows are brought to our names (columns.py), their files are found (paths.py), and the
+splits come from one table each, from a column, or are drawn (splitting.py).
 """
 
-import csv
-import json
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
 from pipeline.params import FolderSource
-from pipeline.prepare.raw import Raw
+from pipeline.prepare import cuts, kaldi, splitting, tables
+from pipeline.prepare.columns import Entry, entries
+from pipeline.prepare.paths import Finder
+from pipeline.prepare.raw import Noted, Raw
+from pipeline.speech.corpus import UNLABELLED
 
 ABOUT = "Speech from manifests of audio files and their texts."
 
 
-def read(source: FolderSource, data: Path) -> list[Raw]:
-    """The utterances of all manifests.
+def read(source: FolderSource, data: Path) -> Noted:
+    """The utterances of all splits: train, dev, the test sets, and those without text.
 
-    Raises BigfootError, with file and line, where a manifest is absent, can't be parsed or lacks a column.
+    Raises BigfootError, with file and line, where a table is absent, can't be parsed or lacks a column.
     """
     if not data.is_dir():
         raise BigfootError(f"{data} is missing: put the manifests and audio there, or set corpus.data to where they are")
-    manifests = {"train": source.train, "dev": source.dev, **source.test}
-    return [raw for split, name in manifests.items() for raw in _utterances(split, data / name)]
+    finder, note = Finder(data), ""
+    if source.manifest:
+        raws, note = _from_one_table(source, finder)
+    else:
+        raws = [raw for split, name in source.splits.items() for raw in _table(source, finder, name, split)]
+    if source.unlabelled:
+        raws += _table(source, finder, source.unlabelled, UNLABELLED)
+    turned = f"Backslashes of {finder.turned:,} audio paths were read as slashes." if finder.turned else ""
+    return Noted(raws, [note, turned])
 
 
-def _utterances(split: str, path: Path) -> list[Raw]:
-    rows = list(_rows(path))
-    stems = Counter(Path(row["audio"]).stem for _, row in rows)
-    return [_raw(split, path, line, row, stems) for line, row in rows]
+def _from_one_table(source: FolderSource, finder: Finder) -> tuple[list[Raw], str]:
+    assert source.manifest is not None
+    if source.split:
+        return splitting.draw(_table(source, finder, source.manifest, ""), source.split)
+    rows = _entries(source, finder.data / source.manifest, ("audio", "text", "split"))
+    splits = {theirs: ours for ours, theirs in source.splits.items()}
+    raws = _raws([row for row in rows if row.split in splits], source, finder, source.manifest, splits)
+    raws.sort(key=lambda raw: list(splits.values()).index(raw.split))
+    others = Counter(row.split for row in rows if row.split not in splits)
+    named = ", ".join(f"{name or 'none'} {count:,}" for name, count in others.most_common())
+    note = f"Rows of {source.manifest} in splits that corpus.source doesn't name were left out: {named}."
+    return raws, note if others else ""
 
 
-def _raw(split: str, path: Path, line: int, row: dict, stems: Counter) -> Raw:
-    audio = Path(row["audio"])
-    name = row.get("id") or (audio.stem if stems[audio.stem] == 1 else audio.with_suffix(""))
-    duration = row.get("duration")
-    try:
-        seconds = float(duration) if duration not in (None, "") else None
-    except (TypeError, ValueError):
-        raise BigfootError(f"{path}, line {line}: duration {duration!r} is not a number of seconds") from None
-    speaker, recording = ("" if row.get(column) is None else str(row[column]) for column in ("speaker", "recording"))
-    return Raw(str(name), split, path.parent / audio, str(row["text"]), speaker, seconds, recording)
+def _table(source: FolderSource, finder: Finder, name: str, split: str) -> list[Raw]:
+    """The utterances of a table that is one split."""
+    rows = _entries(source, finder.data / name, ("audio",) if split == UNLABELLED else ("audio", "text"))
+    return _raws(rows, source, finder, name, {"": split})
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict]]:
-    """Line numbers and rows; each row has a non-empty audio and a text."""
-    if not path.is_file():
-        raise BigfootError(f"{path} is missing: name the manifest of each split in corpus.source")
-    try:
-        for line, row in _parsers(path)(path):
-            for column in ("audio", "text"):
-                if row.get(column) is None or (column == "audio" and not isinstance(row[column], str)):
-                    raise BigfootError(f"{path}, line {line} has no {column}: it has {', '.join(map(str, row)) or 'nothing'}")
-            if not row["audio"]:
-                raise BigfootError(f"{path}, line {line}: audio is empty, it should be a path relative to the manifest")
-            yield line, row
-    except UnicodeDecodeError:
-        raise BigfootError(f"{path} is not UTF-8 text: is it a manifest?") from None
+def _entries(source: FolderSource, path: Path, required: Collection[str]) -> list[Entry]:
+    if path.is_dir():
+        rows = kaldi.rows(path, "text" in required)
+    elif path.name.lower().endswith(".jsonl.gz"):
+        rows = cuts.rows(path)
+    else:
+        rows = tables.rows(path)
+    return list(entries(rows, source.columns, required))
 
 
-def _parsers(path: Path):
-    return _csv if path.suffix.lower() == ".csv" else _jsonl
+def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, splits: dict[str, str]) -> list[Raw]:
+    """Rows as utterances. The segments of a file follow each other, so that each worker decodes it once at most."""
+    base = _base(rows, source, finder.data, finder.data / table)
+    files = [finder.find(base, row.audio) for row in rows]
+    names = _names(dict.fromkeys(path for path, _ in files), base)
+    order = list(range(len(rows)))
+    if any(row.offset is not None for row in rows):
+        first = {path: number for number, path in enumerate(names)}
+        order.sort(key=lambda number: first[files[number][0]])
+    return [_raw(rows[n], *files[n], names[files[n][0]], splits[rows[n].split]) for n in order]
 
 
-def _jsonl(path: Path) -> Iterator[tuple[int, dict]]:
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise BigfootError(f"{path}, line {number} is not valid JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise BigfootError(f"{path}, line {number} is not a JSON object: each line has to be one {{...}}")
-            yield number, row
+def _raw(row: Entry, path: Path, instead: str, name: str, split: str) -> Raw:
+    is_segment = row.offset is not None
+    own_id = row.id or (f"{name}-{row.offset:.3f}" if is_segment else name)
+    recording = row.recording or (name if is_segment else "")
+    return Raw(own_id, split, path, row.text, row.speaker, row.duration, recording, row.offset, instead)
 
 
-def _csv(path: Path) -> Iterator[tuple[int, dict]]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, restkey="further columns")
-        try:
-            for row in reader:
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise BigfootError(f"{path}, line {reader.line_num} is not valid CSV: {error}") from None
+def _base(rows: list[Entry], source: FolderSource, data: Path, table: Path) -> Path:
+    """What audio paths are relative to: the table's folder; for Kaldi and lhotse `data`, unless the first is found there."""
+    if source.audio_folder is not None:
+        if not (data / source.audio_folder).is_dir():
+            raise BigfootError(f"{data / source.audio_folder} is missing: see corpus.source.audio_folder")
+        return data / source.audio_folder
+    beside = table if table.is_dir() else table.parent
+    is_from_elsewhere = table.is_dir() or table.suffix == ".gz"
+    return data if is_from_elsewhere and rows and not os.path.isfile(beside / rows[0].audio) else beside
+
+
+def _names(paths: Collection[Path], base: Path) -> dict[Path, str]:
+    """{file: its name without suffix, with its folders where two files of this name are in the table}."""
+    stems = Counter(path.stem for path in paths)
+    relative = {path: path.relative_to(base) if path.is_relative_to(base) else path for path in paths}
+    return {path: path.stem if stems[path.stem] == 1 else os.path.splitext(relative[path])[0] for path in paths}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.params import HuggingFaceSource
+from pipeline.prepare.columns import string
 from pipeline.prepare.raw import Raw
 
 ABOUT = "Speech from a Hugging Face dataset."
@@ -33,21 +34,11 @@ class Rows:
 
     def _raw(self, split: str, number: int, row: dict) -> Raw:
         source = self.source
-        cell = row[source.audio_column] or {}
-        audio = cell.get("bytes") or Path(cell.get("path") or f"{split} row {number}, which has no audio")
-        speaker, recording = (
-            "" if column is None or row[column] is None else str(row[column])
-            for column in (source.speaker_column, source.recording_column)
-        )
-        text = row[source.text_column]
-        return Raw(
-            id=f"{split}-{number:07d}",
-            split=split,
-            audio=audio,
-            text="" if text is None else str(text),
-            speaker=speaker,
-            recording=recording,
-        )
+        where = f"{split} row {number}"
+        cell = row[_name("audio", source)] or {}
+        audio = cell.get("bytes") or Path(cell.get("path") or f"{where}, which has no audio")
+        text, speaker, recording = (string(where, row, name, source.columns) for name in ("text", "speaker", "recording"))
+        return Raw(f"{split}-{number:07d}", split, audio, text, speaker, recording=recording)
 
 
 def read(source: HuggingFaceSource, data: Path) -> Rows:
@@ -90,11 +81,17 @@ def _checked(table, source: HuggingFaceSource, split: str):
     """The table with its audio as bytes; raises BigfootError where a column is missing."""
     import datasets
 
-    columns = [source.audio_column, source.text_column, source.speaker_column, source.recording_column]
-    for column in filter(None, columns):
-        if column not in table.column_names:
+    for name in ("audio", "text", *source.columns):
+        if _name(name, source) not in table.column_names:
             raise BigfootError(
-                f"the dataset's split {split} has no column {column}: it has {', '.join(table.column_names)}, see corpus.source"
+                f"the dataset's split {split} has no column {_name(name, source)}: it has {', '.join(table.column_names)}, "
+                f"say which is the {name} in corpus.source.columns"
             )
-    table = table.select_columns([column for column in dict.fromkeys(columns) if column])
-    return table.cast_column(source.audio_column, datasets.Audio(decode=False))
+    names = dict.fromkeys(_name(name, source) for name in ("audio", "text", "speaker", "recording"))
+    table = table.select_columns([name for name in names if name in table.column_names])
+    return table.cast_column(_name("audio", source), datasets.Audio(decode=False))
+
+
+def _name(ours: str, source: HuggingFaceSource) -> str:
+    """The dataset's name of a column of ours."""
+    return source.columns[ours].name if ours in source.columns else ours

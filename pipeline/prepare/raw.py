@@ -29,7 +29,9 @@ class Recipe(Protocol):
 class Raw:
     """An utterance of a source: audio is a file, the bytes of one, or a recipe; duration is what a manifest claims, in s.
 
-    `recording` names the recording that several utterances were cut from: their errors are not independent.
+    `recording` names the recording that several utterances were cut from: their errors are not independent. With an `offset`
+    (s) the utterance is a segment of a file: it starts there and lasts for `duration`, or to the end where that is None.
+    `instead` names what lies in place of a file that is missing.
     """
 
     id: str
@@ -39,6 +41,16 @@ class Raw:
     speaker: str = ""
     duration: float | None = None
     recording: str = ""
+    offset: float | None = None
+    instead: str = ""
+
+
+class Noted(list[Raw]):
+    """Utterances, and sentences for the log and the data report on how their splits and files came about."""
+
+    def __init__(self, raws: Iterable[Raw], notes: Iterable[str]):
+        super().__init__(raws)
+        self.notes = [note for note in notes if note]
 
 
 LONGEST_NAME = 120  # bytes

@@ -5,9 +5,10 @@ from pathlib import Path
 from statistics import median
 
 from pipeline.common import tables
-from pipeline.params import Checks
+from pipeline.params import Checks, Corpus
 from pipeline.prepare.checks import Examined
-from pipeline.speech.corpus import Utterance
+from pipeline.speech.corpus import UNLABELLED, Utterance, read_info
+from pipeline.speech.normalization import described
 
 LISTED = 200  # dropped utterances listed in data.md; dropped.jsonl has them all
 
@@ -23,17 +24,29 @@ def write(
     """Write data.md and the histograms seconds.svg and words.svg; the same corpus gives the same bytes."""
     folder.mkdir(parents=True)
     _histogram(folder / "seconds.svg", "seconds per utterance", {s: [u.duration for u in us] for s, us in splits.items()})
-    _histogram(folder / "words.svg", "words per utterance", {s: [len(u.text.split()) for u in us] for s, us in splits.items()})
+    words: dict[str, list[float]] = {s: [len(u.text.split()) for u in us] for s, us in splits.items() if s != UNLABELLED}
+    _histogram(folder / "words.svg", "words per utterance", words)
     parts = [_heading(info), _sizes(splits), _plots(), _checks(kept, dropped, checks), _leaks(info), _dropped(dropped)]
     (folder / "data.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
+def gaps_note(corpus: Corpus, folder: Path) -> str:
+    """One line where the WER decides about texts without gaps between words; "" where not, or before `prepare` has run."""
+    if corpus.objective == "cer" or not (folder / "corpus.json").is_file() or read_info(folder).get("word_gaps", True):
+        return ""
+    return (
+        f"the training text of {corpus.name} has hardly any gaps between words, so a WER counts whole sentences: "
+        "set corpus.objective to cer"
+    )
+
+
 def _heading(info: dict) -> str:
     kind = "synthetic speech" if info["synthetic"] else f"source: {info['source']}"
-    rules = ", ".join(f"{rule} {value}" for rule, value in info["text"].items())
+    about = " ".join([info["about"], *info["notes"]])
     return (
-        f"# Corpus {info['name']} ({kind})\n\n{info['about']}\n\n"
-        f"License: {info['license']}. Text rules: {rules}. "
+        f"# Corpus {info['name']} ({kind})\n\n{about}\n\n"
+        f"License: {info['license']}. Language: {info['language']}. Decided by: {info['objective'].upper()}. "
+        f"Text rules: {described(info['text'])}. "
         f"Alphabet ({len(info['alphabet'])}): `{''.join(info['alphabet'])}` (the first is the word gap)."
     )
 

@@ -22,9 +22,10 @@ from pathlib import Path
 from pipeline import params
 from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
-from pipeline.prepare import raw, report
+from pipeline.prepare import pauses, raw, replacements, report
 from pipeline.prepare.checks import Examined, compare, examine, leaks
-from pipeline.speech.corpus import Utterance, write_manifest
+from pipeline.speech.corpus import UNLABELLED, Utterance, test_sets, write_manifest
+from pipeline.speech.scoring import has_word_gaps
 from pipeline.speech.text import alphabet
 
 CHUNK = 16  # utterances sent to a worker at a time
@@ -38,6 +39,7 @@ def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = 
     `workers` is the number of processes, by default one per core; 0 does everything in this process. Raises BigfootError where
     the source can't be read, a check whose severity is stop fails, or a split ends up empty.
     """
+    corpus = replacements.resolved(corpus, data)
     partial = out.parent / f".{out.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -51,7 +53,11 @@ def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = 
 
 
 def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict:
-    everything = _examine_all(corpus, data, folder / "audio", workers)
+    raws = raw.read(corpus.source, data)
+    notes = raws.notes if isinstance(raws, raw.Noted) else []
+    for note in notes:
+        log.info("prepare: %s", note)
+    everything = _examine_all(corpus, raws, folder / "audio", workers)
     _require_splits(corpus, everything)
     for affected in compare(lambda: (utterance for utterance in everything if utterance.is_kept), corpus.checks):
         _stop_at_worst(affected)
@@ -60,16 +66,23 @@ def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict
                 (folder / "audio" / utterance.split / f"{utterance.id}.flac").unlink()
     kept, dropped = ([utterance for utterance in everything if utterance.is_kept is wanted] for wanted in (True, False))
     _require_kept(corpus, everything, kept)
-    log.info("prepare: %s utterances kept, %s dropped", f"{len(kept):,}", f"{len(dropped):,}")
-    return _write(corpus, folder, kept, dropped)
+    info = _write(corpus, folder, kept, dropped, notes)
+    log.info("prepare: %s%s", _kept_and_dropped(kept, dropped), _reported(kept))
+    return info
 
 
-def _examine_all(corpus: params.Corpus, data: Path, audio_folder: Path, workers: int) -> list[Examined]:
+def _kept_and_dropped(kept: list[Examined], dropped: list[Examined]) -> str:
+    """45 utterances kept, 2 dropped (train 40 and 2, dev 3 and 0, test 2 and 0)."""
+    counts = [Counter(utterance.split for utterance in utterances) for utterances in (kept, dropped)]
+    parts = (f"{split} {count:,} and {counts[1][split]:,}" for split, count in counts[0].items())
+    return f"{len(kept):,} utterances kept, {len(dropped):,} dropped ({', '.join(parts)})"
+
+
+def _examine_all(corpus: params.Corpus, raws: Iterable[raw.Raw], audio_folder: Path, workers: int) -> list[Examined]:
     """Every utterance of the source, examined, in the source's order."""
-    raws = raw.read(corpus.source, data)
     everything: list[Examined] = []
     names: set[tuple[str, str]] = set()
-    with Progress("prepare", length_hint(raws), "utterances") as progress:
+    with Progress("prepare", length_hint(raws), "utterances checked") as progress:
         chunks = _in_processes(raws, corpus, audio_folder, workers) if workers else _here(raws, corpus, audio_folder)
         for chunk in chunks:
             for utterance in chunk:
@@ -111,7 +124,7 @@ def _in_processes(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: 
 def _examine_chunk(chunk: list[raw.Raw], corpus: params.Corpus, audio_folder: Path) -> list[Examined]:
     for split in {utterance.split for utterance in chunk}:
         (audio_folder / split).mkdir(parents=True, exist_ok=True)
-    return [examine(utterance, corpus, audio_folder) for utterance in chunk]
+    return [examine(piece, corpus, audio_folder) for utterance in chunk for piece in pauses.cut(utterance, corpus.limits)]
 
 
 def _chunks(raws: Iterable[raw.Raw]) -> Iterator[list[raw.Raw]]:
@@ -138,7 +151,7 @@ def _stop_at_worst(examined: list[Examined]) -> None:
 
 def _require_splits(corpus: params.Corpus, everything: list[Examined]) -> None:
     splits = {utterance.split for utterance in everything}
-    for split, exists in (("train", "train" in splits), ("dev", "dev" in splits), ("test", splits - {"train", "dev"})):
+    for split, exists in (("train", "train" in splits), ("dev", "dev" in splits), ("test", test_sets(splits))):
         if not exists:
             raise BigfootError(f"corpus {corpus.name} has no {split} split: {corpus.data} gave none, see corpus.source")
 
@@ -153,9 +166,18 @@ def _require_kept(corpus: params.Corpus, everything: list[Examined], kept: list[
             f"corpus {corpus.name}: all {len(findings)} utterances of {split} are dropped ({counts}), "
             f"the first because {findings[0].why}: correct the data, or see corpus.checks and corpus.limits"
         )
+    for split in dict.fromkeys(utterance.split for utterance in kept):
+        if split != UNLABELLED and not any(utterance.text for utterance in kept if utterance.split == split):
+            raise BigfootError(f"corpus {corpus.name}: no utterance of {split} has words, so nothing can be scored: add some")
 
 
-def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: list[Examined]) -> dict:
+def _reported(kept: list[Examined]) -> str:
+    """ "; kept with a finding: 3 beyond_alphabet, 1 unspellable"; "" where no utterance has one."""
+    counts = Counter(finding.check for utterance in kept for finding in utterance.findings)
+    return f"; kept with a finding: {', '.join(f'{n:,} {check}' for check, n in counts.most_common())}" if counts else ""
+
+
+def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: list[Examined], notes: list[str]) -> dict:
     splits: dict[str, list[Utterance]] = {}
     for row in kept:
         path = f"audio/{row.split}/{row.id}.flac"
@@ -171,15 +193,21 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         "source": corpus.source.kind,
         "synthetic": corpus.source.kind == "synthetic",
         "about": raw.about(corpus.source),
+        "notes": notes,
         "license": corpus.license,
+        "language": corpus.language,
+        "objective": corpus.objective,
         "text": asdict(corpus.text),
         "alphabet": alphabet(utterance.text for utterance in splits["train"]),
+        "word_gaps": has_word_gaps(utterance.text for utterance in splits["train"]),
         "splits": {split: _size(utterances) for split, utterances in splits.items()},
         "dropped": len(dropped),
         "audio": _digest(kept),
         "leaks": leaks(kept),
     }
     (folder / "corpus.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if note := report.gaps_note(corpus, folder):
+        log.warning("prepare: %s", note)
     report.write(folder / "report", info, splits, kept, dropped, corpus.checks)
     return info
 

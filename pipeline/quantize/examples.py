@@ -16,7 +16,7 @@ if (rate, audio.ndim) != (info["sample_rate"], 1): sys.exit(f"needs mono at {{in
 if info["normalize"]: audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
 {run}
 best = [info["vocab"][token] for token, _ in itertools.groupby(logits.argmax(-1)) if token != info["blank"]]
-print(*"".join(token for token in best if not token.startswith("<")).replace(info["word_delimiter"], " ").split())
+print(*"".join(best).split())
 '''
 ONNX = """session = onnxruntime.InferenceSession(here / "{file}")
 logits = session.run(["logits"], {{"waveform": audio[None], "lengths": np.array([audio.size])}})[0][0]"""

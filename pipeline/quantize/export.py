@@ -9,17 +9,56 @@ pipeline.recognition.runtimes).
 The tracing exporter (dynamo=False) is exact; the newer exporter fails on dynamic lengths. Nodes keep their modules' names: the
 feature encoder's are `/conv_layers.N/...`, except a group-norm encoder's first convolution, which lies at the top level. The
 graph does not normalize the waveform.
+
+An ONNX file holds 2 GB at most. The exporter writes the weights of a larger model into hundreds of files beside the graph, so
+it always exports into a temporary folder.
 """
 
+import logging
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.models.forward import padding_invariant
 from pipeline.recognition import torch_model
 
+LARGEST = 1_900_000_000  # bytes of weights in an ONNX file, with room for the graph below protobuf's limit of 2 GB
+
+
+@contextmanager
+def temporary(out: Path) -> Iterator[Path]:
+    """The path of an ONNX file in a folder of its own within `out`, which is removed at the end."""
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        yield Path(folder) / "fp32.onnx"
+
+
+@contextmanager
+def float_graph(model_folder: Path, out: Path) -> Iterator[Path]:
+    """The float32 graph of a model folder, in a temporary ONNX file."""
+    with temporary(out) as path:
+        to_onnx(model_folder, path)
+        yield path
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Hide onnxruntime's warning that recommends a pre-processing for image models."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def is_large(path: Path) -> bool:
+    """Whether the weights of a graph in a `temporary` file don't fit into one ONNX file."""
+    return sum(file.stat().st_size for file in path.parent.iterdir()) > LARGEST
+
 
 def to_onnx(model_folder: Path, path: Path) -> None:
-    """Write the float32 graph of a model folder to `path`."""
+    """Write the float32 graph of a model folder to `path`, and the weights of a large one beside it."""
     import torch
 
     graph = padding_invariant(torch_model.load_float(model_folder, attention="eager")).eval()

@@ -5,9 +5,6 @@ ConvInteger, which is nearly three times slower than float, and static int8 woul
 pipeline.quantize.openvino).
 """
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +24,7 @@ class OnnxFp32(Scheme):
     Lowers: nothing
     Granularity: none
     Hardware: any CPU
-    Limits: none known
+    Limits: above 1.9 GB the weights are in a file of their own, model.onnx.data
     """
 
     runtime = "onnxruntime"
@@ -35,7 +32,13 @@ class OnnxFp32(Scheme):
     packages = ("torch", "transformers", "onnx", "onnxruntime")
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
-        export.to_onnx(model_folder, out / FILE)
+        import onnx
+
+        with export.float_graph(model_folder, out) as full:
+            if export.is_large(full):
+                onnx.save(onnx.load(full), out / FILE, save_as_external_data=True, location=f"{FILE}.data")
+            else:
+                full.rename(out / FILE)
 
 
 class OnnxInt8(Scheme):
@@ -55,10 +58,11 @@ class OnnxInt8(Scheme):
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        with _float_graph(model_folder, out) as full:
+        with export.hushed(), export.float_graph(model_folder, out) as full:
             quantize_dynamic(
                 full,
                 out / FILE,
+                use_external_data_format=export.is_large(full),
                 op_types_to_quantize=["MatMul"],
                 per_channel=True,
                 reduce_range=True,
@@ -86,11 +90,12 @@ class OnnxInt8Static(Calibrated):
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
         inputs = self.inputs(corpus, model_folder)
-        with _float_graph(model_folder, out) as full:
+        with export.hushed(), export.float_graph(model_folder, out) as full:
             quantize_static(
                 full,
                 out / FILE,
                 _reader(inputs),
+                use_external_data_format=export.is_large(full),
                 quant_format=QuantFormat.QDQ,
                 nodes_to_quantize=_linears(full),
                 per_channel=True,
@@ -102,24 +107,11 @@ class OnnxInt8Static(Calibrated):
             )
 
 
-@contextmanager
-def _float_graph(model_folder: Path, out: Path) -> Iterator[Path]:
-    """A temporary float32 graph; hides onnxruntime's warning that recommends a pre-processing for image models."""
-    full = out / "fp32.onnx"
-    export.to_onnx(model_folder, full)
-    logging.disable(logging.WARNING)
-    try:
-        yield full
-    finally:
-        logging.disable(logging.NOTSET)
-    full.unlink()
-
-
 def _linears(graph: Path) -> list[str]:
     """The names of the MatMuls whose weight is constant."""
     import onnx
 
-    graph = onnx.load(graph).graph
+    graph = onnx.load(graph, load_external_data=False).graph
     constants = {tensor.name for tensor in graph.initializer}
     return [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in constants]
 

@@ -195,12 +195,8 @@ def convert(model_folder: Path, out: Path) -> "Model":
     """The float32 graph, converted from a temporary ONNX file."""
     import openvino
 
-    graph = out / "fp32.onnx"
-    export.to_onnx(model_folder, graph)
-    with _unreported():
-        model = openvino.convert_model(graph)
-    graph.unlink()
-    return model
+    with export.float_graph(model_folder, out) as graph, _unreported():
+        return openvino.convert_model(graph)
 
 
 def save(model: "Model", out: Path, half: bool = False) -> None:

@@ -1,14 +1,15 @@
-"""`int8ac-openvino`: int8 for OpenVINO within a budget: operations that raise dev's word error rate too much stay in float.
+"""`int8ac-openvino`: int8 for OpenVINO within a budget: operations that raise dev's error rate too much stay in float.
 
-First everything becomes int8, convolutions included. If that raises dev WER by more than `max_wer_rise`, groups of operations
-(a convolution; a layer's attention or its feed-forward part; a projection) are ranked by the damage of each one alone in int8.
-Bisection then finds the smallest number of worst groups that have to stay in float to keep the budget.
+First everything becomes int8, convolutions included. If that raises the error rate on dev (WER or CER, the corpus's objective)
+by more than `max_rise`, groups of operations (a convolution; a layer's attention or its feed-forward part; a projection) are
+ranked by the damage of each one alone in int8. Bisection then finds the smallest number of worst groups that have to stay in
+float to keep the budget.
 
 NNCF's own quantize_with_accuracy_control works the other way round: it starts from all int8 and returns one operation at a time
 to float. Where several operations do damage, as the convolutions of a group-norm feature encoder do (two of three are as bad
 as all three), returning one changes nothing and its ranking is noise. It also evaluates a model compiled with other settings
 than ours. The cost here: one short quantization and evaluation per group, and some seven evaluations of all of dev. This
-choice uses dev, and so does the gate, so only test tells how good the variant is. Calibration uses train.
+choice uses dev, and so does the gate, so only test measures how good the variant is. Calibration uses train.
 """
 
 import logging
@@ -26,6 +27,7 @@ from pipeline.quantize import openvino
 from pipeline.quantize.base import VNNI
 from pipeline.quantize.calibration import Calibrated
 from pipeline.speech.corpus import spread
+from pipeline.speech.scoring import scoring
 
 if TYPE_CHECKING:
     from openvino import Model
@@ -38,13 +40,13 @@ Groups = dict[str, list[str]]  # "layers.0/attention" -> the names of its operat
 
 
 class OpenvinoInt8Controlled(Calibrated):
-    """int8 within a budget of dev WER. variant.json lists operations in float as `kept_float`, and WERs as `dev_wer`.
+    """int8 within a budget of errors on dev. variant.json lists what is float in `kept_float`, rates in `dev_wer` or `dev_cer`.
 
     Lowers: every Linear, the products of queries and keys, and convolutions, as far as the budget allows, to int8
     Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations one calibrated range per tensor
     Hardware: any CPU; faster with VNNI or AMX
-    Limits: evaluates all of dev some seven times and a part of it once per group; chooses on dev, so its dev WER is too
-    good; calibrates on training audio
+    Limits: evaluates all of dev some seven times and a part of it once per group; chooses on dev, so its errors there are
+    too few; calibrates on training audio
     """
 
     runtime = "openvino"
@@ -52,7 +54,9 @@ class OpenvinoInt8Controlled(Calibrated):
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
-    max_wer_rise: float = Field(0.005, ge=0, description="how far dev WER may lie above the float model's; a fraction")
+    max_rise: float = Field(
+        0.005, ge=0, description="how far the error rate on dev may lie above the float model's; a fraction"
+    )
     ranking_utterances: int = Field(32, ge=1, description="utterances of train and of dev that the ranking uses")
 
     def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> dict:
@@ -62,17 +66,17 @@ class OpenvinoInt8Controlled(Calibrated):
             raise BigfootError("int8ac-openvino chooses on dev, but the corpus has no dev utterances: run prepare first")
         judge = _Judge(corpus, describe(model_folder))
         full = openvino.convert(model_folder, out)
-        groups, before = _groups(full), judge.wer(full, dev)
-        chosen, wers = (full, before), []
+        groups, before = _groups(full), judge.rate(full, dev)
+        chosen, rates = (full, before), []
 
         def holds(count: int, ranking: Sequence[str] = ()) -> bool:
             nonlocal chosen
             model = _quantized(full, inputs, groups, ranking[:count])
-            wers.append(judge.wer(model, dev))
-            log.info("%d of %d groups in float: dev WER %.2f%%", count, len(groups), 100 * wers[-1])
-            if wers[-1] > before + self.max_wer_rise:
+            rates.append(judge.rate(model, dev))
+            log.info("%d of %d groups in float: dev %s %.2f%%", count, len(groups), judge.name, 100 * rates[-1])
+            if rates[-1] > before + self.max_rise:
                 return False
-            chosen = model, wers[-1]
+            chosen = model, rates[-1]
             return True
 
         if not holds(0):
@@ -82,20 +86,25 @@ class OpenvinoInt8Controlled(Calibrated):
         openvino.save(model, out)
         return {
             "kept_float": [name for name, kind in openvino.weight_types(model).items() if kind not in ("i8", "u8")],
-            "dev_wer": {"float": before, "all_int8": wers[0], "variant": after},
+            f"dev_{judge.scored_as.objective}": {"float": before, "all_int8": rates[0], "variant": after},
         }
 
     def _ranking(self, full: "Model", inputs: list[dict], groups: Groups, judge: "_Judge", dev: "list[Utterance]") -> list[str]:
-        """The groups, most damaging first: by WER, then by the change of logits, with this group alone in int8."""
+        """The groups, most damaging first: by error rate, then by the change of logits, with this group alone in int8."""
         inputs, expected = spread(inputs, self.ranking_utterances), judge.logits(full, dev)
         damage: dict[str, tuple[float, float]] = {}
         for name in groups:
             alone = _quantized(full, inputs, groups, [other for other in groups if other != name])
             logits = judge.logits(alone, dev)
             moved = float(np.mean([np.mean((a - b) ** 2) for a, b in zip(logits, expected, strict=True)]))
-            damage[name] = judge.wer_of(logits, dev), moved
+            damage[name] = judge.rate_of(logits, dev), moved
             log.info(
-                "%s alone in int8: WER %.2f%% on %d utterances, logits move %.3f", name, 100 * damage[name][0], len(dev), moved
+                "%s alone in int8: %s %.2f%% on %d utterances, logits move %.3f",
+                name,
+                judge.name,
+                100 * damage[name][0],
+                len(dev),
+                moved,
             )
         return sorted(groups, key=lambda name: damage[name], reverse=True)
 
@@ -104,6 +113,8 @@ class _Judge:
     """Evaluates a graph on utterances, as the recognizer will run it."""
 
     def __init__(self, corpus: "Corpus", info: dict):
+        self.scored_as = scoring(corpus.info)
+        self.name = self.scored_as.objective.upper()
         self.corpus, self.info = corpus, info | {"padding": OpenvinoInt8Controlled.padding}
 
     def logits(self, model: "Model", utterances: "Sequence[Utterance]") -> list[np.ndarray]:
@@ -116,16 +127,16 @@ class _Judge:
         recognizer = Recognizer(self.info, runtimes.openvino_run(compiled))
         return [recognizer.logits(self.corpus.audio(utterance)) for utterance in utterances]
 
-    def wer_of(self, logits: list[np.ndarray], utterances: "Sequence[Utterance]") -> float:
+    def rate_of(self, logits: list[np.ndarray], utterances: "Sequence[Utterance]") -> float:
         from pipeline.evaluate.wer import score
         from pipeline.speech import text
 
-        vocab, blank, delimiter = (self.info[key] for key in ("vocab", "blank", "word_delimiter"))
-        hypotheses = [text.greedy(rows.argmax(-1), vocab, blank, delimiter) for rows in logits]
-        return score(utterances, hypotheses).wer
+        vocab, blank = self.info["vocab"], self.info["blank"]
+        hypotheses = [self.scored_as.written(text.greedy(rows.argmax(-1), vocab, blank)) for rows in logits]
+        return getattr(score(utterances, hypotheses), self.scored_as.objective)
 
-    def wer(self, model: "Model", utterances: "Sequence[Utterance]") -> float:
-        return self.wer_of(self.logits(model, utterances), utterances)
+    def rate(self, model: "Model", utterances: "Sequence[Utterance]") -> float:
+        return self.rate_of(self.logits(model, utterances), utterances)
 
 
 def _groups(model: "Model") -> Groups:

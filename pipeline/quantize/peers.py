@@ -8,13 +8,13 @@ peer is ever promoted (pipeline.compare.rows). PyTorch's own two ways are not he
 """
 
 import json
-import logging
 import shutil
 import warnings
 from pathlib import Path
 
 from pipeline.common import host
 from pipeline.common.errors import BigfootError
+from pipeline.quantize import export
 from pipeline.quantize.base import BF16, VNNI, Scheme
 from pipeline.recognition import torch_model, torchao_model
 
@@ -71,21 +71,18 @@ class PeerOnnxOptimum(Peer):
     def write(self, model_folder: Path, corpus, out: Path) -> dict:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        full, vnni = out / "fp32.onnx", "avx512_vnni" in host.features()
-        _plain_onnx(model_folder, full)
-        logging.disable(logging.WARNING)  # it recommends preprocessing, which is for image models
-        try:
+        vnni = "avx512_vnni" in host.features()
+        with export.hushed(), export.temporary(out) as full:
+            _plain_onnx(model_folder, full)
             quantize_dynamic(
                 full,
                 out / self.file,
                 op_types_to_quantize=self.operators(),
                 per_channel=True,
                 weight_type=QuantType.QInt8 if vnni else QuantType.QUInt8,
+                use_external_data_format=export.is_large(full),
                 extra_options={"WeightSymmetric": True, "ActivationSymmetric": False, "MatMulConstBOnly": False},
             )
-        finally:
-            logging.disable(logging.NOTSET)
-        full.unlink()
         return {"optimum": "avx512_vnni" if vnni else "avx2"}
 
 
@@ -118,11 +115,10 @@ class PeerOpenvino(Peer):
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         import openvino
 
-        full = out / "fp32.onnx"
-        _plain_onnx(model_folder, full)
-        graph = openvino.Core().read_model(full)  # convert_model would do the same, and send usage data
-        openvino.save_model(graph, out / self.file, compress_to_fp16=False)
-        full.unlink()
+        with export.temporary(out) as full:
+            _plain_onnx(model_folder, full)
+            graph = openvino.Core().read_model(full)  # convert_model would do the same, and send usage data
+            openvino.save_model(graph, out / self.file, compress_to_fp16=False)
 
 
 class PeerOpenvinoBf16(PeerOpenvino):
@@ -162,6 +158,9 @@ class PeerCTranslate2(Peer):
 def _refuse_unknown_shape(config: dict) -> None:
     """Raise BigfootError where CTranslate2's Wav2Vec2, written for the large models (lv60, XLS-R), doesn't fit this model."""
     supports = "peer-ctranslate2: CTranslate2's Wav2Vec2 supports"
+    if config["model_type"] != "wav2vec2" or config.get("adapter_attn_dim"):
+        kind = "has adapters" if config["model_type"] == "wav2vec2" else f"is {config['model_type']}"
+        raise BigfootError(f"{supports} wav2vec2 without adapters only, and this model {kind}: leave it out")
     if config["feat_extract_norm"] != "layer":
         raise BigfootError(f"{supports} feature encoders with layer norm only, and this model's has group norm: leave it out")
     if not config["do_stable_layer_norm"]:

@@ -42,6 +42,7 @@ def quantize(
         "padding": chosen.padding,
         "precision": chosen.precision,
         **described,
+        **_writing(corpus),
         "versions": {package: version(package) for package in chosen.packages},
     }
     out_folder.parent.mkdir(parents=True, exist_ok=True)
@@ -60,3 +61,8 @@ def quantize(
     finally:
         shutil.rmtree(half_done, ignore_errors=True)
     return info
+
+
+def _writing(corpus: Corpus | None) -> dict:
+    """How the texts that the model learned from are written: what `bigfoot align` spells a text by."""
+    return {key: corpus.info[key] for key in ("language", "text") if key in corpus.info} if corpus else {}

@@ -32,8 +32,7 @@ CONTEXT_SECONDS = 2.0
 LONGER = 1.25  # the longest of a batch relative to the shortest; computation on padding is wasted
 BATCH_SECONDS = 240.0  # audio and padding in one pass: attention's memory grows with it
 NEEDED = {
-    "runtime", "file", "vocab", "blank", "word_delimiter", "normalize", "padding", "sample_rate", "conv_kernels",
-    "conv_strides",
+    "runtime", "file", "vocab", "blank", "normalize", "padding", "sample_rate", "conv_kernels", "conv_strides",
 }  # fmt: skip
 DAMAGED = "audio has NaN or infinite samples: its file is damaged, record or convert it again"
 
@@ -66,6 +65,7 @@ class Recognizer:
             info = seal.read_info(folder)
         except BigfootError:
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
+        info = _as_of_today(info)
         if lacking := NEEDED - set(info):
             raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantize the model again")
         seal.check(folder, info)
@@ -125,7 +125,7 @@ class Recognizer:
 
     def text(self, logits: np.ndarray) -> str:
         """The text of logits [frames, vocab], by greedy CTC decoding."""
-        return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"], self.info["word_delimiter"])
+        return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"])
 
     def waveform(self, audio: np.ndarray) -> np.ndarray:
         """A recording as the runtime's input, float32 [samples]: checked, normalized, long enough for one frame."""
@@ -193,3 +193,12 @@ class Recognizer:
             stop = min(start + kept, frames)
             first, last = max(0, start - context), min(stop + context, frames)
             yield first * self._hop, (last - 1) * self._hop + self._receptive_field, start - first, stop - start
+
+
+def _as_of_today(info: dict) -> dict:
+    """A variant.json of any version: `vocab` once had the tokenizer's tokens, with special ones such as <s>."""
+    if "word_delimiter" not in info:
+        return info
+    special = [token.startswith("<") and token.endswith(">") for token in info["vocab"]]
+    texts = ["" if skip else token for token, skip in zip(info["vocab"], special, strict=True)]
+    return info | {"vocab": [" " if text == info["word_delimiter"] else text for text in texts]}

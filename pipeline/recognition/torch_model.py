@@ -1,4 +1,4 @@
-"""Loads wav2vec 2.0 as a PyTorch module for inference, with float weights or with int8 Linear weights.
+"""Loads a model of any family as a PyTorch module for inference, with float weights or with int8 Linear weights.
 
 Both are stored as safetensors. PyTorch saves a dynamically quantized model as a pickle (its packed weights are script
 objects), so the int8 form is stored as plain tensors instead: for a Linear called NAME, `NAME.weight` int8 [out, in],
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.common.errors import BigfootError
+from pipeline.models import families
+from pipeline.models.folder import family
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,16 +24,16 @@ INT8_FILE = "model.int8.safetensors"
 
 
 def load_float(folder: str | Path, attention: str = "sdpa", dtype: str = "float32") -> "nn.Module":
-    """Load a Hugging Face folder as a Wav2Vec2ForCTC in float32 or bfloat16, on the CPU, in eval mode, weight norm folded."""
+    """Load a Hugging Face folder in float32 or bfloat16, on the CPU, in eval mode, weight norm folded."""
     import torch
-    from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2ForCTC
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model = Wav2Vec2ForCTC.from_pretrained(
-        folder, dtype=getattr(torch, dtype), attn_implementation=attention, local_files_only=True
+    kind = family(Path(folder))
+    model = families.model_class(kind).from_pretrained(
+        folder, dtype=getattr(torch, dtype), attn_implementation=_attention(kind, attention), local_files_only=True
     )
-    _fold_weight_norm(model)
+    _simplify(model)
     return model.eval()
 
 
@@ -92,13 +94,19 @@ def load_int8(folder: Path) -> "nn.Module":
 def empty(folder: Path) -> "nn.Module":
     """The model of `folder`'s config.json, weight norm folded, without weights (its tensors are on device "meta")."""
     import torch
-    from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Config, Wav2Vec2ForCTC
 
-    config = Wav2Vec2Config.from_json_file(folder / "config.json")
+    kind = family(folder)
+    model_class = families.model_class(kind)
+    config = model_class.config_class.from_json_file(folder / "config.json")
     with torch.device("meta"):
-        model = Wav2Vec2ForCTC._from_config(config, attn_implementation="sdpa")
-        _fold_weight_norm(model)
+        model = model_class._from_config(config, attn_implementation=_attention(kind, "sdpa"))
+        _simplify(model)
     return model
+
+
+def _attention(kind: str, wanted: str) -> str:
+    """WavLM's attention has its own form, see pipeline.models.wavlm."""
+    return "eager" if kind == "wavlm" else wanted
 
 
 def _packed_linear(weight, scale, bias):
@@ -120,10 +128,15 @@ def _int8_linears(model: "nn.Module") -> list:
     return [(name, module) for name, module in model.named_modules() if isinstance(module, dynamic.Linear)]
 
 
-def _fold_weight_norm(model: "nn.Module") -> None:
+def _simplify(model: "nn.Module") -> None:
+    """Fold the positional convolution's weight norm (data2vec has none), and let WavLM's attention call its projections."""
     from torch.nn.utils import parametrize
 
-    convolution = model.wav2vec2.encoder.pos_conv_embed.conv
-    dtype = convolution.weight.dtype
-    parametrize.remove_parametrizations(convolution.float(), "weight")  # the norm itself is computed in float32
-    convolution.to(dtype)
+    from pipeline.models.wavlm import call_projections
+
+    call_projections(model)
+    convolution = getattr(model.base_model.encoder.pos_conv_embed, "conv", None)
+    if convolution is not None:
+        dtype = convolution.weight.dtype
+        parametrize.remove_parametrizations(convolution.float(), "weight")  # the norm itself is computed in float32
+        convolution.to(dtype)

@@ -17,6 +17,7 @@ from pipeline.common.files import forced, read_json
 from pipeline.speech import audio
 
 COMMAND = "dvc repro prepare"  # what makes a corpus
+UNLABELLED = "unlabelled"  # the split whose utterances have no text
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,9 @@ class AudioCorpus(Protocol):
     @property
     def folder(self) -> Path: ...
 
+    @property
+    def info(self) -> dict: ...
+
     def utterances(self, split: str) -> list[Utterance]: ...
 
     def audio(self, utterance: Utterance) -> np.ndarray: ...
@@ -79,18 +83,18 @@ class Corpus:
 
     @cached_property
     def info(self) -> dict:
-        """corpus.json: name, source, license, text rules, alphabet, sizes of the splits, dropped, leaks."""
+        """corpus.json: name, source, license, language, objective, text rules, alphabet, sizes of splits, leaks ..."""
         return read_info(self.folder)
 
     @property
     def splits(self) -> list[str]:
-        """train, dev, then the test sets."""
-        return ["train", "dev", *self.test_sets]
+        """train, dev, the test sets, and last, where there is one, the split without text."""
+        return ["train", "dev", *self.test_sets, *({UNLABELLED} & set(self.info["splits"]))]
 
     @property
     def test_sets(self) -> list[str]:
         """The names of the test sets in the order of params; headline figures are of the first one."""
-        return [split for split in self.info["splits"] if split not in ("train", "dev")]
+        return test_sets(self.info["splits"])
 
     def utterances(self, split: str) -> list[Utterance]:
         """The utterances of a split; raises BigfootError where the corpus has no such split."""
@@ -101,6 +105,11 @@ class Corpus:
     def audio(self, utterance: Utterance) -> np.ndarray:
         """The samples of an utterance: float32 [T] within [-1, 1], mono, 16 kHz."""
         return audio.read(self.folder / utterance.audio)
+
+
+def test_sets(splits: Iterable[str]) -> list[str]:
+    """Those of a corpus's splits that are test sets, in their order."""
+    return [split for split in splits if split not in ("train", "dev", UNLABELLED)]
 
 
 def spread(items: list, count: int) -> list:

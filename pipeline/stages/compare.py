@@ -10,7 +10,7 @@ from pipeline.tracking import sync
 def main() -> None:
     params, project = load_params(), Project()
     compare(params, project.root, project.reports, origin.read(project.root, params))
-    print((project.reports / "table.txt").read_text(encoding="utf-8"), flush=True)
+    print(project.table.read_text(encoding="utf-8"), flush=True)
     sync.sync(params, project.root)
 
 

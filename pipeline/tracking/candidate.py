@@ -17,13 +17,16 @@ from pipeline.common.git import origin
 from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
-from pipeline.speech.corpus import read_info, read_manifest
+from pipeline.speech.corpus import read_info, read_manifest, test_sets
 from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
 
-FIGURES = ("wer", "dev_wer", "wer_rise_upper", "speedup", "shrink", "disk_mb", "latency_p50_ms")
+FIGURES = (
+    "wer", "dev_wer", "wer_rise_upper", "cer", "dev_cer", "cer_rise_upper", "speedup", "shrink", "disk_mb", "latency_p50_ms",
+)  # fmt: skip
 SAME = {
     "teacher": "another teacher", "dev_set": "another dev set", "test_set": "another test set", "timed_on": "another machine",
+    "objective": "another objective",
 }  # fmt: skip
 
 
@@ -43,7 +46,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
 
     Raises BigfootError where its run, its corpus or its model is missing.
     """
-    project, key = store.project, comparison_key(store.project.reports)
+    project, key = store.project, comparison_key(store.project)
     run, parent = store.find("variant", f"{key}/{row.variant}"), store.find("comparison", key)
     if run is None or run.outputs is None or parent is None:
         raise BigfootError(f"{row.variant} of the last comparison is not in MLflow: run `bigfoot track`")
@@ -52,11 +55,11 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     content = store.client.get_logged_model(model_id).tags[KEY]
     corpus = project.corpus(compared.corpus)
     info, timed = read_info(corpus), timings.read(project.timings)
-    test = next(split for split in info["splits"] if split not in ("train", "dev"))
+    test = test_sets(info["splits"])[0]
     evidence = {
-        **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime")},
+        **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime", "objective")},
         **{name: row[name] for name in FIGURES},
-        "gain": gain(row.figures, compared.budget.objective), "gate": "passed" if row.gate.passed else "failed",
+        "gain": gain(row.figures, compared.budget.prefer), "gate": "passed" if row.gate.passed else "failed",
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(project.teacher), "corpus": compared.corpus, "corpus_audio": info.get("audio"),
         "dev_set": _set(corpus, "dev"), "test_set": _set(corpus, test), "synthetic": "yes" if info["synthetic"] else "no",
@@ -72,12 +75,13 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
     if incumbent is None:
         return True, "the first champion"
     for key, other in SAME.items():
-        if key == "timed_on" and budget.objective == "size" and budget.max_latency_p50_ms is None:
+        if key == "timed_on" and budget.prefer == "size" and budget.max_latency_p50_ms is None:
             continue
-        if (known := incumbent.get(key)) != challenger[key]:
+        default = "wer" if key == "objective" else None  # what an older Bigfoot went by
+        if (known := incumbent.get(key, default)) != challenger.get(key, default):
             return False, f"can't be compared with it: {other if known else f'it has no evidence from Bigfoot ({key})'}"
-    old, new = (gain(figures(evidence), budget.objective) for evidence in (incumbent, challenger))
-    if exceeded := _exceeded(figures(incumbent), budget):
+    old, new = (gain(figures(evidence), budget.prefer) for evidence in (incumbent, challenger))
+    if exceeded := _exceeded(figures(incumbent), budget, incumbent.get("objective", "wer")):
         return True, f"the former champion is over the budget ({exceeded})"
     if new is not None and (old is None or new > old):
         return True, f"it gains {times(new)} over the teacher, the former champion {times(old)}"
@@ -93,10 +97,10 @@ def times(factor: float | None) -> str:
     return numbers.shown(factor, ".2f", "x", "an unknown factor")
 
 
-def _exceeded(known: Mapping[str, float | None], budget: Gate) -> str | None:
+def _exceeded(known: Mapping[str, float | None], budget: Gate, objective: str) -> str | None:
     """The limit of a budget that figures exceed, if any: an old champion may not fit a new budget."""
     limits = {
-        "wer_rise_upper": budget.max_wer_rise, "disk_mb": budget.max_disk_mb, "latency_p50_ms": budget.max_latency_p50_ms
+        f"{objective}_rise_upper": budget.max_rise, "disk_mb": budget.max_disk_mb, "latency_p50_ms": budget.max_latency_p50_ms
     }  # fmt: skip
     for key, most in limits.items():
         value = known[key]

@@ -22,6 +22,7 @@ from pipeline.common.git import origin
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.params import Params
+from pipeline.project import Project
 from pipeline.speech.corpus import read_info
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, Store, final_figures, is_number
@@ -72,16 +73,16 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     return run_id, not is_complete
 
 
-def comparison_key(report: Path) -> str:
+def comparison_key(project: Project) -> str:
     """The key of the parent run of reports/comparison.json; its variants' runs have KEY/VARIANT."""
-    return sha256(report / "comparison.json")[:16]
+    return sha256(project.comparison)[:16]
 
 
 def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock: dict) -> int:
     """The parent run of reports/comparison.json and its children; returns how many were incomplete."""
     compared, run = comparison.read(store.root), timings.read(store.project.timings)
     settings = compared.params
-    key = comparison_key(report)
+    key = comparison_key(store.project)
     known = store.find("comparison", key)
     if known and known.info.status == "FINISHED":
         return 0
@@ -98,7 +99,7 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
         made += _variant(store, row, parent, key, {**tags, "training": training.get(row.model)}, datasets, lock)
     _log_metrics(store, parent, read_json(report / "metrics.json", comparison.COMMAND))
     _log_inputs(store, parent, datasets)
-    store.client.log_artifacts(parent, str(report), "reports")
+    store.client.log_artifacts(parent, str(report), report.name)
     store.client.set_terminated(parent, "FINISHED")
     return made
 
@@ -156,7 +157,7 @@ def _datasets(corpus: Path, root: Path, lock: dict) -> "dict[str, Dataset]":
     """{split: mlflow Dataset}; its digest is that of the manifest and, where dvc.lock has it, of all audio of the corpus."""
     from mlflow.entities import Dataset
 
-    info, known = read_info(corpus), _hashes(lock, "prepare", "outs").get(f"corpora/{corpus.name}", "")
+    info, known = read_info(corpus), _hashes(lock, "prepare", "outs").get(corpus.relative_to(root).as_posix(), "")
     datasets = {}
     for split, size in info["splits"].items():
         manifest = corpus / f"{split}.jsonl"

@@ -247,11 +247,14 @@ def _summary(version: "ModelVersion") -> str:
     """A version's evidence in one line."""
     evidence = _evidence(version) or {}
     known = figures(evidence)
-    if known["wer"] is None:
+    objective = evidence.get("objective", "wer")
+    if known[objective] is None:
         return "no evidence from Bigfoot"
     gains = f"{times(known['speedup'])} faster, {times(known['shrink'])} smaller than its teacher"
     when = evidence.get("promoted_at", "?")[:16].replace("T", " ")
-    return f"WER {percent(known['wer'])}%, {gains}; timed on {evidence.get('host', '?')}; promoted {when} UTC"
+    return (
+        f"{objective.upper()} {percent(known[objective])}%, {gains}; timed on {evidence.get('host', '?')}; promoted {when} UTC"
+    )
 
 
 def _now() -> str:

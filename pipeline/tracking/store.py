@@ -117,7 +117,7 @@ class Store:
             place = None  # a server chooses it itself
             if self.uri.startswith("sqlite:///"):  # beside the database, not in the current directory
                 database = Path(self.uri.removeprefix("sqlite:///")).resolve()
-                place = (database.parent / "mlartifacts" / self.experiment).as_uri()
+                place = (Project(database.parent).artifacts / self.experiment).as_uri()
             return self.client.create_experiment(self.experiment, artifact_location=place)
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
@@ -178,5 +178,5 @@ def flat(nested: Mapping, prefix: str = "") -> dict[str, object]:
 
 
 def final_figures(metrics: Mapping[str, object]) -> dict[str, object]:
-    """A model's metrics.json as one row of a curve; its dev WER is the best, not the last, so it is renamed best_dev_wer."""
-    return {"step": 0, **{"best_dev_wer" if name == "dev_wer" else name: value for name, value in metrics.items()}}
+    """A model's metrics.json as one row of a curve; its error rate on dev is the best, not the last: best_dev_wer."""
+    return {"step": 0, **{f"best_{name}" if name in ("dev_wer", "dev_cer") else name: value for name, value in metrics.items()}}

@@ -21,7 +21,7 @@ def start_shallow(model, grow: list[tuple[int, int]], name: str) -> None:
     """
     if not grow:
         return
-    layers = model.wav2vec2.encoder.layers
+    layers = model.base_model.encoder.layers
     if not model.config.do_stable_layer_norm:
         raise BigfootError(f"{name}: training.grow needs a pre-norm model (do_stable_layer_norm: true): leave it out")
     (_, first), (_, last) = grow[0], grow[-1]
@@ -38,7 +38,7 @@ def use_layers(model, grow: list[tuple[int, int]], step: int) -> None:
     if not grow:
         return
     count = [layers for start, layers in grow if start <= step][-1]
-    for number, layer in enumerate(model.wav2vec2.encoder.layers):
+    for number, layer in enumerate(model.base_model.encoder.layers):
         if number < count:
             layer.__dict__.pop("forward", None)
         else:

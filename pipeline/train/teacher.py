@@ -1,4 +1,4 @@
-"""Builds the teacher to train: a wav2vec 2.0 CTC model from a config, or a pretrained model with or without a head.
+"""Builds the teacher to train: a wav2vec 2.0 CTC model from a config, or a pretrained model of any family.
 
 Decision: everything that later stages need of a model is in its Hugging Face folder, which AutoModelForCTC and AutoProcessor
 load unchanged. The use of an attention mask follows the kind of feature encoder: group-norm models ('base') are trained
@@ -8,12 +8,19 @@ without a mask, layer-norm models ('large') with one.
 import json
 import shutil
 import tempfile
+import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
-from pipeline.common.errors import Away, BigfootError, is_away
-from pipeline.models.folder import check_architecture, save_model
+from pipeline.common.errors import BigfootError
+from pipeline.models import families
+from pipeline.models.checkpoint import Checkpoint, not_a_model, one_line
+from pipeline.models.folder import save_model
+from pipeline.models.vocabulary import Vocabulary
 from pipeline.params import Teacher
+from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import Corpus
+from pipeline.speech.scoring import scoring
 from pipeline.train.bookkeeping import Bookkeeping
 
 HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
@@ -40,99 +47,94 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
 
 
 def build(teacher: Teacher, data: Path, alphabet: list[str], seed: int):
-    """The teacher to train, and its processor: (Wav2Vec2ForCTC, Wav2Vec2Processor).
+    """The teacher to train, and its processor: (a CTC model of any family, Wav2Vec2Processor).
 
     `data`: the folder of a pretrained model without a hub name; `alphabet`: the characters of the training text, " " included.
-    Raises BigfootError for an unknown config key, a folder without a wav2vec 2.0 model, or a missing folder.
+    Raises BigfootError for an unknown config key, a folder without a model that Bigfoot shrinks, or tensors that don't fit it.
     """
     import torch
 
     torch.manual_seed(seed)
-    _check_keys(teacher.config)
+    if reserved := [key for key in teacher.config if key in HEAD_KEYS]:
+        raise BigfootError(f"teacher.config.{reserved[0]} follows from the alphabet and the loss: leave it out")
     if teacher.init == "config":
         return _from_config(teacher.config, alphabet)
     return _from_pretrained(teacher, data, alphabet)
 
 
+def check_pretrained(teacher: Teacher, data: Path) -> None:
+    """Raise BigfootError where the pretrained model in `data` is one that can't be taken in; loads no weights."""
+    if teacher.init == "pretrained" and teacher.name is None and data.is_dir():
+        checkpoint = Checkpoint(str(data), is_folder=True)
+        checkpoint.config()
+        checkpoint.normalizes()
+        if teacher.alphabet == "model":
+            checkpoint.vocabulary(teacher.target_lang)
+
+
 def _from_config(config: dict, alphabet: list[str]):
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
-    processor = _new_processor(alphabet, masked=config.get("feat_extract_norm", "group") == "layer")
+    if unknown := [key for key in config if key not in Wav2Vec2Config().to_dict()]:
+        raise BigfootError(f"teacher.config.{unknown[0]} is not a key of Wav2Vec2Config: check its spelling")
+    processor = _processor(_of_corpus(alphabet), masked=config.get("feat_extract_norm", "group") == "layer")
     try:
         return Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor))), processor
-    except _not_a_model() as error:
-        raise BigfootError(f"teacher.config does not describe a valid wav2vec 2.0 model: {_one_line(error)}") from None
+    except not_a_model() as error:
+        raise BigfootError(f"teacher.config does not describe a valid wav2vec 2.0 model: {one_line(error)}") from None
 
 
 def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
-    from transformers import AutoConfig, AutoProcessor, Wav2Vec2ForCTC
-
-    source = teacher.name or str(data)
-    if teacher.name is None:
-        check_architecture(data)
-    try:
-        config = AutoConfig.from_pretrained(source, revision=teacher.revision)
-        if config.model_type != "wav2vec2":
-            raise BigfootError(f"teacher {source} is a '{config.model_type}' model: Bigfoot shrinks wav2vec2 models only")
-        if teacher.alphabet == "model":
-            processor = AutoProcessor.from_pretrained(source, revision=teacher.revision)
-            # Overrides the saved value: padding changes a group-norm model's logits, with a mask or without.
-            processor.feature_extractor.return_attention_mask = config.feat_extract_norm == "layer"
-            check_spelling(processor, alphabet, source)
-            head = {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}
-        else:
-            processor = _new_processor(alphabet, masked=config.feat_extract_norm == "layer")
-            head = _head(processor)
-        model, report = Wav2Vec2ForCTC.from_pretrained(
-            source, revision=teacher.revision, ignore_mismatched_sizes=True, output_loading_info=True,
-            **head, **teacher.config,
-        )  # fmt: skip
-    except _unloadable() as error:
-        if teacher.name and is_away(error):
-            raise Away(f"the hub can't be reached for teacher {source}: check the network connection") from None
-        raise BigfootError(f"teacher {source} can't be loaded: {_one_line(error)}") from None
-    if teacher.alphabet == "model" and any(name.startswith("lm_head") for name in report["missing_keys"]):
-        raise BigfootError(f"teacher {source} has no CTC head: set teacher.alphabet to corpus and fine-tune it")
+    checkpoint = Checkpoint(teacher.name or str(data), is_folder=teacher.name is None, revision=teacher.revision)
+    config = checkpoint.config()
+    own = teacher.alphabet == "model"
+    known = checkpoint.vocabulary(teacher.target_lang) if own else _of_corpus(alphabet)
+    if own:
+        check_spelling(known, alphabet, checkpoint.source)
+    masked = not families.is_group_norm(SimpleNamespace(**config))
+    processor = _processor(known, masked, checkpoint.normalizes())
+    settings = _head(processor) | ({"vocab_size": len(known.texts)} if own else {}) | teacher.config
+    model = checkpoint.load(not own, teacher.target_lang, settings)
     return model, processor
 
 
-def _check_keys(config: dict) -> None:
-    """Raise BigfootError for keys of teacher.config that Wav2Vec2Config lacks, or that follow from the alphabet."""
-    from transformers import Wav2Vec2Config
-
-    for key in config:
-        if key not in Wav2Vec2Config().to_dict():
-            raise BigfootError(f"teacher.config.{key} is not a key of Wav2Vec2Config: check its spelling")
-        if key in HEAD_KEYS:
-            raise BigfootError(f"teacher.config.{key} follows from the alphabet and the loss: leave it out")
-
-
-def check_spelling(processor, alphabet: list[str], source: str) -> None:
+def check_spelling(known: Vocabulary, alphabet: list[str], source: str) -> None:
     """Raise BigfootError where the model's own alphabet lacks a character of the corpus."""
-    vocabulary = processor.tokenizer.get_vocab()
-    gap = processor.tokenizer.word_delimiter_token
-    lacking = [c for c in alphabet if (gap if c == " " else c) not in vocabulary]
-    if lacking:
-        raise BigfootError(
-            f"the alphabet of {source} has no {' '.join(map(repr, lacking))}: change corpus.text (upper or lower case?), "
-            "or set teacher.alphabet to corpus"
-        )
+    lacking = known.lacking(alphabet)
+    if not lacking:
+        return
+    parts = [part for c in lacking for part in unicodedata.normalize("NFD", c)]
+    if any(map(unicodedata.combining, lacking)):
+        remedy = "set corpus.text.form to NFC"
+    elif len(set(parts)) > 1 and not known.lacking(parts):
+        remedy = "set corpus.text.form to NFD, its letters and accents are apart"
+    else:
+        remedy = "change corpus.text (upper or lower case?)"
+    raise BigfootError(
+        f"the alphabet of {source} has no {' '.join(map(repr, lacking))}: {remedy}, or set teacher.alphabet to corpus"
+    )
 
 
-def _new_processor(alphabet: list[str], masked: bool):
-    """A processor with the corpus's CTC alphabet: blank 0, unknown 1, word gap 2, then the characters in order."""
+def _of_corpus(alphabet: list[str]) -> Vocabulary:
+    """The corpus's CTC alphabet: blank 0, unknown 1, word gap 2, then the characters in order."""
+    characters = sorted(c for c in alphabet if c != " ")
+    names = {token: i for i, token in enumerate([BLANK, UNKNOWN, WORD_GAP, *characters])}
+    return Vocabulary(("", "", " ", *characters), 0, names, BLANK, UNKNOWN, WORD_GAP)
+
+
+def _processor(known: Vocabulary, masked: bool, normalizes: bool = True):
+    """A plain processor with this vocabulary."""
     from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 
-    tokens = [BLANK, UNKNOWN, WORD_GAP, *sorted(c for c in alphabet if c != " ")]
     with tempfile.TemporaryDirectory() as folder:
-        vocabulary = Path(folder) / "vocab.json"
-        vocabulary.write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+        file = Path(folder) / "vocab.json"
+        file.write_text(json.dumps(known.names))
         tokenizer = Wav2Vec2CTCTokenizer(
-            str(vocabulary), bos_token=None, eos_token=None, pad_token=BLANK, unk_token=UNKNOWN,
-            word_delimiter_token=WORD_GAP,
+            str(file), bos_token=None, eos_token=None, pad_token=known.blank_name, unk_token=known.unknown_name,
+            word_delimiter_token=known.gap_name,
         )  # fmt: skip
     extractor = Wav2Vec2FeatureExtractor(
-        feature_size=1, sampling_rate=16000, padding_value=0.0, do_normalize=True, return_attention_mask=masked
+        feature_size=1, sampling_rate=SAMPLE_RATE, padding_value=0.0, do_normalize=normalizes, return_attention_mask=masked
     )
     return Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
 
@@ -149,40 +151,23 @@ def _head(processor) -> dict:
     }
 
 
-def _unloadable() -> tuple[type[Exception], ...]:
-    """The exceptions that transformers raises for a folder or hub name that can't be loaded."""
-    from safetensors import SafetensorError
-
-    return (OSError, ImportError, SafetensorError, *_not_a_model())
-
-
-def _not_a_model() -> tuple[type[Exception], ...]:
-    """The errors that transformers raises for settings that don't fit together."""
-    from huggingface_hub.errors import StrictDataclassError
-
-    return (ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
 def save_as_it_is(model, processor, corpus: Corpus, out: Path, trained: bool) -> dict:
     """Save a model that learns nothing here, with its metrics, which are returned.
 
-    `trained`: whether it has learned anything before; then its dev WER is measured like that of any other.
+    `trained`: whether it has learned anything before; then its dev error rate is measured like that of any other.
     """
     from pipeline.models import inference
 
-    dev_wer = None
+    dev_rate = None
     if trained:
         model = model.eval().to(inference.device_of_choice())
-        wrong, words = inference.dev_wer(model, processor, corpus, corpus.utterances("dev"))
-        dev_wer = wrong / words
+        errors, length = inference.dev_errors(model, processor, corpus, corpus.utterances("dev"))
+        dev_rate = errors / length
     shutil.rmtree(out, ignore_errors=True)
     save_model(model.cpu(), processor, out)
     metrics = {
-        "trained": trained, "dev_wer": dev_wer, "params": sum(p.numel() for p in model.parameters()), "steps": 0,
+        "trained": trained, f"dev_{scoring(corpus.info).objective}": dev_rate,
+        "params": sum(p.numel() for p in model.parameters()), "steps": 0,
         "best_step": None, "train_hours": None, "train_energy_wh": None, "energy_mode": None,
     }  # fmt: skip
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")

@@ -1,9 +1,9 @@
-"""One Trainer for teacher and student: resumable, several processes, batches by seconds of audio, best checkpoint by dev WER.
+"""One Trainer for teacher and student: resumable, several processes, batches by seconds of audio, best checkpoint on dev.
 
-Decision: transformers.Trainer does the training; this module adds the order of batches, the loss and the dev WER. The order is
-one stream of `steps` batches that depends on (seed, epoch) alone, and an utterance's augmentation depends on (seed, epoch,
+Decision: transformers.Trainer does the training; this module adds the order of batches, the loss and errors on dev. The order
+is one stream of `steps` batches that depends on (seed, epoch) alone, and an utterance's augmentation depends on (seed, epoch,
 utterance) alone. So a run that was killed and resumed gets the same batches as an uninterrupted run; on a CPU with the same
-number of threads it ends with the same weights. A checkpoint is written at every measurement of dev WER, under
+number of threads it ends with the same weights. A checkpoint is written at every measurement on dev, under
 .bigfoot/checkpoints/MODEL/FINGERPRINT; all are removed once the model is saved.
 """
 
@@ -27,12 +27,14 @@ from pipeline.common import energy
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
 from pipeline.common.numbers import clock
+from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
-from pipeline.models.forward import accept_features, fewest_samples, inside, mask_group_norm
-from pipeline.models.inference import STEP, dev_wer, model_inputs, padded, whole_steps
+from pipeline.models.forward import accept_features, fewest_samples, ignore_padding, inside
+from pipeline.models.inference import STEP, dev_errors, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
-from pipeline.speech.corpus import AudioCorpus, Utterance
+from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Utterance
+from pipeline.speech.scoring import scoring
 from pipeline.tracking.live import LiveRun
 from pipeline.train import growing
 from pipeline.train.bookkeeping import Bookkeeping
@@ -45,10 +47,11 @@ STEP_SECONDS = STEP / audio.SAMPLE_RATE
 
 @dataclass(frozen=True)
 class Job:
-    """One training run: the model, its data, its settings and its objective.
+    """One training run: the model, its data, its settings and its loss.
 
-    `objective`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `store`: the teacher's
-    logits [frames, vocabulary] by utterance id, which each batch then holds; None where the objective needs none.
+    `loss`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `store`: the teacher's
+    logits [frames, vocabulary] by utterance id, which each batch then holds; None where the loss needs none.
+    `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that it gets, by utterance id.
     `features`: the feature encoder's output [frames, channels] by utterance id. The model then gets this instead of waveforms,
     and its feature encoder is not trained.
     """
@@ -61,19 +64,21 @@ class Job:
     fingerprint: str
     bookkeeping: Bookkeeping
     store: Mapping[str, np.ndarray] | None = None
+    unlabelled: float = 0.0
+    pseudo_labels: Callable[[str], list[int]] | None = None
     features: Callable[[str], np.ndarray] | None = None
-    objective: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
+    loss: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
 
 def train(job: Job, out: Path) -> dict:
-    """Train `job.model`, save the checkpoint with the best dev WER into `out`, and write and return its metrics.
+    """Train `job.model`, save the checkpoint with the fewest errors on dev into `out`, and write and return its metrics.
 
-    metrics.json: dev_wer, params, steps, best_step, train_hours, train_energy_wh, energy_mode, and the fingerprint that
-    identifies this run in MLflow. curve.jsonl: one line per logging step and per dev WER. A run that was killed is resumed from
-    its last checkpoint.
+    metrics.json: dev_wer or dev_cer (the corpus's objective), params, steps, best_step, train_hours, train_energy_wh,
+    energy_mode, and the fingerprint that identifies this run in MLflow. curve.jsonl: one line per logging step and per
+    measurement on dev. A run that was killed is resumed from its last checkpoint.
     """
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
-    mask_group_norm(job.model)
+    ignore_padding(job.model)
     if job.features is not None:
         accept_features(job.model)
     checkpoints = job.bookkeeping.checkpoints(job.fingerprint)
@@ -135,11 +140,32 @@ class Batches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
 
+class Mixed:
+    """The stream of batches of two streams of equal length: a share of them, drawn from the seed, of the second one.
+
+    `offset` is added to the second stream's indices.
+    """
+
+    batch_size, drop_last = None, False
+
+    def __init__(self, first: Batches, second: Batches, share: float, offset: int):
+        self.first, self.second, self.share, self.offset = first, second, share, offset
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        first, second = iter(self.first), iter(self.second)
+        for is_second in np.random.default_rng((self.first.seed, 1)).random(len(self)) < self.share:
+            yield [(epoch, index + self.offset) for epoch, index in next(second)] if is_second else next(first)
+
+
 class Speech(Dataset):
     """Utterances as training items: labels, an augmented waveform or stored features, and, for a student, teacher logits."""
 
     def __init__(self, job: Job, utterances: list[Utterance]):
         self.job, self.utterances = job, utterances
+        self.vocabulary = vocabulary.of(job.processor.tokenizer, job.model.config.vocab_size)
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -147,7 +173,7 @@ class Speech(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
         utterance = self.utterances[index]
-        item = {"labels": self.job.processor.tokenizer(utterance.text).input_ids}
+        item: dict[str, Any] = {"labels": self._labels(utterance)}
         if self.job.features is not None:
             item["features"] = np.array(self.job.features(utterance.id))
             item["samples"] = fewest_samples(self.job.model.config, len(item["features"]))
@@ -158,6 +184,11 @@ class Speech(Dataset):
         if self.job.store is not None:
             item["teacher_logits"] = np.array(self.job.store[utterance.id])
         return item
+
+    def _labels(self, utterance: Utterance) -> list[int]:
+        if utterance.text:
+            return self.vocabulary.spell(utterance.text)
+        return self.job.pseudo_labels(utterance.id) if self.job.pseudo_labels else []
 
     def collate(self, items: list[dict]) -> dict:
         """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits.
@@ -173,7 +204,7 @@ class Speech(Dataset):
             batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
         batch["attention_mask"] = inside(longest, samples).long()
         batch["frames"] = frames_of(samples)
-        batch["labels"] = padded([torch.tensor(i["labels"]) for i in items])
+        batch["labels"] = padded([torch.tensor(i["labels"], dtype=torch.long) for i in items])
         batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
         if "teacher_logits" in items[0]:
             batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items], int(frames_of(longest)))
@@ -198,42 +229,48 @@ def augment(waveform: np.ndarray, settings: Augment, rng: np.random.Generator) -
 
 
 class SpeechTrainer(Trainer):
-    """transformers.Trainer with this module's batches, loss and dev WER."""
+    """transformers.Trainer with this module's batches, loss and errors on dev."""
 
     def __init__(self, job: Job, ledger: "Ledger", **kwargs):
         super().__init__(model=job.model, callbacks=[ledger], eval_dataset=Speech(job, job.corpus.utterances("dev")), **kwargs)
         self.job, self.ledger = job, ledger
+        self.blank = vocabulary.of(job.processor.tokenizer, job.model.config.vocab_size).blank
         self.loss_is_scaled_for_ga = False
         self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_kept(c)]
 
     def get_train_dataloader(self) -> DataLoader:
         job, processes = self.job, self.accelerator.num_processes
-        utterances = job.corpus.utterances("train")
-        slowest = job.training.augment.speed[0] if job.training.augment.speed else 1.0
-        count = job.training.steps * job.training.accumulate * processes
-        batches = Batches([u.duration / slowest for u in utterances], job.training.batch_seconds, count, job.training.seed)
-        speech = Speech(job, utterances)
+        train = job.corpus.utterances("train")
+        unlabelled = job.corpus.utterances(UNLABELLED) if job.unlabelled else []
+        labelled = self._batches(train)
+        batches = Mixed(labelled, self._batches(unlabelled), job.unlabelled, len(train)) if unlabelled else labelled
+        speech = Speech(job, train + unlabelled)
         workers = min(8, (os.cpu_count() or 1) // processes) if torch.cuda.is_available() else 0
         return self.accelerator.prepare(
             DataLoader(speech, batch_sampler=batches, collate_fn=speech.collate, num_workers=workers)
         )
 
+    def _batches(self, utterances: list[Utterance]) -> Batches:
+        training = self.job.training
+        slowest = training.augment.speed[0] if training.augment.speed else 1.0
+        count = training.steps * training.accumulate * self.accelerator.num_processes
+        return Batches([u.duration / slowest for u in utterances], training.batch_seconds, count, training.seed)
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if self.job.objective is not None:
-            return self.job.objective(model, inputs, self.state.global_step / self.state.max_steps)
+        if self.job.loss is not None:
+            return self.job.loss(model, inputs, self.state.global_step / self.state.max_steps)
         logits = model(inputs["input_values"], attention_mask=inputs["attention_mask"]).logits
-        blank = self.job.model.config.pad_token_id
-        return ctc_loss(logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], blank)
+        return ctc_loss(logits, inputs["frames"], inputs["labels"], inputs["label_lengths"], self.blank)
 
     def evaluate(self, *_, **__) -> dict[str, float]:
-        """Dev WER; each process evaluates its share of the utterances."""
+        """The error rate on dev; each process evaluates its share of the utterances."""
         from accelerate.utils import gather_object
 
         model = self.accelerator.unwrap_model(self.model).eval()
         utterances = self.job.corpus.utterances("dev")
         share = utterances[self.accelerator.process_index :: self.accelerator.num_processes]
-        counts = np.array(gather_object([dev_wer(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
-        metrics = {"eval_dev_wer": float(counts[:, 0].sum() / counts[:, 1].sum())}
+        counts = np.array(gather_object([dev_errors(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
+        metrics = {f"eval_{_dev_rate(self.job)}": float(counts[:, 0].sum() / counts[:, 1].sum())}
         self.log(metrics)
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -291,7 +328,7 @@ class Ledger(TrainerCallback):
         count = sum(p.numel() for p in self.job.model.parameters())
         spent = self.spent
         return {
-            "trained": True, "dev_wer": best, "params": count, "steps": trainer.state.global_step,
+            "trained": True, _dev_rate(self.job): best, "params": count, "steps": trainer.state.global_step,
             "best_step": trainer.state.best_global_step, "train_hours": spent["seconds"] / 3600,
             "train_energy_wh": spent["wh"], "energy_mode": self.meter.mode,
             "fingerprint": self.job.fingerprint,
@@ -307,7 +344,7 @@ class Ledger(TrainerCallback):
 
     def _freeze_encoder(self, frozen: bool) -> None:
         """Freeze the feature encoder, or train it; all other weights are always trained."""
-        encoder = self.job.model.wav2vec2.feature_extractor
+        encoder = self.job.model.base_model.feature_extractor
         encoder.requires_grad_(not frozen)
         # Otherwise the model requests the waveform's gradient, and so a backward pass through the whole feature encoder.
         encoder._requires_grad = not frozen
@@ -342,7 +379,7 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         save_total_limit=2,
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # patience continues its count after a resume
-        metric_for_best_model="dev_wer",
+        metric_for_best_model=_dev_rate(job),
         greater_is_better=False,
         logging_steps=min(LOG_EVERY, t.evaluate_every),
         accelerator_config={"even_batches": False},
@@ -359,6 +396,11 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
 
         trainer.add_callback(EarlyStoppingCallback(t.patience))
     return trainer
+
+
+def _dev_rate(job: Job) -> str:
+    """The name of the error rate that chooses the checkpoint: dev_wer or dev_cer."""
+    return f"dev_{scoring(job.corpus.info).objective}"
 
 
 def _precision(precision: str) -> dict[str, bool]:

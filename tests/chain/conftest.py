@@ -13,11 +13,34 @@ ROOT = Path(__file__).parents[2]
 VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8qat-openvino", "half.int8-torch")
 
 
+OPENED = "opened.txt"  # lines of "STAGE PATH"
+# Python imports this module at the start of every process.
+TRACE = f"""\"\"\"Notes every file of this folder that a stage's processes open for reading.\"\"\"
+import os, sys
+
+stage, here, seen = os.environ.get("DVC_STAGE"), os.path.dirname(__file__) + os.sep, set()
+
+def note(event, details):
+    if event == "open" and isinstance(details[0], (str, os.PathLike)) and not details[2] & (os.O_WRONLY | os.O_RDWR):
+        path = os.path.abspath(details[0])
+        if path.startswith(here) and path not in seen:
+            seen.add(path)
+            os.write(notes, (stage + " " + path.removeprefix(here) + os.linesep).encode())
+
+if stage:
+    notes = os.open(here + "{OPENED}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    sys.addaudithook(note)
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """Such a checkout, `dvc repro` done."""
+    """Such a checkout, `dvc repro` done, with the files that its stages opened in OPENED."""
     folder = fresh_project(tmp_path_factory.mktemp("chain") / "project")
+    trace = folder / "sitecustomize.py"
+    trace.write_text(TRACE)
     run_dvc(folder, "repro")
+    trace.unlink()
     return folder
 
 

@@ -7,10 +7,11 @@ nothing to do, that a changed student re-runs that student alone, and that MLflo
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.chain.conftest import VARIANTS, run_dvc
+from tests.chain.conftest import OPENED, VARIANTS, run_dvc
 
 
 def test_every_variant_is_compared_with_the_same_keys(project):
@@ -30,11 +31,25 @@ def test_a_second_repro_has_nothing_to_do(project):
     assert "up to date" in run_dvc(project, "repro")
 
 
+def test_a_stage_opens_no_output_of_another_that_it_does_not_declare(project):
+    stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
+    outs = {out["path"] for stage in stages.values() for out in stage["outs"]}
+    undeclared, readers = set(), set()
+    for line in (project / OPENED).read_text().splitlines():
+        stage, path = line.split(" ", 1)
+        places = {path, *map(str, Path(path).parents)}
+        if places & outs:
+            readers.add(stage)
+        if places & outs and not places & {entry["path"] for entry in stages[stage]["deps"] + stages[stage]["outs"]}:
+            undeclared.add(f"{stage}: {path}")
+    assert readers == set(stages) - {"prepare"} and not undeclared, sorted(undeclared)
+
+
 def test_dvc_shows_metrics_and_plots(project):
     shown = json.loads(run_dvc(project, "metrics", "show", "--json"))
     assert shown[""]["data"]["reports/metrics.json"]["data"]["teacher_wer"] is not None
     plots = json.loads(run_dvc(project, "plots", "show", "--json", "-o", str(project / "plots")))
-    assert not plots.get("errors") and any("WER against size" in name for name in plots["data"])
+    assert not plots.get("errors") and any("Errors against size" in name for name in plots["data"])
 
 
 def test_mlflow_has_a_run_a_variant_and_models_that_transcribe(project):
@@ -61,7 +76,7 @@ def test_the_flow_finds_everything_up_to_date_and_shows_the_comparison(project, 
         state = shrink(project=str(project), return_state=True)
         assert state.is_completed() and state.message.startswith("0 stages run"), state.message
         table = json.loads(Artifact.get("comparison-quickstart").data)
-        assert {row["variant"] for row in table} == set(VARIANTS) and all(row["WER %"] >= 0 for row in table)
+        assert {row["Variant"] for row in table} == set(VARIANTS) and all(row["WER % [95%]"] and row["Gate"] for row in table)
         assert Artifact.get("report-quickstart").data.startswith("# Comparison")
 
 

@@ -4,6 +4,7 @@ import ast
 import shutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,34 @@ from ruamel.yaml import YAML
 from pipeline import params
 from pipeline.common import graph
 from pipeline.common.errors import BigfootError
+from pipeline.params.section import Section
 from pipeline.project import load_params
 
 ROOT = Path(__file__).parents[2]
 PROFILES = sorted(ROOT.glob("profiles/*.yaml"))
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-# These decide how a stage runs and is recorded, not its output.
-BOOKKEEPING = {"common", "params", "project.py", "stages", "tracking"}
+# Modules of pipeline/ that no stage has to declare, and why: none of them changes what a stage computes.
+EXEMPT = {
+    "project.py": "names the paths that dvc.yaml has too",
+    "stages/__init__.py": "looks a variant up in params",
+    "common/errors.py": "messages that end a stage",
+    "common/files.py": "reads and writes files as they are",
+    "common/objects.py": "checks the types in files that it reads",
+    "common/progress.py": "lines of the log",
+    "common/host.py": "reports facts of the machine, which can't be a dep either",
+    "common/graph.py": "finds the checkpoints that a training resumes from",
+    "tracking/live.py": "sends curves to MLflow",
+    "tracking/sync.py": "sends finished files to MLflow",
+}
+EXEMPT_IN = {
+    ("prepare", "common/tables.py"): "lays out report.md; as a dep, a wider column would make every training stale",
+    ("teacher", "common/energy.py"): "measures a training and doesn't change its model",
+    ("student", "common/energy.py"): "measures a training and doesn't change its model",
+    ("quantize", "evaluate/scores.py"): "names the fields of a score, and has no part in computing one",
+    ("teacher", "common/numbers.py"): "lines of the log",
+    ("student", "common/numbers.py"): "lines of the log",
+}
+PARAMS = ROOT / "pipeline/params"  # every stage imports all of it; which modules decide follows from the sections it reads
 RECORDING = {"tracking"}  # the section that sets where a run is logged: a change makes no training stale
 
 
@@ -38,21 +60,48 @@ def imports(module: Path) -> set[Path]:
     return files
 
 
-def reached(module: Path) -> set[Path]:
-    """Everything that a stage's module imports, directly or indirectly, without bookkeeping."""
-    seen, waiting = set(), [module]
+def name_of(file: Path) -> str:
+    """pipeline/common/files.py -> common/files.py"""
+    return file.relative_to(ROOT / "pipeline").as_posix()
+
+
+def reached(stage: str) -> set[Path]:
+    """Everything that a stage's module imports, directly or indirectly, but for params and what is exempt."""
+    start = ROOT / f"pipeline/stages/{stage}.py"
+    seen, waiting = {start}, [start]
     while waiting:
         for path in imports(waiting.pop()) - seen:
-            if path.relative_to(ROOT / "pipeline").parts[0] in BOOKKEEPING:
+            name = name_of(path)
+            if name in EXEMPT or (stage, name) in EXEMPT_IN or path.is_relative_to(PARAMS):
                 continue
             seen.add(path)
             waiting.append(path)
-    return {path for path in seen if path.name != "__init__.py"}
+    return {path for path in seen - {start} if path.name != "__init__.py" and name_of(path) != "common/command.py"}
+
+
+def parts(annotation: object) -> set[type]:
+    """The sections in a field's type, with those in their fields: dict[str, Student] -> Student, Training, ..."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return {annotation}.union(*(parts(field.annotation) for field in annotation.model_fields.values()))
+    return set().union(*map(parts, typing.get_args(annotation)))
+
+
+def declared_sections(stage: str) -> set[str]:
+    entry = STAGES[stage].get("do", STAGES[stage])
+    return {key.partition(".${")[0] for key in entry["params"]}
+
+
+def defaults(stage: str) -> set[Path]:
+    """The modules that have the defaults of the sections that a stage declares."""
+    fields = [params.Params.model_fields[key] for key in declared_sections(stage) if "." not in key]
+    kinds = set().union(*(parts(field.annotation) for field in fields))
+    chosen = {kind for kind in kinds if any(not field.is_required() for field in kind.model_fields.values())}
+    return {Path(sys.modules[kind.__module__].__file__) for kind in chosen}
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_depends_on_the_code_it_runs(name):
-    code, declared = reached(ROOT / f"pipeline/stages/{name}.py"), set(graph.code(name))
+    code, declared = reached(name) | defaults(name), set(graph.code(name))
     lacking = sorted(str(p.relative_to(ROOT)) for p in code - declared)
     assert not lacking, f"{name}: its deps lack {lacking}"
     rooms = [ROOT / dep for dep in STAGES[name].get("do", STAGES[name])["deps"] if dep.startswith("pipeline/")]
@@ -63,7 +112,11 @@ def test_a_stage_depends_on_the_code_it_runs(name):
 def sections(module: Path) -> set[str]:
     """The parts of `params` that a stage's module reads: params.teacher -> teacher, params.corpus.name -> corpus.name,
     params -> all."""
-    tree = ast.parse(module.read_text())
+    source = module.read_text()
+    assert source.count("load_params") == 2 and "    params, project = load_params(), Project()\n" in source, (
+        f"{module}: another name"
+    )
+    tree = ast.parse(source)
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     read = set()
     for node in ast.walk(tree):
@@ -79,7 +132,7 @@ def sections(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_reads_the_sections_that_it_declares(name):
-    declared = {entry.partition(".${")[0] for entry in STAGES[name].get("do", STAGES[name])["params"]}
+    declared = declared_sections(name)
     read = sections(ROOT / f"pipeline/stages/{name}.py")
     if "variant_of" in (ROOT / f"pipeline/stages/{name}.py").read_text():
         read = read - {"all"} | {"variants"}
@@ -95,6 +148,7 @@ def test_a_stage_reads_the_sections_that_it_declares(name):
 def test_the_code_that_decides_a_training_is_in_its_fingerprint():
     files = {file.relative_to(ROOT).as_posix() for file in graph.code("student")}
     assert {"pipeline/distill/surgery/merge.py", "pipeline/train/trainer.py", "pipeline/models/forward.py"} <= files
+    assert "pipeline/params/learning.py" in files, "a default decides as much as a value in params.yaml"
     assert not any(file.startswith(("pipeline/common", "pipeline/tracking", "pipeline/compare")) for file in files)
 
 

@@ -18,18 +18,19 @@ def rows_of(errors: list[int], **more) -> list[Hypothesis]:
     for i, wrong in enumerate(errors):
         text = ["one"] * 10
         hypothesis = " ".join(["two"] * wrong + text[wrong:])
-        row = Hypothesis(f"u{i:02}", "a", "", 3.0, " ".join(text), hypothesis, wrong, words=10, snr_db=15.0)
+        counts = {"errors": wrong, "words": 10, "character_errors": 3 * wrong, "characters": 39}
+        row = Hypothesis(f"u{i:02}", "a", "", 3.0, " ".join(text), hypothesis, snr_db=15.0, **counts)
         rows.append(replace(row, **{key: values[i] for key, values in more.items()}))
     return rows
 
 
-def evidence(sets=("test",), **by_variant):
+def evidence(sets=("test",), objective="wer", **by_variant):
     rows = {name.replace("__", "."): rows for name, rows in by_variant.items()}
 
     def score(rows):
         return SimpleNamespace(sets={"test": SimpleNamespace(hypotheses=rows), "far": SimpleNamespace(hypotheses=rows[:2])})
 
-    return SimpleNamespace(test_sets=list(sets), scores={name: score(one) for name, one in rows.items()})
+    return SimpleNamespace(test_sets=list(sets), objective=objective, scores={name: score(one) for name, one in rows.items()})
 
 
 def groups(what: str, errors: list[int], **more) -> dict[str, dict]:

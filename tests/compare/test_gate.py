@@ -64,7 +64,7 @@ def test_without_champion_the_gate_is_shut(project):
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("gate", "max_wer_rise", 0.2),
+        ("gate", "max_rise", 0.2),
         ("evaluate", "bootstrap", 777),
         ("benchmark", "threads", 1),
         ("logits", "speeds", [1.0, 1.1]),
@@ -101,20 +101,20 @@ def test_unknown_names_and_missing_or_broken_comparisons_are_refused(project):
         gate.check(project, budget, [])
 
 
-@pytest.mark.parametrize(("objective", "winner", "gained"), [("both", "a", 5.0), ("speed", "b", 9.0), ("size", "c", 8.0)])
-def test_the_objective_chooses_the_champion(objective, winner, gained):
+@pytest.mark.parametrize(("prefer", "winner", "gained"), [("both", "a", 5.0), ("speed", "b", 9.0), ("size", "c", 8.0)])
+def test_the_preferred_gain_chooses_the_champion(prefer, winner, gained):
     gains = {"a": (5.0, 6.0), "b": (9.0, 2.0), "c": (3.0, 8.0)}
-    gained_by = {name: gain({"speedup": faster, "shrink": smaller}, objective) for name, (faster, smaller) in gains.items()}
+    gained_by = {name: gain({"speedup": faster, "shrink": smaller}, prefer) for name, (faster, smaller) in gains.items()}
     assert max(gained_by, key=gained_by.get) == winner and gained_by[winner] == gained
 
 
-def test_compare_chooses_by_the_objective_of_params(tmp_path):
+def test_compare_chooses_by_the_gain_that_params_prefer(tmp_path):
     figures = {"teacher.fp32": (20, 8.0, 40.0), "half.int8-onnx": (20, 4.0, 4.0), "thin.int8-onnx": (20, 1.0, 20.0)}
     settings = plant(tmp_path, figures)  # half: 10x faster, 2x smaller; thin: 2x faster, 8x smaller
     evidence, chosen = gather(settings, tmp_path), {}
-    for objective in ("speed", "size"):
-        rows = judge(measured(evidence), evidence, params.Gate(objective=objective))
-        chosen[objective] = next(row.model for row in rows if row.champion)
+    for prefer in ("speed", "size"):
+        rows = judge(measured(evidence), evidence, params.Gate(prefer=prefer))
+        chosen[prefer] = next(row.model for row in rows if row.champion)
     assert chosen == {"speed": "half", "size": "thin"}
 
 

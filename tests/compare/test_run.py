@@ -24,6 +24,7 @@ from pipeline.compare.run import compare
 from pipeline.evaluate.scores import Hypothesis
 from pipeline.params import Gate
 from pipeline.quantize.schemes import SCHEMES
+from pipeline.speech.scoring import count_errors
 from tests.planted import FIGURES, ROOT, plant, plant_manifest, score_set, write
 
 
@@ -79,7 +80,7 @@ def test_decisions_read_dev_and_never_test(tmp_path):
 def test_a_dev_set_too_small_for_any_bound_promotes_nothing_and_the_reason_names_it(tmp_path):
     rows = run(tmp_path, {name: (2, *figures[1:]) for name, figures in FIGURES.items()}, utterances=20)
     assert champion(rows) is None
-    assert "200 words are too few to tell" in reasons(rows)["half.int8-openvino"]
+    assert "200 words are too few to decide" in reasons(rows)["half.int8-openvino"]
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
     assert metrics["champion"] is None and metrics["champion_wer"] is None and metrics["teacher_wer"] == 0.01
     assert "No champion" in (tmp_path / "reports" / "table.txt").read_text()
@@ -99,7 +100,7 @@ def test_bounds_are_of_all_variants_together_on_dev_and_on_test(tmp_path):
 
 @pytest.mark.parametrize(("limit", "unit"), [("max_disk_mb", "MB"), ("max_latency_p50_ms", "ms")])
 def test_a_budget_of_size_or_latency_keeps_the_larger_out(tmp_path, limit, unit):
-    rows = run(tmp_path, gate={"max_wer_rise": 0.01, limit: 1.0})
+    rows = run(tmp_path, gate={"max_rise": 0.01, limit: 1.0})
     assert champion(rows) is None
     assert f"at most 1 {unit} allowed" in reasons(rows)["half.int8-openvino"]
 
@@ -126,11 +127,45 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
     rows = json.loads((tmp_path / "reports" / "comparison.json").read_text())
     assert [row["variant"] for row in rows] == list(FIGURES)
     wanted = set(figures.keys()) | {"variant", "model", "scheme", "kind", "trained", "runtime", "files", "gate", "champion"}
+    wanted |= {"objective"}
     wanted |= {"narrow", "latency_by_length", "energy_resolved", "energy_note"}
     assert all(set(row) == wanted for row in rows)
     half = rows[2]
     assert (half["speedup"], half["shrink"], half["runtime"]) == (5.0, 4.0, "openvino")
     assert math.isclose(half["wer_rise"], 0.001) and half["rtfx_batched"] is None and half["train_hours"] == 0.1
+
+
+def test_where_characters_decide_the_gate_the_champion_and_the_report_go_by_the_cer(tmp_path):
+
+    settings = plant(tmp_path)
+    info = json.loads((tmp_path / "corpora" / "quickstart" / "corpus.json").read_text())
+    write(tmp_path / "corpora" / "quickstart" / "corpus.json", {**info, "objective": "cer"})
+    for model in ("teacher", "half", "thin"):
+        folder = tmp_path / "models" / model
+        for file in ("metrics.json", "curve.jsonl"):
+            (folder / file).write_text((folder / file).read_text().replace("dev_wer", "dev_cer"))
+    rows = compare(settings, tmp_path, tmp_path / "reports")
+    half = next(row for row in rows if row.variant == "half.int8-openvino")
+    assert half.champion and half["wer_rise_upper"] is None and half["test_wer_rise_upper"] is None
+    (tmp_path / "by_words").mkdir()
+    by_words = next(row for row in run(tmp_path / "by_words") if row.variant == "half.int8-openvino")
+    for key in ("cer_rise_upper", "test_cer_rise_upper"):  # planted: two of the four characters of a wrong word are wrong
+        assert half[key] == pytest.approx(by_words[key.replace("cer", "wer")] / 2)
+    assert half["cer_rise"] == pytest.approx(half["wer_rise"] / 2) and half["dev_cer"] == half["cer"] == 0.0055
+    assert half.gate.reason.startswith("dev CER +0.05 points, at most +")
+    metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
+    assert metrics["champion_cer"] == 0.0055 and metrics["teacher_dev_cer"] == 0.005 and "champion_wer" not in metrics
+    plots = tmp_path / "reports" / "plots"
+    assert "half,50,0.2\n" in (plots / "dev_error_rate.csv").read_text() and ",0.0055," in (plots / "variants.csv").read_text()
+    by_length = json.loads((tmp_path / "reports" / "breakdown.json").read_text())["sets"]["test"]["length"][0]
+    assert by_length["cer"]["half.int8-openvino"] == pytest.approx(0.0055) and "wer" not in by_length
+    worst = json.loads((tmp_path / "reports" / "worst.json").read_text())[0]
+    assert "".join(left for _, left, _ in worst["alignment"]) == worst["reference"]
+    table, page = ((tmp_path / "reports" / name).read_text() for name in ("table.txt", "index.html"))
+    assert "CER % [95%]" in table and "Dev CER %" in table and "WER" not in table
+    assert "In 1,000 characters it gets 6 wrong" in page and "CER on dev by step" in page
+    card = (tmp_path / "reports" / "cards" / "half.int8-openvino.md").read_text()
+    assert "Rise in CER over teacher.fp32: +0.05 points on test" in card and "\nlanguage: en\n" in card
 
 
 def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
@@ -264,7 +299,7 @@ def test_texts_shifted_before_they_came_into_the_corpus_are_detected(tmp_path, s
 
 
 def hypothesis(reference: str, text: str, errors: int) -> Hypothesis:
-    return Hypothesis("u", "", "", 1.0, reference, text, errors, len(reference.split()), None)
+    return Hypothesis("u", "", "", 1.0, reference, text, errors, len(reference.split()), 0, len(reference), None)
 
 
 def test_a_teacher_that_hears_nothing_is_not_called_shifted():
@@ -278,7 +313,7 @@ def test_digits_that_are_mostly_misheard_are_not_called_shifted():
     texts = [" ".join(rng.choices(digits, k=rng.randint(2, 6))) for _ in range(300)]
     hypotheses = [" ".join(word if rng.random() < 0.3 else rng.choice(digits) for word in text.split()) for text in texts]
     pairs = zip(texts, hypotheses, strict=True)
-    belonging.refuse_shifted("test", [hypothesis(own, other, belonging.errors(own, other)) for own, other in pairs])
+    belonging.refuse_shifted("test", [hypothesis(own, other, count_errors(own, other).errors) for own, other in pairs])
 
 
 def test_a_score_of_an_older_bigfoot_is_one_line_that_says_what_to_run(tmp_path):
@@ -315,6 +350,14 @@ def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "reports" / "table.txt").read_text() in done.stdout
     assert done.stdout.count("warning: ") == 1 and not done.stderr
+
+
+def test_the_table_for_prefect_is_that_of_the_terminal_with_the_reasons(tmp_path):
+    rows = {row.variant: row for row in run(tmp_path)}
+    shown = json.loads((tmp_path / "reports" / "table.json").read_text())
+    heads = (tmp_path / "reports" / "table.txt").read_text().splitlines()[0]
+    assert {row["Variant"]: row["Reason"] for row in shown} == {name: row.gate.reason for name, row in rows.items()}
+    assert re.split(" {2,}", heads) == [head for head in shown[0] if head != "Reason"]
 
 
 # ---------------------------------------------------------------- what people read
@@ -408,7 +451,7 @@ def test_tables_for_dvc_plots_have_one_row_per_variant_and_one_curve_per_model(t
         assert {row["variant"] for row in csv.DictReader(file)} == set(FIGURES)
     loss = (tmp_path / "reports" / "plots" / "loss.csv").read_text()
     assert loss.startswith("model,step,loss\nteacher,25,2.0\nteacher,50,1.0\n") and "half,25,2.0\nhalf,50,1.0\n" in loss
-    assert "half,50,0.2\n" in (tmp_path / "reports" / "plots" / "dev_wer.csv").read_text()
+    assert "half,50,0.2\n" in (tmp_path / "reports" / "plots" / "dev_error_rate.csv").read_text()
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 1)), min_size=1))

@@ -22,7 +22,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 class Speech:
     """Four synthetic training utterances."""
 
-    folder = None
+    folder, info = None, {"splits": {"train": {}}}
 
     def utterances(self, split):
         assert split == "train"

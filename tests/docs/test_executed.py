@@ -55,6 +55,7 @@ EXECUTED = {
     "bigfoot table": "tests/test_cli.py::test_table_prints_the_last_comparison_and_where_to_look_next",
     "bigfoot track": "tests/tracking/test_sync.py::test_bigfoot_track_catches_up_and_logs_what_it_did",
     "bigfoot results": "tests/lab/test_publish.py::test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays",
+    "bigfoot align": "tests/apps/alignment/test_run.py::test_each_recording_is_aligned_with_the_text_beside_it",
     "bigfoot transcribe": "tests/test_cli.py::test_transcribe_writes_the_recognizers_text",
     "python -m pipeline.prepare.librispeech": "tests/prepare/test_librispeech.py::test_fetching_unpacks_what_was_published",
     "accelerate config": "it asks; tests/train/test_launch.py::test_the_stage_starts_itself_anew_under_accelerate_once",

@@ -77,7 +77,7 @@ def test_a_comparison_lives_in_postgresql_and_s3_and_a_model_comes_back(project,
 
 
 def _in_a_process(project, model_id: str) -> str:
-    """What the logged model hears, loaded where only the server's address is known."""
+    """The logged model's text of a recording, loaded where only the server's address is known."""
     program = (
         "import json, pathlib, mlflow, pandas\n"
         "recordings = pandas.DataFrame({'audio': [pathlib.Path('a.wav').read_bytes()]})\n"

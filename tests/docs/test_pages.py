@@ -90,7 +90,10 @@ def test_commands_and_options_in_the_docs_exist(page):
     assert not {command: why for command, why in problems.items() if why}
 
 
-@each_page
+RESULTS = [ROOT / "RESULTS.md", *sorted((ROOT / "results").glob("*/*.md"))]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *RESULTS], ids=pages.name)
 def test_links_and_pictures_lead_somewhere(page):
     text = pages.prose(page)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -30,7 +30,7 @@ def variant(tmp_path_factory):
 
 @pytest.fixture
 def corpus(tmp_path, variant):
-    """Five utterances in dev and in two test sets, whose references are what the variant hears: nothing is wrong."""
+    """Five utterances in dev and in two test sets, whose references are the variant's own texts: nothing is wrong."""
     recognizer, folder = Recognizer.load(variant), tmp_path / "corpus"
     for split in ("dev", "test", "test-noisy"):
         rows = []
@@ -54,6 +54,16 @@ def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpu
     for one in scored.sets.values():
         assert one.wer == one.cer == 0 and one.wer_high > 0 and len(one.hypotheses) == 5
         assert one.cer_high == one.wer_high and all(isinstance(row.snr_db, float) for row in one.hypotheses)
+
+
+def test_hypotheses_meet_the_users_table_only_if_asked_to(variant, corpus, tmp_path):
+    info = json.loads((corpus / "corpus.json").read_text())
+    letter = next(c for c in read_manifest(corpus / "dev.jsonl")[0].text if c != " ")
+    for asked in (False, True):
+        rules = {"replace": {letter: "ö"}, "replace_hypotheses": asked}
+        (corpus / "corpus.json").write_text(json.dumps({**info, "text": rules, "language": "de"}))
+        dev = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json").sets["dev"]
+        assert (dev.cer > 0) is asked and any("ö" in row.hypothesis for row in dev.hypotheses) is asked
 
 
 def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):

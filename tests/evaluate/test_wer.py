@@ -135,9 +135,11 @@ def test_a_bound_never_falls_while_more_words_go_wrong():
     assert bounds[3] == pytest.approx(3 / 250, rel=0.01)
 
 
-def errs(errors, words: int = 5) -> SetScore:
-    """A score of utterances with so many errors each."""
-    rows = [Hypothesis(str(i), "", "", 1.0, "", "", int(e), words, None) for i, e in enumerate(errors)]
+def errs(errors, words: int = 5, size: int = 1) -> SetScore:
+    """A score of utterances with so many wrong words each, of words of five characters of which `size` are wrong."""
+    rows = [
+        Hypothesis(str(i), "", "", 1.0, "", "", int(e), words, size * int(e), 5 * words, None) for i, e in enumerate(errors)
+    ]
     return replace(wer.score([Reference("one")], ["one"]), hypotheses=rows)
 
 
@@ -173,3 +175,45 @@ def test_scores_of_other_utterances_are_not_compared():
     one, other = (wer.score([Reference(text)], ["one"]) for text in ("one", "two"))
     with pytest.raises(BigfootError, match="same utterances"):
         wer.paired_rise(one, other)
+
+
+def test_what_is_said_into_silence_is_inserted_and_a_set_without_words_is_refused():
+    silence = [Reference("", id="silence"), Reference("one two", id="speech")]
+    score = wer.score(silence, ["hm no", "one two"], 100)
+    assert (score.insertions, score.words, score.wer) == (2, 2, 1.0) and score.cer == pytest.approx(5 / 7)
+    assert 0 <= score.wer_low <= score.wer_high < np.inf
+    assert wer.paired_rise(wer.score(silence, ["", "one two"]), score) > 1
+    with pytest.raises(BigfootError, match="none of 1 references has a word"):
+        wer.score(silence[:1], ["hm"])
+
+
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_character_errors_of_utterances_add_up_to_the_cer(pairs):
+    score = wer.score([Reference(" ".join(r)) for r, _ in pairs], [" ".join(h) for _, h in pairs], 100)
+    by_hand = sum(edits(list(" ".join(r)), list(" ".join(h))) for r, h in pairs)
+    assert sum(row.character_errors for row in score.hypotheses) == by_hand
+    assert score.cer == pytest.approx(by_hand / sum(len(" ".join(r)) for r, _ in pairs))
+
+
+def test_the_bound_of_the_cer_counts_characters_which_come_in_words():
+    right, wrong = errs([0] * 100), errs([1] * 4 + [0] * 96, size=3)
+    assert wer.paired_rise(right, wrong, objective="cer") == pytest.approx(3 / 5 * wer.paired_rise(right, wrong), rel=0.02)
+    assert wer.paired_rise(right, right, objective="cer") == pytest.approx(3 / 500, rel=0.01)  # a whole word
+    references = [Reference("你好吗", id=str(i)) for i in range(50)]
+    one = wer.score(references, ["你好嘛"] + ["你好吗"] * 49)
+    assert one.cer == 1 / 150 and wer.paired_rise(one, one, objective="cer") == pytest.approx(3 / 150, rel=0.01)
+
+
+def test_the_bound_of_the_cer_holds_as_often_as_it_says():
+    """Wrong words of three wrong characters each, in 3% of the words: 0.018 of the characters."""
+    rng, held = np.random.default_rng(6), 0
+    reference = errs([0] * 100)
+    for number in range(100):
+        other = errs(rng.binomial(5, 0.03, 100), size=3)
+        held += wer.paired_rise(reference, other, 0.95, 1000, number, "cer") >= 0.018
+    assert held >= 92
+
+
+def test_characters_are_aligned_in_runs():
+    assert wer.align("你好吗", "你好嘛", "cer") == [["equal", "你好", "你好"], ["substitute", "吗", "嘛"]]

@@ -99,24 +99,19 @@ def test_a_deployment_runs_to_its_end_and_shows_its_stages(ui):
     logs = running.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
     teacher = next(task["id"] for task in tasks if task["name"] == "teacher")
     assert "hello from teacher" in {log["message"] for log in logs if log["task_run_id"] == teacher}
-    urllib.request.urlopen(f"http://127.0.0.1:{running.mlflow}/health", timeout=5).close()
-    with urllib.request.urlopen(f"http://127.0.0.1:{running.prefect}/ui-settings", timeout=5) as answer:
+    urllib.request.urlopen(f"http://127.0.0.1:{running.mlflow}/health", timeout=60).close()
+    with urllib.request.urlopen(f"http://127.0.0.1:{running.prefect}/ui-settings", timeout=60) as answer:
         assert json.load(answer)["api_url"] == f"http://127.0.0.1:{running.prefect}/api"  # the address that its pages call
 
 
 def test_a_canceled_run_ends_its_stage_and_leaves_dvc_unlocked(ui):
-    running = ui(teacher="sleep 63 && mkdir -p models && echo 1 > models/teacher")
+    running = ui(teacher="sleep 6300 && mkdir -p models && echo 1 > models/teacher")
     run = running.start("nightly")
-    deadline = time.monotonic() + 90
-    while not _sleepers():
-        assert time.monotonic() < deadline
+    while not (sleepers := _sleepers()):
         time.sleep(0.3)
     running.api(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
     running.wait_for(run, "Cancelled")
-    deadline = time.monotonic() + 20
-    while _sleepers():
-        assert time.monotonic() < deadline, "the stage outlived its flow run"
-        time.sleep(0.3)
+    psutil.wait_procs(sleepers)  # where the stage outlives its flow run, the suite's time limit ends this
     subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=running.folder, check=True, capture_output=True)
 
 
@@ -130,4 +125,4 @@ def test_a_port_in_use_is_an_error_of_one_line(project, tmp_path):
 
 
 def _sleepers() -> list:
-    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "63"]]
+    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "6300"]]

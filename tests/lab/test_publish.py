@@ -21,6 +21,7 @@ def published(tmp_path):
     (tmp_path / "README.md").write_text(README)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "numbers.md").write_text("<!-- figures -->\n<!-- /figures -->\n")
+    (tmp_path / "docs" / "params.md").write_text("<!-- params -->\n<!-- /params -->\n")
     compare(plant(tmp_path), tmp_path, tmp_path / "reports")
     publish.keep(tmp_path)
     publish.write(tmp_path)
@@ -85,16 +86,17 @@ def test_people_come_before_synthesis(published):
     assert page.index("## Connected digits") < page.index("## Quickstart") < page.index("## Zebra")
 
 
-def test_kept_texts_are_appended_as_they_are(published):
+def test_kept_texts_are_appended_with_links_that_lead_from_there(published):
     for name, text in (
         ("quickstart/peers.md", "### Peers\n"),
-        ("quickstart/notes.md", "### Notes\n"),
+        ("quickstart/notes.md", "### Notes\n\n[figures](../../docs/numbers.md), [here](https://a.example/b)\n"),
         (publish.PAPER_SCALE, PAPER),
     ):
         (published / "results" / name).parent.mkdir(exist_ok=True)
         (published / "results" / name).write_text(text)
     publish.write(published)
-    assert (published / "RESULTS.md").read_text().endswith(f"### Peers\n\n### Notes\n\n{PAPER}")
+    notes = "### Notes\n\n[figures](docs/numbers.md), [here](https://a.example/b)\n"
+    assert (published / "RESULTS.md").read_text().endswith(f"### Peers\n\n{notes}\n{PAPER}")
 
 
 def test_without_a_comparison_on_disk_both_are_written_from_what_is_kept(published):

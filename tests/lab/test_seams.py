@@ -13,20 +13,20 @@ RECORDINGS = [([speech(70.0, seed=seed)], ["a b"]) for seed in (1, 2)]
 
 
 def edges_differ(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Local, but for 2.5 s at both ends of what is heard together, as attention has less to go by there."""
+    """Local, but for 2.5 s at both ends of what is passed in together, since attention has less context there."""
     logits = local_frames(waveforms).copy()
     logits[:, :125] = logits[:, -125:] = np.eye(4)[2]
     return logits
 
 
 def statistics_differ(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Every frame depends on how much is heard together, as with group norm."""
+    """Every frame depends on how much is passed in together, as with group norm."""
     logits = local_frames(waveforms).copy()
     logits[..., waveforms.shape[1] % 3] += 100
     return logits
 
 
-def test_a_model_without_context_hears_the_same_in_windows():
+def test_a_model_without_context_gives_the_same_text_in_windows():
     found = seams.compared(Recognizer(INFO, local_frames), RECORDINGS)
     assert found["seams"] == 4 and found["seconds"] == 140 and found["words"] == 4
     assert found["words_that_differ"] == found["frames_that_differ_within_2_s_of_a_seam"] == 0

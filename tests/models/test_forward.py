@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2ForCTC
 
-from pipeline.models.forward import mask_group_norm
+from pipeline.models.forward import ignore_padding
 from tests.tiny import save_model
 
 
@@ -25,7 +25,7 @@ def test_a_padded_batch_has_the_logits_and_gradients_of_its_utterances_alone(tmp
     """The encoder's width decides how group-norm statistics are computed; random walks are hard for a wide encoder."""
     folder = save_model(tmp_path / "model", norm, stable=stable, channels=channels)
     plain, model = (Wav2Vec2ForCTC.from_pretrained(folder) for _ in range(2))
-    mask_group_norm(model)
+    ignore_padding(model)
     rng = np.random.default_rng(3)
     waveforms = [torch.from_numpy(rng.standard_normal(n).cumsum() / 30 + 0.2).float() for n in (16_000, 9_000, 12_345)]
 
@@ -49,7 +49,7 @@ def test_a_padded_batch_has_the_logits_and_gradients_of_its_utterances_alone(tmp
 def test_bfloat16_autocast_leaves_the_statistics_of_a_group_norm_in_float32(tmp_path, channels):
     folder = save_model(tmp_path / "model", "group", channels=channels)
     plain, model = (Wav2Vec2ForCTC.from_pretrained(folder) for _ in range(2))
-    mask_group_norm(model)
+    ignore_padding(model)
     first_layers = [m.wav2vec2.feature_extractor.conv_layers[0] for m in (plain, model)]
     loud = torch.randn(1, 16_000) * 3 + 50  # an offset so large that bfloat16 would lose the signal
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -63,5 +63,5 @@ def test_bfloat16_autocast_leaves_the_statistics_of_a_group_norm_in_float32(tmp_
 def test_saved_files_do_not_change(tmp_path):
     model = Wav2Vec2ForCTC.from_pretrained(save_model(tmp_path / "model", "group"))
     before = set(model.state_dict())
-    mask_group_norm(model)
+    ignore_padding(model)
     assert set(model.state_dict()) == before

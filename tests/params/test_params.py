@@ -65,6 +65,9 @@ def test_params_as_committed_is_the_quickstart():
         ("    from: teacher\n", "    from: thin\n", "circle"),
         ("teacher-fp32: {model: teacher, scheme: fp32}", "", "teacher-fp32 is missing"),
         ("init: config", "init: config\n  finetune: false", "finetune: false is UNTRAINED: leave its training section out"),
+        ("  language: en\n", "", r"corpus\.language: is missing"),
+        ("language: en", "language: english", r"corpus\.language: 'english' is not a BCP 47 tag"),
+        ("language: en", "language: de", "the source synthetic speaks English, so language has to be en"),
         ("kind: synthetic", "words: [6, 2], kind: synthetic", r"corpus\.source\.words: the fewest come first: \[2, 6\]"),
         (
             "training: {steps: 150, batch_seconds: 10, learning_rate: 5.0e-4, evaluate_every: 150}",
@@ -164,3 +167,18 @@ def test_the_untrained_paper_has_the_shapes_that_the_papers_profile_trains():
 def test_a_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(BigfootError, match="bigfoot use"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_numbers_of_a_language_that_num2words_lacks_are_kept_or_refused():
+    facts = {"name": "own", "data": "data/own", "license": "CC0-1.0", "language": "zh", "source": {"kind": "folder"}}
+    with pytest.raises(ValueError, match="num2words can't spell numbers in zh: set text.digits to keep"):
+        params.Corpus(**facts)
+    assert params.Corpus(**facts, text={"digits": "keep"}).language == "zh"
+
+
+@pytest.mark.parametrize(
+    "tag", ["de", "de-CH", "pt-BR", "zh-Hant-TW", "sr-Latn", "es-419", "de-1996", "de-u-co-phonebk", "gsw"]
+)
+def test_well_formed_language_tags_are_taken(tag):
+    facts = {"name": "own", "data": "data/own", "license": "CC0-1.0", "source": {"kind": "folder"}}
+    assert params.Corpus(**facts, language=tag, text={"digits": "keep"}).language == tag

@@ -11,6 +11,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import Checks
 from pipeline.prepare.checks import Examined, Finding, frames
 from pipeline.speech import audio
+from pipeline.speech.corpus import open_corpus
 from tests import recordings
 from tests.recordings import change, prepare, tone
 
@@ -145,11 +146,37 @@ def test_audio_much_shorter_than_its_manifest_says_is_truncated(tmp_path):
     assert '"id": "train1", "split": "train", "check": "truncated"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
 
 
-def test_a_test_character_that_training_never_saw_is_unspellable(tmp_path):
+@pytest.mark.accepts("Languages and text", "characters in dev and test that train lacks", "they count as errors")
+def test_what_a_model_cannot_write_is_reported_and_scored_in_dev_and_test(tmp_path):
+    data = recordings.folder(tmp_path / "data", each=3)
+    texts = ["ab ñ", "ab $", "ab" * 20]
+    for split in ("train", "dev", "test"):
+        for number, text in enumerate(texts[1:] if split == "train" else texts, start=split == "train"):
+            change(data / f"{split}.jsonl", number, text=text)
+    info = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert [info["splits"][split]["utterances"] for split in ("train", "dev", "test")] == [1, 3, 3]
+    assert [u.text for u in open_corpus(tmp_path / "tiny").utterances("test")] == texts
+    report = _report(tmp_path)
+    assert "| beyond_alphabet | report | 4 | dev/dev100: 'ñ' never occurs in the training text |" in report
+    assert "| unspellable | drop | 3 |" in report and "| text_too_long | drop | 3 |" in report
+    with pytest.raises(BigfootError, match=r"'ñ' never occurs in the training text.*beyond_alphabet"):
+        prepare(recordings.corpus(data, checks={"beyond_alphabet": "stop"}), tmp_path / "tiny", workers=0)
+
+
+@pytest.mark.accepts(
+    "Languages and text", "recordings without words in dev and test", "scored with `corpus.checks.no_text: keep`"
+)
+def test_silence_without_text_is_scored_if_it_is_kept_but_never_trained_on(tmp_path):
     data = recordings.folder(tmp_path / "data")
-    change(data / "test.jsonl", 1, text="ab ñ")
-    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    assert "'ñ' never occurs in the training text" in (tmp_path / "tiny" / "dropped.jsonl").read_text()
+    for split in ("train", "dev", "test"):
+        change(data / f"{split}.jsonl", 1, text="")
+    info = prepare(recordings.corpus(data, checks={"no_text": "keep"}), tmp_path / "tiny", workers=0)
+    assert [info["splits"][split]["utterances"] for split in ("train", "dev", "test")] == [1, 2, 2]
+    assert open_corpus(tmp_path / "tiny").utterances("test")[1].text == "" and info["splits"]["test"]["words"] == 1
+    assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["splits"]["test"]["utterances"] == 1
+    change(data / "test.jsonl", 0, text="")
+    with pytest.raises(BigfootError, match="no utterance of test has words"):
+        prepare(recordings.corpus(data, checks={"no_text": "keep"}), tmp_path / "tiny", workers=0)
 
 
 @pytest.mark.parametrize("samples", [1, 399, 400, 719, 720, 16_000, 16_079, 16_080])

@@ -92,3 +92,20 @@ def test_of_fsdd_it_makes_600_test_and_300_dev_words_and_74_minutes_of_train():
     raws = digits.read(DigitsSource(kind="digits"), recordings.real("fsdd"))
     words = Counter(split for raw in raws for split in [raw.split] * len(raw.text.split()))
     assert words == {"test": 600, "dev": 300, "train": 7200} and len({raw.speaker for raw in raws}) == 6
+
+
+def test_spans_are_where_each_recording_is(data):
+    joined = next(raw.audio for raw in digits.read(SOURCE, data) if raw.split == "test")
+    whole = joined.make()
+    assert len(joined.spans()) == len(joined.files)
+    for (start, end), file in zip(joined.spans(), joined.files, strict=True):
+        assert np.array_equal(whole[start:end], audio.read(file))
+
+
+def test_the_last_recordings_of_train_go_without_text_if_asked(data):
+    raws = digits.read(DigitsSource(kind="digits", seed=7, uses=2, unlabelled=0.8), data)
+    for split, indices in (("train", range(15, 21)), ("unlabelled", range(21, 45)), ("test", range(10))):
+        assert {index for _, index in used(raws, split)} == set(indices)
+    assert {raw.text for raw in raws if raw.split == "unlabelled"} == {""}
+    before = [raw for raw in digits.read(SOURCE, data) if raw.split != "train"]
+    assert [raw for raw in raws if raw.split in ("dev", "test")] == before

@@ -9,7 +9,7 @@ from pipeline.speech.corpus import open_corpus
 from tests import recordings
 from tests.recordings import prepare
 
-SOURCE = {"kind": "huggingface", "text_column": "sentence", "speaker_column": "who", "recording_column": "call"}
+SOURCE = {"kind": "huggingface", "columns": {"text": "sentence", "speaker": "who", "recording": "call"}}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_any_rate_and_format_is_laid_down_as_16_khz(saved, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"audio_column": "sound"}, "split train has no column sound: it has audio, sentence, who"),
+        ({"columns": {"audio": "sound"}}, "split train has no column sound: it has audio, sentence, who"),
         ({"dev": "dev"}, "has no split dev: it has train, validation, test"),
     ],
 )

@@ -20,7 +20,11 @@ def test_a_corpus_says_where_it_came_from_and_what_is_in_it(tmp_path):
     info = prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
     assert info == json.loads((tmp_path / "tiny" / "corpus.json").read_text())
     assert info["name"] == "tiny" and info["license"] == "CC0-1.0" and info["synthetic"] is False
-    assert info["text"] == {"case": "lower", "punctuation": "drop", "digits": "spell", "apostrophes": "keep"}
+    assert info["text"] == {
+        "case": "lower", "punctuation": "drop", "digits": "spell", "apostrophes": "keep", "form": "NFC", "replace": {},
+        "replace_hypotheses": False,
+    }  # fmt: skip
+    assert info["language"] == "en" and info["objective"] == "wer" and info["word_gaps"] is True
     assert info["alphabet"] == [" ", "a", "b", "c"]
     assert info["splits"]["train"] == {"utterances": 2, "seconds": 1.0, "speakers": 2, "words": 2}
     assert {path.name for path in (tmp_path / "tiny" / "report").iterdir()} == {"data.md", "seconds.svg", "words.svg"}
@@ -41,6 +45,57 @@ def test_references_and_training_targets_follow_the_same_rules(tmp_path):
     prepare(corpus, tmp_path / "tiny", workers=0)
     texts = {split: open_corpus(tmp_path / "tiny").utterances(split)[0].text for split in ("train", "test")}
     assert texts == {"train": "IT'S FIVE OK", "test": "IT'S FIVE OK"}
+
+
+def test_a_german_corpus_is_spelled_in_german_with_the_users_table(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    change(data / "train.jsonl", 0, text="Ich habe 3 Hunde, Dr. Groß.")
+    change(data / "test.jsonl", 0, text="1.200 Euro")
+    (data / "replace.csv").write_text("from,to\nDr.,Doktor\nß,ss\n", encoding="utf-8")
+    corpus = recordings.corpus(data, language="de", text={"replace": "replace.csv"}, checks={"text_too_long": "report"})
+    info = prepare(corpus, tmp_path / "tiny", workers=0)
+    texts = {split: open_corpus(tmp_path / "tiny").utterances(split)[0].text for split in ("train", "test")}
+    assert texts == {"train": "ich habe drei hunde doktor gross", "test": "eintausendzweihundert euro"}
+    assert info["language"] == "de" and info["text"]["replace"] == {"Dr.": "Doktor", "ß": "ss"}
+    report = (tmp_path / "tiny" / "report" / "data.md").read_text()
+    assert "Language: de." in report and "replace 2 strings" in report
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (None, "replace.csv is missing"),
+        ("a,b\n", "its first line has to be from,to"),
+        ("from,to\na\n", "line 2: needs two columns"),
+        ("from,to\na,b\na,c\n", "line 3: 'a' is replaced twice"),
+        ('from,to\n"a,b\n', "is a quote left open"),
+    ],
+)
+@pytest.mark.refuses("Languages and text", "a broken table of replacements", "file and line are said")
+def test_a_table_of_replacements_that_is_wrong_stops_in_one_line(tmp_path, content, error):
+    data = recordings.folder(tmp_path / "data")
+    if content:
+        (data / "replace.csv").write_text(content)
+    with pytest.raises(BigfootError, match=error) as caught:
+        prepare(recordings.corpus(data, text={"replace": "replace.csv"}), tmp_path / "tiny", workers=0)
+    assert "\n" not in str(caught.value) and not (tmp_path / "tiny").exists()
+    with pytest.raises(BigfootError, match="is not in corpus.data"):
+        prepare(recordings.corpus(data, text={"replace": "../replace.csv"}), tmp_path / "tiny", workers=0)
+
+
+@pytest.mark.accepts(
+    "Languages and text", "scripts without gaps between words", "`corpus.objective: cer`; a line says so where it is missing"
+)
+def test_texts_without_gaps_between_words_are_for_the_cer(tmp_path, caplog):
+    data = recordings.folder(tmp_path / "data")
+    for number, text in enumerate(("我今天要去北京看朋友", "他们都很高兴见到我")):
+        change(data / "train.jsonl", number, text=text)
+    facts = {"language": "zh", "text": {"digits": "keep"}}
+    assert prepare(recordings.corpus(data, **facts), tmp_path / "tiny", workers=0)["word_gaps"] is False
+    assert "a WER counts whole sentences: set corpus.objective to cer" in caplog.text
+    caplog.clear()
+    prepare(recordings.corpus(data, objective="cer", **facts), tmp_path / "tiny", workers=0)
+    assert not caplog.text
 
 
 def test_a_new_corpus_replaces_the_old_one_whole(tmp_path):

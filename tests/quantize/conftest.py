@@ -29,7 +29,7 @@ def variants(models, tmp_path_factory):
     class Made(dict):
         def __missing__(self, key):
             norm, scheme = key
-            settings = {"max_wer_rise": 9.0} if scheme == "int8ac-openvino" else {}
+            settings = {"max_rise": 9.0} if scheme == "int8ac-openvino" else {}
             quantize(scheme, settings, models[norm], Spoken(["a word"]), folder / f"{norm}.{scheme}")
             return self.setdefault(key, folder / f"{norm}.{scheme}")
 

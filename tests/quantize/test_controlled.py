@@ -32,7 +32,7 @@ def wild(tmp_path_factory):
 @pytest.mark.slow
 def test_what_hurts_dev_stays_in_float_and_the_rest_is_int8(wild, tmp_path):
     model, corpus = wild
-    info = quantize("int8ac-openvino", {"max_wer_rise": 0.2, "ranking_utterances": 4}, model, corpus, tmp_path / "out")
+    info = quantize("int8ac-openvino", {"max_rise": 0.2, "ranking_utterances": 4}, model, corpus, tmp_path / "out")
 
     assert {"/conv_layers.2/conv/Conv", "/conv_layers.3/conv/Conv"} < set(info["kept_float"])
     assert not [name for name in info["kept_float"] if name.startswith(("/layers.", "/pos_conv_embed"))]

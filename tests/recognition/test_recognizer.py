@@ -17,9 +17,8 @@ from tests.tiny import TrainingAudio, save_model, speech
 
 HOP, FIELD = 320, 400
 INFO = {
-    "vocab": ["<pad>", "|", "a", "b"],
+    "vocab": ["", " ", "a", "b"],
     "blank": 0,
-    "word_delimiter": "|",
     "normalize": False,
     "padding": "exact",
     "sample_rate": 16_000,

@@ -54,7 +54,7 @@ def test_too_loud_samples_are_clipped_not_wrapped(tmp_path):
 def test_an_unusable_file_is_an_error_of_one_line_that_names_it(tmp_path):
     whole = sound(tmp_path / "whole.wav").read_bytes()
     (tmp_path / "empty.wav").touch()
-    (tmp_path / "unreadable.wav").write_bytes(b"these are no samples" * 50)
+    (tmp_path / "unreadable.wav").write_bytes(b"these are not samples" * 50)
     (tmp_path / "truncated.wav").write_bytes(whole[: len(whole) // 2])
     for check in ("missing", "empty", "unreadable", "truncated"):
         with pytest.raises(BigfootError, match=f"{check}.wav") as caught:

@@ -28,7 +28,7 @@ KNOWN = {
     "teacher": "t", "dev_set": "d", "test_set": "s", "timed_on": "m", "speedup": "5.0", "shrink": "4.0", "wer": "0.011",
     "wer_rise_upper": "0.005", "disk_mb": "2.0", "latency_p50_ms": "8.0",
 }  # fmt: skip
-BUDGET = Gate(max_wer_rise=0.01)
+BUDGET = Gate(max_rise=0.01)
 NAME = "bigfoot-quickstart"
 
 
@@ -199,19 +199,19 @@ def test_a_comparison_without_champion_takes_none_away_and_its_variants_need_for
         ({}, {"speedup": "9.0"}, {}, False),  # both gains count: still 4x
         ({}, {"shrink": "4.5"}, {}, True),
         ({}, {}, {}, False),  # no worse is not better
-        ({}, {"speedup": "9.0"}, {"objective": "speed"}, True),
+        ({}, {"speedup": "9.0"}, {"prefer": "speed"}, True),
         ({"wer_rise_upper": "0.02"}, {"shrink": "2.0"}, {}, True),  # the budget was tightened
         ({}, {"shrink": "3.0", "disk_mb": "0.9"}, {"max_disk_mb": 1.0}, True),
         ({"teacher": "another"}, {"shrink": "4.5"}, {}, False),
         ({"dev_set": "another"}, {"shrink": "4.5"}, {}, False),
         ({"timed_on": "another"}, {"shrink": "4.5"}, {}, False),
         ({"timed_on": "another", "latency_p50_ms": "99.0"}, {"shrink": "4.5"}, {"max_latency_p50_ms": 50}, False),
-        ({"timed_on": "another"}, {"shrink": "4.5"}, {"objective": "size"}, True),
-        ({"timed_on": "another"}, {"shrink": "4.5"}, {"objective": "size", "max_latency_p50_ms": 50}, False),
+        ({"timed_on": "another"}, {"shrink": "4.5"}, {"prefer": "size"}, True),
+        ({"timed_on": "another"}, {"shrink": "4.5"}, {"prefer": "size", "max_latency_p50_ms": 50}, False),
     ],
 )
 def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumbent, challenger, budget, is_better):
-    decision, _ = judge({**KNOWN, **incumbent}, {**KNOWN, **challenger}, Gate(max_wer_rise=0.01, **budget))
+    decision, _ = judge({**KNOWN, **incumbent}, {**KNOWN, **challenger}, Gate(max_rise=0.01, **budget))
     assert decision is is_better
 
 

@@ -231,7 +231,11 @@ ALWAYS_CARRIED = [
     "code/bigfoot/speech/level.py", "code/bigfoot/speech/mp3.py", "code/bigfoot/speech/sndfile.py",
     "code/bigfoot/speech/text.py", "pyfunc.py",
 ]  # fmt: skip
-PYTORCH = ["code/bigfoot/recognition/torch_model.py", "code/bigfoot/recognition/torchao_model.py"]
+PYTORCH = [
+    "code/bigfoot/models/__init__.py", "code/bigfoot/models/families.py", "code/bigfoot/models/folder.py",
+    "code/bigfoot/models/forward.py", "code/bigfoot/models/wavlm.py",
+    "code/bigfoot/recognition/torch_model.py", "code/bigfoot/recognition/torchao_model.py",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

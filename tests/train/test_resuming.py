@@ -1,5 +1,6 @@
 """A training that was killed goes on where it was, and ends as an undisturbed one: real processes, real kills."""
 
+import json
 import logging
 
 import pytest
@@ -26,6 +27,16 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
     assert not list(disturbed.glob(".bigfoot/checkpoints/teacher/*"))
     metrics = tones.metrics(disturbed)
     assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
+
+
+def test_where_characters_decide_the_checkpoint_with_the_lowest_cer_on_dev_is_kept(tmp_path):
+    folder = tones.project(tmp_path, steps=20)
+    corpus = folder / "corpora" / "tones" / "corpus.json"
+    corpus.write_text(json.dumps(json.loads(corpus.read_text()) | {"objective": "cer"}))
+    tones.run(folder, "teacher")
+    on_dev = {row["step"]: row["dev_cer"] for row in tones.curve(folder) if "dev_cer" in row}
+    assert list(on_dev) == [10, 20] and tones.metrics(folder)["dev_cer"] == min(on_dev.values())
+    assert on_dev[tones.metrics(folder)["best_step"]] == min(on_dev.values())
 
 
 @pytest.mark.slow

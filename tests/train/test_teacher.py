@@ -100,6 +100,15 @@ def test_an_impossible_teacher_is_an_error_of_one_line(pretrained, changes, mess
     assert "\n" not in str(raised.value)
 
 
+def test_a_vocabulary_of_letters_and_accents_apart_names_the_form():
+    together, apart = (teacher._of_corpus(["a", "e", " ", *accents]) for accents in ([], ["\u0301"]))
+    with pytest.raises(BigfootError, match="set corpus.text.form to NFC"):
+        teacher.check_spelling(together, ["a", "e", "\u0301"], "it")
+    teacher.check_spelling(apart, ["a", "e", "\u0301"], "it")
+    with pytest.raises(BigfootError, match="has no 'é': set corpus.text.form to NFD"):
+        teacher.check_spelling(apart, ["a", "é"], "it")
+
+
 @pytest.mark.slow
 def test_a_hub_that_cant_be_reached_exits_with_status_75():
     command = "from pathlib import Path\nfrom pipeline.common.command import stage_main\nfrom pipeline import params\n"
@@ -160,4 +169,9 @@ def test_a_teacher_can_be_taken_as_it_is(tmp_path):
     assert all(torch.equal(tensor, before[name]) for name, tensor in tones.weights(folder).items())
     metrics = tones.metrics(folder)
     assert metrics["dev_wer"] > 0 and metrics["steps"] == 0 and metrics["train_hours"] is None
+    of_words = metrics["dev_wer"]
+    corpus = folder / "corpora" / "tones" / "corpus.json"
+    corpus.write_text(json.dumps(json.loads(corpus.read_text()) | {"objective": "cer"}))
+    tones.run(folder, "teacher")
+    assert tones.metrics(folder)["dev_cer"] not in (0, of_words) and "dev_wer" not in tones.metrics(folder)
     tones.run(folder, "teacher_logits")

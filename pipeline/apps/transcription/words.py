@@ -45,7 +45,7 @@ class WordDecoder:
     """Logits in consecutive parts -> words; `info` is a variant.json."""
 
     def __init__(self, info: dict):
-        self._vocab, self._blank, self._delimiter = info["vocab"], info["blank"], info["word_delimiter"]
+        self._vocab, self._blank = info["vocab"], info["blank"]
         self._frame_seconds = math.prod(info["conv_strides"]) / info["sample_rate"]
         self._frames = 0  # so far
         self._last = -1  # the last frame's token
@@ -82,8 +82,8 @@ class WordDecoder:
 
     def _token(self, index: int, first: int, last: int, confidence: float, continues: bool) -> list[Word]:
         """Add a run of equal frames; returns the word that it ends, if any."""
-        text = " " if (token := self._vocab[index]) == self._delimiter else token
-        if index == self._blank or not token or (token.startswith("<") and token.endswith(">")):
+        text = self._vocab[index]
+        if index == self._blank or not text:
             return []
         if text.isspace():
             return self.end()

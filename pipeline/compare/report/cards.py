@@ -6,8 +6,8 @@ disk_mb would count the card, and MLflow would take the same weights for another
 variants/ has no card until it is exported.
 
 The front matter is for the hub (metrics as fractions, with the names and digits of comparison.json), the text for people who
-want to use the model. Unknown facts are left out: base_model where the chain does not start at the hub, language where the
-source does not give it, emissions that were not measured.
+want to use the model. Unknown facts are left out: base_model where the chain does not start at the hub,
+emissions that were not measured.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ from pipeline.compare.report import columns, markdown
 from pipeline.compare.report.page.headline import UNTRAINED
 from pipeline.params import Params
 from pipeline.quantize import examples
+from pipeline.speech.normalization import described
 
-LANGUAGES = {"synthetic": "en", "digits": "en", "librispeech": "en"}
 LIBRARIES = {"onnxruntime": "onnx", "openvino": "openvino", "torch": "transformers"}  # as the hub names them
 UNKNOWN = "not measured"
 FEW_WORDS = 100  # a test set with fewer distinct words has a closed vocabulary
@@ -73,7 +73,7 @@ def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: Eviden
     sections = [
         _opening(name, model, row, teacher, evidence),
         "## How it was made\n\n" + _making(name, model, row, params),
-        "## Intended use\n\n" + _use(evidence),
+        "## Intended use\n\n" + _use(evidence, params),
         "## Training data\n\n" + _data(evidence),
         "## License\n\n" + _license(params),
         "## Metrics\n\n" + _metrics(row, evidence),
@@ -111,7 +111,7 @@ def _front_matter(name: str, model: str, row: Row | None, evidence: Evidence, pa
     tags += ["synthetic"] if evidence.corpus.get("synthetic") else []
     front = ModelCardData(
         model_name=name if row and not evidence.untrained else None,  # the model-index's
-        language=LANGUAGES.get(source.kind),
+        language=_primary(params.corpus.language),
         license="unknown",  # the owner's to choose: `bigfoot push --license`
         library_name=library,
         pipeline_tag="automatic-speech-recognition",
@@ -121,9 +121,16 @@ def _front_matter(name: str, model: str, row: Row | None, evidence: Evidence, pa
         metrics=None if evidence.untrained else ["wer", "cer"],
         eval_results=_results(row, evidence, source) if row and not evidence.untrained else None,
     )
+    if params.corpus.language != _primary(params.corpus.language):
+        front["language_bcp47"] = [params.corpus.language]  # the hub takes ISO 639 codes alone as language
     if emissions := _emissions(model, evidence, params):
         front["co2_eq_emissions"] = emissions
     return front
+
+
+def _primary(language: str) -> str:
+    """The ISO 639 code of a BCP 47 tag: "pt" of "pt-BR"."""
+    return language.split("-")[0].lower()
 
 
 def _results(row: Row, evidence: Evidence, source) -> list:
@@ -216,17 +223,15 @@ def _yaml(content: Mapping) -> str:
     return yaml.safe_dump(dict(content), sort_keys=False, width=100)
 
 
-def _use(evidence: Evidence) -> str:
+def _use(evidence: Evidence, params: Params) -> str:
     if evidence.untrained:
         return "None, except to measure the size and speed of a model of this shape."
     rules = evidence.corpus.get("text", {})
-    written = (
-        f" The text follows the rules of the corpus ({', '.join(f'{k}: {v}' for k, v in rules.items())})." if rules else ""
-    )
+    written = f" The text follows the rules of the corpus ({described(rules)})." if rules else ""
     return (
-        "Speech to text of recordings like those of the corpus below: mono, 16 kHz, greedy CTC decoding without a language "
-        f"model.{written} Speech of another kind (other speakers, microphones, noise, words or languages) has to be measured "
-        "first. Not for decisions about people."
+        f"Speech to text in the language {params.corpus.language}, of recordings like those of the corpus below: mono, "
+        f"16 kHz, greedy CTC decoding without a language model.{written} Speech of another kind (other speakers, "
+        "microphones, noise, words or languages) has to be measured first. Not for decisions about people."
     )
 
 
@@ -253,12 +258,16 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
         return "None: the model is UNTRAINED."
     sets, lines = evidence.scores[row.variant].sets, []
     for split, prefix, suffix in _splits(evidence):
-        wer, low, high, cer = (row[f"{prefix}{key}{suffix}"] for key in ("wer", "wer_low", "wer_high", "cer"))
-        lines.append([split, columns.with_range(wer, low, high, percent), percent(cer), f"{sets[split].words:,}"])
-    table = tables.markdown(["Set", "WER % [95%]", "CER %", "Words"], lines)
-    test, dev, most = (points(row[key]) for key in ("wer_rise", "dev_wer_rise", "wer_rise_upper"))
+        rates = []
+        for rate in ("wer", "cer"):
+            value, low, high = (row[f"{prefix}{rate}{end}{suffix}"] for end in ("", "_low", "_high"))
+            rates.append(columns.with_range(value, low, high, percent))
+        lines.append([split, *rates, f"{sets[split].words:,}"])
+    table = tables.markdown(["Set", "WER % [95%]", "CER % [95%]", "Words"], lines)
+    objective = row.objective
+    test, dev, most = (points(row[key]) for key in (f"{objective}_rise", f"dev_{objective}_rise", f"{objective}_rise_upper"))
     first = evidence.test_sets[0]
-    rise = f"Rise in WER over teacher.fp32: {test} points on {first}, {dev} on dev, where it is at most {most}."
+    rise = f"Rise in {objective.upper()} over teacher.fp32: {test} points on {first}, {dev} on dev, where it is at most {most}."
     return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and judged this model; no test set did."
 
 

@@ -26,5 +26,5 @@ def cautions(timings: Timings) -> list[str]:
         )
     unresolved = [name for name, timing in rows.items() if (timing.energy_note or "").startswith("not resolved")]
     if unresolved:
-        warnings.append(f"the method cannot tell the energy from that of an idle machine for {', '.join(unresolved)}")
+        warnings.append(f"the method cannot distinguish the energy from that of an idle machine for {', '.join(unresolved)}")
     return warnings

@@ -27,21 +27,25 @@ class Column:
 
 def of(rows: Sequence[Row]) -> list[Column]:
     """The columns that these rows have figures for, including those of further test sets."""
-    return [column for column in known(rows[0].more_tests) if any(column.value(row) is not None for row in rows)]
+    return [
+        column for column in known(rows[0].more_tests, rows[0].objective) if any(column.value(row) is not None for row in rows)
+    ]
 
 
-def known(more_tests: Sequence[str] = ()) -> list[Column]:
+def known(more_tests: Sequence[str] = (), objective: str = "wer") -> list[Column]:
     """All columns, in the order in which they are shown."""
     columns = [Column("Variant", lambda row: row.variant, lambda row: row.variant, "MODEL.SCHEME, its folder in variants/")]
     for figure in FIGURES:
+        if figure.objective not in ("", objective):
+            continue
         if figure.name == KINDS[0]:
             columns.append(_KINDS)
         elif figure.name == ENERGY:
             columns.append(Column(figure.heading, energy, lambda row: row.energy, figure.about))
         elif figure.heading:
-            columns.append(_column(figure))
-        if figure.name == "wer":
-            columns += [_column(figure, test) for test in more_tests]
+            columns.append(_column(figure, objective))
+        if figure.name == objective:
+            columns += [_column(figure, objective, test) for test in more_tests]
     ranks = {"champion": 2, "passes": 1, "fails": 0, "peer": 0, "untrained": None}
     return [*columns, Column("Gate", standing, lambda row: ranks[standing(row)], "whether the variant keeps the budget")]
 
@@ -65,7 +69,7 @@ def with_range(value: float | None, low: float | None, high: float | None, show:
     return show(value) + ("" if low is None or high is None else f" [{show(low)}, {show(high)}]")
 
 
-def _column(figure: Figure, test: str = "") -> Column:
+def _column(figure: Figure, objective: str, test: str = "") -> Column:
     """The column of a figure, with its interval where it has one; `test` is a further test set."""
     suffix, has_ends = f"/{test}" if test else "", f"{figure.name}_low" in BY_NAME
     key, low, high = (f"{figure.name}{end}{suffix}" for end in ("", "_low", "_high"))
@@ -73,7 +77,7 @@ def _column(figure: Figure, test: str = "") -> Column:
     def show(row: Row) -> str:
         return with_range(row[key], row[low], row[high], figure.show) if has_ends else figure.show(row[key])
 
-    name = f"{figure.heading} {test}" if test else figure.heading + (" [95%]" if figure.name in ("wer", "speedup") else "")
+    name = f"{figure.heading} {test}" if test else figure.heading + (" [95%]" if figure.name in (objective, "speedup") else "")
     about = figure.about + (f", {f'test set {test}' if test else 'first test set'}" if figure.source == TEXT else "")
     about += ", with 95% interval" if has_ends else ""
     return Column(name, show, lambda row: row[key], about, figure.page_only)

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from pipeline.benchmark.timings import REFERENCE, Timings
 from pipeline.common import tables
+from pipeline.common.files import write_json
 from pipeline.common.host import kind
 from pipeline.common.numbers import percent, shown, times
 from pipeline.common.tables import escaped
-from pipeline.compare.breakdown import Breakdown, Mistake
+from pipeline.compare.breakdown import Breakdown, Mistake, rates
 from pipeline.compare.comparison import Row, champion_of, untrained
+from pipeline.compare.figures import of_objective
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
 from pipeline.compare.report import columns, plots
@@ -25,6 +27,7 @@ from pipeline.compare.report.page.data import REPRODUCE, origin_facts
 from pipeline.compare.report.page.errors import pairs, worst_groups
 from pipeline.compare.report.page.headline import verdict
 from pipeline.params import Params
+from pipeline.project import Project
 
 __all__ = ["REPRODUCE", "facts_of", "short_table", "table", "timing_facts", "write"]
 
@@ -40,7 +43,7 @@ def write(
     breakdown: Breakdown | None = None,
     worst: Sequence[Mistake] = (),
 ) -> None:
-    """comparison.md, table.txt, index.html, plots/*.csv and, for trained models, pareto.svg into the folder `out`.
+    """comparison.md, table.txt, table.json, index.html, plots/*.csv and, for trained models, pareto.svg into the folder `out`.
 
     breakdown and worst are the contents of breakdown.json and worst.json; without them their sections are left out.
     """
@@ -51,8 +54,9 @@ def write(
     if panels:
         (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
     plots.tables(out / "plots", rows, evidence.curves)
-    (out / "comparison.md").write_text(_markdown(report), encoding="utf-8")
-    (out / "table.txt").write_text(_terminal(report), encoding="utf-8")
+    (out / Project().report.name).write_text(_markdown(report), encoding="utf-8")
+    (out / Project().table.name).write_text(_terminal(report), encoding="utf-8")
+    write_json(out / Project().table_rows.name, _rows(report))
     (out / "index.html").write_text(page(report, panels), encoding="utf-8")
 
 
@@ -67,7 +71,9 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
     facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
     if not evidence.untrained:
-        facts.append(("WER", f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}"))
+        facts.append(
+            (evidence.objective.upper(), f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}")
+        )
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
     return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
@@ -141,7 +147,12 @@ def _markdown(report: Report) -> str:
         return "\n".join(lines) + "\n"
     lines += ["", "Gate, on dev:", ""]
     lines += [f"- {row.variant}: {row.gate.reason}" for row in report.rows]
-    return "\n".join(lines + _by_length_of_audio(report.rows) + _breakdown(report) + _worst(report.worst)) + "\n"
+    return (
+        "\n".join(
+            lines + _by_length_of_audio(report.rows) + _breakdown(report) + _worst(report.worst, report.rows[0].objective)
+        )
+        + "\n"
+    )
 
 
 def _by_length_of_audio(rows: list[Row]) -> list[str]:
@@ -160,36 +171,43 @@ def _by_length_of_audio(rows: list[Row]) -> list[str]:
 
 
 def _breakdown(report: Report) -> list[str]:
-    """WER of the teacher and the champion for each test set and factor."""
+    """The error rates of the teacher and the champion for each test set and factor."""
     names = [row.variant for row in (report.rows[0], champion_of(report.rows)) if row]
+    rate = report.rows[0].objective.upper()
     lines = []
     by_set = report.breakdown["sets"] if report.breakdown else {}
     for test, factor, groups in ((test, *by) for test, by_factor in by_set.items() for by in by_factor.items()):
         kept, left_out = worst_groups(groups, report.rows, GROUPS)
         cells = [
-            [group["group"], f"{group['utterances']:,}", f"{group['words']:,}", *(percent(group["wer"].get(n)) for n in names)]
+            [
+                group["group"],
+                f"{group['utterances']:,}",
+                f"{group['words']:,}",
+                *(percent(rates(group)[0].get(n)) for n in names),
+            ]
             for group in kept
         ]
-        heads = [factor.capitalize(), "Utterances", "Words", *(f"{name}, WER %" for name in names)]
+        heads = [factor.capitalize(), "Utterances", "Words", *(f"{name}, {rate} %" for name in names)]
         lines += ["", f"{test} by {factor}{left_out}:", "", tables.markdown(heads, cells)] if cells else []
     return lines
 
 
-def _worst(worst: Sequence[Mistake]) -> list[str]:
-    """Reference and variant, word by word: [reference > recognized] where they differ."""
-    lines = []
+def _worst(worst: Sequence[Mistake], objective: str) -> list[str]:
+    """Reference and variant, word by word (or in runs of characters): [reference > recognized] where they differ."""
+    lines, gap = list[str](), " " if objective == "wer" else ""
     for test in dict.fromkeys(mistake["set"] for mistake in worst):
         lines += ["", f"The worst utterances of {test}, as [reference > recognized]:", ""]
         for mistake in [mistake for mistake in worst if mistake["set"] == test][:WORST]:
             words = (word if word == other else f"[{word} > {other}]" for word, other in pairs(mistake["alignment"]))
             head = f"{mistake['id']}, {mistake['variant']} {mistake['errors']} wrong, the teacher {mistake['teacher_errors']}"
-            lines.append(f"- {escaped(head)}: {escaped(' '.join(words))}")
+            lines.append(f"- {escaped(head)}: {escaped(gap.join(words))}")
     return lines
 
 
 def for_readme(rows: list[Row]) -> list[Row]:
-    """The teacher, the champion, each model's fastest variant, and those that none beats in WER, MB and latency at once."""
-    measured = {row.variant: [value for key in LOWER_IS_BETTER if (value := row[key]) is not None] for row in rows}
+    """The teacher, the champion, each model's fastest variant, and those that none beats in errors, MB and latency at once."""
+    keys = [of_objective(key, rows[0].objective) for key in LOWER_IS_BETTER]
+    measured = {row.variant: [value for key in keys if (value := row[key]) is not None] for row in rows}
     complete = [figures for figures in measured.values() if len(figures) == len(LOWER_IS_BETTER)]
 
     def is_unbeaten(row: Row) -> bool:
@@ -204,7 +222,9 @@ def for_readme(rows: list[Row]) -> list[Row]:
 def short_table(rows: list[Row]) -> str:
     """The table in Markdown with its most informative columns."""
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    return table(rows, {column.name: column.show for column in columns.known() if column.name in IN_README})
+    objective = rows[0].objective
+    wanted = [of_objective(name, objective) for name in IN_README]
+    return table(rows, {column.name: column.show for column in columns.known((), objective) if column.name in wanted})
 
 
 def whole_table(rows: list[Row]) -> str:
@@ -219,7 +239,7 @@ def table(rows: Sequence, columns: dict[str, Callable[..., str]]) -> str:
 
 def _terminal(report: Report) -> str:
     """The table in aligned columns, followed by the facts that a reader must not miss."""
-    columns = [column for column in report.columns if column.name in IN_TERMINAL]
+    columns = _short_columns(report)
     cells = [[column.show(row) for column in columns] for row in report.rows]
     sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]
     heads = [column.name for column in columns]
@@ -229,6 +249,17 @@ def _terminal(report: Report) -> str:
     for what, fact in needed:
         lines += _wrapped(f"{what + ':':<9}{fact}", " " * 9)
     return "\n".join(lines) + "\n"
+
+
+def _rows(report: Report) -> list[dict[str, str]]:
+    """{heading: text} of each variant, with the reason for its verdict."""
+    shown = _short_columns(report)
+    return [{column.name: column.show(row) for column in shown} | {"Reason": row.gate.reason} for row in report.rows]
+
+
+def _short_columns(report: Report) -> list[columns.Column]:
+    wanted = [of_objective(name, report.rows[0].objective) for name in IN_TERMINAL]
+    return [column for column in report.columns if column.name in wanted]
 
 
 def _wrapped(line: str, indent: str) -> list[str]:

@@ -25,23 +25,32 @@ DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
 INK = "#010203"  # text and axes; on the page it becomes the page's text color
 NAMES = ("variant", "model", "scheme", "runtime")
+RATES = ("error_rate", "error_rate_low", "error_rate_high", "dev_error_rate")  # WER or CER, by the corpus's objective
 TABLE = (
-    *NAMES, "wer", "wer_low", "wer_high", "dev_wer", "disk_mb", "shrink",
+    *NAMES, *RATES, "disk_mb", "shrink",
     "latency_p50_ms", "speedup", "ram_mb", ENERGY,
 )  # fmt: skip
-AXES = ("disk_mb", "latency_p50_ms", ENERGY)  # WER is drawn against each of these
+AXES = ("disk_mb", "latency_p50_ms", ENERGY)  # the error rate is drawn against each of these
 WIDTH = HEIGHT = 316.8  # of a Pareto panel, in points
 MOST_POINTS = 300  # at most, per curve; more than a phone has pixels for
 
 
 def tables(folder: Path, rows: list[Row], curves: dict[str, list[dict]]) -> None:
-    """variants.csv, one row per variant; loss.csv and dev_wer.csv, one row per model and step that has the figure."""
-    lines = [[getattr(row, key) if key in NAMES else at(row, key) for key in TABLE] for row in rows]
+    """variants.csv, one row per variant; loss.csv and dev_error_rate.csv, one row per model and step that has the figure.
+
+    What `dvc plots` draws has one name for WER and CER: dvc.yaml doesn't know which of them decides.
+    """
+    lines = [[getattr(row, key) if key in NAMES else at(row, _decisive(key, row)) for key in TABLE] for row in rows]
     _write_csv(folder / "variants.csv", TABLE, lines)
-    for key in ("loss", "dev_wer"):
+    for name, key in (("loss", "loss"), ("dev_error_rate", f"dev_{rows[0].objective}")):
         steps = [(model, *point) for model, curve in curves.items() for point in series(curve, key)]
         if steps:
-            _write_csv(folder / f"{key}.csv", ("model", "step", key), steps)
+            _write_csv(folder / f"{name}.csv", ("model", "step", name), steps)
+
+
+def _decisive(key: str, row: Row) -> str:
+    """The key of a figure of the table: dev_error_rate -> dev_wer."""
+    return key.replace("error_rate", row.objective) if key in RATES else key
 
 
 def series(curve: list[dict], key: str) -> list[tuple[int, float]]:
@@ -50,11 +59,11 @@ def series(curve: list[dict], key: str) -> list[tuple[int, float]]:
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points [(x, wer)] that no other point beats in both, sorted by x; less is better in both."""
+    """The points [(x, rate)] that no other point beats in both, sorted by x; less is better in both."""
     best: list[tuple[float, float]] = []
-    for x, wer in sorted(points):
-        if not best or wer < best[-1][1]:
-            best.append((x, wer))
+    for x, rate in sorted(points):
+        if not best or rate < best[-1][1]:
+            best.append((x, rate))
     return best
 
 
@@ -120,11 +129,11 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
         x = at(row, key)
         if not x:
             continue
-        wer, low, high = (100 * row.known(name) for name in ("wer", "wer_low", "wer_high"))
+        rate, low, high = (100 * row.known(f"{row.objective}{end}") for end in ("", "_low", "_high"))
         drawn = axes.errorbar(
             x,
-            wer,
-            yerr=[[max(0.0, wer - low)], [max(0.0, high - wer)]],
+            rate,
+            yerr=[[max(0.0, rate - low)], [max(0.0, high - rate)]],
             linestyle="",
             marker=MARKERS[schemes.index(row.scheme) % len(MARKERS)],
             color=COLORS[models.index(row.model) % len(COLORS)],
@@ -134,12 +143,15 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
             capsize=2,
         )
         drawn.lines[0].set_gid(f"point_{number}")
-    best = front([(x, 100 * wer) for _, x, wer in points(rows, key)])
+    best = front([(x, 100 * rate) for _, x, rate in points(rows, key)])
     axes.step(*zip(*best, strict=True), where="post", color="gray", linewidth=1, linestyle="--", zorder=0)
+    name = rows[0].objective
     _log(axes.xaxis)
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set(xlabel=f"{BY_NAME[key].axis}, log scale", ylim=(0, 1.1 * max(100 * row.known("wer_high") for row in rows) or 1))
-    axes.set_ylabel("WER (%) with 95% interval", labelpad=2)
+    axes.set(
+        xlabel=f"{BY_NAME[key].axis}, log scale", ylim=(0, 1.1 * max(100 * row.known(f"{name}_high") for row in rows) or 1)
+    )
+    axes.set_ylabel(f"{name.upper()} (%) with 95% interval", labelpad=2)
     axes.margins(x=0.2)
     axes.grid(True, which="major", alpha=0.25)
     colors = [Line2D([], [], color=COLORS[n % len(COLORS)], lw=5, label=model) for n, model in enumerate(models)]
@@ -151,7 +163,7 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
     _name(axes, rows, key)
     svg = _svg(figure)
     for number, row in enumerate(rows):
-        tooltip = f"{row.variant}: WER {percent(row['wer'])}%, {shown(at(row, key), '.3g')} {BY_NAME[key].axis}"
+        tooltip = f"{row.variant}: {name.upper()} {percent(row[name])}%, {shown(at(row, key), '.3g')} {BY_NAME[key].axis}"
         svg = svg.replace(f'<g id="point_{number}">', f'<g id="point_{number}"><title>{html.escape(tooltip)}</title>')
     return svg
 
@@ -171,13 +183,13 @@ def _name(axes, rows: list[Row], key: str) -> None:
     """Write the names of the front, the champion and the teacher, each inside the frame and, if possible, over no other."""
     from matplotlib.transforms import Bbox
 
-    best = front([(x, wer) for _, x, wer in points(rows, key)])
+    best = front([(x, rate) for _, x, rate in points(rows, key)])
     axes.get_xlim()  # makes matplotlib compute the limits, which decide the places
     frame, taken = axes.get_window_extent(), list[Bbox]()
-    for row, x, wer in points(rows, key):
-        if (x, wer) not in best and not row.champion and row is not rows[0]:
+    for row, x, rate in points(rows, key):
+        if (x, rate) not in best and not row.champion and row is not rows[0]:
             continue
-        place = (x, 100 * wer)
+        place = (x, 100 * rate)
         is_right = axes.transData.transform(place)[0] > (frame.x0 + frame.x1) / 2
         tries = [(height, right) for height in (5, -12, 17, -24, 29, -36, 41, 53) for right in (is_right, not is_right)]
         for height, right in tries:
@@ -199,18 +211,18 @@ def at(row: Row, key: str) -> float | None:
 
 
 def points(rows: Sequence[Row], key: str) -> list[tuple[Row, float, float]]:
-    """[(row, x, WER)] of the rows with a place in the plot over `key`; its scale is logarithmic, so 0 has none."""
-    return [(row, x, row.known("wer")) for row in rows if (x := at(row, key))]
+    """[(row, x, error rate)] of the rows with a place in the plot over `key`; its scale is logarithmic, so 0 has none."""
+    return [(row, x, row.known(row.objective)) for row in rows if (x := at(row, key))]
 
 
 # ---------------------------------------------------------------- curves
 
 
 def curves(curves: dict[str, list[dict]], key: str) -> str | None:
-    """Loss or dev WER by step for the page, one line per model; all scales are logarithmic, except that of the WER."""
+    """Loss or error rate on dev by step for the page, one line per model; only the scale of the rate is not logarithmic."""
     by_model = {model: series(curve, key) for model, curve in curves.items()}
-    label = {"loss": "training loss, log scale", "dev_wer": "dev WER (%)"}[key]
-    scale = 100 if key == "dev_wer" else 1
+    label = "training loss, log scale" if key == "loss" else f"dev {key.removeprefix('dev_').upper()} (%)"
+    scale = 1 if key == "loss" else 100
     lines = [(model, [(x, scale * y) for x, y in _thinned(points)], None) for model, points in by_model.items() if points]
     return _lines(lines, "step, log scale", label, log_y=key == "loss") if lines else None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-LAYER = "wav2vec2.encoder.layers.{}."
+LAYER = "encoder.layers.{}."  # tensors are named without their model's prefix (`plain`)
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,18 @@ class Importance:
     units: list[torch.Tensor]  # [feed-forward]
 
 
+def plain(model) -> dict[str, torch.Tensor]:
+    """The tensors of a model by their names without `wav2vec2.`, `hubert.` ..., so that families have the same names."""
+    return {name.removeprefix(f"{model.base_model_prefix}."): tensor for name, tensor in model.state_dict().items()}
+
+
 def measured(model, waveforms: Sequence[torch.Tensor], seed: int) -> Importance:
     """Importance by Fisher information on `waveforms`, each a model input [1, samples]."""
     model.eval()
     sites = _sites(model)
     total = {name: torch.zeros(size) for name, (_, _, _, size) in sites.items()}
     count = model.config.num_attention_heads
-    heads = [torch.zeros(count) for _ in model.wav2vec2.encoder.layers]
+    heads = [torch.zeros(count) for _ in model.base_model.encoder.layers]
     generator = torch.Generator().manual_seed(seed)
     for waveform in waveforms:
         gates = {name: torch.ones(size, requires_grad=True) for name, (_, _, _, size) in sites.items()}
@@ -67,7 +72,7 @@ def of_weights(model, layers: list[int]) -> Importance:
 
     `layers`: the layers that the student keeps; only these count for the stream.
     """
-    weights, config = model.state_dict(), model.config
+    weights, config = plain(model), model.config
     every = [LAYER.format(i) for i in range(config.num_hidden_layers)]
     query, value = [], []
     for name in every:
@@ -107,10 +112,10 @@ def of_position(model) -> Importance:
 
 def _sites(model) -> dict[str, tuple]:
     """name -> (modules, "output" or "input": which of the two the gate multiplies, the channels' dimension, gate's size)."""
-    config, wav2vec2 = model.config, model.wav2vec2
-    encoder, hidden = wav2vec2.encoder, config.hidden_size
-    sites = {"stream": ([wav2vec2.feature_projection, encoder.pos_conv_embed, *encoder.layers], "output", -1, hidden)}
-    for i, layer in enumerate(wav2vec2.feature_extractor.conv_layers):
+    config, base = model.config, model.base_model
+    encoder, hidden = base.encoder, config.hidden_size
+    sites = {"stream": ([base.feature_projection, encoder.pos_conv_embed, *encoder.layers], "output", -1, hidden)}
+    for i, layer in enumerate(base.feature_extractor.conv_layers):
         sites[f"conv.{i}"] = ([layer], "output", 1, config.conv_dim[i])
     for i, layer in enumerate(encoder.layers):
         sites[f"query.{i}"] = ([layer.attention.q_proj], "output", -1, hidden)
@@ -149,7 +154,7 @@ def _power(weight: torch.Tensor, dim: int) -> torch.Tensor:
 
 def _stream_of_weights(weights: dict, layers: list[str]) -> torch.Tensor:
     """[hidden]: squared weights with which these layers, the projection and the head write to and read from each channel."""
-    total = _power(weights["wav2vec2.feature_projection.projection.weight"], 0) + _power(weights["lm_head.weight"], 1)
+    total = _power(weights["feature_projection.projection.weight"], 0) + _power(weights["lm_head.weight"], 1)
     for name in layers:
         for written in ("attention.out_proj", "feed_forward.output_dense"):
             total = total + _power(weights[f"{name}{written}.weight"], 0)
@@ -160,6 +165,6 @@ def _stream_of_weights(weights: dict, layers: list[str]) -> torch.Tensor:
 
 def _conv_of_weights(weights: dict, count: int) -> list[torch.Tensor]:
     """For each convolution: its squared weights times the next one's, and for the last one times the projection's."""
-    convs = [weights[f"wav2vec2.feature_extractor.conv_layers.{i}.conv.weight"] for i in range(count)]
-    readers = [*convs[1:], weights["wav2vec2.feature_projection.projection.weight"]]
+    convs = [weights[f"feature_extractor.conv_layers.{i}.conv.weight"] for i in range(count)]
+    readers = [*convs[1:], weights["feature_projection.projection.weight"]]
     return [_power(writes, 0) * _power(reads, 1) for writes, reads in zip(convs, readers, strict=True)]

@@ -15,6 +15,8 @@ from itertools import accumulate
 
 import torch
 
+from pipeline.models import families
+
 RIDGE = 1e-4  # of an input's mean variance: without it a silent input could get arbitrarily large weights
 
 
@@ -41,7 +43,7 @@ def spans(runs: list[int]) -> list[tuple[int, int]]:
 
 @torch.no_grad()
 def fit(parent, waveforms: list[torch.Tensor], runs: list[int], kept: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The student's tensors, by name, for all runs longer than one; the other tensors are copied from the parent.
+    """The student's tensors for all runs longer than one, named as in `importance.plain`; the others are copied.
 
     `waveforms`: each a model input [1, samples]; `kept`: the channels to keep of each run's last convolution.
     """
@@ -50,7 +52,7 @@ def fit(parent, waveforms: list[torch.Tensor], runs: list[int], kept: list[torch
     merged = [i for i, run in enumerate(runs) if run > 1]
     if not merged:
         return {}
-    sums = {i: _Sums(centered=i == 0 and config.feat_extract_norm == "group", constant=config.conv_bias) for i in merged}
+    sums = {i: _Sums(centered=i == 0 and families.is_group_norm(config), constant=config.conv_bias) for i in merged}
     for waveform in waveforms:
         inputs, outputs = _activations(parent, waveform)
         for i in merged:
@@ -60,7 +62,7 @@ def fit(parent, waveforms: list[torch.Tensor], runs: list[int], kept: list[torch
             sums[i].add(windows.double(), outputs[last][0, kept[i]].T.double())
     tensors = {}
     for i in merged:
-        name = f"wav2vec2.feature_extractor.conv_layers.{i}."
+        name = f"feature_extractor.conv_layers.{i}."
         weight, constant, spread = sums[i].solve()
         tensors[f"{name}conv.weight"] = weight.T.reshape(len(kept[i]), -1, kernels[i]).float()
         if sums[i].centered:  # the group norm that follows sets mean 0 and variance 1, so its own tensors restore both
@@ -74,7 +76,7 @@ def _activations(parent, waveform: torch.Tensor) -> tuple[list[torch.Tensor], li
     """Each convolution's input, and its output before norm and activation: [1, channels, frames] each."""
     inputs, outputs = [], []
     signal = waveform[:, None]
-    for layer in parent.wav2vec2.feature_extractor.conv_layers:
+    for layer in parent.base_model.feature_extractor.conv_layers:
         inputs.append(signal)
         outputs.append(layer.conv(signal))
         signal = layer(signal)

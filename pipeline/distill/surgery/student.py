@@ -5,6 +5,9 @@ norms (the paper's code left out the last two, at a cost in accuracy). The parts
 training audio (pipeline.distill.surgery.importance). ONE choice of channels holds along the whole residual stream, so that
 the result is a uniform Wav2Vec2Config that AutoModelForCTC loads. The result is a start for distillation, not a finished
 model: a student narrower than its parent recognizes little before it is trained.
+
+Students are of their parent's family. WavLM's layers share the position bias of each head, so they keep the same heads; the
+gate on that bias reads one head's share of the stream, so a narrower student learns it anew. MMS's adapters are cut as well.
 """
 
 import copy
@@ -16,12 +19,13 @@ import torch
 
 from pipeline.common.errors import BigfootError
 from pipeline.distill.surgery import importance, merge
-from pipeline.distill.surgery.importance import LAYER, Importance
+from pipeline.distill.surgery.importance import LAYER, Importance, plain
+from pipeline.models.wavlm import call_projections
 from pipeline.params import Student
 
-FEATURE_ENCODER = "wav2vec2.feature_extractor.conv_layers."
-POSITIONAL = "wav2vec2.encoder.pos_conv_embed.conv."
-GAIN, DIRECTION = (POSITIONAL + f"parametrizations.weight.original{i}" for i in (0, 1))
+FEATURE_ENCODER = "feature_extractor.conv_layers."
+POSITIONAL = "encoder.pos_conv_embed."
+GAIN, DIRECTION = (f"{POSITIONAL}conv.parametrizations.weight.original{i}" for i in (0, 1))
 
 
 @dataclass(frozen=True)
@@ -33,23 +37,24 @@ class Choice:
     runs: list[int]  # for each convolution of the student, how many of the parent's it replaces
     conv: list[torch.Tensor]  # for each convolution of the student, output channels of its run's last convolution
     query: list[torch.Tensor]  # for each kept layer: rows of its query and key projections, head by head
+    heads: list[torch.Tensor]  # ... its heads
     value: list[torch.Tensor]  # ... rows of its value projection, which are columns of its output projection
     units: list[torch.Tensor]  # ... units of its feed-forward part
     positional: bool  # whether the positional convolution keeps its groups
+    narrower: bool  # whether the residual stream has fewer channels than the parent's
 
 
 def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
-    """Build a student of `parent` (Wav2Vec2ForCTC), initialized from it.
+    """Build a student of `parent`, a CTC model of any family, initialized from it.
 
     `waveforms`: training audio as model inputs, each [1, samples]; needed where `importance` is measured or convolutions are
-    merged. Returns (Wav2Vec2ForCTC, rows), with one row per tensor: {"to": name, "from": the parent's name or None, "how":
+    merged. Returns (model, rows), with one row per tensor: {"to": name, "from": the parent's name or None, "how":
     "whole", "slice", "fitted" or "fresh"}. Raises BigfootError where the student would be larger than its parent.
     """
-    from transformers import Wav2Vec2ForCTC
-
     config = _config(parent.config, settings)
     torch.manual_seed(settings.seed)
-    student = Wav2Vec2ForCTC(config)
+    student = type(parent)(config)
+    call_projections(student)
     choice = _choose(parent, config, settings, waveforms)
     fitted = merge.fit(parent, waveforms, choice.runs, choice.conv)
     return student, _copy(parent, student, choice, fitted)
@@ -83,9 +88,7 @@ def kept_layers(count: int, settings: Student) -> list[int]:
 
 
 def _config(parent, settings: Student):
-    """The student's Wav2Vec2Config: the parent's, changed by `settings`."""
-    if getattr(parent, "add_adapter", False):
-        raise BigfootError("the parent has an adapter (add_adapter), which Bigfoot can't shrink: take a model without one")
+    """The student's config: the parent's, changed by `settings`."""
     config = copy.deepcopy(parent)
     config.num_hidden_layers = len(kept_layers(parent.num_hidden_layers, settings))
     config.hidden_size = settings.hidden or parent.hidden_size
@@ -101,7 +104,7 @@ def _config(parent, settings: Student):
     config.num_conv_pos_embedding_groups = math.gcd(config.hidden_size, parent.num_conv_pos_embedding_groups)
     for key, value in settings.config.items():
         if not hasattr(config, key):
-            raise BigfootError(f"student config.{key} is not a key of Wav2Vec2Config: check its spelling")
+            raise BigfootError(f"student config.{key} is not a key of {type(config).__name__}: check its spelling")
         setattr(config, key, value)
     grown = [
         f"{name} {new} > {old}"
@@ -138,16 +141,19 @@ def _choose(parent, config, settings: Student, waveforms: Sequence[torch.Tensor]
     scores = _importance(parent, config, settings, layers, waveforms)
     positional = config.num_conv_pos_embedding_groups == parent.config.num_conv_pos_embedding_groups
     groups = config.num_conv_pos_embedding_groups if positional else 1
-    heads = [_heads(scores, i, parent.config, config) for i in layers]
+    heads = _heads([scores.heads[i] for i in layers], config)
+    rows = [_rows_of(kept, scores, i, parent.config, config) for i, kept in zip(layers, heads, strict=True)]
     return Choice(
         layers=layers,
         hidden=_best(scores.stream, config.hidden_size, groups),
         runs=runs,
         conv=[_best(scores.conv[last], n) for (_, last), n in zip(merge.spans(runs), config.conv_dim, strict=True)],
-        query=[query for query, _ in heads],
-        value=[value for _, value in heads],
+        heads=heads,
+        query=[query for query, _ in rows],
+        value=[value for _, value in rows],
         units=[_best(scores.units[i], config.intermediate_size) for i in layers],
         positional=positional,
+        narrower=config.hidden_size < parent.config.hidden_size,
     )
 
 
@@ -170,9 +176,15 @@ def _best(scores: torch.Tensor, count: int, groups: int = 1) -> torch.Tensor:
     return (top + torch.arange(groups)[:, None] * each.shape[1]).flatten()
 
 
-def _heads(importances: Importance, layer: int, old, new) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of a layer's query/key and of its value projections: the best heads, and the best rows of each."""
-    heads = importances.heads[layer].topk(new.num_attention_heads).indices.sort().values
+def _heads(scores: list[torch.Tensor], new) -> list[torch.Tensor]:
+    """The best heads of each kept layer, sorted; the same in all layers of a WavLM, by the sum of their scores."""
+    if new.model_type == "wavlm":
+        scores = [torch.stack(scores).sum(0)] * len(scores)
+    return [of_layer.topk(new.num_attention_heads).indices.sort().values for of_layer in scores]
+
+
+def _rows_of(heads: torch.Tensor, importances: Importance, layer: int, old, new) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of a layer's query/key and of its value projections: the best rows of each of its kept heads."""
     starts = heads[:, None] * _head_dim(old)
     rows = (scores[layer].reshape(old.num_attention_heads, -1)[heads] for scores in (importances.query, importances.value))
     return tuple((r.topk(_head_dim(new), dim=1).indices.sort(1).values + starts).flatten() for r in rows)
@@ -184,26 +196,33 @@ def _heads(importances: Importance, layer: int, old, new) -> tuple[torch.Tensor,
 @torch.no_grad()
 def _copy(parent, student, choice: Choice, fitted: dict[str, torch.Tensor]) -> list[dict]:
     """Fill the student's tensors from the parent's and from `fitted`; returns one row per tensor with its origin."""
-    weights, rows = parent.state_dict(), []
-    for name, target in student.state_dict().items():
+    weights, rows = plain(parent), []
+    for name, target in plain(student).items():
         source, cuts = _origin(name, choice)
         if name in fitted:
             target.copy_(fitted[name])
-            rows.append({"to": name, "from": source, "how": "fitted"})
+            rows.append(_row(student, name, source, "fitted"))
             continue
         if source not in weights:  # None, or SpecAugment's mask, which a parent trained without SpecAugment lacks
-            rows.append({"to": name, "from": None, "how": "fresh"})
+            rows.append(_row(student, name, None, "fresh"))
             continue
         taken = weights[source]
         for dim, indices in enumerate(cuts):
             if indices is not None:
                 taken = taken.index_select(dim, indices)
-        if name == DIRECTION:
+        if name.startswith(POSITIONAL) and taken.dim() == 3 and name != GAIN:
             taken = _own_inputs(taken, choice.hidden, student.config.num_conv_pos_embedding_groups)
         target.copy_(taken)
-        rows.append({"to": name, "from": source, "how": "whole" if taken.shape == weights[source].shape else "slice"})
+        rows.append(_row(student, name, source, "whole" if taken.shape == weights[source].shape else "slice"))
     _keep_scale(parent, student, weights, choice)
     return rows
+
+
+def _row(student, name: str, source: str | None, how: str) -> dict:
+    """One row of initialization.json, with the full names of both tensors."""
+    full = {key.removeprefix(f"{student.base_model_prefix}."): key for key in student.state_dict()}
+    prefix = "" if source is None or source.startswith("lm_head.") else f"{student.base_model_prefix}."
+    return {"to": full[name], "from": source and f"{prefix}{source}", "how": how}
 
 
 def _own_inputs(rows: torch.Tensor, hidden: torch.Tensor, groups: int) -> torch.Tensor:
@@ -225,12 +244,13 @@ def _keep_scale(parent, student, weights: dict, choice: Choice) -> None:
     convolution's weights are normalized over channels, of which there are fewer.
     """
     shrink = math.sqrt(_head_dim(student.config) / _head_dim(parent.config))
-    for layer in student.wav2vec2.encoder.layers:
+    for layer in student.base_model.encoder.layers:
         layer.attention.q_proj.weight.mul_(shrink)
         layer.attention.q_proj.bias.mul_(shrink)
-    if choice.positional:
-        old, new = weights[DIRECTION], student.state_dict()[DIRECTION]
-        student.state_dict()[GAIN].mul_(new.norm(dim=(0, 1), keepdim=True) / old.norm(dim=(0, 1), keepdim=True))
+    if choice.positional and DIRECTION in weights:  # data2vec's positional convolutions have a layer norm instead
+        own = plain(student)
+        old, new = weights[DIRECTION], own[DIRECTION]
+        own[GAIN].mul_(new.norm(dim=(0, 1), keepdim=True) / old.norm(dim=(0, 1), keepdim=True))
 
 
 def _origin(name: str, choice: Choice) -> tuple[str | None, list[torch.Tensor | None]]:
@@ -242,22 +262,26 @@ def _origin(name: str, choice: Choice) -> tuple[str | None, list[torch.Tensor | 
         i = int(position)
         before = choice.conv[i - 1] if i and rest == "conv.weight" else None
         return f"{FEATURE_ENCODER}{merge.spans(choice.runs)[i][1]}.{rest}", [choice.conv[i], before]
-    if name.startswith("wav2vec2.feature_projection."):
+    if name.startswith("feature_projection."):
         inputs = choice.conv[-1]
         cuts = {"layer_norm.weight": [inputs], "layer_norm.bias": [inputs], "projection.weight": [choice.hidden, inputs]}
-        return name, cuts.get(name.removeprefix("wav2vec2.feature_projection."), [choice.hidden])
-    if name.startswith("wav2vec2.encoder.layers."):
-        position, rest = name.removeprefix("wav2vec2.encoder.layers.").split(".", 1)
+        return name, cuts.get(name.removeprefix("feature_projection."), [choice.hidden])
+    if name.startswith("encoder.layers."):
+        position, rest = name.removeprefix("encoder.layers.").split(".", 1)
+        if rest == "attention.rel_attn_embed.weight":  # only WavLM's first layer has it, for all layers
+            return LAYER.format(0) + rest, [None, choice.heads[0]]
+        if rest == "attention.gru_rel_pos_linear.weight" and choice.narrower:
+            return None, []
         return LAYER.format(choice.layers[int(position)]) + rest, _layer_cuts(rest, int(position), choice)
     if name.startswith("lm_head."):
         return name, [None, choice.hidden] if name.endswith("weight") else [None]
-    if name.startswith("wav2vec2.encoder.layer_norm.") or name == "wav2vec2.masked_spec_embed":
+    if name.startswith("encoder.layer_norm.") or name == "masked_spec_embed":
         return name, [choice.hidden]
     raise BigfootError(f"the parent has a tensor {name} that Bigfoot can't shrink: take a plain Wav2Vec2ForCTC model")
 
 
 def _positional_origin(name: str, choice: Choice) -> tuple[str | None, list[torch.Tensor | None]]:
-    if name == POSITIONAL + "bias":
+    if name.endswith("bias"):
         return name, [choice.hidden]
     if not choice.positional:
         return None, []
@@ -267,6 +291,7 @@ def _positional_origin(name: str, choice: Choice) -> tuple[str | None, list[torc
 def _layer_cuts(rest: str, position: int, choice: Choice) -> list[torch.Tensor | None]:
     """The indices to keep of one tensor of an encoder layer, by its name within the layer."""
     h, q, v, f = choice.hidden, choice.query[position], choice.value[position], choice.units[position]
+    heads = choice.heads[position]
     return {
         "attention.q_proj.weight": [q, h], "attention.q_proj.bias": [q],
         "attention.k_proj.weight": [q, h], "attention.k_proj.bias": [q],
@@ -274,4 +299,8 @@ def _layer_cuts(rest: str, position: int, choice: Choice) -> list[torch.Tensor |
         "attention.out_proj.weight": [h, v],
         "feed_forward.intermediate_dense.weight": [f, h], "feed_forward.intermediate_dense.bias": [f],
         "feed_forward.output_dense.weight": [h, f],
+        "attention.gru_rel_pos_const": [None, heads],
+        "attention.gru_rel_pos_linear.weight": [None], "attention.gru_rel_pos_linear.bias": [None],
+        "adapter_layer.linear_1.weight": [None, h], "adapter_layer.linear_1.bias": [None],
+        "adapter_layer.linear_2.weight": [h, None],
     }.get(rest, [h])  # fmt: skip

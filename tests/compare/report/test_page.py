@@ -1,4 +1,4 @@
-"""The page is whole by itself, is read without mouse or sight, says what there is, escapes it, and sorts in a browser."""
+"""The page needs no other file, is readable without mouse or sight, shows every figure, escapes texts, sorts in a browser."""
 
 import re
 import shutil

@@ -23,7 +23,7 @@ def test_channels_nobody_uses_can_go_without_a_trace(norm):
     model = parent(norm)
     weights = model.state_dict()
     for i in range(4):
-        layer = student.LAYER.format(i)
+        layer = "wav2vec2." + student.LAYER.format(i)
         weights[f"{layer}feed_forward.output_dense.weight"][:, ::2] = 0
         weights[f"{layer}attention.out_proj.weight"][:, 12:36] = 0  # heads 1 and 2
         weights[f"{layer}attention.v_proj.weight"][12:36] = 0

@@ -21,7 +21,7 @@ def test_a_student_in_all_dimensions_loads_as_any_wav2vec2(tmp_path):
 def test_what_is_not_initialized_is_listed():
     _, rows = student.build(parent(), settings(hidden=18, heads=2))  # 18 channels can't be shared out over 4 groups
     fresh = [row["to"] for row in rows if row["from"] is None]
-    assert fresh == [student.GAIN, student.DIRECTION]
+    assert fresh == [f"wav2vec2.{student.GAIN}", f"wav2vec2.{student.DIRECTION}"]
 
 
 def test_a_student_may_learn_with_specaugment_where_its_parent_did_not():

@@ -42,7 +42,7 @@ def page(report: Report, panels: dict[str, str]) -> str:
         variants.table(report.rows, report.columns),
         variants.pareto(report.rows, panels),
         variants.by_length(report.rows),
-        training.curves(report.evidence.curves, report.evidence.training),
+        training.curves(report.evidence.curves, report.evidence.training, report.evidence.objective),
         errors.breakdown(report.breakdown, report.rows),
         errors.worst(report.worst),
         variants.gate(report.rows),

@@ -7,6 +7,7 @@ from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
 from pipeline.compare.report.page.parts import Cell, Code, Facts, Line, Section, Table, Text
 from pipeline.params import Params
+from pipeline.speech.normalization import described
 
 REPRODUCE = "bigfoot use {profile} && dvc repro && bigfoot table"
 
@@ -15,7 +16,8 @@ def corpus(evidence: Evidence, params: Params) -> Section:
     info = evidence.corpus
     about = [("Name", info["name"]), ("Source", info["source"]), ("License", info["license"])]
     about += [("About", info["about"])] if info.get("about") else []
-    about += [("Text rules", ", ".join(f"{rule} {value}" for rule, value in info["text"].items()))] if info.get("text") else []
+    about += [("Language", info["language"])] if info.get("language") else []
+    about += [("Text rules", described(info["text"]))] if info.get("text") else []
     about += [("Alphabet", "".join(info["alphabet"]).replace(" ", "(gap)"))] if info.get("alphabet") else []
     heads = ["Split", "Utterances", "Hours", "Speakers", "Words"]
     return Section(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.common.numbers import percent
-from pipeline.compare.breakdown import Breakdown, Group, Mistake
+from pipeline.compare.breakdown import Breakdown, Group, Mistake, rates
 from pipeline.compare.comparison import Row, champion_of
 from pipeline.compare.report.columns import with_range
 from pipeline.compare.report.page.parts import Alignments, Cell, KeyToAlignments, Line, Section, Subheading, Table, Text
@@ -28,7 +28,7 @@ def worst_groups(groups: list[Group], rows: Sequence[Row], most: int) -> tuple[l
     if len(groups) <= most:
         return groups, ""
     name = (champion_of(rows) or rows[0]).variant
-    worst = sorted(groups, key=lambda group: -group["wer"].get(name, 0.0))[:most]
+    worst = sorted(groups, key=lambda group: -(rates(group)[0].get(name) or 0.0))[:most]
     return worst, f": the {most} of {len(groups):,} groups in which {name} is worst; the others are in reports/breakdown.json"
 
 
@@ -50,17 +50,16 @@ def _table(factor: str, test: str, groups: list[Group], rows: Sequence[Row]) -> 
     champion = champion_of(rows)
     first = [row.variant for row in (champion, rows[0]) if row]
     names = [*first, *(row.variant for row in rows if row.variant not in first)]
-    widest = max((group["wer"].get(name, 0.0) for group in kept for name in first), default=0) or 1
+    widest = max((rates(group)[0].get(name) or 0.0 for group in kept for name in first), default=0) or 1
     lines = []
     for group in kept:
         cells = [Cell(f"{group['utterances']:,}"), Cell(f"{group['words']:,}")]
         for name in names:
-            wer = group["wer"].get(name)
+            rate, low, high = (by_variant.get(name) for by_variant in rates(group))
             if name in first:
-                text = with_range(wer, group["wer_low"].get(name), group["wer_high"].get(name), percent)
-                cells.append(Cell(text, wer, None if wer is None else wer / widest))
+                cells.append(Cell(with_range(rate, low, high, percent), rate, None if rate is None else rate / widest))
             else:
-                cells.append(Cell(percent(wer), wer))
+                cells.append(Cell(percent(rate), rate))
         lines.append(Line(str(group["group"]), cells))
     heads = [factor.capitalize(), "Utterances", "Words", *names]
-    return Table(f"WER % of {test} by {factor}{left_out}", heads, lines)
+    return Table(f"{rows[0].objective.upper()} % of {test} by {factor}{left_out}", heads, lines)

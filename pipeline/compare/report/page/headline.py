@@ -8,6 +8,8 @@ from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report.page.parts import Code, Section, Steps
 from pipeline.params import Params
+from pipeline.project import Project
+from pipeline.speech.scoring import UNITS
 
 UNTRAINED = (
     "UNTRAINED: the models were not trained. Size, speed, memory and energy follow from their shapes and are measured; "
@@ -27,14 +29,14 @@ def verdict(rows: Sequence[Row]) -> str:
     """One sentence with figures: the champion and its cost, or why there is no champion."""
     if untrained(rows):
         return UNTRAINED
-    reference, champion = rows[0], champion_of(rows)
+    reference, champion, rate = rows[0], champion_of(rows), rows[0].objective
     if champion is None:
         nearest = _nearest(rows)
         reason = f" The nearest, {nearest.variant}: {nearest.gate.reason}." if nearest else ""
         return f"No champion: no variant keeps the budget.{reason}"
     return (
         f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
-        f"{reference.variant}, WER {percent(champion['wer'])}% against {percent(reference['wer'])}% "
+        f"{reference.variant}, {rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}% "
         f"({champion.gate.reason})."
     )
 
@@ -47,23 +49,23 @@ def title(rows: Sequence[Row]) -> str:
 
 
 def plain(rows: Sequence[Row]) -> str:
-    """The verdict for a reader who does not know what a WER is; "" for UNTRAINED models."""
+    """The verdict for a reader who does not know what an error rate is; "" for UNTRAINED models."""
     if untrained(rows):
         return ""
     teacher, champion = rows[0], champion_of(rows)
     if champion is None:
         return "Every smaller model may make more errors than are allowed, so none is recommended."
-    wrong, before = (round(1000 * row.known("wer")) for row in (champion, teacher))
+    wrong, before = (round(1000 * row.known(row.objective)) for row in (champion, teacher))
     more = f"{wrong - before} more" if wrong > before else "no more" if wrong == before else f"{before - wrong} fewer"
     return (
         f"The small model is {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than the large one. "
-        f"In 1,000 words it gets {wrong} wrong, the large one {before} ({more})."
+        f"In 1,000 {UNITS[teacher.objective]} it gets {wrong} wrong, the large one {before} ({more})."
     )
 
 
 def cards(rows: Sequence[Row]) -> list[Card]:
     """The champion's figures, each beside the teacher's; [] where there is no champion."""
-    teacher, champion = rows[0], champion_of(rows)
+    teacher, champion, rate = rows[0], champion_of(rows), rows[0].objective
     if champion is None:
         return []
 
@@ -71,7 +73,11 @@ def cards(rows: Sequence[Row]) -> list[Card]:
         return f"{_shown(champion, key)} of {_shown(teacher, key)} {unit}"
 
     figures = [
-        Card("Word errors", f"{_shown(champion, 'wer')}%", f"teacher {_shown(teacher, 'wer')}%"),
+        Card(
+            "Word errors" if rate == "wer" else "Character errors",
+            f"{_shown(champion, rate)}%",
+            f"teacher {_shown(teacher, rate)}%",
+        ),
         Card("Smaller", _shown(champion, "shrink"), beside("disk_mb", "MB")),
         Card("Faster", _shown(champion, "speedup"), beside("latency_p50_ms", "ms")),
         Card("Memory", f"{_shown(champion, 'ram_mb')} MB", f"teacher {_shown(teacher, 'ram_mb')} MB"),
@@ -87,14 +93,14 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
     champion = champion_of(rows)
     if champion is None:
         nearest = _nearest(rows)
-        budget = f"gate.max_wer_rise in params.yaml allows {points(params.gate.max_wer_rise)} points"
+        budget = f"gate.max_rise in params.yaml allows {points(params.gate.max_rise)} points of {rows[0].objective.upper()}"
         steps = [
             f"The nearest is {nearest.variant}: {nearest.gate.reason}." if nearest else "List more variants.",
             f"If that is good enough, allow it: {budget}, and dvc repro compares again in seconds.",
-            "If not, give the students more steps or more layers; if dev has too few words to decide, add speech to dev.",
+            "If not, give the students more steps or more layers; if dev has too little text to decide, add speech to dev.",
         ]
         return Section("next", "What to do next", [Steps(steps)])
-    folder = f"variants/{champion.variant}"
+    folder = Project().variant(champion.variant).as_posix()
     steps = [
         f"The champion is in {folder} ({_shown(champion, 'disk_mb')} MB, runtime {champion.runtime}) and runs without the "
         "libraries that trained it: bigfoot export copies it, with its card, to where it is needed.",
@@ -105,7 +111,7 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
 
 def _nearest(rows: Sequence[Row]) -> Row | None:
     own = [row for row in rows[1:] if row.kind != "peer"]
-    return min(own, key=lambda row: row.known("wer_rise_upper"), default=None)
+    return min(own, key=lambda row: row.known(f"{row.objective}_rise_upper"), default=None)
 
 
 def _shown(row: Row, key: str) -> str:

@@ -1,28 +1,29 @@
-"""The training of teacher and students: loss and dev WER by step, duration and energy."""
+"""The training of teacher and students: loss and errors on dev by step, duration and energy."""
 
 from pipeline.common.numbers import percent, shown
 from pipeline.compare.report import plots
 from pipeline.compare.report.page.parts import Cell, Line, Plot, Plots, Section, Table
 
-ABOUT = {
-    "loss": "Training loss by step. A student's loss includes the distance to the teacher's logits: "
-    "do not compare it with the loss of other models.",
-    "dev_wer": "WER on dev by step, which chooses the best checkpoint.",
-}
+OF_LOSS = (
+    "Training loss by step. A student's loss includes the distance to the teacher's logits: "
+    "do not compare it with the loss of other models."
+)
 
 
-def curves(curves: dict[str, list[dict]], training: dict[str, dict]) -> Section:
+def curves(curves: dict[str, list[dict]], training: dict[str, dict], objective: str = "wer") -> Section:
     """The section; models that were not trained here have no curve."""
-    drawn = {key: plots.curves(curves, key) for key in ABOUT}
-    figures = [Plot(plots.inline(svg, f"curve-{key}", ABOUT[key]), ABOUT[key]) for key, svg in drawn.items() if svg]
-    lines = [_line(model, curve, training[model]) for model, curve in curves.items() if curve]
-    heads = ["Model", "Steps", "First loss", "Last loss", "Best dev WER %", "At step", "Hours", "Wh"]
-    table = Table("First and last loss, best dev WER, duration and energy of each training", heads, lines)
+    name = objective.upper()
+    about = {"loss": OF_LOSS, f"dev_{objective}": f"{name} on dev by step, which chooses the best checkpoint."}
+    drawn = {key: plots.curves(curves, key) for key in about}
+    figures = [Plot(plots.inline(svg, f"curve-{key}", about[key]), about[key]) for key, svg in drawn.items() if svg]
+    lines = [_line(model, curve, training[model], objective) for model, curve in curves.items() if curve]
+    heads = ["Model", "Steps", "First loss", "Last loss", f"Best dev {name} %", "At step", "Hours", "Wh"]
+    table = Table(f"First and last loss, best dev {name}, duration and energy of each training", heads, lines)
     return Section("training", "Training", [Plots(figures), table] if figures else [])
 
 
-def _line(model: str, curve: list[dict], metrics: dict) -> Line:
-    loss, dev = plots.series(curve, "loss"), plots.series(curve, "dev_wer")
+def _line(model: str, curve: list[dict], metrics: dict, objective: str) -> Line:
+    loss, dev = plots.series(curve, "loss"), plots.series(curve, f"dev_{objective}")
     best: tuple[int, float] | tuple[None, None] = min(dev, key=lambda point: point[1], default=(None, None))
     figures = [
         shown(max(row["step"] for row in curve), ",d"),

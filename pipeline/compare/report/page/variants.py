@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.common.numbers import shown
 from pipeline.compare.comparison import Row, champion_of, untrained
-from pipeline.compare.figures import BY_NAME
+from pipeline.compare.figures import BY_NAME, of_objective
 from pipeline.compare.report import plots
 from pipeline.compare.report.columns import Column
 from pipeline.compare.report.page.parts import Cell, Facts, Line, Meanings, Plot, Plots, Section, Table, Text
@@ -18,19 +18,25 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> Section:
         Line(first.show(row), [Cell(column.show(row), column.value(row)) for column in others], row.champion) for row in rows
     ]
     caption = "One row per variant, the largest first after the teacher in fp32; the champion's is bold"
-    figures = Table(caption, [column.name for column in columns], lines, "sortable", MAIN)
+    figures = Table(
+        caption,
+        [column.name for column in columns],
+        lines,
+        "sortable",
+        tuple(of_objective(name, rows[0].objective) for name in MAIN),
+    )
     return Section("variants", "All variants", [figures, Meanings([(column.name, column.about) for column in columns])])
 
 
 def pareto(rows: Sequence[Row], panels: dict[str, str]) -> Section:
     """One plot per measure; the figures themselves are in the table above. UNTRAINED models have no plots."""
-    champion, drawn = champion_of(rows), []
+    champion, drawn, rate_name = champion_of(rows), [], rows[0].objective.upper()
     for key, svg in panels.items():
         points, label = plots.points(rows, key), BY_NAME[key].label
-        best = plots.front([(x, wer) for _, x, wer in points])
-        names = ", ".join(row.variant for row, x, wer in points if (x, wer) in best)
-        text = f"Word error rate against {label}. Champion: {champion.variant if champion else 'none'}. On the front: {names}."
-        caption = f"WER against {label}: lower and further left is better. On the dashed front: {names}."
+        best = plots.front([(x, rate) for _, x, rate in points])
+        names = ", ".join(row.variant for row, x, rate in points if (x, rate) in best)
+        text = f"{rate_name} against {label}. Champion: {champion.variant if champion else 'none'}. On the front: {names}."
+        caption = f"{rate_name} against {label}: lower and further left is better. On the dashed front: {names}."
         drawn.append(Plot(plots.inline(svg, key, text), caption))
     about = Text("Color is the model, shape the scheme, the large mark the champion; bars are 95% intervals.")
     return Section("pareto", "Size, speed and energy against errors", [about, Plots(drawn)])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.tiny import VOCAB
+from tests.tiny import TEXTS
 
 FIELD, HOP = 400, 320
 
@@ -16,7 +16,7 @@ def variant(tmp_path_factory):
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    weights = np.random.default_rng(0).standard_normal((len(VOCAB), 1, FIELD)).astype(np.float32) / 10
+    weights = np.random.default_rng(0).standard_normal((len(TEXTS), 1, FIELD)).astype(np.float32) / 10
     nodes = [
         helper.make_node("Unsqueeze", ["waveform", "axis"], ["channel"]),
         helper.make_node("Conv", ["channel", "weights"], ["scores"], strides=[HOP]),
@@ -26,15 +26,15 @@ def variant(tmp_path_factory):
         helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["batch", "samples"]),
         helper.make_tensor_value_info("lengths", TensorProto.INT64, ["batch"]),
     ]
-    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "frames", len(VOCAB)])]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "frames", len(TEXTS)])]
     constants = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array([1]), "axis")]
     graph = helper.make_graph(nodes, "local", inputs, outputs, constants)
     folder = tmp_path_factory.mktemp("variants") / "local.fp32-onnx"
     folder.mkdir()
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx")
     info = {
-        "variant": folder.name, "runtime": "onnxruntime", "file": "model.onnx", "vocab": VOCAB, "blank": 0,
-        "word_delimiter": "|", "normalize": True, "padding": "mask", "precision": "f32", "sample_rate": 16_000,
+        "variant": folder.name, "runtime": "onnxruntime", "file": "model.onnx", "vocab": TEXTS, "blank": 0,
+        "normalize": True, "padding": "mask", "precision": "f32", "sample_rate": 16_000,
         "conv_kernels": [10, 3, 3, 3, 3, 2, 2], "conv_strides": [5, 2, 2, 2, 2, 2, 2],
     }  # fmt: skip
     (folder / "variant.json").write_text(json.dumps(info))

@@ -1,0 +1,1 @@
+"""Finds when each word of a known text is spoken: `bigfoot align`."""

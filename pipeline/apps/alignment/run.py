@@ -1,0 +1,137 @@
+"""Aligns recordings with their transcripts, each in a text file of the same name beside it, and cuts them into utterances."""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.apps.alignment import anchors, formats, pieces
+from pipeline.apps.alignment.align import AlignedWord, align, spelled
+from pipeline.apps.alignment.formats import Alignment
+from pipeline.apps.transcription import files, variant
+from pipeline.apps.transcription.files import Failure, Recording
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import write_whole
+from pipeline.common.progress import Progress
+from pipeline.models.vocabulary import Vocabulary
+from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
+from pipeline.speech.normalization import TextRules
+
+
+def align_recordings(
+    model: str, names: Sequence[str], write: Callable[[Alignment, Recording], None], database: Path, threads: int | None = None
+) -> bool:
+    """Align every recording that `names` name, and `write` each; returns whether all could be aligned.
+
+    `model`: a variant's folder, or an MLflow model in `database`. A recording that can't be read or aligned is one line on
+    stderr. Raises BigfootError where the variant can't be opened, or was made by a Bigfoot that kept no text rules with it.
+    """
+    with ExitStack() as stack:
+        recordings = files.find(names, stack)
+        recognizer = Recognizer.load(stack.enter_context(variant.opened(model, database)), threads)
+        if "text" not in recognizer.info:
+            raise BigfootError(f"{model}: variant.json has no text rules: run `dvc repro`, or quantize the model again")
+        progress = stack.enter_context(Progress("align", len(recordings), "recordings"))
+        failures = 0
+        for recording in recordings:
+            try:
+                if isinstance(recording, Failure):
+                    raise BigfootError(recording.reason)
+                write(_aligned(recognizer, recording), recording)
+            except BigfootError as error:
+                failures += 1
+                print(f"error: {error if recording.name in str(error) else f'{recording.name}: {error}'}", file=sys.stderr)
+            progress.advance(1)
+    return not failures
+
+
+def _aligned(recognizer: Recognizer, recording: Recording) -> Alignment:
+    info = recognizer.info
+    words = spelled(_transcript(recording), TextRules(**info["text"]), info["language"])
+    rate = info["sample_rate"]
+    measured, kept = files.measure(files.blocks(recording), keep=int(WINDOW_SECONDS * rate))
+    parts = files.blocks(recording) if kept is None else kept
+    logits = np.concatenate(list(recognizer.stream(parts, measured.samples, measured.mean, measured.variance)))
+    found = _in_parts(logits, words, vocabulary_of(info), info)
+    return Alignment(recording.name, round(measured.samples / rate, 3), found, info.get("variant", ""))
+
+
+def vocabulary_of(info: dict) -> Vocabulary:
+    """The vocabulary of a variant.json."""
+    return Vocabulary(tuple(info["vocab"]), info["blank"], {}, "", None, " " if " " in info["vocab"] else None)
+
+
+def _in_parts(logits: np.ndarray, words: list[tuple[str, str]], vocabulary: Vocabulary, info: dict) -> list[AlignedWord]:
+    """The aligned words, in one search where it has room for them, else part by part."""
+    frame_seconds = math.prod(info["conv_strides"]) / info["sample_rate"]
+    spellings = [spelling for _, spelling in words]
+    if anchors.fits(len(logits), sum(len(spelling) + 1 for spelling in spellings)):
+        return align(logits, words, vocabulary, frame_seconds)
+    found: list[AlignedWord] = []
+    for frames, of_text in anchors.parts(logits, spellings, info, frame_seconds):
+        anchors.check(frames, spellings[of_text.start : of_text.stop], frame_seconds)
+        goes_on = of_text.stop < len(words)
+        part = align(
+            logits[frames.start : frames.stop], words[of_text.start : of_text.stop], vocabulary, frame_seconds, goes_on
+        )
+        found += [word.later(round(frames.start * frame_seconds, 3)) for word in part]
+    return found
+
+
+def _transcript(recording: Recording) -> str:
+    path = recording.path.with_suffix(".txt")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise BigfootError(f"{recording.name} has no transcript: put it into {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise BigfootError(f"{path} can't be read: {reason}") from None
+
+
+def printer(form: str, out: Path | None) -> Callable[[Alignment, Recording], None]:
+    """A function that writes an alignment to stdout, or into a file of the recording's name in `out`."""
+
+    def write(alignment: Alignment, recording: Recording) -> None:
+        text = formats.FORMATS[form](alignment)
+        if out is None:
+            sys.stdout.write(text)
+            return
+        target = out / recording.out.with_name(f"{recording.out.name}.{formats.SUFFIXES.get(form, form)}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, text)
+
+    return write
+
+
+class Cutter:
+    """Writes a manifest of utterances that are cut from aligned recordings, and one of those that were left out."""
+
+    def __init__(self, manifest: Path, most_seconds: float, least_score: float):
+        self.manifest, self.most_seconds, self.least_score = manifest, most_seconds, least_score
+        self.rows: list[dict] = []
+        self.left_out: list[dict] = []
+
+    def __call__(self, alignment: Alignment, recording: Recording) -> None:
+        audio = os.path.relpath(recording.path, self.manifest.parent)
+        for piece in pieces.cut(alignment.words, alignment.duration, self.most_seconds):
+            row = {"audio": audio, "recording": recording.out.as_posix(), **asdict(piece)}
+            is_good = piece.score is not None and piece.score >= self.least_score
+            (self.rows if is_good else self.left_out).append(row)
+
+    def finish(self) -> str:
+        """Write both manifests, and return what became of the recordings, in one line."""
+        left_out = self.manifest.with_name(f"{self.manifest.stem}.left-out.jsonl")
+        for path, rows in ((self.manifest, self.rows), (left_out, self.left_out)):
+            write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        minutes = sum(row["duration"] for row in self.rows) / 60
+        return (
+            f"{self.manifest}: {len(self.rows):,} utterances, {minutes:.1f} min; "
+            f"{len(self.left_out):,} with a score below {self.least_score:g} are in {left_out.name}"
+        )

@@ -1,0 +1,61 @@
+"""Cuts long recordings without text at their pauses: the split `unlabelled` may hold whole calls or lectures.
+
+silero-vad finds where someone speaks; neighboring stretches of speech are joined as long as they fit into
+`corpus.limits.max_seconds`. What lies between is left out, so silence teaches nothing. A recording in which nobody speaks
+stays whole, and is dropped as too long.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from pipeline.params import Limits
+from pipeline.prepare.raw import Raw
+from pipeline.speech import audio
+from pipeline.speech.corpus import UNLABELLED
+
+
+def cut(raw: Raw, limits: Limits) -> list[Raw]:
+    """The utterance itself, or the pieces of a long recording without text."""
+    if raw.split != UNLABELLED or raw.offset is not None or not isinstance(raw.audio, Path):
+        return [raw]
+    try:
+        samples = audio.read(raw.audio)
+    except audio.AudioError:
+        return [raw]  # its checks name the fault
+    if len(samples) <= limits.max_seconds * audio.SAMPLE_RATE:
+        return [raw]
+    recording = raw.recording or raw.id
+    return [
+        replace(raw, id=f"{raw.id}-{number:04d}", offset=start, duration=end - start, recording=recording)
+        for number, (start, end) in enumerate(_joined(_speech(samples, limits.max_seconds), limits.max_seconds))
+    ] or [raw]
+
+
+def _speech(samples, most_seconds: float) -> list[tuple[float, float]]:
+    """Where someone speaks: (start, end) in seconds, none longer than `most_seconds`."""
+    import torch
+    from silero_vad import get_speech_timestamps
+
+    found = get_speech_timestamps(
+        torch.from_numpy(samples), _model(), sampling_rate=audio.SAMPLE_RATE, max_speech_duration_s=most_seconds
+    )
+    return [(stretch["start"] / audio.SAMPLE_RATE, stretch["end"] / audio.SAMPLE_RATE) for stretch in found]
+
+
+@lru_cache(maxsize=1)
+def _model():
+    from silero_vad import load_silero_vad
+
+    return load_silero_vad(onnx=True)
+
+
+def _joined(stretches: list[tuple[float, float]], most_seconds: float) -> list[tuple[float, float]]:
+    """Neighbors joined, each result as long as `most_seconds` allows."""
+    joined: list[tuple[float, float]] = []
+    for start, end in stretches:
+        if joined and end - joined[-1][0] <= most_seconds:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((start, end))
+    return joined

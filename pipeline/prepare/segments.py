@@ -1,0 +1,73 @@
+"""Cuts a segment out of a long audio file, decoding no more than needed.
+
+Decision: of WAV, FLAC and AIFF only the segment is read, and wrapped up as a small WAV for the one decoder and its checks. In
+other formats a seek is not exact to the sample: they are decoded whole, once for consecutive segments of a file.
+"""
+
+import io
+from functools import lru_cache
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from pipeline.speech import audio
+
+EXACT = ("WAV", "WAVEX", "FLAC", "AIFF", "W64", "RF64")
+SLACK = 0.1  # s; tables round, so a segment may end so much after its file and is then cut there
+
+
+def decode(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
+    """The samples from `offset` (s) on, for `duration` (s) or, where that is None, to the end: float32 [T, channels], and
+    their rate in Hz.
+
+    Raises AudioError as `audio.decode` does, and "truncated" where the segment reaches beyond the file.
+    """
+    cut = _wrapped(path, offset, duration)
+    if cut is not None:
+        return audio.decode(cut)
+    samples, rate = _whole(path)
+    first, last = _bounds(path, offset, duration, len(samples), rate)
+    return samples[first:last].copy(), rate
+
+
+@lru_cache(maxsize=1)
+def _whole(path: Path) -> tuple[np.ndarray, int]:
+    return audio.decode(path)
+
+
+def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
+    """The segment as a WAV file, sample by sample as it was; None where a format has to be decoded from its start."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            frames = audio.stated_frames(file.frames)
+            if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_cut(path):
+                return None
+            first, last = _bounds(path, offset, duration, frames, file.samplerate)
+            is_float = file.subtype in ("FLOAT", "DOUBLE")
+            file.seek(first)
+            samples = file.read(last - first, dtype="float32" if is_float else "int32", always_2d=True)
+            rate = file.samplerate
+    except (OSError, RuntimeError, TypeError, ValueError):  # soundfile's errors are RuntimeErrors: the decoder names the fault
+        return None
+    if len(samples) < last - first:
+        raise audio.AudioError("truncated", f"{path} is cut off: shorter than its header states, fetch it again")
+    wrapped = io.BytesIO()
+    soundfile.write(wrapped, samples, rate, subtype="FLOAT" if is_float else "PCM_32", format="WAV")
+    return wrapped.getvalue()
+
+
+def _is_cut(path: Path) -> bool:
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return audio.wav_is_cut(content)
+
+
+def _bounds(path: Path, offset: float, duration: float | None, frames: int, rate: int) -> tuple[int, int]:
+    """The segment's first frame and the one after its last."""
+    first, length = round(offset * rate), frames / rate
+    last = frames if duration is None else round((offset + duration) * rate)
+    if first >= frames or last > frames + SLACK * rate:
+        until = "" if duration is None else f" to {offset + duration:.2f}"
+        raise audio.AudioError("truncated", f"the segment {offset:.2f}{until} s is not within {path}, which has {length:.2f} s")
+    return first, min(last, frames)

@@ -1,0 +1,173 @@
+"""Numbers in digits as the words of a language: 1.200 in German is eintausendzweihundert, 3,5 is drei Komma fünf.
+
+Decision: num2words (LGPL) knows the words; which characters group digits or begin decimals is the table MARKS, from Unicode's
+CLDR 47, because no package of the lock has that data. A number is only spelled where it has one reading. Everything else in
+digits stays as it is: dates, times, ordinals (1st, and 3. where a language writes ordinals so), versions, ranges, fractions,
+numbers side by side (a telephone number, or an ambiguous 1 200), and digits that touch letters. A wrong word in a reference
+costs more than a missing one. Years are read as cardinals, decimals digit by digit.
+
+num2words is imported inside functions: whoever only recognizes speech never needs it.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+MOST = 999_999_999
+_SPACES = "\u00a0\u2009\u202f"  # no-break, thin and narrow no-break space: they group digits in every language (ISO 80000-1)
+_CHUNK = re.compile(rf"(?:\S|(?<=\d)[{_SPACES}](?=\d{{3}}(?!\d)))+")
+_ALIASES = {"kk": "kz", "nb": "no"}  # codes by which num2words calls languages that have another in BCP 47
+
+
+class Marks(NamedTuple):
+    """What begins decimals, what groups digits, and how the first is spoken; "": decimals are not read digit by digit."""
+
+    decimal: str
+    grouping: str
+    spoken: str
+
+
+MARKS = {
+    "ar": Marks("\u066b", "\u066c", "فاصلة"), "be": Marks(",", "", ""), "ca": Marks(",", ".", "coma"),
+    "cs": Marks(",", "", ""), "da": Marks(",", ".", "komma"), "de": Marks(",", ".", "Komma"),
+    "de-CH": Marks(",", "'’", "Komma"), "de-LI": Marks(",", "'’", "Komma"), "en": Marks(".", ",", "point"),
+    "eo": Marks(",", "", "komo"), "es": Marks(",", ".", "coma"), "fa": Marks("\u066b", "\u066c", ""),
+    "fi": Marks(",", "", "pilkku"), "fr": Marks(",", "", "virgule"), "he": Marks(".", ",", "נקודה"),
+    "hu": Marks(",", "", ""), "id": Marks(",", ".", "koma"), "is": Marks(",", ".", "komma"), "it": Marks(",", ".", "virgola"),
+    "ja": Marks(".", ",", "点"), "ko": Marks(".", ",", "점"), "lt": Marks(",", "", ""), "lv": Marks(",", "", ""),
+    "nb": Marks(",", "", "komma"), "nl": Marks(",", ".", "komma"), "no": Marks(",", "", "komma"),
+    "pl": Marks(",", "", "przecinek"), "pt": Marks(",", ".", "vírgula"), "ro": Marks(",", ".", "virgulă"),
+    "ru": Marks(",", "", ""), "sk": Marks(",", "", ""), "sl": Marks(",", ".", ""), "sr": Marks(",", ".", ""),
+    "sv": Marks(",", "", "komma"), "th": Marks(".", ",", "จุด"), "tr": Marks(",", ".", "virgül"), "uk": Marks(",", "", ""),
+    "vi": Marks(",", ".", "phẩy"),
+}  # fmt: skip
+_POINT_IN_SPANISH = {"419", "DO", "GT", "HN", "MX", "NI", "PA", "PE", "PR", "SV", "US"}  # 1,200.5, elsewhere 1.200,5
+_ORDINAL_DOT = set("az cs da de fi hu is lv nb no pl sk sl sr tr".split())  # "3." may be the ordinal, even at the end
+_WITHOUT_SPACES = {"ja", "th"}
+_REWORDED = {  # what num2words writes in another way than texts do: [(pattern, replacement)]
+    "en": [("-", " "), (" and ", " ")],  # today's usage of American English, in all of English
+    "ar": [(" و ", " و"), ("مئتا$", "مئتان")],
+    "tr": [("(milyon|altmış|yetmiş|seksen|doksan|sekiz|dokuz|yirmi|sıfır|dört|altı|yedi|otuz|kırk|elli|"
+            "bir|iki|beş|yüz|bin|üç|on)", r"\1 ")],
+}  # fmt: skip
+
+
+def is_spoken(language: str) -> bool:
+    """Whether num2words has the language of a BCP 47 tag, in its script."""
+    return _converter(language) is not None
+
+
+def spelled(text: str, language: str) -> str:
+    """The text with those numbers as words that have one reading; `language` is a BCP 47 tag that `is_spoken`."""
+    chunks = list(_CHUNK.finditer(text))
+    words = [_word(chunk[0], _neighbors(chunks, at), language) for at, chunk in enumerate(chunks)]
+    ends = [0, *(chunk.end() for chunk in chunks)]
+    gaps = [text[end : chunk.start()] for end, chunk in zip(ends, chunks, strict=False)]
+    return "".join(part for pair in zip(gaps, words, strict=True) for part in pair) + text[ends[-1] :]
+
+
+def cardinal(number: int, language: str) -> str | None:
+    """The words of a number from 0 to 999,999,999; None where num2words can't say it."""
+    assert 0 <= number <= MOST
+    try:
+        words = _converter(language).to_cardinal(number).replace(",", "")
+    except (AttributeError, LookupError, NotImplementedError, OverflowError, TypeError, ValueError):
+        return None  # what num2words raises for numbers that it can't say
+    for pattern, replacement in _REWORDED.get(_base(language), []):
+        words = re.sub(pattern, replacement, words)
+    words = " ".join(words.split())
+    return words if words and all(c in " -'’" or unicodedata.category(c)[0] in "LM" for c in words) else None
+
+
+def _word(chunk: str, beside: tuple[str, str], language: str) -> str:
+    """A piece of text without spaces, its number spelled; as it is where it has none, several, or one of several readings."""
+    plain = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in chunk)
+    if not (match := _pattern(language).fullmatch(plain)) or _is_in_a_row(plain, beside):
+        return chunk
+    names = ("before", "minus", "whole", "decimals", "after")
+    before, minus, whole, decimals, after = (match[name] or "" for name in names)
+    if minus and before and (before[-1].isalnum() or before[-1] in "_.,"):
+        before, minus = before + minus, ""  # the hyphen of covid-19
+    if _continues(before[-1:], "") or _continues(after[:1], after[1:2], language):
+        return chunk
+    number = _number(bool(minus), re.sub(r"\D", "", whole), decimals, language)
+    return chunk if number is None else chunk[: len(before)] + number + chunk[len(chunk) - len(after) :]
+
+
+def _number(is_negative: bool, whole: str, decimals: str, language: str) -> str | None:
+    """The words of a number that is given by its digits."""
+    if int(whole) > MOST:
+        return None
+    has_zeros = len(whole) > 1 and whole.startswith("0")
+    words = [cardinal(int(part), language) for part in (whole if has_zeros else [whole])]
+    if decimals:
+        words += [_marks(language).spoken or None, *(cardinal(int(digit), language) for digit in decimals)]
+    if is_negative:
+        minus = getattr(_converter(language), "negword", None) or ""
+        words.insert(0, minus.strip() if minus.strip().isalpha() else None)
+    known = [word for word in words if word]
+    return ("" if _base(language) in _WITHOUT_SPACES else " ").join(known) if len(known) == len(words) else None
+
+
+def _continues(c: str, further: str, language: str = "") -> bool:
+    """Whether a neighbor of a number, and the one beyond it, make it part of something else: 1st, .5, 3., 5-jährig, 90's."""
+    if not c:
+        return False
+    if c.isalnum() or c == "_" or unicodedata.category(c).startswith("M"):
+        return True
+    if not language:  # before the number
+        return c in ".,"
+    if c == ".":
+        return _base(language) in _ORDINAL_DOT or further.isalnum()
+    return further.isalpha() and (c in "'’," or (c in "-‐‑" and _base(language) != "en"))
+
+
+def _neighbors(chunks: list[re.Match], at: int) -> tuple[str, str]:
+    return (chunks[at - 1][0] if at else ""), (chunks[at + 1][0] if at + 1 < len(chunks) else "")
+
+
+def _is_in_a_row(plain: str, beside: tuple[str, str]) -> bool:
+    """Whether a number stands beside another, except for single digits: 1 8 is two numbers, 0170 1234 and 1 200 may be one."""
+    before, after = beside
+    rows = [other for other, touches in ((before, before[-1:] + plain[:1]), (after, plain[-1:] + after[:1]))
+            if len(touches) == 2 and touches.isdecimal()]  # fmt: skip
+    return any(len(plain) > 1 or len(other) > 1 for other in rows)
+
+
+@lru_cache
+def _pattern(language: str) -> re.Pattern[str]:
+    """before, minus, whole, decimals and after of a piece of text that has one number."""
+    decimal, grouping, _ = _marks(language)
+    mark = f"(?P<mark>[{re.escape(grouping)}{_SPACES}])"
+    whole = rf"[1-9]\d{{0,2}}{mark}\d{{3}}(?:(?P=mark)\d{{3}})*|\d+"
+    decimals = rf"(?:{re.escape(decimal)}(?P<decimals>\d+))?" if decimal else "(?P<decimals>)"
+    return re.compile(rf"(?P<before>\D*?)(?P<minus>[-−]?)(?P<whole>{whole}){decimals}(?P<after>\D*)")
+
+
+def _marks(language: str) -> Marks:
+    base, region = _base(language), _region(language)
+    if base == "es" and region in _POINT_IN_SPANISH:
+        return Marks(".", ",", "punto")
+    return MARKS.get(f"{base}-{region}") or MARKS.get(base) or Marks("", "", "")
+
+
+def _base(language: str) -> str:
+    return language.split("-")[0].lower()
+
+
+def _region(language: str) -> str:
+    found = re.search(r"-([A-Za-z]{2}|\d{3})(?=-|$)", re.split(r"-\w-", language)[0])  # -u-co- and the like are extensions
+    return found[1].upper() if found else ""
+
+
+@lru_cache
+def _converter(language: str) -> Any:
+    """num2words' object for a language, None where it has none: the region's, else the language's."""
+    from num2words import CONVERTER_CLASSES
+
+    base = _base(language)
+    if base == "sr" and "-latn" not in language.lower():
+        return None  # its Serbian is in Latin letters, which have to be asked for
+    names = (f"{base}_{_region(language)}", _ALIASES.get(base, base))
+    return next((CONVERTER_CLASSES[name] for name in names if name in CONVERTER_CLASSES), None)

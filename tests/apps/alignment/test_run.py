@@ -1,0 +1,96 @@
+"""`bigfoot align`: recordings with their transcripts beside them, in every format, and cut into a manifest."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.apps.alignment import formats
+from pipeline.apps.alignment.align import AlignedWord, Character
+from pipeline.apps.alignment.formats import Alignment
+from pipeline.cli import app
+from pipeline.speech import audio
+from tests.tiny import speech
+
+WORDS = [
+    AlignedWord("Two,", 0.5, 0.9, 0.95, [Character("t", 0.5, 0.52), Character("w", 0.6, 0.62), Character("o", 0.88, 0.9)]),
+    AlignedWord('"5%"', 1.2, 1.5, None, []),
+]
+ALIGNMENT = Alignment("a b.wav", 2.0, WORDS, "thin.int8-onnx")
+
+
+def test_ctm_has_a_line_per_word():
+    assert formats.ctm(ALIGNMENT) == 'a_b.wav 1 0.500 0.400 Two, 0.9500\na_b.wav 1 1.200 0.300 "5%" 0.0000\n'
+
+
+def test_textgrid_fills_the_recording_and_doubles_quotes():
+    text = formats.textgrid(ALIGNMENT)
+    assert text.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 2.0\n')
+    for tier in text.split("    item [")[1:]:
+        edges = [(float(a), float(b)) for a, b in re.findall(r"xmin = ([\d.]+)\n\s+xmax = ([\d.]+)", tier)][1:]
+        assert edges[0][0] == 0 and edges[-1][1] == 2.0 and all(a[1] == b[0] for a, b in zip(edges, edges[1:], strict=False))
+        assert f"intervals: size = {len(edges)}" in tier
+    assert 'text = """5%"""' in text
+
+
+def test_json_and_srt_hold_the_words_as_given():
+    content = json.loads(formats.as_json(ALIGNMENT))
+    assert content["words"][0]["word"] == "Two," and content["words"][1]["score"] is None
+    assert formats.srt(ALIGNMENT) == '1\n00:00:00,500 --> 00:00:01,500\nTwo, "5%"\n'
+
+
+@pytest.fixture
+def project(variant, tmp_path, monkeypatch):
+    """A folder with a variant that has text rules, and two recordings of which one has a transcript."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(variant, tmp_path / "local.fp32-onnx")
+    info = json.loads((tmp_path / "local.fp32-onnx/variant.json").read_text()) | {"language": "en", "text": {}}
+    (tmp_path / "local.fp32-onnx/variant.json").write_text(json.dumps(info))
+    (tmp_path / "calls").mkdir()
+    for name, seconds in (("one", 40.0), ("two", 1.0)):
+        audio.write(tmp_path / f"calls/{name}.wav", speech(seconds))
+    (tmp_path / "calls/one.txt").write_text("Nobody said these 3 words\n")
+    return tmp_path
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["align", "local.fp32-onnx", *arguments], catch_exceptions=False)
+
+
+def test_each_recording_is_aligned_with_the_text_beside_it(project):
+    result = run("calls")
+    (line,) = result.stdout.splitlines()
+    content = json.loads(line)
+    assert [word["word"] for word in content["words"]] == "Nobody said these 3 words".split() and content["duration"] == 40.0
+    assert "".join(c["character"] for c in content["words"][3]["characters"]) == "three"
+    assert "calls/two.wav has no transcript: put it into calls/two.txt" in result.stderr and result.exit_code == 1
+
+
+def test_files_go_into_a_folder(project):
+    assert run("calls/one.wav", "--format", "textgrid", "--out-dir", "times").exit_code == 0
+    assert Path("times/one.TextGrid").read_text().startswith("File type")
+
+
+def test_pieces_go_into_a_manifest_that_prepare_reads_and_bad_ones_beside_it(project):
+    Path("data").mkdir()
+    result = run("calls/one.wav", "--cut", "data/train.jsonl", "--min-score", "0")
+    rows = [json.loads(line) for line in Path("data/train.jsonl").read_text().splitlines()]
+    assert " ".join(row["text"] for row in rows) == "Nobody said these 3 words" and rows[0]["audio"] == "../calls/one.wav"
+    assert all(0 < row["duration"] <= 15.0 and row["recording"] == "one" for row in rows)
+    assert Path("data/train.left-out.jsonl").read_text() == "" and f"{len(rows)} utterances" in result.stdout
+    run("calls/one.wav", "--cut", "data/train.jsonl", "--min-score", "0.99")  # nobody said it
+    assert Path("data/train.jsonl").read_text() == ""
+    assert len(Path("data/train.left-out.jsonl").read_text().splitlines()) == len(rows)
+
+
+def test_a_variant_without_text_rules_is_one_line(project):
+    info = json.loads(Path("local.fp32-onnx/variant.json").read_text())
+    del info["text"]
+    Path("local.fp32-onnx/variant.json").write_text(json.dumps(info))
+    from pipeline.common.errors import BigfootError
+
+    with pytest.raises(BigfootError, match="has no text rules: run `dvc repro`"):
+        run("calls/one.wav")
