@@ -74,19 +74,19 @@ def read(source: Path | str | bytes) -> np.ndarray:
         return speech(sound)
 
 
-def speech(sound: Sound) -> np.ndarray:
-    """All of an open recording, as `read` gives it."""
+def speech(sound: Sound, channel: Channel = "mix") -> np.ndarray:
+    """A channel of an open recording, as `read` gives it."""
     samples = np.concatenate(list(sound.blocks))
-    divided_by = divisor(sound.name, Level.of(samples), "mix")
-    return scaled(change_rate(pick(samples, "mix"), sound.rate), divided_by)
+    divided_by = divisor(sound.name, Level.of(samples), channel)
+    return scaled(change_rate(pick(samples, channel), sound.rate), divided_by)
 
 
-def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
-    """The samples as stored in the file, float32 [T, channels], and their rate in Hz.
+def decode(source: Path | str | bytes, name: str | None = None) -> tuple[np.ndarray, int]:
+    """The samples as stored in the file, float32 [T, channels], and their rate in Hz; `name` as in `opened`.
 
     Raises AudioError where the file is missing, unreadable, empty, or shorter than its own header states.
     """
-    with opened(source) as sound:
+    with opened(source, name) as sound:
         return np.concatenate(list(sound.blocks)), sound.rate
 
 

@@ -1,9 +1,9 @@
 """Recordings of any format, for the person who runs Bigfoot: what libsndfile can't read goes to FFmpeg (PyAV).
 
 Decisions, and what they cost:
-- The kind is told from the file's first bytes, and FFmpeg is given that one demuxer by name and an open file, never a path. So nothing
-  else is ever probed: playlists (HLS, DASH), concat scripts and SDP, which make FFmpeg open further paths or addresses, are
-  not audio here. The protocols are forbidden besides.
+- The kind is told from the file's first bytes, and FFmpeg is given that one demuxer by name and an open file, never a path.
+  So nothing else is ever probed: playlists (HLS, DASH), concat scripts and SDP, which make FFmpeg open further paths or
+  addresses, are not audio here. The protocols are forbidden besides.
 - PyAV is the extra `media` and is imported when such a file comes. Uploads of others are read by audio.py alone: FFmpeg's many
   parsers are not given bytes of strangers.
 - Of several audio streams the first is taken, pictures are skipped. Without an audio stream a file is refused.
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.speech import audio
-from pipeline.speech.audio import AudioError, Sound
+from pipeline.speech.audio import AudioError, Channel, Sound
 
 FORMATS = "M4A, MP4, MOV, 3GP, WebM, Matroska, AMR, AAC or WMA"
 SPARE_SECONDS = 0.25  # that a file may end before its stated duration
@@ -30,6 +30,12 @@ _KINDS = {  # demuxer: how a file of its kind begins, and where
     "amr": [(0, b"#!AMR")],
     "aac": [(0, b"\xff\xf0"), (0, b"\xff\xf1"), (0, b"\xff\xf8"), (0, b"\xff\xf9")],
 }
+
+
+def read(source: Path | str | bytes, channel: Channel) -> np.ndarray:
+    """As audio.read, of any format, one channel or the mix of all."""
+    with opened(source) as sound:
+        return audio.speech(sound, channel)
 
 
 def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
@@ -69,7 +75,7 @@ def _container(name: str, file: BinaryIO, demuxer: str) -> Iterator[Sound]:
             "unreadable", f"{name} is {FORMATS}: `pip install bigfoot-asr[media]` to read it, or convert it to WAV or FLAC"
         ) from None
     try:
-        container = av.open(file, format=demuxer, options={"protocol_whitelist": "none"})
+        container: Any = av.open(file, format=demuxer, options={"protocol_whitelist": "none"})
     except (av.FFmpegError, ValueError) as error:
         raise _unreadable(name, error) from None
     with container:

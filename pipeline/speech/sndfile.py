@@ -29,12 +29,17 @@ class Forward(soundfile.SoundFile):
     @property
     def stated(self) -> int | None:
         """The samples per channel that the header states; None where a streaming encoder left it out."""
-        return self.frames if self.frames <= _MOST_SAMPLES else None
+        return stated_frames(self.frames)
 
     @property
     def least(self) -> int:
         """The samples per channel below which the file is cut off."""
         return max(0, (self.stated or 0) - self.spare)
+
+
+def stated_frames(frames: int) -> int | None:
+    """What a header states, from libsndfile's value; None where it states nothing."""
+    return frames if frames <= _MOST_SAMPLES else None
 
 
 @contextmanager

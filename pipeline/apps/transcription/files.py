@@ -1,7 +1,8 @@
 """The recordings that a command line names, each read in blocks, so that hours of audio need no more memory than seconds.
 
 The samples equal those of pipeline.speech.audio.read bit for bit: the same decoders, the same resampler in its streaming
-form, and scaled after it, when all of a recording is known. A pipe, which can't be read twice, is copied to a temporary file first.
+form, and scaled after it, when all of a recording is known. A pipe, which can't be read twice, is copied to a temporary file
+first.
 """
 
 import shutil
