@@ -10,6 +10,7 @@ the phase of its channels in level.py.
 """
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ SAMPLE_RATE = 16_000
 FORMATS = "WAV, FLAC, MP3, OGG or Opus"
 LEAST_HZ, MOST_HZ, MOST_CHANNELS = 2_000, 768_000, 64  # a header beyond these is damaged, and would need gigabytes
 BLOCK = 1 << 16  # samples read at once, over all channels
+
+log = logging.getLogger(__name__)
 
 Channel = int | Literal["mix"]  # counted from 0; "mix" is the mean of all
 
@@ -107,9 +110,11 @@ def _blocks(name: str, reader: sndfile.Forward) -> Iterator[np.ndarray]:
     """In pieces, because a header may state no length, or one beyond memory."""
     frames = 0
     with _errors(name):
-        while len(block := reader.read(max(1, BLOCK // reader.channels), dtype="float32", always_2d=True)):
+        while len(block := reader.block(max(1, BLOCK // reader.channels))):
             frames += len(block)
             yield block
+    if notes := [line for line in reader.notes if line.strip()]:
+        log.warning("%s", one_line(f"{name}: {len(notes)} notes of the MP3 decoder, the first: {notes[0]}"))
     if reader.file.failure:
         raise AudioError("unreadable", f"{name} can't be read: {reader.file.failure.strerror}")
     ended(name, frames, reader.least, reader.is_cut)

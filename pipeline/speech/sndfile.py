@@ -1,13 +1,23 @@
-"""libsndfile as a reader that goes from a file's start to its end: WAV, FLAC, MP3, OGG, Opus, AIFF ..."""
+"""libsndfile as a reader that goes from a file's start to its end: WAV, FLAC, MP3, OGG, Opus, AIFF ...
 
+Its MP3 decoder writes notes on damaged frames to the process's standard error, without the file's name. They are caught there
+and kept in `notes`, for who knows the name.
+"""
+
+import os
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
+import numpy as np
 import soundfile
 
 from pipeline.speech import headers, mp3
 
+_STANDARD_ERROR = 2
+_one_at_a_time = threading.Lock()  # there is one standard error
 _MOST_SAMPLES = 1 << 36  # FLAC's maximum; libsndfile gives 2**63 - 1 where the header states no length
 
 
@@ -22,6 +32,14 @@ class Forward(soundfile.SoundFile):
         super().__init__(file)
         self.file, self.is_cut = file, is_cut
         self.spare = 0  # samples per channel that may be missing
+        self.notes: list[str] = []
+
+    def block(self, samples: int) -> np.ndarray:
+        """The next samples of each channel: float32 [samples or, at the end, fewer, channels]."""
+        if self.format != "MP3":
+            return self.read(samples, dtype="float32", always_2d=True)
+        with _standard_error(self.notes):
+            return self.read(samples, dtype="float32", always_2d=True)
 
     def seekable(self) -> bool:
         return False
@@ -49,13 +67,36 @@ def forward(file: BinaryIO) -> Iterator[Forward]:
         found = mp3.scan(file)
         if found.damage is not None:
             raise ValueError(f"it is damaged at byte {found.damage:,}, where no frame begins")
-        with Forward(_Callbacks(mp3.Frames(file, found)), found.is_cut) as reader:
+        notes: list[str] = []
+        with _standard_error(notes):
+            reader = Forward(_Callbacks(mp3.Frames(file, found)), found.is_cut)
+        with reader:
+            reader.notes = notes
             reader.spare = mp3.SPARE_FRAMES * mp3.samples_per_frame(reader.samplerate)
             yield reader
         return
     is_cut = headers.is_cut(file)
     with Forward(_Callbacks(file), is_cut) as reader:
         yield reader
+
+
+@contextmanager
+def _standard_error(lines: list[str]) -> Iterator[None]:
+    """Append what libraries write to standard error meanwhile to `lines`."""
+    with _one_at_a_time, tempfile.TemporaryFile() as file:
+        try:
+            saved = os.dup(_STANDARD_ERROR)
+        except OSError:  # it is closed
+            yield
+            return
+        os.dup2(file.fileno(), _STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            os.dup2(saved, _STANDARD_ERROR)
+            os.close(saved)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
 
 
 class _Callbacks:
