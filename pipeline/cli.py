@@ -66,10 +66,14 @@ def transcribe(
         ),
     ],
     files: Annotated[
-        list[str], typer.Argument(help="WAV, FLAC, MP3, OGG or Opus of any rate and length; folders, at any depth; - for stdin")
+        list[str], typer.Argument(help="Recordings of any format, rate and length; folders, at any depth; - for stdin")
     ],
     form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="The format of the output")] = "txt",
     out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
+    channels: Annotated[
+        Literal["mix", "first", "split"],
+        typer.Option(help="Of several channels: their mix, the first one, or each by itself (a speaker per channel)"),
+    ] = "mix",
     workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed in parallel, in one process each")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker; by default the runtime chooses")] = None,
 ) -> None:
@@ -82,7 +86,7 @@ def transcribe(
     from pipeline.apps.transcription import run
     from pipeline.project import Project
 
-    if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers):
+    if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers, channels):
         raise typer.Exit(1)
 
 

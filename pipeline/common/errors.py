@@ -35,3 +35,8 @@ _NETWORK_ERRORS = {
     "ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError", "RemoteProtocolError", "ConnectionError", "Timeout",
     "MaxRetryError", "LocalEntryNotFoundError",
 }  # fmt: skip
+
+
+def one_line(text: str) -> str:
+    """The text with its unprintable characters escaped, such as a line break in the name of a file."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

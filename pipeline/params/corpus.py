@@ -182,6 +182,10 @@ class Checks(Section):
     empty: Unusable = Field("drop", description="its file has no samples; drop or stop")
     truncated: Unusable = Field("drop", description="its file ends early, or before the duration in its manifest; drop or stop")
     longer_than_stated: Severity = Field("drop", description="lasts longer than its manifest's duration; report, drop or stop")
+    out_of_range: Severity = Field(
+        "report", description="float samples beyond [-1, 1], which were scaled; report, drop or stop"
+    )
+    opposite_phase: Unusable = Field("drop", description="channels that cancel each other in their mix; drop or stop")
     nan: Unusable = Field("drop", description="samples that are not numbers; drop or stop")
     silent: Severity = Field("drop", description="below limits.silence_dbfs; report, drop or stop")
     clipped: Severity = Field("report", description="above limits.clipped_fraction; report, drop or stop")
@@ -226,6 +230,9 @@ class Corpus(Section):
     )
     source: Source = Field(description="where utterances come from: one of the kinds below")
     text: TextRules = Field(TextRules(), description="how texts are written: `TextRules` in `pipeline/speech/normalization.py`")
+    channels: Literal["mix", "first"] = Field(
+        "mix", description="what is taken of several channels: mix (their mean) or first"
+    )
     limits: Limits = Field(Limits(), description="bounds of the checks")
     checks: Checks = Field(Checks(), description="what happens to an utterance that fails a check")
 

@@ -10,6 +10,7 @@ than test, so that dropping leaves the test sets as they are; and to one without
 Audio counts as the same when its samples are the same at 16 kHz and 16 bits: another encoding of a recording is not recognized.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -21,8 +22,9 @@ import numpy as np
 from pipeline.params import Checks, Corpus, Limits
 from pipeline.prepare import segments
 from pipeline.prepare.raw import Raw, file_name
-from pipeline.speech import audio
+from pipeline.speech import audio, media
 from pipeline.speech.corpus import UNLABELLED, test_sets
+from pipeline.speech.level import Level
 from pipeline.speech.normalization import normalize, unspellable
 from pipeline.speech.text import alphabet, frames_needed
 
@@ -43,7 +45,7 @@ SCORED = ("unspellable", "text_too_long")  # what a model can't write: in dev an
 
 @dataclass(slots=True)
 class Examined:
-    """An utterance after its checks; `digest` is a hash of its audio (b"" where there is none).
+    """An utterance after its checks; `digest` is a hash of its audio (b"" where there is none), `rate` its source's, in Hz.
 
     `fate` is what its findings lead to, the most severe of SEVERITIES.
     """
@@ -54,6 +56,7 @@ class Examined:
     speaker: str
     recording: str = ""
     seconds: float = 0.0
+    rate: int = 0
     digest: bytes = b""
     findings: list[Finding] = field(default_factory=list)
     fate: str = "keep"
@@ -96,10 +99,13 @@ def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
         if bad:
             examined.add(Finding("nan", f"{bad} samples are NaN or infinite"), corpus.checks)
             return examined
-        mono = audio.mono(channels)
-        for finding in _level_findings(mono, np.abs(channels), corpus.limits):
+        level, channel = Level.of(channels), channel_of(corpus)
+        divided_by = audio.divisor(_name(raw), level, channel)
+        picked = audio.pick(channels, channel)
+        for finding in _level_findings(audio.scaled(picked, divided_by), np.abs(channels), level, corpus.limits):
             examined.add(finding, corpus.checks)
-        samples = audio.change_rate(mono, rate)
+        samples = audio.scaled(audio.change_rate(picked, rate), divided_by)
+        examined.rate = rate if isinstance(raw.audio, Path | bytes) else raw.audio.rate
     except audio.AudioError as error:
         is_elsewhere = error.check == "missing" and raw.instead
         why = f"{raw.audio!s} is missing; {raw.instead} is there" if is_elsewhere else str(error)
@@ -148,6 +154,14 @@ def leaks(kept: list[Examined]) -> dict[str, dict[str, int]]:
     return shared
 
 
+def rates(kept: list[Examined]) -> dict[str, dict[str, int]]:
+    """{split: {rate of its recordings in Hz: number of utterances}}, lowest first."""
+    counts: dict[str, Counter[int]] = {}
+    for utterance in kept:
+        counts.setdefault(utterance.split, Counter())[utterance.rate] += 1
+    return {split: {str(rate): count for rate, count in sorted(rates.items())} for split, rates in counts.items()}
+
+
 def frames(samples: int) -> int:
     """The number of wav2vec 2.0's frames of 20 ms for a number of samples at 16 kHz."""
     return max(0, (samples - 400) // 320 + 1)
@@ -167,18 +181,33 @@ def _decoded(raw: Raw) -> tuple[np.ndarray, int]:
     if isinstance(raw.audio, Path) and raw.offset is not None:
         return segments.decode(raw.audio, raw.offset, raw.duration)
     if isinstance(raw.audio, Path | bytes):
-        return audio.decode(raw.audio)
+        return media.decode(raw.audio)
     return raw.audio.make()[:, None], audio.SAMPLE_RATE
 
 
-def _level_findings(mono: np.ndarray, loudness: np.ndarray, limits: Limits) -> Iterator[Finding]:
-    """Silence is judged by the mix of all channels (they may cancel each other), clipping by each channel."""
+def channel_of(corpus: Corpus) -> audio.Channel:
+    """What `corpus.channels` takes of a recording."""
+    return "mix" if corpus.channels == "mix" else 0
+
+
+def _name(raw: Raw) -> str:
+    return audio.name_of(raw.audio) if isinstance(raw.audio, Path) else raw.id
+
+
+def _level_findings(mono: np.ndarray, loudness: np.ndarray, level: Level, limits: Limits) -> Iterator[Finding]:
+    """Silence is judged by what is taken of the channels, clipping by each of them, before an overshoot is scaled down."""
+    divided_by = level.divisor or 1.0
+    if divided_by != 1:
+        yield Finding("out_of_range", f"its samples, up to {level.peak:,.5g}, were divided by {divided_by:,.5g}")
+        loudness = loudness / divided_by if level.is_whole else loudness
     peak = 20 * np.log10(max(float(np.abs(mono).max()), 1e-10))
     if peak < limits.silence_dbfs:
         yield Finding("silent", f"its peak is {peak:.0f} dBFS, below {limits.silence_dbfs:g}")
     clipped = float((loudness >= FULL_SCALE).mean(axis=0).max())
     if clipped > limits.clipped_fraction:
-        yield Finding("clipped", f"{clipped:.1%} of the samples are at full scale, more than {limits.clipped_fraction:.1%}")
+        yield Finding(
+            "clipped", f"{clipped:.1%} of the samples are at or beyond full scale, more than {limits.clipped_fraction:.1%}"
+        )
 
 
 def _length_findings(samples: int, text: str, claimed: float | None, limits: Limits) -> Iterator[Finding]:

@@ -34,6 +34,7 @@ Recording = tuple[int, Path]  # the digit and its file
 class Joined:
     """Recordings with pauses before, between and after them."""
 
+    rate = 8_000  # of FSDD
     files: tuple[Path, ...]
     seed: int
     id: str

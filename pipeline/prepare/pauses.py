@@ -11,16 +11,17 @@ from pathlib import Path
 
 from pipeline.params import Limits
 from pipeline.prepare.raw import Raw
-from pipeline.speech import audio
+from pipeline.speech import audio, media
+from pipeline.speech.audio import Channel
 from pipeline.speech.corpus import UNLABELLED
 
 
-def cut(raw: Raw, limits: Limits) -> list[Raw]:
+def cut(raw: Raw, limits: Limits, channel: Channel = "mix") -> list[Raw]:
     """The utterance itself, or the pieces of a long recording without text."""
     if raw.split != UNLABELLED or raw.offset is not None or not isinstance(raw.audio, Path):
         return [raw]
     try:
-        samples = audio.read(raw.audio)
+        samples = media.read(raw.audio, channel)
     except audio.AudioError:
         return [raw]  # its checks name the fault
     if len(samples) <= limits.max_seconds * audio.SAMPLE_RATE:

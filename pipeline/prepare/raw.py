@@ -21,6 +21,10 @@ from pipeline.params import Source
 class Recipe(Protocol):
     """Audio that has to be made first; it is sent to a worker process, so it has to be picklable."""
 
+    @property
+    def rate(self) -> int:
+        """The rate in Hz of what it is made of."""
+
     def make(self) -> np.ndarray:
         """float32 [T] within [-1, 1], mono, 16 kHz. Raises AudioError where its ingredients can't be read."""
 

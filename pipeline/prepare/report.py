@@ -7,9 +7,11 @@ from statistics import median
 from pipeline.common import tables
 from pipeline.params import Checks, Corpus
 from pipeline.prepare.checks import Examined
+from pipeline.speech import audio
 from pipeline.speech.corpus import UNLABELLED, Utterance, read_info
 from pipeline.speech.normalization import described
 
+NARROW_SHARES = 0.1  # splits whose shares of narrowband utterances differ by more are not alike
 LISTED = 200  # dropped utterances listed in data.md; dropped.jsonl has them all
 
 
@@ -26,7 +28,15 @@ def write(
     _histogram(folder / "seconds.svg", "seconds per utterance", {s: [u.duration for u in us] for s, us in splits.items()})
     words: dict[str, list[float]] = {s: [len(u.text.split()) for u in us] for s, us in splits.items() if s != UNLABELLED}
     _histogram(folder / "words.svg", "words per utterance", words)
-    parts = [_heading(info), _sizes(splits), _plots(), _checks(kept, dropped, checks), _leaks(info), _dropped(dropped)]
+    parts = [
+        _heading(info),
+        _sizes(splits),
+        _rates(info["rates"]),
+        _plots(),
+        _checks(kept, dropped, checks),
+        _leaks(info),
+        _dropped(dropped),
+    ]
     (folder / "data.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -37,6 +47,34 @@ def gaps_note(corpus: Corpus, folder: Path) -> str:
     return (
         f"the training text of {corpus.name} has hardly any gaps between words, so a WER counts whole sentences: "
         "set corpus.objective to cer"
+    )
+
+
+def rates_note(rates: dict[str, dict[str, int]]) -> str:
+    """One line where splits differ in their share of narrowband speech (below 16 kHz); "" where they are alike."""
+    shares = {split: _narrow_share(counts) for split, counts in rates.items()}
+    low, high = min(shares, key=lambda split: shares[split]), max(shares, key=lambda split: shares[split])
+    if shares[high] - shares[low] <= NARROW_SHARES:
+        return ""
+    return (
+        f"recordings below {audio.SAMPLE_RATE // 1000} kHz, as of telephones, are {shares[low]:.0%} of {low} and "
+        f"{shares[high]:.0%} of {high}: a model trained on the one sound does worse on the other, see report/data.md"
+    )
+
+
+def _narrow_share(counts: dict[str, int]) -> float:
+    return sum(count for rate, count in counts.items() if int(rate) < audio.SAMPLE_RATE) / sum(counts.values())
+
+
+def _rates(rates: dict[str, dict[str, int]]) -> str:
+    """How many utterances came at which rate."""
+    found = sorted({int(rate) for counts in rates.values() for rate in counts})
+    rows = [[split, *(f"{counts.get(str(rate), 0):,}" for rate in found)] for split, counts in rates.items()]
+    note = rates_note(rates)
+    return (
+        "## Rates of the recordings\n\nUtterances by the rate that they came at, before resampling to 16 kHz.\n\n"
+        + tables.markdown(["split", *(f"{rate:,} Hz" for rate in found)], rows)
+        + (f"\n\n**{note[0].upper()}{note[1:]}.**" if note else "")
     )
 
 

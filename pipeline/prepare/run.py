@@ -23,7 +23,7 @@ from pipeline import params
 from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
 from pipeline.prepare import pauses, raw, replacements, report
-from pipeline.prepare.checks import Examined, compare, examine, leaks
+from pipeline.prepare.checks import Examined, channel_of, compare, examine, leaks, rates
 from pipeline.speech.corpus import UNLABELLED, Utterance, test_sets, write_manifest
 from pipeline.speech.scoring import has_word_gaps
 from pipeline.speech.text import alphabet
@@ -124,7 +124,10 @@ def _in_processes(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: 
 def _examine_chunk(chunk: list[raw.Raw], corpus: params.Corpus, audio_folder: Path) -> list[Examined]:
     for split in {utterance.split for utterance in chunk}:
         (audio_folder / split).mkdir(parents=True, exist_ok=True)
-    return [examine(piece, corpus, audio_folder) for utterance in chunk for piece in pauses.cut(utterance, corpus.limits)]
+    channel = channel_of(corpus)
+    return [
+        examine(piece, corpus, audio_folder) for utterance in chunk for piece in pauses.cut(utterance, corpus.limits, channel)
+    ]
 
 
 def _chunks(raws: Iterable[raw.Raw]) -> Iterator[list[raw.Raw]]:
@@ -188,7 +191,7 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         for row in dropped:
             line = {"id": row.id, "split": row.split, "check": row.because.check, "why": row.because.why}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    info = {
+    info: dict = {
         "name": corpus.name,
         "source": corpus.source.kind,
         "synthetic": corpus.source.kind == "synthetic",
@@ -204,9 +207,12 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         "dropped": len(dropped),
         "audio": _digest(kept),
         "leaks": leaks(kept),
+        "rates": rates(kept),
     }
     (folder / "corpus.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if note := report.gaps_note(corpus, folder):
+        log.warning("prepare: %s", note)
+    if note := report.rates_note(info["rates"]):
         log.warning("prepare: %s", note)
     report.write(folder / "report", info, splits, kept, dropped, corpus.checks)
     return info

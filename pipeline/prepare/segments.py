@@ -6,13 +6,12 @@ other formats a seek is not exact to the sample: they are decoded whole, once fo
 
 import io
 from functools import lru_cache
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from pipeline.speech import audio
+from pipeline.speech import audio, headers, media, sndfile
 
 EXACT = ("WAV", "WAVEX", "FLAC", "AIFF", "W64", "RF64")
 SLACK = 0.1  # s; tables round, so a segment may end so much after its file and is then cut there
@@ -26,7 +25,7 @@ def decode(path: Path, offset: float, duration: float | None) -> tuple[np.ndarra
     """
     cut = _wrapped(path, offset, duration)
     if cut is not None:
-        return audio.decode(cut)
+        return audio.decode(cut, str(path))
     samples, rate = _whole(path)
     first, last = _bounds(path, offset, duration, len(samples), rate)
     return samples[first:last].copy(), rate
@@ -34,14 +33,14 @@ def decode(path: Path, offset: float, duration: float | None) -> tuple[np.ndarra
 
 @lru_cache(maxsize=1)
 def _whole(path: Path) -> tuple[np.ndarray, int]:
-    return audio.decode(path)
+    return media.decode(path)
 
 
 def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
     """The segment as a WAV file, sample by sample as it was; None where a format has to be decoded from its start."""
     try:
         with soundfile.SoundFile(path) as file:
-            frames = audio.stated_frames(file.frames)
+            frames = sndfile.stated_frames(file.frames)
             if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_cut(path):
                 return None
             first, last = _bounds(path, offset, duration, frames, file.samplerate)
@@ -59,8 +58,8 @@ def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
 
 
 def _is_cut(path: Path) -> bool:
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return audio.wav_is_cut(content)
+    with path.open("rb") as file:
+        return headers.is_cut(file)
 
 
 def _bounds(path: Path, offset: float, duration: float | None, frames: int, rate: int) -> tuple[int, int]:

@@ -60,6 +60,7 @@ ROOM_LEVEL = (0.1, 0.4)  # energy of the echo relative to the direct sound
 class Spoken:
     """A sentence, the voice that speaks it (`varied`: it may be a variation), and the seed of all that is random in it."""
 
+    rate = 22_050  # of espeak-ng
     text: str
     voice: str
     seed: int

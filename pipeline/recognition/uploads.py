@@ -3,23 +3,25 @@
 Decisions, and what they cost:
 - No content of a request is ever opened as a path or an address: libsndfile gets bytes only. JSON carries bytes as base64,
   which MLflow decodes before this code runs, skipping invalid characters; so a path becomes bytes that are not audio.
-- Size is checked before anything is read, and duration from the header before anything is decoded. A header may be wrong: a
-  file that states too much is refused, and of a file that states too little no more is decoded than it states. So memory is
-  bounded by the size of `seconds` of stereo at 48 kHz (4 bytes per sample), however the file is compressed.
+- FFmpeg never reads them: M4A, WebM and the like are refused here, though `bigfoot transcribe` takes them.
+- Size is checked before anything is read, duration from the header before anything is decoded, and again with every block
+  that is decoded, since a header may state too little or nothing. So memory is bounded by the size of `seconds` of stereo at
+  48 kHz (4 bytes per sample), however the file is compressed.
 - Whoever starts the server sets the limits (environment variables, read once), never a request.
 """
 
-import io
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from pipeline.common.errors import BigfootError
 from pipeline.speech import audio
+from pipeline.speech.audio import AudioError, Sound
 
-ACCEPTED = "send the bytes of a whole audio file (in JSON as base64); paths and addresses are not accepted"
+ACCEPTED = f"send the bytes of a whole {audio.FORMATS} file (in JSON as base64); paths and addresses are not accepted"
 MOST_SAMPLES_PER_SECOND = 2 * 48_000  # over all channels
 
 
@@ -61,28 +63,27 @@ def decode_upload(content: object, limits: Limits) -> np.ndarray:
         raise BigfootError(
             f"audio has {len(content) / 1e6:.1f} MB, more than the {limits.mb:g} MB accepted here: cut or compress it"
         )
-    _check_duration(content, limits)
     try:
-        return audio.read(content)
-    except BigfootError as error:
+        with audio.opened(content) as sound:
+            return audio.speech(replace(sound, blocks=_bounded(sound, limits)))
+    except AudioError as error:
         raise BigfootError(f"{error}; {ACCEPTED}") from None
-    except ValueError as error:  # for example a rate that can't be resampled
-        raise BigfootError(f"the audio can't be decoded: {error}; {ACCEPTED}") from None
 
 
-def _check_duration(content: bytes, limits: Limits) -> None:
-    """Refuse a file whose header states that it is too long, or too large once decoded; skip headers that can't be read."""
-    import soundfile
+def _bounded(sound: Sound, limits: Limits) -> Iterator[np.ndarray]:
+    """The blocks of a recording; raises BigfootError once they, or before them its header, exceed the limits."""
+    _require_within(sound, sound.frames or 0, limits)
+    frames = 0
+    for block in sound.blocks:
+        frames += len(block)
+        _require_within(sound, frames, limits)
+        yield block
 
-    try:
-        header = soundfile.info(io.BytesIO(content))
-    except (soundfile.LibsndfileError, RuntimeError):
-        return  # decoding reports the problem
-    if audio.stated_frames(header.frames) is None:
-        raise BigfootError("the audio's header states no length, as in streamed FLAC: write it to a file first")
-    if (seconds := header.frames / header.samplerate) > limits.seconds:
+
+def _require_within(sound: Sound, frames: int, limits: Limits) -> None:
+    if (seconds := frames / sound.rate) > limits.seconds:
         raise BigfootError(f"audio lasts {seconds:.1f} s, more than the {limits.seconds:g} s accepted here: cut it")
-    if header.frames * header.channels > limits.seconds * MOST_SAMPLES_PER_SECOND:
+    if frames * sound.channels > limits.seconds * MOST_SAMPLES_PER_SECOND:
         raise BigfootError(
-            f"audio has {header.channels} channels of {header.frames} samples, more than is decoded here: mix it down to one"
+            f"audio has {sound.channels} channels of {frames} samples, more than is decoded here: mix it down to one"
         )

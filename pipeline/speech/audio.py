@@ -2,86 +2,189 @@
 
 One decoder (libsndfile: WAV, FLAC, MP3, OGG, Opus) and one resampler (soxr) for everything, so that training, measuring
 and transcription get the same samples. torchaudio would do the same, but its import takes seconds and version 2.11 needs a
-separate codec.
+separate codec. What libsndfile can't read, media.py hands to FFmpeg, for files of the person who runs Bigfoot; a served model
+and the page read the uploads of others with this module alone.
+
+A file's samples are checked before they are used, in one place each: its header's rate and channels in `Sound`, its scale and
+the phase of its channels in level.py.
 """
 
 import io
-import struct
-from mmap import mmap
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
+from pipeline.speech import sndfile
+from pipeline.speech.level import Level
 
 SAMPLE_RATE = 16_000
-_MOST_FRAMES = 1 << 36  # FLAC's maximum; libsndfile gives 2**63 - 1 where the header states no length
-_BLOCK = 1 << 16  # samples read at once, over all channels
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFE, 0xFFFFFFFF, 0xFFFFFFFE)  # what streaming writers leave in a WAV header
+FORMATS = "WAV, FLAC, MP3, OGG or Opus"
+LEAST_HZ, MOST_HZ, MOST_CHANNELS = 2_000, 768_000, 64  # a header beyond these is damaged, and would need gigabytes
+BLOCK = 1 << 16  # samples read at once, over all channels
+
+log = logging.getLogger(__name__)
+
+Channel = int | Literal["mix"]  # counted from 0; "mix" is the mean of all
 
 
 class AudioError(BigfootError):
-    """Audio that can't be used; `check` names the check that failed: missing, unreadable, empty or truncated."""
+    """Audio that can't be used; `check` is missing, unreadable, empty, truncated or opposite_phase."""
 
     def __init__(self, check: str, message: str):
-        super().__init__(message)
+        super().__init__(one_line(message))
         self.check = check
 
     def __reduce__(self):
         return AudioError, (self.check, str(self))
 
 
-class Forward(soundfile.SoundFile):
-    """An audio file that is read from start to end without seeking.
+@dataclass(frozen=True)
+class Sound:
+    """An open recording, which is read once, from its start to its end.
 
-    In a seekable file soundfile seeks to the current position after each read. The MP3 decoder then loses what the next
-    frame needs from the frames before it, and the samples after each block were wrong.
+    `frames` is what its header states, None where it states nothing. `blocks` are float32 [frames, channels], consecutive;
+    after the last one AudioError is raised where the file is empty or shorter than it states.
     """
 
-    def seekable(self) -> bool:
-        return False
+    name: str
+    rate: int
+    channels: int
+    frames: int | None
+    blocks: Iterator[np.ndarray]
+
+    def __post_init__(self):
+        if not LEAST_HZ <= self.rate <= MOST_HZ or not 1 <= self.channels <= MOST_CHANNELS:
+            raise AudioError(
+                "unreadable",
+                f"{self.name} states {self.channels} channels at {self.rate:,} Hz: its header is damaged (up to "
+                f"{MOST_CHANNELS} channels at {LEAST_HZ:,} to {MOST_HZ:,} Hz are read), fetch it again",
+            )
 
 
 def read(source: Path | str | bytes) -> np.ndarray:
-    """A file (or its bytes) of any rate and any number of channels -> float32 [T], mono, 16 kHz.
+    """A file (or its bytes) of any rate and any number of channels -> float32 [T] within [-1, 1], mono, 16 kHz.
 
-    Raises AudioError (a BigfootError) as `decode` does.
+    Raises AudioError (a BigfootError) as `decode` does, and where `divisor` refuses the samples.
     """
-    channels, rate = decode(source)
-    return change_rate(mono(channels), rate)
+    with opened(source) as sound:
+        return speech(sound)
 
 
-def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
-    """The samples as stored in the file, float32 [T, channels], and their rate in Hz.
+def speech(sound: Sound, channel: Channel = "mix") -> np.ndarray:
+    """A channel of an open recording, as `read` gives it."""
+    samples = np.concatenate(list(sound.blocks))
+    divided_by = divisor(sound.name, Level.of(samples), channel)
+    return scaled(change_rate(pick(samples, channel), sound.rate), divided_by)
+
+
+def decode(source: Path | str | bytes, name: str | None = None) -> tuple[np.ndarray, int]:
+    """The samples as stored in the file, float32 [T, channels], and their rate in Hz; `name` as in `opened`.
 
     Raises AudioError where the file is missing, unreadable, empty, or shorter than its own header states.
     """
-    name, data = _bytes_of(source)
-    if not data:
-        raise AudioError("empty", f"{name} is empty (0 bytes): fetch it again")
+    with opened(source, name) as sound:
+        return np.concatenate(list(sound.blocks)), sound.rate
+
+
+@contextmanager
+def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Sound]:
+    """A file, or the bytes of one, as a Sound; `name` is what messages call it.
+
+    Raises AudioError where it is missing, empty or unreadable.
+    """
+    name = name or name_of(source)
+    with open_bytes(source, name) as file, ExitStack() as stack:
+        with _errors(name):
+            reader = stack.enter_context(sndfile.forward(file))
+        yield Sound(name, reader.samplerate, reader.channels, reader.stated, _blocks(name, reader))
+
+
+def _blocks(name: str, reader: sndfile.Forward) -> Iterator[np.ndarray]:
+    """In pieces, because a header may state no length, or one beyond memory."""
+    frames = 0
+    with _errors(name):
+        while len(block := reader.block(max(1, BLOCK // reader.channels))):
+            frames += len(block)
+            yield block
+    if notes := [line for line in reader.notes if line.strip()]:
+        log.warning("%s", one_line(f"{name}: {len(notes)} notes of the MP3 decoder, the first: {notes[0]}"))
+    if reader.file.failure:
+        raise AudioError("unreadable", f"{name} can't be read: {reader.file.failure.strerror}")
+    ended(name, frames, reader.least, reader.is_cut)
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    """libsndfile's errors as AudioError."""
     try:
-        with Forward(io.BytesIO(data)) as file:
-            stated, rate = stated_frames(file.frames), file.samplerate
-            samples = _read_to_end(file)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+        yield
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise AudioError("unreadable", f"{name} can't be read as WAV, FLAC, MP3, OGG or Opus: {reason}") from None
-    if len(samples) < (stated or 0) or wav_is_cut(data):
+        raise AudioError("unreadable", f"{name} can't be read as {FORMATS}: {reason}") from None
+
+
+def name_of(source: Path | str | bytes) -> str:
+    """What messages call a source."""
+    return "the audio" if isinstance(source, bytes) else str(source)
+
+
+def open_bytes(source: Path | str | bytes, name: str) -> BinaryIO:
+    """The bytes of a source as a file. Raises AudioError where there are none."""
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
+    except FileNotFoundError:
+        raise AudioError("missing", f"{name} is missing: check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: not a valid path, for example one with a NUL
+        raise AudioError("unreadable", f"{name!r} can't be opened: {getattr(error, 'strerror', error)}") from None
+    if not file.read(1):
+        file.close()
+        raise AudioError("empty", f"{name} is empty (0 bytes): fetch it again")
+    file.seek(0)
+    return file
+
+
+def ended(name: str, frames: int, stated: int, is_cut: bool) -> None:
+    """Raise AudioError where a recording that gave `frames` is cut off or empty; `stated` is the least that it should give."""
+    if frames < stated or is_cut:
         raise AudioError("truncated", f"{name} is cut off: shorter than its header states, fetch it again")
-    if not len(samples):
+    if not frames:
         raise AudioError("empty", f"{name} has no samples: fetch it again")
-    return samples, rate
 
 
-def stated_frames(frames: int) -> int | None:
-    """The number of frames that a header states, from libsndfile's value; None where a streaming encoder left it out."""
-    return frames if frames <= _MOST_FRAMES else None
+def divisor(name: str, level: Level, channel: Channel) -> float:
+    """What the samples of a recording have to be divided by; raises AudioError where they can't be used (see level.py)."""
+    if level.divisor is None:
+        raise AudioError(
+            "unreadable",
+            f"{name} has samples up to {level.peak:,.5g}, where float audio is within [-1, 1], and they are not whole numbers: "
+            "divide them by their full scale",
+        )
+    if channel == "mix" and level.cancels_out:
+        raise AudioError(
+            "opposite_phase",
+            f"{name} has channels of opposite phase, which leave nothing in their mix: use one of them, "
+            "by corpus.channels in params.yaml or `bigfoot transcribe --channels first`",
+        )
+    return level.divisor
 
 
-def mono(samples: np.ndarray) -> np.ndarray:
-    """The mean of all channels: float32 [T, channels] -> float32 [T]."""
-    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+def pick(samples: np.ndarray, channel: Channel) -> np.ndarray:
+    """One channel, or the mean of all: float32 [T, channels] -> float32 [T]."""
+    if channel == "mix":
+        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    return np.ascontiguousarray(samples[:, channel])
+
+
+def scaled(samples: np.ndarray, divided_by: float) -> np.ndarray:
+    """float32 [T] / divided_by; untouched where that is 1."""
+    return samples if divided_by == 1 else samples / np.float32(divided_by)
 
 
 def change_rate(samples: np.ndarray, rate: float, to: float = SAMPLE_RATE) -> np.ndarray:
@@ -104,35 +207,3 @@ def write(path: Path | str, samples: np.ndarray) -> None:
 def pcm16(samples: np.ndarray) -> np.ndarray:
     """Float [T] within [-1, 1] -> int16 [T], rounded to the nearest step and clipped at full scale."""
     return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def _bytes_of(source: Path | str | bytes) -> tuple[str, bytes]:
-    if isinstance(source, bytes):
-        return "the audio", source
-    try:
-        return str(source), Path(source).read_bytes()
-    except FileNotFoundError:
-        raise AudioError("missing", f"{source} is missing: check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: not a valid path, for example one with a NUL
-        raise AudioError("unreadable", f"{str(source)!r} can't be opened: {getattr(error, 'strerror', error)}") from None
-
-
-def _read_to_end(file: Forward) -> np.ndarray:
-    """All samples: float32 [T, channels]. Read in pieces, because a header may state no length, or one beyond memory."""
-    pieces = [np.zeros((0, file.channels), dtype=np.float32)]
-    while len(piece := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)):
-        pieces.append(piece)
-    return np.concatenate(pieces)
-
-
-def wav_is_cut(data: bytes | mmap) -> bool:
-    """Whether a WAV's data chunk states more bytes than the file has, which libsndfile does not report."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return False
-    at = 12
-    while at + 8 <= len(data):
-        chunk, size = struct.unpack_from("<4sI", data, at)
-        if chunk == b"data":
-            return size not in _UNKNOWN_SIZES and at + 8 + size > len(data)
-        at += 8 + size + size % 2
-    return False

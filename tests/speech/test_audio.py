@@ -1,5 +1,7 @@
 """Promises of pipeline/speech/audio.py."""
 
+import io
+
 import numpy as np
 import pytest
 import soundfile
@@ -99,7 +101,7 @@ def test_a_header_that_states_more_samples_than_memory_holds_is_a_truncated_file
 def test_many_channels_take_no_more_than_they_hold(tmp_path):
     import tracemalloc
 
-    soundfile.write(tmp_path / "a.wav", np.zeros((50, 1024), dtype=np.float32), 16_000)
+    soundfile.write(tmp_path / "a.wav", np.zeros((50, 64), dtype=np.float32), 16_000)
     tracemalloc.start()
     assert audio.read(tmp_path / "a.wav").size == 50
     assert tracemalloc.get_traced_memory()[1] < 3_000_000
@@ -110,3 +112,113 @@ def test_a_folder_is_not_audio(tmp_path):
     with pytest.raises(AudioError) as caught:
         audio.read(tmp_path)
     assert caught.value.check == "unreadable" and str(tmp_path) in str(caught.value)
+
+
+def with_rate(wav: bytes, rate: int) -> bytes:
+    """The WAV file with another rate in its header."""
+    return wav[:24] + rate.to_bytes(4, "little") + wav[28:]
+
+
+@pytest.mark.refuses(
+    "Audio", "rates below 2 kHz or above 768 kHz, more than 64 channels", "the header is damaged; nothing is resampled"
+)
+@pytest.mark.parametrize("rate", [1, 8, 1_999, 768_001, 2**31 - 1])
+def test_a_rate_that_no_recorder_has_is_refused_before_it_is_resampled(tmp_path, monkeypatch, rate):
+    monkeypatch.setattr(audio, "change_rate", lambda *_: pytest.fail("it was resampled"))
+    wav = with_rate(sound(tmp_path / "a.wav").read_bytes(), rate)
+    with pytest.raises(AudioError, match=rf"1 channels at {rate:,} Hz: its header is damaged"):
+        audio.read(wav)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_cut_ogg_is_truncated_and_a_whole_one_is_read(tmp_path, subtype):
+    noise = 0.2 * np.random.default_rng(0).standard_normal(16_000 * 6)
+    soundfile.write(tmp_path / "a.ogg", noise, 16_000, format="OGG", subtype=subtype)
+    whole = (tmp_path / "a.ogg").read_bytes()
+    assert abs(audio.read(whole).size - noise.size) < 400
+    pages = [at for at in range(len(whole)) if whole.startswith(b"OggS", at)]
+    for end in (len(whole) // 2, pages[-1], pages[-1] + 20, len(whole) - 1):
+        with pytest.raises(AudioError) as caught:
+            audio.read(whole[:end])
+        assert caught.value.check == "truncated", f"the first {end:,} of {len(whole):,} bytes"
+
+
+def as_floats(samples) -> bytes:
+    """A float WAV file."""
+    file = io.BytesIO()
+    soundfile.write(file, np.asarray(samples, dtype=np.float32), 16_000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+STEPS = np.rint(np.sin(np.arange(1_600) / 9) * 32_767)  # a tone as 16-bit integers
+
+
+@pytest.mark.accepts(
+    "Audio", "float WAV with the numbers of 16, 24 or 32-bit integers, or an overshoot up to 2", "scaled, and reported"
+)
+@pytest.mark.parametrize(
+    ("samples", "divided_by"),
+    [
+        (STEPS, 32_768),
+        (STEPS * 256, 8_388_608),
+        (STEPS * 65_536, 2_147_483_648),
+        ([0.0, 2.0, -2.0], 32_768),
+        ([0.25, -1.5, 0.0], 1.5),
+        ([0.25, -1.0, 0.0], 1),
+    ],
+    ids="16-bit 24-bit 32-bit quiet-16-bit overshoot within".split(),
+)
+def test_floats_beyond_one_are_scaled_and_never_clipped(samples, divided_by):
+    np.testing.assert_allclose(audio.read(as_floats(samples)), np.asarray(samples) / divided_by, atol=1e-6)
+
+
+@pytest.mark.refuses("Audio", "float WAV of an unknown scale", "nothing is clipped")
+@pytest.mark.parametrize("samples", [[0.5, 2.1], [0.5, 30_000.25], [2.0**32]], ids="3x fractions too-large".split())
+def test_floats_of_an_unknown_scale_are_refused(samples):
+    with pytest.raises(AudioError, match="samples up to .* divide them by their full scale") as caught:
+        audio.read(as_floats(samples))
+    assert caught.value.check == "unreadable"
+
+
+@pytest.mark.refuses("Audio", "channels of opposite phase", "`channels: first` takes one of them")
+def test_channels_that_cancel_each_other_are_no_silence():
+    with pytest.raises(AudioError, match="opposite phase.*--channels first") as caught:
+        audio.read(as_floats(np.stack([tone(), -0.95 * tone()], axis=1)))
+    assert caught.value.check == "opposite_phase"
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        [tone(seed=1), tone(seed=2)],
+        [tone(), 0 * tone()],
+        [tone(), -0.5 * tone()],
+        [0 * tone()] * 2,
+        [tone(), *[0 * tone()] * 7],
+    ],
+    ids="independent one-sided attenuated silent one-of-eight".split(),
+)
+def test_other_channels_are_mixed(channels):
+    samples = np.stack(channels, axis=1)
+    np.testing.assert_allclose(audio.read(as_floats(samples)), samples.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "OGG", "AIFF", "FLAC", "MP3", "W64", "CAF"])
+def test_a_damaged_file_prints_nothing_of_its_own(tmp_path, capfd, kind):
+    soundfile.write(tmp_path / "a", tone(1.0), 16_000, format=kind)
+    whole = (tmp_path / "a").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        content = bytearray(whole)
+        for at in rng.integers(0, min(200, len(whole)), 4):
+            content[at] = rng.integers(256)
+        try:
+            audio.read(bytes(content))
+        except AudioError as error:
+            assert "\n" not in str(error)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_line_break_in_a_name_is_escaped_in_messages(tmp_path):
+    with pytest.raises(AudioError, match=r"a\\nb.wav is missing"):
+        audio.read(tmp_path / "a\nb.wav")

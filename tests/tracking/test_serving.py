@@ -40,6 +40,15 @@ def encoded(samples: np.ndarray, rate: int = 16_000, kind: str = "WAV") -> bytes
     return file.getvalue()
 
 
+def without_length(flac: bytes) -> bytes:
+    return with_stated_frames(flac, 0)
+
+
+def rated(wav: bytes, rate: int) -> bytes:
+    """The WAV file with another rate in its header."""
+    return wav[:24] + rate.to_bytes(4, "little") + wav[28:]
+
+
 def flac_that_says(frames: int) -> bytes:
     """A FLAC file of 0.5 s whose header says another number of samples."""
     return with_stated_frames(encoded(tiny.speech(0.5), kind="FLAC"), frames)
@@ -114,10 +123,13 @@ def test_any_format_and_rate_becomes_16_khz_mono():
         (encoded(np.zeros(34_000, "float32"), 8_000), "4.2 s, more than the 4 s"),
         (flac_that_says(4 * 16_000 + 1), "4.0 s, more than the 4 s"),
         (flac_that_says(2**36 - 1), "s, more than the 4 s"),
-        (flac_that_says(0), "states no length"),
+        (without_length(encoded(tiny.speech(4.1), kind="FLAC")), "4.1 s, more than the 4 s"),
+        (rated(encoded(tiny.speech(0.5)), 8), "states 1 channels at 8 Hz"),
+        (rated(encoded(tiny.speech(0.5)), 2**31 - 1), "states 1 channels at 2,147,483,647 Hz"),
+        (b"\0\0\0\x1cftypM4A " + bytes(5_000), "can't be read as WAV"),
         (encoded(np.zeros((13_000, 30), "float32"), 44_100, "OGG"), "30 channels of 13000 samples"),
     ],
-    ids="path url null empty junk cut large long lying absurd streamed channels".split(),
+    ids="path url null empty junk cut large long lying absurd streamed slow fast m4a channels".split(),
 )
 def test_what_is_refused_has_a_reason(content, reason):
     with pytest.raises(BigfootError, match=reason) as raised:
@@ -126,7 +138,7 @@ def test_what_is_refused_has_a_reason(content, reason):
 
 
 def test_what_is_too_long_or_too_large_is_never_decoded(monkeypatch):
-    monkeypatch.setattr(audio, "read", lambda _: pytest.fail("it was decoded"))
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: pytest.fail("it was decoded"))
     for content in (bytes(200_001), flac_that_says(2**36 - 1), encoded(np.zeros(34_000, "float32"), 8_000)):
         with pytest.raises(BigfootError):
             uploads.decode_upload(content, LIMITS)
@@ -215,7 +227,9 @@ ALWAYS_CARRIED = [
     "code/bigfoot/common/files.py",
     "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/recognizer.py",
     "code/bigfoot/recognition/runtimes.py", "code/bigfoot/recognition/seal.py", "code/bigfoot/recognition/uploads.py",
-    "code/bigfoot/speech/__init__.py", "code/bigfoot/speech/audio.py", "code/bigfoot/speech/text.py", "pyfunc.py",
+    "code/bigfoot/speech/__init__.py", "code/bigfoot/speech/audio.py", "code/bigfoot/speech/headers.py",
+    "code/bigfoot/speech/level.py", "code/bigfoot/speech/mp3.py", "code/bigfoot/speech/sndfile.py",
+    "code/bigfoot/speech/text.py", "pyfunc.py",
 ]  # fmt: skip
 PYTORCH = [
     "code/bigfoot/models/__init__.py", "code/bigfoot/models/families.py", "code/bigfoot/models/folder.py",

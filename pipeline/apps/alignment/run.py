@@ -16,7 +16,7 @@ from pipeline.apps.alignment.align import AlignedWord, align, spelled
 from pipeline.apps.alignment.formats import Alignment
 from pipeline.apps.transcription import files, variant
 from pipeline.apps.transcription.files import Failure, Recording
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.files import write_whole
 from pipeline.common.progress import Progress
 from pipeline.models.vocabulary import Vocabulary
@@ -46,7 +46,8 @@ def align_recordings(
                 write(_aligned(recognizer, recording), recording)
             except BigfootError as error:
                 failures += 1
-                print(f"error: {error if recording.name in str(error) else f'{recording.name}: {error}'}", file=sys.stderr)
+                named = error if one_line(recording.name) in str(error) else f"{recording.name}: {error}"
+                print(f"error: {one_line(str(named))}", file=sys.stderr)
             progress.advance(1)
     return not failures
 
@@ -55,8 +56,7 @@ def _aligned(recognizer: Recognizer, recording: Recording) -> Alignment:
     info = recognizer.info
     words = spelled(_transcript(recording), TextRules(**info["text"]), info["language"])
     rate = info["sample_rate"]
-    measured, kept = files.measure(files.blocks(recording), keep=int(WINDOW_SECONDS * rate))
-    parts = files.blocks(recording) if kept is None else kept
+    measured, parts = files.measured(recording, "mix", keep=int(WINDOW_SECONDS * rate))
     logits = np.concatenate(list(recognizer.stream(parts, measured.samples, measured.mean, measured.variance)))
     found = _in_parts(logits, words, vocabulary_of(info), info)
     return Alignment(recording.name, round(measured.samples / rate, 3), found, info.get("variant", ""))

@@ -1,11 +1,10 @@
 """The recordings that a command line names, each read in blocks, so that hours of audio need no more memory than seconds.
 
-The samples equal those of pipeline.speech.audio.read bit for bit: the same decoder, and the same resampler in its streaming
-form. A pipe, which can't be read twice, is copied to a temporary file first.
+The samples equal those of pipeline.speech.audio.read bit for bit: the same decoders, the same resampler in its streaming
+form, and scaled after it, when all of a recording is known. A pipe, which can't be read twice, is copied to a temporary file
+first.
 """
 
-import mmap
-import os
 import shutil
 import sys
 import tempfile
@@ -13,18 +12,24 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
-import soundfile
 
 from pipeline.common.errors import BigfootError
-from pipeline.speech import audio
-from pipeline.speech.audio import AudioError
+from pipeline.speech import audio, media
+from pipeline.speech.audio import AudioError, Channel
+from pipeline.speech.level import Level
 
-BLOCK_SECONDS = 10
-MOST_HZ, MOST_CHANNELS = 768_000, 64  # a header that states more is damaged, and would need gigabytes
-SUFFIXES = frozenset(".wav .flac .mp3 .ogg .oga .opus .aiff .aif .w64".split())
+SUFFIXES = (
+    frozenset(  # of what a folder is searched for; the last line is of formats that can't be read, each of which is an error
+        ".wav .flac .mp3 .ogg .oga .opus .aiff .aif .aifc .au .caf .rf64 .sph .w64 "
+        ".3g2 .3gp .aac .amr .asf .m4a .m4b .m4v .mka .mkv .mov .mp4 .webm .wma .wmv "
+        ".ac3 .ape .avi .dts .flv .gsm .mp2 .mpc .mpeg .mpg .pcm .ra .rm .spx .wv".split()
+    )
+)
+
+Channels = Literal["mix", "first", "split"]
 
 
 @dataclass(frozen=True)
@@ -75,29 +80,35 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
     return recordings
 
 
-def blocks(recording: Recording) -> Iterator[np.ndarray]:
-    """The audio, mono at 16 kHz, in consecutive pieces: float32 [about 160,000]. Raises AudioError as `audio.read` does."""
-    name = recording.name
-    _check_size(recording)
-    frames = 0
-    try:
-        with audio.Forward(recording.path) as file:
-            if file.samplerate > MOST_HZ or file.channels > MOST_CHANNELS:
-                what = f"{file.channels} channels at {file.samplerate:,} Hz"
-                raise AudioError("unreadable", f"{name} states {what}: its header is damaged, fetch it again")
-            resampled = _resampler(file.samplerate)
-            while len(samples := file.read(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
-                frames += len(samples)
-                yield resampled(audio.mono(samples), False)
-            stated = audio.stated_frames(file.frames) or 0
-            yield resampled(np.zeros(0, dtype=np.float32), True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise AudioError("unreadable", f"{name} can't be read as WAV, FLAC, MP3, OGG or Opus: {reason}") from None
-    if frames < stated:
-        raise AudioError("truncated", f"{name} is cut off: shorter than its header states, fetch it again")
-    if not frames:
-        raise AudioError("empty", f"{name} has no samples: fetch it again")
+def channels(recording: Recording, which: Channels) -> list[Channel]:
+    """The channels of a recording that are transcribed one by one. Raises AudioError where it can't be opened."""
+    if which != "split":
+        return ["mix" if which == "mix" else 0]
+    with media.opened(recording.path, recording.name) as sound:
+        return list(range(sound.channels))
+
+
+def measured(recording: Recording, channel: Channel, keep: int) -> tuple[Measured, Iterable[np.ndarray]]:
+    """The figures of a channel, and its samples at 16 kHz in consecutive pieces, float32 [about 65,536 or fewer].
+
+    Those of up to `keep` samples in total are kept in memory; longer ones are read again. Raises AudioError as `audio.read`.
+    """
+    level = Level()
+    figures, kept = measure(blocks(recording, channel, level), keep)
+    divided_by = audio.divisor(recording.name, level, channel)
+    pieces = blocks(recording, channel, Level()) if kept is None else kept
+    scaled = Measured(figures.samples, figures.mean / divided_by, figures.variance / divided_by**2)
+    return scaled, (audio.scaled(piece, divided_by) for piece in pieces)
+
+
+def blocks(recording: Recording, channel: Channel, level: Level) -> Iterator[np.ndarray]:
+    """A channel at 16 kHz as it is in the file, not scaled, in consecutive pieces; `level` takes all channels into account."""
+    with media.opened(recording.path, recording.name) as sound:
+        resampled = _resampler(sound.rate)
+        for samples in sound.blocks:
+            level.add(samples)
+            yield resampled(audio.pick(samples, channel), False)
+        yield resampled(np.zeros(0, dtype=np.float32), True)
 
 
 def measure(pieces: Iterable[np.ndarray], keep: int) -> tuple[Measured, list[np.ndarray] | None]:
@@ -117,10 +128,9 @@ def measure(pieces: Iterable[np.ndarray], keep: int) -> tuple[Measured, list[np.
 def seconds(recording: Recording) -> float | None:
     """The duration that a file's header states: None where it states none, 0 where the file can't be read."""
     try:
-        info = soundfile.info(recording.path)
-        frames = audio.stated_frames(info.frames)
-        return None if frames is None else frames / info.samplerate
-    except (soundfile.LibsndfileError, RuntimeError, OSError):
+        with media.opened(recording.path, recording.name) as sound:
+            return None if sound.frames is None else sound.frames / sound.rate
+    except AudioError:
         return 0.0
 
 
@@ -144,23 +154,6 @@ def _audio_files(folder: Path) -> list[Path]:
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
-
-
-def _check_size(recording: Recording) -> None:
-    """Raise AudioError where a file is missing or empty, or a WAV is shorter than its header states."""
-    try:
-        with recording.path.open("rb") as file:
-            if not os.fstat(file.fileno()).st_size:
-                raise AudioError("empty", f"{recording.name} is empty (0 bytes): fetch it again")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                cut = audio.wav_is_cut(data)
-    except FileNotFoundError:
-        raise AudioError("missing", f"{recording.name} is missing: check the path") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise AudioError("unreadable", f"{recording.name!r} can't be opened: {reason}") from None
-    if cut:
-        raise AudioError("truncated", f"{recording.name} is cut off: shorter than its header states, fetch it again")
 
 
 def _resampler(rate: int) -> Callable[[np.ndarray, bool], np.ndarray]:

@@ -3,8 +3,12 @@
 Subtitles: a cue ends at a pause of more than 0.6 s, before it would last more than 7 s, and before its text would need
 more than two lines of 42 characters; a longer single word is not split. As the ends of CTC words come early (see words.py), a
 cue stays for a second where the next one allows it.
+
+Channels that were transcribed apart have turns: the words of a channel up to a pause of more than 0.6 s. Text has one line per
+turn, in the order of their starts, and each names its channel, as does each cue; cues of two channels may overlap.
 """
 
+import heapq
 import html
 import json
 import textwrap
@@ -31,21 +35,36 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """The words, separated by one space, as Recognizer.transcribe gives them."""
-        return " ".join(word.word for word in self.words)
+        """The words, separated by one space, as Recognizer.transcribe gives them; turn by turn where there are channels."""
+        return " ".join(word.word for turn in turns(self.words) for word in turn)
 
 
 @dataclass(frozen=True)
 class Cue:
-    """One subtitle: its lines, and its start and end in milliseconds."""
+    """One subtitle: its lines, its start and end in milliseconds, and its channel, if there are several."""
 
     start: int
     end: int
     lines: list[str]
+    channel: int | None = None
+
+
+def turns(words: list[Word]) -> list[list[Word]]:
+    """The words of each channel between its pauses, in the order of time; without channels all words are one turn."""
+    found: list[list[Word]] = []
+    last: dict[int | None, list[Word]] = {}  # the last turn of each channel
+    for word in words:
+        turn = last.get(word.channel)
+        if turn is None or (word.channel is not None and word.start - turn[-1].end > PAUSE_SECONDS):
+            turn = last[word.channel] = []
+            found.append(turn)
+        turn.append(word)
+    return found
 
 
 def txt(transcript: Transcript) -> str:
-    return transcript.text + "\n"
+    lines = [f"{_label(turn[0].channel)}{' '.join(word.word for word in turn)}" for turn in turns(transcript.words)]
+    return "\n".join(lines) + "\n"
 
 
 def as_json(transcript: Transcript) -> str:
@@ -54,7 +73,7 @@ def as_json(transcript: Transcript) -> str:
         "file": transcript.file,
         "duration": transcript.duration,
         "text": transcript.text,
-        "words": [asdict(word) for word in transcript.words],
+        "words": [{key: value for key, value in asdict(word).items() if value is not None} for word in transcript.words],
         "model": transcript.model,
     }
     return json.dumps(content, ensure_ascii=False) + "\n"
@@ -63,13 +82,15 @@ def as_json(transcript: Transcript) -> str:
 def srt(transcript: Transcript) -> str:
     """SubRip: numbered cues, a comma before the milliseconds."""
     numbered = enumerate(cues(transcript.words, transcript.duration), start=1)
-    return "\n".join(f"{number}\n{_times(cue, ',')}\n{chr(10).join(cue.lines)}\n" for number, cue in numbered)
+    return "\n".join(
+        f"{number}\n{_times(cue, ',')}\n{_label(cue.channel)}{chr(10).join(cue.lines)}\n" for number, cue in numbered
+    )
 
 
 def vtt(transcript: Transcript) -> str:
-    """WebVTT: a header, a point before the milliseconds, and &, < and > escaped."""
+    """WebVTT: a header, a point before the milliseconds, and &, < and > escaped; a channel is a voice."""
     shown = [
-        f"{_times(cue, '.')}\n{html.escape(chr(10).join(cue.lines), quote=False)}\n"
+        f"{_times(cue, '.')}\n{_voice(cue.channel)}{html.escape(chr(10).join(cue.lines), quote=False)}\n"
         for cue in cues(transcript.words, transcript.duration)
     ]
     return "\n".join(["WEBVTT\n", *shown])
@@ -79,7 +100,13 @@ FORMATS = {"txt": txt, "json": as_json, "srt": srt, "vtt": vtt}
 
 
 def cues(words: list[Word], duration: float) -> Iterator[Cue]:
-    """The subtitles of words, both in the order of time: none overlap, and every word is in one."""
+    """The subtitles of words, both in the order of time: every word is in one, and none of the same channel overlap."""
+    channels = dict.fromkeys(word.channel for word in words)
+    each = [_cues([word for word in words if word.channel == channel], duration) for channel in channels]
+    return heapq.merge(*each, key=lambda cue: cue.start)
+
+
+def _cues(words: list[Word], duration: float) -> Iterator[Cue]:
     groups: list[list[Word]] = []
     for word in words:
         if groups and _fits(groups[-1], word):
@@ -90,7 +117,7 @@ def cues(words: list[Word], duration: float) -> Iterator[Cue]:
         start = group[0].start
         latest = after[0].start if after else max(duration, group[-1].end)
         end = min(latest, max(group[-1].end, start + LEAST_SECONDS))
-        yield Cue(round(1000 * start), round(1000 * end), _lines(group))
+        yield Cue(round(1000 * start), round(1000 * end), _lines(group), group[0].channel)
 
 
 def clock(milliseconds: int, point: str) -> str:
@@ -109,8 +136,18 @@ def _fits(group: list[Word], word: Word) -> bool:
 
 
 def _lines(group: list[Word]) -> list[str]:
-    text = " ".join(word.word for word in group)
-    return textwrap.wrap(text, LINE, break_long_words=False, break_on_hyphens=False)
+    """The lines of a group; the first one leaves room for its channel."""
+    text, room = " ".join(word.word for word in group), " " * len(_label(group[0].channel))
+    lines = textwrap.wrap(text, LINE, initial_indent=room, break_long_words=False, break_on_hyphens=False)
+    return [line.removeprefix(room) if number == 0 else line for number, line in enumerate(lines)]
+
+
+def _label(channel: int | None) -> str:
+    return "" if channel is None else f"Channel {channel}: "
+
+
+def _voice(channel: int | None) -> str:
+    return "" if channel is None else f"<v Channel {channel}>"
 
 
 def _times(cue: Cue, point: str) -> str:

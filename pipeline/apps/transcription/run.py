@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from pipeline.apps.transcription import files, formats, variant
-from pipeline.apps.transcription.files import Failure, Recording
+from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.apps.transcription.formats import Transcript
 from pipeline.apps.transcription.words import Word, WordDecoder
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.files import write_whole
 from pipeline.common.progress import Progress
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
+from pipeline.speech.audio import Channel
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -30,34 +32,51 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5  # between two looks at the progress of other processes
 
 
-def transcribe_file(recognizer: Recognizer | str | Path, file: str | Path, threads: int | None = None) -> Transcript:
+def transcribe_file(
+    recognizer: Recognizer | str | Path, file: str | Path, threads: int | None = None, channels: Channels = "mix"
+) -> Transcript:
     """The transcript of an audio file of any format, rate and length, with word times and confidences.
 
+    Of several channels it is of their mix, of the first, or of each of them (split), whose words are merged by time.
     `recognizer` may be a variant's folder, which is then opened with `threads` CPU threads; for several files open it once.
     Raises BigfootError where the variant or the file can't be read.
     """
     if not isinstance(recognizer, Recognizer):
         recognizer = Recognizer.load(recognizer, threads=threads)
-    return transcribe_recording(recognizer, Recording(str(file), Path(file), Path(file)))
+    return transcribe_recording(recognizer, Recording(str(file), Path(file), Path(file)), channels)
 
 
 def transcribe_recording(
-    recognizer: Recognizer, recording: Recording, advance: Callable[[float], None] = lambda seconds: None
+    recognizer: Recognizer,
+    recording: Recording,
+    channels: Channels = "mix",
+    advance: Callable[[float], None] = lambda seconds: None,
 ) -> Transcript:
-    """The transcript of a recording, which is read twice where it is longer than a window.
+    """The transcript of a recording, which is read twice where it is longer than a window, and as often for each channel.
 
     `advance` is called with the seconds of audio that were done since its last call.
     """
+    picked = files.channels(recording, channels)
+    seconds, words = 0.0, []
+    for channel in picked:
+        seconds, spoken = _words(recognizer, recording, channel, lambda done: advance(done / len(picked)))
+        words += [replace(word, channel=channel + 1) for word in spoken] if channels == "split" and channel != "mix" else spoken
+    words.sort(key=lambda word: word.start)
+    return Transcript(recording.name, round(seconds, 3), words, recognizer.info.get("variant", ""))
+
+
+def _words(
+    recognizer: Recognizer, recording: Recording, channel: Channel, advance: Callable[[float], None]
+) -> tuple[float, list[Word]]:
+    """The seconds of a recording, and the words of one channel."""
     rate = recognizer.info["sample_rate"]
-    measured, kept = files.measure(files.blocks(recording), keep=int(WINDOW_SECONDS * rate))
-    pieces = files.blocks(recording) if kept is None else kept
+    measured, pieces = files.measured(recording, channel, keep=int(WINDOW_SECONDS * rate))
     decoder = WordDecoder(recognizer.info)
     words: list[Word] = []
     for logits in recognizer.stream(pieces, measured.samples, measured.mean, measured.variance):
         words += decoder.decode(logits)
         advance(measured.samples / rate * len(logits) / max(1, recognizer.frames(measured.samples)))
-    words += decoder.end()
-    return Transcript(recording.name, round(measured.samples / rate, 3), words, recognizer.info.get("variant", ""))
+    return measured.samples / rate, words + decoder.end()
 
 
 def transcribe(
@@ -68,6 +87,7 @@ def transcribe(
     database: Path,
     threads: int | None = None,
     workers: int = 1,
+    channels: Channels = "mix",
 ) -> bool:
     """Write transcripts to stdout, or to one file each in `out`; returns whether every name has one.
 
@@ -81,13 +101,13 @@ def transcribe(
         if not (folder / "variant.json").is_file():
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
         progress = stack.enter_context(Progress("transcribe", _total_seconds(recordings), "seconds of audio"))
-        results = stack.enter_context(closing(_transcripts(folder, recordings, threads, workers, progress.advance)))
+        results = stack.enter_context(closing(_transcripts(folder, recordings, channels, threads, workers, progress.advance)))
         is_complete = True
         for target, result in zip(targets, results, strict=True):
             with tqdm.external_write_mode():  # the bar makes room
                 if isinstance(result, Failure):
                     is_complete = False
-                    print(f"error: {result.reason}", file=sys.stderr)
+                    print(f"error: {one_line(result.reason)}", file=sys.stderr)
                 elif target is None:
                     _print(result, form, is_alone=len(recordings) == 1)
                 else:
@@ -135,7 +155,7 @@ def _write(target: Path, text: str) -> None:
 def _print(transcript: Transcript, form: str, is_alone: bool) -> None:
     text = formats.FORMATS[form](transcript)
     if form == "txt" and not is_alone:
-        text = f"{transcript.file}\t{text}"
+        text = "".join(f"{one_line(transcript.file)}\t{line}\n" for line in text[:-1].split("\n"))
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -144,19 +164,24 @@ def _print(transcript: Transcript, form: str, is_alone: bool) -> None:
 
 
 def _transcripts(
-    folder: Path, recordings: list[Recording | Failure], threads: int | None, workers: int, advance: Callable[[float], None]
+    folder: Path,
+    recordings: list[Recording | Failure],
+    channels: Channels,
+    threads: int | None,
+    workers: int,
+    advance: Callable[[float], None],
 ) -> Generator[Transcript | Failure]:
     """One result per recording, in order. `advance` is called with seconds of audio as they are done."""
     workers = min(workers, len(recordings))
     if workers <= 1:
-        _Worker.begin(folder, threads, advance)
+        _Worker.begin(folder, channels, threads, advance)
         yield from map(_Worker.work, recordings)
         return
     each = threads or max(1, len(os.sched_getaffinity(0)) // workers)
     context = multiprocessing.get_context("spawn")
     count: Synchronized[float] = context.Value("d", 0.0)  # seconds of audio done by all workers
     done = 0.0  # of them, those that `advance` was called with
-    pool = ProcessPoolExecutor(workers, context, _Worker.begin_apart, (folder, each, count))
+    pool = ProcessPoolExecutor(workers, context, _Worker.begin_apart, (folder, channels, each, count))
     try:
         # pool.map would cancel waiting futures on exit, which a pool fails on whose workers are then terminated.
         waiting = [pool.submit(_Worker.work, recording) for recording in recordings]
@@ -181,20 +206,22 @@ class _Worker:
     """The state that a process keeps from one recording to the next."""
 
     folder: Path
+    channels: Channels
     threads: int | None
     advance: Callable[[float], None]
     recognizer: Recognizer | None = None
 
     @classmethod
-    def begin(cls, folder: Path, threads: int | None, advance: Callable[[float], None]) -> None:
-        cls.folder, cls.threads, cls.advance, cls.recognizer = folder, threads, staticmethod(advance), None
+    def begin(cls, folder: Path, channels: Channels, threads: int | None, advance: Callable[[float], None]) -> None:
+        cls.folder, cls.channels, cls.threads = folder, channels, threads
+        cls.advance, cls.recognizer = staticmethod(advance), None
 
     @classmethod
-    def begin_apart(cls, folder: Path, threads: int, count: "Synchronized[float]") -> None:
+    def begin_apart(cls, folder: Path, channels: Channels, threads: int, count: "Synchronized[float]") -> None:
         """In a process of its own, which ends with its parent in any case, and leaves Ctrl-C to it."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        cls.begin(folder, threads, partial(_add, count))
+        cls.begin(folder, channels, threads, partial(_add, count))
 
     @classmethod
     def work(cls, recording: Recording | Failure) -> Transcript | Failure:
@@ -203,9 +230,9 @@ class _Worker:
             return recording
         cls.recognizer = cls.recognizer or Recognizer.load(cls.folder, threads=cls.threads)
         try:
-            return transcribe_recording(cls.recognizer, recording, cls.advance)
+            return transcribe_recording(cls.recognizer, recording, cls.channels, cls.advance)
         except BigfootError as error:
-            named = str(error) if recording.name in str(error) else f"{recording.name}: {error}"
+            named = str(error) if one_line(recording.name) in str(error) else f"{recording.name}: {error}"
             return Failure(recording.name, named)
 
 

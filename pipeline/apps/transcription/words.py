@@ -19,12 +19,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Word:
-    """A word, its start and end in seconds from the recording's start, and its confidence from 0 to 1."""
+    """A word, its start and end in seconds from the recording's start, and its confidence from 0 to 1.
+
+    `channel` is counted from 1; None where channels were not transcribed apart.
+    """
 
     word: str
     start: float
     end: float
     confidence: float
+    channel: int | None = None
 
 
 @dataclass

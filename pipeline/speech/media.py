@@ -1,0 +1,133 @@
+"""Recordings of any format, for the person who runs Bigfoot: what libsndfile can't read goes to FFmpeg (PyAV).
+
+Decisions, and what they cost:
+- The kind is told from the file's first bytes, and FFmpeg is given that one demuxer by name and an open file, never a path.
+  So nothing else is ever probed: playlists (HLS, DASH), concat scripts and SDP, which make FFmpeg open further paths or
+  addresses, are not audio here. The protocols are forbidden besides.
+- PyAV is the extra `media` and is imported when such a file comes. Uploads of others are read by audio.py alone: FFmpeg's many
+  parsers are not given bytes of strangers.
+- Of several audio streams the first is taken, pictures are skipped. Without an audio stream a file is refused.
+- A file is cut off where all its streams end a quarter of a second before its stated duration. A live WebM states none (nor do
+  AMR and AAC): if it is cut between two packets, what is left is all there is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pipeline.speech import audio
+from pipeline.speech.audio import AudioError, Channel, Sound
+
+FORMATS = "M4A, MP4, MOV, 3GP, WebM, Matroska, AMR, AAC or WMA"
+SPARE_SECONDS = 0.25  # that a file may end before its stated duration
+_KINDS = {  # demuxer: how a file of its kind begins, and where
+    "mov": [(4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip")],
+    "matroska": [(0, b"\x1a\x45\xdf\xa3")],
+    "asf": [(0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")],
+    "amr": [(0, b"#!AMR")],
+    "aac": [(0, b"\xff\xf0"), (0, b"\xff\xf1"), (0, b"\xff\xf8"), (0, b"\xff\xf9")],
+}
+
+
+def read(source: Path | str | bytes, channel: Channel) -> np.ndarray:
+    """As audio.read, of any format, one channel or the mix of all."""
+    with opened(source) as sound:
+        return audio.speech(sound, channel)
+
+
+def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
+    """As audio.decode, of any format."""
+    with opened(source) as sound:
+        return np.concatenate(list(sound.blocks)), sound.rate
+
+
+@contextmanager
+def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Sound]:
+    """As audio.opened, of any format; `frames` is None where FFmpeg reads it. Raises AudioError."""
+    name = name or audio.name_of(source)
+    with audio.open_bytes(source, name) as file:
+        demuxer = _demuxer(file.read(16))
+        if demuxer is None:
+            with audio.opened(source, name) as sound:
+                yield sound
+            return
+        file.seek(0)
+        with _container(name, file, demuxer) as sound:
+            yield sound
+
+
+def _demuxer(start: bytes) -> str | None:
+    for demuxer, marks in _KINDS.items():
+        if any(start[at : at + len(mark)] == mark for at, mark in marks):
+            return demuxer
+    return None
+
+
+@contextmanager
+def _container(name: str, file: BinaryIO, demuxer: str) -> Iterator[Sound]:
+    try:
+        import av
+    except ImportError:
+        raise AudioError(
+            "unreadable", f"{name} is {FORMATS}: `pip install bigfoot-asr[media]` to read it, or convert it to WAV or FLAC"
+        ) from None
+    try:
+        container: Any = av.open(file, format=demuxer, options={"protocol_whitelist": "none"})
+    except (av.FFmpegError, ValueError) as error:
+        raise _unreadable(name, error) from None
+    with container:
+        if not container.streams.audio:
+            raise AudioError("unreadable", f"{name} has no audio stream: it is a video without sound, or cut off")
+        stream = container.streams.audio[0]
+        if not stream.codec_context or not stream.rate or not stream.channels:
+            raise AudioError("unreadable", f"{name} has audio that can't be decoded: convert it to WAV or FLAC")
+        stated = None if container.duration is None else container.duration / 1e6
+        frames = None if stated is None else round(stated * stream.rate)
+        yield Sound(name, stream.rate, stream.channels, frames, _blocks(name, container, stream, stated))
+
+
+def _blocks(name: str, container: Any, stream: Any, stated: float | None) -> Iterator[np.ndarray]:
+    """Pieces of about audio.BLOCK samples over all channels. All streams are read, because the longest one ends the file."""
+    import av
+
+    end, frames, waiting = 0.0, 0, []
+    try:
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream.index != stream.index:
+                continue
+            for frame in packet.decode():
+                waiting.append(_samples(name, frame, stream))
+                frames += len(waiting[-1])
+                if sum(map(len, waiting)) * stream.channels >= audio.BLOCK:
+                    yield np.concatenate(waiting)
+                    waiting = []
+    except (av.FFmpegError, ValueError) as error:
+        raise _unreadable(name, error) from None
+    if waiting:
+        yield np.concatenate(waiting)
+    begin = 0.0 if container.start_time is None else container.start_time / 1e6
+    is_cut = stated is not None and end - begin < stated - SPARE_SECONDS
+    audio.ended(name, frames, 0, is_cut)
+
+
+def _samples(name: str, frame: Any, stream: Any) -> np.ndarray:
+    """A frame of any sample format as float32 [samples, channels], integers divided by their full scale."""
+    if (frame.sample_rate, frame.layout.nb_channels) != (stream.rate, stream.channels):
+        raise AudioError("unreadable", f"{name} changes its rate or channels on the way: convert it to WAV or FLAC")
+    samples = frame.to_ndarray()
+    samples = samples.T if frame.format.is_planar else samples.reshape(-1, stream.channels)
+    if samples.dtype.kind == "u":
+        return (samples.astype(np.float32) - 128) / 128
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _unreadable(name: str, error: Exception) -> AudioError:
+    reason = str(getattr(error, "strerror", None) or error).strip().rstrip(".")
+    return AudioError("unreadable", f"{name} can't be read as {FORMATS}, it is damaged or cut off: {reason}")

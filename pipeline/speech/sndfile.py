@@ -1,0 +1,127 @@
+"""libsndfile as a reader that goes from a file's start to its end: WAV, FLAC, MP3, OGG, Opus, AIFF ...
+
+Its MP3 decoder writes notes on damaged frames to the process's standard error, without the file's name. They are caught there
+and kept in `notes`, for who knows the name.
+"""
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from pipeline.speech import headers, mp3
+
+_STANDARD_ERROR = 2
+_one_at_a_time = threading.Lock()  # there is one standard error
+_MOST_SAMPLES = 1 << 36  # FLAC's maximum; libsndfile gives 2**63 - 1 where the header states no length
+
+
+class Forward(soundfile.SoundFile):
+    """An audio file that is read from start to end without seeking.
+
+    In a seekable file soundfile seeks to the current position after each read. The MP3 decoder then loses what the next
+    frame needs from the frames before it, and the samples after each block were wrong.
+    """
+
+    def __init__(self, file: "_Callbacks", is_cut: bool):
+        super().__init__(file)
+        self.file, self.is_cut = file, is_cut
+        self.spare = 0  # samples per channel that may be missing
+        self.notes: list[str] = []
+
+    def block(self, samples: int) -> np.ndarray:
+        """The next samples of each channel: float32 [samples or, at the end, fewer, channels]."""
+        if self.format != "MP3":
+            return self.read(samples, dtype="float32", always_2d=True)
+        with _standard_error(self.notes):
+            return self.read(samples, dtype="float32", always_2d=True)
+
+    def seekable(self) -> bool:
+        return False
+
+    @property
+    def stated(self) -> int | None:
+        """The samples per channel that the header states; None where a streaming encoder left it out."""
+        return stated_frames(self.frames)
+
+    @property
+    def least(self) -> int:
+        """The samples per channel below which the file is cut off."""
+        return max(0, (self.stated or 0) - self.spare)
+
+
+def stated_frames(frames: int) -> int | None:
+    """What a header states, from libsndfile's value; None where it states nothing."""
+    return frames if frames <= _MOST_SAMPLES else None
+
+
+@contextmanager
+def forward(file: BinaryIO) -> Iterator[Forward]:
+    """Open the bytes of an audio file; raises soundfile's errors, and ValueError where an MP3 is damaged."""
+    if mp3.is_mp3(file):
+        found = mp3.scan(file)
+        if found.damage is not None:
+            raise ValueError(f"it is damaged at byte {found.damage:,}, where no frame begins")
+        notes: list[str] = []
+        with _standard_error(notes):
+            reader = Forward(_Callbacks(mp3.Frames(file, found)), found.is_cut)
+        with reader:
+            reader.notes = notes
+            reader.spare = mp3.SPARE_FRAMES * mp3.samples_per_frame(reader.samplerate)
+            yield reader
+        return
+    is_cut = headers.is_cut(file)
+    with Forward(_Callbacks(file), is_cut) as reader:
+        yield reader
+
+
+@contextmanager
+def _standard_error(lines: list[str]) -> Iterator[None]:
+    """Append what libraries write to standard error meanwhile to `lines`."""
+    with _one_at_a_time, tempfile.TemporaryFile() as file:
+        try:
+            saved = os.dup(_STANDARD_ERROR)
+        except OSError:  # it is closed
+            yield
+            return
+        os.dup2(file.fileno(), _STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            os.dup2(saved, _STANDARD_ERROR)
+            os.close(saved)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
+
+
+class _Callbacks:
+    """A file as libsndfile sees it through callbacks, which must not raise: Python would print the exception, and go on.
+
+    A damaged header makes libsndfile seek to impossible places; then the position stays. `failure` is an error of the disk,
+    which ends the file.
+    """
+
+    def __init__(self, file: Any):
+        self._file = file
+        self.failure: OSError | None = None
+        file.seek(0)
+
+    def readinto(self, buffer) -> int:
+        try:
+            return self._file.readinto(buffer)
+        except OSError as error:
+            self.failure = error
+            return 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with suppress(OSError, ValueError, OverflowError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
