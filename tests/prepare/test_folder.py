@@ -69,6 +69,7 @@ def test_names_come_from_ids_else_from_audio_with_folders_where_needed(tmp_path)
         ('{"audio": "a.wav", "text": "a", "offset": -0.1, "duration": 1}', "line 2: offset is -0.1 s"),
     ],
 )
+@pytest.mark.refuses("Tables and splits", "a line that is no utterance", "file and line are said")
 def test_a_bad_line_is_named_with_file_and_number(tmp_path, line, message):
     data = recordings.folder(tmp_path)
     (data / "dev.jsonl").write_text('{"audio": "audio/dev100.wav", "text": "a"}\n' + line + "\n")
@@ -104,6 +105,7 @@ def test_a_table_with_others_names_is_told_what_to_write(tmp_path, header, cells
         folder.read(FolderSource(kind="folder", dev="dev.csv"), data)
 
 
+@pytest.mark.accepts("Tables and splits", "columns of any name", "`columns`, also by a pattern")
 def test_columns_of_any_name_are_taken_and_parts_of_them_by_a_pattern(tmp_path):
     (tmp_path / "t.csv").write_text("file,class\nno/00000001_NO_01.wav,no\n")
     columns = {"audio": "file", "text": "class", "speaker": {"from": "file", "pattern": r"(\d{8})_"}}
@@ -123,6 +125,7 @@ def test_a_column_that_is_mapped_and_absent_from_all_rows_is_an_error(tmp_path):
         folder.read(FolderSource(kind="folder", columns=columns), data)
 
 
+@pytest.mark.accepts("Tables and splits", "Common Voice (TSV)", "as it is downloaded")
 def test_common_voice_as_it_is_downloaded(tmp_path):
     for split in ("train", "dev", "test"):
         recordings.sound(tmp_path / "clips" / f"{split}.mp3", 1.0)
@@ -138,6 +141,7 @@ def test_common_voice_as_it_is_downloaded(tmp_path):
         folder.read(FolderSource(kind="folder", **tables, columns=columns, audio_folder="clip"), tmp_path)
 
 
+@pytest.mark.accepts("Tables and splits", "NeMo's JSON lines", "with `offset` and `duration`: segments of long files")
 def test_nemo_manifests_become_utterances_of_their_long_file(tmp_path):
     recordings.sound(tmp_path / "call.wav", 8.0)
     said = [(0.0, 1.5, "abc"), (2.0, 1.0, "bca"), (4.25, 2.0, "cab")]
@@ -157,6 +161,7 @@ def test_nemo_manifests_become_utterances_of_their_long_file(tmp_path):
     assert abs(corpus.audio(found[2]) - whole[68_000:100_000]).max() < 1e-4
 
 
+@pytest.mark.accepts("Tables and splits", "paths with backslashes", "a line says how many")
 def test_paths_with_backslashes_are_taken_and_said_once(tmp_path, caplog):
     data = recordings.folder(tmp_path / "data")
     for number in (0, 1):
@@ -174,6 +179,7 @@ def test_paths_with_backslashes_are_taken_and_said_once(tmp_path, caplog):
     ["audio/train1.flac", "audio/Train1.WAV", "train1.wav", "/home/ann/speech/audio/train1.wav", r"C:\speech\audio\train1.wav",
      "audio/train1", "audio/audio/train1.wav"],
 )  # fmt: skip
+@pytest.mark.refuses("Tables and splits", "a file that is missing", "left out, with the one that was probably meant")
 def test_a_missing_file_is_named_with_the_one_that_was_probably_meant(tmp_path, written):
     data = recordings.folder(tmp_path / "data", each=3)
     recordings.sound(data / "other" / "train1.wav", seed=7)
@@ -184,6 +190,7 @@ def test_a_missing_file_is_named_with_the_one_that_was_probably_meant(tmp_path, 
     assert written in dropped["why"]
 
 
+@pytest.mark.accepts("Tables and splits", "one table for all splits", "by its split column")
 def test_one_table_for_all_splits_is_divided_by_its_column(tmp_path):
     rows = [
         {"audio": f"{n}.wav", "text": "x", "subset": name} for n, name in enumerate(["valid", "fit", "other", "eval", "fit"])

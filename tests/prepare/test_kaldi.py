@@ -31,6 +31,7 @@ def test_a_data_folder_is_read_with_paths_from_where_the_recipe_ran(tmp_path):
     assert (two.id, two.text, two.speaker, two.offset) == ("u2", "", "s2", None)
 
 
+@pytest.mark.accepts("Tables and splits", "Kaldi data folders with segments", "wav.scp, text, utt2spk, segments")
 def test_segments_are_stretches_of_their_recordings(tmp_path):
     data = kaldi(tmp_path, wav_scp="r2 b.wav\nr1 a.wav\n", text="u1 one\nu2 two\nu3 three\n",
                  segments="u1 r1 0.5 2.25\nu2 r2 1.0 2\nu3 r1 3 -1\n")  # fmt: skip
@@ -62,6 +63,7 @@ def test_speakers_may_be_part_of_the_names(tmp_path):
         ({"segments": "u1 u1 0\n"}, "segments, line 1 is not UTTERANCE RECORDING START END"),
     ],
 )
+@pytest.mark.refuses("Tables and splits", "commands in wav.scp", "they are never run")
 def test_a_line_that_does_not_fit_is_named_and_commands_are_never_run(tmp_path, files, message):
     data = kaldi(tmp_path, **{"wav_scp": "u1 a.wav\n", "text": "u1 one\n"} | files)
     with pytest.raises(BigfootError, match=message):
@@ -82,6 +84,7 @@ def test_a_folder_without_its_files_is_refused(tmp_path):
 # ---------------------------------------------------------------- lhotse
 
 
+@pytest.mark.refuses("Tables and splits", "lhotse's cuts without lhotse", "what to install is said")
 def test_cuts_without_lhotse_are_refused_with_what_to_install(tmp_path):
     try:
         import lhotse  # noqa: F401

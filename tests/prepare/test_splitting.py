@@ -81,6 +81,7 @@ def test_a_split_that_stays_empty_is_refused_with_a_seed_that_fills_it():
         draw(raws[:2], Shares())
 
 
+@pytest.mark.accepts("Tables and splits", "a table without splits", "drawn by speaker, seeded, and said")
 def test_a_table_without_splits_becomes_a_corpus_that_says_how(tmp_path):
     rows = []
     for n in range(24):

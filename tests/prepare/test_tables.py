@@ -68,6 +68,7 @@ def test_json_lines_are_read_back_the_same(scratch, rows):
         (f"audio,text\na.wav,{'x' * 200_000}\n", "line 2 .*field larger than"),
     ],
 )
+@pytest.mark.refuses("Tables and splits", "a CSV whose quotes swallow rows, or with cells too many", "its line is said")
 def test_a_csv_that_would_lose_rows_or_cells_stops_with_its_line(tmp_path, content, message):
     with pytest.raises(BigfootError, match=rf"t\.csv.*{message}") as caught:
         values(written(tmp_path, content))
@@ -91,6 +92,7 @@ def test_json_that_is_no_row_stops_with_its_line(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("name", ["train.txt", "train", "train.xlsx", "train.json.bak"])
+@pytest.mark.refuses("Tables and splits", "tables of other kinds", "the kinds that are taken are listed")
 def test_a_table_of_another_kind_is_refused_with_the_kinds_that_are_taken(tmp_path, name):
     with pytest.raises(BigfootError, match=r"\.jsonl or \.json .*\.csv, \.tsv, a Kaldi data folder"):
         values(written(tmp_path, "audio,text\n", name))
