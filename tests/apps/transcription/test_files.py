@@ -11,8 +11,9 @@ import soundfile
 
 from pipeline.apps.transcription import files
 from pipeline.apps.transcription.files import Failure, Recording
-from pipeline.speech import audio
+from pipeline.speech import audio, media
 from pipeline.speech.audio import AudioError
+from tests import media as media_files
 from tests.recordings import sound, streamed, tone
 
 
@@ -27,15 +28,29 @@ def read(recording, channel="mix", keep=0) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(
     ("name", "rate", "channels"),
-    [("a.wav", 16_000, 1), ("a.wav", 8_000, 1), ("a.flac", 44_100, 2), ("a.ogg", 48_000, 2), ("a.mp3", 22_050, 1)],
-)
+    [
+        ("a.wav", 16_000, 1), ("a.wav", 8_000, 1), ("a.flac", 44_100, 2), ("a.ogg", 48_000, 2), ("a.mp3", 22_050, 1),
+        ("a.m4a", 16_000, 1), ("a.webm", 48_000, 2), ("a.amr", 8_000, 1),
+    ],
+)  # fmt: skip
 def test_blocks_are_the_whole_file(tmp_path, name, rate, channels):
     samples = np.stack([tone(23.4, seed, rate) for seed in range(channels)], axis=1)
-    soundfile.write(tmp_path / name, samples, rate)
-    pieces = read(recording(tmp_path / name))
+    path = tmp_path / name
+    media_files.media(path, samples, rate) if path.suffix in media_files.CODECS else soundfile.write(path, samples, rate)
+    for channel in ("mix", channels - 1):
+        pieces = read(recording(path), channel)
+        assert len(pieces) >= 3 and max(map(len, pieces)) < 170_000
+        np.testing.assert_array_equal(np.concatenate(pieces), media.read(path, channel))
 
-    assert len(pieces) >= 3 and max(map(len, pieces)) < 170_000
-    np.testing.assert_array_equal(np.concatenate(pieces), audio.read(tmp_path / name))
+
+def test_floats_of_integers_are_scaled_by_the_peak_of_the_whole_file(tmp_path):
+    samples = np.rint(np.concatenate([tone(20.0) * 10, tone(5.0) * 32_767]))
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
+    figures, pieces = files.measured(recording(tmp_path / "a.wav"), "mix", keep=0)
+    read = np.concatenate(list(pieces))
+    np.testing.assert_array_equal(read, audio.read(tmp_path / "a.wav"))
+    assert np.abs(read).max() < 0.5
+    np.testing.assert_allclose([figures.mean, figures.variance], [read.mean(), read.var()], rtol=1e-3, atol=1e-6)
 
 
 def test_a_flac_that_was_streamed_states_no_length_and_is_read_to_its_end(tmp_path):
@@ -91,19 +106,19 @@ def test_a_header_that_asks_for_gigabytes_is_damaged(tmp_path):
 
 
 def test_folders_are_searched_by_suffix_in_order_and_without_what_is_hidden(tmp_path):
-    for name in ("b.wav", "a/z.FLAC", "a/b/c.mp3", "notes.txt", "._b.wav", ".trash/d.wav"):
+    for name in ("b.wav", "a/z.FLAC", "a/b/c.mp3", "notes.txt", "._b.wav", ".trash/d.wav", "call.M4A", "old.ape", "cover.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "a" / "none").mkdir()
     with ExitStack() as stack:
         recordings = files.find([str(tmp_path), str(tmp_path / "a" / "none"), "x.wav"], stack)
 
-    assert [recording.name for recording in recordings[:3]] == [
-        str(tmp_path / name) for name in ("a/b/c.mp3", "a/z.FLAC", "b.wav")
+    assert [recording.name for recording in recordings[:5]] == [
+        str(tmp_path / name) for name in ("a/b/c.mp3", "a/z.FLAC", "b.wav", "call.M4A", "old.ape")
     ]
     assert [str(recording.out) for recording in recordings[:3]] == ["a/b/c", "a/z", "b"]
-    assert isinstance(recordings[3], Failure) and "no audio files" in recordings[3].reason
-    assert recordings[4].name == "x.wav"
+    assert isinstance(recordings[5], Failure) and "no audio files" in recordings[5].reason
+    assert recordings[6].name == "x.wav"
 
 
 def test_a_pipe_is_kept_for_as_long_as_it_is_needed(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +67,39 @@ def test_subrip_is_as_players_read_it():
 def test_webvtt_has_its_header_and_escapes():
     expected = "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\none &lt;two&gt;\n\n01:01:01.200 --> 01:01:02.000\nthree\n"
     assert vtt(TRANSCRIPT) == expected
+
+
+CALL = [
+    Word("hello", 0.5, 0.9, 0.9, 1), Word("there", 1.0, 1.3, 0.9, 1),
+    Word("hi", 1.2, 1.4, 0.9, 2), Word("<you>", 2.5, 2.9, 0.9, 1),
+]  # fmt: skip
+
+
+def test_channels_are_named_and_merged_by_time_in_every_format():
+    transcript = Transcript("call.wav", 4.0, CALL, "x")
+    assert transcript.text == "hello there hi <you>"
+    assert txt(transcript) == "Channel 1: hello there\nChannel 2: hi\nChannel 1: <you>\n"
+    assert [(word["word"], word["channel"]) for word in json.loads(as_json(transcript))["words"]] == [
+        ("hello", 1), ("there", 1), ("hi", 2), ("<you>", 1),
+    ]  # fmt: skip
+    assert srt(transcript) == (
+        "1\n00:00:00,500 --> 00:00:01,500\nChannel 1: hello there\n\n"
+        "2\n00:00:01,200 --> 00:00:02,200\nChannel 2: hi\n\n"
+        "3\n00:00:02,500 --> 00:00:03,500\nChannel 1: <you>\n"
+    )
+    assert "00:00:01.200 --> 00:00:02.200\n<v Channel 2>hi\n" in vtt(transcript)
+    assert vtt(transcript).endswith("<v Channel 1>&lt;you&gt;\n")
+
+
+@given(spoken(), spoken())
+def test_cues_of_two_channels_are_those_of_each(first, second):
+    words = [replace(word, channel=n) for n, words in ((1, first), (2, second)) for word in words]
+    words.sort(key=lambda word: word.start)
+    subtitles = list(cues(words, 100.0))
+    assert [cue.start for cue in subtitles] == sorted(cue.start for cue in subtitles)
+    for number, spoken_words in ((1, first), (2, second)):
+        lines = [line for cue in subtitles if cue.channel == number for line in cue.lines]
+        assert " ".join(lines) == " ".join(word.word for word in spoken_words)
 
 
 def test_nothing_said_is_still_a_valid_file():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import soundfile
 
 from pipeline.apps.transcription import run, transcribe_file
 from pipeline.apps.transcription.files import Recording
+from pipeline.apps.transcription.formats import as_json
 from pipeline.common.errors import BigfootError
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
+from tests.media import media as made
 from tests.planted import ROOT, bigfoot
 from tests.recordings import with_stated_frames
 from tests.tiny import speech
@@ -131,6 +134,59 @@ def test_a_bad_file_is_one_line_and_the_others_go_on(variant, talks, tmp_path, c
     assert "bad.wav can't be read" in complaints[0] and "nan.wav: audio has NaN" in complaints[1] and "missing" in complaints[2]
 
 
+@pytest.mark.accepts("Audio", "folders of any formats in `bigfoot transcribe`", "each file has a transcript or an error line")
+def test_a_folder_with_other_formats_is_never_half_transcribed(variant, tmp_path, capfd):
+    made(tmp_path / "a.m4a", speech(2.0, seed=1), 16_000)
+    soundfile.write(tmp_path / "b.wav", speech(2.0, seed=2), 16_000)
+    (tmp_path / "c.wma").write_bytes(b"no audio")
+    (tmp_path / "d.ape").write_bytes(b"MAC " + bytes(99))
+    assert not run.transcribe(str(variant), [str(tmp_path)], "json", None, NO_STORE, threads=1)
+    captured = capfd.readouterr()
+    answers = [json.loads(line) for line in captured.out.splitlines()]
+    assert [Path(answer["file"]).name for answer in answers] == ["a.m4a", "b.wav"] and all(answer["text"] for answer in answers)
+    assert [re.search(r"[cd]\.\w+ can't be read", line)[0][0] for line in captured.err.splitlines()] == ["c", "d"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.accepts(
+    "Audio", "a speaker per channel in `bigfoot transcribe`", "`--channels split`: merged by time, the channel named"
+)
+def test_each_channel_has_the_words_of_its_speaker(variant, tmp_path, capsys, workers):
+    left, right = speech(40.0, seed=1), speech(40.0, seed=2)
+    soundfile.write(tmp_path / "call.wav", np.stack([left, right], axis=1), 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "mono.wav", left, 16_000, subtype="FLOAT")
+    recognizer = Recognizer.load(variant)
+    texts = [recognizer.transcribe(samples) for samples in (left, right)]
+
+    names = [str(tmp_path / name) for name in ("call.wav", "mono.wav")]
+    assert run.transcribe(str(variant), names, "json", None, NO_STORE, threads=1, workers=workers, channels="split")
+    call, mono = map(json.loads, capsys.readouterr().out.splitlines())
+    assert call["duration"] == 40.0 and [word["start"] for word in call["words"]] == sorted(w["start"] for w in call["words"])
+    assert [" ".join(w["word"] for w in call["words"] if w["channel"] == n) for n in (1, 2)] == texts
+    assert mono["text"] == texts[0] and {word["channel"] for word in mono["words"]} == {1}
+    assert transcribe_file(recognizer, tmp_path / "call.wav", channels="first").text == texts[0]
+    mix = transcribe_file(recognizer, tmp_path / "call.wav")
+    assert mix.text == recognizer.transcribe((left + right) / 2) and '"channel"' not in as_json(mix)
+
+
+def test_channels_that_cancel_each_other_are_an_error_that_says_so(variant, tmp_path, capfd):
+    samples = speech(40.0)
+    soundfile.write(tmp_path / "a.wav", np.stack([samples, -samples], axis=1), 16_000, subtype="FLOAT")
+    assert not run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NO_STORE, threads=1)
+    assert re.fullmatch("error: .*a.wav has channels of opposite phase.*--channels first`\n", capfd.readouterr().err)
+    assert run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NO_STORE, threads=1, channels="first")
+    assert capfd.readouterr().out == Recognizer.load(variant).transcribe(samples) + "\n"
+
+
+def test_a_line_break_in_a_files_name_makes_no_further_line(variant, tmp_path, capfd):
+    soundfile.write(tmp_path / "a\nb.wav", speech(2.0), 16_000)
+    names = [str(tmp_path / name) for name in ("a\nb.wav", "c\nd.wav")]
+    assert not run.transcribe(str(variant), names, "txt", None, NO_STORE, threads=1)
+    captured = capfd.readouterr()
+    assert captured.out.count("\n") == 1 and "a\\nb.wav\t" in captured.out
+    assert captured.err.count("\n") == 1 and "c\\nd.wav is missing" in captured.err
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_damaged_variant_is_one_line_not_one_per_file(variant, talks, tmp_path, workers):
     (tmp_path / "variant.json").write_text((variant / "variant.json").read_text())
@@ -171,7 +227,7 @@ def test_nothing_heavy_is_imported(variant, talks):
     check = (
         "import sys; from pipeline import cli; sys.argv = ['bigfoot', 'transcribe', *sys.argv[1:]]\n"
         "try: cli.main()\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'mlflow', 'pandas', 'scipy', 'onnx'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'pandas', 'scipy', 'onnx', 'av'} & set(sys.modules)\n"
         "print(sorted(heavy), file=sys.stderr)"
     )
     command = [sys.executable, "-c", check, str(variant), str(talks[0] / "b.flac"), "--format", "json", "--threads", "1"]
