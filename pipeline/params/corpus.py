@@ -227,9 +227,7 @@ class Corpus(Section):
     )
     source: Source = Field(description="where utterances come from: one of the kinds below")
     text: TextRules = Field(TextRules(), description="how texts are written: `TextRules` in `pipeline/speech/normalization.py`")
-    channels: Literal["mix", "first"] = Field(
-        "mix", description="what is taken of several channels: mix (their mean) or first"
-    )
+    channels: Literal["mix", "first"] = Field("mix", description="what is taken of several channels: mix (their mean) or first")
     limits: Limits = Field(Limits(), description="bounds of the checks")
     checks: Checks = Field(Checks(), description="what happens to an utterance that fails a check")
 
