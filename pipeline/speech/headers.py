@@ -1,42 +1,69 @@
-"""Whether a WAV or an Ogg file is cut off, which libsndfile doesn't report: it reads what is there.
+"""Whether a file is cut off, for formats where libsndfile reads what is there and doesn't report it.
 
-- WAV: the data chunk states its number of bytes.
 - Ogg (Vorbis, Opus): the last page of a whole stream carries the flag for its end.
+- WAV, RF64, W64, AIFF, CAF, AU, SPHERE: the header states how many bytes of audio follow.
 """
 
+import re
 import struct
 from typing import BinaryIO
 
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFE, 0xFFFFFFFF, 0xFFFFFFFE)  # what streaming writers leave in a WAV header
+_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFE, 0xFFFFFFFF, 0xFFFFFFFE, 2**64 - 1)  # what streaming writers leave in a header
 _MOST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 _END_OF_STREAM = 4
+_CHUNKS = {  # how a file begins: where its chunks do, their head (name, size), what of the head the size counts, how they align
+    b"RIFF": (12, "<4sI", 0, 2),
+    b"RF64": (12, "<4sI", 0, 2),
+    b"FORM": (12, ">4sI", 0, 2),
+    b"caff": (8, ">4sQ", 0, 1),
+    b"riff": (40, "<4s12xQ", 24, 8),  # W64
+}
+_AUDIO = (b"data", b"SSND")
 
 
 def is_cut(file: BinaryIO) -> bool:
-    """Whether a WAV or an Ogg file ends before its own end; False for other formats."""
-    file.seek(0)
-    start = file.read(12)
-    if start[:4] == b"RIFF" and start[8:] == b"WAVE":
-        return _wav_is_cut(file)
-    return start[:4] == b"OggS" and _ogg_is_cut(file)
-
-
-def _wav_is_cut(file: BinaryIO) -> bool:
-    length, at = file.seek(0, 2), 12
-    while at + 8 <= length:
-        file.seek(at)
-        chunk, size = struct.unpack("<4sI", file.read(8))
-        if chunk == b"data":
-            return size not in _UNKNOWN_SIZES and at + 8 + size > length
-        at += 8 + size + size % 2
-    return False
-
-
-def _ogg_is_cut(file: BinaryIO) -> bool:
-    """Whether the last page lacks the end-of-stream flag, or some of its bytes."""
+    """Whether a file ends before the end that it states; False where it states none."""
     length = file.seek(0, 2)
-    file.seek(max(0, length - 2 * _MOST_PAGE))
-    tail = file.read()
+    kind = _read(file, 0, 4)
+    if kind == b"OggS":
+        return _ogg_is_cut(file, length)
+    if kind in _CHUNKS:
+        begin, size = _data_chunk(file, length, *_CHUNKS[kind])
+        if kind == b"RF64":  # its true size lies in the chunk ds64, behind that of the whole file
+            size = struct.unpack("<Q", _read(file, 28, 8).ljust(8, b"\0"))[0]
+    elif kind == b".snd":
+        begin, size = struct.unpack(">II", _read(file, 4, 8).ljust(8, b"\0"))
+    elif kind == b"NIST":
+        begin, size = _sphere_data(_read(file, 0, 1024))
+    else:
+        return False
+    return size not in _UNKNOWN_SIZES and begin + size > length
+
+
+def _data_chunk(file: BinaryIO, length: int, at: int, head: str, counted: int, alignment: int) -> tuple[int, int]:
+    """Where the bytes of the chunk with the audio begin, and how many it states; 0 where there is none."""
+    head_size = struct.calcsize(head)
+    while at + head_size <= length:
+        name, size = struct.unpack(head, _read(file, at, head_size))
+        size = max(0, size - counted)
+        if name in _AUDIO:
+            return at + head_size, size
+        at += head_size + size + -size % alignment
+    return at, 0
+
+
+def _sphere_data(header: bytes) -> tuple[int, int]:
+    """The same of a NIST SPHERE file, whose header is text."""
+    facts = {name: int(value) for name, value in re.findall(rb"(\w+) -i (\d+)", header)}
+    begin = re.match(rb"NIST_1A\n *(\d+)\n", header)
+    width = 1 if b"law" in header else facts.get(b"sample_n_bytes", 2)
+    size = facts.get(b"sample_count", 0) * facts.get(b"channel_count", 1) * width
+    return int(begin[1]) if begin else 0, size
+
+
+def _ogg_is_cut(file: BinaryIO, length: int) -> bool:
+    """Whether the last page lacks the end-of-stream flag, or some of its bytes."""
+    tail = _read(file, max(0, length - 2 * _MOST_PAGE), 2 * _MOST_PAGE)
     at = tail.rfind(b"OggS\0")
     if at < 0 or at + 27 > len(tail):
         return True
@@ -44,3 +71,8 @@ def _ogg_is_cut(file: BinaryIO) -> bool:
     lacing = tail[at + 27 : at + 27 + segments]
     is_whole = len(lacing) == segments and at + 27 + segments + sum(lacing) <= len(tail)
     return not (is_whole and flags & _END_OF_STREAM)
+
+
+def _read(file: BinaryIO, at: int, count: int) -> bytes:
+    file.seek(at)
+    return file.read(count)

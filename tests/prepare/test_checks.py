@@ -48,6 +48,8 @@ FAULTS = {
     "empty": lambda data: (data / "audio" / "train1.wav").write_bytes(b""),
     "unreadable": lambda data: (data / "audio" / "train1.wav").write_bytes(b"not audio at all" * 20),
     "truncated": _cut,
+    "out_of_range": lambda data: _write(data, tone() * 4, "FLOAT"),
+    "opposite_phase": lambda data: _write(data, np.stack([tone(seed=70), -tone(seed=70)], axis=1)),
     "nan": lambda data: _write(data, _with_nan(), "FLOAT"),
     "silent": lambda data: _write(data, tone() * 0.001),
     "clipped": lambda data: _write(data, np.clip(tone() * 10, -1, 1)),
@@ -120,13 +122,62 @@ def test_the_same_audio_in_two_test_sets_stops_too(tmp_path):
         prepare(recordings.corpus(data, source), tmp_path / "tiny", workers=0)
 
 
-def test_channels_that_cancel_out_are_silence(tmp_path):
+@pytest.mark.accepts("Audio", "several channels in a corpus", "`corpus.channels: mix` (their mean) or `first`")
+@pytest.mark.parametrize(
+    ("channels", "taken"), [("mix", lambda left, right: (left + right) / 2), ("first", lambda left, right: left)]
+)
+def test_channels_are_mixed_or_the_first_is_taken(tmp_path, channels, taken):
     data = recordings.folder(tmp_path / "data")
-    first = "audio/train1.wav"
-    channel = audio.read(data / first)
-    soundfile.write(data / first, np.stack([channel, -channel], 1), 16_000)
+    left, right = tone(seed=50), tone(seed=51)
+    _write(data, np.stack([left, right], axis=1), "FLOAT")
+    prepare(recordings.corpus(data, channels=channels), tmp_path / "tiny", workers=0)
+    written = audio.read(tmp_path / "tiny/audio/train/train1.flac")
+    np.testing.assert_allclose(written, taken(left, right), atol=1e-4)
+
+
+def test_the_first_channel_of_two_in_opposite_phase_is_speech(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    FAULTS["opposite_phase"](data)
+    assert prepare(recordings.corpus(data, channels="first"), tmp_path / "tiny", workers=0)["dropped"] == 0
+    assert prepare(recordings.corpus(data), tmp_path / "mixed", workers=0)["dropped"] == 1
+    assert "train1.wav has channels of opposite phase" in (tmp_path / "mixed/dropped.jsonl").read_text()
+
+
+def test_integers_stored_as_floats_are_scaled_not_clipped_and_reported(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    samples = np.rint(tone() * 32_768)
+    _write(data, samples, "FLOAT")
     prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    assert '"check": "silent"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
+    np.testing.assert_allclose(audio.read(tmp_path / "tiny/audio/train/train1.flac"), samples / 32_768, atol=1e-6)
+    report = _report(tmp_path)
+    assert "were divided by 32,768" in report and "| clipped | report | 0 |" in report
+
+
+@pytest.mark.accepts(
+    "Audio", "any rate from 2 to 768 kHz", "resampled to 16 kHz; a line says where splits differ (telephone, wideband)"
+)
+def test_the_report_says_at_which_rates_recordings_came_and_warns_where_splits_differ(tmp_path, caplog):
+    data = recordings.folder(tmp_path / "data", each=3)
+    rates = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["rates"]
+    assert rates == {split: {"16000": 3} for split in ("train", "dev", "test")}
+    assert "telephones" not in caplog.text + _report(tmp_path)
+    for n in (200, 201):
+        recordings.sound(data / "audio" / f"test{n}.wav", seed=n, rate=8_000)
+    rates = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["rates"]
+    assert rates["test"] == {"8000": 2, "16000": 1}
+    note = "recordings below 16 kHz, as of telephones, are 0% of train and 67% of test"
+    assert note in caplog.text and note[1:] in _report(tmp_path)
+    assert "| test | 2 | 1 |" in _report(tmp_path)
+
+
+def test_formats_beyond_libsndfile_are_utterances_like_any_other(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    pytest.importorskip("av")
+    from tests.media import media
+
+    media(data / "audio/train1.m4a", tone(seed=60), 16_000)
+    change(data / "train.jsonl", 1, audio="audio/train1.m4a")
+    assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["dropped"] == 0
 
 
 def test_unknown_speakers_are_not_one_shared_speaker(tmp_path):

@@ -144,6 +144,20 @@ def test_a_cut_ogg_is_truncated_and_a_whole_one_is_read(tmp_path, subtype):
         assert caught.value.check == "truncated", f"the first {end:,} of {len(whole):,} bytes"
 
 
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "NIST", "FLAC"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "ULAW", "FLOAT"])
+def test_a_cut_file_of_any_kind_is_refused_and_a_whole_one_is_read(kind, subtype):
+    if not soundfile.check_format(kind, subtype):
+        return
+    content = io.BytesIO()
+    soundfile.write(content, np.stack([tone(1.00003)] * 3, axis=1), 16_000, format=kind, subtype=subtype)
+    whole = content.getvalue()
+    assert audio.read(whole).size == 16_000
+    for part in (0.5, 0.9, 0.99):
+        with pytest.raises(AudioError):
+            audio.read(whole[: int(len(whole) * part)])
+
+
 def as_floats(samples) -> bytes:
     """A float WAV file."""
     file = io.BytesIO()
