@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from pipeline.prepare import segments
-from pipeline.speech import audio
+from pipeline.speech import audio, media
 from tests import recordings
 from tests.recordings import lines, prepare
 
@@ -32,8 +32,10 @@ def test_every_kind_of_wav_is_cut_without_loss_channels_included(tmp_path, subty
 
 def test_only_the_segment_is_decoded_and_what_has_to_be_decoded_whole_is_so_once(tmp_path, monkeypatch):
     decoded = []
-    decode = audio.decode
-    monkeypatch.setattr(audio, "decode", lambda *given: decoded.append(decode(*given)) or decoded[-1])
+    for module in (audio, media):
+        decode = module.decode
+        note = lambda *given, decode=decode: decoded.append(decode(*given)) or decoded[-1]  # noqa: E731
+        monkeypatch.setattr(module, "decode", note)
     for name in ("long.flac", "long.mp3"):
         path = recordings.sound(tmp_path / name, 20.0)
         for offset in (1.0, 2.0, 3.0):
