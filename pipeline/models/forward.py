@@ -87,6 +87,8 @@ def ignore_padding(model: "nn.Module") -> None:
             return layer.activation(_normalized_convolution(signal.float(), layer.conv, layer.layer_norm, lengths))
 
     def only_real(_, args):
+        if not lengths_of:  # `padding_invariant`, which runs the same modules, does this by itself
+            return None
         return args[0] * inside(args[0].shape[2], model._get_feat_extract_output_lengths(lengths_of["samples"]))[:, None]
 
     positional = getattr(model.base_model.encoder.pos_conv_embed, "layers", [])
@@ -95,7 +97,9 @@ def ignore_padding(model: "nn.Module") -> None:
     if is_group_norm(model.config):
         layer = model.base_model.feature_extractor.conv_layers[0]
         layer.forward = normalized
-    elif not positional:
+    elif positional:
+        model.register_forward_hook(lambda *_: lengths_of.clear(), always_call=True)
+    else:
         return
     model.register_forward_pre_hook(note_lengths, with_kwargs=True)
 

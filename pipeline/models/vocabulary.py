@@ -75,7 +75,7 @@ def read(json: Json, size: int, blank: int | None, where: str, language: str | N
     special = set(names.values()) | _marked_special(json, settings)
     blank = _blank(ids, names, blank, size, where)
     gap = _content(settings.get("word_delimiter_token")) or next((name for name in _GAPS if name in ids), None)
-    gap = gap if gap in ids else None
+    gap = gap if gap in ids and ids[gap] < size else None
     tokens = {name: index for name, index in ids.items() if name not in special and index != blank and name != gap}
     if beyond := sorted(name for name, index in tokens.items() if not 0 <= index < size):
         raise BigfootError(f"{where}: token {beyond[0]!r} has id {ids[beyond[0]]}, but the head has {size} outputs")

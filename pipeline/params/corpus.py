@@ -53,6 +53,9 @@ class DigitsSource(Section):
     kind: Literal["digits"]
     seed: Seed = Field(7, description="of which recordings are joined, and of the pauses between them")
     uses: int = Field(4, ge=1, description="how often each training recording is used")
+    train: tuple[Annotated[int, Field(ge=15)], Annotated[int, Field(le=45)]] = Field(
+        (15, 45), description="the first of the training recordings of each digit and speaker, and the one after the last"
+    )
     unlabelled: Fraction = Field(0.0, lt=1, description="share of the training recordings whose text is kept back")
 
 

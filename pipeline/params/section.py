@@ -50,7 +50,7 @@ def _key(place: tuple[str | int, ...]) -> str:
     parts = list(place)
     if parts[:2] == ["corpus", "source"]:
         del parts[2:3]  # the kind of source
-    while len(parts) > 1 and str(parts[-1]).split("[")[0] in ("int", "list", "tuple", "float", "str"):
+    while len(parts) > 1 and str(parts[-1]).split("[")[0] in ("int", "list", "tuple", "float", "str", ""):  # "": [key]
         parts.pop()
     return ".".join(str(part) for part in parts)
 

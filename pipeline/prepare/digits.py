@@ -3,8 +3,8 @@
 Recordings of single digits are joined to strings of 3 to 7 digits by one speaker, with pauses of 0.03-0.25 s of faint noise,
 so that a recognizer has word order and word gaps to learn. Split by recording index, as the data set's authors advise: 0-9
 test and 10-14 dev, each recording used once (with six speakers 600 and 300 words), 15-44 train, each used `uses` times, later
-ones unused. The last of train may go without text (`unlabelled`). No string of dev or test occurs in train, and none of test in
-dev. Speakers do occur in all splits: this measures new recordings of known people.
+ones unused; `train` narrows this, and the last of train may go without text (`unlabelled`). No string of dev or test occurs in
+train, and none of test in dev. Speakers do occur in all splits: this measures new recordings of known people.
 """
 
 import re
@@ -22,7 +22,7 @@ from pipeline.speech.corpus import UNLABELLED
 
 ABOUT = "Isolated digits of FSDD cut together into strings: real people, closed vocabulary, speakers known from training."
 WORDS = "zero one two three four five six seven eight nine".split()
-INDICES = {"test": range(0, 10), "dev": range(10, 15), "train": range(15, 45)}  # train: with text or without
+INDICES = {"test": range(0, 10), "dev": range(10, 15), "train": range(15, 45)}
 SHORTEST, LONGEST = 3, 7
 PAUSE_SECONDS = (0.03, 0.25)
 PAUSE_LEVEL = 0.001  # standard deviation of the noise, full scale = 1: about -60 dBFS
@@ -65,7 +65,7 @@ def read(source: DigitsSource, data: Path) -> list[Raw]:
     recordings = _recordings(data)
     taken: set[tuple[int, ...]] = set()
     raws: dict[str, list[Raw]] = {}
-    indices = _indices(source.unlabelled)
+    indices = _indices(source)
     for split in ("test", "dev", "train", UNLABELLED):
         uses = source.uses if split in ("train", UNLABELLED) else 1
         raws[split] = [
@@ -80,11 +80,11 @@ def read(source: DigitsSource, data: Path) -> list[Raw]:
     return raws["train"] + raws["dev"] + raws["test"] + silent
 
 
-def _indices(unlabelled: float) -> dict[str, range]:
+def _indices(source: DigitsSource) -> dict[str, range]:
     """The recordings of each split; the last ones of train go without text."""
-    train = INDICES["train"]
-    cut = train.stop - round(unlabelled * len(train))
-    return INDICES | {"train": range(train.start, cut), UNLABELLED: range(cut, train.stop)}
+    first, stop = source.train
+    cut = stop - round(source.unlabelled * (stop - first))
+    return INDICES | {"train": range(first, cut), UNLABELLED: range(cut, stop)}
 
 
 def _strings(

@@ -23,7 +23,7 @@ from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.params import Params
 from pipeline.project import Project
-from pipeline.speech.corpus import read_info
+from pipeline.speech.corpus import read_info, test_sets
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, Store, final_figures, is_number
 
@@ -127,7 +127,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     if model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}:
         store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
     _log_metrics(store, run_id, row.figures, model_id, datasets)
-    _log_inputs(store, run_id, {split: dataset for split, dataset in datasets.items() if split != "train"})
+    _log_inputs(store, run_id, {split: datasets[split] for split in ("dev", *test_sets(datasets))})
     store.client.set_terminated(run_id, "FINISHED")
     return 1
 

@@ -129,9 +129,10 @@ def _processor(known: Vocabulary, masked: bool, normalizes: bool = True):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vocab.json"
         file.write_text(json.dumps(known.names))
+        # transformers makes a token called None of an unknown token or a word delimiter that is None.
         tokenizer = Wav2Vec2CTCTokenizer(
-            str(file), bos_token=None, eos_token=None, pad_token=known.blank_name, unk_token=known.unknown_name,
-            word_delimiter_token=known.gap_name,
+            str(file), bos_token=None, eos_token=None, pad_token=known.blank_name,
+            unk_token=known.unknown_name or known.blank_name, word_delimiter_token=known.gap_name or WORD_GAP,
         )  # fmt: skip
     extractor = Wav2Vec2FeatureExtractor(
         feature_size=1, sampling_rate=SAMPLE_RATE, padding_value=0.0, do_normalize=normalizes, return_attention_mask=masked

@@ -185,6 +185,17 @@ def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
     assert "WER % noisy" in (tmp_path / "reports" / "comparison.md").read_text()
 
 
+def test_a_split_without_text_is_no_test_set(tmp_path):
+    params = plant(tmp_path)
+    path = tmp_path / "corpora" / "quickstart" / "corpus.json"
+    corpus = json.loads(path.read_text())
+    corpus["splits"] = {"unlabelled": corpus["splits"]["test"], **corpus["splits"]}
+    write(path, corpus)  # its scores and its manifest are not asked for
+    rows = compare(params, tmp_path, tmp_path / "reports")
+    assert len(rows) == len(FIGURES)
+    assert "unlabelled" not in (tmp_path / "reports" / "comparison.json").read_text()
+
+
 # ---------------------------------------------------------------- what is refused
 
 

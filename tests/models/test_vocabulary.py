@@ -1,5 +1,7 @@
 """One vocabulary: what each id writes and how a text is spelled, from any tokenizer's files; else one line."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +95,20 @@ def test_one_vocabulary_per_language_needs_the_language():
         read(nested, {}, size=3)
     with pytest.raises(BigfootError, match="no vocabulary of language fra: set teacher.target_lang to one of the 2: deu, eng"):
         read(nested, {}, size=3, language="fra")
+
+
+def test_a_vocabulary_without_gap_and_unknown_token_survives_saving(tmp_path):
+    from pipeline.train import teacher
+
+    known = read({"_": 0, "a": 1, "b": 2}, {"pad_token": "_", "unk_token": None, "word_delimiter_token": None}, size=3)
+    processor = teacher._processor(known, masked=False)
+    processor.save_pretrained(tmp_path)
+
+    def saved(name: str):
+        return json.loads((tmp_path / name).read_text()) if (tmp_path / name).is_file() else None
+
+    for again in (vocabulary.of(processor.tokenizer, 3), vocabulary.read(saved, 3, 0, "m")):
+        assert (again.texts, again.blank, again.gap_name) == (("", "a", "b"), 0, None)
 
 
 def test_a_vocabulary_without_spaces_has_no_gap():

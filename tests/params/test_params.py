@@ -124,6 +124,28 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
     assert re.search(error, mistaken(tmp_path, old, new))
 
 
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("columns: {adio: file}", r"corpus\.source\.columns\.adio.*'audio', 'text'"),
+        ("columns: {speaker: {from: file, pattern: '^\\w{8}'}}", r"corpus\.source\.columns\.speaker\.pattern: has no group"),
+        ("columns: {speaker: {from: file, pattern: '^(\\w{8}'}}", r"columns\.speaker\.pattern: is no regular expression"),
+        ("split: {dev: 0.1}", r"corpus\.source: manifest is missing"),
+        ("columns: {split: part}", r"corpus\.source: manifest is missing"),
+        (
+            "manifest: a.csv, split: {dev: 0.5, test: 0.5}",
+            r"source\.split: dev 0.5 and test 0.5 leave nothing",
+        ),
+        ("manifest: a.csv, split: {dev: 0}", r"corpus\.source\.split\.dev: .*greater than 0"),
+        ("manifest: a.csv, split: {}, dev: b.csv", r"corpus\.source: split draws train, dev and test"),
+        ("manifest: a.csv, train: x, dev: x", r"corpus\.source: two splits have one name"),
+    ],
+)
+def test_a_mistake_in_the_folder_source_is_one_line_that_names_the_key(tmp_path, source, error):
+    synthetic = re.search("source: {kind: synthetic.*}", QUICKSTART)[0]
+    assert re.search(error, mistaken(tmp_path, synthetic, f"source: {{kind: folder, {source}}}"))
+
+
 def test_stored_features_need_every_parent_to_read_them_too(tmp_path):
     """thin reads it, but half, which it comes from, changes it."""
     stored = ("{temperature", "{features: stored, temperature")

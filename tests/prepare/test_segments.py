@@ -1,0 +1,87 @@
+"""Promises of pipeline/prepare/segments.py: a segment is just its part of the file, and one that isn't all there is found."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.prepare import segments
+from pipeline.speech import audio, media
+from tests import recordings
+from tests.recordings import lines, prepare
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".aiff", ".ogg", ".mp3"])
+@pytest.mark.parametrize(("offset", "duration"), [(0.0, 1.0), (1.2345, 0.5), (3.5, None)])
+def test_a_segment_has_the_samples_of_its_place_in_the_whole_file(tmp_path, suffix, offset, duration):
+    path = recordings.sound(tmp_path / f"long{suffix}", 5.0, rate=22_050)
+    whole, rate = audio.decode(path)
+    samples, same_rate = segments.decode(path, offset, duration)
+    last = len(whole) if duration is None else round((offset + duration) * rate)
+    assert same_rate == rate and np.array_equal(samples, whole[round(offset * rate) : last])
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM"])
+def test_every_kind_of_wav_is_cut_without_loss_channels_included(tmp_path, subtype):
+    path = tmp_path / "long.wav"
+    loud = 3.0 if subtype in ("FLOAT", "DOUBLE") else 1.0  # float WAVs may go beyond full scale
+    soundfile.write(path, loud * np.stack([recordings.tone(2.0), recordings.tone(2.0, seed=1)], 1), 16_000, subtype=subtype)
+    assert np.array_equal(segments.decode(path, 0.5, 1.0)[0], audio.decode(path)[0][8_000:24_000])
+
+
+def test_only_the_segment_is_decoded_and_what_has_to_be_decoded_whole_is_so_once(tmp_path, monkeypatch):
+    decoded = []
+    for module in (audio, media):
+        decode = module.decode
+        note = lambda *given, decode=decode: decoded.append(decode(*given)) or decoded[-1]  # noqa: E731
+        monkeypatch.setattr(module, "decode", note)
+    for name in ("long.flac", "long.mp3"):
+        path = recordings.sound(tmp_path / name, 20.0)
+        for offset in (1.0, 2.0, 3.0):
+            segments.decode(path, offset, 1.0)
+    assert [round(len(samples) / rate) for samples, rate in decoded] == [1, 1, 1, 20]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".mp3"])
+@pytest.mark.parametrize(("offset", "duration"), [(1.0, 1.3), (2.5, 1.0), (3.0, None)])
+def test_a_segment_beyond_its_file_is_truncated(tmp_path, suffix, offset, duration):
+    path = recordings.sound(tmp_path / f"long{suffix}", 2.0)
+    with pytest.raises(audio.AudioError, match="is not within .*long.*, which has 2.0") as caught:
+        segments.decode(path, offset, duration)
+    assert caught.value.check == "truncated" and len(segments.decode(path, 1.0, 1.05)[0]) in range(16_000, 16_801)
+
+
+def test_segments_of_a_damaged_or_missing_file_are_found_as_whole_files_are(tmp_path):
+    path = recordings.sound(tmp_path / "cut.wav", 2.0)
+    path.write_bytes(path.read_bytes()[:40_000])
+    (tmp_path / "noise.wav").write_bytes(b"no audio" * 9)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    checks = {"cut.wav": "truncated", "noise.wav": "unreadable", "empty.wav": "empty", "none.wav": "missing"}
+    for name, check in checks.items():
+        with pytest.raises(audio.AudioError, match=name) as caught:
+            segments.decode(tmp_path / name, 0.5, 0.5)
+        assert caught.value.check == check
+    streamed = recordings.streamed(recordings.sound(tmp_path / "a.flac", 2.0), tmp_path / "streamed.flac")
+    assert len(segments.decode(streamed, 0.5, 0.5)[0]) == 8_000
+
+
+@pytest.mark.refuses("Tables and splits", "audio much shorter or longer than its manifest says", "left out and reported")
+def test_a_stated_duration_is_held_against_the_audio_both_ways(tmp_path):
+    data = recordings.folder(tmp_path / "data", each=4)
+    for number, duration in enumerate((0.5, 0.2, 1.0)):
+        recordings.change(data / "train.jsonl", number, duration=duration)
+    info = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    dropped = [json.loads(line) for line in (tmp_path / "tiny" / "dropped.jsonl").read_text().splitlines()]
+    assert {row["id"]: row["check"] for row in dropped} == {"train1": "longer_than_stated", "train2": "truncated"}
+    assert dropped[0]["why"] == "0.50 s of audio where the manifest says 0.20 s" and info["splits"]["train"]["utterances"] == 2
+
+
+def test_a_segment_beyond_its_file_is_left_out_and_the_last_line_says_so_for_each_split(tmp_path, caplog):
+    data = recordings.folder(tmp_path / "data")
+    rows = [{"audio": "audio/train0.wav", "text": "abc", "offset": offset, "duration": 0.3} for offset in (0.1, 0.4)]
+    lines(data / "train.jsonl", rows)
+    with caplog.at_level("INFO"):
+        prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert caplog.messages[-1] == "prepare: 5 utterances kept, 1 dropped (train 1 and 1, dev 2 and 0, test 2 and 0)"
+    assert '"id": "train0-0.400", "split": "train", "check": "truncated"' in (tmp_path / "tiny/dropped.jsonl").read_text()
