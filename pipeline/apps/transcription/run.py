@@ -5,10 +5,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -184,7 +184,8 @@ def _transcripts(
     pool = ProcessPoolExecutor(workers, context, _Worker.begin_apart, (folder, channels, each, count))
     try:
         # pool.map would cancel waiting futures on exit, which a pool fails on whose workers are then terminated.
-        waiting = [pool.submit(_Worker.work, recording) for recording in recordings]
+        with _interrupts_ignored():  # by workers from their first moment on, as a process inherits it
+            waiting = [pool.submit(_Worker.work, recording) for recording in recordings]
         while waiting:
             is_done = bool(wait(waiting[:1], POLL_SECONDS).done)
             # Read without its lock, which a killed worker may hold.
@@ -200,6 +201,19 @@ def _transcripts(
         pool.shutdown(wait=False)
         for child in multiprocessing.active_children():
             child.terminate()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C does nothing in this process, or in those that it starts, while the block runs."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may change it
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Worker:
