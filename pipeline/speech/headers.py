@@ -24,17 +24,17 @@ _AUDIO = (b"data", b"SSND")
 def is_cut(file: BinaryIO) -> bool:
     """Whether a file ends before the end that it states; False where it states none."""
     length = file.seek(0, 2)
-    kind = _read(file, 0, 4)
+    kind = read_at(file, 0, 4)
     if kind == b"OggS":
         return _ogg_is_cut(file, length)
     if kind in _CHUNKS:
         begin, size = _data_chunk(file, length, *_CHUNKS[kind])
         if kind == b"RF64":  # its true size lies in the chunk ds64, behind that of the whole file
-            size = struct.unpack("<Q", _read(file, 28, 8).ljust(8, b"\0"))[0]
+            size = struct.unpack("<Q", read_at(file, 28, 8).ljust(8, b"\0"))[0]
     elif kind == b".snd":
-        begin, size = struct.unpack(">II", _read(file, 4, 8).ljust(8, b"\0"))
+        begin, size = struct.unpack(">II", read_at(file, 4, 8).ljust(8, b"\0"))
     elif kind == b"NIST":
-        begin, size = _sphere_data(_read(file, 0, 1024))
+        begin, size = _sphere_data(read_at(file, 0, 1024))
     else:
         return False
     return size not in _UNKNOWN_SIZES and begin + size > length
@@ -44,7 +44,7 @@ def _data_chunk(file: BinaryIO, length: int, at: int, head: str, counted: int, a
     """Where the bytes of the chunk with the audio begin, and how many it states; 0 where there is none."""
     head_size = struct.calcsize(head)
     while at + head_size <= length:
-        name, size = struct.unpack(head, _read(file, at, head_size))
+        name, size = struct.unpack(head, read_at(file, at, head_size))
         size = max(0, size - counted)
         if name in _AUDIO:
             return at + head_size, size
@@ -63,7 +63,7 @@ def _sphere_data(header: bytes) -> tuple[int, int]:
 
 def _ogg_is_cut(file: BinaryIO, length: int) -> bool:
     """Whether the last page lacks the end-of-stream flag, or some of its bytes."""
-    tail = _read(file, max(0, length - 2 * _MOST_PAGE), 2 * _MOST_PAGE)
+    tail = read_at(file, max(0, length - 2 * _MOST_PAGE), 2 * _MOST_PAGE)
     at = tail.rfind(b"OggS\0")
     if at < 0 or at + 27 > len(tail):
         return True
@@ -73,6 +73,7 @@ def _ogg_is_cut(file: BinaryIO, length: int) -> bool:
     return not (is_whole and flags & _END_OF_STREAM)
 
 
-def _read(file: BinaryIO, at: int, count: int) -> bytes:
+def read_at(file: BinaryIO, at: int, count: int) -> bytes:
+    """`count` bytes from a position on, fewer where the file ends before."""
     file.seek(at)
     return file.read(count)

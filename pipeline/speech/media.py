@@ -46,7 +46,7 @@ def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
 
 @contextmanager
 def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Sound]:
-    """As audio.opened, of any format; `frames` is None where FFmpeg reads it. Raises AudioError."""
+    """As audio.opened, of any format. Raises AudioError."""
     name = name or audio.name_of(source)
     with audio.open_bytes(source, name) as file:
         demuxer = _demuxer(file.read(16))

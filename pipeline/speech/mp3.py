@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO
 
+from pipeline.speech.headers import read_at
+
 SPARE_FRAMES = 4  # a Xing or Info frame may state so many more than there are: encoders count it too, or their padding
 
 _CHUNK = 1 << 16
@@ -48,18 +50,18 @@ def is_mp3(file: BinaryIO) -> bool:
     """Whether a frame of MPEG layer III begins the file, or comes after its tag and no more than some padding."""
     start = _after_tag(file, 0)
     if not start:
-        return _frame_size(_read(file, 0, 4)) > 0
-    return _read(file, start, 4) != b"fLaC" and _next_frame(file, start, None) - start <= _PADDING
+        return _frame_size(read_at(file, 0, 4)) > 0
+    return read_at(file, start, 4) != b"fLaC" and _next_frame(file, start, None) - start <= _PADDING
 
 
 def scan(file: BinaryIO) -> Mp3:
     """Find all frames of a file of MPEG layer III."""
     length = file.seek(0, 2)
     at = start = first = _next_frame(file, _after_tag(file, 0), None)
-    kind = _kind(_read(file, first, 4))
+    kind = _kind(read_at(file, first, 4))
     frames, runs, damage = 0, [], None
     while at + 4 <= length:
-        header = _read(file, at, 4)
+        header = read_at(file, at, 4)
         size = _frame_size(header)
         if size and _kind(header) == kind:
             if at + size > length:
@@ -85,7 +87,7 @@ class Frames:
         self._begins = list(accumulate((end - start for start, end in mp3.runs), initial=0))  # where each run lies here
         self._patch_at, self._patch = 0, b""
         if mp3.stated is not None:
-            flags = int.from_bytes(_read(file, mp3.tag + 4, 4), "big")
+            flags = int.from_bytes(read_at(file, mp3.tag + 4, 4), "big")
             self._patch_at = mp3.tag + 4 - mp3.runs[0][0]
             self._patch = struct.pack(">II", flags, mp3.frames) + (struct.pack(">I", self._begins[-1]) if flags & 2 else b"")
 
@@ -95,7 +97,7 @@ class Frames:
             run = bisect_right(self._begins, begin + count) - 1
             start, end = self._runs[run]
             there = start + begin + count - self._begins[run]
-            content = _read(self._file, there, min(end - there, len(buffer) - count))
+            content = read_at(self._file, there, min(end - there, len(buffer) - count))
             if not content:
                 break  # the file became shorter
             buffer[count : count + len(content)] = content
@@ -122,12 +124,12 @@ def samples_per_frame(rate: int) -> int:
 
 def _stated(file: BinaryIO, first: int) -> tuple[int | None, int]:
     """The number of frames that the first frame states, if it is a Xing or Info frame, and the position of that word."""
-    header = _read(file, first, 4)
+    header = read_at(file, first, 4)
     if not _frame_size(header):
         return None, 0
     is_mono, is_version_1 = header[3] >> 6 == 3, header[1] >> 3 & 3 == _VERSION_1
     tag = first + 4 + {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[is_version_1, is_mono]
-    word, flags, frames = struct.unpack(">4sII", _read(file, tag, 12).ljust(12, b"\0"))
+    word, flags, frames = struct.unpack(">4sII", read_at(file, tag, 12).ljust(12, b"\0"))
     if word in (b"Xing", b"Info") and flags & 1:
         return frames, tag
     return None, 0
@@ -152,13 +154,13 @@ def _kind(header: bytes) -> bytes:
 def _next_frame(file: BinaryIO, at: int, kind: bytes | None) -> int:
     """The position of the next frame (of a kind) that another one or the file's end follows, or the length of the file."""
     length = file.seek(0, 2)
-    while chunk := _read(file, at, _CHUNK):
+    while chunk := read_at(file, at, _CHUNK):
         for match in _FIRST.finditer(chunk):
             header = chunk[match.start() : match.start() + 4]
             size, here = _frame_size(header), at + match.start()
             if not size or (kind and _kind(header) != kind):
                 continue
-            after = _read(file, here + size, 4)
+            after = read_at(file, here + size, 4)
             if here + size == length or (_frame_size(after) and _kind(after) == _kind(header)):
                 return here
         at += max(1, len(chunk) - 3)  # a header may lie across two chunks
@@ -167,7 +169,7 @@ def _next_frame(file: BinaryIO, at: int, kind: bytes | None) -> int:
 
 def _after_tag(file: BinaryIO, at: int) -> int:
     """The position behind an ID3 or APE tag at `at`, or `at`."""
-    start = _read(file, at, 16)
+    start = read_at(file, at, 16)
     if start[:3] == b"ID3" and len(start) >= 10:
         a, b, c, d = start[6:10]  # 7 bits each
         return at + 10 + (a << 21 | b << 14 | c << 7 | d)
@@ -176,8 +178,3 @@ def _after_tag(file: BinaryIO, at: int) -> int:
     if start[:8] == b"APETAGEX" and len(start) == 16:
         return at + 32 + int.from_bytes(start[12:], "little")
     return at
-
-
-def _read(file: BinaryIO, at: int, count: int) -> bytes:
-    file.seek(at)
-    return file.read(count)
