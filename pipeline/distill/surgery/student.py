@@ -196,15 +196,18 @@ def _rows_of(heads: torch.Tensor, importances: Importance, layer: int, old, new)
 @torch.no_grad()
 def _copy(parent, student, choice: Choice, fitted: dict[str, torch.Tensor]) -> list[dict]:
     """Fill the student's tensors from the parent's and from `fitted`; returns one row per tensor with its origin."""
-    weights, rows = plain(parent), []
-    for name, target in plain(student).items():
+    weights, prefix = plain(parent), f"{student.base_model_prefix}."
+    rows: list[dict] = []
+    for full, target in student.state_dict().items():
+        name = full.removeprefix(prefix)
         source, cuts = _origin(name, choice)
+        whose = source if source is None or source.startswith("lm_head.") else f"{prefix}{source}"
         if name in fitted:
             target.copy_(fitted[name])
-            rows.append(_row(student, name, source, "fitted"))
+            rows.append({"to": full, "from": whose, "how": "fitted"})
             continue
         if source not in weights:  # None, or SpecAugment's mask, which a parent trained without SpecAugment lacks
-            rows.append(_row(student, name, None, "fresh"))
+            rows.append({"to": full, "from": None, "how": "fresh"})
             continue
         taken = weights[source]
         for dim, indices in enumerate(cuts):
@@ -213,16 +216,9 @@ def _copy(parent, student, choice: Choice, fitted: dict[str, torch.Tensor]) -> l
         if name.startswith(POSITIONAL) and taken.dim() == 3 and name != GAIN:
             taken = _own_inputs(taken, choice.hidden, student.config.num_conv_pos_embedding_groups)
         target.copy_(taken)
-        rows.append(_row(student, name, source, "whole" if taken.shape == weights[source].shape else "slice"))
+        rows.append({"to": full, "from": whose, "how": "whole" if taken.shape == weights[source].shape else "slice"})
     _keep_scale(parent, student, weights, choice)
     return rows
-
-
-def _row(student, name: str, source: str | None, how: str) -> dict:
-    """One row of initialization.json, with the full names of both tensors."""
-    full = {key.removeprefix(f"{student.base_model_prefix}."): key for key in student.state_dict()}
-    prefix = "" if source is None or source.startswith("lm_head.") else f"{student.base_model_prefix}."
-    return {"to": full[name], "from": source and f"{prefix}{source}", "how": how}
 
 
 def _own_inputs(rows: torch.Tensor, hidden: torch.Tensor, groups: int) -> torch.Tensor:
