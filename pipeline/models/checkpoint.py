@@ -9,12 +9,13 @@ stage, except those listed here.
 import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.models import families, vocabulary
+from pipeline.models.description import extractor
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.speech.audio import SAMPLE_RATE
 
@@ -33,9 +34,15 @@ class Checkpoint:
     source: str
     is_folder: bool
     revision: str | None = None
+    _known: dict[str, dict | None] = field(default_factory=dict, init=False, repr=False, compare=False)  # JSON files, by name
 
     def json(self, name: str) -> dict | None:
         """A JSON file; None where there is none. Raises BigfootError where it can't be read, Away where the hub can't."""
+        if name not in self._known:
+            self._known[name] = self._read_json(name)
+        return self._known[name]
+
+    def _read_json(self, name: str) -> dict | None:
         path = self._file(name)
         if path is None:
             return None
@@ -63,7 +70,7 @@ class Checkpoint:
 
     def normalizes(self) -> bool:
         """Whether audio is normalized; raises BigfootError where the model needs another sample rate than Bigfoot's."""
-        settings = self.json("preprocessor_config.json") or (self.json("processor_config.json") or {}).get("feature_extractor")
+        settings = extractor(self.json)
         if settings is None:
             log.warning(
                 "%s has no preprocessor_config.json: its audio is taken as 16 kHz, normalized to mean 0 and variance 1",

@@ -32,14 +32,20 @@ def describe(folder: Path) -> dict:
     if not any(name.endswith("ForCTC") for name in config.get("architectures") or []):
         architecture = ", ".join(config.get("architectures") or ["no architecture"])
         raise BigfootError(f"{folder}: only CTC models can be quantized, not {architecture}: fine-tune it with a CTC head")
-    extractor = _extractor(folder)
-    known = vocabulary.read(lambda name: _optional(folder, name), config["vocab_size"], config["pad_token_id"], str(folder))
-    metrics = _optional(folder, "metrics.json") or {}
+
+    def file(name: str) -> dict | None:
+        return _json(folder, name) if (folder / name).is_file() else None
+
+    settings = extractor(file)
+    if settings is None:
+        raise _unreadable(folder, "processor_config.json")
+    known = vocabulary.read(file, config["vocab_size"], config["pad_token_id"], str(folder))
+    metrics = file("metrics.json") or {}
     return {
         "vocab": list(known.texts),
         "blank": known.blank,
-        "normalize": extractor["do_normalize"],
-        "sample_rate": extractor["sampling_rate"],
+        "normalize": settings["do_normalize"],
+        "sample_rate": settings["sampling_rate"],
         "params": _count_parameters(folder / "model.safetensors"),
         "macs_per_second": macs_per_second(config),
         "conv_kernels": config["conv_kernel"],
@@ -55,11 +61,9 @@ def copy_processor(folder: Path, out: Path) -> None:
             shutil.copyfile(folder / name, out / name)
 
 
-def _extractor(folder: Path) -> dict:
+def extractor(json: vocabulary.Json) -> dict | None:
     """The feature extractor's settings: in processor_config.json since transformers 5, before in a file of their own."""
-    if settings := _optional(folder, "preprocessor_config.json"):
-        return settings
-    return _json(folder, "processor_config.json")["feature_extractor"]
+    return json("preprocessor_config.json") or (json("processor_config.json") or {}).get("feature_extractor")
 
 
 def _count_parameters(weights: Path) -> int:
@@ -72,12 +76,12 @@ def _count_parameters(weights: Path) -> int:
     return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
-def _optional(folder: Path, name: str) -> dict | None:
-    return _json(folder, name) if (folder / name).is_file() else None
-
-
 def _json(folder: Path, name: str) -> dict:
     try:
         return json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise BigfootError(f"{folder}: {name} can't be read, so this is not a model folder: train it again") from None
+        raise _unreadable(folder, name) from None
+
+
+def _unreadable(folder: Path, name: str) -> BigfootError:
+    return BigfootError(f"{folder}: {name} can't be read, so this is not a model folder: train it again")
