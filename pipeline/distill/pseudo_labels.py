@@ -28,7 +28,7 @@ def pseudo_labels(
 def greedy_labels(logits: np.ndarray, vocabulary: Vocabulary) -> tuple[list[int], float]:
     """The ids that the greedy path of logits [frames, vocabulary] writes, and their confidence, 0 to 1; 0 without any."""
     logits = logits.astype(np.float32)
-    log_probs = logits.max(-1) - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)) - logits.max(-1)
+    log_probs = -np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1))  # of each frame's likeliest token
     ids: list[int] = []
     peaks: list[float] = []
     frame = 0
