@@ -20,6 +20,8 @@ def cut(raw: Raw, limits: Limits, channel: Channel = "mix") -> list[Raw]:
     """The utterance itself, or the pieces of a long recording without text."""
     if raw.split != UNLABELLED or raw.offset is not None or not isinstance(raw.audio, Path):
         return [raw]
+    if _states_to_be_short(raw.audio, limits.max_seconds):
+        return [raw]
     try:
         samples = media.read(raw.audio, channel)
     except audio.AudioError:
@@ -31,6 +33,18 @@ def cut(raw: Raw, limits: Limits, channel: Channel = "mix") -> list[Raw]:
         replace(raw, id=f"{raw.id}-{number:04d}", offset=start, duration=end - start, recording=recording)
         for number, (start, end) in enumerate(_joined(_speech(samples, limits.max_seconds), limits.max_seconds))
     ] or [raw]
+
+
+def _states_to_be_short(path: Path, most_seconds: float) -> bool:
+    """Whether the header alone tells that a recording needs no cut, so that it is decoded once, by its checks.
+
+    libsndfile never reads more than it states. Of FFmpeg's formats nothing is promised, and they are decoded here too.
+    """
+    try:
+        with audio.opened(path) as sound:
+            return sound.frames is not None and sound.frames / sound.rate < most_seconds
+    except audio.AudioError:
+        return False
 
 
 def _speech(samples, most_seconds: float) -> list[tuple[float, float]]:

@@ -11,7 +11,7 @@ from pipeline.params import Limits, SyntheticSource
 from pipeline.prepare import synthetic
 from pipeline.prepare.pauses import _joined, cut
 from pipeline.prepare.raw import Raw
-from pipeline.speech import audio
+from pipeline.speech import audio, media
 from pipeline.speech.corpus import open_corpus
 from tests.recordings import corpus, folder, lines, prepare, sound
 
@@ -50,6 +50,12 @@ def test_what_has_text_or_is_short_stays_whole(tmp_path):
     missing = Raw("missing", "unlabelled", tmp_path / "missing.wav", "")
     for raw in (labelled, short, missing):
         assert cut(raw, LIMITS) == [raw]
+
+
+def test_a_recording_whose_header_states_that_it_is_short_is_not_decoded_for_it(tmp_path, monkeypatch):
+    short = Raw("short", "unlabelled", sound(tmp_path / "short.wav", 2.0), "")
+    monkeypatch.setattr(media, "read", None)
+    assert cut(short, LIMITS) == [short]
 
 
 def test_a_recording_in_which_nobody_speaks_stays_whole_and_is_dropped(tmp_path):
