@@ -7,13 +7,12 @@ from those of its recording (which also has some silence at either end), and the
 others in their place.
 """
 
-import math
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.apps.alignment.align import AlignedWord, align
-from pipeline.apps.alignment.run import vocabulary_of
+from pipeline.apps.alignment.align import AlignedWord
+from pipeline.apps.alignment.run import aligned
 from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
 from pipeline.prepare import digits
@@ -48,9 +47,7 @@ def main(variant: str = "") -> None:
 
 
 def _aligned(logits: np.ndarray, words: list[str], recognizer: Recognizer) -> list[AlignedWord]:
-    info = recognizer.info
-    frame_seconds = math.prod(info["conv_strides"]) / info["sample_rate"]
-    return align(logits, [(word, word) for word in words], vocabulary_of(info), frame_seconds)
+    return aligned(logits, [(word, word) for word in words], recognizer.info)
 
 
 if __name__ == "__main__":

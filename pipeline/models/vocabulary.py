@@ -7,7 +7,7 @@ characters (`sch`) is spelled by longest match. Vocabularies whose texts can't b
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from pipeline.common.errors import BigfootError
@@ -23,16 +23,17 @@ _PIECE = "\u2581"  # SentencePiece's mark of a word's start
 class Vocabulary:
     """`texts`: what each id writes, "" for nothing, " " between words; `blank`: the id of CTC's blank.
 
-    `names`: {token: id} of the blank, the unknown token, the word delimiter and all tokens that write something, as they stand
-    in vocab.json; `blank_name`, `unknown_name` and `gap_name` are among them, None where there is none.
+    The names are for a tokenizer with this vocabulary. `names`: {token: id} of the blank, the unknown token, the word delimiter
+    and all tokens that write something, as they stand in vocab.json; `blank_name`, `unknown_name` and `gap_name` are among
+    them, None where there is none.
     """
 
     texts: tuple[str, ...]
     blank: int
-    names: dict[str, int]
-    blank_name: str
-    unknown_name: str | None
-    gap_name: str | None
+    names: dict[str, int] = field(default_factory=dict)
+    blank_name: str | None = None
+    unknown_name: str | None = None
+    gap_name: str | None = None
 
     def spell(self, text: str) -> list[int]:
         """The ids of a text, the longest token first; raises BigfootError for a character that no token begins with."""

@@ -20,7 +20,7 @@ from tests import tones
 from tests.distill.surgery.parents import parent
 from tests.distill.test_loss import batch
 
-VOCABULARY = Vocabulary(("", "", " ", "a", "b"), 0, {}, "", None, " ")
+VOCABULARY = Vocabulary(("", "", " ", "a", "b"), 0)
 
 
 def logits_of(path: list[int], probability: float) -> np.ndarray:

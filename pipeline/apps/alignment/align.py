@@ -105,7 +105,7 @@ def _tokens(
     words: Sequence[tuple[str, str]], vocabulary: Vocabulary, star: int, goes_on: bool
 ) -> tuple[list[int], list[int | None]]:
     """The tokens of all words and of the gaps after them, and the word that each belongs to, None for a gap."""
-    gap = vocabulary.spell(" ") if vocabulary.gap_name is not None else []
+    gap = vocabulary.spell(" ") if " " in vocabulary.texts else []
     tokens: list[int] = []
     owners: list[int | None] = []
     for number, (_, spelling) in enumerate(words):

@@ -14,10 +14,9 @@ import numpy as np
 from pipeline.apps.alignment import anchors, formats, pieces
 from pipeline.apps.alignment.align import AlignedWord, align, spelled
 from pipeline.apps.alignment.formats import Alignment
-from pipeline.apps.transcription import files, variant
+from pipeline.apps.transcription import files, outputs, variant
 from pipeline.apps.transcription.files import Failure, Recording
 from pipeline.common.errors import BigfootError, one_line
-from pipeline.common.files import write_whole
 from pipeline.common.progress import Progress
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
@@ -38,18 +37,26 @@ def align_recordings(
         if "text" not in recognizer.info:
             raise BigfootError(f"{model}: variant.json has no text rules: run `dvc repro`, or quantize the model again")
         progress = stack.enter_context(Progress("align", len(recordings), "recordings"))
-        failures = 0
+        is_complete = True
         for recording in recordings:
-            try:
-                if isinstance(recording, Failure):
-                    raise BigfootError(recording.reason)
-                write(_aligned(recognizer, recording), recording)
-            except BigfootError as error:
-                failures += 1
-                named = error if one_line(recording.name) in str(error) else f"{recording.name}: {error}"
-                print(f"error: {one_line(str(named))}", file=sys.stderr)
+            if failure := _failure(recognizer, recording, write):
+                is_complete = False
+                print(f"error: {one_line(failure.reason)}", file=sys.stderr)
             progress.advance(1)
-    return not failures
+    return is_complete
+
+
+def _failure(
+    recognizer: Recognizer, recording: Recording | Failure, write: Callable[[Alignment, Recording], None]
+) -> Failure | None:
+    """Align and write one recording; the reason why it can't be done, None where it was."""
+    if isinstance(recording, Failure):
+        return recording
+    try:
+        write(_aligned(recognizer, recording), recording)
+    except BigfootError as error:
+        return Failure.of(recording, error)
+    return None
 
 
 def _aligned(recognizer: Recognizer, recording: Recording) -> Alignment:
@@ -58,17 +65,16 @@ def _aligned(recognizer: Recognizer, recording: Recording) -> Alignment:
     rate = info["sample_rate"]
     measured, parts = files.measured(recording, "mix", keep=int(WINDOW_SECONDS * rate))
     logits = np.concatenate(list(recognizer.stream(parts, measured.samples, measured.mean, measured.variance)))
-    found = _in_parts(logits, words, vocabulary_of(info), info)
+    found = aligned(logits, words, info)
     return Alignment(recording.name, round(measured.samples / rate, 3), found, info.get("variant", ""))
 
 
-def vocabulary_of(info: dict) -> Vocabulary:
-    """The vocabulary of a variant.json."""
-    return Vocabulary(tuple(info["vocab"]), info["blank"], {}, "", None, " " if " " in info["vocab"] else None)
+def aligned(logits: np.ndarray, words: list[tuple[str, str]], info: dict) -> list[AlignedWord]:
+    """Words with their spellings, aligned with logits [frames, vocab] of the variant whose variant.json is `info`.
 
-
-def _in_parts(logits: np.ndarray, words: list[tuple[str, str]], vocabulary: Vocabulary, info: dict) -> list[AlignedWord]:
-    """The aligned words, in one search where it has room for them, else part by part."""
+    In one search where it has room for them, else part by part.
+    """
+    vocabulary = Vocabulary(tuple(info["vocab"]), info["blank"])
     frame_seconds = math.prod(info["conv_strides"]) / info["sample_rate"]
     spellings = [spelling for _, spelling in words]
     if anchors.fits(len(logits), sum(len(spelling) + 1 for spelling in spellings)):
@@ -98,14 +104,14 @@ def _transcript(recording: Recording) -> str:
 def printer(form: str, out: Path | None) -> Callable[[Alignment, Recording], None]:
     """A function that writes an alignment to stdout, or into a file of the recording's name in `out`."""
 
+    named: dict[Path, str] = {}
+
     def write(alignment: Alignment, recording: Recording) -> None:
         text = formats.FORMATS[form](alignment)
         if out is None:
             sys.stdout.write(text)
-            return
-        target = out / recording.out.with_name(f"{recording.out.name}.{formats.SUFFIXES.get(form, form)}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, text)
+        else:
+            outputs.write(outputs.target(recording, out, formats.SUFFIXES.get(form, form), named), text)
 
     return write
 
@@ -129,7 +135,7 @@ class Cutter:
         """Write both manifests, and return what became of the recordings, in one line."""
         left_out = self.manifest.with_name(f"{self.manifest.stem}.left-out.jsonl")
         for path, rows in ((self.manifest, self.rows), (left_out, self.left_out)):
-            write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            outputs.write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "--cut")
         minutes = sum(row["duration"] for row in self.rows) / 60
         return (
             f"{self.manifest}: {len(self.rows):,} utterances, {minutes:.1f} min; "

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
 from pipeline.speech import audio, media
 from pipeline.speech.audio import AudioError, Channel
 from pipeline.speech.level import Level
@@ -47,6 +47,12 @@ class Failure:
 
     name: str
     reason: str
+
+    @classmethod
+    def of(cls, recording: Recording, error: BigfootError) -> "Failure":
+        """An error as the reason, which names the recording."""
+        is_named = one_line(recording.name) in str(error)
+        return cls(recording.name, str(error) if is_named else f"{recording.name}: {error}")
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from pipeline.apps.transcription import files, formats, variant
+from pipeline.apps.transcription import files, formats, outputs, variant
 from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.apps.transcription.formats import Transcript
 from pipeline.apps.transcription.words import Word, WordDecoder
 from pipeline.common.errors import BigfootError, one_line
-from pipeline.common.files import write_whole
 from pipeline.common.progress import Progress
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
 from pipeline.speech.audio import Channel
@@ -111,7 +110,7 @@ def transcribe(
                 elif target is None:
                     _print(result, form, is_alone=len(recordings) == 1)
                 else:
-                    _write(target, formats.FORMATS[form](result))
+                    outputs.write(target, formats.FORMATS[form](result))
     return is_complete
 
 
@@ -131,25 +130,7 @@ def _targets(recordings: list[Recording | Failure], form: str, out: Path | None)
             )
         return [None] * len(recordings)
     named: dict[Path, str] = {}
-    targets: list[Path | None] = []
-    for recording in recordings:
-        if isinstance(recording, Failure):
-            targets.append(None)
-            continue
-        target = out / recording.out.with_name(f"{recording.out.name}.{form}")
-        if target in named:
-            raise BigfootError(f"{named[target]} and {recording.name} would both become {target}: transcribe them separately")
-        named[target] = recording.name
-        targets.append(target)
-    return targets
-
-
-def _write(target: Path, text: str) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, text)
-    except OSError as error:
-        raise BigfootError(f"{target} can't be written: {error.strerror or error}: give another --out-dir") from None
+    return [None if isinstance(each, Failure) else outputs.target(each, out, form, named) for each in recordings]
 
 
 def _print(transcript: Transcript, form: str, is_alone: bool) -> None:
@@ -246,8 +227,7 @@ class _Worker:
         try:
             return transcribe_recording(cls.recognizer, recording, cls.channels, cls.advance)
         except BigfootError as error:
-            named = str(error) if one_line(recording.name) in str(error) else f"{recording.name}: {error}"
-            return Failure(recording.name, named)
+            return Failure.of(recording, error)
 
 
 def _end_with_parent() -> None:

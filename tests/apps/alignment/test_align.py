@@ -11,7 +11,7 @@ from pipeline.models.vocabulary import Vocabulary
 from pipeline.speech.normalization import TextRules
 
 TEXTS = ("", " ", *"abcdefghijklmnopqrstuvwxyz")
-VOCABULARY = Vocabulary(TEXTS, 0, {}, "", None, " ")
+VOCABULARY = Vocabulary(TEXTS, 0)
 FRAME = 0.02
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.apps.alignment import anchors
-from pipeline.apps.alignment.run import _in_parts
+from pipeline.apps.alignment.run import aligned
 from pipeline.common.errors import BigfootError
-from tests.apps.alignment.test_align import FRAME, TEXTS, VOCABULARY, likely
+from tests.apps.alignment.test_align import FRAME, TEXTS, likely
 
 INFO = {"vocab": list(TEXTS), "blank": 0, "conv_strides": [320], "sample_rate": 16_000}
 
@@ -27,9 +27,9 @@ def small(monkeypatch):
 def test_parts_have_the_times_of_one_search(monkeypatch, small):
     words, path = spoken(1, 100)
     pairs = [(word, word) for word in words]
-    in_parts = _in_parts(likely(path), pairs, VOCABULARY, INFO)
+    in_parts = aligned(likely(path), pairs, INFO)
     monkeypatch.setattr(anchors, "MOST_CELLS", 1 << 30)
-    assert in_parts == _in_parts(likely(path), pairs, VOCABULARY, INFO)
+    assert in_parts == aligned(likely(path), pairs, INFO)
 
 
 def test_parts_cover_all_words_and_frames_in_order(small):
@@ -44,4 +44,4 @@ def test_parts_cover_all_words_and_frames_in_order(small):
 def test_a_text_that_nobody_says_is_one_line(small):
     _, path = spoken(3, 60)
     with pytest.raises(BigfootError, match="between minutes 0 and 0 the variant recognizes no 3 words in a row of the text"):
-        _in_parts(likely(path), [("zzz", "zzz")] * 60, VOCABULARY, INFO)
+        aligned(likely(path), [("zzz", "zzz")] * 60, INFO)

@@ -74,6 +74,15 @@ def test_files_go_into_a_folder(project):
     assert Path("times/one.TextGrid").read_text().startswith("File type")
 
 
+def test_a_file_that_two_recordings_would_share_or_that_cant_be_written_is_a_line(project):
+    result = run("calls/one.wav", "calls/../calls/one.wav", "--out-dir", "times")
+    assert "would both become times/one.json" in result.stderr and result.exit_code == 1
+    assert json.loads(Path("times/one.json").read_text())["file"] == "calls/one.wav"
+    Path("full").write_text("a file")
+    result = run("calls/one.wav", "--out-dir", "full")
+    assert "full/one.json can't be written" in result.stderr and result.exit_code == 1
+
+
 def test_pieces_go_into_a_manifest_that_prepare_reads_and_bad_ones_beside_it(project):
     Path("data").mkdir()
     result = run("calls/one.wav", "--cut", "data/train.jsonl", "--min-score", "0")

@@ -1,0 +1,28 @@
+"""The files that results of recordings go to, one per recording."""
+
+from pathlib import Path
+
+from pipeline.apps.transcription.files import Recording
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import write_whole
+
+
+def target(recording: Recording, out: Path, suffix: str, named: dict[Path, str]) -> Path:
+    """The file of a recording in `out`, which is added to `named`: {file: the recording's name}.
+
+    Raises BigfootError where another recording has this file already.
+    """
+    path = out / recording.out.with_name(f"{recording.out.name}.{suffix}")
+    if path in named:
+        raise BigfootError(f"{named[path]} and {recording.name} would both become {path}: transcribe them separately")
+    named[path] = recording.name
+    return path
+
+
+def write(path: Path, text: str, option: str = "--out-dir") -> None:
+    """Write a file and the folders above it; raises BigfootError, which names the option, where it can't be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+    except OSError as error:
+        raise BigfootError(f"{path} can't be written: {error.strerror or error}: give another {option}") from None
