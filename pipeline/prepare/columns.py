@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.common.errors import BigfootError
 from pipeline.params import Column
 from pipeline.prepare.tables import Rows
+from pipeline.speech.media import SUFFIXES
 
 OTHERS = ("speaker", "recording", "id", "duration", "offset")  # what any row may have
 USUAL = {  # names of others' columns, for the advice in a message
@@ -21,7 +22,6 @@ USUAL = {  # names of others' columns, for the advice in a message
     "split": ("subset", "partition", "set"),
 }
 Columns = Mapping[Any, Column]  # {our name: theirs}
-SOUND = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".webm", ".wma", ".amr", ".aiff", ".aif"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _advice(row: dict, columns: Columns, required: Collection[str]) -> str:
     found: dict[str, str] = {}
     for ours in lacking:
         left = [name for name in free if name not in found.values() and name not in (*required, *OTHERS)]
-        sounds = [name for name in left if PureWindowsPath(str(row[name])).suffix.lower() in SOUND]
+        sounds = [name for name in left if PureWindowsPath(str(row[name])).suffix.lower() in SUFFIXES]
         usual = [name for name in left if name in USUAL.get(ours, ())]
         likely = sounds if ours == "audio" else usual or [name for name in left if name not in sounds]
         if likely:

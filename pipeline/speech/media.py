@@ -22,6 +22,12 @@ from pipeline.speech import audio
 from pipeline.speech.audio import AudioError, Channel, Sound
 
 FORMATS = "M4A, MP4, MOV, 3GP, WebM, Matroska, AMR, AAC or WMA"
+# Of files that are audio or hold some; the last line is of formats that can't be read.
+SUFFIXES = frozenset(
+    ".wav .flac .mp3 .ogg .oga .opus .aiff .aif .aifc .au .caf .rf64 .sph .w64 "
+    ".3g2 .3gp .aac .amr .asf .m4a .m4b .m4v .mka .mkv .mov .mp4 .webm .wma .wmv "
+    ".ac3 .ape .avi .dts .flv .gsm .mp2 .mpc .mpeg .mpg .pcm .ra .rm .spx .wv".split()
+)
 SPARE_SECONDS = 0.25  # that a file may end before its stated duration
 _KINDS = {  # demuxer: how a file of its kind begins, and where
     "mov": [(4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip")],

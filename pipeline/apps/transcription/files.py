@@ -21,14 +21,6 @@ from pipeline.speech import audio, media
 from pipeline.speech.audio import AudioError, Channel
 from pipeline.speech.level import Level
 
-SUFFIXES = (
-    frozenset(  # of what a folder is searched for; the last line is of formats that can't be read, each of which is an error
-        ".wav .flac .mp3 .ogg .oga .opus .aiff .aif .aifc .au .caf .rf64 .sph .w64 "
-        ".3g2 .3gp .aac .amr .asf .m4a .m4b .m4v .mka .mkv .mov .mp4 .webm .wma .wmv "
-        ".ac3 .ape .avi .dts .flv .gsm .mp2 .mpc .mpeg .mpg .pcm .ra .rm .spx .wv".split()
-    )
-)
-
 Channels = Literal["mix", "first", "split"]
 
 
@@ -79,7 +71,7 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
                 recordings.append(Recording(name, _copied(pipe, stack), Path(path.name)))
         elif path.is_dir():
             below = [Recording(str(file), file, file.relative_to(path).with_suffix("")) for file in _audio_files(path)]
-            empty = Failure(name, f"{name} holds no audio files ({' '.join(sorted(SUFFIXES))}): check the path")
+            empty = Failure(name, f"{name} holds no audio files ({' '.join(sorted(media.SUFFIXES))}): check the path")
             recordings += below or [empty]
         else:
             recordings.append(Recording(name, path, Path(path.stem)))
@@ -156,7 +148,7 @@ def _audio_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in media.SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
