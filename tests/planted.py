@@ -17,7 +17,8 @@ from pipeline import params
 from pipeline.project import load_params
 from pipeline.quantize.run import quantize
 from pipeline.recognition import seal
-from pipeline.speech.corpus import Utterance, write_manifest
+from pipeline.speech.shards import Utterance
+from tests import corpora
 
 ROOT = Path(__file__).parent.parent
 WORDS_EACH = 10  # words per utterance
@@ -41,14 +42,10 @@ def bigfoot(*arguments: object, cwd) -> subprocess.CompletedProcess:
 def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.Params:
     """Write the files of these figures under `root` and return its params (the quickstart's, with these variants)."""
     settings = _params(root, figures)
-    sizes = {split: _size(utterances) for split in ("train", "dev", "test")}
-    info = {
-        "name": settings.corpus.name, "source": "synthetic", "synthetic": True, "about": "planted", "license": "CC0-1.0",
-        "splits": sizes, "dropped": 0, "leaks": {"shared_speaker": {"train-dev": 0, "train-test": 12}},
-    }  # fmt: skip
-    write(root / "corpora" / settings.corpus.name / "corpus.json", info)
-    for split in sizes:
-        plant_manifest(root / "corpora" / settings.corpus.name / f"{split}.jsonl", utterances)
+    corpora.write(
+        root / "corpora" / settings.corpus.name, {split: plant_rows(utterances) for split in ("train", "dev", "test")},
+        source="synthetic", about="planted", dropped=0, leaks={"shared_speaker": {"train-dev": 0, "train-test": 12}},
+    )  # fmt: skip
     timings = _timings(figures)
     for number, (name, (wrong, _, _)) in enumerate(figures.items()):
         model, _, scheme = name.partition(".")
@@ -74,15 +71,10 @@ def write(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1))
 
 
-def plant_manifest(path: Path, utterances: int) -> None:
-    """The utterances that `score_set` has scored; their audio is one file that holds none."""
+def plant_rows(utterances: int) -> list[corpora.Row]:
+    """The utterances that `score_set` has scored, without any audio."""
     rows = score_set(utterances, wrong=0, seed=0)["hypotheses"]
-    utterances = [
-        Utterance(row["id"], "planted.flac", row["reference"], row["speaker"], row["duration"], row["recording"])
-        for row in rows
-    ]
-    write_manifest(path, utterances)
-    path.with_name("planted.flac").write_bytes(b"no audio")
+    return [(Utterance(r["id"], r["reference"], r["speaker"], r["duration"], r["recording"]), b"no audio") for r in rows]
 
 
 def plant_variant(root: Path, name: str, model: Path) -> Path:
@@ -131,10 +123,6 @@ def _params(root: Path, figures: dict) -> params.Params:
     raw["gate"] = {"max_rise": 0.01}
     yaml.dump(raw, root / "params.yaml")
     return load_params(root / "params.yaml")
-
-
-def _size(utterances: int) -> dict:
-    return {"utterances": utterances, "seconds": 2.0 * utterances, "speakers": 25, "words": WORDS_EACH * utterances}
 
 
 def _plant_model(folder: Path) -> None:

@@ -85,4 +85,4 @@ def real(name: str) -> Path:
 
 def prepare(corpus: params.Corpus, out: Path, workers: int | None = None) -> dict:
     """A corpus of what lies in its own `data`."""
-    return run.prepare(corpus, Path(corpus.data), out, workers)
+    return run.prepare(corpus, Path(corpus.data), out, out.with_name(f"{out.name}.parts"), workers)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.speech.corpus import Utterance, open_corpus, write_manifest
+from pipeline.speech.corpus import open_corpus
+from pipeline.speech.shards import Utterance
+from tests import corpora
 
 VOCAB = ["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
 TEXTS = ["", "", "", "", " ", *"abcdefghijklmnopqrstuvwxyz'"]  # what each token writes
@@ -97,17 +99,8 @@ def speech(seconds: float, seed: int = 0) -> np.ndarray:
 
 def noise_corpus(folder: Path, text: str = "one"):
     """A corpus of four test utterances, each with `text` as its transcript."""
-    from pipeline.speech import audio
-
-    (folder / "audio/test").mkdir(parents=True)
-    rows = []
-    for i in range(4):
-        name = f"audio/test/t{i}.flac"
-        audio.write(folder / name, speech(0.6 + 0.2 * i, seed=i))
-        rows.append(Utterance(f"t{i}", name, text, "who", 0.6 + 0.2 * i))
-    write_manifest(folder / "test.jsonl", rows)
-    (folder / "corpus.json").write_text(json.dumps({"name": "noise", "splits": {"train": {}, "dev": {}, "test": {}}}))
-    return open_corpus(folder)
+    test = [(Utterance(f"t{i}", text, "who", 0.6 + 0.2 * i), speech(0.6 + 0.2 * i, seed=i)) for i in range(4)]
+    return open_corpus(corpora.write(folder, {"train": [], "dev": [], "test": test}, name="noise"))
 
 
 class TrainingAudio:
@@ -117,7 +110,7 @@ class TrainingAudio:
         self.ids = list(range(count))
         self.seconds = seconds
         self.used: list[int] = []
-        self.info: dict = {}
+        self.rules: dict = {}
 
     def utterances(self, split: str) -> list[int]:
         assert split == "train", f"{split} is not for calibration"
@@ -133,7 +126,7 @@ class Spoken(TrainingAudio):
 
     def __init__(self, texts: list[str], **training):
         super().__init__(**training)
-        self.dev = [Utterance(str(index), "", text, "", self.seconds) for index, text in enumerate(texts)]
+        self.dev = [Utterance(str(index), text, "", self.seconds) for index, text in enumerate(texts)]
 
     def utterances(self, split: str) -> list:
         return self.dev if split == "dev" else super().utterances(split)

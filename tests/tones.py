@@ -14,8 +14,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from pipeline.speech import audio
-from pipeline.speech.corpus import Utterance, write_manifest
+from pipeline.speech.shards import Utterance
+from tests import corpora
 
 ROOT = Path(__file__).parents[1]
 WORDS = ("one", "two", "nine")
@@ -46,21 +46,14 @@ def project(folder: Path, steps: int, change=lambda chosen: None) -> Path:
 
 def _corpus(folder: Path) -> None:
     rng = np.random.default_rng(5)
-    splits = {}
+    splits: dict[str, list[corpora.Row]] = {}
     for split, count in (("train", 24), ("dev", 6), ("test", 6)):
-        (folder / "audio" / split).mkdir(parents=True)
-        rows = []
         for i in range(count):
             words = [int(word) for word in rng.integers(0, len(WORDS), 2)]
             wave = np.concatenate([_tone(300 * (word + 1), rng) for word in words])
-            path = f"audio/{split}/{split}{i}.flac"
-            audio.write(folder / path, wave)
-            rows.append(Utterance(f"{split}{i}", path, " ".join(WORDS[word] for word in words), "tone", len(wave) / 16000))
-        write_manifest(folder / f"{split}.jsonl", rows)
-        splits[split] = {"utterances": count, "seconds": sum(r.duration for r in rows), "speakers": 1, "words": 2 * count}
-    alphabet = sorted({" ", *"".join(WORDS)})
-    info = {"name": "tones", "alphabet": alphabet, "splits": splits, "synthetic": True}
-    (folder / "corpus.json").write_text(json.dumps(info))
+            text = " ".join(WORDS[word] for word in words)
+            splits.setdefault(split, []).append((Utterance(f"{split}{i}", text, "tone", len(wave) / 16000), wave))
+    corpora.write(folder, splits, alphabet=sorted({" ", *"".join(WORDS)}))
 
 
 def _tone(pitch: float, rng: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.benchmark import ratio
 from pipeline.benchmark.processes import Process
 from pipeline.params import Benchmark
-from pipeline.speech.corpus import Utterance
+from pipeline.speech.shards import Utterance
 
 RESAMPLES = 1000
 ROUNDS_PER_LINE = 5  # of the log

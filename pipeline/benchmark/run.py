@@ -13,6 +13,7 @@ lengths, cold_start, profile, consumption.
 
 import logging
 import random
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from pipeline.common import host
 from pipeline.common.errors import BigfootError
 from pipeline.params import Benchmark
 from pipeline.recognition import seal
-from pipeline.speech.corpus import Corpus, Utterance
+from pipeline.speech.corpus import Corpus
+from pipeline.speech.shards import Utterance
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +38,23 @@ def benchmark(settings: Benchmark, folders: list[Path], corpus: Corpus, out: Pat
     if REFERENCE not in [folder.name for folder in folders]:
         raise BigfootError(f"benchmark: {REFERENCE} is not among the variants, which all others are compared with")
     sample = _sample(corpus, settings)
-    with processes.alone():
-        measured = _measure(folders, corpus, sample, settings)
+    with processes.alone(), tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
+        files = _written(sample, corpus, Path(scratch))
+        measured = _measure(folders, files, sample, settings)
     timings.write(out, measured)
     return measured
 
 
-def _measure(folders: list[Path], corpus: Corpus, sample: list[Utterance], settings: Benchmark) -> Timings:
+def _written(sample: list[Utterance], corpus: Corpus, folder: Path) -> list[str]:
+    """The sample as files, so that the processes that are measured open no corpus."""
+    files = [folder / f"{number}.flac" for number in range(len(sample))]
+    for file, utterance in zip(files, sample, strict=True):
+        file.write_bytes(corpus.flac(utterance))
+    return list(map(str, files))
+
+
+def _measure(folders: list[Path], files: list[str], sample: list[Utterance], settings: Benchmark) -> Timings:
     began, before = datetime.now(UTC).isoformat(timespec="seconds"), host.describe() | {"cpu_use_before": host.use()}
-    files = [str((corpus.folder / u.audio).resolve()) for u in sample]
     infos = {folder.name: seal.read(folder) for folder in folders}
     empty = {runtime: _empty_mb(runtime, settings.threads) for runtime in sorted({i["runtime"] for i in infos.values()})}
     variants: dict[str, Timing] = {}

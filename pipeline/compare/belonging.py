@@ -12,8 +12,8 @@ from pathlib import Path
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import forced
 from pipeline.evaluate.scores import Hypothesis, Score
-from pipeline.speech.corpus import Utterance
 from pipeline.speech.scoring import OBJECTIVES, UNITS, Objective, count_errors
+from pipeline.speech.shards import Utterance
 
 LOST = 0.5  # share of wrong words above which an utterance is compared with its neighbors' texts
 

@@ -16,7 +16,7 @@ from pipeline.evaluate.scores import Score
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import read_info, read_manifest, test_sets
+from pipeline.speech.corpus import open_corpus
 from pipeline.speech.scoring import Objective, scoring
 
 
@@ -66,8 +66,8 @@ def gather(params: Params, root: Path) -> Evidence:
     variants = sorted(params.variants.values(), key=lambda v: v.name != REFERENCE)
     project = Project(root)
     folder = project.corpus(params.corpus.name)
-    corpus = read_info(folder)
-    sets = {split: read_manifest(folder / f"{split}.jsonl") for split in ("dev", *test_sets(corpus["splits"]))}
+    opened = open_corpus(folder)
+    corpus, sets = opened.info, {split: opened.utterances(split) for split in ("dev", *opened.test_sets)}
     run = timings.read(project.timings)
     scored = {}
     for variant in variants:
@@ -75,7 +75,7 @@ def gather(params: Params, root: Path) -> Evidence:
         scored[variant.name] = scores.read(path, variant.slug)
         belonging.check(scored[variant.name], path, variant.name, variant.slug, sets)
     for name, set_score in scored[REFERENCE].sets.items():
-        belonging.refuse_shifted(f"{folder / name}.jsonl", set_score.hypotheses, scoring(corpus).objective)
+        belonging.refuse_shifted(str(folder / name), set_score.hypotheses, scoring(corpus).objective)
     for variant in variants:
         if variant.name not in run.variants:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")

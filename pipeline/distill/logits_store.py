@@ -14,9 +14,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ from pipeline.common.errors import BigfootError
 from pipeline.models.folder import load_model
 from pipeline.params import Logits
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, Corpus, Utterance
+from pipeline.speech.corpus import UNLABELLED, Corpus, durations
+from pipeline.speech.shards import Utterance
 
 STORE_VERSION = 3
 log = logging.getLogger(__name__)
@@ -39,26 +40,48 @@ class AtSpeeds:
 
     def __init__(self, corpus: Corpus, speeds: list[float]):
         self.corpus, self.speeds = corpus, speeds
-        self.folder, self.info = corpus.folder, corpus.info
-        self._origin: dict[str, tuple[Utterance, float]] = {}
+        self.folder, self.rules = corpus.folder, corpus.rules
 
-    def utterances(self, split: str) -> list[Utterance]:
+    def utterances(self, split: str) -> Sequence[Utterance]:
         utterances = self.corpus.utterances(split)
-        if split not in ("train", UNLABELLED):
-            return utterances
-        at_speeds = {_at(original, speed).id: (original, speed) for speed in self.speeds for original in utterances}
-        self._origin |= at_speeds
-        return [_at(*origin) for origin in at_speeds.values()]
+        return EachAtSpeeds(utterances, self.speeds) if split in ("train", UNLABELLED) else utterances
 
     def audio(self, utterance: Utterance) -> np.ndarray:
-        original, speed = self._origin.get(utterance.id, (utterance, 1.0))
-        return audio.change_rate(self.corpus.audio(original), audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE)
+        samples = self.corpus.audio(utterance)
+        if not isinstance(utterance, AtSpeed):
+            return samples
+        return audio.change_rate(samples, audio.SAMPLE_RATE * utterance.speed, audio.SAMPLE_RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class AtSpeed(Utterance):
+    """An utterance that is played at a speed."""
+
+    speed: float = 1.0
+
+
+class EachAtSpeeds(Sequence[Utterance]):
+    """All utterances at the first speed, then all at the next; nothing is held of them but their durations."""
+
+    def __init__(self, utterances: Sequence[Utterance], speeds: list[float]):
+        self._utterances, self._speeds = utterances, speeds
+        self.durations = np.concatenate([durations(utterances) / speed for speed in speeds])
+
+    def __len__(self) -> int:
+        return len(self._utterances) * len(self._speeds)
+
+    def __getitem__(self, at):
+        if isinstance(at, slice):
+            return [self[row] for row in range(len(self))[at]]
+        speed, row = divmod(range(len(self))[at], len(self._utterances))
+        return _at(self._utterances[row], self._speeds[speed])
 
 
 def _at(utterance: Utterance, speed: float) -> Utterance:
     if speed == 1.0:
         return utterance
-    return replace(utterance, id=f"{utterance.id}@{speed:g}", duration=utterance.duration / speed)
+    changed = {"id": f"{utterance.id}@{speed:g}", "duration": utterance.duration / speed, "speed": speed}
+    return AtSpeed(**asdict(utterance) | changed)
 
 
 class LogitsStore(Mapping[str, np.ndarray]):
@@ -121,7 +144,7 @@ def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path
     first = 0
     channels = model.config.conv_dim[-1] if settings.features else None
     at_speeds = AtSpeeds(corpus, settings.speeds)
-    utterances = [u for split in ("train", UNLABELLED) if split in corpus.info["splits"] for u in at_speeds.utterances(split)]
+    utterances = [u for split in ("train", UNLABELLED) for u in at_speeds.utterances(split)]
     opened = (unfinished / "features.bin").open("wb") if settings.features else nullcontext()
     with (unfinished / "logits.bin").open("wb") as logits_file, opened as features_file:
         for utterance, logits, features in frame_logits_and_features(model, processor, at_speeds, utterances, "teacher logits"):

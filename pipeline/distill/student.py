@@ -19,7 +19,7 @@ from pipeline.models import vocabulary
 from pipeline.models.folder import load_model, save_model
 from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
-from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, spread
+from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, durations, spread
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.teacher import save_as_it_is
@@ -93,9 +93,9 @@ def _pseudo_labels(
     wanted = settings.distillation
     if not wanted.unlabelled:
         return None
-    if UNLABELLED not in corpus.info["splits"]:
+    if not corpus.utterances(UNLABELLED):
         raise BigfootError(f"students.{name}.distillation.unlabelled: the corpus has no split {UNLABELLED}: see corpus.source")
-    hours = [sum(u.duration for u in corpus.utterances(split)) / 3600 for split in ("train", UNLABELLED)]
+    hours = [durations(corpus.utterances(split)).sum() / 3600 for split in ("train", UNLABELLED)]
     log.info("%s: %.2f h with text, %.2f h without in %.0f%% of the batches", name, *hours, 100 * wanted.unlabelled)
     if wanted.pseudo_labels is None or store is None:
         return None

@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.common.errors import BigfootError
 from pipeline.evaluate.scores import Hypothesis, SetScore
-from pipeline.speech.corpus import Utterance
 from pipeline.speech.scoring import OBJECTIVES, Objective, count_errors
+from pipeline.speech.shards import Utterance
 
 LEAST_UNITS = 20
 CONFIDENCE = 0.95

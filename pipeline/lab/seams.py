@@ -17,7 +17,8 @@ import numpy as np
 from pipeline.common.command import stage_main
 from pipeline.recognition import recognizer as engine
 from pipeline.recognition.recognizer import Recognizer
-from pipeline.speech.corpus import Corpus, Utterance, open_corpus
+from pipeline.speech.corpus import Corpus, open_corpus
+from pipeline.speech.shards import Utterance
 
 SECONDS, NEAR, LOUD = 60.0, 2.0, 0.05
 

@@ -6,7 +6,7 @@ change with padding (by up to 0.98 at twice the length), so batches go through p
 new shape, which with arbitrary lengths took more than half the time of a training step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -16,8 +16,9 @@ from pipeline.common.progress import Progress
 from pipeline.models import vocabulary
 from pipeline.models.forward import padding_invariant
 from pipeline.speech import audio, text
-from pipeline.speech.corpus import AudioCorpus, Utterance
+from pipeline.speech.corpus import AudioCorpus, durations
 from pipeline.speech.scoring import count_errors, scoring
+from pipeline.speech.shards import Utterance
 
 BATCH_SECONDS = 60.0
 STEP = 8000  # samples
@@ -45,7 +46,7 @@ def whole_steps(samples: int) -> int:
 
 
 def frame_logits(
-    model, processor, corpus: AudioCorpus, utterances: list[Utterance], what: str | None = None
+    model, processor, corpus: AudioCorpus, utterances: Sequence[Utterance], what: str | None = None
 ) -> Iterator[tuple[Utterance, np.ndarray]]:
     """float32 [frames, vocabulary] for each utterance, without padding frames, shortest utterance first.
 
@@ -57,13 +58,15 @@ def frame_logits(
 
 @torch.inference_mode()
 def frame_logits_and_features(
-    model, processor, corpus: AudioCorpus, utterances: list[Utterance], what: str | None = None
+    model, processor, corpus: AudioCorpus, utterances: Sequence[Utterance], what: str | None = None
 ) -> Iterator[tuple[Utterance, np.ndarray, torch.Tensor]]:
     """`frame_logits` with the feature encoder's output [frames, channels], left on the model's device as few callers use it."""
     network = padding_invariant(model)
-    progress = Progress(what, sum(u.duration for u in utterances), "s of audio") if what else None
+    seconds = durations(utterances)
+    progress = Progress(what, float(seconds.sum()), "s of audio") if what else None
     with progress or nullcontext():
-        for group in _groups(sorted(utterances, key=lambda u: u.duration), BATCH_SECONDS):
+        for rows in _groups(seconds, BATCH_SECONDS):
+            group = [utterances[row] for row in rows]
             waveforms = [corpus.audio(u) for u in group]
             lengths = torch.tensor([len(w) for w in waveforms], device=model.device)
             inputs = model_inputs(processor, waveforms).to(model.device)
@@ -75,21 +78,21 @@ def frame_logits_and_features(
                 progress.advance(sum(u.duration for u in group))
 
 
-def _groups(utterances: list[Utterance], seconds: float) -> Iterator[list[Utterance]]:
-    """Groups of consecutive utterances that fit in `seconds` when padded; an utterance that is longer gets its own group."""
-    group: list[Utterance] = []
-    for utterance in utterances:
-        if group and max(u.duration for u in [*group, utterance]) * (len(group) + 1) > seconds:
+def _groups(durations: np.ndarray, seconds: float) -> Iterator[list[int]]:
+    """Rows, shortest first, in groups that fit in `seconds` when padded; an utterance that is longer gets its own group."""
+    group: list[int] = []
+    for row in np.argsort(durations, kind="stable"):
+        if group and durations[row] * (len(group) + 1) > seconds:
             yield group
             group = []
-        group.append(utterance)
+        group.append(int(row))
     if group:
         yield group
 
 
-def dev_errors(model, processor, corpus: AudioCorpus, utterances: list[Utterance]) -> tuple[int, int]:
+def dev_errors(model, processor, corpus: AudioCorpus, utterances: Sequence[Utterance]) -> tuple[int, int]:
     """(errors, length of the references) of greedy decoding, in words or characters: the unit of the corpus's objective."""
-    scored_as = scoring(corpus.info)
+    scored_as = scoring(corpus.rules)
     known = vocabulary.of(processor.tokenizer, model.config.vocab_size)
     errors = length = 0
     for utterance, logits in frame_logits(model, processor, corpus, utterances):

@@ -1,7 +1,7 @@
 """Every check that `prepare` makes of an utterance, and of the corpus as a whole.
 
-There are two kinds. `examine` checks one utterance by itself, in the worker processes, and also writes its audio into the
-corpus. `compare` checks the corpus as a whole (the same audio, sentence or speaker in two splits). A finding names the check;
+There are two kinds. `examine` checks one utterance by itself, in the worker processes, and also makes its audio a FLAC file.
+`compare` checks the corpus as a whole (the same audio, sentence or speaker in two splits). A finding names the check;
 params (corpus.checks) decide what follows: report, drop or stop. That is decided where the finding is added, and stored with
 the utterance. An utterance of dev or test is never dropped for a text that a model can't write; one of train always is, if its
 text is empty. Where two splits share something, the finding goes to the utterance in train rather than dev, and in dev rather
@@ -87,8 +87,8 @@ def _severity(check: str, split: str, checks: Checks) -> str:
     return "report" if severity == "drop" and check in SCORED and split != "train" else severity
 
 
-def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
-    """Check one utterance by itself, and write its audio to `folder`/SPLIT/ID.flac if it is kept."""
+def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
+    """Check one utterance by itself; with its audio as a FLAC file, b"" where it is dropped."""
     text = normalize(raw.text, corpus.text, corpus.language)
     examined = Examined(file_name(raw.id), raw.split, text, raw.speaker, raw.recording)
     for finding in _text_findings(raw, text, corpus):
@@ -98,7 +98,7 @@ def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
         bad = int((~np.isfinite(channels)).sum())
         if bad:
             examined.add(Finding("nan", f"{bad} samples are NaN or infinite"), corpus.checks)
-            return examined
+            return examined, b""
         level, channel = Level.of(channels), channel_of(corpus)
         divided_by = audio.divisor(_name(raw), level, channel)
         picked = audio.pick(channels, channel)
@@ -110,15 +110,13 @@ def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
         is_elsewhere = error.check == "missing" and raw.instead
         why = f"{raw.audio!s} is missing; {raw.instead} is there" if is_elsewhere else str(error)
         examined.add(Finding(error.check, why), corpus.checks)
-        return examined
+        return examined, b""
     claimed = raw.duration if raw.offset is None else None  # a segment has just the length that was asked for
     for finding in _length_findings(samples.size, examined.text, claimed, corpus.limits):
         examined.add(finding, corpus.checks)
     examined.digest = blake2b(audio.pcm16(samples).tobytes(), digest_size=16).digest()
     examined.seconds = samples.size / audio.SAMPLE_RATE
-    if examined.is_kept:
-        audio.write(folder / examined.split / f"{examined.id}.flac", samples)
-    return examined
+    return examined, audio.flac(samples) if examined.is_kept else b""
 
 
 def compare(kept: Callable[[], Iterator[Examined]], checks: Checks) -> Iterator[list[Examined]]:

@@ -8,7 +8,7 @@ from pipeline.common import tables
 from pipeline.params import Checks, Corpus
 from pipeline.prepare.checks import Examined
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, Utterance, read_info
+from pipeline.speech.corpus import UNLABELLED, read_info
 from pipeline.speech.normalization import described
 
 NARROW_SHARES = 0.1  # splits whose shares of narrowband utterances differ by more are not alike
@@ -18,14 +18,14 @@ LISTED = 200  # dropped utterances listed in data.md; dropped.jsonl has them all
 def write(
     folder: Path,
     info: dict,
-    splits: dict[str, list[Utterance]],
     kept: list[Examined],
     dropped: list[Examined],
     checks: Checks,
 ) -> None:
     """Write data.md and the histograms seconds.svg and words.svg; the same corpus gives the same bytes."""
     folder.mkdir(parents=True)
-    _histogram(folder / "seconds.svg", "seconds per utterance", {s: [u.duration for u in us] for s, us in splits.items()})
+    splits: dict[str, list[Examined]] = {split: [u for u in kept if u.split == split] for split in info["splits"]}
+    _histogram(folder / "seconds.svg", "seconds per utterance", {s: [u.seconds for u in us] for s, us in splits.items()})
     words: dict[str, list[float]] = {s: [len(u.text.split()) for u in us] for s, us in splits.items() if s != UNLABELLED}
     _histogram(folder / "words.svg", "words per utterance", words)
     parts = [
@@ -89,10 +89,10 @@ def _heading(info: dict) -> str:
     )
 
 
-def _sizes(splits: dict[str, list[Utterance]]) -> str:
+def _sizes(splits: dict[str, list[Examined]]) -> str:
     rows = []
     for split, utterances in splits.items():
-        seconds = [u.duration for u in utterances]
+        seconds = [u.seconds for u in utterances]
         words = [word for u in utterances for word in u.text.split()]
         speakers = len({u.speaker for u in utterances} - {""}) or "unknown"
         rows.append(

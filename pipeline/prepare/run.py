@@ -1,72 +1,75 @@
 """prepare: source -> corpora/NAME. Check every utterance, write it resampled into the corpus, and list what was dropped.
 
-Audio streams through worker processes on all cores, a bounded number of utterances at a time; memory holds a few hundred
-bytes per utterance. The corpus is made in a folder beside `out` and renamed when complete, so `out` is never half a corpus.
+Two passes: worker processes check the source part by part and write each part to `scratch`, so that a run that was killed, or
+stopped at a fault, checks only what is left (see parts); then the checks of the corpus as a whole decide, and what is kept is
+written as shards. The corpus is made in a folder beside `out` and renamed when complete, so `out` is never half a corpus.
 """
 
 import json
 import logging
-import multiprocessing
-import os
 import shutil
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
-from hashlib import blake2b
-from itertools import islice
 from operator import length_hint
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline import params
+from pipeline.common import engine
 from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
-from pipeline.prepare import pauses, raw, replacements, report
-from pipeline.prepare.checks import Examined, channel_of, compare, examine, leaks, rates
-from pipeline.speech.corpus import UNLABELLED, Utterance, test_sets, write_manifest
+from pipeline.prepare import parts, raw, replacements, report
+from pipeline.prepare.checks import Examined, compare, leaks, rates
+from pipeline.speech.corpus import UNLABELLED, test_sets
 from pipeline.speech.scoring import has_word_gaps
+from pipeline.speech.shards import SplitWriter, Utterance
 from pipeline.speech.text import alphabet
-
-CHUNK = 16  # utterances sent to a worker at a time
 
 log = logging.getLogger(__name__)
 
 
-def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = None) -> dict:
+class Part(NamedTuple):
+    """A part of the source: its file, and its utterances."""
+
+    path: Path
+    utterances: list[Examined]
+
+
+def prepare(corpus: params.Corpus, data: Path, out: Path, scratch: Path, workers: int | None = None) -> dict:
     """Make the corpus in `out` from the source in `data`, and return its corpus.json.
 
-    `workers` is the number of processes, by default one per core; 0 does everything in this process. Raises BigfootError where
+    `scratch` keeps what is checked until the corpus is complete; `workers` as for `engine.mapped`. Raises BigfootError where
     the source can't be read, a check whose severity is stop fails, or a split ends up empty.
     """
     corpus = replacements.resolved(corpus, data)
     partial = out.parent / f".{out.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     try:
-        info = _make(corpus, data, partial, _cores() if workers is None else workers)
+        info = _make(corpus, data, partial, scratch, workers)
         shutil.rmtree(out, ignore_errors=True)
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(scratch)
     return info
 
 
-def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict:
+def _make(corpus: params.Corpus, data: Path, folder: Path, scratch: Path, workers: int | None) -> dict:
     raws = raw.read(corpus.source, data)
     notes = raws.notes if isinstance(raws, raw.Noted) else []
     for note in notes:
         log.info("prepare: %s", note)
-    everything = _examine_all(corpus, raws, folder / "audio", workers)
+    examined = _examine_all(corpus, raws, scratch, workers)
+    everything = [utterance for part in examined for utterance in part.utterances]
     _require_splits(corpus, everything)
     for affected in compare(lambda: (utterance for utterance in everything if utterance.is_kept), corpus.checks):
         _stop_at_worst(affected)
-        for utterance in affected:
-            if not utterance.is_kept:
-                (folder / "audio" / utterance.split / f"{utterance.id}.flac").unlink()
     kept, dropped = ([utterance for utterance in everything if utterance.is_kept is wanted] for wanted in (True, False))
     _require_kept(corpus, everything, kept)
-    info = _write(corpus, folder, kept, dropped, notes)
+    info = _write(corpus, folder, examined, kept, dropped, notes)
     log.info("prepare: %s%s", _kept_and_dropped(kept, dropped), _reported(kept))
     return info
 
@@ -78,66 +81,22 @@ def _kept_and_dropped(kept: list[Examined], dropped: list[Examined]) -> str:
     return f"{len(kept):,} utterances kept, {len(dropped):,} dropped ({', '.join(parts)})"
 
 
-def _examine_all(corpus: params.Corpus, raws: Iterable[raw.Raw], audio_folder: Path, workers: int) -> list[Examined]:
-    """Every utterance of the source, examined, in the source's order."""
-    everything: list[Examined] = []
+def _examine_all(corpus: params.Corpus, raws: Iterable[raw.Raw], scratch: Path, workers: int | None) -> list[Part]:
+    """Every utterance of the source, examined, part by part in the source's order."""
+    examined: list[Part] = []
     names: set[tuple[str, str]] = set()
     with Progress("prepare", length_hint(raws), "utterances checked") as progress:
-        chunks = _in_processes(raws, corpus, audio_folder, workers) if workers else _here(raws, corpus, audio_folder)
-        for chunk in chunks:
-            for utterance in chunk:
+        for path in engine.mapped(parts.make, parts.planned(raws, corpus, scratch), workers):
+            part = Part(path, parts.read(path))
+            for utterance in part.utterances:
                 name = (utterance.split, utterance.id)
                 if name in names:
                     raise BigfootError(f"two utterances of {name[0]} are called {name[1]}: give them ids of their own")
                 names.add(name)
-            _stop_at_worst(chunk)
-            everything += chunk
-            progress.advance(len(chunk))
-    return everything
-
-
-def _here(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: Path) -> Iterator[list[Examined]]:
-    for chunk in _chunks(raws):
-        yield _examine_chunk(chunk, corpus, audio_folder)
-
-
-def _in_processes(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: Path, workers: int) -> Iterator[list[Examined]]:
-    """Chunks in order, with at most 4 per worker under way, so that a streaming source is never read far ahead.
-
-    Workers are spawned, not forked: a source may have started threads, and a fork of them can hang.
-    """
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    under_way: deque = deque()
-    try:
-        for chunk in _chunks(raws):
-            under_way.append(pool.submit(_examine_chunk, chunk, corpus, audio_folder))
-            if len(under_way) >= 4 * workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-    except BrokenProcessPool:
-        raise BigfootError("a worker of prepare died, most likely for lack of memory: run it again on fewer cores") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _examine_chunk(chunk: list[raw.Raw], corpus: params.Corpus, audio_folder: Path) -> list[Examined]:
-    for split in {utterance.split for utterance in chunk}:
-        (audio_folder / split).mkdir(parents=True, exist_ok=True)
-    channel = channel_of(corpus)
-    return [
-        examine(piece, corpus, audio_folder) for utterance in chunk for piece in pauses.cut(utterance, corpus.limits, channel)
-    ]
-
-
-def _chunks(raws: Iterable[raw.Raw]) -> Iterator[list[raw.Raw]]:
-    iterator = iter(raws)
-    while chunk := list(islice(iterator, CHUNK)):
-        yield chunk
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            _stop_at_worst(part.utterances)
+            examined.append(part)
+            progress.advance(len(part.utterances))
+    return examined
 
 
 def _stop_at_worst(examined: list[Examined]) -> None:
@@ -180,13 +139,17 @@ def _reported(kept: list[Examined]) -> str:
     return f"; kept with a finding: {', '.join(f'{n:,} {check}' for check, n in counts.most_common())}" if counts else ""
 
 
-def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: list[Examined], notes: list[str]) -> dict:
-    splits: dict[str, list[Utterance]] = {}
-    for row in kept:
-        path = f"audio/{row.split}/{row.id}.flac"
-        splits.setdefault(row.split, []).append(Utterance(row.id, path, row.text, row.speaker, row.seconds, row.recording))
-    for split, utterances in splits.items():
-        write_manifest(folder / f"{split}.jsonl", utterances)
+def _write(
+    corpus: params.Corpus, folder: Path, examined: list[Part], kept: list[Examined], dropped: list[Examined], notes: list[str]
+) -> dict:
+    train = [utterance.text for utterance in kept if utterance.split == "train"]
+    rules = {
+        "language": corpus.language,
+        "objective": corpus.objective,
+        "text": asdict(corpus.text),
+        "alphabet": alphabet(train),
+        "word_gaps": has_word_gaps(train),
+    }
     with (folder / "dropped.jsonl").open("w", encoding="utf-8") as file:
         for row in dropped:
             line = {"id": row.id, "split": row.split, "check": row.because.check, "why": row.because.why}
@@ -198,14 +161,9 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         "about": raw.about(corpus.source),
         "notes": notes,
         "license": corpus.license,
-        "language": corpus.language,
-        "objective": corpus.objective,
-        "text": asdict(corpus.text),
-        "alphabet": alphabet(utterance.text for utterance in splits["train"]),
-        "word_gaps": has_word_gaps(utterance.text for utterance in splits["train"]),
-        "splits": {split: _size(utterances) for split, utterances in splits.items()},
+        **rules,
+        "splits": _write_splits(folder, examined, rules),
         "dropped": len(dropped),
-        "audio": _digest(kept),
         "leaks": leaks(kept),
         "rates": rates(kept),
     }
@@ -214,23 +172,23 @@ def _write(corpus: params.Corpus, folder: Path, kept: list[Examined], dropped: l
         log.warning("prepare: %s", note)
     if note := report.rates_note(info["rates"]):
         log.warning("prepare: %s", note)
-    report.write(folder / "report", info, splits, kept, dropped, corpus.checks)
+    report.write(folder / "report", info, kept, dropped, corpus.checks)
     return info
 
 
-def _digest(kept: list[Examined]) -> str:
-    """One hash of all audio, so that corpus.json changes, and with it what depends on it, when only audio has changed."""
-    digest = blake2b(digest_size=16)
-    for utterance in kept:
-        digest.update(f"{utterance.split}/{utterance.id} ".encode() + utterance.digest)
-    return digest.hexdigest()
+def _write_splits(folder: Path, examined: list[Part], rules: dict) -> dict[str, dict]:
+    """The kept utterances as shards; returns the sizes of the splits that have any, in the source's order.
 
-
-def _size(utterances: list[Utterance]) -> dict:
-    """Counts of a split; speakers is null where none is known."""
-    return {
-        "utterances": len(utterances),
-        "seconds": round(sum(utterance.duration for utterance in utterances), 3),
-        "speakers": len({utterance.speaker for utterance in utterances} - {""}) or None,
-        "words": sum(len(utterance.text.split()) for utterance in utterances),
-    }
+    UNLABELLED is written without rows too, since stages that learn from it depend on it.
+    """
+    writers: dict[str, SplitWriter] = {}
+    for part in examined:
+        for row, flac in zip(part.utterances, parts.audio(part.path), strict=True):
+            if row.is_kept:
+                if row.split not in writers:
+                    writers[row.split] = SplitWriter(folder / row.split)
+                writers[row.split].add(Utterance(row.id, row.text, row.speaker, row.seconds, row.recording), flac)
+    sizes = {split: writer.close(rules) for split, writer in writers.items()}
+    if UNLABELLED not in writers:
+        SplitWriter(folder / UNLABELLED).close(rules)
+    return sizes

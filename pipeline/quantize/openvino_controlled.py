@@ -32,7 +32,8 @@ from pipeline.speech.scoring import scoring
 if TYPE_CHECKING:
     from openvino import Model
 
-    from pipeline.speech.corpus import Corpus, Utterance
+    from pipeline.speech.corpus import Corpus
+    from pipeline.speech.shards import Utterance
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class _Judge:
     """Evaluates a graph on utterances, as the recognizer will run it."""
 
     def __init__(self, corpus: "Corpus", info: dict):
-        self.scored_as = scoring(corpus.info)
+        self.scored_as = scoring(corpus.rules)
         self.name = self.scored_as.objective.upper()
         self.corpus, self.info = corpus, info | {"padding": OpenvinoInt8Controlled.padding}
 

@@ -196,6 +196,13 @@ def change_rate(samples: np.ndarray, rate: float, to: float = SAMPLE_RATE) -> np
     return soxr.resample(samples, rate, to)
 
 
+def flac(samples: np.ndarray) -> bytes:
+    """The FLAC file that `write` makes of float [T], as bytes."""
+    content = io.BytesIO()
+    soundfile.write(content, pcm16(samples), SAMPLE_RATE, "PCM_16", format="FLAC")
+    return content.getvalue()
+
+
 def write(path: Path | str, samples: np.ndarray) -> None:
     """Write float [T] within [-1, 1] as 16 kHz mono PCM16, in the format of the suffix (.flac, .wav).
 

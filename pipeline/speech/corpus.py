@@ -1,11 +1,7 @@
-"""The corpus on disk: one JSONL manifest per split, with one utterance per line, and the audio files beside it.
+"""A prepared corpus: corpus.json, which describes it, and one folder per split, which `shards` reads and writes."""
 
-Manifests are plain JSONL instead of a binary table: people can read, grep and diff it, and 300,000 lines load in a second.
-"""
-
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -15,50 +11,9 @@ import numpy as np
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import forced, read_json
 from pipeline.speech import audio
+from pipeline.speech.shards import COMMAND, Utterance, Utterances, read_split
 
-COMMAND = "dvc repro prepare"  # what makes a corpus
 UNLABELLED = "unlabelled"  # the split whose utterances have no text
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One line of a manifest: `audio` is a path relative to the manifest, `duration` is in seconds.
-
-    `recording` names the longer recording that the utterance was cut from. "" means that speaker or recording is unknown.
-    """
-
-    id: str
-    audio: str
-    text: str
-    speaker: str
-    duration: float
-    recording: str = ""
-
-
-def read_manifest(path: Path) -> list[Utterance]:
-    """All utterances of a manifest, in order.
-
-    Raises BigfootError, with file and line number, where the file is missing or a line is not an utterance.
-    """
-    if not path.is_file():
-        raise BigfootError(f"{path} is missing: run `{COMMAND}`")
-    utterances = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                utterances.append(Utterance(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise BigfootError(f"{path}, line {number} is not an utterance ({error}): run `{COMMAND}`") from None
-    return utterances
-
-
-def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest; `read_manifest` returns the same utterances."""
-    with path.open("w", encoding="utf-8") as file:
-        for utterance in utterances:
-            # An unknown recording is left out, so that manifests without recordings keep their content and hash.
-            row = {key: value for key, value in asdict(utterance).items() if key != "recording" or value}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 class AudioCorpus(Protocol):
@@ -68,23 +23,32 @@ class AudioCorpus(Protocol):
     def folder(self) -> Path: ...
 
     @property
-    def info(self) -> dict: ...
+    def rules(self) -> dict: ...
 
-    def utterances(self, split: str) -> list[Utterance]: ...
+    def utterances(self, split: str) -> Sequence[Utterance]: ...
 
     def audio(self, utterance: Utterance) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus: `info` is corpus.json, `utterances` a split's manifest, `audio` an utterance's samples."""
+    """A prepared corpus: `utterances` are the rows of a split, `audio` an utterance's samples.
+
+    `info` describes all splits, so only a stage that depends on corpus.json may read it; `rules` are in every split.json.
+    """
 
     folder: Path
+    _opened: dict[str, Utterances] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def info(self) -> dict:
         """corpus.json: name, source, license, language, objective, text rules, alphabet, sizes of splits, leaks ..."""
         return read_info(self.folder)
+
+    @cached_property
+    def rules(self) -> dict:
+        """What models have to know of the corpus: language, objective, text rules and the alphabet of the training text."""
+        return read_split(self.folder / "train")
 
     @property
     def splits(self) -> list[str]:
@@ -96,15 +60,32 @@ class Corpus:
         """The names of the test sets in the order of params; headline figures are of the first one."""
         return test_sets(self.info["splits"])
 
-    def utterances(self, split: str) -> list[Utterance]:
-        """The utterances of a split; raises BigfootError where the corpus has no such split."""
-        if split not in self.info["splits"]:
-            raise BigfootError(f"{self.folder} has no split {split}: it has {', '.join(self.splits)}")
-        return read_manifest(self.folder / f"{split}.jsonl")
+    def utterances(self, split: str) -> Utterances:
+        """The utterances of a split; none of UNLABELLED where there is no such audio.
+
+        Raises BigfootError where the corpus has no such split.
+        """
+        if split not in self._opened:
+            if not (self.folder / split / "split.json").is_file():
+                known = sorted(path.parent.name for path in self.folder.glob("*/split.json"))
+                raise BigfootError(f"{self.folder} has no split {split}: it has {', '.join(known)}")
+            self._opened[split] = Utterances(self.folder / split)
+        return self._opened[split]
+
+    def flac(self, utterance: Utterance) -> bytes:
+        """An utterance's audio as a FLAC file."""
+        return self.utterances(utterance.split).flac(utterance.row)
 
     def audio(self, utterance: Utterance) -> np.ndarray:
         """The samples of an utterance: float32 [T] within [-1, 1], mono, 16 kHz."""
-        return audio.read(self.folder / utterance.audio)
+        return audio.read(self.flac(utterance))
+
+
+def durations(utterances: Sequence[Utterance]) -> np.ndarray:
+    """float64 [utterances], in seconds."""
+    if hasattr(utterances, "durations"):
+        return utterances.durations
+    return np.array([utterance.duration for utterance in utterances])
 
 
 def test_sets(splits: Iterable[str]) -> list[str]:
@@ -112,16 +93,16 @@ def test_sets(splits: Iterable[str]) -> list[str]:
     return [split for split in splits if split not in ("train", "dev", UNLABELLED)]
 
 
-def spread(items: list, count: int) -> list:
+def spread(items: Sequence, count: int) -> list:
     """`count` items, evenly spaced, first and last included; all items where there are not more than `count`."""
     chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[index] for index in np.unique(chosen)]
+    return [items[index] for index in np.unique(chosen).tolist()]
 
 
 def open_corpus(folder: Path | str) -> Corpus:
     """The prepared corpus in a folder; raises BigfootError where there is none."""
     corpus = Corpus(Path(folder))
-    _ = corpus.info  # read at once, so that a missing corpus is named before any work
+    _ = corpus.rules  # read at once, so that a missing corpus is named before any work
     return corpus
 
 

@@ -7,7 +7,8 @@ from pipeline.project import Project, load_params
 
 def main() -> None:
     params, project = load_params(), Project()
-    prepare(params.corpus, project.root / params.corpus.data, project.corpus(params.corpus.name))
+    name = params.corpus.name
+    prepare(params.corpus, project.root / params.corpus.data, project.corpus(name), project.scratch / "prepare" / name)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The evidence for a variant as champion: its figures, and everything that decides whether another's can be compared with them.
 
 A figure only means something together with what it was measured on, so the evidence identifies the teacher by its weights, and
-dev and test by their manifests and audio. Train may grow without changing them. Evidence is a dict of strings, as MLflow keeps
+dev and test by the digests of their texts and audio. Train may grow without changing them. Evidence is a dict of strings, as MLflow keeps
 tags; what was not measured is absent.
 """
 
@@ -17,7 +17,7 @@ from pipeline.common.git import origin
 from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
-from pipeline.speech.corpus import read_info, read_manifest, test_sets
+from pipeline.speech.corpus import read_info, test_sets
 from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
 
@@ -61,8 +61,8 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
         **{name: row[name] for name in FIGURES},
         "gain": gain(row.figures, compared.budget.prefer), "gate": "passed" if row.gate.passed else "failed",
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
-        "teacher": _weights(project.teacher), "corpus": compared.corpus, "corpus_audio": info.get("audio"),
-        "dev_set": _set(corpus, "dev"), "test_set": _set(corpus, test), "synthetic": "yes" if info["synthetic"] else "no",
+        "teacher": _weights(project.teacher), "corpus": compared.corpus,
+        "dev_set": info["splits"]["dev"]["digest"], "test_set": info["splits"][test]["digest"], "synthetic": "yes" if info["synthetic"] else "no",
         "host": timed.host["name"], "timed_on": timed.timed_on, "timed_at": timed.measured_at,
         "commit": origin(project.root)["mlflow.source.git.commit"], "comparison": parent.info.run_id,
     }  # fmt: skip
@@ -112,12 +112,6 @@ def _exceeded(known: Mapping[str, float | None], budget: Gate, objective: str) -
 def _weights(model: Path) -> str:
     """A model's identity: the hash of its weights, or of its metrics.json where there are no weights."""
     return _digest(sorted(model.glob("*.safetensors")) or [model / "metrics.json"])
-
-
-def _set(corpus: Path, split: str) -> str:
-    """A set's identity: the hash of its manifest and of the audio files in it."""
-    manifest = corpus / f"{split}.jsonl"
-    return _digest([manifest, *(corpus / utterance.audio for utterance in read_manifest(manifest))])
 
 
 def _digest(paths: list[Path]) -> str:

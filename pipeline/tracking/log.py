@@ -37,7 +37,7 @@ def project(store: Store, params: Params) -> int:
     """Bring MLflow up to date with the files under `store.root`; returns how many runs are new or newly completed."""
     lock = _dvc_lock(store.project.lock)
     corpus = store.project.corpus(params.corpus.name)
-    datasets = _datasets(corpus, store.root, lock) if (corpus / "corpus.json").is_file() else {}
+    datasets = _datasets(corpus, store.root) if (corpus / "corpus.json").is_file() else {}
     training: dict[str, str | None] = {}
     made = 0
     for model in dict.fromkeys(variant.model for variant in params.variants.values()):
@@ -153,18 +153,16 @@ def _logged_model(store: Store, slug: str, row: Row, run_id: str) -> str:
 # ---------------------------------------------------------------- pieces
 
 
-def _datasets(corpus: Path, root: Path, lock: dict) -> "dict[str, Dataset]":
-    """{split: mlflow Dataset}; its digest is that of the manifest and, where dvc.lock has it, of all audio of the corpus."""
+def _datasets(corpus: Path, root: Path) -> "dict[str, Dataset]":
+    """{split: mlflow Dataset}; its digest is that of the split's texts and audio."""
     from mlflow.entities import Dataset
 
-    info, known = read_info(corpus), _hashes(lock, "prepare", "outs").get(corpus.relative_to(root).as_posix(), "")
+    info = read_info(corpus)
     datasets = {}
     for split, size in info["splits"].items():
-        manifest = corpus / f"{split}.jsonl"
-        digest = hashlib.sha256(manifest.read_bytes() + known.encode()).hexdigest()[:16]
-        source = json.dumps({"uri": str(manifest.relative_to(root))})
+        source = json.dumps({"uri": str((corpus / split).relative_to(root))})
         about = {**size, "license": info["license"], "synthetic": info["synthetic"]}
-        datasets[split] = Dataset(f"{info['name']}-{split}", digest, "local", source, profile=json.dumps(about))
+        datasets[split] = Dataset(f"{info['name']}-{split}", size["digest"][:16], "local", source, profile=json.dumps(about))
     return datasets
 
 

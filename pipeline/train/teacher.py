@@ -35,7 +35,7 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
     from pipeline.train import trainer
 
     seed = settings.training.seed if settings.training else 0
-    model, processor = build(settings, data, corpus.info["alphabet"], seed)
+    model, processor = build(settings, data, corpus.rules["alphabet"], seed)
     if settings.training is None or not settings.finetune:
         return save_as_it_is(model, processor, corpus, out, trained=not settings.is_untrained)
     is_folder = settings.init == "pretrained" and settings.name is None
@@ -167,7 +167,7 @@ def save_as_it_is(model, processor, corpus: Corpus, out: Path, trained: bool) ->
     shutil.rmtree(out, ignore_errors=True)
     save_model(model.cpu(), processor, out)
     metrics = {
-        "trained": trained, f"dev_{scoring(corpus.info).objective}": dev_rate,
+        "trained": trained, f"dev_{scoring(corpus.rules).objective}": dev_rate,
         "params": sum(p.numel() for p in model.parameters()), "steps": 0,
         "best_step": None, "train_hours": None, "train_energy_wh": None, "energy_mode": None,
     }  # fmt: skip

@@ -12,15 +12,17 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy
@@ -33,8 +35,9 @@ from pipeline.models.forward import accept_features, fewest_samples, ignore_padd
 from pipeline.models.inference import STEP, dev_errors, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Utterance
+from pipeline.speech.corpus import UNLABELLED, AudioCorpus, durations
 from pipeline.speech.scoring import scoring
+from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
 from pipeline.train import growing
 from pipeline.train.bookkeeping import Bookkeeping
@@ -111,7 +114,7 @@ class Batches:
 
     batch_size, drop_last = None, False
 
-    def __init__(self, durations: list[float], seconds: float, count: int, seed: int):
+    def __init__(self, durations: np.ndarray, seconds: float, count: int, seed: int):
         self.durations, self.seconds, self.count, self.seed = np.asarray(durations), seconds, count, seed
 
     def __len__(self) -> int:
@@ -120,24 +123,24 @@ class Batches:
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         remaining, epoch = self.count, 0
         while remaining > 0:
-            batches = self._epoch(epoch)[:remaining]
-            yield from batches
-            remaining -= len(batches)
+            for batch in islice(self._epoch(epoch), remaining):
+                remaining -= 1
+                yield batch
             epoch += 1
 
-    def _epoch(self, epoch: int) -> list[list[tuple[int, int]]]:
+    def _epoch(self, epoch: int) -> Iterator[list[tuple[int, int]]]:
         rng = np.random.default_rng((self.seed, epoch))
         order = np.argsort(self.durations * rng.uniform(0.9, 1.1, len(self.durations)), kind="stable")
-        batches: list[list[tuple[int, int]]] = []
-        padded = np.ceil(self.durations / STEP_SECONDS) * STEP_SECONDS
+        starts = array("q")  # of the batches, in `order`: arrays, since lists take ten times the memory
         longest = 0.0
-        for i in order.tolist():
-            longest = max(longest, padded[i])
-            if not batches or longest * (len(batches[-1]) + 1) > self.seconds:
-                batches.append([])
-                longest = padded[i]
-            batches[-1].append((epoch, i))
-        return [batches[i] for i in rng.permutation(len(batches))]
+        for at, seconds in enumerate(np.ceil(self.durations[order] / STEP_SECONDS) * STEP_SECONDS):
+            longest = max(longest, seconds)
+            if not starts or longest * (at - starts[-1] + 1) > self.seconds:
+                starts.append(at)
+                longest = seconds
+        ends = [*starts[1:], len(order)]
+        for batch in rng.permutation(len(starts)):
+            yield [(epoch, index) for index in order[starts[batch] : ends[batch]].tolist()]
 
 
 class Mixed:
@@ -163,7 +166,7 @@ class Mixed:
 class Speech(Dataset):
     """Utterances as training items: labels, an augmented waveform or stored features, and, for a student, teacher logits."""
 
-    def __init__(self, job: Job, utterances: list[Utterance]):
+    def __init__(self, job: Job, utterances: Dataset | Sequence[Utterance]):
         self.job, self.utterances = job, utterances
         self.vocabulary = vocabulary.of(job.processor.tokenizer, job.model.config.vocab_size)
 
@@ -241,20 +244,20 @@ class SpeechTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         job, processes = self.job, self.accelerator.num_processes
         train = job.corpus.utterances("train")
-        unlabelled = job.corpus.utterances(UNLABELLED) if job.unlabelled else []
+        unlabelled = job.corpus.utterances(UNLABELLED) if job.unlabelled else ()
         labelled = self._batches(train)
         batches = Mixed(labelled, self._batches(unlabelled), job.unlabelled, len(train)) if unlabelled else labelled
-        speech = Speech(job, train + unlabelled)
+        speech = Speech(job, ConcatDataset([train, unlabelled]) if unlabelled else train)
         workers = min(8, (os.cpu_count() or 1) // processes) if torch.cuda.is_available() else 0
         return self.accelerator.prepare(
             DataLoader(speech, batch_sampler=batches, collate_fn=speech.collate, num_workers=workers)
         )
 
-    def _batches(self, utterances: list[Utterance]) -> Batches:
+    def _batches(self, utterances: Sequence[Utterance]) -> Batches:
         training = self.job.training
         slowest = training.augment.speed[0] if training.augment.speed else 1.0
         count = training.steps * training.accumulate * self.accelerator.num_processes
-        return Batches([u.duration / slowest for u in utterances], training.batch_seconds, count, training.seed)
+        return Batches(durations(utterances) / slowest, training.batch_seconds, count, training.seed)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.job.loss is not None:
@@ -400,7 +403,7 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
 
 def _dev_rate(job: Job) -> str:
     """The name of the error rate that chooses the checkpoint: dev_wer or dev_cer."""
-    return f"dev_{scoring(job.corpus.info).objective}"
+    return f"dev_{scoring(job.corpus.rules).objective}"
 
 
 def _precision(precision: str) -> dict[str, bool]:

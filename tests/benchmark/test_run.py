@@ -21,7 +21,8 @@ from pipeline.common import host
 from pipeline.common.errors import BigfootError, Busy
 from pipeline.compare.report import cautions
 from pipeline.quantize.run import quantize
-from pipeline.speech.corpus import Corpus, Utterance
+from pipeline.speech.corpus import Corpus
+from pipeline.speech.shards import Utterance
 from tests.sleeping import SECONDS as SLEEP
 from tests.sleeping import START_SECONDS as START
 from tests.tiny import noise_corpus, save_model
@@ -187,7 +188,7 @@ def test_the_timed_utterances_are_the_same_every_time(corpus):
 
 # ---------------------------------------------------------------- rounds, lengths, figures
 
-SAMPLE = [Utterance(f"u{n}", "", "", "", seconds) for n, seconds in enumerate((1.0, 2.0, 4.0))]
+SAMPLE = [Utterance(f"u{n}", "", "", seconds) for n, seconds in enumerate((1.0, 2.0, 4.0))]
 
 
 class Scripted:

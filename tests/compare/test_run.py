@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import xml.dom.minidom
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,8 @@ from pipeline.evaluate.scores import Hypothesis
 from pipeline.params import Gate
 from pipeline.quantize.schemes import SCHEMES
 from pipeline.speech.scoring import count_errors
-from tests.planted import FIGURES, ROOT, plant, plant_manifest, score_set, write
+from tests import corpora
+from tests.planted import FIGURES, ROOT, plant, plant_rows, score_set, write
 
 
 def run(root, figures=FIGURES, gate=None, **kwargs):
@@ -172,9 +174,8 @@ def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
     params = plant(tmp_path)
     path = tmp_path / "corpora" / "quickstart" / "corpus.json"
     corpus = json.loads(path.read_text())
-    corpus["splits"]["noisy"] = corpus["splits"]["test"]
+    corpus["splits"]["noisy"] = corpora.write_split(path.parent, "noisy", plant_rows(200), corpora.RULES)
     write(path, corpus)
-    plant_manifest(path.with_name("noisy.jsonl"), 200)
     for name in FIGURES:
         score = json.loads((tmp_path / "scores" / f"{name}.json").read_text())
         score["sets"]["noisy"] = score_set(200, wrong=100, seed=9)
@@ -258,9 +259,8 @@ def edit_score(root, change, variant="half.int8-openvino"):
 
 def plant_texts(root, texts):
     """Another version of the corpus's test texts."""
-    path = root / "corpora" / "quickstart" / "test.jsonl"
-    rows = [json.loads(line) | {"text": text} for line, text in zip(path.read_text().splitlines(), texts, strict=True)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = [(replace(row, text=text), flac) for (row, flac), text in zip(plant_rows(200), texts, strict=True)]
+    corpora.write_split(root / "corpora" / "quickstart", "test", rows, corpora.RULES)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,8 @@ def test_texts_shifted_before_they_came_into_the_corpus_are_detected(tmp_path, s
 
     for name in FIGURES:
         edit_score(tmp_path, slip, name)
-    with pytest.raises(BigfootError, match=r"test.jsonl: \d+ of 200 utterances are recognized as the text of a neighbor"):
+    shifted = r"corpora/quickstart/test: \d+ of 200 utterances are recognized as the text of a neighbor"
+    with pytest.raises(BigfootError, match=shifted):
         compare(params, tmp_path, tmp_path / "reports")
 
 

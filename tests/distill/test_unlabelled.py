@@ -1,7 +1,7 @@
 """Audio without text teaches by the teacher's logits, and by its own text where it is confident."""
 
-import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,8 @@ from pipeline.distill.loss import Imitation
 from pipeline.distill.pseudo_labels import greedy_labels, pseudo_labels
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.params import Distillation
-from pipeline.speech.corpus import read_manifest, write_manifest
 from pipeline.train.trainer import Batches, Mixed
-from tests import tones
+from tests import corpora, tones
 from tests.distill.surgery.parents import parent
 from tests.distill.test_loss import batch
 
@@ -78,12 +77,12 @@ def folder(tmp_path_factory) -> Path:
 
     folder = tones.project(tmp_path_factory.mktemp("unlabelled") / "project", steps=20, change=change)
     corpus = folder / "corpora/tones"
-    train = read_manifest(corpus / "train.jsonl")
-    write_manifest(corpus / "train.jsonl", train[::2])
-    write_manifest(corpus / "unlabelled.jsonl", [type(u)(**(vars(u) | {"text": ""})) for u in train[1::2]])
-    info = json.loads((corpus / "corpus.json").read_text())
-    info["splits"]["unlabelled"] = info["splits"]["train"]
-    (corpus / "corpus.json").write_text(json.dumps(info))
+
+    def halve(splits: dict) -> None:
+        splits["unlabelled"] = [(replace(utterance, text=""), flac) for utterance, flac in splits["train"][1::2]]
+        splits["train"] = splits["train"][::2]
+
+    corpora.rewrite(corpus, halve)
     tones.run(folder, "teacher")
     tones.run(folder, "teacher_logits")
     return folder

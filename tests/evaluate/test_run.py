@@ -15,7 +15,9 @@ from pipeline.quantize.run import quantize
 from pipeline.recognition import seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
-from pipeline.speech.corpus import Utterance, open_corpus, read_manifest, write_manifest
+from pipeline.speech.corpus import open_corpus
+from pipeline.speech.shards import Utterance
+from tests import corpora
 from tests.tiny import save_model, speech
 
 SETTINGS = params.Evaluate(bootstrap=200)
@@ -31,19 +33,15 @@ def variant(tmp_path_factory):
 @pytest.fixture
 def corpus(tmp_path, variant):
     """Five utterances in dev and in two test sets, whose references are the variant's own texts: nothing is wrong."""
-    recognizer, folder = Recognizer.load(variant), tmp_path / "corpus"
+    recognizer = Recognizer.load(variant)
+    splits: dict[str, list] = {"train": [], "dev": [], "test": [], "test-noisy": []}
     for split in ("dev", "test", "test-noisy"):
-        rows = []
         for i in range(5):
-            name = f"audio/{split}/{split}{i}.flac"
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            audio.write(folder / name, speech(0.7 + 0.1 * i, seed=i + len(split)))
-            text = recognizer.transcribe(audio.read(folder / name))
+            flac = audio.flac(speech(0.7 + 0.1 * i, seed=i + len(split)))
+            text = recognizer.transcribe(audio.read(flac))
             assert text
-            rows.append(Utterance(f"{split}{i}", name, text, "", 0.7 + 0.1 * i))
-        write_manifest(folder / f"{split}.jsonl", rows)
-    (folder / "corpus.json").write_text(json.dumps({"splits": {"train": {}, "dev": {}, "test": {}, "test-noisy": {}}}))
-    return folder
+            splits[split].append((Utterance(f"{split}{i}", text, "", 0.7 + 0.1 * i), flac))
+    return corpora.write(tmp_path / "corpus", splits)
 
 
 def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpus, tmp_path):
@@ -58,7 +56,7 @@ def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpu
 
 def test_hypotheses_meet_the_users_table_only_if_asked_to(variant, corpus, tmp_path):
     info = json.loads((corpus / "corpus.json").read_text())
-    letter = next(c for c in read_manifest(corpus / "dev.jsonl")[0].text if c != " ")
+    letter = next(c for c in open_corpus(corpus).utterances("dev")[0].text if c != " ")
     for asked in (False, True):
         rules = {"replace": {letter: "ö"}, "replace_hypotheses": asked}
         (corpus / "corpus.json").write_text(json.dumps({**info, "text": rules, "language": "de"}))
@@ -85,10 +83,12 @@ def test_a_score_names_the_weights_it_is_of_and_a_swapped_file_is_refused(varian
 
 
 def test_references_shifted_by_one_are_seen(variant, corpus, tmp_path):
-    rows = read_manifest(corpus / "test.jsonl")
-    texts = [row.text for row in rows]
-    shifted = zip(rows, texts[1:] + texts[:1], strict=True)
-    write_manifest(corpus / "test.jsonl", [replace(row, text=text) for row, text in shifted])
+    def shift(splits: dict) -> None:
+        texts = [row.text for row, _ in splits["test"]]
+        shifted = zip(splits["test"], texts[1:] + texts[:1], strict=True)
+        splits["test"] = [(replace(row, text=text), flac) for (row, flac), text in shifted]
+
+    corpora.rewrite(corpus, shift)
     scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json")
     assert scored.sets["test"].wer > 0.5 and scored.sets["dev"].wer == 0
 

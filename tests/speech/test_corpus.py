@@ -1,40 +1,81 @@
 """Promises of pipeline/speech/corpus.py."""
 
+import pickle
+from dataclasses import replace
+
+import datasets
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import BigfootError
-from pipeline.speech import audio
-from pipeline.speech.corpus import Utterance, open_corpus, read_manifest, write_manifest
-from tests import recordings
+from pipeline.speech import audio, shards
+from pipeline.speech.corpus import open_corpus
+from pipeline.speech.shards import Utterance
+from tests import corpora, recordings
 from tests.recordings import prepare
 
-UTTERANCES = st.builds(Utterance, st.text(), st.text(), st.text(), st.text(), st.floats(allow_nan=False, allow_infinity=False))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # what UTF-8 can hold
+UTTERANCES = st.builds(Utterance, TEXT, TEXT, TEXT, st.floats(allow_nan=False, allow_infinity=False), TEXT)
 
 
-@given(st.lists(UTTERANCES, max_size=4))
-def test_what_is_written_is_read_back_whatever_the_text(tmp_path_factory, utterances):
-    path = tmp_path_factory.mktemp("m") / "train.jsonl"
-    write_manifest(path, utterances)
-    assert read_manifest(path) == utterances
+@given(st.lists(st.tuples(UTTERANCES, st.binary(max_size=40)), max_size=9))
+def test_what_is_written_is_read_back_whatever_the_text(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("shards") / "train"
+    with pytest.MonkeyPatch.context() as patch:  # batches and shards as small as the rows are few
+        patch.setattr(shards, "ROWS", 2)
+        patch.setattr(shards, "SHARD_BYTES", 50)
+        corpora.write_split(folder.parent, "train", rows, corpora.RULES)
+        found = shards.Utterances(folder)
+        wanted = [replace(utterance, split="train", row=row) for row, (utterance, _) in enumerate(rows)]
+        assert list(found) == wanted and [found[row] for row in range(len(rows))] == wanted and found[-2:] == wanted[-2:]
+        assert [found.flac(row) for row in range(len(rows))] == [flac for _, flac in rows]
+        assert found.durations.tolist() == [utterance.duration for utterance, _ in rows]
+        assert list(pickle.loads(pickle.dumps(found))) == wanted
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"id": "a"}', '{"id": "a", "odd": 1}'])
-def test_a_broken_line_is_named(tmp_path, line):
-    path = tmp_path / "train.jsonl"
-    write_manifest(path, [Utterance("a", "a.flac", "a", "", 1.0)])
-    path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(BigfootError, match=r"train.jsonl, line 2 "):
-        read_manifest(path)
+def test_every_change_of_a_row_changes_the_digest(tmp_path):
+    row = (Utterance("a", "one", "who", 1.0, "call"), b"audio")
+    others = [(replace(row[0], **change), b"audio") for change in (
+        {"id": "b"}, {"text": "two"}, {"speaker": "me"}, {"duration": 2.0}, {"recording": ""}
+    )]  # fmt: skip
+    digests = [
+        corpora.write_split(tmp_path, "train", rows, corpora.RULES)["digest"]
+        for rows in ([row], [row], [(row[0], b"other")], [row, row], *([other] for other in others))
+    ]
+    assert digests[0] == digests[1] and len(set(digests)) == len(digests) - 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "missing", "other"])
+def test_a_damaged_shard_is_one_line(tmp_path, damage):
+    prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
+    shard = tmp_path / "tiny/train/00000.arrow"
+    content = {"cut": shard.read_bytes()[:-100], "empty": b"", "missing": None, "other": b"x" * 5000}[damage]
+    shard.unlink()
+    if content is not None:
+        shard.write_bytes(content)
+    with pytest.raises(BigfootError, match=r"train/00000.arrow is (damaged|missing).*: run `dvc ") as caught:
+        list(open_corpus(tmp_path / "tiny").utterances("train"))
+    assert "\n" not in str(caught.value)
+
+
+def test_datasets_opens_the_shards_as_they_are(tmp_path):
+    prepare(recordings.corpus(recordings.folder(tmp_path / "data", each=3)), tmp_path / "tiny", workers=0)
+    files = {split: str(tmp_path / "tiny" / split / "*.arrow") for split in ("train", "test")}
+    opened = datasets.load_dataset("arrow", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert opened["train"].features["audio"] == datasets.Audio(sampling_rate=16_000)
+    row = opened["test"].cast_column("audio", datasets.Audio(decode=False))[1]
+    corpus = open_corpus(tmp_path / "tiny")
+    utterance = corpus.utterances("test")[1]
+    assert row["text"] == utterance.text and row["audio"] == {"bytes": corpus.flac(utterance), "path": "test201.flac"}
 
 
 def test_a_missing_corpus_or_split_is_an_error(tmp_path):
-    with pytest.raises(BigfootError, match="corpus.json"):
+    with pytest.raises(BigfootError, match="train/split.json is missing: run `dvc repro prepare`"):
         open_corpus(tmp_path)
     prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
-    with pytest.raises(BigfootError, match="test2: .*train, dev, test"):
+    with pytest.raises(BigfootError, match="test2: .*dev, test, train"):
         open_corpus(tmp_path / "tiny").utterances("test2")
 
 

@@ -13,8 +13,6 @@ from pipeline.common.errors import BigfootError
 from pipeline.compare.run import compare
 from pipeline.params import Gate
 from pipeline.speech import audio
-from pipeline.speech.corpus import Utterance, write_manifest
-from pipeline.tracking import candidate as candidates
 from pipeline.tracking import registry, sync
 from pipeline.tracking.candidate import Candidate, judge
 from pipeline.tracking.store import Store
@@ -218,17 +216,6 @@ def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumben
 def test_a_champion_of_which_nothing_is_known_stays():
     is_better, why = judge({}, KNOWN, Gate())
     assert not is_better and "(teacher)" in why
-
-
-def test_a_set_is_known_by_its_manifest_and_its_audio(tmp_path):
-    write_manifest(tmp_path / "dev.jsonl", [Utterance("a", "a.flac", "one", "", 1.0)])
-    (tmp_path / "a.flac").write_bytes(b"one")
-    first = candidates._set(tmp_path, "dev")
-    (tmp_path / "a.flac").write_bytes(b"two")
-    assert candidates._set(tmp_path, "dev") != first
-    (tmp_path / "a.flac").write_bytes(b"one")
-    (tmp_path / "train.jsonl").write_text("more")
-    assert candidates._set(tmp_path, "dev") == first
 
 
 # ---------------------------------------------------------------- a real server

@@ -31,7 +31,7 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
 
 def test_where_characters_decide_the_checkpoint_with_the_lowest_cer_on_dev_is_kept(tmp_path):
     folder = tones.project(tmp_path, steps=20)
-    corpus = folder / "corpora" / "tones" / "corpus.json"
+    corpus = folder / "corpora" / "tones" / "train" / "split.json"
     corpus.write_text(json.dumps(json.loads(corpus.read_text()) | {"objective": "cer"}))
     tones.run(folder, "teacher")
     on_dev = {row["step"]: row["dev_cer"] for row in tones.curve(folder) if "dev_cer" in row}

@@ -170,7 +170,7 @@ def test_a_teacher_can_be_taken_as_it_is(tmp_path):
     metrics = tones.metrics(folder)
     assert metrics["dev_wer"] > 0 and metrics["steps"] == 0 and metrics["train_hours"] is None
     of_words = metrics["dev_wer"]
-    corpus = folder / "corpora" / "tones" / "corpus.json"
+    corpus = folder / "corpora" / "tones" / "train" / "split.json"
     corpus.write_text(json.dumps(json.loads(corpus.read_text()) | {"objective": "cer"}))
     tones.run(folder, "teacher")
     assert tones.metrics(folder)["dev_cer"] not in (0, of_words) and "dev_wer" not in tones.metrics(folder)
