@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, open_corpus
+from pipeline.speech.corpus import UNLABELLED, open_corpus, split_folder
 from pipeline.speech.shards import SplitWriter, Utterance
 from pipeline.speech.text import alphabet
 
@@ -32,8 +32,8 @@ def write(folder: Path, splits: Mapping[str, Iterable[Row]], **facts: object) ->
 
 def write_split(folder: Path, split: str, rows: Iterable[Row], rules: dict) -> dict:
     """One split anew; returns its sizes."""
-    shutil.rmtree(folder / split, ignore_errors=True)
-    writer = SplitWriter(folder / split)
+    shutil.rmtree(split_folder(folder, split), ignore_errors=True)
+    writer = SplitWriter(split_folder(folder, split))
     for utterance, sound in rows:
         writer.add(utterance, sound if isinstance(sound, bytes) else audio.flac(sound))
     return writer.close(rules)

@@ -16,7 +16,7 @@ from pipeline.evaluate.scores import Score
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import open_corpus
+from pipeline.speech.corpus import open_corpus, split_folder
 from pipeline.speech.scoring import Objective, scoring
 
 
@@ -75,7 +75,7 @@ def gather(params: Params, root: Path) -> Evidence:
         scored[variant.name] = scores.read(path, variant.slug)
         belonging.check(scored[variant.name], path, variant.name, variant.slug, sets)
     for name, set_score in scored[REFERENCE].sets.items():
-        belonging.refuse_shifted(str(folder / name), set_score.hypotheses, scoring(corpus).objective)
+        belonging.refuse_shifted(str(split_folder(folder, name)), set_score.hypotheses, scoring(corpus).objective)
     for variant in variants:
         if variant.name not in run.variants:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")

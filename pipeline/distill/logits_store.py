@@ -47,17 +47,17 @@ class AtSpeeds:
         return EachAtSpeeds(utterances, self.speeds) if split in ("train", UNLABELLED) else utterances
 
     def audio(self, utterance: Utterance) -> np.ndarray:
-        samples = self.corpus.audio(utterance)
         if not isinstance(utterance, AtSpeed):
-            return samples
-        return audio.change_rate(samples, audio.SAMPLE_RATE * utterance.speed, audio.SAMPLE_RATE)
+            return self.corpus.audio(utterance)
+        return audio.change_rate(self.corpus.audio(utterance.original), audio.SAMPLE_RATE * utterance.speed, audio.SAMPLE_RATE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AtSpeed(Utterance):
-    """An utterance that is played at a speed."""
+    """An utterance played at a speed."""
 
-    speed: float = 1.0
+    original: Utterance
+    speed: float
 
 
 class EachAtSpeeds(Sequence[Utterance]):
@@ -80,8 +80,8 @@ class EachAtSpeeds(Sequence[Utterance]):
 def _at(utterance: Utterance, speed: float) -> Utterance:
     if speed == 1.0:
         return utterance
-    changed = {"id": f"{utterance.id}@{speed:g}", "duration": utterance.duration / speed, "speed": speed}
-    return AtSpeed(**asdict(utterance) | changed)
+    changed = {"id": f"{utterance.id}@{speed:g}", "duration": utterance.duration / speed}
+    return AtSpeed(**asdict(utterance) | changed, original=utterance, speed=speed)
 
 
 class LogitsStore(Mapping[str, np.ndarray]):

@@ -21,7 +21,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
 from pipeline.prepare import parts, raw, replacements, report
 from pipeline.prepare.checks import Examined, compare, leaks, rates
-from pipeline.speech.corpus import UNLABELLED, test_sets
+from pipeline.speech.corpus import UNLABELLED, split_folder, test_sets
 from pipeline.speech.scoring import has_word_gaps
 from pipeline.speech.shards import SplitWriter, Utterance
 from pipeline.speech.text import alphabet
@@ -186,7 +186,7 @@ def _write_splits(folder: Path, examined: list[Part], rules: dict) -> dict[str, 
         for row, flac in zip(part.utterances, parts.audio(part.path), strict=True):
             if row.is_kept:
                 if row.split not in writers:
-                    writers[row.split] = SplitWriter(folder / row.split)
+                    writers[row.split] = SplitWriter(split_folder(folder, row.split))
                 writers[row.split].add(Utterance(row.id, row.text, row.speaker, row.seconds, row.recording), flac)
     sizes = {split: writer.close(rules) for split, writer in writers.items()}
     if UNLABELLED not in writers:

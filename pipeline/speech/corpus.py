@@ -1,4 +1,7 @@
-"""A prepared corpus: corpus.json, which describes it, and one folder per split, which `shards` reads and writes."""
+"""A prepared corpus: corpus.json, which describes it, and one folder per split, which `shards` reads and writes.
+
+corpora/NAME/corpus.json  train/  dev/  test/SET/ for each test set  unlabelled/  report/  dropped.jsonl
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +14,7 @@ import numpy as np
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import forced, read_json
 from pipeline.speech import audio
-from pipeline.speech.shards import COMMAND, Utterance, Utterances, read_split
+from pipeline.speech.shards import COMMAND, Utterance, Utterances
 
 UNLABELLED = "unlabelled"  # the split whose utterances have no text
 
@@ -48,7 +51,7 @@ class Corpus:
     @cached_property
     def rules(self) -> dict:
         """What models have to know of the corpus: language, objective, text rules and the alphabet of the training text."""
-        return read_split(self.folder / "train")
+        return self.utterances("train").info
 
     @property
     def splits(self) -> list[str]:
@@ -63,13 +66,10 @@ class Corpus:
     def utterances(self, split: str) -> Utterances:
         """The utterances of a split; none of UNLABELLED where there is no such audio.
 
-        Raises BigfootError where the corpus has no such split.
+        Raises BigfootError where the corpus has no such split, or its folder is not here.
         """
         if split not in self._opened:
-            if not (self.folder / split / "split.json").is_file():
-                known = sorted(path.parent.name for path in self.folder.glob("*/split.json"))
-                raise BigfootError(f"{self.folder} has no split {split}: it has {', '.join(known)}")
-            self._opened[split] = Utterances(self.folder / split)
+            self._opened[split] = Utterances(split_folder(self.folder, split))
         return self._opened[split]
 
     def flac(self, utterance: Utterance) -> bytes:
@@ -88,6 +88,11 @@ def durations(utterances: Sequence[Utterance]) -> np.ndarray:
     return np.array([utterance.duration for utterance in utterances])
 
 
+def split_folder(corpus: Path, split: str) -> Path:
+    """The folder of a split: the test sets share one, on which a stage that reads all of them can depend."""
+    return corpus / "test" / split if test_sets([split]) else corpus / split
+
+
 def test_sets(splits: Iterable[str]) -> list[str]:
     """Those of a corpus's splits that are test sets, in their order."""
     return [split for split in splits if split not in ("train", "dev", UNLABELLED)]
@@ -101,9 +106,9 @@ def spread(items: Sequence, count: int) -> list:
 
 def open_corpus(folder: Path | str) -> Corpus:
     """The prepared corpus in a folder; raises BigfootError where there is none."""
-    corpus = Corpus(Path(folder))
-    _ = corpus.rules  # read at once, so that a missing corpus is named before any work
-    return corpus
+    if not Path(folder).is_dir():  # at once, so that a missing corpus is named before any work
+        raise BigfootError(f"{folder} is missing: run `{COMMAND}`")
+    return Corpus(Path(folder))
 
 
 def read_info(folder: Path) -> dict:

@@ -1,8 +1,8 @@
 """The evidence for a variant as champion: its figures, and everything that decides whether another's can be compared with them.
 
 A figure only means something together with what it was measured on, so the evidence identifies the teacher by its weights, and
-dev and test by the digests of their texts and audio. Train may grow without changing them. Evidence is a dict of strings, as MLflow keeps
-tags; what was not measured is absent.
+dev and test by the digests of their texts and audio. Train may grow without changing them. Evidence is a dict of strings, as
+MLflow keeps tags; what was not measured is absent.
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,8 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
         "gain": gain(row.figures, compared.budget.prefer), "gate": "passed" if row.gate.passed else "failed",
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(project.teacher), "corpus": compared.corpus,
-        "dev_set": info["splits"]["dev"]["digest"], "test_set": info["splits"][test]["digest"], "synthetic": "yes" if info["synthetic"] else "no",
+        "dev_set": info["splits"]["dev"]["digest"], "test_set": info["splits"][test]["digest"],
+        "synthetic": "yes" if info["synthetic"] else "no",
         "host": timed.host["name"], "timed_on": timed.timed_on, "timed_at": timed.measured_at,
         "commit": origin(project.root)["mlflow.source.git.commit"], "comparison": parent.info.run_id,
     }  # fmt: skip

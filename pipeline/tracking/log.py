@@ -23,7 +23,7 @@ from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.params import Params
 from pipeline.project import Project
-from pipeline.speech.corpus import read_info, test_sets
+from pipeline.speech.corpus import read_info, split_folder, test_sets
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, Store, final_figures, is_number
 
@@ -160,7 +160,7 @@ def _datasets(corpus: Path, root: Path) -> "dict[str, Dataset]":
     info = read_info(corpus)
     datasets = {}
     for split, size in info["splits"].items():
-        source = json.dumps({"uri": str((corpus / split).relative_to(root))})
+        source = json.dumps({"uri": str(split_folder(corpus, split).relative_to(root))})
         about = {**size, "license": info["license"], "synthetic": info["synthetic"]}
         datasets[split] = Dataset(f"{info['name']}-{split}", size["digest"][:16], "local", source, profile=json.dumps(about))
     return datasets

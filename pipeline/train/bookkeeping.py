@@ -15,7 +15,7 @@ from pipeline.common import graph
 from pipeline.common.files import sha256
 from pipeline.params import Tracking
 from pipeline.project import Project
-from pipeline.speech.corpus import UNLABELLED, AudioCorpus
+from pipeline.speech.corpus import UNLABELLED, AudioCorpus, split_folder
 from pipeline.tracking.live import LiveRun, training_run
 
 
@@ -33,7 +33,7 @@ class Bookkeeping:
 
     def fingerprint(self, settings: BaseModel, corpus: AudioCorpus, files: Iterable[Path]) -> str:
         """The fingerprint of a run, as 16 hexadecimal digits. `files`: the weights and configs that the run starts from."""
-        splits = [corpus.folder / split / "split.json" for split in ("train", "dev", UNLABELLED)]
+        splits = [split_folder(corpus.folder, split) / "split.json" for split in ("train", "dev", UNLABELLED)]
         digest = hashlib.sha256(settings.model_dump_json().encode())
         for file in [*splits, *graph.code(self.stage), *files]:
             digest.update(file.name.encode() + bytes.fromhex(sha256(file)))

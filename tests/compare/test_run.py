@@ -305,7 +305,7 @@ def test_texts_shifted_before_they_came_into_the_corpus_are_detected(tmp_path, s
 
     for name in FIGURES:
         edit_score(tmp_path, slip, name)
-    shifted = r"corpora/quickstart/test: \d+ of 200 utterances are recognized as the text of a neighbor"
+    shifted = r"corpora/quickstart/test/test: \d+ of 200 utterances are recognized as the text of a neighbor"
     with pytest.raises(BigfootError, match=shifted):
         compare(params, tmp_path, tmp_path / "reports")
 
