@@ -287,6 +287,17 @@ def export(
 
 
 @app.command()
+def export_corpus(out: Annotated[Path, typer.Argument(help="The folder to write")]) -> None:
+    """Copy the prepared corpus of params.yaml into a folder: a FLAC file per utterance, and a JSONL manifest per split."""
+    from pipeline.apps import corpus_files
+    from pipeline.project import Project, load_params
+    from pipeline.speech.corpus import open_corpus
+
+    corpus = open_corpus(Project().corpus(load_params().corpus.name))
+    print(f"{corpus_files.export(corpus, out):,} utterances are in {out}")
+
+
+@app.command()
 def push(
     name: Named,
     repo: Annotated[str, typer.Argument(help="A repository on the hub, such as me/half-int8; created if it is missing")],

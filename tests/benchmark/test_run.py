@@ -140,9 +140,10 @@ def test_a_variant_whose_runtime_sleeps_measures_slower_by_that(light, corpus, t
     assert slow.energy_wh_per_audio_hour is None and slow.cold_start_ms is None and slow.latency_by_length is None
 
 
-def test_a_cold_start_counts_what_a_process_does_before_it_loads_the_variant(light, corpus, monkeypatch):
+def test_a_cold_start_counts_what_a_process_does_before_it_loads_the_variant(light, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(cold_start, "MODULE", "tests.sleeping")
-    row = cold_start.measure(light, str(corpus.folder / corpus.utterances("test")[0].audio), threads=1, runs=1)
+    (tmp_path / "a.flac").write_bytes(corpus.flac(corpus.utterances("test")[0]))
+    row = cold_start.measure(light, str(tmp_path / "a.flac"), threads=1, runs=1)
     assert row["load_ms"] > 0 and row["cold_start_ms"] - row["load_ms"] >= 1000 * START
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.common.errors import BigfootError
 from pipeline.speech import audio, shards
-from pipeline.speech.corpus import open_corpus, split_folder
+from pipeline.speech.corpus import open_corpus
 from pipeline.speech.shards import Utterance
 from tests import corpora, recordings
 from tests.recordings import prepare
