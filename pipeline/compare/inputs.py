@@ -13,11 +13,12 @@ from pipeline.common.files import read_json, read_json_lines
 from pipeline.compare import belonging, payback
 from pipeline.evaluate import scores
 from pipeline.evaluate.scores import Score
-from pipeline.params import Params, Variant
+from pipeline.params import Evaluate, Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import open_corpus, split_folder
+from pipeline.speech.corpus import Corpus, drawn, open_corpus, split_folder
 from pipeline.speech.scoring import Objective, scoring
+from pipeline.speech.shards import Utterance
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def gather(params: Params, root: Path) -> Evidence:
     project = Project(root)
     folder = project.corpus(params.corpus.name)
     opened = open_corpus(folder)
-    corpus, sets = opened.info, {split: opened.utterances(split) for split in ("dev", *opened.test_sets)}
+    corpus, sets = opened.info, {split: _evaluated(opened, split, params.evaluate) for split in ("dev", *opened.test_sets)}
     run = timings.read(project.timings)
     scored = {}
     for variant in variants:
@@ -96,6 +97,12 @@ def gather(params: Params, root: Path) -> Evidence:
         training_wh={m: payback.training_wh(m, parents, trained) for m in models},
         country=params.country,
     )
+
+
+def _evaluated(corpus: Corpus, split: str, settings: Evaluate) -> list[Utterance]:
+    """The utterances of a set that are evaluated."""
+    utterances = corpus.utterances(split)
+    return [utterances[row] for row in drawn(utterances, settings.max_hours, settings.seed).tolist()]
 
 
 def _read_metrics(project: Project, model: str) -> dict:

@@ -46,6 +46,7 @@ class Training(Section):
         description="of the computation; auto: bf16 where the hardware has it, otherwise fp16 on a GPU and fp32 on a CPU",
     )
     evaluate_every: int = Field(200, ge=1, description="steps between two measurements on dev, each also a checkpoint")
+    evaluate_hours: float | None = Field(None, gt=0, description="of dev, drawn once, that they take; null: all of it")
     patience: int | None = Field(
         None, ge=1, description="stop after this many measurements on dev without a better one; null: never"
     )

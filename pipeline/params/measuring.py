@@ -23,10 +23,13 @@ class Variant(Section):
 
 
 class Evaluate(Section):
-    """The bootstrap behind the intervals of an error rate: its resamples and its seed."""
+    """How much of dev and the test sets is recognized, and the bootstrap behind the intervals of an error rate."""
 
+    max_hours: float | None = Field(
+        None, gt=0, description="of each set, drawn once, the same utterances for all variants; null: all of it"
+    )
     bootstrap: int = Field(2000, ge=100, description="resamples")
-    seed: Seed = Field(7, description="of the resamples")
+    seed: Seed = Field(7, description="of the resamples, and of the utterances drawn")
 
 
 class Benchmark(Section):

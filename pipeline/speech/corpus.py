@@ -88,6 +88,15 @@ def durations(utterances: Sequence[Utterance]) -> np.ndarray:
     return np.array([utterance.duration for utterance in utterances])
 
 
+def drawn(utterances: Sequence[Utterance], hours: float | None, seed: int) -> np.ndarray:
+    """Rows of utterances, in order: all, or as many as fit in `hours` of audio, at least one, drawn by the seed."""
+    seconds = durations(utterances)
+    if hours is None or seconds.sum() <= 3600 * hours:
+        return np.arange(len(seconds))
+    order = np.random.default_rng(seed).permutation(len(seconds))
+    return np.sort(order[: max(1, int(np.searchsorted(np.cumsum(seconds[order]), 3600 * hours, side="right")))])
+
+
 def split_folder(corpus: Path, split: str) -> Path:
     """The folder of a split: the test sets share one, on which a stage that reads all of them can depend."""
     return corpus / "test" / split if test_sets([split]) else corpus / split

@@ -11,7 +11,8 @@ def main(slug: str | None = None) -> None:
     params, project = load_params(), Project()
     variant = variant_of(params, slug, "evaluate")
     corpus = open_corpus(project.corpus(params.corpus.name))
-    evaluate(params.evaluate, project.variant(variant.name), corpus, project.score(variant.name))
+    scratch = project.scratch / "evaluate" / variant.name
+    evaluate(params.evaluate, project.variant(variant.name), corpus, project.score(variant.name), scratch)
 
 
 if __name__ == "__main__":

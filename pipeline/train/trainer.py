@@ -35,7 +35,7 @@ from pipeline.models.forward import accept_features, fewest_samples, ignore_padd
 from pipeline.models.inference import STEP, dev_errors, model_inputs, padded, whole_steps
 from pipeline.params import Augment, Training
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, AudioCorpus, durations
+from pipeline.speech.corpus import UNLABELLED, AudioCorpus, drawn, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
@@ -270,8 +270,9 @@ class SpeechTrainer(Trainer):
         from accelerate.utils import gather_object
 
         model = self.accelerator.unwrap_model(self.model).eval()
-        utterances = self.job.corpus.utterances("dev")
-        share = utterances[self.accelerator.process_index :: self.accelerator.num_processes]
+        dev, training = self.job.corpus.utterances("dev"), self.job.training
+        rows = drawn(dev, training.evaluate_hours, training.seed).tolist()
+        share = [dev[row] for row in rows[self.accelerator.process_index :: self.accelerator.num_processes]]
         counts = np.array(gather_object([dev_errors(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
         metrics = {f"eval_{_dev_rate(self.job)}": float(counts[:, 0].sum() / counts[:, 1].sum())}
         self.log(metrics)

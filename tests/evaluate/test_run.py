@@ -10,7 +10,8 @@ import pytest
 from pipeline import params
 from pipeline.common.errors import BigfootError
 from pipeline.evaluate import scores
-from pipeline.evaluate.run import evaluate, snr_db
+from pipeline.evaluate.noise import snr_db
+from pipeline.evaluate.run import evaluate
 from pipeline.quantize.run import quantize
 from pipeline.recognition import seal
 from pipeline.recognition.recognizer import Recognizer
@@ -45,7 +46,7 @@ def corpus(tmp_path, variant):
 
 
 def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpus, tmp_path):
-    scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json")
+    scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json", tmp_path / "scratch")
     assert scores.read(tmp_path / "scores/a.json", "a") == scored
     assert list(scored.sets) == ["dev", "test", "test-noisy"] and scored.first_test == "test"
     assert scored.variant == "teacher.fp32-onnx"
@@ -60,25 +61,25 @@ def test_hypotheses_meet_the_users_table_only_if_asked_to(variant, corpus, tmp_p
     for asked in (False, True):
         rules = {"replace": {letter: "ö"}, "replace_hypotheses": asked}
         (corpus / "corpus.json").write_text(json.dumps({**info, "text": rules, "language": "de"}))
-        dev = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json").sets["dev"]
+        dev = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json", tmp_path / "scratch").sets["dev"]
         assert (dev.cer > 0) is asked and any("ö" in row.hypothesis for row in dev.hypotheses) is asked
 
 
 def test_the_same_files_give_the_same_bytes(variant, corpus, tmp_path):
     for name in ("a", "b"):
-        evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / name)
+        evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / name, tmp_path / "scratch")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_score_names_the_weights_it_is_of_and_a_swapped_file_is_refused(variant, corpus, tmp_path):
     swapped = shutil.copytree(variant, tmp_path / variant.name)
-    scored = evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "a.json")
+    scored = evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
     assert scored.files == seal.mark(json.loads((swapped / "variant.json").read_text()))
     weights = bytearray((swapped / "model.onnx").read_bytes())
     weights[-1] ^= 1
     (swapped / "model.onnx").write_bytes(weights)
     with pytest.raises(BigfootError, match="but not the content"):
-        evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "b.json")
+        evaluate(SETTINGS, swapped, open_corpus(corpus), tmp_path / "b.json", tmp_path / "scratch")
     assert not (tmp_path / "b.json").exists()
 
 
@@ -89,13 +90,13 @@ def test_references_shifted_by_one_are_seen(variant, corpus, tmp_path):
         splits["test"] = [(replace(row, text=text), flac) for (row, flac), text in shifted]
 
     corpora.rewrite(corpus, shift)
-    scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json")
+    scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
     assert scored.sets["test"].wer > 0.5 and scored.sets["dev"].wer == 0
 
 
 def test_without_a_variant_it_is_one_line_and_nothing_is_written(corpus, tmp_path):
     with pytest.raises(BigfootError, match="variant.json"):
-        evaluate(SETTINGS, tmp_path / "nowhere", open_corpus(corpus), tmp_path / "scores/a.json")
+        evaluate(SETTINGS, tmp_path / "nowhere", open_corpus(corpus), tmp_path / "scores/a.json", tmp_path / "scratch")
     assert not (tmp_path / "scores").exists()
 
 

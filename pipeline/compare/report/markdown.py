@@ -69,7 +69,11 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     unit = evidence.scores[REFERENCE].sets[first].unit
     is_made = "SYNTHETIC, spoken by no person: " if corpus.get("synthetic") else ""
     facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
-    facts += [(name.capitalize(), _size(corpus["splits"][name])) for name in (*evidence.test_sets, "dev", "train")]
+    scored = evidence.scores[REFERENCE].sets
+    facts += [
+        (name.capitalize(), _size(corpus["splits"][name], scored[name].utterances if name in scored else None))
+        for name in (*evidence.test_sets, "dev", "train")
+    ]
     if not evidence.untrained:
         facts.append(
             (evidence.objective.upper(), f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}")
@@ -79,10 +83,12 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
 
 
-def _size(split: dict) -> str:
+def _size(split: dict, evaluated: int | None) -> str:
     speakers = f", {split['speakers']:,} speakers" if split.get("speakers") else ""
     length = f"{split['seconds'] / 3600:.2f} h" if split["seconds"] >= 3600 else f"{split['seconds'] / 60:.1f} min"
-    return f"{split['utterances']:,} utterances, {split['words']:,} words, {length}{speakers}"
+    is_part = evaluated is not None and evaluated < split["utterances"]
+    part = f"; {evaluated:,} utterances of it, drawn at random (evaluate.max_hours), are evaluated" if is_part else ""
+    return f"{split['utterances']:,} utterances, {split['words']:,} words, {length}{speakers}{part}"
 
 
 def _leaks(leaks: dict[str, dict[str, int]], splits: dict) -> list[str]:
