@@ -54,7 +54,7 @@ def prepare(corpus: params.Corpus, data: Path, out: Path, workers: int | None = 
 
 def _make(corpus: params.Corpus, data: Path, folder: Path, workers: int) -> dict:
     raws = raw.read(corpus.source, data)
-    notes = raws.notes if isinstance(raws, raw.Noted) else []
+    notes = [*(raws.notes if isinstance(raws, raw.Noted) else []), *filter(None, [report.numbers_note(corpus)])]
     for note in notes:
         log.info("prepare: %s", note)
     everything = _examine_all(corpus, raws, folder / "audio", workers)

@@ -2,10 +2,12 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import BigfootError
+from pipeline.prepare import report
 from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
@@ -178,3 +180,11 @@ def test_what_was_kept_and_dropped_is_in_the_log(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
     assert "prepare: 6 utterances kept, 0 dropped" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("language", "digits", "is_said"), [("ru", "spell", True), ("ru", "keep", False), ("de", "spell", False)]
+)
+def test_a_language_that_declines_its_numbers_is_said_to(language, digits, is_said):
+    corpus = recordings.corpus(Path(), language=language, text={"digits": digits})
+    assert ("base form (ru declines them)" in report.numbers_note(corpus)) is is_said
