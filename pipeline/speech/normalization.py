@@ -25,10 +25,10 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 from pipeline.speech import numerals
+from pipeline.speech.replacement import Key, replaced
 
 _APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u00b4\u05f3"})
 _SPOKEN_PUNCTUATION = "%&@#\u2030\u066a"  # Unicode classifies them as punctuation, but they are read aloud
@@ -38,9 +38,6 @@ _TYPED_GERSHAYIM = re.compile('(?<=[\u05d0-\u05ea])["\u201c\u201d](?=[\u05d0-\u0
 _TONES = "\u055b\u055c\u055e"  # Armenian's, over a letter
 _ZERO_WIDTH_SPACE, _NON_JOINER, _TATWEEL = "\u200b", "\u200c", "\u0640"
 _DOTTED = ("tr", "az")
-SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # scripts without word gaps
-_ACCENTS = "".join(c for c in map(chr, range(0x300, 0x1A00)) if unicodedata.category(c)[0] == "M")  # not in \\w
-_IN_WORD = rf"(?:[^\W{SPACELESS}]|(?![{SPACELESS}])[{_ACCENTS}])"
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def normalize(text: str, rules: TextRules, language: str) -> str:
 
     `language` is a BCP 47 tag. Without a table of replacements, applying it twice gives the same as once.
     """
-    text = _replaced(unicodedata.normalize("NFC", _without_unseen(text)), _table(rules))
+    text = replaced(unicodedata.normalize("NFC", _without_unseen(text)), _table(rules))
     text = text.translate(_APOSTROPHES)
     marks = _INSIDE_WORDS.get(language.split("-")[0].lower(), "")
     if marks == _GERSHAYIM:
@@ -94,7 +91,7 @@ def replace_in_hypothesis(text: str, rules: TextRules, language: str) -> str:
         for key, new in _table(rules).items()
     }
     table = {key: new for key, new in table.items() if key.text}
-    return unicodedata.normalize(rules.form, " ".join(_replaced(unicodedata.normalize("NFC", text), table).split()))
+    return unicodedata.normalize(rules.form, " ".join(replaced(unicodedata.normalize("NFC", text), table).split()))
 
 
 def unspellable(text: str, rules: TextRules) -> str:
@@ -127,39 +124,10 @@ def _is_arabic(c: str) -> bool:
     return c != "" and unicodedata.name(c, "").startswith("ARABIC")
 
 
-class Key(NamedTuple):
-    """What is replaced; `is_word`: only as a whole word. Marks alone ("--") are no word."""
-
-    text: str
-    is_word: bool
-
-
 def _table(rules: TextRules) -> dict[Key, str]:
     assert isinstance(rules.replace, dict), "prepare reads the table from its CSV first"
     keys = ((unicodedata.normalize("NFC", old), new) for old, new in rules.replace.items())
     return {Key(old, len(old) > 1 and any(map(str.isalnum, old))): new for old, new in keys}
-
-
-def _replaced(text: str, table: Mapping[Key, str]) -> str:
-    if not table:
-        return text
-    pattern, values = _compiled(tuple(table.items()))
-    return pattern.sub(lambda match: values[match.lastindex - 1], text)
-
-
-@lru_cache
-def _compiled(table: tuple[tuple[Key, str], ...]) -> tuple[re.Pattern[str], list[str]]:
-    """One pattern with a group for each key, the longest first, and their values in the same order."""
-    rows = sorted(table, key=lambda row: (len(row[0].text), row[0].is_word), reverse=True)
-    return re.compile("|".join(f"({_searched(key)})" for key, _ in rows)), [new for _, new in rows]
-
-
-def _searched(key: Key) -> str:
-    """The pattern of a key. Next to letters of a script without word gaps there are no words to be a whole of."""
-    if not key.is_word:
-        return re.escape(key.text)
-    begins, ends = (not re.match(f"[{SPACELESS}]", c) for c in (key.text[0], key.text[-1]))
-    return (rf"(?<!{_IN_WORD})" if begins else "") + re.escape(key.text) + (rf"(?!{_IN_WORD})" if ends else "")
 
 
 def _cased(text: str, case: str, language: str) -> str:

@@ -57,8 +57,7 @@ def build(teacher: Teacher, data: Path, texts: list[str], seed: int):
     import torch
 
     torch.manual_seed(seed)
-    if reserved := [key for key in teacher.config if key in HEAD_KEYS]:
-        raise BigfootError(f"teacher.config.{reserved[0]} follows from the alphabet and the loss: leave it out")
+    _refuse_head_keys(teacher)
     if teacher.init == "config":
         return _from_config(teacher.config, alphabet(texts))
     return _from_pretrained(teacher, data, texts)
@@ -70,6 +69,7 @@ def check_pretrained(teacher: Teacher, data: Path) -> str:
 
     Returns a line for readers where the model is on the hub and so is not looked at; else "".
     """
+    _refuse_head_keys(teacher)
     if teacher.init != "pretrained":
         return ""
     if teacher.name is not None:
@@ -81,6 +81,11 @@ def check_pretrained(teacher: Teacher, data: Path) -> str:
         size = {"vocab_size": len(checkpoint.vocabulary(teacher.target_lang).texts)} if own else {}
         checkpoint.check(not own, teacher.target_lang, size | teacher.config)
     return ""
+
+
+def _refuse_head_keys(teacher: Teacher) -> None:
+    if reserved := [key for key in teacher.config if key in HEAD_KEYS]:
+        raise BigfootError(f"teacher.config.{reserved[0]} follows from the alphabet and the loss: leave it out")
 
 
 def _from_config(config: dict, characters: list[str]):
