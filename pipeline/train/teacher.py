@@ -76,6 +76,7 @@ def check_pretrained(teacher: Teacher, data: Path) -> str:
         return f"the teacher {teacher.name} is on the hub: the stage teacher looks at it when it runs, this check does not"
     if data.is_dir():
         checkpoint = Checkpoint(str(data), is_folder=True)
+        checkpoint.config()
         checkpoint.normalizes()
         own = teacher.alphabet == "model"
         size = {"vocab_size": len(checkpoint.vocabulary(teacher.target_lang).texts)} if own else {}

@@ -27,8 +27,8 @@ def settings(alphabet: str, changes: dict) -> Teacher:
     )
 
 
-def take_in(source: Path, alphabet: str = "model", characters: list[str] = ALPHABET, **changes):
-    return teacher.build(settings(alphabet, changes), source, characters, seed=1)
+def take_in(source: Path, alphabet: str = "model", texts: list[str] = ALPHABET, **changes):
+    return teacher.build(settings(alphabet, changes), source, texts, seed=1)
 
 
 def check(source: Path, alphabet: str = "model", **changes) -> str:
@@ -167,6 +167,14 @@ def test_capitals_with_do_lower_case_write_small_letters(source):
     _, processor = take_in(source)
     assert processor.tokenizer("a b").input_ids == [VOCAB.index(token) for token in ("a", "|", "b")]
     assert processor.tokenizer.decode(processor.tokenizer("abc").input_ids) == "abc"
+
+
+@pytest.mark.refuses("Models", "training text that tokens of several characters can't spell", "the character is named")
+def test_texts_that_tokens_of_several_characters_cant_spell_are_refused_before_training(source):
+    (source / "vocab.json").write_text(json.dumps({"sch" if t == "s" else t: at for at, t in enumerate(VOCAB)}))
+    take_in(source, texts=["ein schiff"])
+    with pytest.raises(BigfootError, match="has no 's': change corpus.text .upper or lower case.., or set teacher.alphabet"):
+        take_in(source, texts=["das schiff"])
 
 
 @pytest.mark.accepts("Models", "a head with more outputs than tokens", "the spare ones write nothing")
@@ -356,7 +364,7 @@ def test_mms_becomes_a_plain_model_of_one_language(multilingual, tmp_path):
     from transformers import Wav2Vec2ForCTC
 
     theirs = Wav2Vec2ForCTC.from_pretrained(multilingual, target_lang="deu", ignore_mismatched_sizes=True)
-    model, processor = take_in(multilingual, target_lang="deu", characters=[" ", "ä", "ß"])
+    model, processor = take_in(multilingual, target_lang="deu", texts=[" ", "ä", "ß"])
     assert torch.equal(logits_of(model), logits_of(theirs))
     folder.save_model(model, processor, tmp_path / "teacher")
     loaded, _ = folder.load_model(tmp_path / "teacher")
@@ -369,7 +377,7 @@ def test_a_student_of_mms_keeps_its_adapters(multilingual):
     from pipeline.distill.surgery import student
     from pipeline.params import Student
 
-    model, _ = take_in(multilingual, target_lang="deu", characters=[" "])
+    model, _ = take_in(multilingual, target_lang="deu", texts=[" "])
     settings = {"from": "teacher", "training": None, "importance": "weights", "hidden": 16, "layers": 1}
     small, rows = student.build(model.eval(), Student.model_validate(settings))
     assert small.base_model.encoder.layers[0].adapter_layer.linear_1.weight.shape == (4, 16)
