@@ -124,7 +124,8 @@ def check() -> None:
     """Check all of params.yaml, and print what `dvc repro` would run, and how long it takes if the profile states that.
 
     Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. A scheme whose packages are not
-    installed is an error, and so is a pretrained model in a folder that can't be taken in.
+    installed is an error, and so is a pretrained model in a folder that can't be taken in: of its weights the names and shapes
+    are read. A model that is on the hub is not looked at.
     """
     from pipeline.common import graph
     from pipeline.prepare.report import gaps_note
@@ -134,11 +135,13 @@ def check() -> None:
 
     project = Project()
     params = load_params(project.params)
-    check_pretrained(params.teacher, project.root / params.teacher.data)
+    on_the_hub = check_pretrained(params.teacher, project.root / params.teacher.data)
     for scheme in dict.fromkeys(variant.scheme for variant in params.variants.values()):
         require_packages(scheme, params.schemes[scheme])
     names = ", ".join(["teacher", *params.students])
     print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
+    if on_the_hub:
+        print(on_the_hub)
     if purpose := project.purpose():
         print(purpose)
     if note := gaps_note(params.corpus, project.corpus(params.corpus.name)):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.params.section import NAME, Fraction, Section, Seed
-from pipeline.speech import numerals
+from pipeline.speech import number_words
 from pipeline.speech.normalization import TextRules
 from pipeline.speech.scoring import Objective
 
@@ -238,6 +238,6 @@ class Corpus(Section):
     def _can_be_written(self) -> "Corpus":
         if self.source.kind in ENGLISH and self.language.split("-")[0].lower() != "en":
             raise ValueError(f"language: the source {self.source.kind} speaks English, so language has to be en")
-        if self.text.digits == "spell" and not numerals.is_spoken(self.language):
+        if self.text.digits == "spell" and not number_words.is_spoken(self.language):
             raise ValueError(f"text.digits: num2words can't spell numbers in {self.language}: set text.digits to keep")
         return self

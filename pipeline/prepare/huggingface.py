@@ -2,7 +2,8 @@
 
 A local one is either what `save_to_disk` wrote or whatever `load_dataset` reads from a folder (Parquet, audiofolder).
 Audio is taken as the bytes in the table and decoded by our own reader, in the workers: the datasets library would need
-torchcodec, and would decode in this one process. Rows are read from memory-mapped files as they are needed.
+torchcodec, and would decode in this one process. Rows are read from memory-mapped files as they are needed. A class label is
+its name, not its number.
 """
 
 from collections.abc import Iterator
@@ -37,8 +38,21 @@ class Rows:
         where = f"{split} row {number}"
         cell = row[_name("audio", source)] or {}
         audio = cell.get("bytes") or Path(cell.get("path") or f"{where}, which has no audio")
-        text, speaker, recording = (string(where, row, name, source.columns) for name in ("text", "speaker", "recording"))
+        names = ("text", "speaker", "recording")
+        given = {_name(name, source): self._said(split, row, _name(name, source)) for name in names}
+        if (text := given[_name("text", source)]) is not None and not isinstance(text, str):
+            raise BigfootError(f"{where}: text is no string, but {text!r:.60}: see corpus.source.columns.text")
+        text, speaker, recording = (string(where, given, name, source.columns) for name in names)
         return Raw(f"{split}-{number:07d}", split, audio, text, speaker, recording=recording)
+
+    def _said(self, split: str, row: dict, column: str) -> object:
+        """A cell; of a class label its name, None for -1, which is no label."""
+        from datasets import ClassLabel
+
+        kind, value = self.tables[split].features.get(column), row.get(column)
+        if value is None or not isinstance(kind, ClassLabel):
+            return value
+        return kind.int2str(value) if value >= 0 else None
 
 
 def read(source: HuggingFaceSource, data: Path) -> Rows:

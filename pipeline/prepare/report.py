@@ -10,7 +10,7 @@ from pipeline.common import tables
 from pipeline.params import Checks, Corpus
 from pipeline.prepare.checks import Examined
 from pipeline.prepare.whole import Whole
-from pipeline.speech import audio
+from pipeline.speech import audio, number_words
 from pipeline.speech.corpus import UNLABELLED, read_info
 from pipeline.speech.normalization import described
 
@@ -81,6 +81,16 @@ def gaps_note(corpus: Corpus, folder: Path) -> str:
     return (
         f"the training text of {corpus.name} has hardly any gaps between words, so a WER counts whole sentences: "
         "set corpus.objective to cer"
+    )
+
+
+def numbers_note(corpus: Corpus) -> str:
+    """One line where numbers are spelled in a language whose number words change with their case; "" elsewhere."""
+    if corpus.text.digits == "keep" or not number_words.is_declined(corpus.language):
+        return ""
+    return (
+        f"numbers in digits are spelled in their base form ({corpus.language} declines them): write those out that are spoken "
+        "in another."
     )
 
 

@@ -51,14 +51,30 @@ def _json_lines(path: Path, lines: TextIO) -> Rows:
         if number == 1 and line.lstrip().startswith("["):
             raise BigfootError(f"{path} is one JSON array: write an object per line (`jq -c '.[]' {path.name}` does)")
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_once)
         except RecursionError:
             raise BigfootError(f"{where} is nested too deeply: each line has to be one flat {{...}}") from None
+        except _Twice as error:
+            raise BigfootError(f"{where} has {error} twice: which of them is meant?") from None
         except ValueError as error:
             raise BigfootError(f"{where} is not valid JSON: {error}") from None
         if not isinstance(row, dict):
             raise BigfootError(f"{where} is not a JSON object: each line has to be one {{...}}")
         yield where, row
+
+
+class _Twice(Exception):
+    """A key that an object has twice."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict:
+    """A JSON object, whose last value for a key would win in silence."""
+    row: dict = {}
+    for key, value in pairs:
+        if key in row:
+            raise _Twice(repr(key))
+        row[key] = value
+    return row
 
 
 def _cells(path: Path, lines: TextIO, is_tsv: bool) -> Rows:

@@ -101,3 +101,10 @@ def test_a_table_of_another_kind_is_refused_with_the_kinds_that_are_taken(tmp_pa
 def test_suffixes_may_be_in_capitals_and_an_empty_table_has_no_rows(tmp_path):
     assert values(written(tmp_path, "audio,text\na,b\n", "T.CSV")) == [{"audio": "a", "text": "b"}]
     assert values(written(tmp_path, "")) == []
+
+
+@pytest.mark.refuses("Tables and splits", "a JSON row with a key twice", "file, line and key are said")
+def test_a_json_row_with_a_key_twice_is_refused(tmp_path):
+    path = written(tmp_path, '{"audio": "a.wav", "text": "a"}\n{"audio": "b.wav", "text": "b", "text": "c"}\n', "t.jsonl")
+    with pytest.raises(BigfootError, match="t.jsonl, line 2 has 'text' twice: which of them is meant?"):
+        values(path)

@@ -109,7 +109,7 @@ def _tokens(
     tokens: list[int] = []
     owners: list[int | None] = []
     for number, (_, spelling) in enumerate(words):
-        own = [star] if vocabulary.lacking(spelling) else vocabulary.spell(spelling)
+        own = [star] if vocabulary.lacking([spelling]) else vocabulary.spell(spelling)
         after = gap if goes_on or number + 1 < len(words) else []
         tokens += [*own, *after]
         owners += [*([number] * len(own)), *([None] * len(after))]

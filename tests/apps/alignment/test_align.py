@@ -56,6 +56,14 @@ def test_a_word_that_cant_be_spelled_takes_the_time_between_its_neighbors_and_ha
     assert (last.start, last.end) == (0.24, 0.28)
 
 
+def test_a_word_that_tokens_of_several_characters_cant_spell_has_no_score():
+    texts = ("", " ", "sch", "a", "d")
+    logits = 8 * np.eye(len(texts), dtype=np.float32)[[0, 2, 3, 0, 1, 4, 3, 0, 0]]
+    spoken, odd = align(logits, [("scha", "scha"), ("das", "das")], Vocabulary(texts, 0), FRAME)
+    assert [character.character for character in spoken.characters] == ["sch", "a"] and spoken.score > 0.9
+    assert odd.score is None
+
+
 def test_a_text_longer_than_the_recording_is_one_line():
     with pytest.raises(BigfootError, match="needs 3 frames, and the recording has 2 of 20 ms: is it the transcript"):
         aligned("aa", "aa")
