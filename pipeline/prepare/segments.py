@@ -41,7 +41,7 @@ def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
     try:
         with soundfile.SoundFile(path) as file:
             frames = sndfile.stated_frames(file.frames)
-            if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_cut(path):
+            if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_odd(path):
                 return None
             first, last = _bounds(path, offset, duration, frames, file.samplerate)
             is_float = file.subtype in ("FLOAT", "DOUBLE")
@@ -57,9 +57,10 @@ def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
     return wrapped.getvalue()
 
 
-def _is_cut(path: Path) -> bool:
+def _is_odd(path: Path) -> bool:
+    """Whether the header does not fit the file; then the decoder says why."""
     with path.open("rb") as file:
-        return headers.is_cut(file)
+        return headers.is_cut(file) or headers.holds_more(file)
 
 
 def _bounds(path: Path, offset: float, duration: float | None, frames: int, rate: int) -> tuple[int, int]:
