@@ -99,7 +99,7 @@ def examine(raw: Raw, corpus: Corpus, folder: Path) -> Examined:
         if bad:
             examined.add(Finding("nan", f"{bad} samples are NaN or infinite"), corpus.checks)
             return examined
-        level, channel = Level.of(channels), channel_of(corpus)
+        level, channel = _level(raw, channels), channel_of(corpus)
         divided_by = audio.divisor(_name(raw), level, channel)
         picked = audio.pick(channels, channel)
         for finding in _level_findings(audio.scaled(picked, divided_by), np.abs(channels), level, corpus.limits):
@@ -183,6 +183,11 @@ def _decoded(raw: Raw) -> tuple[np.ndarray, int]:
     if isinstance(raw.audio, Path | bytes):
         return media.decode(raw.audio)
     return raw.audio.make()[:, None], audio.SAMPLE_RATE
+
+
+def _level(raw: Raw, channels: np.ndarray) -> Level:
+    is_segment = isinstance(raw.audio, Path) and raw.offset is not None
+    return segments.level(raw.audio, channels) if is_segment else Level.of(channels)
 
 
 def channel_of(corpus: Corpus) -> audio.Channel:

@@ -3,7 +3,6 @@
 NeMo's audio_filepath is taken for audio; its other names are ours.
 """
 
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pipeline.prepare.tables import Rows
 from pipeline.speech.media import SUFFIXES
 
 OTHERS = ("speaker", "recording", "id", "duration", "offset")  # what any row may have
+SOME = ("text", "split")  # what a table without text, or of one split, lacks
+MOST_SECONDS = 1e9  # 31 years
 USUAL = {  # names of others' columns, for the advice in a message
     "text": ("sentence", "transcript", "transcription", "normalized_text", "class", "label"),
     "speaker": ("client_id", "speaker_id", "spk", "spk_id"),
@@ -45,7 +46,7 @@ def entries(rows: Rows, columns: Columns, required: Collection[str]) -> Iterator
     Raises BigfootError, with file and line, where a row lacks one of these or a value is of the wrong kind, and after the
     last row where `columns` names a column that no row has.
     """
-    unseen, where = set(columns) - {"text"}, ""
+    unseen, where = {name for name in columns if name in required or name not in SOME}, ""
     for where, row in rows:
         unseen -= {name for name in unseen if columns[name].name in row}
         for name in required:
@@ -108,6 +109,8 @@ def string(where: str, row: dict, name: str, columns: Columns) -> str:
         return ""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise BigfootError(f"{where}: {name} is not a string or number but {value!r:.60}")
+    if isinstance(value, str) and not _is_unicode(value):
+        raise BigfootError(f"{where}: {name} has half a character, as \\ud800 in JSON is: {value!a:.60}")
     pattern = columns[name].pattern if name in columns else None
     if pattern is None:
         return str(value)
@@ -125,6 +128,14 @@ def _seconds(where: str, row: dict, name: str, columns: Columns) -> float | None
         seconds = float(value)
     except (ValueError, OverflowError):
         raise BigfootError(f"{where}: {name} {value!r:.60} is not a number of seconds") from None
-    if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and name == "duration"):
+    if not 0 <= seconds <= MOST_SECONDS or (seconds == 0 and name == "duration"):
         raise BigfootError(f"{where}: {name} is {value:.60} s: it has to be a number of seconds, and not negative or endless")
     return seconds
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -172,7 +172,7 @@ def divisor(name: str, level: Level, channel: Channel) -> float:
         raise AudioError(
             "opposite_phase",
             f"{name} has channels of opposite phase, which leave nothing in their mix: use one of them, "
-            "by corpus.channels in params.yaml or `bigfoot transcribe --channels first`",
+            "by corpus.channels in params.yaml or `--channels first` of `bigfoot transcribe` and `bigfoot align`",
         )
     return level.divisor
 

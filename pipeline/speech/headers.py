@@ -3,8 +3,8 @@
 - Ogg (Vorbis, Opus): the last page of a whole stream carries the flag for its end.
 - WAV, RF64, W64, AIFF, CAF, AU, SPHERE: the header states how many bytes of audio follow. After them only further chunks may.
 - WMA (ASF): the header states the size of the file.
-- FLAC: libsndfile stops at the number of samples that the header states, and so it does at a WAV's size of 0, which is that of a
-  stream. `endless` makes it read on.
+- FLAC: libsndfile stops at the number of samples that the header states, and likewise at a WAV's size of 0, which a stream
+  leaves. `endless` makes it read on.
 """
 
 import re
@@ -40,15 +40,15 @@ def is_cut(file: BinaryIO) -> bool:
 
 
 def holds_more(file: BinaryIO) -> bool:
-    """Whether more follows the audio that the header states than padding, a tag or further chunks; False where it states none."""
+    """Whether the stated audio is followed by more than padding, a tag or further chunks; False where no size is stated."""
     length, kind = file.seek(0, 2), read_at(file, 0, 4)
     begin, size = _stated(file, length, kind)
     if size in _UNKNOWN_SIZES:
         return False
     at = begin + size
     if kind in _CHUNKS:  # some writers leave out the padding
-        _, *form, alignment = _CHUNKS[kind]
-        at = max(_after_chunks(file, length, at + padding, *form, alignment) for padding in (0, -size % alignment))
+        _, head, counted, alignment = _CHUNKS[kind]
+        at = max(_after_chunks(file, length, at + skipped, head, counted, alignment) for skipped in (0, -size % alignment))
     return length - at > _SPARE
 
 

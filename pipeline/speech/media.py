@@ -7,9 +7,9 @@ Decisions, and what they cost:
 - PyAV is the extra `media` and is imported when such a file comes. Uploads of others are read by audio.py alone: FFmpeg's many
   parsers are not given bytes of strangers.
 - Of several audio streams the first is taken, pictures are skipped. Without an audio stream a file is refused.
-- A file is cut off where all its streams end a quarter of a second before its stated duration. Of a cut WMA, FFmpeg makes the
-  duration up, so its stated size counts. A live WebM states nothing (nor do AMR and AAC): if it is cut between two packets, what
-  is left is all there is.
+- A file is cut off where all its streams end a quarter of a second before its stated duration. FFmpeg makes up the
+  duration of a cut WMA, so its stated size counts. A live WebM states none (nor do AMR and AAC): if it is cut between two
+  packets, what is left is all there is.
 """
 
 from collections.abc import Iterator
@@ -23,11 +23,12 @@ from pipeline.speech import audio, headers
 from pipeline.speech.audio import AudioError, Channel, Sound
 
 FORMATS = "M4A, MP4, MOV, 3GP, WebM, Matroska, AMR, AAC or WMA"
-# Of files that are audio or hold some; the last line is of formats that can't be read.
+# Of files that are audio or hold some; the last two lines are of formats that can't be read.
 SUFFIXES = frozenset(
-    ".wav .flac .mp3 .ogg .oga .opus .aiff .aif .aifc .au .caf .rf64 .sph .w64 "
-    ".3g2 .3gp .aac .amr .asf .m4a .m4b .m4v .mka .mkv .mov .mp4 .webm .wma .wmv "
-    ".ac3 .ape .avi .dts .flv .gsm .mp2 .mpc .mpeg .mpg .pcm .ra .rm .spx .wv".split()
+    ".wav .wave .bwf .flac .mp3 .mpga .ogg .oga .opus .aiff .aif .aifc .au .snd .caf .rf64 .sph .nist .voc .w64 "
+    ".3g2 .3gp .aac .adts .amr .asf .awb .f4a .f4v .m4a .m4b .m4r .m4v .mka .mkv .mov .mp4 .qt .weba .webm .webma .wma .wmv "
+    ".ac3 .ape .avi .dff .ds2 .dsf .dss .dts .eac3 .flv .gsm .m2ts .mp2 .mpc .mpeg .mpg .mts .ogv .ogx .pcm .ra .raw .rm .spx "
+    ".tak .ts .tta .ulaw .vob .vox .wv".split()
 )
 SPARE_SECONDS = 0.25  # that a file may end before its stated duration
 _KINDS = {  # demuxer: how a file of its kind begins, and where
