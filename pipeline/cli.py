@@ -113,8 +113,8 @@ def align(
     from pipeline.project import Project
 
     cutter = run.Cutter(cut, max_seconds, min_score) if cut else None
-    write, channel = cutter or run.printer(form, out_dir), "mix" if channels == "mix" else 0
-    is_complete = run.align_recordings(variant, files, write, Project().database, threads, channel)
+    write = cutter or run.printer(form, out_dir)
+    is_complete = run.align_recordings(variant, files, write, Project().database, threads, channels)
     if cutter:
         print(cutter.finish())
     if not is_complete:

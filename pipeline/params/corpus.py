@@ -142,6 +142,7 @@ class LibriSpeechSource(Section):
     train: list[str] = Field(["train-clean-100"], description="the parts of LibriSpeech that are train")
     dev: list[str] = Field(["dev-clean"], description="the parts that are dev")
     test: list[str] = Field(["test-clean", "test-other"], description="the parts that are test, each a test set")
+    unlabelled: list[str] = Field([], description="the parts whose texts are not used")
 
 
 class HuggingFaceSource(Section):
@@ -159,6 +160,7 @@ class HuggingFaceSource(Section):
     test: dict[TestSet, str] = Field(
         default_factory=lambda: {"test": "test"}, description="the dataset's split of each test set, by name"
     )
+    unlabelled: str | None = Field(None, description="the dataset's split of audio without text; null: there is none")
 
 
 class Limits(Section):

@@ -186,8 +186,9 @@ def _decoded(raw: Raw) -> tuple[np.ndarray, int]:
 
 
 def _level(raw: Raw, channels: np.ndarray) -> Level:
-    is_segment = isinstance(raw.audio, Path) and raw.offset is not None
-    return segments.level(raw.audio, channels) if is_segment else Level.of(channels)
+    if isinstance(raw.audio, Path) and raw.offset is not None:
+        return segments.level(raw.audio, channels)
+    return Level.of(channels)
 
 
 def channel_of(corpus: Corpus) -> audio.Channel:

@@ -15,7 +15,6 @@ from pipeline.prepare.tables import Rows
 from pipeline.speech.media import SUFFIXES
 
 OTHERS = ("speaker", "recording", "id", "duration", "offset")  # what any row may have
-SOME = ("text", "split")  # what a table without text, or of one split, lacks
 MOST_SECONDS = 1e9  # 31 years
 USUAL = {  # names of others' columns, for the advice in a message
     "text": ("sentence", "transcript", "transcription", "normalized_text", "class", "label"),
@@ -44,9 +43,9 @@ def entries(rows: Rows, columns: Columns, required: Collection[str]) -> Iterator
     """The rows in our names, of which each has the `required`: some of audio, text and split.
 
     Raises BigfootError, with file and line, where a row lacks one of these or a value is of the wrong kind, and after the
-    last row where `columns` names a column that no row has.
+    last row where `columns` names a column that no row has; a table without text may lack any but audio.
     """
-    unseen, where = {name for name in columns if name in required or name not in SOME}, ""
+    unseen, where = set(columns) - set(required) if "text" in required else set(), ""
     for where, row in rows:
         unseen -= {name for name in unseen if columns[name].name in row}
         for name in required:

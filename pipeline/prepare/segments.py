@@ -36,7 +36,7 @@ def decode(path: Path, offset: float, duration: float | None) -> tuple[np.ndarra
 
 
 def level(path: Path, samples: np.ndarray) -> Level:
-    """The level of a segment, with the scale of its whole file: a quiet part of integers stored as float has none of its own."""
+    """The level of a segment, with the scale of its whole file: a quiet one of integers stored as float has none of its own."""
     own, scale = Level.of(samples), _scale(path)
     return own if scale is None else replace(own, peak=scale.peak, is_whole=scale.is_whole)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from pipeline.common.progress import Progress
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
 from pipeline.speech import audio
-from pipeline.speech.audio import Channel
 from pipeline.speech.normalization import TextRules
 
 
@@ -31,7 +31,7 @@ def align_recordings(
     write: Callable[[Alignment, Recording], None],
     database: Path,
     threads: int | None = None,
-    channel: Channel = "mix",
+    channels: Literal["mix", "first"] = "mix",
 ) -> bool:
     """Align every recording that `names` name, and `write` each; returns whether all could be aligned.
 
@@ -46,7 +46,7 @@ def align_recordings(
         progress = stack.enter_context(Progress("align", len(recordings), "recordings"))
         is_complete = True
         for recording in recordings:
-            if failure := _failure(recognizer, recording, channel, write):
+            if failure := _failure(recognizer, recording, channels, write):
                 is_complete = False
                 print(f"error: {one_line(failure.reason)}", file=sys.stderr)
             progress.advance(1)
@@ -54,22 +54,23 @@ def align_recordings(
 
 
 def _failure(
-    recognizer: Recognizer, recording: Recording | Failure, channel: Channel, write: Callable[[Alignment, Recording], None]
+    recognizer: Recognizer, recording: Recording | Failure, channels: Literal["mix", "first"], write: Callable[[Alignment, Recording], None]
 ) -> Failure | None:
     """Align and write one recording; the reason why it can't be done, None where it was."""
     if isinstance(recording, Failure):
         return recording
     try:
-        write(_aligned(recognizer, recording, channel), recording)
+        write(_aligned(recognizer, recording, channels), recording)
     except BigfootError as error:
         return Failure.of(recording, error)
     return None
 
 
-def _aligned(recognizer: Recognizer, recording: Recording, channel: Channel) -> Alignment:
+def _aligned(recognizer: Recognizer, recording: Recording, channels: Literal["mix", "first"]) -> Alignment:
     info = recognizer.info
     words = spelled(_transcript(recording), TextRules(**info["text"]), info["language"])
     rate = info["sample_rate"]
+    (channel,) = files.channels(recording, channels)
     measured, parts = files.measured(recording, channel, keep=int(WINDOW_SECONDS * rate))
     logits = np.concatenate(list(recognizer.stream(parts, measured.samples, measured.mean, measured.variance)))
     found = aligned(logits, words, info)

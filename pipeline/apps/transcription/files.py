@@ -69,7 +69,8 @@ class Measured:
 def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
     """The recordings of names, in their order: files, the audio files of folders, sorted, at any depth, and - for stdin.
 
-    A line says which other files of a folder are passed over, unless they are hidden or texts. Closing `stack` removes the temporary files.
+    A line says which other files of a folder are passed over, unless they are hidden or texts. Closing `stack` removes the
+    temporary files.
     """
     recordings: list[Recording | Failure] = []
     for name in names:
