@@ -26,7 +26,10 @@ Columns = Mapping[Any, Column]  # {our name: theirs}
 
 @dataclass(frozen=True)
 class Entry:
-    """A row: `where` it is, its values in our names; "" or None is not given. Seconds are positive, an offset may be 0."""
+    """A row: `where` it is, its values in our names; "" or None is not given. Seconds are positive, an offset may be 0.
+
+    `channel` is counted from 0, where tables count from 1; it is read only where `columns` names it.
+    """
 
     where: str
     audio: str
@@ -37,6 +40,7 @@ class Entry:
     duration: float | None
     offset: float | None
     split: str
+    channel: int | None
 
 
 def entries(rows: Rows, columns: Columns, required: Collection[str]) -> Iterator[Entry]:
@@ -55,7 +59,8 @@ def entries(rows: Rows, columns: Columns, required: Collection[str]) -> Iterator
         if not audio:
             raise BigfootError(f"{where}: audio is empty, it should be a path relative to the manifest")
         duration, offset = (_seconds(where, row, name, columns) for name in ("duration", "offset"))
-        yield Entry(where, audio, text, speaker, recording, own_id, duration, offset, split)
+        channel = _channel(where, row, columns) if "channel" in columns else None
+        yield Entry(where, audio, text, speaker, recording, own_id, duration, offset, split, channel)
     for name in sorted(unseen) if where else ():
         raise BigfootError(f"{where.split(', line')[0]} has no column {columns[name].name}: see corpus.source.columns.{name}")
 
@@ -130,6 +135,15 @@ def _seconds(where: str, row: dict, name: str, columns: Columns) -> float | None
     if not 0 <= seconds <= MOST_SECONDS or (seconds == 0 and name == "duration"):
         raise BigfootError(f"{where}: {name} is {value:.60} s: it has to be a number of seconds, and not negative or endless")
     return seconds
+
+
+def _channel(where: str, row: dict, columns: Columns) -> int | None:
+    value = string(where, row, "channel", columns)
+    if not value:
+        return None
+    if not re.fullmatch("0*[1-9][0-9]?", value):
+        raise BigfootError(f"{where}: channel {value!r:.60} is not a number from 1 on")
+    return int(value) - 1
 
 
 def _is_unicode(text: str) -> bool:

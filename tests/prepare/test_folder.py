@@ -70,7 +70,10 @@ def test_names_come_from_ids_else_from_audio_with_folders_where_needed(tmp_path)
         ('{"audio": "a.wav", "text": "a", "offset": 0, "duration": 1e308}', r"line 2: duration is 1e\+308 s"),
         ('{"audio": "a.wav", "text": "a", "offset": 1e10, "duration": 1}', "line 2: offset is 10000000000.0 s"),
         *(
-            (json.dumps({"audio": "a.wav", "text": "a"} | {name: "a\ud800"}), rf"line 2: {name} has half a character, .*'a\\ud800'")
+            (
+                json.dumps({"audio": "a.wav", "text": "a"} | {name: "a\ud800"}),
+                rf"line 2: {name} has half a character, .*'a\\ud800'",
+            )
             for name in ("audio", "text", "speaker", "id", "recording")
         ),
         ('{"audio": "a.wav", "text": "a", "text": "b"}', "line 2: two values are called text"),

@@ -60,7 +60,9 @@ def test_a_split_of_audio_without_text_needs_no_text_column(saved, tmp_path):
     saved.save_to_disk(tmp_path / "data")
     prepare(recordings.corpus(tmp_path / "data", SOURCE | {"unlabelled": "more"}), tmp_path / "tiny", workers=0)
     corpus = open_corpus(tmp_path / "tiny")
-    assert [(u.text, u.duration) for u in corpus.utterances("unlabelled")] == [("", 1.0)] and len(corpus.utterances("train")) == 1
+    assert [(u.text, u.duration) for u in corpus.utterances("unlabelled")] == [("", 1.0)] and len(
+        corpus.utterances("train")
+    ) == 1
 
 
 def test_a_dataset_saved_to_disk_becomes_a_corpus(saved, tmp_path):

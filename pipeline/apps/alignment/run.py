@@ -54,7 +54,10 @@ def align_recordings(
 
 
 def _failure(
-    recognizer: Recognizer, recording: Recording | Failure, channels: Literal["mix", "first"], write: Callable[[Alignment, Recording], None]
+    recognizer: Recognizer,
+    recording: Recording | Failure,
+    channels: Literal["mix", "first"],
+    write: Callable[[Alignment, Recording], None],
 ) -> Failure | None:
     """Align and write one recording; the reason why it can't be done, None where it was."""
     if isinstance(recording, Failure):
