@@ -101,6 +101,7 @@ def align(
     cut: Annotated[Path | None, typer.Option(help="Cut the recordings into utterances: write this JSONL manifest")] = None,
     max_seconds: Annotated[float, typer.Option(min=1, help="--cut: no utterance is longer")] = 15.0,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="--cut: leave out utterances whose score is lower")] = 0.5,
+    channels: Annotated[Literal["mix", "first"], typer.Option(help="Of several channels: their mix, or the first one")] = "mix",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default the runtime chooses")] = None,
 ) -> None:
     """Find when each word and character of known transcripts is spoken; with --cut, make training utterances of them.
@@ -112,7 +113,8 @@ def align(
     from pipeline.project import Project
 
     cutter = run.Cutter(cut, max_seconds, min_score) if cut else None
-    is_complete = run.align_recordings(variant, files, cutter or run.printer(form, out_dir), Project().database, threads)
+    write = cutter or run.printer(form, out_dir)
+    is_complete = run.align_recordings(variant, files, write, Project().database, threads, channels)
     if cutter:
         print(cutter.finish())
     if not is_complete:

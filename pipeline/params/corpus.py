@@ -112,8 +112,8 @@ class FolderSource(Section):
         None, description="one table for all splits, with a split column unless `split` is given; null: one per split"
     )
     split: Shares | None = Field(None, description="draws dev and test from `manifest`; null: they are named")
-    columns: dict[Literal["audio", "text", "speaker", "recording", "id", "duration", "offset", "split"], Taken] = Field(
-        {}, description="which column of the tables is which; {}: they are called so"
+    columns: dict[Literal["audio", "text", "speaker", "recording", "id", "duration", "offset", "split", "channel"], Taken] = (
+        Field({}, description="which column of the tables is which; {}: they are called so")
     )
     audio_folder: str | None = Field(None, description="what audio paths are relative to, in corpus.data; null: their table")
 
@@ -142,6 +142,7 @@ class LibriSpeechSource(Section):
     train: list[str] = Field(["train-clean-100"], description="the parts of LibriSpeech that are train")
     dev: list[str] = Field(["dev-clean"], description="the parts that are dev")
     test: list[str] = Field(["test-clean", "test-other"], description="the parts that are test, each a test set")
+    unlabelled: list[str] = Field([], description="the parts whose texts are not used; []: none")
 
 
 class HuggingFaceSource(Section):
@@ -159,6 +160,7 @@ class HuggingFaceSource(Section):
     test: dict[TestSet, str] = Field(
         default_factory=lambda: {"test": "test"}, description="the dataset's split of each test set, by name"
     )
+    unlabelled: str | None = Field(None, description="the dataset's split of audio without text; null: there is none")
 
 
 class Limits(Section):
@@ -230,9 +232,19 @@ class Corpus(Section):
     )
     source: Source = Field(description="where utterances come from: one of the kinds below")
     text: TextRules = Field(TextRules(), description="how texts are written: `TextRules` in `pipeline/speech/normalization.py`")
-    channels: Literal["mix", "first"] = Field("mix", description="what is taken of several channels: mix (their mean) or first")
+    channels: Literal["mix", "first", "split"] = Field(
+        "mix", description="what is taken of several channels: mix (their mean), first, or split (utterances of each)"
+    )
     limits: Limits = Field(Limits(), description="bounds of the checks")
     checks: Checks = Field(Checks(), description="what happens to an utterance that fails a check")
+
+    @model_validator(mode="after")
+    def _channels_are_split_by_their_column(self) -> "Corpus":
+        if isinstance(self.source, FolderSource) and "channel" in self.source.columns and self.channels != "split":
+            raise ValueError(
+                f"channels: source.columns.channel picks one of each row, so channels is split, not {self.channels}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_written(self) -> "Corpus":

@@ -7,6 +7,7 @@ other.
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -55,7 +56,7 @@ def _json_lines(path: Path, lines: TextIO) -> Rows:
         except RecursionError:
             raise BigfootError(f"{where} is nested too deeply: each line has to be one flat {{...}}") from None
         except _Twice as error:
-            raise BigfootError(f"{where} has {error} twice: which of them is meant?") from None
+            raise BigfootError(f"{where}: two values are called {error}") from None
         except ValueError as error:
             raise BigfootError(f"{where} is not valid JSON: {error}") from None
         if not isinstance(row, dict):
@@ -72,7 +73,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict:
     row: dict = {}
     for key, value in pairs:
         if key in row:
-            raise _Twice(repr(key))
+            raise _Twice(key)
         row[key] = value
     return row
 
@@ -82,7 +83,7 @@ def _cells(path: Path, lines: TextIO, is_tsv: bool) -> Rows:
     if is_tsv:
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        reader = csv.reader(lines, delimiter=_delimiter(lines), strict=True)
+        reader = csv.reader(lines, delimiter=_delimiter(path, lines), strict=True)
     header: list[str] = []
     for where, cells in _whole(path, reader):
         if not header:
@@ -95,10 +96,15 @@ def _cells(path: Path, lines: TextIO, is_tsv: bool) -> Rows:
             yield where, dict(zip(header, cells, strict=True))
 
 
-def _delimiter(lines: TextIO) -> str:
+def _delimiter(path: Path, lines: TextIO) -> str:
     """A comma, unless the header has none of it and has a semicolon or a tab."""
     header = lines.readline()
     lines.seek(0)
+    if "|" in re.split("[,;\t]", header)[0]:  # LJSpeech, whose texts have commas and quotes
+        raise BigfootError(
+            f"{path} has its cells between |: save it as .tsv, with tabs for them and a header line (audio, text ...); "
+            f"`tr '|' '\\t' < {path.name}` turns them"
+        )
     return next((mark for mark in ",;\t" if mark in header), ",")
 
 

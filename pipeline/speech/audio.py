@@ -117,6 +117,8 @@ def _blocks(name: str, reader: sndfile.Forward) -> Iterator[np.ndarray]:
         log.warning("%s", one_line(f"{name}: {len(notes)} notes of the MP3 decoder, the first: {notes[0]}"))
     if reader.file.failure:
         raise AudioError("unreadable", f"{name} can't be read: {reader.file.failure.strerror}")
+    if reader.stated is not None and frames > reader.stated:
+        raise AudioError("unreadable", f"{name} holds more samples than its header states: its header is damaged")
     ended(name, frames, reader.least, reader.is_cut)
 
 
@@ -170,7 +172,7 @@ def divisor(name: str, level: Level, channel: Channel) -> float:
         raise AudioError(
             "opposite_phase",
             f"{name} has channels of opposite phase, which leave nothing in their mix: use one of them, "
-            "by corpus.channels in params.yaml or `bigfoot transcribe --channels first`",
+            "by corpus.channels in params.yaml or `--channels first` of `bigfoot transcribe` and `bigfoot align`",
         )
     return level.divisor
 

@@ -9,6 +9,7 @@ import json
 import shutil
 import tempfile
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 

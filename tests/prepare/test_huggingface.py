@@ -53,6 +53,18 @@ def saved(splits, tmp_path):
     return datasets.DatasetDict(tables)
 
 
+def test_a_split_of_audio_without_text_needs_no_text_column(saved, tmp_path):
+    more = saved["train"].select_columns(["audio"]).select([1])
+    saved["train"] = saved["train"].select([0])
+    saved["more"] = more
+    saved.save_to_disk(tmp_path / "data")
+    prepare(recordings.corpus(tmp_path / "data", SOURCE | {"unlabelled": "more"}), tmp_path / "tiny", workers=0)
+    corpus = open_corpus(tmp_path / "tiny")
+    assert [(u.text, u.duration) for u in corpus.utterances("unlabelled")] == [("", 1.0)] and len(
+        corpus.utterances("train")
+    ) == 1
+
+
 def test_a_dataset_saved_to_disk_becomes_a_corpus(saved, tmp_path):
     saved.save_to_disk(tmp_path / "data")
     corpus = recordings.corpus(tmp_path / "data", SOURCE)

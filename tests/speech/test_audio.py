@@ -158,6 +158,36 @@ def test_a_cut_file_of_any_kind_is_refused_and_a_whole_one_is_read(kind, subtype
             audio.read(whole[: int(len(whole) * part)])
 
 
+@pytest.mark.refuses("Audio", "WAV, AIFF, CAF, FLAC ... that hold more than their header states", "the header is damaged")
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU"])
+def test_a_file_that_holds_more_than_its_header_states_is_refused(kind):
+    content = io.BytesIO()
+    soundfile.write(content, tone(1.0), 16_000, format=kind, subtype="PCM_16")
+    whole = content.getvalue()
+    with pytest.raises(AudioError, match="holds more than its header states") as caught:
+        audio.read(whole + whole[-16_000:])
+    assert caught.value.check == "unreadable"
+
+
+@pytest.mark.accepts("Audio", "WAV from a stream, whose header states no length", "read to its end")
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_a_streamed_wav_and_chunks_after_the_audio_are_taken(tmp_path, size):
+    whole = sound(tmp_path / "a.wav", 1.0).read_bytes()
+    at, stated = whole.index(b"data") + 4, size.to_bytes(4, "little")
+    assert audio.read(whole[:4] + stated + whole[8:at] + stated + whole[at + 4 :]).size == 16_000
+    assert audio.read(whole + bytes(4_000)).size == 16_000, "padding"
+    notes = b"LIST" + (9_001).to_bytes(4, "little") + bytes(9_002)
+    assert audio.read(whole + notes + b"id3 " + (5_000).to_bytes(4, "little") + bytes(5_000)).size == 16_000
+
+
+@pytest.mark.parametrize("stated", [1, 15_999, 8_000])
+def test_a_flac_that_holds_more_than_its_header_states_is_refused(tmp_path, stated):
+    whole = sound(tmp_path / "a.flac", 1.0).read_bytes()
+    with pytest.raises(AudioError, match="holds more samples than its header states") as caught:
+        audio.read(with_stated_frames(whole, stated))
+    assert caught.value.check == "unreadable" and audio.read(with_stated_frames(whole, 16_000)).size == 16_000
+
+
 def as_floats(samples) -> bytes:
     """A float WAV file."""
     file = io.BytesIO()

@@ -139,12 +139,22 @@ def test_a_folder_with_other_formats_is_never_half_transcribed(variant, tmp_path
     made(tmp_path / "a.m4a", speech(2.0, seed=1), 16_000)
     soundfile.write(tmp_path / "b.wav", speech(2.0, seed=2), 16_000)
     (tmp_path / "c.wma").write_bytes(b"no audio")
-    (tmp_path / "d.ape").write_bytes(b"MAC " + bytes(99))
+    for name in ("d.ape", "e.ts", "f.awb", "g.WAVE", "h.dss"):
+        (tmp_path / name).write_bytes(b"MAC " + bytes(99))
     assert not run.transcribe(str(variant), [str(tmp_path)], "json", None, NO_STORE, threads=1)
     captured = capfd.readouterr()
     answers = [json.loads(line) for line in captured.out.splitlines()]
     assert [Path(answer["file"]).name for answer in answers] == ["a.m4a", "b.wav"] and all(answer["text"] for answer in answers)
-    assert [re.search(r"[cd]\.\w+ can't be read", line)[0][0] for line in captured.err.splitlines()] == ["c", "d"]
+    assert [re.search(r"(\w)\.\w+ can't be read", line)[1] for line in captured.err.splitlines()] == list("cdefgh")
+
+
+def test_files_of_a_folder_that_are_no_audio_by_their_names_are_counted_in_a_line(variant, tmp_path, capfd, caplog):
+    for name in ("a.wav", "b.xyz", "deep/c.xyz", "d", "a.txt", "a.TextGrid", ".e.xyz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, speech(1.0), 16_000, format="WAV")
+    assert run.transcribe(str(variant), [str(tmp_path)], "json", None, NO_STORE, threads=1)
+    assert f"{tmp_path}: passed over, no audio by their names: 2 .xyz, 1 without suffix" in caplog.messages
+    assert len(capfd.readouterr().out.splitlines()) == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -173,7 +183,7 @@ def test_channels_that_cancel_each_other_are_an_error_that_says_so(variant, tmp_
     samples = speech(40.0)
     soundfile.write(tmp_path / "a.wav", np.stack([samples, -samples], axis=1), 16_000, subtype="FLOAT")
     assert not run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NO_STORE, threads=1)
-    assert re.fullmatch("error: .*a.wav has channels of opposite phase.*--channels first`\n", capfd.readouterr().err)
+    assert re.fullmatch("error: .*a.wav has channels of opposite phase.*--channels first`.*\n", capfd.readouterr().err)
     assert run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NO_STORE, threads=1, channels="first")
     assert capfd.readouterr().out == Recognizer.load(variant).transcribe(samples) + "\n"
 
