@@ -65,4 +65,4 @@ def quantize(
 
 def _writing(corpus: Corpus | None) -> dict:
     """How the texts that the model learned from are written: what `bigfoot align` spells a text by."""
-    return {key: corpus.rules[key] for key in ("language", "text")} if corpus else {}
+    return {key: corpus.rules[key] for key in ("language", "text") if key in corpus.rules} if corpus else {}
