@@ -43,6 +43,7 @@ def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
             frames = sndfile.stated_frames(file.frames)
             if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_cut(path):
                 return None
+            audio.Sound(str(path), file.samplerate, file.channels, frames, path.stat().st_size, iter(()))  # its bounds
             first, last = _bounds(path, offset, duration, frames, file.samplerate)
             is_float = file.subtype in ("FLOAT", "DOUBLE")
             file.seek(first)

@@ -19,6 +19,7 @@ _CHUNKS = {  # how a file begins: where its chunks do, their head (name, size), 
     b"riff": (40, "<4s12xQ", 24, 8),  # W64
 }
 _AUDIO = (b"data", b"SSND")
+_MOST_CHUNKS = 10_000  # looked at: a file of empty ones would take minutes
 
 
 def is_cut(file: BinaryIO) -> bool:
@@ -43,7 +44,9 @@ def is_cut(file: BinaryIO) -> bool:
 def _data_chunk(file: BinaryIO, length: int, at: int, head: str, counted: int, alignment: int) -> tuple[int, int]:
     """Where the bytes of the chunk with the audio begin, and how many it states; 0 where there is none."""
     head_size = struct.calcsize(head)
-    while at + head_size <= length:
+    for _ in range(_MOST_CHUNKS):
+        if at + head_size > length:
+            break
         name, size = struct.unpack(head, read_at(file, at, head_size))
         size = max(0, size - counted)
         if name in _AUDIO:

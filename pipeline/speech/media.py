@@ -84,6 +84,7 @@ def _container(name: str, file: BinaryIO, demuxer: str) -> Iterator[Sound]:
         container: Any = av.open(file, format=demuxer, options={"protocol_whitelist": "none"})
     except (av.FFmpegError, ValueError) as error:
         raise _unreadable(name, error) from None
+    size = audio.size_of(file)
     with container:
         if not container.streams.audio:
             raise AudioError("unreadable", f"{name} has no audio stream: it is a video without sound, or cut off")
@@ -92,7 +93,7 @@ def _container(name: str, file: BinaryIO, demuxer: str) -> Iterator[Sound]:
             raise AudioError("unreadable", f"{name} has audio that can't be decoded: convert it to WAV or FLAC")
         stated = None if container.duration is None else container.duration / 1e6
         frames = None if stated is None else round(stated * stream.rate)
-        yield Sound(name, stream.rate, stream.channels, frames, _blocks(name, container, stream, stated))
+        yield Sound(name, stream.rate, stream.channels, frames, size, _blocks(name, container, stream, stated))
 
 
 def _blocks(name: str, container: Any, stream: Any, stated: float | None) -> Iterator[np.ndarray]:
