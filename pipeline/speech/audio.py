@@ -95,8 +95,8 @@ class Sound:
         ):
             raise AudioError(
                 "unreadable",
-                f"{self.name} has {self.size:,} bytes for {seconds:,.0f} s of audio or more, too few for speech: it is damaged, "
-                "or silence without end",
+                f"{self.name} has {self.size:,} bytes for {seconds:,.0f} s of audio or more, too few for speech: it "
+                "is damaged, or silence without end",
             )
 
 

@@ -117,7 +117,7 @@ class Store:
             place = None  # a server chooses it itself
             if self.uri.startswith("sqlite:///"):  # beside the database, not in the current directory
                 database = Path(self.uri.removeprefix("sqlite:///")).resolve()
-                place = (Project(database.parent).artifacts / self.experiment).as_uri()
+                place = (Project(database.parent).artifacts / self.experiment.lstrip("/")).as_uri()
             return self.client.create_experiment(self.experiment, artifact_location=place)
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)

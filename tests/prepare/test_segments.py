@@ -9,7 +9,7 @@ import soundfile
 from pipeline.prepare import segments
 from pipeline.speech import audio, media
 from tests import recordings
-from tests.recordings import lines, prepare, with_stated_frames
+from tests.recordings import lines, prepare
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".aiff", ".ogg", ".mp3"])
@@ -88,8 +88,8 @@ def test_a_segment_beyond_its_file_is_left_out_and_the_last_line_says_so_for_eac
 
 
 def test_a_header_that_states_days_is_refused_before_a_segment_of_it_is_read(tmp_path):
-    path = sound(tmp_path / "a.flac")
-    path.write_bytes(with_stated_frames(path.read_bytes(), 2**36 - 1))
+    path = recordings.sound(tmp_path / "a.flac")
+    path.write_bytes(recordings.with_stated_frames(path.read_bytes(), 2**36 - 1))
     for duration in (None, 3600.0):
-        with pytest.raises(AudioError, match="more than the 24 h"):
+        with pytest.raises(audio.AudioError, match="more than the 24 h"):
             segments.decode(path, 0.0, duration)

@@ -118,9 +118,10 @@ def test_silence_without_end_is_refused_by_its_header_or_at_the_latest_at_the_bo
     bound = audio.FREE_SECONDS + len(content) / audio.LEAST_BYTES_PER_SECOND
     read = []
     monkeypatch.setattr(audio, "change_rate", lambda *_: pytest.fail("it was resampled"))
-    with pytest.raises(AudioError, match=r"b.flac has 1\d\d,\d{3} bytes for 1,\d{3} s of audio or more, too few"), audio.opened(
-        tmp_path / "b.flac"
-    ) as sound:
+    with (
+        pytest.raises(AudioError, match=r"b.flac has 1\d\d,\d{3} bytes for 1,\d{3} s of audio or more, too few"),
+        audio.opened(tmp_path / "b.flac") as sound,
+    ):
         read += [len(block) for block in sound.blocks]
     assert sum(read) <= bound * 16_000
     with pytest.raises(AudioError, match="a.flac has .* bytes for 2,700 s of audio"), audio.opened(tmp_path / "a.flac"):
