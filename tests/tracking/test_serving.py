@@ -213,6 +213,87 @@ def test_signature_and_example_are_there_and_the_example_is_what_the_model_takes
     assert base64.b64decode(posted["dataframe_split"]["data"][0][0]) == package.example()
 
 
+def test_a_request_that_is_too_late_gives_up_before_its_turn_and_between_windows(model, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    served, recording = model.unwrap_python_model(), encoded(tiny.speech(0.1))
+    monkeypatch.setattr(served, "seconds", 0.05)
+    with served.lock, pytest.raises(MlflowException, match="longer than this server waits") as raised:
+        predict(model, recording)
+    assert raised.value.get_http_status_code() == 503
+    monkeypatch.setattr(recognizer_class(model), "waveform", lambda self, samples: time.sleep(0.1) or samples)
+    with pytest.raises(MlflowException, match="longer than this server waits"):
+        predict(model, recording)
+    monkeypatch.setattr(served, "seconds", 60.0)
+    assert len(predict(model, recording)) == 1
+
+
+# ---------------------------------------------------------------- MLflow's server, in this process
+
+
+@pytest.fixture
+def client(saved, monkeypatch):
+    """What `mlflow models serve` runs, without the network."""
+    import mlflow.pyfunc
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    monkeypatch.setattr(scoring_server, "invocations", scoring_server.invocations)  # takes the guard off again
+    for limit in ("files", "mb", "seconds"):
+        monkeypatch.setenv(f"BIGFOOT_SERVE_MAX_{limit.upper()}", str(getattr(LIMITS, limit)))
+    return TestClient(scoring_server.init(mlflow.pyfunc.load_model(str(saved))), raise_server_exceptions=False)
+
+
+JSON = {"Content-Type": "application/json"}
+DEEP = b'{"dataframe_records": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+DEEPER = b'{"dataframe_records": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (DEEP, JSON, 400),
+        (DEEPER, JSON, 400),
+        (b'{"dataframe_records": [{"audio": ' + b"9" * 5_000 + b"}]}", JSON, 400),
+        (b'{"dataframe_records": [{"audio": ' + b"9" * 50 + b"}]}", JSON, 400),
+        (b'{"dataframe_records": [{"audio": NaN}]}', JSON, 400),
+        (b'{"dataframe_records": [{"audio": 1e999}]}', JSON, 400),
+        (b'{"dataframe_records": [{"audio": null}]}', JSON, 400),
+        (b'{"dataframe_records": [{"audio": ["a"]}]}', JSON, 400),
+        (b'{"dataframe_split": {"columns": ["audio"], "data": [[]]}}', JSON, 400),
+        (b'{"dataframe_split": {"index": [1, 2], "columns": ["audio"], "data": [["AAAA"]]}}', JSON, 400),
+        (b'{"dataframe_records": [{' + b",".join(b'"%d": 1' % n for n in range(50_000)) + b"}]}", JSON, 400),
+        (b'{"inputs": {"audio": [[["AAAA"]]]}}', JSON, 400),
+        (b'{"instances": [{"audio": 5}]}', JSON, 400),
+        (b'{"messages": [{"role": "user", "content": "x"}]}', JSON, 400),
+        (b'{"dataframe_records": [{"audio": "\\ud800"}]}', JSON, 400),
+        (b"\xff\xfe", JSON, 400),
+        (b'{"params": 5, "dataframe_records": [{"audio": "AAAA"}]}', JSON, 400),
+        (bytes(1_000_000), JSON, 413),
+        (b"audio\nAAAA\n", {"Content-Type": "text/csv"}, 415),
+        (b"PAR1", {"Content-Type": "application/x-parquet"}, 415),
+        (b"RIFF", {"Content-Type": "audio/wav"}, 415),
+        (b"{}", {"Content-Type": ""}, 415),
+        (b"{}", {"Content-Type": "application/json; charset=utf-16"}, 415),
+        (b"{}", {"Content-Type": "application/json; =;;"}, 415),
+    ],
+)
+def test_what_the_server_can_not_parse_is_4xx_soon_and_without_a_traceback(client, body, headers, status):
+    started = time.monotonic()
+    answer = client.post("/invocations", content=body, headers=headers)
+    assert answer.status_code == status, answer.text[:500]
+    assert "Traceback" not in answer.text and "stack_trace" not in answer.text and len(answer.text) < 5_000
+    assert time.monotonic() - started < 2
+    good = client.post("/invocations", json={"dataframe_records": [{"audio": base64.b64encode(package.example()).decode()}]})
+    assert good.status_code == 200 and good.json()["predictions"][0]["duration"] == 0.5
+
+
+def test_a_request_without_a_content_type_is_4xx(client):
+    request = client.build_request("POST", "/invocations", content=b"{}")
+    request.headers.pop("content-type", None)
+    assert client.send(request).status_code == 415
+
+
 # ---------------------------------------------------------------- the code it carries
 
 
@@ -229,7 +310,7 @@ ALWAYS_CARRIED = [
     "code/bigfoot/recognition/runtimes.py", "code/bigfoot/recognition/seal.py", "code/bigfoot/recognition/uploads.py",
     "code/bigfoot/speech/__init__.py", "code/bigfoot/speech/audio.py", "code/bigfoot/speech/headers.py",
     "code/bigfoot/speech/level.py", "code/bigfoot/speech/mp3.py", "code/bigfoot/speech/sndfile.py",
-    "code/bigfoot/speech/text.py", "pyfunc.py",
+    "code/bigfoot/speech/text.py", "code/bigfoot/tracking/__init__.py", "code/bigfoot/tracking/requests.py", "pyfunc.py",
 ]  # fmt: skip
 PYTORCH = [
     "code/bigfoot/models/__init__.py", "code/bigfoot/models/families.py", "code/bigfoot/models/folder.py",
@@ -330,7 +411,8 @@ class Server:
         self.log = folder / "server.log"
         environment = {
             **os.environ, "MLFLOW_TRACKING_URI": store, "BIGFOOT_SERVE_MAX_FILES": "8", "BIGFOOT_SERVE_MAX_MB": "0.2",
-            "BIGFOOT_SERVE_MAX_SECONDS": "4", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "BIGFOOT_SERVE_MAX_SECONDS": "4", "UVICORN_LIMIT_CONCURRENCY": "12",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }  # fmt: skip
         environment["PYTHONPATH"] = str(foreign)
         command = "-m mlflow models serve -m models:/bigfoot-tiny@champion --env-manager local --host 127.0.0.1 --port"
@@ -437,9 +519,33 @@ def test_http_bad_input_is_4xx_with_a_reason_and_the_server_stays_up(server, fil
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
-    [b"not json", b"[]", {"nothing": 1}, {"dataframe_records": [{"sound": "x"}]}, {"inputs": 5}, {"dataframe_records": 5}],
+    [
+        *(b"not json", b"[]", {"nothing": 1}, {"dataframe_records": [{"sound": "x"}]}, {"inputs": 5}, {"dataframe_records": 5}),
+        *(DEEP, DEEPER, b'{"dataframe_records": [{"audio": ' + b"9" * 5_000 + b"}]}"),
+    ],
 )
 def test_http_what_is_no_request_is_4xx(server, body):
     status, answer = server.post(body)
     assert status == 400 and answer["message"]
+    assert server.transcribe(encoded(tiny.speech(0.5)))[0] == 200
+
+
+@pytest.mark.slow
+def test_http_more_requests_than_the_queue_holds_are_turned_away_at_once_and_the_rest_answered(server):
+    """Forty at once where twelve may be under way; requests that are held open count too."""
+    body = json.dumps({"dataframe_records": [{"audio": base64.b64encode(encoded(tiny.speech(4.0))).decode()}] * 8}).encode()
+
+    def ask(_) -> int:
+        request = urllib.request.Request(f"{server.address}/invocations", body, JSON)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:  # the server closed the connection of a request that it had turned away
+            return 503
+
+    with ThreadPoolExecutor(40) as threads:
+        statuses = list(threads.map(ask, range(40)))
+    assert set(statuses) == {200, 503} and statuses.count(200) >= 8
     assert server.transcribe(encoded(tiny.speech(0.5)))[0] == 200
