@@ -38,5 +38,15 @@ _NETWORK_ERRORS = {
 
 
 def one_line(text: str) -> str:
-    """The text with its unprintable characters escaped, such as a line break in the name of a file."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    """The text with its unprintable characters escaped: line breaks, colors of a terminal and the like in foreign names.
+
+    Joiners within words, as Persian and Hindi write them, stay.
+    """
+    return "".join(letter if letter.isprintable() or letter in _JOINERS else _escaped(letter) for letter in text)
+
+
+_JOINERS = "\u200c\u200d"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
