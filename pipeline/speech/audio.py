@@ -111,9 +111,12 @@ def read(source: Path | str | bytes) -> np.ndarray:
 
 def speech(sound: Sound, channel: Channel = "mix") -> np.ndarray:
     """A channel of an open recording, as `read` gives it."""
-    samples = np.concatenate(list(sound.blocks))
-    divided_by = divisor(sound.name, Level.of(samples), channel)
-    return scaled(change_rate(pick(samples, channel), sound.rate), divided_by)
+    level, picked = Level(), []
+    for block in sound.blocks:
+        level.add(block)
+        picked.append(pick(block, channel))
+    divided_by = divisor(sound.name, level, channel)
+    return scaled(change_rate(np.concatenate(picked), sound.rate), divided_by)
 
 
 def decode(source: Path | str | bytes, name: str | None = None) -> tuple[np.ndarray, int]:

@@ -121,5 +121,5 @@ def test_json_is_one_object_on_one_line():
 
 def test_a_name_with_line_breaks_and_colors_is_one_line_of_json_and_comes_back():
     name = "a\x1b[31m\n\x9b2J\u2028\u202eb.wav"
-    line = formats.as_json(Transcript(name, 1.0, [], "m"))
+    line = as_json(Transcript(name, 1.0, [], "m"))
     assert len(line.splitlines()) == 1 and line[:-1].isprintable() and json.loads(line)["file"] == name
