@@ -82,7 +82,7 @@ def _container(name: str, file: BinaryIO, demuxer: str) -> Iterator[Sound]:
         ) from None
     try:
         container: Any = av.open(file, format=demuxer, options={"protocol_whitelist": "none"})
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     size = audio.size_of(file)
     with container:
@@ -113,7 +113,7 @@ def _blocks(name: str, container: Any, stream: Any, stated: float | None) -> Ite
                 if sum(map(len, waiting)) * stream.channels >= audio.BLOCK:
                     yield np.concatenate(waiting)
                     waiting = []
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     if waiting:
         yield np.concatenate(waiting)

@@ -38,7 +38,7 @@ class Forward(soundfile.SoundFile):
         """The next samples of each channel: float32 [samples or, at the end, fewer, channels]."""
         if self.format != "MP3":
             return self.read(samples, dtype="float32", always_2d=True)
-        with _standard_error(self.notes):
+        with standard_error(self.notes):
             return self.read(samples, dtype="float32", always_2d=True)
 
     def seekable(self) -> bool:
@@ -63,12 +63,12 @@ def stated_frames(frames: int) -> int | None:
 @contextmanager
 def forward(file: BinaryIO) -> Iterator[Forward]:
     """Open the bytes of an audio file; raises soundfile's errors, and ValueError where an MP3 is damaged."""
+    notes: list[str] = []
     if mp3.is_mp3(file):
         found = mp3.scan(file)
         if found.damage is not None:
             raise ValueError(f"it is damaged at byte {found.damage:,}, where no frame begins")
-        notes: list[str] = []
-        with _standard_error(notes):
+        with standard_error(notes):
             reader = Forward(_Callbacks(mp3.Frames(file, found)), found.is_cut)
         with reader:
             reader.notes = notes
@@ -76,12 +76,15 @@ def forward(file: BinaryIO) -> Iterator[Forward]:
             yield reader
         return
     is_cut = headers.is_cut(file)
-    with Forward(_Callbacks(file), is_cut) as reader:
+    with standard_error(notes):  # libsndfile may take for MP3 what we don't
+        reader = Forward(_Callbacks(file), is_cut)
+    with reader:
+        reader.notes = notes
         yield reader
 
 
 @contextmanager
-def _standard_error(lines: list[str]) -> Iterator[None]:
+def standard_error(lines: list[str]) -> Iterator[None]:
     """Append what libraries write to standard error meanwhile to `lines`."""
     with _one_at_a_time, tempfile.TemporaryFile() as file:
         try:
