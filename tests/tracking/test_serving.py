@@ -20,6 +20,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import soundfile
+from hypothesis import strategies as st
 
 from pipeline.common.errors import BigfootError
 from pipeline.quantize.run import quantize
@@ -28,6 +29,7 @@ from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from pipeline.tracking import closure, package
 from tests import tiny
+from tests.fuzz import counts, fuzz, mutated
 from tests.planted import ROOT
 from tests.recordings import with_stated_frames
 
@@ -286,6 +288,44 @@ def test_what_the_server_can_not_parse_is_4xx_soon_and_without_a_traceback(clien
     assert time.monotonic() - started < 2
     good = client.post("/invocations", json={"dataframe_records": [{"audio": base64.b64encode(package.example()).decode()}]})
     assert good.status_code == 200 and good.json()["predictions"][0]["duration"] == 0.5
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+    | st.sampled_from(["audio", *(base64.b64encode(package.example()[:end]).decode() for end in (200, None))]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["audio", "text"]), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+FORMS = [
+    "dataframe_records",
+    "dataframe_split",
+    "instances",
+    "inputs",
+    "params",
+    "messages",
+    "columns",
+    "data",
+    "index",
+    "audio",
+]
+BODIES = st.dictionaries(st.sampled_from(FORMS) | st.text(max_size=5), VALUES, max_size=3).map(json.dumps).map(str.encode)
+TYPES = st.just("application/json") | st.sampled_from(["text/csv", "application/json; charset=latin-1", "a;b=c", ";", ""])
+
+
+@counts(2_000)
+def test_any_request_is_answered_with_200_or_4xx(client, saved, count):
+    posted = (saved / "serving_input_example.json").read_bytes()
+
+    def check(given: tuple[bytes, str]) -> None:
+        body, kind = given
+        answer = client.post("/invocations", content=body, headers={"Content-Type": kind})
+        assert answer.status_code in (200, 400, 413, 415), answer.text[:500]
+        assert "Traceback" not in answer.text and "stack_trace" not in answer.text
+        if answer.status_code != 200:
+            raise BigfootError(str(answer.status_code))
+
+    bodies = BODIES | VALUES.map(json.dumps).map(str.encode) | mutated(st.just(posted), 200) | st.binary(max_size=50)
+    fuzz(count, st.tuples(bodies, TYPES), check, spare_mb=300)
 
 
 def test_a_request_without_a_content_type_is_4xx(client):
