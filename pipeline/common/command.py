@@ -36,7 +36,7 @@ def log_to(stream: TextIO) -> None:
 
 def fail(error: BigfootError) -> NoReturn:
     """End the process with an error's one line and its exit status."""
-    print(f"error: {one_line(str(error))}", file=sys.stderr)
+    print(f"error: {error}", file=sys.stderr)
     sys.exit(error.status)
 
 

@@ -2,9 +2,15 @@
 
 
 class BigfootError(Exception):
-    """A mistake that the user can correct; command lines print it as one line and exit with `status`."""
+    """A mistake that the user can correct; command lines print it as one line and exit with `status`.
+
+    It is one line whatever names and texts of others it repeats.
+    """
 
     status = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class Temporary(BigfootError):

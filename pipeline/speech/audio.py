@@ -43,7 +43,7 @@ class AudioError(BigfootError):
     """Audio that can't be used; `check` is missing, unreadable, empty, truncated or opposite_phase."""
 
     def __init__(self, check: str, message: str):
-        super().__init__(one_line(message))
+        super().__init__(message)
         self.check = check
 
     def __reduce__(self):

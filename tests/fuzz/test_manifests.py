@@ -7,9 +7,7 @@ from itertools import islice
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.params import Shares
 from pipeline.prepare import checks, raw
-from pipeline.prepare.splitting import draw
 from pipeline.speech.corpus import Utterance, read_manifest, write_manifest
 from tests.fuzz import counts, fuzz, mutated
 from tests.recordings import corpus, folder
@@ -53,7 +51,6 @@ def examine(source: dict, data, out) -> None:
     shutil.rmtree(out, ignore_errors=True)
     (out / "train").mkdir(parents=True)
     examined = [checks.examine(each, chosen, out) for each in islice((r for r in found if r.split == "train"), 5)]
-    draw(list(found), Shares())
     rows = [Utterance(e.id, "a.flac", e.text, e.speaker, e.seconds, e.recording) for e in examined]
     write_manifest(out / "train.jsonl", rows)
     assert read_manifest(out / "train.jsonl") == rows
