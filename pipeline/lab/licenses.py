@@ -49,9 +49,9 @@ def package(name: str) -> Package:
     except PackageNotFoundError:
         return Package(name, None)
     kinds = [line.split(" :: ")[-1] for line in about.get_all("Classifier") or [] if line.startswith("License ::")]
-    in_words = (about.get("License") or "").strip().partition("\n")[0]
+    expression, in_words = ((about.get_all(key) or [""])[0] for key in ("License-Expression", "License"))
     known = "; ".join(kind for kind in kinds if kind not in ("OSI Approved", "DFSG approved"))
-    return Package(name, about.get("License-Expression") or known or in_words)
+    return Package(name, expression or known or in_words.strip().partition("\n")[0])
 
 
 def named(root: Path) -> dict[str, str]:
