@@ -285,7 +285,7 @@ def test_what_the_server_can_not_parse_is_4xx_soon_and_without_a_traceback(clien
     answer = client.post("/invocations", content=body, headers=headers)
     assert answer.status_code == status, answer.text[:500]
     assert "Traceback" not in answer.text and "stack_trace" not in answer.text and len(answer.text) < 5_000
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     good = client.post("/invocations", json={"dataframe_records": [{"audio": base64.b64encode(package.example()).decode()}]})
     assert good.status_code == 200 and good.json()["predictions"][0]["duration"] == 0.5
 
