@@ -221,7 +221,8 @@ def divisor(name: str, level: Level, channel: Channel) -> float:
 def pick(samples: np.ndarray, channel: Channel) -> np.ndarray:
     """One channel, or the mean of all: float32 [T, channels] -> float32 [T]."""
     if channel == "mix":
-        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):  # samples beyond any scale are for others to find
+            return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return np.ascontiguousarray(samples[:, channel])
 
 
