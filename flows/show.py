@@ -6,6 +6,7 @@ import re
 import time
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -18,6 +19,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from pipeline.common.addresses import request, safe
 from pipeline.common.files import read_json
 from pipeline.project import Project
 
@@ -62,9 +64,10 @@ def mlflow_address(experiment: str) -> str | None:
         return None
     query = urllib.parse.urlencode({"experiment_name": experiment})
     try:
-        with urllib.request.urlopen(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=3) as answer:
-            return f"{server}/#/experiments/{json.load(answer)['experiment']['experiment_id']}"
-    except (OSError, ValueError, KeyError):
+        asked = request(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}")
+        with urllib.request.urlopen(asked, timeout=3) as answer:
+            return f"{safe(server)}/#/experiments/{json.load(answer)['experiment']['experiment_id']}"
+    except (OSError, ValueError, KeyError, HTTPException):
         return None
 
 

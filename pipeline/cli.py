@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.common.command import fail, log_to
 from pipeline.common.errors import BigfootError
 
 if TYPE_CHECKING:
@@ -34,12 +35,11 @@ License = Annotated[str | None, typer.Option(help="The license of the weights, s
 
 def main() -> None:
     """The entry point: a BigfootError is one line on stderr and its exit status, without a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to(sys.stderr)
     try:
         app()
     except BigfootError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status)
+        fail(error)
 
 
 def _print_version(wanted: bool) -> None:

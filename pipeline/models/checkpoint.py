@@ -42,7 +42,7 @@ class Checkpoint:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
             raise BigfootError(f"{self.source}: {name} is not a valid JSON object: fetch the model again")

@@ -126,10 +126,10 @@ def _heading(info: dict) -> str:
     kind = "synthetic speech" if info["synthetic"] else f"source: {info['source']}"
     about = " ".join([info["about"], *info["notes"]])
     return (
-        f"# Corpus {info['name']} ({kind})\n\n{about}\n\n"
-        f"License: {info['license']}. Language: {info['language']}. Decided by: {info['objective'].upper()}. "
+        f"# Corpus {info['name']} ({kind})\n\n{tables.escaped(about)}\n\n"
+        f"License: {tables.escaped(info['license'])}. Language: {info['language']}. Decided by: {info['objective'].upper()}. "
         f"Text rules: {described(info['text'])}. "
-        f"Alphabet ({len(info['alphabet'])}): `{''.join(info['alphabet'])}` (the first is the word gap)."
+        f"Alphabet ({len(info['alphabet'])}): `{tables.escaped(''.join(info['alphabet']))}` (the first is the word gap)."
     )
 
 

@@ -62,10 +62,13 @@ def _whole(path: Path) -> tuple[np.ndarray, int]:
 def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
     """The segment as a WAV file, sample by sample as it was; None where a format has to be decoded from its start."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with sndfile.standard_error([]):  # its notes on what is no such file
+            file = soundfile.SoundFile(path)
+        with file:
             frames = sndfile.stated_frames(file.frames)
             if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_odd(path):
                 return None
+            audio.Sound(str(path), file.samplerate, file.channels, frames, path.stat().st_size, iter(()))  # its bounds
             first, last = _bounds(path, offset, duration, frames, file.samplerate)
             is_float = file.subtype in FLOATS
             file.seek(first)

@@ -18,7 +18,7 @@ Decisions, and what they cost:
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +41,14 @@ class Recognizer:
     """An opened variant. `info` is its variant.json.
 
     Audio is float32 [samples], mono, at `info["sample_rate"]` (16 kHz), nominally within [-1, 1]. Other kinds of arrays, and
-    NaN or infinite samples, raise BigfootError. Threads must not share a recognizer.
+    NaN or infinite samples, raise BigfootError. Threads must not share a recognizer. `before_pass` is called before each pass
+    of the runtime, and may raise to end a long recording.
     """
 
     def __init__(self, info: dict, run: runtimes.Run):
         self.info = info
         self._run = run
+        self.before_pass: Callable[[], None] = lambda: None
         self._hop = math.prod(info["conv_strides"])
         self._window = int(WINDOW_SECONDS * info["sample_rate"])
         self._receptive_field = 1 + sum(
@@ -150,6 +152,7 @@ class Recognizer:
 
     def _run_batch(self, waveforms: list[np.ndarray]) -> list[np.ndarray]:
         """The logits [frames, vocab] of each waveform, none of them empty, in one pass; shorter ones are padded with zeros."""
+        self.before_pass()
         lengths = np.array([waveform.size for waveform in waveforms], dtype=np.int64)
         if len(waveforms) == 1:
             padded = waveforms[0][None]

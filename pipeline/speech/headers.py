@@ -24,6 +24,7 @@ _CHUNKS = {  # how a file begins: where its chunks do, their head (name, size), 
 _AUDIO = (b"data", b"SSND")
 _FLAC_SAMPLES = (1 << 36) - 1  # the bits of 8 bytes at position 18
 _SPARE = 1 << 12  # bytes after the audio that are taken for padding or a tag
+_MOST_CHUNKS = 10_000  # looked at: a file of empty ones would take minutes
 _ASF, _ASF_PROPERTIES = bytes.fromhex("3026b2758e66cf11"), bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
@@ -99,7 +100,9 @@ def _after_chunks(file: BinaryIO, length: int, at: int, head: str, counted: int,
 def _data_chunk(file: BinaryIO, length: int, at: int, head: str, counted: int, alignment: int) -> tuple[int, int]:
     """Where the bytes of the chunk with the audio begin, and how many it states; 0 where there is none."""
     head_size = struct.calcsize(head)
-    while at + head_size <= length:
+    for _ in range(_MOST_CHUNKS):
+        if at + head_size > length:
+            break
         name, size = struct.unpack(head, read_at(file, at, head_size))
         size = max(0, size - counted)
         if name in _AUDIO:

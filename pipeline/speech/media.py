@@ -84,9 +84,10 @@ def _container(name: str, file: BinaryIO, demuxer: str, is_cut: bool) -> Iterato
             "unreadable", f"{name} is {FORMATS}: `pip install bigfoot-asr[media]` to read it, or convert it to WAV or FLAC"
         ) from None
     try:
-        container: Any = av.open(file, format=demuxer, options={"protocol_whitelist": "none"})
-    except (av.FFmpegError, ValueError) as error:
+        container: Any = av.open(_Seekable(file), format=demuxer, options={"protocol_whitelist": "none"})
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
+    size = audio.size_of(file)
     with container:
         if not container.streams.audio:
             raise AudioError("unreadable", f"{name} has no audio stream: it is a video without sound, or cut off")
@@ -95,7 +96,20 @@ def _container(name: str, file: BinaryIO, demuxer: str, is_cut: bool) -> Iterato
             raise AudioError("unreadable", f"{name} has audio that can't be decoded: convert it to WAV or FLAC")
         stated = None if container.duration is None else container.duration / 1e6
         frames = None if stated is None else round(stated * stream.rate)
-        yield Sound(name, stream.rate, stream.channels, frames, _blocks(name, container, stream, stated, is_cut))
+        yield Sound(name, stream.rate, stream.channels, frames, size, _blocks(name, container, stream, stated, is_cut))
+
+
+class _Seekable:
+    """A file as FFmpeg reads it. A damaged one is sought at impossible places: -1 says so, where PyAV prints exceptions."""
+
+    def __init__(self, file: BinaryIO):
+        self.read, self.tell, self._file = file.read, file.tell, file
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
 
 
 def _blocks(name: str, container: Any, stream: Any, stated: float | None, is_cut: bool) -> Iterator[np.ndarray]:
@@ -115,7 +129,7 @@ def _blocks(name: str, container: Any, stream: Any, stated: float | None, is_cut
                 if sum(map(len, waiting)) * stream.channels >= audio.BLOCK:
                     yield np.concatenate(waiting)
                     waiting = []
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     if waiting:
         yield np.concatenate(waiting)

@@ -21,6 +21,7 @@ SPARE_FRAMES = 4  # a Xing or Info frame may state so many more than there are: 
 
 _CHUNK = 1 << 16
 _PADDING = 1 << 12  # the most bytes of no use between a tag and the first frame, or after the last one
+_MOST_FALSE = 10_000  # headers that no frame follows, before what they lie in counts as damage
 _VERSION_1, _VERSION_2, _VERSION_25 = 3, 2, 0
 _RATES = {_VERSION_1: (44_100, 48_000, 32_000), _VERSION_2: (22_050, 24_000, 16_000), _VERSION_25: (11_025, 12_000, 8_000)}
 _KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -63,7 +64,7 @@ def is_mp3(file: BinaryIO) -> bool:
     start = _after_tags(file, 0)
     if not start:
         return _frame_size(read_at(file, 0, 4)) > 0
-    return read_at(file, start, 4) != b"fLaC" and _next_frame(file, start) - start <= _PADDING
+    return read_at(file, start, 4) != b"fLaC" and _next_frame(file, start, _PADDING) - start <= _PADDING
 
 
 def scan(file: BinaryIO) -> Mp3:
@@ -84,8 +85,9 @@ def scan(file: BinaryIO) -> Mp3:
         after = _after_tags(file, at)
         start = _next_frame(file, after)
         spare = length if start == length and stated is not None else _PADDING if start == length or after > at else 0
-        if start - after > spare and damage is None:
+        if start - after > spare:
             damage = after
+            break
         if start < length and _kind(read_at(file, start, 4)) != kind:
             change, start = start, length
         at = start
@@ -162,19 +164,26 @@ def _kind(header: bytes) -> bytes:
     return header[:1] + bytes([header[1] & 0xFE, header[2] & 0x0C, header[3] >> 6 == 3]) if len(header) == 4 else b""
 
 
-def _next_frame(file: BinaryIO, at: int) -> int:
-    """The position of the next frame that another one of its kind or the file's end follows, or the length of the file."""
-    length = file.seek(0, 2)
-    while chunk := read_at(file, at, _CHUNK):
+def _next_frame(file: BinaryIO, at: int, within: int | None = None) -> int:
+    """The position of the next frame that another one of its kind or the file's end follows, or the length of the file.
+
+    It isn't sought beyond `within` bytes; and after too many headers that are none, the position is that of the last.
+    """
+    length, false = file.seek(0, 2), 0
+    most = length if within is None else at + within
+    size_of_chunk = _PADDING  # the next frame is mostly near
+    while at <= most and (chunk := read_at(file, at, size_of_chunk)):
         for match in _FIRST.finditer(chunk):
             header = chunk[match.start() : match.start() + 4]
             size, here = _frame_size(header), at + match.start()
             if not size:
                 continue
             after = read_at(file, here + size, 4)
-            if here + size == length or (_frame_size(after) and _kind(after) == _kind(header)):
+            false += 1
+            if here + size == length or (_frame_size(after) and _kind(after) == _kind(header)) or false > _MOST_FALSE:
                 return here
         at += max(1, len(chunk) - 3)  # a header may lie across two chunks
+        size_of_chunk = _CHUNK
     return length
 
 

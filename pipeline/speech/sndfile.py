@@ -39,7 +39,7 @@ class Forward(soundfile.SoundFile):
         """The next samples of each channel: float32 [samples or, at the end, fewer, channels]."""
         if self.format != "MP3":
             return self.read(samples, dtype="float32", always_2d=True)
-        with _standard_error(self.notes):
+        with standard_error(self.notes):
             return self.read(samples, dtype="float32", always_2d=True)
 
     def seekable(self) -> bool:
@@ -59,12 +59,12 @@ def stated_frames(frames: int) -> int | None:
 @contextmanager
 def forward(file: BinaryIO) -> Iterator[Forward]:
     """Open the bytes of an audio file; raises soundfile's errors, and ValueError where not all of it can be read."""
+    notes: list[str] = []
     if mp3.is_mp3(file):
         found = mp3.scan(file)
         if found.fault:
             raise ValueError(found.fault)
-        notes: list[str] = []
-        with _standard_error(notes):
+        with standard_error(notes):
             frames = mp3.Frames(file, found)
             reader = Forward(_Callbacks(frames, frames.patch_at, frames.patch), found.is_cut)
         with reader:
@@ -76,12 +76,15 @@ def forward(file: BinaryIO) -> Iterator[Forward]:
     if headers.holds_more(file):
         raise ValueError("it holds more than its header states: its header is damaged")
     stated = headers.flac_samples(file)
-    with Forward(_Callbacks(file, *headers.endless(file)), is_cut, stated) as reader:
+    with standard_error(notes):  # libsndfile may take for MP3 what we don't
+        reader = Forward(_Callbacks(file, *headers.endless(file)), is_cut, stated)
+    with reader:
+        reader.notes = notes
         yield reader
 
 
 @contextmanager
-def _standard_error(lines: list[str]) -> Iterator[None]:
+def standard_error(lines: list[str]) -> Iterator[None]:
     """Append what libraries write to standard error meanwhile to `lines`."""
     with _one_at_a_time, tempfile.TemporaryFile() as file:
         try:

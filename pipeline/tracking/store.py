@@ -10,15 +10,16 @@ inside functions.
 
 import logging
 import os
-import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pipeline.common.addresses import request, safe
 from pipeline.common.errors import Away
 from pipeline.project import Project
 
@@ -117,7 +118,7 @@ class Store:
             place = None  # a server chooses it itself
             if self.uri.startswith("sqlite:///"):  # beside the database, not in the current directory
                 database = Path(self.uri.removeprefix("sqlite:///")).resolve()
-                place = (Project(database.parent).artifacts / self.experiment).as_uri()
+                place = (Project(database.parent).artifacts / self.experiment.lstrip("/")).as_uri()
             return self.client.create_experiment(self.experiment, artifact_location=place)
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
@@ -143,22 +144,17 @@ def _probe(uri: str) -> None:
     if urlsplit(uri).scheme not in ("http", "https"):
         return
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+        urllib.request.urlopen(request(f"{uri.rstrip('/')}/health"), timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         pass  # it answers, for example that it needs a password
-    except (OSError, ValueError) as error:
-        raise Away(f"no MLflow server at {safe(uri)} ({getattr(error, 'reason', error)})") from None
-
-
-def safe(uri: str) -> str:
-    """A URI without the user name and password that it may contain."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    except (OSError, ValueError, HTTPException) as error:  # HTTPException: not an address
+        raise Away(f"no MLflow server at {safe(uri)} ({safe(str(getattr(error, 'reason', error)))})") from None
 
 
 def warn(reason: Exception) -> None:
     """Log in one line why something is not in MLflow yet, and which command catches up."""
     name = "" if isinstance(reason, Away) else f"{type(reason).__name__}: "
-    log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", name + " ".join(str(reason).split())[:300])
+    log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", name + safe(" ".join(str(reason).split()))[:300])
 
 
 def is_number(value: object) -> bool:

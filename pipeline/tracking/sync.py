@@ -6,10 +6,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from pipeline.common.addresses import safe
 from pipeline.params import Params
 from pipeline.tracking import registry
 from pipeline.tracking.log import project
-from pipeline.tracking.store import Store, safe, warn
+from pipeline.tracking.store import Store, warn
 
 log = logging.getLogger(__name__)
 

@@ -27,6 +27,7 @@ EXEMPT = {
     "common/errors.py": "messages that end a stage",
     "common/files.py": "reads and writes files as they are",
     "common/objects.py": "checks the types in files that it reads",
+    "common/settings.py": "refuses settings and changes none",
     "common/progress.py": "lines of the log",
     "common/host.py": "reports facts of the machine, which can't be a dep either",
     "common/graph.py": "finds the checkpoints that a training resumes from",

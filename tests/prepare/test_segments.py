@@ -110,3 +110,11 @@ def test_a_segment_beyond_its_file_is_left_out_and_the_last_line_says_so_for_eac
         prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
     assert caplog.messages[-1] == "prepare: 5 utterances kept, 1 dropped (train 1 and 1, dev 2 and 0, test 2 and 0)"
     assert '"id": "train0-0.400", "split": "train", "check": "truncated"' in (tmp_path / "tiny/dropped.jsonl").read_text()
+
+
+def test_a_header_that_states_days_is_refused_before_a_segment_of_it_is_read(tmp_path):
+    path = recordings.sound(tmp_path / "a.flac")
+    path.write_bytes(recordings.with_stated_frames(path.read_bytes(), 2**36 - 1))
+    for duration in (None, 3600.0):
+        with pytest.raises(audio.AudioError, match="more than the 24 h"):
+            segments.decode(path, 0.0, duration)

@@ -91,12 +91,52 @@ def test_a_streamed_flac_without_a_stated_length_is_read_to_its_end(tmp_path):
     assert caught.value.check == "empty"
 
 
-def test_a_header_that_states_more_samples_than_memory_holds_is_a_truncated_file(tmp_path):
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [(2**36 - 1, "1,193.0 h, more than the 24 h"), (700 * 16_000, "bytes for 700 s of audio"), (16_000, "is cut off")],
+)
+def test_a_header_that_states_more_than_the_file_holds_is_refused(tmp_path, frames, why):
     path = sound(tmp_path / "a.flac")
-    path.write_bytes(with_stated_frames(path.read_bytes(), 2**36 - 1))
-    with pytest.raises(AudioError, match="a.flac") as caught:
+    path.write_bytes(with_stated_frames(path.read_bytes(), frames))
+    with pytest.raises(AudioError, match=f"a.flac .*{why}"):
         audio.read(path)
-    assert caught.value.check == "truncated"
+
+
+def silence(suffix: str, minutes: int, rate: int = 16_000, channels: int = 1) -> bytes:
+    content, minute = io.BytesIO(), np.zeros((60 * rate, channels), dtype=np.float32)
+    with soundfile.SoundFile(content, "w", rate, channels, format=suffix) as file:
+        for _ in range(minutes):
+            file.write(minute)
+    return content.getvalue()
+
+
+def test_silence_without_end_is_refused_by_its_header_or_at_the_latest_at_the_bound(tmp_path, monkeypatch):
+    """45 minutes in 137 kB; read by block where a streamed file states no length."""
+    content = silence("FLAC", 45)
+    (tmp_path / "a.flac").write_bytes(content)
+    streamed(tmp_path / "a.flac", tmp_path / "b.flac")
+    bound = audio.FREE_SECONDS + len(content) / audio.LEAST_BYTES_PER_SECOND
+    read = []
+    monkeypatch.setattr(audio, "change_rate", lambda *_: pytest.fail("it was resampled"))
+    with (
+        pytest.raises(AudioError, match=r"b.flac has 1\d\d,\d{3} bytes for 1,\d{3} s of audio or more, too few"),
+        audio.opened(tmp_path / "b.flac") as sound,
+    ):
+        read += [len(block) for block in sound.blocks]
+    assert sum(read) <= bound * 16_000
+    with pytest.raises(AudioError, match="a.flac has .* bytes for 2,700 s of audio"), audio.opened(tmp_path / "a.flac"):
+        pytest.fail("it was opened")
+
+
+def test_what_a_file_may_expand_to_counts_over_all_channels():
+    with pytest.raises(AudioError, match="bytes for 60 s of audio"), audio.opened(silence("FLAC", 1, 384_000, 8)):
+        pytest.fail("it was opened")
+
+
+def test_real_rates_and_quiet_minutes_are_read():
+    for rate in (4_000, 8_000, 48_000, 384_000):
+        assert len(audio.read(silence("FLAC", 1, rate))) == 60 * 16_000
+    assert len(audio.read(silence("OGG", 1))) == 60 * 16_000
 
 
 def test_many_channels_take_no_more_than_they_hold(tmp_path):
