@@ -1,13 +1,14 @@
 """What `benchmark` measures of all variants in one run on one host, and timings.json, which holds it under the same names.
 
-What could not be measured is None, null in the file. docs/speed.md and docs/energy.md describe how each figure is measured.
+What could not be measured is None, null in the file, which is sealed (`pipeline.common.files`), so that an edited figure is
+found. docs/speed.md and docs/energy.md describe how each figure is measured.
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.common import host
-from pipeline.common.files import write_json
+from pipeline.common.files import sealed, write_json
 from pipeline.common.objects import read_object
 
 REFERENCE = "teacher.fp32"  # every ratio is relative to it
@@ -94,4 +95,4 @@ def read(path: Path) -> Timings:
 
 
 def write(path: Path, timings: Timings) -> None:
-    write_json(path, asdict(timings))
+    write_json(path, sealed(asdict(timings)))

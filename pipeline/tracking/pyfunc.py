@@ -16,6 +16,7 @@ the model carries (pipeline/tracking/closure.py) can be imported only once it is
 
 import logging
 import threading
+from pathlib import Path
 
 import pandas
 from mlflow.exceptions import MlflowException
@@ -30,11 +31,14 @@ class Transcriber(PythonModel):
     """The Recognizer behind MLflow's interface."""
 
     def load_context(self, context):
+        from pipeline.recognition import seal
         from pipeline.recognition.recognizer import Recognizer
         from pipeline.recognition.uploads import Limits, number
 
         self.limits = Limits.from_environment()
-        self.recognizer = Recognizer.load(context.artifacts["variant"], number("BIGFOOT_SERVE_THREADS", int, None))
+        folder = Path(context.artifacts["variant"])
+        seal.read(folder)
+        self.recognizer = Recognizer.load(folder, number("BIGFOOT_SERVE_THREADS", int, None))
         self.lock = threading.Lock()
 
     def predict(self, context, model_input: pandas.DataFrame, params=None) -> pandas.DataFrame:
