@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Required, TypedDict
 
 import numpy as np
 
@@ -35,10 +35,10 @@ COMMAND = "dvc repro teacher_logits"  # what makes a store
 log = logging.getLogger(__name__)
 
 
-class Index(TypedDict):
+class Index(TypedDict, total=False):
     """index.json: {utterance: [first row, frames]}, and what `LogitsStore` says of the other keys."""
 
-    version: int
+    version: Required[int]
     vocabulary: int
     speeds: list[float]
     channels: int | None
@@ -93,17 +93,20 @@ class LogitsStore(Mapping[str, np.ndarray]):
         self.speeds: list[float] = meta["speeds"]
         self.channels: int | None = meta["channels"]
         self._index: dict[str, list[int]] = meta["utterances"]
+        places = np.array([place if len(place) == 2 else (-1, -1) for place in self._index.values()], dtype=np.int64)
+        if not self._index or places.min() < 0 or places.sum(axis=1).max() != places[:, 1].sum():
+            raise BigfootError(f"{index} doesn't name the rows of its utterances: {again(COMMAND)}")
+        self._frames = int(places[:, 1].sum())
         self._logits = self._rows(Path(folder) / "logits.bin", self.vocabulary)
         if self.channels is not None:
             self._features = self._rows(Path(folder) / "features.bin", self.channels)
 
     def _rows(self, file: Path, width: int) -> np.ndarray:
         """float16 [frames, width], memory-mapped; raises BigfootError where the file has not the frames of the index."""
-        frames = sum(count for _, count in self._index.values())
-        if frames == 0 or width <= 0 or not file.is_file() or (size := file.stat().st_size) != 2 * frames * width:
-            found = f"has {size:,} bytes, not the {2 * frames * width:,} of its index" if file.is_file() else "is missing"
-            raise BigfootError(f"{file} {found}: {again(COMMAND)}")
-        return np.memmap(file, np.float16, "r").reshape(frames, width)
+        size, expected = file.stat().st_size if file.is_file() else 0, 2 * self._frames * width
+        if size == 0 or size != expected:
+            raise BigfootError(f"{file} has {size:,} bytes, not the {expected:,} of its index: {again(COMMAND)}")
+        return np.memmap(file, np.float16, "r").reshape(self._frames, width)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._index)

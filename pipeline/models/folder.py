@@ -34,8 +34,8 @@ def load_model(folder: Path):
 
     from pipeline.models.wavlm import call_projections
 
-    kind = family(folder)
     check_sums(folder)
+    kind = family(folder)
     try:
         model = families.model_class(kind).from_pretrained(folder).eval()
         processor = Wav2Vec2Processor.from_pretrained(folder)
@@ -50,7 +50,9 @@ def check_sums(folder: Path) -> None:
     """Raise BigfootError where a file of a model folder is not the one that was saved."""
     if not (folder / SUMS).is_file():
         return
-    for number, line in enumerate(read_text(folder / SUMS, None).splitlines(), start=1):
+    if not (lines := read_text(folder / SUMS, None).splitlines()):
+        raise BigfootError(f"{folder / SUMS} is empty: {REMEDY}")
+    for number, line in enumerate(lines, start=1):
         content, _, name = line.partition("  ")
         if len(content) != 64 or Path(name).name != name or not name:
             raise BigfootError(f"{folder / SUMS}, line {number} is not a sum and a file's name: {REMEDY}")

@@ -66,7 +66,7 @@ def _ranges(model_folder: Path) -> dict[str, dict[str, float]]:
             "student, or use int8-openvino"
         )
     ranges = read_json(file, None)
-    if found := shapes.problem(ranges, dict[str, Range]):
+    if found := shapes.problem(ranges, dict[str, Range]) or (None if ranges else " has no ranges"):
         raise BigfootError(f"{file}{found}: train the student again")
     return ranges
 
