@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.benchmark import timings
 from pipeline.benchmark.timings import REFERENCE, Timings
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import again
 from pipeline.compare import belonging, payback
 from pipeline.evaluate import scores
 from pipeline.evaluate.scores import Score
@@ -16,7 +17,7 @@ from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import read_dropped, read_info, read_manifest, test_sets
+from pipeline.speech.corpus import Size, read_dropped, read_info, read_manifest, test_sets
 from pipeline.speech.scoring import Objective, scoring
 
 
@@ -67,6 +68,7 @@ def gather(params: Params, root: Path) -> Evidence:
     project = Project(root)
     folder = project.corpus(params.corpus.name)
     corpus = read_info(folder)
+    _require_counts(folder, corpus)
     sets = {split: read_manifest(folder / f"{split}.jsonl") for split in ("dev", *test_sets(corpus["splits"]))}
     run = timings.read(project.timings)
     scored = {}
@@ -96,6 +98,14 @@ def gather(params: Params, root: Path) -> Evidence:
         training_wh={m: payback.training_wh(m, parents, trained) for m in models},
         country=params.country,
     )
+
+
+def _require_counts(folder: Path, corpus: dict) -> None:
+    """Raise BigfootError where corpus.json doesn't count what the report says of each split."""
+    for split in ("train", "dev", *test_sets(corpus["splits"])):
+        if lacking := sorted(set(Size.__annotations__) - set(corpus["splits"].get(split, {}))):
+            where = f"{folder / 'corpus.json'}: splits.{split}"
+            raise BigfootError(f"{where} has no {', '.join(lacking)}: {again('dvc repro prepare')}")
 
 
 def _is_trained(project: Project, student: str) -> bool:

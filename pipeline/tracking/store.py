@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pipeline.common.errors import Away
+from pipeline.common.errors import Away, BigfootError
 from pipeline.project import Project
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def safe(uri: str) -> str:
 
 def warn(reason: Exception) -> None:
     """Log in one line why something is not in MLflow yet, and which command catches up."""
-    name = "" if isinstance(reason, Away) else f"{type(reason).__name__}: "
+    name = "" if isinstance(reason, BigfootError) else f"{type(reason).__name__}: "
     log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", name + " ".join(str(reason).split())[:300])
 
 

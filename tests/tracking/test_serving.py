@@ -213,6 +213,21 @@ def test_signature_and_example_are_there_and_the_example_is_what_the_model_takes
     assert base64.b64decode(posted["dataframe_split"]["data"][0][0]) == package.example()
 
 
+def test_a_variant_with_a_flipped_bit_is_neither_logged_nor_served(saved, variant, tmp_path):
+    import mlflow
+
+    served, logged = shutil.copytree(saved, tmp_path / "saved"), shutil.copytree(variant, tmp_path / variant.name)
+    for file in (*served.rglob("model.onnx"), logged / "model.onnx"):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    with pytest.raises(Exception, match=r"model\.onnx has the size but not the content"):  # of the model's own BigfootError
+        mlflow.pyfunc.load_model(str(served))
+    with pytest.raises(BigfootError, match=r"model\.onnx has the size but not the content"):
+        package.save(logged, "onnxruntime", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 # ---------------------------------------------------------------- the code it carries
 
 
