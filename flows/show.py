@@ -20,7 +20,9 @@ from prefect.artifacts import (
 )
 
 from pipeline.common.addresses import request, safe
-from pipeline.common.files import read_json
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import again, read_json, read_text
+from pipeline.common.shapes import problem
 from pipeline.project import Project
 
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
@@ -51,8 +53,10 @@ def comparison(folder: Path, profile: str, experiment: str) -> None:
     """Publish the comparison of the project in `folder` as a table and a report, with a link to MLflow if it is a server."""
     project, name = Project(folder), slug(profile)
     table = read_json(project.table_rows, "dvc repro compare", list)
+    if not table or problem(table, list[dict[str, str]]):
+        raise BigfootError(f"{project.table_rows} is not a table of variants: {again('dvc repro compare')}")
     create_table_artifact(table, key=f"comparison-{name}", description=f"All variants of profile {profile}")
-    create_markdown_artifact(project.report.read_text(encoding="utf-8"), key=f"report-{name}")
+    create_markdown_artifact(read_text(project.report, "dvc repro compare"), key=f"report-{name}")
     if link := mlflow_address(experiment):
         create_link_artifact(link, key=f"mlflow-{name}", link_text="All runs in MLflow")
 

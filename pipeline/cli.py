@@ -168,12 +168,13 @@ def track() -> None:
 @app.command()
 def table() -> None:
     """Print the last comparison, and where to find more."""
+    from pipeline.common.files import read_text
     from pipeline.project import Project
 
     path = Project().table
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run `dvc repro` first, in the project's folder")
-    print(path.read_text(encoding="utf-8"))
+    print(read_text(path, "dvc repro compare"))
     print("More: reports/index.html · dvc metrics show · dvc plots show · mlflow ui --backend-store-uri sqlite:///mlflow.db")
 
 

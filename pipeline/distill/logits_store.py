@@ -18,10 +18,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Required, TypedDict
 
 import numpy as np
 
+from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import again, sealed
 from pipeline.models.folder import load_model
 from pipeline.params import Logits
 from pipeline.speech import audio
@@ -29,7 +32,18 @@ from pipeline.speech.corpus import UNLABELLED, Corpus, durations
 from pipeline.speech.shards import Utterance
 
 STORE_VERSION = 3
+COMMAND = "dvc repro teacher_logits"  # what makes a store
 log = logging.getLogger(__name__)
+
+
+class Index(TypedDict, total=False):
+    """index.json: {utterance: [first row, frames]}, and what `LogitsStore` says of the other keys."""
+
+    version: Required[int]
+    vocabulary: int
+    speeds: list[float]
+    channels: int | None
+    utterances: dict[str, list[int]]
 
 
 class AtSpeeds:
@@ -95,18 +109,27 @@ class LogitsStore(Mapping[str, np.ndarray]):
 
     def __init__(self, folder: Path):
         index = Path(folder) / "index.json"
-        if not index.is_file():
-            raise BigfootError(f"{folder} has no logits (index.json is missing): run `dvc repro teacher_logits`")
-        meta = json.loads(index.read_text())
+        meta = shapes.read(index, Index, COMMAND)
         if meta["version"] != STORE_VERSION:
-            raise BigfootError(f"{index} has version {meta['version']}, not {STORE_VERSION}: run `dvc repro -f teacher_logits`")
+            raise BigfootError(f"{index} has version {meta['version']}, not {STORE_VERSION}: {again(COMMAND)}")
         self.vocabulary: int = meta["vocabulary"]
         self.speeds: list[float] = meta["speeds"]
         self.channels: int | None = meta["channels"]
         self._index: dict[str, list[int]] = meta["utterances"]
-        self._logits = np.memmap(Path(folder) / "logits.bin", np.float16, "r").reshape(-1, self.vocabulary)
-        if self.channels:
-            self._features = np.memmap(Path(folder) / "features.bin", np.float16, "r").reshape(-1, self.channels)
+        places = np.array([place if len(place) == 2 else (-1, -1) for place in self._index.values()], dtype=np.int64)
+        if not self._index or places.min() < 0 or places.sum(axis=1).max() != places[:, 1].sum():
+            raise BigfootError(f"{index} doesn't name the rows of its utterances: {again(COMMAND)}")
+        self._frames = int(places[:, 1].sum())
+        self._logits = self._rows(Path(folder) / "logits.bin", self.vocabulary)
+        if self.channels is not None:
+            self._features = self._rows(Path(folder) / "features.bin", self.channels)
+
+    def _rows(self, file: Path, width: int) -> np.ndarray:
+        """float16 [frames, width], memory-mapped; raises BigfootError where the file has not the frames of the index."""
+        size, expected = file.stat().st_size if file.is_file() else 0, 2 * self._frames * width
+        if size == 0 or size != expected:
+            raise BigfootError(f"{file} has {size:,} bytes, not the {expected:,} of its index: {again(COMMAND)}")
+        return np.memmap(file, np.float16, "r").reshape(self._frames, width)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._index)
@@ -156,8 +179,7 @@ def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path
             index[utterance.id] = [first, len(logits)]
             first += len(logits)
     meta = {"version": STORE_VERSION, "speeds": settings.speeds, "vocabulary": model.config.vocab_size, "channels": channels}
-    meta["utterances"] = index
-    (unfinished / "index.json").write_text(json.dumps(meta))
+    (unfinished / "index.json").write_text(json.dumps(sealed(meta | {"utterances": index})))
     shutil.rmtree(out, ignore_errors=True)
     os.replace(unfinished, out)
     log.info(

@@ -16,7 +16,8 @@ from pipeline.distill.loss import Imitation
 from pipeline.distill.pseudo_labels import pseudo_labels
 from pipeline.distill.surgery import student
 from pipeline.models import vocabulary
-from pipeline.models.folder import load_model, save_model
+from pipeline.models.folder import check_sums, load_model, save_model
+from pipeline.models.training import read_metrics
 from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, durations, spread
@@ -52,7 +53,7 @@ def make_student(
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
     if settings.training is None:
-        trained = json.loads((parent_folder / "metrics.json").read_text(encoding="utf-8")).get("trained", True)
+        trained = read_metrics(parent_folder, None).get("trained", True)
         metrics = save_as_it_is(model, processor, corpus, out, trained)
         (out / "initialization.json").write_text(json.dumps(rows, indent=1) + "\n")
         return metrics
@@ -110,6 +111,7 @@ def _check_feature_encoder(name: str, model, store: LogitsStore, teacher_folder:
     """Raise BigfootError where the feature encoder's output isn't stored, or the student's encoder isn't the teacher's."""
     if store.channels is None:
         raise BigfootError(f"students.{name}.distillation.features: logits/teacher does not hold it: set logits.features: true")
+    check_sums(teacher_folder)
     with safe_open(teacher_folder / "model.safetensors", "pt") as teacher:
         for key, own in model.base_model.feature_extractor.state_dict().items():
             if not torch.equal(own, teacher.get_tensor(f"{model.base_model_prefix}.feature_extractor.{key}")):

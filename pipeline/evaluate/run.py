@@ -34,11 +34,11 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
 
     Raises BigfootError where the variant can't be opened or its files have changed.
     """
+    info = seal.read(variant_folder)
     recognizer = Recognizer.load(variant_folder)
-    seal.check(variant_folder, recognizer.info, sums=True)
     score = Score(
-        **{key: recognizer.info[key] for key in ("variant", "model", "scheme")},
-        files=seal.mark(recognizer.info),
+        **{key: info[key] for key in ("variant", "model", "scheme")},
+        files=seal.mark(info),
         first_test=corpus.test_sets[0],
         sets={name: _evaluate_set(recognizer, corpus, name, settings) for name in ("dev", *corpus.test_sets)},
     )

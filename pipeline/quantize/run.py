@@ -4,13 +4,13 @@ A variant folder is written whole or not at all, doesn't need what made it, and 
 OpenVINO IR, beside variant.json, which describes how to run it and has the files' hashes (pipeline.recognition.seal).
 """
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from pipeline.common.files import sealed, write_json
 from pipeline.models.description import describe
 from pipeline.quantize import examples
 from pipeline.quantize.schemes import make, require_packages
@@ -32,6 +32,7 @@ def quantize(
     model_folder, out_folder = Path(model_folder), Path(out_folder)
     described = describe(model_folder)
     info = {
+        "version": seal.VERSION,
         "variant": f"{model_folder.name}.{scheme}",
         "model": model_folder.name,
         "scheme": scheme,
@@ -52,9 +53,8 @@ def quantize(
         info |= chosen.write(model_folder, corpus, half_done) or {}
         if (example := examples.text(chosen.runtime, chosen.file)) is not None:
             (half_done / "example.py").write_text(example, encoding="utf-8")
-        info["files"] = seal.seal(half_done)
-        text = json.dumps(info, indent=1, ensure_ascii=False)
-        (half_done / "variant.json").write_text(text + "\n", encoding="utf-8")
+        info = sealed(info | {"files": seal.seal(half_done)})
+        write_json(half_done / "variant.json", info)
         if out_folder.exists():
             shutil.rmtree(out_folder)
         half_done.rename(out_folder)

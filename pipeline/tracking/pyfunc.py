@@ -20,6 +20,7 @@ the model carries (pipeline/tracking/closure.py) can be imported only once it is
 import logging
 import threading
 import time
+from pathlib import Path
 
 import pandas
 from mlflow.exceptions import MlflowException
@@ -34,12 +35,15 @@ class Transcriber(PythonModel):
     """The Recognizer behind MLflow's interface."""
 
     def load_context(self, context):
+        from pipeline.recognition import seal
         from pipeline.recognition.recognizer import Recognizer
         from pipeline.recognition.uploads import Limits, number
         from pipeline.tracking.requests import guard
 
         self.limits = Limits.from_environment()
-        self.recognizer = Recognizer.load(context.artifacts["variant"], number("BIGFOOT_SERVE_THREADS", int, None))
+        folder = Path(context.artifacts["variant"])
+        seal.read(folder)
+        self.recognizer = Recognizer.load(folder, number("BIGFOOT_SERVE_THREADS", int, None))
         self.lock = threading.Lock()
         self.seconds = number("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", float, threading.TIMEOUT_MAX)  # set by the server
         guard(self.limits)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.common.addresses import request, safe
-from pipeline.common.errors import Away
+from pipeline.common.errors import Away, BigfootError
 from pipeline.project import Project
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _probe(uri: str) -> None:
 
 def warn(reason: Exception) -> None:
     """Log in one line why something is not in MLflow yet, and which command catches up."""
-    name = "" if isinstance(reason, Away) else f"{type(reason).__name__}: "
+    name = "" if isinstance(reason, BigfootError) else f"{type(reason).__name__}: "
     log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", name + safe(" ".join(str(reason).split()))[:300])
 
 

@@ -9,6 +9,7 @@ number of threads it ends with the same weights. A checkpoint is written at ever
 
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -27,7 +28,6 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArgum
 
 from pipeline.common import energy
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import write_whole
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
@@ -39,7 +39,7 @@ from pipeline.speech.corpus import UNLABELLED, AudioCorpus, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
-from pipeline.train import growing
+from pipeline.train import checkpoints, growing
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.ctc import ctc_loss
 
@@ -84,9 +84,9 @@ def train(job: Job, out: Path) -> dict:
     ignore_padding(job.model)
     if job.features is not None:
         accept_features(job.model)
-    checkpoints = job.bookkeeping.checkpoints(job.fingerprint)
-    resume = _latest_checkpoint(checkpoints)
-    trainer = _trainer(job, checkpoints)
+    folder = job.bookkeeping.checkpoints(job.fingerprint)
+    resume = checkpoints.latest(folder)
+    trainer = _trainer(job, folder)
     if resume:
         log.info("%s: resuming from step %s", job.bookkeeping.model, resume.name.rpartition("-")[2])
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -97,7 +97,7 @@ def train(job: Job, out: Path) -> dict:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         if trainer.ledger.run:
             trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return metrics
 
@@ -290,9 +290,8 @@ class Ledger(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **_):
         self.start_time, self.start_step = time.monotonic(), state.global_step
-        note = self.checkpoints / f"checkpoint-{state.global_step}" / "ledger.json"
-        if note.is_file():
-            saved = json.loads(note.read_text())
+        if (checkpoint := self.checkpoints / f"checkpoint-{state.global_step}").is_dir():
+            saved = checkpoints.read(checkpoint)
             self.curve, self.before = saved["curve"], saved["before"]
         self.meter = energy.EnergyMeter()
         self.meter.__enter__()
@@ -311,16 +310,15 @@ class Ledger(TrainerCallback):
         if not state.is_world_process_zero or "train_runtime" in logs:
             return
         row = {key.removeprefix("eval_"): value for key, value in logs.items() if key != "epoch"}
-        self.curve.append({"step": state.global_step, **row})
+        # JSON has no number for what fp16's first gradients are.
+        self.curve.append({"step": state.global_step} | {k: v if math.isfinite(v) else None for k, v in row.items()})
         if self.run:
             self.run.log(state.global_step, row)
         log.info("%s: %s", self.job.bookkeeping.model, self._line(state, row))
 
     def on_save(self, args, state, control, **_):
         if state.is_world_process_zero:
-            folder = self.checkpoints / f"checkpoint-{state.global_step}"
-            note = {"curve": self.curve, "before": self._spent()}
-            write_whole(folder / "ledger.json", json.dumps(note))
+            checkpoints.write(self.checkpoints / f"checkpoint-{state.global_step}", self.curve, self._spent())
 
     def on_train_end(self, args, state, control, **_):
         self.spent = self._spent()
@@ -420,13 +418,3 @@ def _precision(precision: str) -> dict[str, bool]:
 def _is_kept(callback: TrainerCallback) -> bool:
     """False for the Trainer's own progress callbacks, which would print every row a second time."""
     return type(callback).__name__ not in ("PrinterCallback", "ProgressCallback")
-
-
-def _latest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint; newer ones that a kill left incomplete are removed."""
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
-    for checkpoint in reversed(checkpoints):
-        if (checkpoint / "ledger.json").is_file():
-            return checkpoint
-        shutil.rmtree(checkpoint)
-    return None

@@ -7,8 +7,9 @@ from itertools import islice
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.prepare import checks, raw
-from pipeline.speech.corpus import Utterance, read_manifest, write_manifest
+from pipeline.prepare import parts, raw
+from pipeline.speech.shards import Utterance, Utterances
+from tests.corpora import RULES, write_split
 from tests.fuzz import counts, fuzz, mutated
 from tests.recordings import corpus, folder
 
@@ -45,15 +46,15 @@ def data(tmp_path):
 
 
 def examine(source: dict, data, out) -> None:
-    """Every utterance read, checked and written, and the manifest read back."""
+    """Every utterance read, checked and written, and the split read back."""
     chosen = corpus(data, {"kind": "folder", **source})
     found = raw.read(chosen.source, data)
     shutil.rmtree(out, ignore_errors=True)
-    (out / "train").mkdir(parents=True)
-    examined = [checks.examine(each, chosen, out) for each in islice((r for r in found if r.split == "train"), 5)]
-    rows = [Utterance(e.id, "a.flac", e.text, e.speaker, e.seconds, e.recording) for e in examined]
-    write_manifest(out / "train.jsonl", rows)
-    assert read_manifest(out / "train.jsonl") == rows
+    out.mkdir()
+    part = parts.make(list(islice((r for r in found if r.split == "train"), 5)), chosen, out / "part.arrow")
+    rows = [Utterance(e.id, e.text, e.speaker, e.seconds, e.recording, "train", n) for n, e in enumerate(parts.read(part))]
+    write_split(out, "train", [(row, b"") for row in rows], RULES)
+    assert list(Utterances(out / "train")) == rows
 
 
 @counts(10_000)

@@ -341,6 +341,23 @@ def test_a_request_without_a_content_type_is_4xx(client):
     assert client.send(request).status_code == 415
 
 
+def test_a_variant_with_a_flipped_bit_is_neither_logged_nor_served(saved, variant, tmp_path):
+    import mlflow
+
+    served, logged = shutil.copytree(saved, tmp_path / "saved"), shutil.copytree(variant, tmp_path / variant.name)
+    mlflow.pyfunc.load_model(str(served))  # from now on it is known to be whole
+    for file in (*served.rglob("model.onnx"), logged / "model.onnx"):
+        content, then = bytearray(file.read_bytes()), file.stat()
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+        os.utime(file, ns=(then.st_atime_ns, then.st_mtime_ns))  # as a failing disk would
+    with pytest.raises(Exception, match=r"model\.onnx has the size but not the content"):  # of the model's own BigfootError
+        mlflow.pyfunc.load_model(str(served))
+    with pytest.raises(BigfootError, match=r"model\.onnx has the size but not the content"):
+        package.save(logged, "onnxruntime", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 # ---------------------------------------------------------------- the code it carries
 
 
@@ -352,7 +369,7 @@ def carried(saved: Path) -> list[str]:
 
 ALWAYS_CARRIED = [
     "code/bigfoot/__init__.py", "code/bigfoot/common/__init__.py", "code/bigfoot/common/errors.py",
-    "code/bigfoot/common/files.py",
+    "code/bigfoot/common/files.py", "code/bigfoot/common/shapes.py", "code/bigfoot/common/sums.py",
     "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/recognizer.py",
     "code/bigfoot/recognition/runtimes.py", "code/bigfoot/recognition/seal.py", "code/bigfoot/recognition/uploads.py",
     "code/bigfoot/speech/__init__.py", "code/bigfoot/speech/audio.py", "code/bigfoot/speech/headers.py",

@@ -18,6 +18,7 @@ from pipeline.apps.transcription import run, transcribe_file
 from pipeline.apps.transcription.files import Recording
 from pipeline.apps.transcription.formats import as_json
 from pipeline.common.errors import BigfootError
+from pipeline.recognition import seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from tests.media import media as made
@@ -222,6 +223,12 @@ def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypat
     for name in ("bigfoot-digits@champion", "bigfoot-digits/1", model.model_id):
         assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, NO_STORE, threads=1)
         assert capsys.readouterr().out == texts["b.flac"] + "\n"
+    (stored,) = (tmp_path / "artifacts").rglob("model.onnx")
+    stored.write_bytes(stored.read_bytes()[:-1] + bytes([stored.read_bytes()[-1] ^ 1]))
+    sealed = stored.with_name("variant.json")
+    sealed.write_text(json.dumps(json.loads(sealed.read_text()) | {"files": {"model.onnx": seal.seal(variant)["model.onnx"]}}))
+    with pytest.raises(BigfootError, match=r"model\.onnx has the size but not the content"):
+        run.transcribe("models:/bigfoot-digits@champion", [str(folder / "b.flac")], "txt", None, NO_STORE)
     with pytest.raises(BigfootError, match="models:/nothing@champion can't be fetched"):
         run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None, NO_STORE)
 
