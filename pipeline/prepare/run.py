@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pipeline import params
 from pipeline.common.errors import BigfootError
+from pipeline.common.parent import end_with_pool
 from pipeline.common.progress import Progress
 from pipeline.prepare import pauses, raw, replacements, report
 from pipeline.prepare.checks import Examined, channel_of, compare, examine, leaks, rates
@@ -106,7 +107,7 @@ def _in_processes(raws: Iterable[raw.Raw], corpus: params.Corpus, audio_folder: 
 
     Workers are spawned, not forked: a source may have started threads, and a fork of them can hang.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_pool)
     under_way: deque = deque()
     try:
         for chunk in _chunks(raws):
