@@ -1,7 +1,7 @@
 """Every stage of the chain, killed again and again at random moments: it ends with the same files as undisturbed.
 
-No process outlives its dvc, and nothing is left of what was killed. A kill ends the stage's process, dvc alone, or both with all
-that they started, in turn.
+No process outlives its dvc, and nothing is left of what was killed. In turn, a kill ends the stage's process, dvc alone, or
+everything at once.
 """
 
 import os
