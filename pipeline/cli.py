@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.common.command import errors_as_lines
 from pipeline.common.errors import BigfootError
 
 if TYPE_CHECKING:
@@ -33,13 +34,10 @@ License = Annotated[str | None, typer.Option(help="The license of the weights, s
 
 
 def main() -> None:
-    """The entry point: a BigfootError is one line on stderr and its exit status, without a traceback."""
+    """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
+    with errors_as_lines():
         app()
-    except BigfootError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,13 +1,14 @@
 """What every command line of Bigfoot shares: how errors end it.
 
-A user's mistake becomes one line on stderr and exit status 1, never a traceback. An error that may disappear by itself (the
-hub can't be reached) exits with 75.
+A user's mistake becomes one line on stderr and exit status 1, never a traceback, and so does a disk that is full or can't be
+written. An error that may disappear by itself (the hub can't be reached) exits with 75.
 """
 
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from pipeline.common.errors import BigfootError
 
@@ -19,12 +20,24 @@ def stage_main(stage: Callable[..., None], arguments: list[str] | None = None) -
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stages log their own progress
-    try:
+    with errors_as_lines():
         _refuse_others()
         stage(*(sys.argv[1:] if arguments is None else arguments))
-    except BigfootError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status)
+
+
+@contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """End the process with one line on stderr where the block raises a BigfootError, or an error of the disk."""
+    try:
+        yield
+    except Exception as error:
+        from pipeline.common import disk
+
+        line = error if isinstance(error, BigfootError) else disk.as_line(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(line.status)
 
 
 def _refuse_others() -> None:

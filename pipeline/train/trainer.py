@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from pydantic import BaseModel
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import write_whole
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
@@ -36,7 +36,7 @@ from pipeline.speech import audio
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Utterance
 from pipeline.speech.scoring import scoring
 from pipeline.tracking.live import LiveRun
-from pipeline.train import growing
+from pipeline.train import checkpoints, growing
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.ctc import ctc_loss
 
@@ -81,9 +81,9 @@ def train(job: Job, out: Path) -> dict:
     ignore_padding(job.model)
     if job.features is not None:
         accept_features(job.model)
-    checkpoints = job.bookkeeping.checkpoints(job.fingerprint)
-    resume = _latest_checkpoint(checkpoints)
-    trainer = _trainer(job, checkpoints)
+    folder = job.bookkeeping.checkpoints(job.fingerprint)
+    resume = checkpoints.latest(folder)
+    trainer = _trainer(job, folder)
     if resume:
         log.info("%s: resuming from step %s", job.bookkeeping.model, resume.name.rpartition("-")[2])
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -94,7 +94,7 @@ def train(job: Job, out: Path) -> dict:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         if trainer.ledger.run:
             trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return metrics
 
@@ -279,17 +279,15 @@ class SpeechTrainer(Trainer):
 class Ledger(TrainerCallback):
     """Records a run's curve, time and energy (summed over resumed parts), and logs its progress."""
 
-    def __init__(self, job: Job, checkpoints: Path):
-        self.job, self.checkpoints = job, checkpoints
+    def __init__(self, job: Job, folder: Path):
+        self.job, self.folder = job, folder
         self.curve: list[dict] = []
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
         self.run: LiveRun | None = None  # only the main process has one
 
     def on_train_begin(self, args, state, control, **_):
         self.start_time, self.start_step = time.monotonic(), state.global_step
-        note = self.checkpoints / f"checkpoint-{state.global_step}" / "ledger.json"
-        if note.is_file():
-            saved = json.loads(note.read_text())
+        if saved := checkpoints.note(self.folder / f"checkpoint-{state.global_step}"):
             self.curve, self.before = saved["curve"], saved["before"]
         self.meter = energy.EnergyMeter()
         self.meter.__enter__()
@@ -314,10 +312,11 @@ class Ledger(TrainerCallback):
         log.info("%s: %s", self.job.bookkeeping.model, self._line(state, row))
 
     def on_save(self, args, state, control, **_):
+        PartialState().wait_for_everyone()  # each process writes a file of its own into the checkpoint
         if state.is_world_process_zero:
-            folder = self.checkpoints / f"checkpoint-{state.global_step}"
-            note = {"curve": self.curve, "before": self._spent()}
-            write_whole(folder / "ledger.json", json.dumps(note))
+            newest = f"checkpoint-{state.global_step}"
+            checkpoints.complete(self.folder / newest, {"curve": self.curve, "before": self._spent()})
+            checkpoints.keep_only(self.folder, {newest, Path(state.best_model_checkpoint or newest).name})
 
     def on_train_end(self, args, state, control, **_):
         self.spent = self._spent()
@@ -359,11 +358,11 @@ class Ledger(TrainerCallback):
         return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s per step, {left} left"
 
 
-def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
+def _trainer(job: Job, folder: Path) -> SpeechTrainer:
     t = job.training
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     arguments = TrainingArguments(
-        output_dir=str(checkpoints),
+        output_dir=str(folder),
         max_steps=t.steps,
         gradient_accumulation_steps=t.accumulate,
         learning_rate=t.learning_rate,
@@ -376,7 +375,6 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         eval_steps=t.evaluate_every,
         save_strategy="steps",
         save_steps=t.evaluate_every,
-        save_total_limit=2,
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # patience continues its count after a resume
         metric_for_best_model=_dev_rate(job),
@@ -390,7 +388,7 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         ddp_find_unused_parameters=True,
         use_cpu=not torch.cuda.is_available(),
     )
-    trainer = SpeechTrainer(job, Ledger(job, checkpoints), args=arguments)
+    trainer = SpeechTrainer(job, Ledger(job, folder), args=arguments)
     if t.patience is not None:
         from transformers import EarlyStoppingCallback
 
@@ -417,13 +415,3 @@ def _precision(precision: str) -> dict[str, bool]:
 def _is_kept(callback: TrainerCallback) -> bool:
     """False for the Trainer's own progress callbacks, which would print every row a second time."""
     return type(callback).__name__ not in ("PrinterCallback", "ProgressCallback")
-
-
-def _latest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint; newer ones that a kill left incomplete are removed."""
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
-    for checkpoint in reversed(checkpoints):
-        if (checkpoint / "ledger.json").is_file():
-            return checkpoint
-        shutil.rmtree(checkpoint)
-    return None
