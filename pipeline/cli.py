@@ -146,16 +146,21 @@ def check() -> None:
 
 
 @app.command()
-def track() -> None:
+def track(
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Set mlflow.db, with its earlier comparisons and champions, aside and make a new one"),
+    ] = False,
+) -> None:
     """Log what is on disk and not yet in MLflow: training runs, the last comparison, its variants and their models.
 
     The store is MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder. Nothing is logged twice. If the server can't be
     reached, a warning is printed; run the command again later.
     """
     from pipeline.project import Project, load_params
-    from pipeline.tracking.sync import sync
+    from pipeline.tracking import sync
 
-    sync(load_params(), Project().root)
+    (sync.rebuild if rebuild else sync.sync)(load_params(), Project().root)
 
 
 @app.command()

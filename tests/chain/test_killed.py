@@ -38,7 +38,8 @@ def test_stages_that_are_killed_at_random_end_as_if_undisturbed(project, tmp_pat
     folder = fresh_project(tmp_path / "project")
     moments = random.Random(SEED)
     for stage in STAGES:
-        run_dvc(folder, "repro", *_before(stage, project))
+        if before := _before(stage, project):
+            run_dvc(folder, "repro", *before)
         seconds, hits = _seconds(folder, stage), {"stage": 0, "group": 0, "dvc": 0}
         for number in range(KILLS):
             what = list(hits)[number % len(hits)]
@@ -62,7 +63,7 @@ def _before(stage: str, project: Path) -> list[str]:
     from pipeline.common import graph
 
     stages = graph.read(project)
-    return [name for name in graph.up_to(stages, [stage]) if name != stage] or ["--dry"]
+    return [name for name in graph.up_to(stages, [stage]) if name != stage]
 
 
 def _seconds(folder: Path, stage: str) -> float:
