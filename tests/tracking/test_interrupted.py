@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -145,24 +144,9 @@ def test_a_server_that_is_killed_while_track_sends_costs_one_warning_and_nothing
         assert len([model for model in models(folder) if model.status == "READY"]) == 2
 
 
-@contextmanager
 def server(kept: Path, port: int):
-    """A real server that keeps all in a folder; the number of its process group."""
+    """A real server that keeps all in a folder."""
     store = ["--backend-store-uri", f"sqlite:///{kept}/server.db", "--artifacts-destination", str(kept / "artifacts")]
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store]
     is_up = lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200  # noqa: E731
-    with (kept / "log").open("w") as log:
-        running = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        while not services._true(is_up):
-            assert running.poll() is None, (kept / "log").read_text()
-            time.sleep(0.3)
-        yield running.pid
-    finally:
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(running.pid, sign)
-                running.wait(20)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                pass
-        running.wait()
+    return services.process(command, kept / "log", is_up)
