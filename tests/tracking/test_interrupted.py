@@ -126,6 +126,7 @@ def test_a_server_that_is_killed_while_track_sends_costs_one_warning_and_nothing
     params, folder = compared
     kept, port = tmp_path_factory.mktemp("server"), services.free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     with server(kept, port) as group:
         track = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli", "track"], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)},
