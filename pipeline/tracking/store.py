@@ -51,6 +51,7 @@ class Store:
 
         for name in ("alembic", "mlflow.store.db.utils"):  # they log every step of creating a database
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of a server that goes away, `warn` tells
         self.database = database.path_of(self.uri)
         with self.lock():
             try:

@@ -36,11 +36,11 @@ def test_a_flow_goes_on_while_its_server_is_away(project, tmp_path, how, seconds
     time.sleep(seconds)
     with server(port, environment, tmp_path / "second.log"):
         output, _ = flow.communicate(timeout=500)
-        assert flow.returncode == 0 and "4 stages run, 0 were up to date" in output.splitlines()[-1]
+        assert flow.returncode == 0 and "4 stages run, 0 were up to date" in output
         shown = subprocess.run(
             [sys.executable, "-m", "prefect", "flow-run", "ls"], env=environment, capture_output=True, text=True, check=True
         ).stdout
-        assert "COMPLETED" in shown and "RUNNING" not in shown, shown
+        assert "COMPL" in shown and "RUNN" not in shown, shown  # in a table's narrow column
 
 
 def server(port: int, environment: dict, log: Path):
