@@ -41,13 +41,15 @@ def test_stages_that_are_killed_at_random_end_as_if_undisturbed(project, tmp_pat
         if before := _before(stage, project):
             run_dvc(folder, "repro", *before)
         seconds, hits = _seconds(folder, stage), {"stage": 0, "group": 0, "dvc": 0}
-        for number in range(KILLS):
-            what = list(hits)[number % len(hits)]
+        tries = 0
+        while sum(hits.values()) < KILLS:
+            what = list(hits)[tries % len(hits)]
             hits[what] += _killed(folder, stage, what, moments.uniform(0, seconds))
+            tries += 1
             _wait_for_the_end()
-        run_dvc(folder, "repro", "--single-item", stage)
-        print(f"{stage}: {sum(hits.values())} of {KILLS} kills hit ({hits}), {seconds:.0f} s undisturbed", flush=True)
-        assert sum(hits.values()) >= KILLS // 2
+            assert tries < 3 * KILLS, "the stage ends before it is killed"
+        run_dvc(folder, "repro", "--single-item", "--force", stage)
+        print(f"{stage}: {KILLS} of {tries} kills hit ({hits}), {seconds:.0f} s undisturbed", flush=True)
     run_dvc(folder, "repro")
     assert "up to date" in run_dvc(folder, "status")
     expected, found = hashes(project), hashes(folder)
