@@ -7,7 +7,6 @@ process, also in the middle of a command, so that no worker outlives the benchma
 
 import json
 import os
-import sys
 import threading
 import time
 from pathlib import Path
@@ -102,7 +101,7 @@ def main(worker: Worker) -> None:
     """Answer commands until the input ends, which ends the process."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a runtime prints is not an answer
-    lines: SimpleQueue[str] = SimpleQueue()
+    lines: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_receive, args=(lines,), daemon=True).start()
     while True:
         command = json.loads(lines.get())
@@ -116,9 +115,14 @@ def main(worker: Worker) -> None:
         answers.flush()
 
 
-def _receive(lines: "SimpleQueue[str]") -> None:
-    for line in sys.stdin:
-        lines.put(line)
+def _receive(lines: "SimpleQueue[bytes]") -> None:
+    """Pass on the lines of the input, then end the process.
+
+    It is read without Python's buffer, whose lock this thread would hold while a runtime forks: the child would wait for ever.
+    """
+    with open(0, "rb", buffering=0, closefd=False) as commands:
+        for line in commands:
+            lines.put(line)
     os._exit(0)
 
 
