@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.common.command import fail, log_to
+from pipeline.common.command import errors_as_lines, log_to
 from pipeline.common.errors import BigfootError
 
 if TYPE_CHECKING:
@@ -34,12 +34,10 @@ License = Annotated[str | None, typer.Option(help="The license of the weights, s
 
 
 def main() -> None:
-    """The entry point: a BigfootError is one line on stderr and its exit status, without a traceback."""
+    """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
     log_to(sys.stderr)
-    try:
+    with errors_as_lines():
         app()
-    except BigfootError as error:
-        fail(error)
 
 
 def _print_version(wanted: bool) -> None:
@@ -153,16 +151,21 @@ def check() -> None:
 
 
 @app.command()
-def track() -> None:
+def track(
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Set mlflow.db, with its earlier comparisons and champions, aside and make a new one"),
+    ] = False,
+) -> None:
     """Log what is on disk and not yet in MLflow: training runs, the last comparison, its variants and their models.
 
     The store is MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder. Nothing is logged twice. If the server can't be
     reached, a warning is printed; run the command again later.
     """
     from pipeline.project import Project, load_params
-    from pipeline.tracking.sync import sync
+    from pipeline.tracking import sync
 
-    sync(load_params(), Project().root)
+    (sync.rebuild if rebuild else sync.sync)(load_params(), Project().root)
 
 
 @app.command()

@@ -1,14 +1,15 @@
 """What every command line of Bigfoot shares: how errors end it.
 
-A user's mistake becomes one line on stderr and exit status 1, never a traceback. An error that may disappear by itself (the
-hub can't be reached) exits with 75.
+A user's mistake becomes one line on stderr and exit status 1, never a traceback, and so does a disk that is full or can't be
+written. An error that may disappear by itself (the hub can't be reached) exits with 75.
 """
 
 import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn, TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 from pipeline.common.errors import BigfootError, one_line
 
@@ -20,11 +21,9 @@ def stage_main(stage: Callable[..., None], arguments: list[str] | None = None) -
     log_to(sys.stdout)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stages log their own progress
-    try:
+    with errors_as_lines():
         _refuse_others()
         stage(*(sys.argv[1:] if arguments is None else arguments))
-    except BigfootError as error:
-        fail(error)
 
 
 def log_to(stream: TextIO) -> None:
@@ -34,10 +33,19 @@ def log_to(stream: TextIO) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def fail(error: BigfootError) -> NoReturn:
-    """End the process with an error's one line and its exit status."""
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(error.status)
+@contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """End the process with one line on stderr where the block raises a BigfootError, or an error of the disk."""
+    try:
+        yield
+    except Exception as error:
+        from pipeline.common import disk
+
+        line = error if isinstance(error, BigfootError) else disk.as_line(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(line.status)
 
 
 class _OneLine(logging.Formatter):

@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.parent import end_with_pool
 
 Result = TypeVar("Result")
 
@@ -24,7 +25,7 @@ def mapped(function: Callable[..., Result], pieces: Iterable[tuple[Any, ...]], w
     if not workers:
         yield from (function(*piece) for piece in pieces)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_pool)
     under_way: deque = deque()
     try:
         for piece in pieces:

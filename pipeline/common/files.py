@@ -26,8 +26,12 @@ NAMES: dict[type, str] = {dict: "an object", list: "a list", str: "a string", bo
 def write_whole(path: Path, content: str) -> None:
     """Write a UTF-8 text file atomically: until the write is complete, and after a kill, readers see the old content."""
     partial = path.with_name(path.name + ".part")
-    partial.write_text(content, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(content, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: object) -> None:

@@ -173,9 +173,9 @@ def store_logits(settings: Logits, model_folder: Path, corpus: Corpus, out: Path
         for utterance, logits, features in frame_logits_and_features(model, processor, at_speeds, utterances, "teacher logits"):
             if utterance.id in index:
                 raise BigfootError(f"two utterances are called {utterance.id}, in train and in {UNLABELLED}: rename one")
-            logits.astype(np.float16).tofile(logits_file)
+            logits_file.write(logits.astype(np.float16).tobytes())  # numpy's tofile says nothing where the disk is full
             if features_file:
-                features.half().cpu().numpy().tofile(features_file)
+                features_file.write(features.half().cpu().numpy().tobytes())
             index[utterance.id] = [first, len(logits)]
             first += len(logits)
     meta = {"version": STORE_VERSION, "speeds": settings.speeds, "vocabulary": model.config.vocab_size, "channels": channels}

@@ -5,7 +5,6 @@ OpenVINO IR, beside variant.json, which describes how to run it and has the file
 """
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -46,10 +45,10 @@ def quantize(
         **_writing(corpus),
         "versions": {package: version(package) for package in chosen.packages},
     }
-    out_folder.parent.mkdir(parents=True, exist_ok=True)
-    half_done = Path(tempfile.mkdtemp(prefix=f".{out_folder.name}.", dir=out_folder.parent))
+    half_done = out_folder.with_name(f".{out_folder.name}.partial")  # .dvcignore hides it from stages that read all variants
+    shutil.rmtree(half_done, ignore_errors=True)
+    half_done.mkdir(parents=True)
     try:
-        half_done.chmod(0o755)
         info |= chosen.write(model_folder, corpus, half_done) or {}
         if (example := examples.text(chosen.runtime, chosen.file)) is not None:
             (half_done / "example.py").write_text(example, encoding="utf-8")

@@ -1,9 +1,9 @@
 """Stage teacher_logits: models/teacher + corpus -> logits/teacher."""
 
-from pipeline.common.command import stage_main
 from pipeline.distill.logits_store import store_logits
 from pipeline.project import Project, load_params
 from pipeline.speech.corpus import open_corpus
+from pipeline.stages import run
 
 
 def main() -> None:
@@ -12,4 +12,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage_main(main)
+    run(main)

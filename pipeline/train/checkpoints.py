@@ -16,8 +16,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.files import sealed, write_whole
 
 LEDGER = "ledger.json"
-# Not rng_state_N.pth, which other processes may still be writing: where one is damaged, only what is drawn at random changes.
-KEPT = ("*.safetensors", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth", "trainer_state.json")
+KEPT = ("*.safetensors", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trainer_state.json")
 log = logging.getLogger(__name__)
 
 
@@ -64,6 +63,13 @@ def latest(folder: Path) -> Path | None:
             log.warning("checkpoint removed: %s goes on to a best one that is lost, %s", checkpoint, best.name)
             shutil.rmtree(checkpoint, ignore_errors=True)
     return None
+
+
+def keep_only(folder: Path, names: set[str]) -> None:
+    """Remove all checkpoints but these; after a new one is whole, since the Trainer would remove the old ones first."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if checkpoint.name not in names:
+            shutil.rmtree(checkpoint)
 
 
 def _best(checkpoint: Path) -> Path | None:

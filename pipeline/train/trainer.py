@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from pydantic import BaseModel
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
@@ -282,15 +283,15 @@ class SpeechTrainer(Trainer):
 class Ledger(TrainerCallback):
     """Records a run's curve, time and energy (summed over resumed parts), and logs its progress."""
 
-    def __init__(self, job: Job, checkpoints: Path):
-        self.job, self.checkpoints = job, checkpoints
+    def __init__(self, job: Job, folder: Path):
+        self.job, self.folder = job, folder
         self.curve: list[dict] = []
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
         self.run: LiveRun | None = None  # only the main process has one
 
     def on_train_begin(self, args, state, control, **_):
         self.start_time, self.start_step = time.monotonic(), state.global_step
-        if (checkpoint := self.checkpoints / f"checkpoint-{state.global_step}").is_dir():
+        if (checkpoint := self.folder / f"checkpoint-{state.global_step}").is_dir():
             saved = checkpoints.read(checkpoint)
             self.curve, self.before = saved["curve"], saved["before"]
         self.meter = energy.EnergyMeter()
@@ -317,8 +318,11 @@ class Ledger(TrainerCallback):
         log.info("%s: %s", self.job.bookkeeping.model, self._line(state, row))
 
     def on_save(self, args, state, control, **_):
+        PartialState().wait_for_everyone()  # each process writes a file of its own into the checkpoint
         if state.is_world_process_zero:
-            checkpoints.write(self.checkpoints / f"checkpoint-{state.global_step}", self.curve, self._spent())
+            newest = f"checkpoint-{state.global_step}"
+            checkpoints.write(self.folder / newest, self.curve, self._spent())
+            checkpoints.keep_only(self.folder, {newest, Path(state.best_model_checkpoint or newest).name})
 
     def on_train_end(self, args, state, control, **_):
         self.spent = self._spent()
@@ -360,11 +364,11 @@ class Ledger(TrainerCallback):
         return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s per step, {left} left"
 
 
-def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
+def _trainer(job: Job, folder: Path) -> SpeechTrainer:
     t = job.training
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     arguments = TrainingArguments(
-        output_dir=str(checkpoints),
+        output_dir=str(folder),
         max_steps=t.steps,
         gradient_accumulation_steps=t.accumulate,
         learning_rate=t.learning_rate,
@@ -377,7 +381,6 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         eval_steps=t.evaluate_every,
         save_strategy="steps",
         save_steps=t.evaluate_every,
-        save_total_limit=2,
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # patience continues its count after a resume
         metric_for_best_model=_dev_rate(job),
@@ -391,7 +394,7 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         ddp_find_unused_parameters=True,
         use_cpu=not torch.cuda.is_available(),
     )
-    trainer = SpeechTrainer(job, Ledger(job, checkpoints), args=arguments)
+    trainer = SpeechTrainer(job, Ledger(job, folder), args=arguments)
     if t.patience is not None:
         from transformers import EarlyStoppingCallback
 

@@ -80,3 +80,10 @@ def test_a_training_whose_last_checkpoint_was_cut_off_ends_as_an_undisturbed_one
     a, b = tones.weights(undisturbed), tones.weights(disturbed)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     assert tones.curve(undisturbed) == tones.curve(disturbed)
+
+
+def test_only_those_named_are_kept(tmp_path):
+    for step in (3, 6):
+        saved(tmp_path, step, best=6)
+    checkpoints.keep_only(tmp_path, {"checkpoint-6"})
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-6"]
