@@ -45,6 +45,10 @@ class Training(Section):
         "auto",
         description="of the computation; auto: bf16 where the hardware has it, otherwise fp16 on a GPU and fp32 on a CPU",
     )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="true: compute activations again in the backward pass: the same gradients from less memory, a third slower",
+    )
     evaluate_every: int = Field(200, ge=1, description="steps between two measurements on dev, each also a checkpoint")
     patience: int | None = Field(
         None, ge=1, description="stop after this many measurements on dev without a better one; null: never"

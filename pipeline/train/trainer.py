@@ -9,7 +9,6 @@ number of threads it ends with the same weights. A checkpoint is written at ever
 
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,6 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy
-from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
@@ -36,7 +34,7 @@ from pipeline.speech import audio
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Utterance
 from pipeline.speech.scoring import scoring
 from pipeline.tracking.live import LiveRun
-from pipeline.train import growing
+from pipeline.train import growing, machine
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.ctc import ctc_loss
 
@@ -239,16 +237,20 @@ class SpeechTrainer(Trainer):
         self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_kept(c)]
 
     def get_train_dataloader(self) -> DataLoader:
-        job, processes = self.job, self.accelerator.num_processes
+        job = self.job
         train = job.corpus.utterances("train")
         unlabelled = job.corpus.utterances(UNLABELLED) if job.unlabelled else []
         labelled = self._batches(train)
         batches = Mixed(labelled, self._batches(unlabelled), job.unlabelled, len(train)) if unlabelled else labelled
         speech = Speech(job, train + unlabelled)
-        workers = min(8, (os.cpu_count() or 1) // processes) if torch.cuda.is_available() else 0
-        return self.accelerator.prepare(
-            DataLoader(speech, batch_sampler=batches, collate_fn=speech.collate, num_workers=workers)
+        loader = DataLoader(
+            speech,
+            batch_sampler=batches,
+            collate_fn=speech.collate,
+            num_workers=machine.workers(),
+            pin_memory=self.args.dataloader_pin_memory,
         )
+        return self.accelerator.prepare(loader)
 
     def _batches(self, utterances: list[Utterance]) -> Batches:
         training = self.job.training
@@ -360,7 +362,7 @@ class Ledger(TrainerCallback):
 
 
 def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
-    t = job.training
+    t, precision = job.training, machine.precision(job.training.precision)
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -371,7 +373,11 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         warmup_steps=round(t.warmup * t.steps),
         adam_beta2=0.98,
         max_grad_norm=1.0,
-        **_precision(t.precision),
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        gradient_checkpointing=t.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        dataloader_pin_memory=machine.has_gpu(),
         eval_strategy="steps",
         eval_steps=t.evaluate_every,
         save_strategy="steps",
@@ -382,13 +388,13 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         metric_for_best_model=_dev_rate(job),
         greater_is_better=False,
         logging_steps=min(LOG_EVERY, t.evaluate_every),
-        accelerator_config={"even_batches": False},
+        accelerator_config={"even_batches": False, "non_blocking": machine.has_gpu()},
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
         seed=t.seed,
         ddp_find_unused_parameters=True,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=not machine.has_gpu(),
     )
     trainer = SpeechTrainer(job, Ledger(job, checkpoints), args=arguments)
     if t.patience is not None:
@@ -401,17 +407,6 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
 def _dev_rate(job: Job) -> str:
     """The name of the error rate that chooses the checkpoint: dev_wer or dev_cer."""
     return f"dev_{scoring(job.corpus.info).objective}"
-
-
-def _precision(precision: str) -> dict[str, bool]:
-    """`auto` is bf16 where the hardware supports it, otherwise fp16 on a GPU and fp32 on a CPU."""
-    cuda = torch.cuda.is_available()
-    if precision == "auto":
-        bf16 = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
-        precision = "bf16" if bf16 else "fp16" if cuda else "fp32"
-    if precision == "fp16" and not cuda:
-        raise BigfootError("training.precision: fp16 needs a GPU: use auto, bf16 or fp32")
-    return {"bf16": precision == "bf16", "fp16": precision == "fp16"}
 
 
 def _is_kept(callback: TrainerCallback) -> bool:
