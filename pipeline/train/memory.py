@@ -27,6 +27,10 @@ class Memory:
     fixed: float
     per_second: float
 
+    def __add__(self, beside: "Memory") -> "Memory":
+        """The need of a training and of what runs beside it; `parameters` stay those of the trained model."""
+        return Memory(self.parameters, self.fixed + beside.fixed, self.per_second + beside.per_second)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -76,6 +80,18 @@ def foretold(config, training: Training) -> Memory:
     else:
         per_second = around + sum(convolutions) + layers * layer
     return Memory(count, STATES * count + copies, per_second)
+
+
+def running(config, training: Training) -> Memory:
+    """The memory of a model that runs beside a training and learns nothing: a student's online teacher.
+
+    Its activations are the widest convolution's, or the outputs of all its layers.
+    """
+    count, rates = parameters(config), _frame_rates(config)
+    convolutions = [rate * _kept_by_convolution(config, i, training) for i, rate in enumerate(rates)]
+    layers = config.num_hidden_layers * rates[-1] * config.hidden_size * training.size
+    copies = 0 if training.precision == "fp32" else HALF * count
+    return Memory(count, FLOAT * count + copies, max(layers, *convolutions))
 
 
 def parameters(config) -> int:

@@ -29,8 +29,14 @@ def gradients(folder, family: str, checkpointing: bool) -> dict[str, torch.Tenso
 
 @pytest.mark.parametrize(
     ("family", "norm", "stable"),
-    [("wav2vec2", "group", False), ("wav2vec2", "group", True), ("wav2vec2", "layer", True), ("hubert", "group", True), ("wavlm", "layer", False)],
-)  # fmt: skip
+    [
+        ("wav2vec2", "group", False),
+        ("wav2vec2", "group", True),
+        ("wav2vec2", "layer", True),
+        ("hubert", "group", True),
+        ("wavlm", "layer", False),
+    ],
+)
 def test_gradients_are_the_same_bit_for_bit(tmp_path, family, norm, stable):
     folder = save_model(tmp_path / "model", norm, family=family, stable=stable, hidden_dropout=0.1, mask_time_prob=0.0)
     plain, checkpointed = (gradients(folder, family, on) for on in (False, True))

@@ -1,5 +1,12 @@
 """The memory of a training step is foretold: what PyTorch keeps to a tenth, the peak of real steps within a factor."""
 
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +14,7 @@ from pipeline.models import families
 from pipeline.models.forward import ignore_padding
 from pipeline.train.ctc import ctc_loss
 from pipeline.train.memory import Training, foretold, parameters
+from tests.tiny import save_model
 
 SHAPE = dict(
     vocab_size=32, pad_token_id=0, hidden_size=256, num_hidden_layers=3, num_attention_heads=4, intermediate_size=1024,
@@ -73,3 +81,66 @@ def test_with_gradient_checkpointing_less_is_kept(family, changes):
     settings = Training("fp32", on_gpu=False, longest=4.0, checkpointing=True)
     recomputed = foretold(model.config, settings).per_second * 2 * 4.0
     assert kept(model, bf16=False) < 0.8 * recomputed < 0.8 * kept(make(family, **changes), bf16=False)
+
+
+STEPS = """
+import sys, json
+from pathlib import Path
+import numpy as np
+from pipeline.models import families
+from pipeline.params import Tracking, Training
+from pipeline.project import Project
+from pipeline.speech.corpus import Utterance
+from pipeline.train import trainer
+from pipeline.train.bookkeeping import Bookkeeping
+from transformers import AutoProcessor
+
+def memory(key):
+    return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)
+
+class Noise:
+    info, folder = {}, Path()
+    def utterances(self, split):
+        count, seconds = (1, 0.5) if split == "dev" else (64, 3.99)
+        return [Utterance(f"{split}{n}", "", "one", "", seconds) for n in range(count)]
+    def audio(self, utterance):
+        return np.random.default_rng(1).standard_normal(round(16000 * utterance.duration)).astype(np.float32)
+
+case = json.loads(sys.argv[1])
+processor, before = AutoProcessor.from_pretrained(case["processor"]), memory("VmRSS")
+model_class = families.model_class("wav2vec2")
+model = model_class(model_class.config_class(**case["config"]))
+training = Training(steps=2, learning_rate=1e-5, evaluate_every=2, **case["training"])
+books = Bookkeeping("teacher", Project(Path.cwd()), Tracking(experiment="none"))
+trainer.train(trainer.Job(model, processor, Noise(), training, training, "print", books), Path.cwd() / "model")
+print("PEAK", memory("VmHWM") - before)
+"""
+
+
+def measured(folder: Path, config: dict, **training) -> int:
+    """The peak of a process that trains for two steps of full batches, beyond what it had before it made the model."""
+    case = {"processor": str(save_model(folder / "processor")), "config": config, "training": training}
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    command = [sys.executable, "-c", STEPS, json.dumps(case)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return int(re.search(r"PEAK (\d+)", done.stdout)[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("batch_seconds", [8, 32])
+@pytest.mark.parametrize("changes", [GROUP, LAYER], ids=["group", "layer"])
+def test_the_peak_of_real_steps_is_foretold_within_a_factor_of_1_5(
+    tmp_path, changes, batch_seconds, precision, checkpointing, capsys
+):
+    """On a CPU, whose peak also holds what its allocator has not given back."""
+    config = SHAPE | changes | {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8, "conv_dim": [192] * 7}
+    peak = measured(tmp_path, config, batch_seconds=batch_seconds, precision=precision, gradient_checkpointing=checkpointing)
+    model_config = families.model_class("wav2vec2").config_class(**config)
+    need = foretold(model_config, Training(precision, on_gpu=False, longest=4.0, checkpointing=checkpointing))
+    expected = need.fixed + batch_seconds * need.per_second
+    with capsys.disabled():
+        print(f"{batch_seconds} s, {precision}, {checkpointing=}: {expected / 1e6:.0f} MB foretold, {peak / 1e6:.0f} measured")
+    assert 1 / 1.5 < peak / expected < 1.5
