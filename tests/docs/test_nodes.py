@@ -1,17 +1,22 @@
 """The page on several nodes is followed by two "nodes" on this machine, which talk over gloo. Slow: each trains a teacher."""
 
+import contextlib
+import functools
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from tests import tones
 from tests.docs import pages, shell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 PAGE = pages.ROOT / "docs/scaling.md"
 HERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 SRUN = """#!/bin/bash
@@ -40,25 +45,29 @@ def blocks(test: str) -> list[str]:
 @pytest.fixture
 def project(tmp_path):
     """A clone in which the stage teacher is the next one."""
-    folder = shell.clone(tones.project(tmp_path / "project", steps=20))
-    shutil.rmtree(folder / "data", ignore_errors=True)
-    (folder / "data/none").mkdir(parents=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-f", "-q"], cwd=folder, check=True)
-    return folder
+    return tones.project(shell.clone(tmp_path / "project"), steps=20)
 
 
 def together(scripts: list[str], folder, **variables: str) -> str:
     """Execute scripts at the same time, each on a node of its own; returns their output."""
     environment = shell.environment(folder) | HERE | variables
+    start = functools.partial(subprocess.Popen, cwd=folder, env=environment, text=True, start_new_session=True)
+    logs = [folder.parent / f"node{number}.txt" for number in range(len(scripts))]
     nodes = [
-        subprocess.Popen(
-            ["bash", "-euxc", script], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for script in scripts
+        start(["bash", "-euxc", script], stdout=log.open("w"), stderr=subprocess.STDOUT)
+        for script, log in zip(scripts, logs, strict=True)
     ]
-    outputs = [node.communicate(timeout=900)[0] for node in nodes]
-    assert all(node.returncode == 0 for node in nodes), "\n".join(outputs)[-6000:]
-    return "\n".join(outputs)
+    deadline = time.monotonic() + 1200
+    while any(node.poll() is None for node in nodes):
+        if any(node.returncode for node in nodes) or time.monotonic() > deadline:  # then the other one waits in vain
+            for node in nodes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(node.pid, signal.SIGTERM)
+            break
+        time.sleep(0.2)
+    output = "\n".join(log.read_text() for log in logs)
+    assert all(node.wait(60) == 0 for node in nodes), output[-6000:]
+    return output
 
 
 def steps(output: str) -> int:

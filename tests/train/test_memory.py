@@ -95,9 +95,6 @@ from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from transformers import AutoProcessor
 
-def memory(key):
-    return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)
-
 class Noise:
     info, folder = {}, Path()
     def utterances(self, split):
@@ -106,41 +103,59 @@ class Noise:
     def audio(self, utterance):
         return np.random.default_rng(1).standard_normal(round(16000 * utterance.duration)).astype(np.float32)
 
+def train(name, config, settings):
+    training = Training(steps=2, learning_rate=1e-5, evaluate_every=2, **settings)
+    model_class = families.model_class("wav2vec2")
+    model = model_class(model_class.config_class(**config))
+    processor = AutoProcessor.from_pretrained(case["processor"])
+    books = Bookkeeping("teacher", Project(Path.cwd()), Tracking(experiment="none"))
+    trainer.train(trainer.Job(model, processor, Noise(), training, training, name, books), Path.cwd() / name)
+
+def memory(key):
+    return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)
+
 case = json.loads(sys.argv[1])
-processor, before = AutoProcessor.from_pretrained(case["processor"]), memory("VmRSS")
-model_class = families.model_class("wav2vec2")
-model = model_class(model_class.config_class(**case["config"]))
-training = Training(steps=2, learning_rate=1e-5, evaluate_every=2, **case["training"])
-books = Bookkeeping("teacher", Project(Path.cwd()), Tracking(experiment="none"))
-trainer.train(trainer.Job(model, processor, Noise(), training, training, "print", books), Path.cwd() / "model")
+train("small", case["small"], {"batch_seconds": 1})
+before = memory("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+train("model", case["config"], case["training"])
 print("PEAK", memory("VmHWM") - before)
 """
+KEEPS_NOTHING = {"MALLOC_MMAP_THRESHOLD_": "100000"}  # the C library then gives all memory back that is no longer in use
 
 
-def measured(folder: Path, config: dict, **training) -> int:
-    """The peak of a process that trains for two steps of full batches, beyond what it had before it made the model."""
-    case = {"processor": str(save_model(folder / "processor")), "config": config, "training": training}
-    environment = os.environ | {"PYTHONPATH": os.getcwd(), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+def measured(folder: Path, config: dict, environment: dict, **training) -> int:
+    """The peak of a process that trains for two steps of full batches, beyond what it had after the steps of a tiny model."""
+    small = SHAPE | GROUP | {"hidden_size": 32, "intermediate_size": 32, "conv_dim": [8] * 7}
+    case = {"processor": str(save_model(folder / "processor")), "small": small, "config": config, "training": training}
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} | environment
     command = [sys.executable, "-c", STEPS, json.dumps(case)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
     return int(re.search(r"PEAK (\d+)", done.stdout)[1])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("batch_seconds", [8, 32])
-@pytest.mark.parametrize("changes", [GROUP, LAYER], ids=["group", "layer"])
-def test_the_peak_of_real_steps_is_foretold_within_a_factor_of_1_5(
-    tmp_path, changes, batch_seconds, precision, checkpointing, capsys
-):
-    """On a CPU, whose peak also holds what its allocator has not given back."""
+@pytest.mark.timeout(1600)
+@pytest.mark.parametrize(
+    ("changes", "precision", "checkpointing", "environment", "factor"),
+    [
+        (LAYER, "fp32", False, KEEPS_NOTHING, 1.3),
+        (LAYER, "bf16", False, KEEPS_NOTHING, 1.3),
+        (LAYER, "fp32", True, KEEPS_NOTHING, 1.3),
+        (GROUP, "fp32", False, KEEPS_NOTHING, 1.3),
+        (LAYER, "fp32", False, {}, 1.6),
+    ],
+)
+def test_the_peak_of_real_steps_is_foretold(tmp_path, changes, precision, checkpointing, environment, factor, capsys):
+    """Within the factor; what a CPU's allocator keeps for later use, which is no longer in use, comes on top."""
+    seconds = 32
     config = SHAPE | changes | {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8, "conv_dim": [192] * 7}
-    peak = measured(tmp_path, config, batch_seconds=batch_seconds, precision=precision, gradient_checkpointing=checkpointing)
-    model_config = families.model_class("wav2vec2").config_class(**config)
-    need = foretold(model_config, Training(precision, on_gpu=False, longest=4.0, checkpointing=checkpointing))
-    expected = need.fixed + batch_seconds * need.per_second
+    training = {"batch_seconds": seconds, "precision": precision, "gradient_checkpointing": checkpointing}
+    peak = measured(tmp_path, config, environment, **training)
+    settings = Training(precision, on_gpu=False, longest=4.0, checkpointing=checkpointing)
+    need = foretold(families.model_class("wav2vec2").config_class(**config), settings)
+    expected = need.fixed + seconds * need.per_second
     with capsys.disabled():
-        print(f"{batch_seconds} s, {precision}, {checkpointing=}: {expected / 1e6:.0f} MB foretold, {peak / 1e6:.0f} measured")
-    assert 1 / 1.5 < peak / expected < 1.5
+        print(f"{precision}, {checkpointing=}, {environment}: {expected / 1e6:.0f} MB foretold, {peak / 1e6:.0f} MB measured")
+    assert 1 / factor < peak / expected < factor
