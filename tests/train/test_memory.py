@@ -1,4 +1,4 @@
-"""The memory of a training step is foretold: what PyTorch keeps to a tenth, the peak of real steps within a factor."""
+"""The memory of a training step is foretold: what PyTorch keeps to a tenth, the peak of real steps on a CPU to a sixth."""
 
 import json
 import os
@@ -140,10 +140,10 @@ def measured(folder: Path, config: dict, environment: dict, **training) -> int:
 @pytest.mark.parametrize(
     ("changes", "precision", "checkpointing", "environment", "factor"),
     [
-        (LAYER, "fp32", False, KEEPS_NOTHING, 1.3),
-        (LAYER, "bf16", False, KEEPS_NOTHING, 1.3),
-        (LAYER, "fp32", True, KEEPS_NOTHING, 1.3),
-        (GROUP, "fp32", False, KEEPS_NOTHING, 1.3),
+        (LAYER, "fp32", False, KEEPS_NOTHING, 1.15),
+        (LAYER, "bf16", False, KEEPS_NOTHING, 1.15),
+        (LAYER, "fp32", True, KEEPS_NOTHING, 1.15),
+        (GROUP, "fp32", False, KEEPS_NOTHING, 1.15),
         (LAYER, "fp32", False, {}, 1.6),
     ],
 )
