@@ -121,13 +121,15 @@ def align(
 
 @app.command()
 def check() -> None:
-    """Check all of params.yaml, and print what `dvc repro` would run, and how long it takes if the profile states that.
+    """Check all of params.yaml, and print what `dvc repro` would run, how long it takes if the profile states that, and how
+    much memory each training needs.
 
     Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. A scheme whose packages are not
     installed is an error, and so is a pretrained model in a folder that can't be taken in: of its weights the names and shapes
     are read. A model that is on the hub is not looked at.
     """
     from pipeline.common import graph
+    from pipeline.distill import memory
     from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params
     from pipeline.quantize.schemes import require_packages
@@ -146,6 +148,8 @@ def check() -> None:
         print(purpose)
     if note := gaps_note(params.corpus, project.corpus(params.corpus.name)):
         print(note)
+    for line in memory.lines(params, project.root):
+        print(line)
     if project.graph.is_file():
         print(graph.plan(project.root))
 

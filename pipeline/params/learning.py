@@ -51,6 +51,10 @@ class Training(Section):
         "auto",
         description="of the computation; auto: bf16 where the hardware has it, otherwise fp16 on a GPU and fp32 on a CPU",
     )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="true: compute activations again in the backward pass: the same gradients from less memory, a third slower",
+    )
     evaluate_every: Count = Field(200, description="steps between two measurements on dev, each also a checkpoint")
     patience: Count | None = Field(
         None, description="stop after this many measurements on dev without a better one; null: never"

@@ -10,7 +10,6 @@ number of threads it ends with the same weights. A checkpoint is written at ever
 import json
 import logging
 import math
-import os
 import shutil
 import time
 from array import array
@@ -28,7 +27,6 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy
-from pipeline.common.errors import BigfootError
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
@@ -40,7 +38,7 @@ from pipeline.speech.corpus import UNLABELLED, AudioCorpus, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
-from pipeline.train import checkpoints, growing
+from pipeline.train import checkpoints, growing, machine
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.ctc import ctc_loss
 
@@ -243,16 +241,20 @@ class SpeechTrainer(Trainer):
         self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_kept(c)]
 
     def get_train_dataloader(self) -> DataLoader:
-        job, processes = self.job, self.accelerator.num_processes
+        job = self.job
         train = job.corpus.utterances("train")
         unlabelled = job.corpus.utterances(UNLABELLED) if job.unlabelled else ()
         labelled = self._batches(train)
         batches = Mixed(labelled, self._batches(unlabelled), job.unlabelled, len(train)) if unlabelled else labelled
         speech = Speech(job, ConcatDataset([train, unlabelled]) if unlabelled else train)
-        workers = min(8, (os.cpu_count() or 1) // processes) if torch.cuda.is_available() else 0
-        return self.accelerator.prepare(
-            DataLoader(speech, batch_sampler=batches, collate_fn=speech.collate, num_workers=workers)
+        loader = DataLoader(
+            speech,
+            batch_sampler=batches,
+            collate_fn=speech.collate,
+            num_workers=machine.workers(),
+            pin_memory=self.args.dataloader_pin_memory,
         )
+        return self.accelerator.prepare(loader)
 
     def _batches(self, utterances: Sequence[Utterance]) -> Batches:
         training = self.job.training
@@ -365,7 +367,7 @@ class Ledger(TrainerCallback):
 
 
 def _trainer(job: Job, folder: Path) -> SpeechTrainer:
-    t = job.training
+    t, precision = job.training, machine.precision(job.training.precision)
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -376,7 +378,11 @@ def _trainer(job: Job, folder: Path) -> SpeechTrainer:
         warmup_steps=round(t.warmup * t.steps),
         adam_beta2=0.98,
         max_grad_norm=1.0,
-        **_precision(t.precision),
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        activation_checkpointing=t.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        dataloader_pin_memory=machine.has_gpu(),
         eval_strategy="steps",
         eval_steps=t.evaluate_every,
         save_strategy="steps",
@@ -386,13 +392,13 @@ def _trainer(job: Job, folder: Path) -> SpeechTrainer:
         metric_for_best_model=_dev_rate(job),
         greater_is_better=False,
         logging_steps=min(LOG_EVERY, t.evaluate_every),
-        accelerator_config={"even_batches": False},
+        accelerator_config={"even_batches": False, "non_blocking": machine.has_gpu()},
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
         seed=t.seed,
         ddp_find_unused_parameters=True,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=not machine.has_gpu(),
     )
     trainer = SpeechTrainer(job, Ledger(job, folder), args=arguments)
     if t.patience is not None:
@@ -405,17 +411,6 @@ def _trainer(job: Job, folder: Path) -> SpeechTrainer:
 def _dev_rate(job: Job) -> str:
     """The name of the error rate that chooses the checkpoint: dev_wer or dev_cer."""
     return f"dev_{scoring(job.corpus.rules).objective}"
-
-
-def _precision(precision: str) -> dict[str, bool]:
-    """`auto` is bf16 where the hardware supports it, otherwise fp16 on a GPU and fp32 on a CPU."""
-    cuda = torch.cuda.is_available()
-    if precision == "auto":
-        bf16 = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
-        precision = "bf16" if bf16 else "fp16" if cuda else "fp32"
-    if precision == "fp16" and not cuda:
-        raise BigfootError("training.precision: fp16 needs a GPU: use auto, bf16 or fp32")
-    return {"bf16": precision == "bf16", "fp16": precision == "fp16"}
 
 
 def _is_kept(callback: TrainerCallback) -> bool:
