@@ -2,22 +2,25 @@
 
 import json
 import logging
+import tracemalloc
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from transformers import AutoModelForCTC, AutoProcessor, Wav2Vec2Config, Wav2Vec2ForCTC
 
 from pipeline.common.errors import BigfootError
 from pipeline.distill import student
 from pipeline.distill.logits import write
-from pipeline.distill.logits.speeds import AtSpeeds
-from pipeline.distill.logits.store import LogitsStore
+from pipeline.distill.logits.speeds import AtSpeed, AtSpeeds
+from pipeline.distill.logits.store import STORE_VERSION, Index, LogitsStore, digests, shard_path, write_index
 from pipeline.models import inference
 from pipeline.models.folder import load_model
 from pipeline.models.forward import accept_features, fewest_samples
 from pipeline.params import Logits
-from pipeline.speech.corpus import Corpus, open_corpus
+from pipeline.speech.corpus import UNLABELLED, Corpus, open_corpus
 from pipeline.speech.shards import Utterance
 from tests import corpora
 from tests.tiny import VOCAB, save_model, speech
@@ -243,3 +246,38 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, corpus):
     path.unlink()
     with pytest.raises(BigfootError, match=r"00002.safetensors is missing: run `dvc checkout`"):
         store.logits(last)
+
+
+class Rows:
+    """The rows of a split of which nothing but their number and digest is there."""
+
+    def __init__(self, count: int):
+        self.count, self.info = count, {"digest": str(count)}
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class Huge:
+    """As much of a corpus of ten million utterances as a store needs to know."""
+
+    folder = None
+
+    def utterances(self, split: str) -> Rows:
+        return Rows(9_000_000 if split == "train" else 1_000_000)
+
+
+def test_of_ten_million_utterances_a_store_holds_nothing_and_finds_each(tmp_path):
+    index = Index(STORE_VERSION, 2, None, [1.0, 0.9], 512, digests(Huge()), "")
+    write_index(tmp_path, index)
+    place = 2 * 9_000_000 + 1_000_000 + 999_999  # the last one: after train at both speeds and unlabelled at the first
+    arrays = {"logits": np.arange(1024, dtype=np.float16).reshape(512, 2), "bounds": np.arange(513, dtype=np.int32)}
+    save_file(arrays, shard_path(tmp_path, place // 512))
+    tracemalloc.start()
+    store = LogitsStore(tmp_path, Huge())
+    utterance = Utterance("last", "", "", 0.02, "", UNLABELLED, 999_999)
+    played = AtSpeed(**asdict(utterance), original=utterance, speed=0.9)
+    found, (held, _) = store.logits(played), tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.tolist() == [[2 * (place % 512), 2 * (place % 512) + 1]]
+    assert held < 200_000, f"{held:,} bytes"

@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 from torch.utils.data import ConcatDataset
 
 from pipeline.common import engine, graph
+from pipeline.common.errors import BigfootError
 from pipeline.common.files import sha256_of
 from pipeline.common.numbers import clock
 from pipeline.common.progress import Progress
@@ -53,9 +54,12 @@ def store_logits(settings: Logits, teacher: Path, corpus: Corpus, checkpoints: P
     folder.mkdir(parents=True, exist_ok=True)
     if state.is_main_process:
         work.announce(folder)
+    state.wait_for_everyone()  # what is missing is counted before anyone adds to it
     work.write(folder)
     state.wait_for_everyone()
     if state.is_main_process:
+        if missing := work.missing(folder, work.shards):
+            raise BigfootError(f"{shard_path(folder, missing[0])} is missing: several machines need one file system for it")
         write_index(folder, work.index(sha256_of(shard_path(folder, shard) for shard in work.shards)))
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +93,7 @@ class _Work:
         tokens = next(iter(stored.values())).shape[1]
         width = sum(array.nbytes for array in stored.values()) + 2 * (self.channels or 0)  # bytes per frame
         size = self.seconds.sum() * SAMPLE_RATE / prod(config.conv_stride) * width
-        missing = self._missing(folder, self.shards)
+        missing = self.missing(folder, self.shards)
         left = sum(self._seconds(shard).sum() for shard in missing) * self._slowness() / self.state.num_processes
         log.info(
             "teacher logits: %s utterances, %.2f h, %d of %d tokens in half precision%s: %.1f MB in %d files, %d of them to be "
@@ -101,7 +105,7 @@ class _Work:
 
     def write(self, folder: Path) -> None:
         """Make this process's files that are missing in `folder`."""
-        own = self._missing(folder, self.shards[self.state.process_index :: self.state.num_processes])
+        own = self.missing(folder, self.shards[self.state.process_index :: self.state.num_processes])
         workers = engine.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if self.has_gpu else 0
         rows = (batch for shard in own for batch in self._batches(shard))
         made = outputs(self.model, self.processor, self.at_speeds, self.utterances, rows, workers, self.bf16)
@@ -136,7 +140,7 @@ class _Work:
         bounds = np.cumsum([0, *(len(next(iter(row.values()))) for row in rows)], dtype=np.int32)
         return {"bounds": bounds} | {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
-    def _missing(self, folder: Path, shards: Iterable[int]) -> list[int]:
+    def missing(self, folder: Path, shards: Iterable[int]) -> list[int]:
         return [shard for shard in shards if not shard_path(folder, shard).exists()]
 
     def _batches(self, shard: int) -> list[list[int]]:
