@@ -24,7 +24,11 @@ def export(corpus: Corpus, out: Path) -> int:
                 for utterance in corpus.utterances(split):
                     path = folder / f"{utterance.id}.flac"
                     path.write_bytes(corpus.flac(utterance))
-                    row = {"audio": path.relative_to(out).as_posix(), "text": utterance.text, "speaker": utterance.speaker}
+                    row: dict[str, object] = {
+                        "audio": path.relative_to(out).as_posix(),
+                        "text": utterance.text,
+                        "speaker": utterance.speaker,
+                    }
                     row |= {"duration": utterance.duration, "recording": utterance.recording}
                     manifest.write(json.dumps(row, ensure_ascii=False) + "\n")
                     progress.advance(1)

@@ -1,20 +1,13 @@
-"""Every check that `prepare` makes of an utterance, and of the corpus as a whole.
+"""Every check that `prepare` makes of an utterance by itself; `whole` has those of the corpus as a whole.
 
-There are two kinds. `examine` checks one utterance by itself, in the worker processes, and also makes its audio a FLAC file.
-`compare` checks the corpus as a whole (the same audio, sentence or speaker in two splits). A finding names the check;
-params (corpus.checks) decide what follows: report, drop or stop. That is decided where the finding is added, and stored with
-the utterance. An utterance of dev or test is never dropped for a text that a model can't write; one of train always is, if its
-text is empty. Where two splits share something, the finding goes to the utterance in train rather than dev, and in dev rather
-than test, so that dropping leaves the test sets as they are; and to one without text before all others.
-
-Audio counts as the same when its samples are the same at 16 kHz and 16 bits: another encoding of a recording is not recognized.
+`examine` runs in the worker processes, and also makes the audio a FLAC file. A finding names the check; params (corpus.checks)
+decide what follows: report, drop or stop. That is decided where the finding is added, and stored with the utterance. An
+utterance of dev or test is never dropped for a text that a model can't write; one of train always is, if its text is empty.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +16,10 @@ from pipeline.params import Checks, Corpus, Limits
 from pipeline.prepare import segments
 from pipeline.prepare.raw import Raw, file_name
 from pipeline.speech import audio, media
-from pipeline.speech.corpus import UNLABELLED, test_sets
+from pipeline.speech.corpus import UNLABELLED
 from pipeline.speech.level import Level
 from pipeline.speech.normalization import normalize, unspellable
-from pipeline.speech.text import alphabet, frames_needed
+from pipeline.speech.text import frames_needed
 
 FULL_SCALE = 0.999  # a sample at or above it counts as clipped
 
@@ -65,9 +58,9 @@ class Examined:
     def add(self, finding: Finding, checks: Checks) -> None:
         """Add a finding, and decide again what happens to the utterance."""
         self.findings.append(finding)
-        severity = _severity(finding.check, self.split, checks)
-        if SEVERITIES.index(severity) > SEVERITIES.index(self.fate):
-            self.fate, self.decisive = severity, finding
+        fate = severity(finding.check, self.split, checks)
+        if SEVERITIES.index(fate) > SEVERITIES.index(self.fate):
+            self.fate, self.decisive = fate, finding
 
     @property
     def because(self) -> Finding:
@@ -80,11 +73,12 @@ class Examined:
         return self.fate in ("keep", "report")
 
 
-def _severity(check: str, split: str, checks: Checks) -> str:
-    severity = getattr(checks, check)
-    if check == "no_text" and severity == "keep":
+def severity(check: str, split: str, checks: Checks) -> str:
+    """What follows from a failed check in a split: one of SEVERITIES."""
+    wanted = getattr(checks, check)
+    if check == "no_text" and wanted == "keep":
         return "drop" if split == "train" else "report"
-    return "report" if severity == "drop" and check in SCORED and split != "train" else severity
+    return "report" if wanted == "drop" and check in SCORED and split != "train" else wanted
 
 
 def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
@@ -117,47 +111,6 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
     examined.digest = blake2b(audio.pcm16(samples).tobytes(), digest_size=16).digest()
     examined.seconds = samples.size / audio.SAMPLE_RATE
     return examined, audio.flac(samples) if examined.is_kept else b""
-
-
-def compare(kept: Callable[[], Iterator[Examined]], checks: Checks) -> Iterator[list[Examined]]:
-    """Add the findings of the checks of the whole corpus to the utterances that `kept` returns, check by check.
-
-    Yields the utterances with findings after each check, so that the caller can drop them before the next check.
-    """
-    yield _duplicates(kept(), checks)
-    for check, key in SHARED.items():
-        yield _shared(list(kept()), check, key, checks)
-    yield _beyond_alphabet(list(kept()), checks)
-
-
-SHARED: dict[str, Callable[[Examined], object]] = {
-    "shared_audio": lambda utterance: utterance.digest,
-    "shared_sentence": lambda utterance: utterance.text,
-    "shared_speaker": lambda utterance: utterance.speaker,
-}
-
-
-def leaks(kept: list[Examined]) -> dict[str, dict[str, int]]:
-    """{check: {"train-test": number of test utterances whose audio, sentence or speaker train has too}}, for all pairs."""
-    splits = {utterance.split for utterance in kept}
-    order = [*({UNLABELLED} & splits), "train", "dev", *sorted(test_sets(splits))]
-    pairs = list(combinations(order, 2))
-    shared: dict[str, dict[str, int]] = {}
-    for check, key in SHARED.items():
-        known = {split: {key(utterance) for utterance in kept if utterance.split == split} - {""} for split in order}
-        shared[check] = {
-            f"{left}-{right}": sum(utterance.split == right and key(utterance) in known[left] for utterance in kept)
-            for left, right in pairs
-        }
-    return shared
-
-
-def rates(kept: list[Examined]) -> dict[str, dict[str, int]]:
-    """{split: {rate of its recordings in Hz: number of utterances}}, lowest first."""
-    counts: dict[str, Counter[int]] = {}
-    for utterance in kept:
-        counts.setdefault(utterance.split, Counter())[utterance.rate] += 1
-    return {split: {str(rate): count for rate, count in sorted(rates.items())} for split, rates in counts.items()}
 
 
 def frames(samples: int) -> int:
@@ -219,41 +172,3 @@ def _length_findings(samples: int, text: str, claimed: float | None, limits: Lim
         yield Finding("too_long", f"{seconds:.2f} s, longer than {limits.max_seconds:g} s")
     if frames_needed(text) > frames(samples):
         yield Finding("text_too_long", f"the text needs {frames_needed(text)} frames, {seconds:.2f} s have {frames(samples)}")
-
-
-def _duplicates(kept: Iterator[Examined], checks: Checks) -> list[Examined]:
-    first: dict[tuple[str, bytes], str] = {}
-    duplicates = []
-    for utterance in kept:
-        known = first.setdefault((utterance.split, utterance.digest), utterance.id)
-        if known != utterance.id:
-            utterance.add(Finding("duplicate_audio", f"the same audio as {known}"), checks)
-            duplicates.append(utterance)
-    return duplicates
-
-
-def _shared(kept: list[Examined], check: str, key: Callable[[Examined], object], checks: Checks) -> list[Examined]:
-    first: dict[object, str] = {}
-    sharing = []
-    tests = test_sets(dict.fromkeys(utterance.split for utterance in kept))
-    for split in (*tests, "dev", "train", UNLABELLED):
-        members = [utterance for utterance in kept if utterance.split == split]
-        at_fault = [utterance for utterance in members if key(utterance) and key(utterance) in first]
-        for utterance in at_fault:
-            utterance.add(Finding(check, f"the same {check.removeprefix('shared_')} as {first[key(utterance)]}"), checks)
-        sharing += at_fault
-        for utterance in members:
-            first.setdefault(key(utterance), f"{utterance.split}/{utterance.id}")
-    return sharing
-
-
-def _beyond_alphabet(kept: list[Examined], checks: Checks) -> list[Examined]:
-    """Utterances of dev and test with characters that no training text has: a model of this alphabet gets them wrong."""
-    known = set(alphabet(utterance.text for utterance in kept if utterance.split == "train"))
-    beyond = []
-    for utterance in kept:
-        odd = "".join(sorted(set(utterance.text) - known))
-        if odd:
-            utterance.add(Finding("beyond_alphabet", f"{odd!r} never occurs in the training text"), checks)
-            beyond.append(utterance)
-    return beyond

@@ -60,6 +60,11 @@ def read(path: Path) -> list[Examined]:
     return [_examined(**row) for row in rows]
 
 
+def column(path: Path, name: str) -> list:
+    """One column of a part."""
+    return [value for batch in _batches(path) for value in batch.column(name).to_pylist()]
+
+
 def audio(path: Path) -> Iterator[bytes]:
     """The FLAC files of a part's utterances, in the same order; b"" for those that `examine` dropped."""
     for batch in _batches(path):

@@ -1,12 +1,15 @@
 """The data report of a corpus: what is in it, what was dropped and why, what its splits share (report/data.md)."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
+
+import numpy as np
 
 from pipeline.common import tables
 from pipeline.params import Checks, Corpus
 from pipeline.prepare.checks import Examined
+from pipeline.prepare.whole import Whole
 from pipeline.speech import audio
 from pipeline.speech.corpus import UNLABELLED, read_info
 from pipeline.speech.normalization import described
@@ -15,27 +18,58 @@ NARROW_SHARES = 0.1  # splits whose shares of narrowband utterances differ by mo
 LISTED = 200  # dropped utterances listed in data.md; dropped.jsonl has them all
 
 
-def write(
-    folder: Path,
-    info: dict,
-    kept: list[Examined],
-    dropped: list[Examined],
-    checks: Checks,
-) -> None:
+class Tally:
+    """What the report counts while the corpus is written, utterance by utterance."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, set[str]] = {}  # the distinct words of each split
+        self.found: Counter[str] = Counter()  # utterances by check
+        self.first: dict[str, str] = {}  # the first one, in words
+        self.listed: list[list[str]] = []  # the first of those that were dropped
+        self._kept: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._kept_with: Counter[str] = Counter()
+
+    @property
+    def dropped(self) -> int:
+        return self._dropped.total()
+
+    def add(self, utterance: Examined) -> None:
+        for finding in utterance.findings:
+            self.found[finding.check] += 1
+            self.first.setdefault(finding.check, f"{utterance.split}/{utterance.id}: {finding.why}")
+        if utterance.is_kept:
+            self._kept[utterance.split] += 1
+            self._kept_with.update(finding.check for finding in utterance.findings)
+            self.words.setdefault(utterance.split, set()).update(utterance.text.split())
+            return
+        self._dropped[utterance.split] += 1
+        if len(self.listed) < LISTED:
+            self.listed.append([utterance.split, utterance.id, utterance.because.check, utterance.because.why])
+
+    def line(self) -> str:
+        """45 utterances kept, 2 dropped (train 40 and 2, dev 5 and 0); kept with a finding: 3 beyond_alphabet."""
+        parts = (f"{split} {count:,} and {self._dropped[split]:,}" for split, count in self._kept.items())
+        found = ", ".join(f"{count:,} {check}" for check, count in self._kept_with.most_common())
+        kept = f"{self._kept.total():,} utterances kept, {self.dropped:,} dropped ({', '.join(parts)})"
+        return f"{kept}; kept with a finding: {found}" if found else kept
+
+
+def write(folder: Path, info: dict, whole: Whole, tally: Tally, checks: Checks) -> None:
     """Write data.md and the histograms seconds.svg and words.svg; the same corpus gives the same bytes."""
     folder.mkdir(parents=True)
-    splits: dict[str, list[Examined]] = {split: [u for u in kept if u.split == split] for split in info["splits"]}
-    _histogram(folder / "seconds.svg", "seconds per utterance", {s: [u.seconds for u in us] for s, us in splits.items()})
-    words: dict[str, list[float]] = {s: [len(u.text.split()) for u in us] for s, us in splits.items() if s != UNLABELLED}
-    _histogram(folder / "words.svg", "words per utterance", words)
+    splits = {split: whole.kept(split) for split in info["splits"]}
+    _histogram(folder / "seconds.svg", "seconds per utterance", {split: rows["seconds"] for split, rows in splits.items()})
+    with_text = {split: rows["words"] for split, rows in splits.items() if split != UNLABELLED}
+    _histogram(folder / "words.svg", "words per utterance", with_text)
     parts = [
         _heading(info),
-        _sizes(splits),
+        _sizes(info["splits"], splits, tally),
         _rates(info["rates"]),
         _plots(),
-        _checks(kept, dropped, checks),
+        _checks(tally, checks),
         _leaks(info),
-        _dropped(dropped),
+        _dropped(tally),
     ]
     (folder / "data.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -89,16 +123,20 @@ def _heading(info: dict) -> str:
     )
 
 
-def _sizes(splits: dict[str, list[Examined]]) -> str:
+def _sizes(sizes: dict[str, dict], splits: dict[str, np.ndarray], tally: Tally) -> str:
     rows = []
     for split, utterances in splits.items():
-        seconds = [u.seconds for u in utterances]
-        words = [word for u in utterances for word in u.text.split()]
-        speakers = len({u.speaker for u in utterances} - {""}) or "unknown"
+        size, seconds = sizes[split], utterances["seconds"]
         rows.append(
-            [split, f"{len(utterances):,}", f"{sum(seconds) / 3600:.2f}", speakers, f"{len(words):,}"]
-            + [f"{len(set(words)):,}", f"{len({u.text for u in utterances}):,}"]
-            + [f"{min(seconds):.1f} / {median(seconds):.1f} / {max(seconds):.1f}"]
+            [
+                split,
+                f"{len(utterances):,}",
+                f"{size['seconds'] / 3600:.2f}",
+                size["speakers"] or "unknown",
+                f"{size['words']:,}",
+            ]
+            + [f"{len(tally.words[split]):,}", f"{len(np.unique(utterances['text'])):,}"]
+            + [f"{seconds.min():.1f} / {np.median(seconds):.1f} / {seconds.max():.1f}"]
         )
     head = ["split", "utterances", "hours", "speakers", "words", "distinct words", "distinct texts"]
     return tables.markdown([*head, "seconds: shortest / median / longest"], rows)
@@ -108,14 +146,11 @@ def _plots() -> str:
     return "![Seconds per utterance](seconds.svg)\n\n![Words per utterance](words.svg)"
 
 
-def _checks(kept: list[Examined], dropped: list[Examined], checks: Checks) -> str:
-    examples: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for utterance in [*kept, *dropped]:
-        for finding in utterance.findings:
-            counts[finding.check] += 1
-            examples.setdefault(finding.check, f"{utterance.split}/{utterance.id}: {finding.why}")
-    rows = [[check, severity, f"{counts[check]:,}", examples.get(check, "")] for check, severity in checks.model_dump().items()]
+def _checks(tally: Tally, checks: Checks) -> str:
+    rows = [
+        [check, severity, f"{tally.found[check]:,}", tally.first.get(check, "")]
+        for check, severity in checks.model_dump().items()
+    ]
     return "## Checks\n\n" + tables.markdown(["check", "severity", "utterances", "the first"], rows)
 
 
@@ -128,15 +163,15 @@ def _leaks(info: dict) -> str:
     )
 
 
-def _dropped(dropped: list[Examined]) -> str:
-    if not dropped:
+def _dropped(tally: Tally) -> str:
+    if not tally.dropped:
         return "## Dropped\n\nNothing was dropped."
-    rows = [[row.split, row.id, row.because.check, row.because.why] for row in dropped[:LISTED]]
-    rest = f"\n\n{len(dropped) - LISTED:,} more are in dropped.jsonl." if len(dropped) > LISTED else ""
-    return f"## Dropped: {len(dropped):,}\n\n" + tables.markdown(["split", "utterance", "check", "why"], rows) + rest
+    rest = f"\n\n{tally.dropped - LISTED:,} more are in dropped.jsonl." if tally.dropped > LISTED else ""
+    table = tables.markdown(["split", "utterance", "check", "why"], tally.listed)
+    return f"## Dropped: {tally.dropped:,}\n\n" + table + rest
 
 
-def _histogram(path: Path, label: str, values: dict[str, list[float]]) -> None:
+def _histogram(path: Path, label: str, values: Mapping[str, np.ndarray]) -> None:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from pipeline.common.errors import BigfootError
+from pipeline.prepare import parts
 from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
@@ -179,3 +180,35 @@ def test_what_was_kept_and_dropped_is_in_the_log(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "tiny", workers=0)
     assert "prepare: 6 utterances kept, 0 dropped" in caplog.text
+
+
+def test_what_was_checked_before_a_stop_is_not_checked_again(tmp_path, monkeypatch):
+    data = recordings.folder(tmp_path / "data", each=4)
+    fault = data / "audio" / "test203.wav"  # the last of twelve
+    sound = fault.read_bytes()
+    fault.write_bytes(b"no audio")
+    monkeypatch.setattr(parts, "PART", 4)
+    checked: list[str] = []
+    examine = parts.examine
+    monkeypatch.setattr(parts, "examine", lambda raw, corpus: (checked.append(raw.id), examine(raw, corpus))[1])
+    stopping = recordings.corpus(data, checks={"unreadable": "stop"})
+    with pytest.raises(BigfootError, match=r"test203.wav is no audio file|test203"):
+        prepare(stopping, tmp_path / "tiny", workers=0)
+    assert len(checked) == 12
+    fault.write_bytes(sound)
+    prepare(stopping, tmp_path / "tiny", workers=0)
+    assert checked[12:] == checked[8:12] and not (tmp_path / "tiny.parts").exists()
+    monkeypatch.setattr(parts, "PART", 128)
+    prepare(stopping, tmp_path / "whole", workers=0)
+    assert files(tmp_path / "whole") == files(tmp_path / "tiny")
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    """Killed while a part is being written: the parts before it are kept, and nothing of it counts."""
+    corpus = recordings.corpus(recordings.folder(tmp_path / "data", each=3))
+    prepare(corpus, tmp_path / "tiny", workers=0)
+    wanted = files(tmp_path / "tiny")
+    (tmp_path / "tiny.parts").mkdir()
+    (tmp_path / "tiny.parts" / "half.1234").write_bytes(b"half of a part")
+    prepare(corpus, tmp_path / "tiny", workers=2)
+    assert files(tmp_path / "tiny") == wanted and not (tmp_path / "tiny.parts").exists()
