@@ -39,7 +39,7 @@ from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import Corpus, durations, split_folder
 
 LONGEST_WAIT = timedelta(days=30)  # of a process for those that have more to do
-PROBE_SECONDS = 10  # of silence, by which the time is estimated
+PROBE_SECONDS = 10  # of each utterance of silence, by which the time is estimated
 log = logging.getLogger(__name__)
 
 
@@ -152,12 +152,12 @@ class _Work:
 
     @torch.inference_mode()
     def _slowness(self) -> float:
-        """Seconds of computing per second of audio, from silence; the first pass, which prepares the device, doesn't count."""
-        count = int(BATCH_SECONDS // PROBE_SECONDS) if self.has_gpu else 1
-        silence = torch.zeros(count, PROBE_SECONDS * SAMPLE_RATE, device=self.state.device)
-        lengths = torch.full((count,), silence.shape[1], device=self.state.device)
-        for _ in range(2):
+        """Seconds of computing per second of audio, from a batch of silence; one utterance before it prepares the device."""
+        network, whole = padding_invariant(self.model), int(BATCH_SECONDS // PROBE_SECONDS)
+        for count in (1, whole):
+            silence = torch.zeros(count, PROBE_SECONDS * SAMPLE_RATE, device=self.state.device)
+            lengths = torch.full((count,), silence.shape[1], device=self.state.device)
             start = time.monotonic()
-            logits, _, _ = forward(padding_invariant(self.model), silence, lengths, self.bf16)
+            logits, _, _ = forward(network, silence, lengths, self.bf16)
             logits.cpu()
-        return (time.monotonic() - start) / (count * PROBE_SECONDS)
+        return (time.monotonic() - start) / (whole * PROBE_SECONDS)
