@@ -14,16 +14,18 @@ from pipeline import cli
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import sealed
 from pipeline.compare import comparison
-from pipeline.distill.logits_store import LogitsStore, store_logits
+from pipeline.distill.logits.store import LogitsStore
+from pipeline.distill.logits.write import store_logits
 from pipeline.lab import publish
 from pipeline.models.description import describe
 from pipeline.models.folder import load_model, save_model
 from pipeline.params import Logits
 from pipeline.quantize.openvino_trained import _ranges
-from pipeline.speech.corpus import Utterance
+from pipeline.speech.corpus import open_corpus
+from pipeline.speech.shards import Utterance
 from pipeline.stages import compare
 from pipeline.tracking import sync
-from tests import tiny
+from tests import corpora, tiny
 from tests.planted import plant, write
 
 DAMAGES = {
@@ -46,7 +48,7 @@ READERS = {
     "train": lambda folder: load_model(folder / "models/real"),
     "quantize": lambda folder: describe(folder / "models/real"),
     "quantize as trained": lambda folder: _ranges(folder / "models/real"),
-    "student": lambda folder: LogitsStore(folder / "logits/teacher"),
+    "student": lambda folder: _logits(folder),
 }
 FILES = {
     "scores/half.int8-openvino.json": "compare",
@@ -54,6 +56,8 @@ FILES = {
     "variants/half.int8-openvino/variant.json": "compare",
     "corpora/quickstart/corpus.json": "compare",
     "corpora/quickstart/dropped.jsonl": "compare",
+    "corpora/quickstart/test/test/split.json": "compare",
+    "corpora/quickstart/test/test/00000.arrow": "compare",
     "models/half/metrics.json": "compare",
     "models/half/curve.jsonl": "compare",
     "reports/comparison.json": "gate",
@@ -69,7 +73,7 @@ FILES = {
     "models/real/model.safetensors": "quantize",
     "models/real/int8_ranges.json": "quantize as trained",
     "logits/teacher/index.json": "student",
-    "logits/teacher/logits.bin": "student",
+    "logits/teacher/00000.safetensors": "student",
 }
 WITHOUT_SUMS = ["config.json", "vocab.json", "processor_config.json", "tokenizer_config.json", "model.safetensors"]
 
@@ -94,20 +98,18 @@ def project(tmp_path_factory):
         plain = tiny.save_model(folder / "plain")
         save_model(AutoModelForCTC.from_pretrained(plain), AutoProcessor.from_pretrained(plain), folder / "models/real")
         write(folder / "models/real/int8_ranges.json", {"conv_layers.1": {"low": -0.5, "high": 3.0}})
-        store_logits(Logits(speeds=[1.0]), folder / "models/real", Speech(), folder / "logits/teacher")
+        spoken = [(Utterance(f"u{i}", "a", "", 0.5), tiny.speech(0.5, seed=i)) for i in range(2)]
+        noise = open_corpus(corpora.write(folder / "corpora/noise", {"train": spoken, "dev": []}))
+        store_logits(Logits(speeds=[1.0]), folder / "models/real", noise, folder / "checkpoints", folder / "logits/teacher")
         yield folder
 
 
-class Speech:
-    """Two training utterances."""
-
-    folder, info = None, {"splits": {"train": {}}}
-
-    def utterances(self, split):
-        return [Utterance(f"u{i}", "", "a", "", 0.5) for i in range(2)]
-
-    def audio(self, utterance):
-        return tiny.speech(utterance.duration)
+def _logits(folder: Path) -> None:
+    """As a student reads the logits of its utterances."""
+    corpus = open_corpus(folder / "corpora/noise")
+    store = LogitsStore(folder / "logits/teacher", corpus)
+    for utterance in corpus.utterances("train"):
+        store.logits(utterance)
 
 
 @pytest.fixture

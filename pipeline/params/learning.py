@@ -158,6 +158,12 @@ class Logits(Section):
         False,
         description="true: also for distillation.features: stored, the feature encoder's output; 2 bytes per channel and frame",
     )
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="how many tokens of each frame are stored, the likeliest, beside the mass of the others: for large "
+        "vocabularies; null: all",
+    )
 
     @field_validator("speeds")
     @classmethod

@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,10 +51,10 @@ STEP_SECONDS = STEP / audio.SAMPLE_RATE
 class Job:
     """One training run: the model, its data, its settings and its loss.
 
-    `loss`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `store`: the teacher's
-    logits [frames, vocabulary] by utterance id, which each batch then holds; None where the loss needs none.
-    `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that it gets, by utterance id.
-    `features`: the feature encoder's output [frames, channels] by utterance id. The model then gets this instead of waveforms,
+    `loss`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `teacher_logits`: the teacher's
+    [frames, vocabulary] for an utterance, which each batch then holds; None where the loss needs none.
+    `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that such an utterance gets.
+    `features`: the feature encoder's output [frames, channels] for an utterance. The model then gets this instead of waveforms,
     and its feature encoder is not trained.
     """
 
@@ -65,10 +65,10 @@ class Job:
     settings: BaseModel
     fingerprint: str
     bookkeeping: Bookkeeping
-    store: Mapping[str, np.ndarray] | None = None
+    teacher_logits: Callable[[Utterance], np.ndarray] | None = None
     unlabelled: float = 0.0
-    pseudo_labels: Callable[[str], list[int]] | None = None
-    features: Callable[[str], np.ndarray] | None = None
+    pseudo_labels: Callable[[Utterance], list[int]] | None = None
+    features: Callable[[Utterance], np.ndarray] | None = None
     loss: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
 
@@ -177,20 +177,20 @@ class Speech(Dataset):
         utterance = self.utterances[index]
         item: dict[str, Any] = {"labels": self._labels(utterance)}
         if self.job.features is not None:
-            item["features"] = np.array(self.job.features(utterance.id))
+            item["features"] = self.job.features(utterance)
             item["samples"] = fewest_samples(self.job.model.config, len(item["features"]))
         else:
             rng = np.random.default_rng((self.job.training.seed, epoch, index))
             item["waveform"] = augment(self.job.corpus.audio(utterance), self.job.training.augment, rng)
             item["samples"] = len(item["waveform"])
-        if self.job.store is not None:
-            item["teacher_logits"] = np.array(self.job.store[utterance.id])
+        if self.job.teacher_logits is not None:
+            item["teacher_logits"] = self.job.teacher_logits(utterance)
         return item
 
     def _labels(self, utterance: Utterance) -> list[int]:
         if utterance.text:
             return self.vocabulary.spell(utterance.text)
-        return self.job.pseudo_labels(utterance.id) if self.job.pseudo_labels else []
+        return self.job.pseudo_labels(utterance) if self.job.pseudo_labels else []
 
     def collate(self, items: list[dict]) -> dict:
         """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits.

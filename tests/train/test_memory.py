@@ -90,7 +90,7 @@ import numpy as np
 from pipeline.models import families
 from pipeline.params import Tracking, Training
 from pipeline.project import Project
-from pipeline.speech.corpus import Utterance
+from pipeline.speech.shards import Utterance
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from transformers import AutoProcessor
@@ -99,7 +99,7 @@ class Noise:
     info, folder = {}, Path()
     def utterances(self, split):
         count, seconds = (1, 0.5) if split == "dev" else (64, 3.99)
-        return [Utterance(f"{split}{n}", "", "one", "", seconds) for n in range(count)]
+        return [Utterance(f"{split}{n}", "one", "", seconds) for n in range(count)]
     def audio(self, utterance):
         return np.random.default_rng(1).standard_normal(round(16000 * utterance.duration)).astype(np.float32)
 
