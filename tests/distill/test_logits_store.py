@@ -32,7 +32,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 
 @pytest.fixture
 def corpus(tmp_path) -> Corpus:
-    splits: dict = {"dev": []} | {
+    splits: dict = {"dev": [], "test": []} | {
         split: [(Utterance(f"{split}{i}", "a", "", length), speech(length, seed=i)) for i, length in enumerate(lengths)]
         for split, lengths in SECONDS.items()
     }

@@ -96,7 +96,7 @@ from pipeline.train.bookkeeping import Bookkeeping
 from transformers import AutoProcessor
 
 class Noise:
-    info, folder = {}, Path()
+    rules, folder = {}, Path()
     def utterances(self, split):
         count, seconds = (1, 0.5) if split == "dev" else (64, 3.99)
         return [Utterance(f"{split}{n}", "one", "", seconds) for n in range(count)]

@@ -9,7 +9,7 @@ from pipeline.compare import belonging
 from pipeline.compare.report import plots
 from pipeline.compare.run import compare
 from pipeline.evaluate.scores import Hypothesis, Score, SetScore
-from pipeline.speech.corpus import Utterance
+from pipeline.speech.shards import Utterance
 from tests.planted import plant, score_set
 
 MODELS = 110
@@ -51,7 +51,7 @@ def test_the_check_of_scores_takes_time_in_proportion_to_utterances(tmp_path):
     count = 40_000
     planted = score_set(count, wrong=0, seed=0)
     hypotheses = [Hypothesis(**row) for row in planted.pop("hypotheses")]
-    test = [Utterance(row.id, "a.flac", row.reference, row.speaker, row.duration) for row in hypotheses]
+    test = [Utterance(row.id, row.reference, row.speaker, row.duration) for row in hypotheses]
     score = Score("m.fp32", "m", "fp32", None, "test", {"test": SetScore(**planted, hypotheses=hypotheses)})
     start = time.monotonic()
     belonging.check(score, tmp_path, "m.fp32", "m-fp32", {"test": test})
