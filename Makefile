@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui app results peers remote docs test test-all coverage setup lint lock clean
+.PHONY: demo ui app results peers remote docs audit test test-all coverage setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -71,6 +71,18 @@ $(VENV)/.docs-installed: requirements-docs.lock $(VENV)/.installed
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
+# Licenses of what the locks install, known vulnerabilities of its versions (needs the network), and its list as .bigfoot/sbom.json.
+audit: setup $(VENV)/.audit-installed
+	python -m pipeline.lab.licenses
+	mkdir -p .bigfoot
+	cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file .bigfoot/sbom.json
+	for lock in requirements*.lock; do echo $$lock; pip-audit --disable-pip --require-hashes --requirement $$lock || exit 1; done
+
+$(VENV)/.audit-installed: requirements-audit.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-audit.lock
+	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
 # Files in the order of their names: xdist would begin with those of many tests and end with the longest, the chain.
 test: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -95,7 +107,7 @@ lint: setup
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra media --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
-	for extra in peers remote docs; do \
+	for extra in peers remote docs audit; do \
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done

@@ -6,6 +6,7 @@ import re
 import time
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -18,7 +19,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from pipeline.common.files import read_json
+from pipeline.common.addresses import request, safe
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import again, read_json, read_text
+from pipeline.common.shapes import problem
 from pipeline.project import Project
 
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
@@ -49,8 +53,10 @@ def comparison(folder: Path, profile: str, experiment: str) -> None:
     """Publish the comparison of the project in `folder` as a table and a report, with a link to MLflow if it is a server."""
     project, name = Project(folder), slug(profile)
     table = read_json(project.table_rows, "dvc repro compare", list)
+    if not table or problem(table, list[dict[str, str]]):
+        raise BigfootError(f"{project.table_rows} is not a table of variants: {again('dvc repro compare')}")
     create_table_artifact(table, key=f"comparison-{name}", description=f"All variants of profile {profile}")
-    create_markdown_artifact(project.report.read_text(encoding="utf-8"), key=f"report-{name}")
+    create_markdown_artifact(read_text(project.report, "dvc repro compare"), key=f"report-{name}")
     if link := mlflow_address(experiment):
         create_link_artifact(link, key=f"mlflow-{name}", link_text="All runs in MLflow")
 
@@ -62,9 +68,10 @@ def mlflow_address(experiment: str) -> str | None:
         return None
     query = urllib.parse.urlencode({"experiment_name": experiment})
     try:
-        with urllib.request.urlopen(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=3) as answer:
-            return f"{server}/#/experiments/{json.load(answer)['experiment']['experiment_id']}"
-    except (OSError, ValueError, KeyError):
+        asked = request(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}")
+        with urllib.request.urlopen(asked, timeout=3) as answer:
+            return f"{safe(server)}/#/experiments/{json.load(answer)['experiment']['experiment_id']}"
+    except (OSError, ValueError, KeyError, HTTPException):
         return None
 
 

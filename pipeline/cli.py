@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.common.command import errors_as_lines, log_to
 from pipeline.common.errors import BigfootError
 
 if TYPE_CHECKING:
@@ -33,13 +34,10 @@ License = Annotated[str | None, typer.Option(help="The license of the weights, s
 
 
 def main() -> None:
-    """The entry point: a BigfootError is one line on stderr and its exit status, without a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
+    """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
+    log_to(sys.stderr)
+    with errors_as_lines():
         app()
-    except BigfootError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status)
 
 
 def _print_version(wanted: bool) -> None:
@@ -101,6 +99,7 @@ def align(
     cut: Annotated[Path | None, typer.Option(help="Cut the recordings into utterances: write this JSONL manifest")] = None,
     max_seconds: Annotated[float, typer.Option(min=1, help="--cut: no utterance is longer")] = 15.0,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="--cut: leave out utterances whose score is lower")] = 0.5,
+    channels: Annotated[Literal["mix", "first"], typer.Option(help="Of several channels: their mix, or the first one")] = "mix",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default the runtime chooses")] = None,
 ) -> None:
     """Find when each word and character of known transcripts is spoken; with --cut, make training utterances of them.
@@ -112,7 +111,8 @@ def align(
     from pipeline.project import Project
 
     cutter = run.Cutter(cut, max_seconds, min_score) if cut else None
-    is_complete = run.align_recordings(variant, files, cutter or run.printer(form, out_dir), Project().database, threads)
+    write = cutter or run.printer(form, out_dir)
+    is_complete = run.align_recordings(variant, files, write, Project().database, threads, channels)
     if cutter:
         print(cutter.finish())
     if not is_complete:
@@ -121,12 +121,15 @@ def align(
 
 @app.command()
 def check() -> None:
-    """Check all of params.yaml, and print what `dvc repro` would run, and how long it takes if the profile states that.
+    """Check all of params.yaml, and print what `dvc repro` would run, how long it takes if the profile states that, and how
+    much memory each training needs.
 
     Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. A scheme whose packages are not
-    installed is an error, and so is a pretrained model in a folder that can't be taken in.
+    installed is an error, and so is a pretrained model in a folder that can't be taken in: of its weights the names and shapes
+    are read. A model that is on the hub is not looked at.
     """
     from pipeline.common import graph
+    from pipeline.distill import memory
     from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params
     from pipeline.quantize.schemes import require_packages
@@ -134,41 +137,51 @@ def check() -> None:
 
     project = Project()
     params = load_params(project.params)
-    check_pretrained(params.teacher, project.root / params.teacher.data)
+    on_the_hub = check_pretrained(params.teacher, project.root / params.teacher.data)
     for scheme in dict.fromkeys(variant.scheme for variant in params.variants.values()):
         require_packages(scheme, params.schemes[scheme])
     names = ", ".join(["teacher", *params.students])
     print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
+    if on_the_hub:
+        print(on_the_hub)
     if purpose := project.purpose():
         print(purpose)
     if note := gaps_note(params.corpus, project.corpus(params.corpus.name)):
         print(note)
+    for line in memory.lines(params, project.root):
+        print(line)
     if project.graph.is_file():
         print(graph.plan(project.root))
 
 
 @app.command()
-def track() -> None:
+def track(
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Set mlflow.db, with its earlier comparisons and champions, aside and make a new one"),
+    ] = False,
+) -> None:
     """Log what is on disk and not yet in MLflow: training runs, the last comparison, its variants and their models.
 
     The store is MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder. Nothing is logged twice. If the server can't be
     reached, a warning is printed; run the command again later.
     """
     from pipeline.project import Project, load_params
-    from pipeline.tracking.sync import sync
+    from pipeline.tracking import sync
 
-    sync(load_params(), Project().root)
+    (sync.rebuild if rebuild else sync.sync)(load_params(), Project().root)
 
 
 @app.command()
 def table() -> None:
     """Print the last comparison, and where to find more."""
+    from pipeline.common.files import read_text
     from pipeline.project import Project
 
     path = Project().table
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run `dvc repro` first, in the project's folder")
-    print(path.read_text(encoding="utf-8"))
+    print(read_text(path, "dvc repro compare"))
     print("More: reports/index.html · dvc metrics show · dvc plots show · mlflow ui --backend-store-uri sqlite:///mlflow.db")
 
 

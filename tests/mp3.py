@@ -18,8 +18,10 @@ def speech_and_silence(seconds: float = 9.0) -> np.ndarray:
 
 def encoded(samples: np.ndarray, rate: int = RATE) -> bytes:
     """With a Xing frame, which states the number of frames."""
-    content = io.BytesIO()
-    with soundfile.SoundFile(content, "w", rate, 1, format="MP3", bitrate_mode="VARIABLE", compression_level=0.3) as file:
+    content, channels = io.BytesIO(), 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(
+        content, "w", rate, channels, format="MP3", bitrate_mode="VARIABLE", compression_level=0.3
+    ) as file:
         file.write(samples)
     return content.getvalue()
 

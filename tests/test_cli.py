@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from pipeline.quantize.run import quantize
 from pipeline.speech import audio
@@ -141,12 +143,17 @@ def test_check_prints_what_is_in_params_and_its_purpose_or_the_first_error(tmp_p
     assert done.returncode == 1 and done.stderr.startswith("error: params.yaml: gaet: ") and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.refuses("Models", "a model folder that can't be taken in, before anything runs", "`bigfoot check` says why")
-def test_check_refuses_a_model_that_cant_be_taken_in(tmp_path):
+def own_teacher(project: Path, settings: str) -> None:
+    """The quickstart's params with another teacher."""
     text = (ROOT / "profiles/quickstart.yaml").read_text()
     start, end = text.index("\nteacher:"), text.index("\nlogits:")
-    own = "\nteacher: {init: pretrained, data: data/own, alphabet: model, finetune: false}\n"
-    (tmp_path / "params.yaml").write_text(text[:start] + own + text[end:])
+    own = f"\nteacher: {{init: pretrained, alphabet: model, finetune: false, {settings}}}\n"
+    (project / "params.yaml").write_text(text[:start] + own + text[end:])
+
+
+@pytest.mark.refuses("Models", "a model folder that can't be taken in, before anything runs", "`bigfoot check` says why")
+def test_check_refuses_a_model_that_cant_be_taken_in(tmp_path):
+    own_teacher(tmp_path, "data: data/own")
     (tmp_path / "data/own").mkdir(parents=True)
     (tmp_path / "data/own/config.json").write_text('{"model_type": "wav2vec2-bert"}')
     done = bigfoot("check", cwd=tmp_path)
@@ -155,3 +162,19 @@ def test_check_refuses_a_model_that_cant_be_taken_in(tmp_path):
         "error: data/own is a 'wav2vec2-bert' model (it reads filter banks, not the waveform): Bigfoot shrinks CTC models of "
         "wav2vec2, hubert, wavlm, data2vec-audio\n"
     )
+
+
+def test_check_names_a_tensor_that_a_model_lacks_in_one_line(tmp_path):
+    own_teacher(tmp_path, "data: data/own")
+    weights = tiny.save_model(tmp_path / "data/own") / "model.safetensors"
+    assert bigfoot("check", cwd=tmp_path).returncode == 0
+    save_file({name: t for name, t in load_file(weights).items() if ".layers.1." not in name}, weights, {"format": "pt"})
+    done = bigfoot("check", cwd=tmp_path)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "its weights don't fit its config.json: wav2vec2.encoder.layers.1.attention.k_proj.bias is missing" in done.stderr
+
+
+def test_check_says_that_it_does_not_look_at_the_hub(tmp_path):
+    own_teacher(tmp_path, "data: data/none, name: someone/wav2vec2")
+    done = bigfoot("check", cwd=tmp_path)
+    assert done.returncode == 0 and "the teacher someone/wav2vec2 is on the hub: the stage teacher looks at it" in done.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.compare import comparison
+from pipeline.models.folder import check_sums
 from pipeline.project import Project
 from pipeline.recognition import seal
 
@@ -91,8 +92,9 @@ def _find(root: Path, name: str) -> tuple[Path, Path]:
 
 
 def _check_files(root: Path, folder: Path) -> None:
-    """Raise BigfootError where a variant is incomplete, or was changed after its card's figures were measured."""
-    if not (folder / "variant.json").is_file():
+    """Raise BigfootError where files are not as they were made, or a variant is not the one of its card's figures."""
+    if folder.parent == Project(root).models:
+        check_sums(folder)
         return
     mark = seal.mark(seal.read(folder))
     row = next((row for row in comparison.read(root).rows if row.variant == folder.name), None)

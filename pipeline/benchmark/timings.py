@@ -1,15 +1,20 @@
 """What `benchmark` measures of all variants in one run on one host, and timings.json, which holds it under the same names.
 
-What could not be measured is None, null in the file. docs/speed.md and docs/energy.md describe how each figure is measured.
+What could not be measured is None, null in the file, which is sealed (`pipeline.common.files`), so that an edited figure is
+found. docs/speed.md and docs/energy.md describe how each figure is measured.
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from pipeline.common import host
-from pipeline.common.files import write_json
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import again, sealed, write_json
 from pipeline.common.objects import read_object
+from pipeline.common.shapes import problem
 
+COMMAND = "dvc repro benchmark"
 REFERENCE = "teacher.fp32"  # every ratio is relative to it
 
 
@@ -52,6 +57,13 @@ class Timing:
     energy_note: str | None
 
 
+class ColdStart(TypedDict):
+    """What was heard at a cold start, in seconds, and whether the variant's files were in memory."""
+
+    seconds: float
+    file_cache: str
+
+
 @dataclass(frozen=True)
 class Sample:
     """What was timed: the number of utterances, and their duration in total."""
@@ -90,8 +102,12 @@ class Timings:
 
 def read(path: Path) -> Timings:
     """Read timings.json; raises BigfootError where it is missing, broken or made by an older Bigfoot."""
-    return read_object(path, Timings, "dvc repro benchmark")
+    timings = read_object(path, Timings, COMMAND)
+    for name, shape in (("host", host.Host), ("cold_start", ColdStart)):
+        if found := problem(getattr(timings, name), shape):
+            raise BigfootError(f"{path}: {name}{found}: {again(COMMAND)}")
+    return timings
 
 
 def write(path: Path, timings: Timings) -> None:
-    write_json(path, asdict(timings))
+    write_json(path, sealed(asdict(timings)))

@@ -2,14 +2,15 @@
 
 Decision: one process per variant, because threads, allocators and caches of two runtimes in one process disturb each other,
 and because peak memory belongs to a process. Commands and answers are JSON, one per line; the end of the input ends the
-process, so that no worker outlives the benchmark, however that ends.
+process, also in the middle of a command, so that no worker outlives the benchmark, however that ends.
 """
 
 import json
 import os
-import sys
+import threading
 import time
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -97,11 +98,13 @@ class Worker:
 
 
 def main(worker: Worker) -> None:
-    """Answer commands until the input ends."""
+    """Answer commands until the input ends, which ends the process."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a runtime prints is not an answer
-    for line in sys.stdin:
-        command = json.loads(line)
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_receive, args=(lines,), daemon=True).start()
+    while True:
+        command = json.loads(lines.get())
         try:
             answer = getattr(worker, command.pop("do"))(**command)
         except BigfootError as error:
@@ -110,6 +113,17 @@ def main(worker: Worker) -> None:
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _receive(lines: "SimpleQueue[bytes]") -> None:
+    """Pass on the lines of the input, then end the process.
+
+    It is read without Python's buffer, whose lock this thread would hold while a runtime forks: the child would wait for ever.
+    """
+    with open(0, "rb", buffering=0, closefd=False) as commands:
+        for line in commands:
+            lines.put(line)
+    os._exit(0)
 
 
 def _peak_mb() -> float:

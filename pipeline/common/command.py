@@ -1,30 +1,56 @@
 """What every command line of Bigfoot shares: how errors end it.
 
-A user's mistake becomes one line on stderr and exit status 1, never a traceback. An error that may disappear by itself (the
-hub can't be reached) exits with 75.
+A user's mistake becomes one line on stderr and exit status 1, never a traceback, and so does a disk that is full or can't be
+written. An error that may disappear by itself (the hub can't be reached) exits with 75.
 """
 
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
 
 ONLY = "BIGFOOT_ONLY_STAGE"  # where it is set, other stages refuse to run; flows/stage.py sets it
 
 
 def stage_main(stage: Callable[..., None], arguments: list[str] | None = None) -> None:
     """Run `stage` with the command line's positional arguments; a BigfootError becomes one line and an exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    log_to(sys.stdout)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stages log their own progress
-    try:
+    with errors_as_lines():
         _refuse_others()
         stage(*(sys.argv[1:] if arguments is None else arguments))
-    except BigfootError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status)
+
+
+def log_to(stream: TextIO) -> None:
+    """Write log messages to a stream, one line each, whatever names they hold."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_OneLine("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+@contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """End the process with one line on stderr where the block raises a BigfootError, or an error of the disk."""
+    try:
+        yield
+    except Exception as error:
+        from pipeline.common import disk
+
+        line = error if isinstance(error, BigfootError) else disk.as_line(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(line.status)
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
 
 
 def _refuse_others() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.parent import end_with_pool
 
 Result = TypeVar("Result")
 CLUSTER = "RAY_ADDRESS"  # Ray's own variable: where it is set, work goes to that cluster
@@ -40,7 +41,7 @@ def cores() -> int:
 
 
 def _in_processes(function: Callable[..., Result], pieces: Iterable[tuple[Any, ...]], workers: int) -> Iterator[Result]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_pool)
     under_way: deque = deque()
     try:
         for piece in pieces:
@@ -66,7 +67,8 @@ def _on_ray(function: Callable[..., Result], pieces: Iterable[tuple[Any, ...]]) 
     except (ConnectionError, ValueError) as error:
         raise BigfootError(f"the Ray cluster {os.environ[CLUSTER]} can't be reached: {_first_line(error)}") from None
     remote = ray.remote(_here).options(num_cpus=1, max_retries=RETRIES)
-    most, under_way = 2 * int(ray.cluster_resources()["CPU"]), deque()
+    most = 2 * int(ray.cluster_resources()["CPU"])
+    under_way: deque = deque()
     try:
         for piece in pieces:
             under_way.append(remote.remote(str(Path.cwd()), function, piece))

@@ -2,9 +2,15 @@
 
 
 class BigfootError(Exception):
-    """A mistake that the user can correct; command lines print it as one line and exit with `status`."""
+    """A mistake that the user can correct; command lines print it as one line and exit with `status`.
+
+    It is one line whatever names and texts of others it repeats.
+    """
 
     status = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class Temporary(BigfootError):
@@ -38,5 +44,15 @@ _NETWORK_ERRORS = {
 
 
 def one_line(text: str) -> str:
-    """The text with its unprintable characters escaped, such as a line break in the name of a file."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    """The text with its unprintable characters escaped: line breaks, colors of a terminal and the like in foreign names.
+
+    Joiners within words, as Persian and Hindi write them, stay.
+    """
+    return "".join(letter if letter.isprintable() or letter in _JOINERS else _escaped(letter) for letter in text)
+
+
+_JOINERS = "\u200c\u200d"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()

@@ -1,13 +1,17 @@
 """Files: written whole or not at all, read with one-line errors, and compared by hashes of their content.
 
 Decision: a file of Bigfoot's own has one reader, and that reader is built on `read_json` or on `objects.read_object`.
-`command` makes the file (such as "dvc repro prepare"); where the file is broken, DVC has to be forced to make it again.
+`command` makes the file (such as "dvc repro prepare"); where the file is broken, DVC has to be forced to make it again. It is
+None for files that travel, since who has a copy may not be able to make one.
+A file that other files are held against is sealed: it has the hash of its own content under SEAL, and whoever reads it, by
+whichever reader, is told where the two differ.
 """
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -15,14 +19,19 @@ from pipeline.common.errors import BigfootError
 
 Kind = TypeVar("Kind")
 
+SEAL = "sha256"
 NAMES: dict[type, str] = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
 def write_whole(path: Path, content: str) -> None:
     """Write a UTF-8 text file atomically: until the write is complete, and after a kill, readers see the old content."""
     partial = path.with_name(path.name + ".part")
-    partial.write_text(content, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(content, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: object) -> None:
@@ -32,33 +41,53 @@ def write_json(path: Path, content: object) -> None:
 
 
 @overload
-def read_json(path: Path, command: str) -> dict: ...
+def read_json(path: Path, command: str | None) -> dict: ...
 @overload
-def read_json(path: Path, command: str, kind: type[Kind]) -> Kind: ...
-def read_json(path: Path, command: str, kind: type = dict) -> object:
-    """A JSON file whose content is of `kind`, dict or list; raises BigfootError where it is missing or is anything else."""
+def read_json(path: Path, command: str | None, kind: type[Kind]) -> Kind: ...
+def read_json(path: Path, command: str | None, kind: type = dict) -> object:
+    """A JSON file whose content is of `kind`, dict or list.
+
+    Raises BigfootError where the file is missing, is anything else, holds a number that is not finite, or is sealed and has
+    other content than it was sealed with.
+    """
     try:
-        content = json.loads(_text(path, command))
-    except ValueError:
-        raise BigfootError(f"{path} is not valid JSON: run `{forced(command)}`") from None
+        content = json.loads(read_text(path, command), parse_float=_finite, parse_constant=_finite)
+        is_changed = isinstance(content, dict) and SEAL in content and content[SEAL] != sealed(content)[SEAL]
+    except (ValueError, RecursionError):
+        raise BigfootError(f"{path} is not valid JSON: {again(command)}") from None
     if not isinstance(content, kind):
         given = NAMES.get(type(content), "a number")
-        raise BigfootError(f"{path} holds {given} where {NAMES[kind]} belongs: run `{forced(command)}`")
+        raise BigfootError(f"{path} holds {given} where {NAMES[kind]} belongs: {again(command)}")
+    if is_changed:
+        raise BigfootError(f"{path} was changed after it was made ({SEAL} is of other content): {again(command)}")
     return content
 
 
-def read_json_lines(path: Path, command: str) -> list[dict]:
+def read_json_lines(path: Path, command: str | None) -> list[dict]:
     """The objects of a JSON Lines file; raises BigfootError, with the line's number, where a line is anything else."""
     rows = []
-    for number, line in enumerate(_text(path, command).splitlines(), start=1):
+    # Not splitlines(): JSON leaves U+2028 and the like inside strings as they are.
+    lines = read_text(path, command).split("\n")
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise BigfootError(f"{path}, line {number} is not a JSON object: run `{forced(command)}`")
+            raise BigfootError(f"{path}, line {number} is not a JSON object: {again(command)}")
         rows.append(row)
     return rows
+
+
+def sealed(content: Mapping) -> dict:
+    """The content of a JSON file with the hash of all its other keys under SEAL."""
+    rest = {key: value for key, value in content.items() if key != SEAL}
+    return {**rest, SEAL: hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()}
+
+
+def again(command: str | None) -> str:
+    """What to do about a broken file."""
+    return f"run `{forced(command)}`" if command else "copy it again, or make it again"
 
 
 def forced(command: str) -> str:
@@ -80,12 +109,21 @@ def sha256_of(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _text(path: Path, command: str) -> str:
+def read_text(path: Path, command: str | None) -> str:
+    """A text file in UTF-8; raises BigfootError where it is missing, or is anything else."""
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        raise BigfootError(f"{path} is missing: run `{command}`") from None
+        raise BigfootError(f"{path} is missing: {f'run `{command}`' if command else again(None)}") from None
     except OSError as error:
-        raise BigfootError(f"{path} can't be read ({error.strerror or error}): run `{forced(command)}`") from None
+        raise BigfootError(f"{path} can't be read ({error.strerror or error}): {again(command)}") from None
     except UnicodeDecodeError:
-        raise BigfootError(f"{path} is not text in UTF-8: run `{forced(command)}`") from None
+        raise BigfootError(f"{path} is not text in UTF-8: {again(command)}") from None
+
+
+def _finite(literal: str) -> float:
+    """A number of a JSON file; raises ValueError for NaN and Infinity, and for what is too large for a float."""
+    number = float(literal)
+    if not math.isfinite(number):
+        raise ValueError(f"{literal} is not finite")
+    return number

@@ -4,11 +4,13 @@ Decision: Prefect's flow and the tests get the graph from DVC itself, so that it
 """
 
 import contextlib
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import sha256
 
 Graph = Mapping[str, frozenset[str]]  # stage, such as quantize@half-int8-onnx -> the stages whose outs it reads
 
@@ -64,6 +66,14 @@ def code(stage: str) -> list[Path]:
     entry = YAML(typ="safe").load(root / "dvc.yaml")["stages"][stage]
     rooms = [root / dep for dep in entry.get("do", entry)["deps"] if dep.startswith("pipeline/")]
     return sorted(file for room in rooms for file in ([room] if room.is_file() else room.rglob("*.py")))
+
+
+def fingerprint(stage: str, settings: str, files: Iterable[Path]) -> str:
+    """Of all that decides what a stage makes, as 16 hexadecimal digits: settings, the stage's code and the files it reads."""
+    digest = hashlib.sha256(settings.encode())
+    for file in [*code(stage), *files]:
+        digest.update(file.name.encode() + bytes.fromhex(sha256(file)))
+    return digest.hexdigest()[:16]
 
 
 def after(graph: Graph, stages: Iterable[str]) -> set[str]:

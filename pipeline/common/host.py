@@ -4,9 +4,26 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Required, TypedDict
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16", "sve")
 PACKAGES = ("torch", "torchao", "transformers", "onnxruntime", "openvino", "nncf", "numpy", "codecarbon")
+
+
+class Host(TypedDict, total=False):
+    """What `describe` returns, as timings.json has it; loads and uses of the CPU are of before and after a benchmark."""
+
+    name: Required[str]
+    cpu: str
+    cores: int
+    features: list[str]
+    virtualized: bool | None
+    governor: str | None
+    memory_gb: float
+    load_before: float | None
+    load_after: float | None
+    cpu_use_before: float | None
+    cpu_use_after: float | None
 
 
 def describe() -> dict:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import forced, read_json
+from pipeline.common.files import forced, read_json, read_text
 
 Kind = TypeVar("Kind")
 
@@ -20,7 +20,7 @@ def read_object(path: Path, kind: type[Kind], command: str) -> Kind:
     Raises BigfootError where the file is missing or broken, and where a field is missing or of another type.
     """
     read_json(path, command)
-    return checked(path.read_text(encoding="utf-8"), kind, str(path), command)
+    return checked(read_text(path, command), kind, str(path), command)
 
 
 def checked(text: str, kind: type[Kind], where: str, command: str) -> Kind:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import tabulate
 
+from pipeline.common.errors import one_line
+
 tabulate.MIN_PADDING = 0  # the default makes each column two characters wider than its heading
 
 
@@ -19,5 +21,6 @@ def plain(heads: Sequence[str], rows: Sequence[Sequence[str]], sides: Sequence[s
 
 
 def escaped(text: str) -> str:
-    """Text on one line, for a cell or a list in Markdown."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text on one line, for a cell or a list in Markdown, where it stays text: no HTML, no link, no picture, no new cell."""
+    plain = one_line(text.replace("\n", " ").replace("\t", " "))
+    return plain.replace("|", "\\|").replace("<", "&lt;").replace("](", "]\\(").replace("![", "\\![")

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import forced, read_json, write_json
 from pipeline.common.objects import checked
@@ -78,6 +79,36 @@ class Row:
         return [key.removeprefix("wer/") for key in self.figures if key.startswith("wer/")]
 
 
+class Source(TypedDict):
+    kind: str
+
+
+class Corpus(TypedDict):
+    name: str
+    source: Source
+
+
+class Tracking(TypedDict):
+    experiment: str
+
+
+class ComparedParams(TypedDict):
+    """What is read of reports/params.json; `Comparison.budget` checks the gate's own keys."""
+
+    profile: str
+    corpus: Corpus
+    gate: dict
+    tracking: Tracking
+
+
+class Headline(TypedDict):
+    """What reports/metrics.json has in every comparison, beside the teacher's and the champion's figures."""
+
+    champion: str | None
+    timed_on: str
+    timed_at: str
+
+
 @dataclass(frozen=True)
 class Comparison:
     """All compared variants, teacher.fp32 first, and the params that the comparison used."""
@@ -122,10 +153,12 @@ def read(root: Path) -> Comparison:
     """The last comparison under `root`; raises BigfootError where it is missing or its files are broken."""
     project = Project(root)
     rows = read_rows(project.comparison)
-    params: dict[str, Any] = read_json(project.compared_params, COMMAND)
-    if not {"gate", "corpus", "profile", "tracking"} <= set(params):
-        raise BigfootError(f"{project.compared_params} does not hold a project's params: run `{forced(COMMAND)}`")
-    return Comparison(rows, params)
+    return Comparison(rows, shapes.read(project.compared_params, ComparedParams, COMMAND))
+
+
+def read_headline(path: Path) -> dict:
+    """reports/metrics.json, the headline figures; raises BigfootError where it is missing or broken."""
+    return shapes.read(path, Headline, COMMAND)
 
 
 def exists(root: Path) -> bool:

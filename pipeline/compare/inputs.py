@@ -9,16 +9,17 @@ from pathlib import Path
 from pipeline.benchmark import timings
 from pipeline.benchmark.timings import REFERENCE, Timings
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_json, read_json_lines
+from pipeline.common.files import again
 from pipeline.compare import belonging, payback
 from pipeline.evaluate import scores
 from pipeline.evaluate.scores import Score
+from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Evaluate, Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import Corpus, drawn, open_corpus, split_folder
+from pipeline.speech.corpus import Corpus, drawn, open_corpus, read_dropped, split_folder, test_sets
 from pipeline.speech.scoring import Objective, scoring
-from pipeline.speech.shards import Utterance
+from pipeline.speech.shards import Size, Utterance
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def gather(params: Params, root: Path) -> Evidence:
     folder = project.corpus(params.corpus.name)
     opened = open_corpus(folder)
     corpus, sets = opened.info, {split: _evaluated(opened, split, params.evaluate) for split in ("dev", *opened.test_sets)}
+    _require_counts(folder, corpus)
     run = timings.read(project.timings)
     scored = {}
     for variant in variants:
@@ -82,7 +84,7 @@ def gather(params: Params, root: Path) -> Evidence:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")
     models = dict.fromkeys(v.model for v in variants)
     parents = {name: student.parent for name, student in params.students.items()}
-    trained = {name: _read_metrics(project, name) for name in parents}
+    trained = {name: read_metrics(project.model(name), _made_by(name)) for name in parents if _is_trained(project, name)}
     infos = {v.name: _read_variant(project, v, run, scored[v.name]) for v in variants}
     return Evidence(
         corpus=corpus,
@@ -91,9 +93,9 @@ def gather(params: Params, root: Path) -> Evidence:
         kinds={name: info.get("kind", "own") for name, info in infos.items()},
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
-        training={m: read_json(project.model(m) / "metrics.json", f"dvc repro {_training_stage(m)}") for m in models},
-        curves={m: _read_lines(project.model(m) / "curve.jsonl", _training_stage(m)) for m in models},
-        dropped=_read_lines(folder / "dropped.jsonl", "prepare"),
+        training={m: read_metrics(project.model(m), _made_by(m)) for m in models},
+        curves={m: read_curve(project.model(m), _made_by(m)) for m in models},
+        dropped=read_dropped(folder, corpus),
         training_wh={m: payback.training_wh(m, parents, trained) for m in models},
         country=params.country,
     )
@@ -105,15 +107,17 @@ def _evaluated(corpus: Corpus, split: str, settings: Evaluate) -> list[Utterance
     return [utterances[row] for row in drawn(utterances, settings.max_hours, settings.seed).tolist()]
 
 
-def _read_metrics(project: Project, model: str) -> dict:
-    """The training metrics of a model; {} for a student that was not trained because no variant needs it."""
-    path = project.model(model) / "metrics.json"
-    return read_json(path, f"dvc repro {_training_stage(model)}") if path.is_file() else {}
+def _require_counts(folder: Path, corpus: dict) -> None:
+    """Raise BigfootError where corpus.json doesn't count what the report says of each split."""
+    for split in ("train", "dev", *test_sets(corpus["splits"])):
+        if lacking := sorted(set(Size.__annotations__) - set(corpus["splits"].get(split, {}))):
+            where = f"{folder / 'corpus.json'}: splits.{split}"
+            raise BigfootError(f"{where} has no {', '.join(lacking)}: {again('dvc repro prepare')}")
 
 
-def _read_lines(path: Path, stage: str) -> list[dict]:
-    """JSON lines; [] where the file is missing: a model that was not trained here has no curve."""
-    return read_json_lines(path, f"dvc repro {stage}") if path.is_file() else []
+def _is_trained(project: Project, student: str) -> bool:
+    """False for a student that was not trained because no variant needs it."""
+    return (project.model(student) / "metrics.json").is_file()
 
 
 def _read_variant(project: Project, variant: Variant, run: Timings, score: Score) -> dict:
@@ -130,5 +134,6 @@ def _read_variant(project: Project, variant: Variant, run: Timings, score: Score
     return info
 
 
-def _training_stage(model: str) -> str:
-    return "teacher" if model == "teacher" else f"student@{model}"
+def _made_by(model: str) -> str:
+    """The command that trains a model."""
+    return "dvc repro teacher" if model == "teacher" else f"dvc repro student@{model}"

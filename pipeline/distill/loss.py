@@ -1,6 +1,6 @@
 """A student's training loss: CTC on labels, KL to the teacher's frame logits, and similarity of frames in hidden states.
 
-Decision: the teacher's logits come from the store (pipeline.distill.logits_store), so that the teacher runs once for all
+Decision: the teacher's logits come from the store (pipeline.distill.logits), so that the teacher runs once for all
 students. Or the teacher runs beside the student: that is slower, but allows augmentation that changes timing, and gives its
 hidden states. Padding frames never count. In the paper's code they did, so short utterances taught mostly silence.
 """

@@ -5,21 +5,25 @@ peaks. Only utterances above a limit get labels (Kahn et al. 2020, self-training
 their logits alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import groupby
 
 import numpy as np
 
 from pipeline.models.vocabulary import Vocabulary
+from pipeline.speech.shards import Utterance
 
 
 def pseudo_labels(
-    store: Mapping[str, np.ndarray], vocabulary: Vocabulary, least_confidence: float
-) -> Callable[[str], list[int]]:
-    """A function from an utterance's id to its labels, [] where the teacher is not confident, or recognizes nothing."""
+    logits: Callable[[Utterance], np.ndarray], vocabulary: Vocabulary, least_confidence: float
+) -> Callable[[Utterance], list[int]]:
+    """A function from an utterance to its labels, [] where the teacher is not confident, or recognizes nothing.
 
-    def labels(utterance: str) -> list[int]:
-        recognized, confidence = greedy_labels(store[utterance], vocabulary)
+    `logits`: the teacher's [frames, vocabulary] for an utterance.
+    """
+
+    def labels(utterance: Utterance) -> list[int]:
+        recognized, confidence = greedy_labels(logits(utterance), vocabulary)
         return recognized if confidence >= least_confidence else []
 
     return labels

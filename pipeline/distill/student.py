@@ -11,15 +11,18 @@ from safetensors import safe_open
 
 from pipeline.common.errors import BigfootError
 from pipeline.distill import fake_int8
-from pipeline.distill.logits_store import AtSpeeds, LogitsStore
+from pipeline.distill.logits.speeds import AtSpeeds
+from pipeline.distill.logits.store import LogitsStore
 from pipeline.distill.loss import Imitation
 from pipeline.distill.pseudo_labels import pseudo_labels
 from pipeline.distill.surgery import student
 from pipeline.models import vocabulary
-from pipeline.models.folder import load_model, save_model
+from pipeline.models.folder import check_sums, load_model, save_model
+from pipeline.models.training import read_metrics
 from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, durations, spread
+from pipeline.speech.shards import Utterance
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.teacher import save_as_it_is
@@ -52,7 +55,7 @@ def make_student(
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
     if settings.training is None:
-        trained = json.loads((parent_folder / "metrics.json").read_text(encoding="utf-8")).get("trained", True)
+        trained = read_metrics(parent_folder, None).get("trained", True)
         metrics = save_as_it_is(model, processor, corpus, out, trained)
         (out / "initialization.json").write_text(json.dumps(rows, indent=1) + "\n")
         return metrics
@@ -61,9 +64,9 @@ def make_student(
     store: LogitsStore | None = None
     teacher = features = None
     if settings.distillation.reads_store:
-        store = LogitsStore(logits)
+        store = LogitsStore(logits, corpus)
         audio_corpus = AtSpeeds(corpus, store.speeds)
-        inputs.append(logits / "logits.bin")
+        inputs.append(logits / "index.json")  # it has the digest of all logits
     if settings.distillation.teacher == "online":
         teacher, _ = load_model(teacher_folder)
         inputs.append(teacher_folder / "model.safetensors")
@@ -76,7 +79,8 @@ def make_student(
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
     job = trainer.Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
-        store=store, features=features, loss=imitation, unlabelled=settings.distillation.unlabelled,
+        teacher_logits=store.logits if store else None, features=features, loss=imitation,
+        unlabelled=settings.distillation.unlabelled,
         pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known),
     )  # fmt: skip
     metrics = trainer.train(job, out)
@@ -88,7 +92,7 @@ def make_student(
 
 def _pseudo_labels(
     name: str, settings: Student, corpus: AudioCorpus, store: LogitsStore | None, known: vocabulary.Vocabulary
-) -> Callable[[str], list[int]] | None:
+) -> Callable[[Utterance], list[int]] | None:
     """The labels of audio without text; None where it has none. Logs how much audio teaches with and without text."""
     wanted = settings.distillation
     if not wanted.unlabelled:
@@ -99,9 +103,9 @@ def _pseudo_labels(
     log.info("%s: %.2f h with text, %.2f h without in %.0f%% of the batches", name, *hours, 100 * wanted.unlabelled)
     if wanted.pseudo_labels is None or store is None:
         return None
-    labels = pseudo_labels(store, known, wanted.pseudo_labels)
+    labels = pseudo_labels(store.logits, known, wanted.pseudo_labels)
     utterances = corpus.utterances(UNLABELLED)
-    confident = sum(bool(labels(utterance.id)) for utterance in utterances)
+    confident = sum(bool(labels(utterance)) for utterance in utterances)
     log.info("%s: the teacher is confident of the text of %d of %d utterances without", name, confident, len(utterances))
     return labels
 
@@ -110,6 +114,7 @@ def _check_feature_encoder(name: str, model, store: LogitsStore, teacher_folder:
     """Raise BigfootError where the feature encoder's output isn't stored, or the student's encoder isn't the teacher's."""
     if store.channels is None:
         raise BigfootError(f"students.{name}.distillation.features: logits/teacher does not hold it: set logits.features: true")
+    check_sums(teacher_folder)
     with safe_open(teacher_folder / "model.safetensors", "pt") as teacher:
         for key, own in model.base_model.feature_extractor.state_dict().items():
             if not torch.equal(own, teacher.get_tensor(f"{model.base_model_prefix}.feature_extractor.{key}")):

@@ -1,12 +1,13 @@
 """The results of `evaluate` for one variant, from one utterance to all sets, and their file, scores/VARIANT.json.
 
 The file uses the names of these objects: {"variant": ..., "sets": {"dev": {"wer": ..., "hypotheses": [{"id": ...}]}}}.
+It is sealed, as timings.json is (`pipeline.common.files`), so that an edited figure is found.
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.common.files import write_json
+from pipeline.common.files import sealed, write_json
 from pipeline.common.objects import read_object
 from pipeline.speech.scoring import Objective
 
@@ -76,4 +77,4 @@ def read(path: Path, slug: str) -> Score:
 
 
 def write(path: Path, score: Score) -> None:
-    write_json(path, asdict(score))
+    write_json(path, sealed(asdict(score)))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.common import tables
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_text
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
@@ -86,12 +87,12 @@ def results_page(folders: list[Path]) -> str:
 
 def _text(file: Path) -> str:
     """A text in results/FOLDER, its links as they lead from the project's folder."""
-    return file.read_text(encoding="utf-8").replace("](../../", "](")
+    return read_text(file, "git checkout results").replace("](../../", "](")
 
 
 def _comparison(folder: Path) -> str:
     """comparison.md, its table written again from comparison.json, so that the two files can't differ in a figure."""
-    lines = (folder / REPORT).read_text(encoding="utf-8").splitlines()
+    lines = read_text(folder / REPORT, "git checkout results").splitlines()
     begin = next((at for at, line in enumerate(lines) if line.startswith("| Variant ")), None)
     if begin is None:
         raise BigfootError(f"{folder / REPORT} has no table of variants: run `bigfoot results` after a comparison")

@@ -2,27 +2,21 @@
 
 Only JSON and tensors are read: safetensors, or a pytorch_model.bin with weights_only, so that no pickled code runs. Whatever
 processor class the folder names (Wav2Vec2ProcessorWithLM, a custom one), its tokenizer's and feature extractor's files are
-read, and a plain Wav2Vec2Processor is made of them. A tensor that is missing, has another shape or is left over stops the
-stage, except those listed here.
+read, and a plain Wav2Vec2Processor is made of them. A tensor that doesn't fit config.json stops the stage (weights.py).
 """
 
 import json
 import logging
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from pipeline.common.errors import Away, BigfootError, is_away
-from pipeline.models import families, vocabulary
+from pipeline.models import families, vocabulary, weights
 from pipeline.models.description import extractor
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.speech.audio import SAMPLE_RATE
-
-# What pretraining leaves beside a model, and SpecAugment's mask, which a model trained without SpecAugment lacks.
-_LEFT_OVER = re.compile(r"(^|\.)(quantizer|project_q|project_hid|final_proj|label_embs_concat|mask_emb)(\.|$)")
-_MAY_BE_MISSING = re.compile(r"(^|\.)masked_spec_embed$")
-_FOLDED = re.compile(r"pos_conv_embed\.conv\.(weight|parametrizations\.weight\.original[01]|weight_[gv])$")
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +42,7 @@ class Checkpoint:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
             raise BigfootError(f"{self.source}: {name} is not a valid JSON object: fetch the model again")
@@ -65,8 +59,13 @@ class Checkpoint:
     def vocabulary(self, language: str | None) -> Vocabulary:
         """The vocabulary of the model's CTC head; `language`: see `Vocabulary`."""
         config = self.config()
-        size = len(self._adapter_head(language)) if language else config.get("vocab_size", 32)
-        return vocabulary.read(self.json, size, config.get("pad_token_id"), self.source, language)
+        size, blank = config.get("vocab_size", 32), config.get("pad_token_id")
+        if language:
+            size = len(self._adapter_head(language))
+        for key, value in (("vocab_size", size), ("pad_token_id", 0 if blank is None else blank)):
+            if type(value) is not int:
+                raise BigfootError(f"{self.source}: {key} in config.json is {json.dumps(value)}: it has to be an integer")
+        return vocabulary.read(self.json, size, blank, self.source, language)
 
     def normalizes(self) -> bool:
         """Whether audio is normalized; raises BigfootError where the model needs another sample rate than Bigfoot's."""
@@ -77,9 +76,20 @@ class Checkpoint:
                 self.source,
             )
             return True
-        if (rate := settings.get("sampling_rate", SAMPLE_RATE)) != SAMPLE_RATE:
+        rate, normalizes = settings.get("sampling_rate", SAMPLE_RATE), settings.get("do_normalize", True)
+        if type(rate) is not int or type(normalizes) is not bool:
+            raise BigfootError(
+                f"{self.source}: its feature extractor has sampling_rate {json.dumps(rate)} and do_normalize "
+                f"{json.dumps(normalizes)}: they have to be an integer, and true or false"
+            )
+        if rate != SAMPLE_RATE:
             raise BigfootError(f"{self.source} takes audio of {rate:,} Hz: Bigfoot shrinks models of {SAMPLE_RATE:,} Hz only")
-        return settings.get("do_normalize", True)
+        return normalizes
+
+    def check(self, new_head: bool, language: str | None, settings: dict) -> None:
+        """Raise BigfootError where `load` would, except for values that are not finite: no values are loaded."""
+        model, report = self._read(language, settings, device_map="meta")
+        self._fits(model, report, new_head or language is not None)
 
     def load(self, new_head: bool, language: str | None, settings: dict):
         """The model in float32, with `settings` in its config; `new_head`: whether its CTC head is drawn anew.
@@ -88,69 +98,54 @@ class Checkpoint:
         """
         import torch
 
+        model, report = self._read(language, settings)
+        if (folded := self._fits(model, report, new_head or language is not None)) is not None:
+            model.base_model.encoder.pos_conv_embed.conv.weight = folded
+        if new_head:
+            # Also where the old head has the same size, since its outputs mean other letters.
+            torch.nn.init.normal_(model.lm_head.weight, std=model.config.initializer_range)
+            torch.nn.init.zeros_(model.lm_head.bias)
+        weights.check_finite(model, self.source)
+        return model
+
+    def _read(self, language: str | None, settings: dict, **how):
+        """(model, transformers' report of its tensors); on the device "meta" tensors have shapes and no values."""
         config = self.config()
         model_class = families.model_class(config["model_type"])
         keys = model_class.config_class
         if unknown := [key for key in settings if key not in keys().to_dict()]:
             raise BigfootError(f"teacher.config.{unknown[0]} is not a key of {keys.__name__}: check its spelling")
         try:
-            model, report = model_class.from_pretrained(
-                self.source, revision=self.revision, ignore_mismatched_sizes=True, output_loading_info=True, dtype="float32",
-                **settings,
-            )  # fmt: skip
-            if language:
-                model.load_adapter(language, revision=self.revision)
+            with weights.quiet_transformers():
+                model, report = model_class.from_pretrained(
+                    self.source, revision=self.revision, ignore_mismatched_sizes=True, output_loading_info=True,
+                    dtype="float32", **how, **settings,
+                )  # fmt: skip
+                if language:
+                    model.load_adapter(language, revision=self.revision)
         except unloadable() as error:
             self._raise(error)
-        refolded = self._unfold(model, report)
-        self._check(report, refolded, renewed=new_head or language is not None)
-        if new_head:
-            # Also where the old head has the same size, since its outputs mean other letters.
-            torch.nn.init.normal_(model.lm_head.weight, std=model.config.initializer_range)
-            torch.nn.init.zeros_(model.lm_head.bias)
-        return model
+        return model, report
 
-    def _check(self, report: dict, refolded: bool, renewed: bool) -> None:
-        def odd(name: str) -> bool:
-            return not (renewed and name.startswith("lm_head.")) and not (refolded and _FOLDED.search(name))
+    def _fits(self, model, report: dict, renewed: bool):
+        """The weight of a positional convolution that was saved without its weight norm, else None; raises where tensors
+        don't fit the model.
+        """
+        folded = None
+        if any(name.endswith(weights.FOLDED) for name in report["unexpected_keys"]):
+            folded = weights.find_tensor(self._weight_files(), weights.FOLDED)
+        weights.check(model, report, folded, renewed, self.source)
+        return folded
 
-        lacking = sorted(name for name in report["missing_keys"] if odd(name) and not _MAY_BE_MISSING.search(name))
-        if any(name.startswith("lm_head.") for name in lacking):
-            raise BigfootError(f"teacher {self.source} has no CTC head: set teacher.alphabet to corpus and fine-tune it")
-        misshapen = [
-            f"{name} has shape {list(found)}, config.json says {list(wanted)}"
-            for name, found, wanted in report["mismatched_keys"]
-            if odd(name)
-        ]
-        left_over = sorted(name for name in report["unexpected_keys"] if odd(name) and not _LEFT_OVER.search(name))
-        problems = [f"{name} is missing" for name in lacking] + misshapen + [f"{name} has no place in it" for name in left_over]
-        if problems:
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise BigfootError(f"teacher {self.source}: its weights don't fit its config.json: {problems[0]}{more}")
-
-    def _unfold(self, model, report: dict) -> bool:
-        """Set a positional convolution that was saved without its weight norm; whether it was."""
-        folded = [name for name in report["unexpected_keys"] if name.endswith("pos_conv_embed.conv.weight")]
-        if folded:
-            model.base_model.encoder.pos_conv_embed.conv.weight = self._tensors(folded)[folded[0]]
-        return bool(folded)
-
-    def _tensors(self, names: list[str]) -> dict:
-        """Some tensors of the checkpoint, by name."""
-        import torch
-        from safetensors import safe_open
-
-        if index := self.json("model.safetensors.index.json"):
-            files = {self._file(index["weight_map"][name]) for name in names}
-        else:
-            files = {self._file("model.safetensors")}
-        found: dict = {}
-        for path in filter(None, files):
-            with safe_open(path, "pt") as tensors:
-                found |= {name: tensors.get_tensor(name) for name in names if name in tensors.keys()}  # noqa: SIM118
-        if not found and (pickled := self._file("pytorch_model.bin")):
-            found = torch.load(pickled, map_location="cpu", weights_only=True)
-        return {name: found[name] for name in names}
+    def _weight_files(self) -> Iterator[Path]:
+        """The files that transformers reads: the first kind that is there, as one file or several."""
+        for name in ("model.safetensors", "pytorch_model.bin"):
+            if path := self._file(name):
+                yield path
+                return
+            if index := self.json(f"{name}.index.json"):
+                yield from filter(None, map(self._file, sorted(set(index["weight_map"].values()))))
+                return
 
     def _adapter_head(self, language: str | None):
         """The head of a language's adapter file: float [outputs, hidden]."""

@@ -4,29 +4,35 @@ It is read from the folder's JSON files and the safetensors header, without PyTo
 without conversion is made at once.
 """
 
-import json
 import math
 import shutil
-import struct
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_json
 from pipeline.models import families, vocabulary
+from pipeline.models.folder import PROCESSOR, REMEDY, check_sums
 from pipeline.models.operations import macs_per_second
 
-PROCESSOR = (
-    "vocab.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "special_tokens_map.json",
-    "added_tokens.json",
-)  # fmt: skip
 TRAINING = ("train_hours", "train_energy_wh", "energy_mode")
 
 
 def describe(folder: Path) -> dict:
-    """The model's part of variant.json.
+    """The model's part of variant.json, after the model's files were compared with their sums.
 
     `vocab` is what each token writes: "" for the blank and special tokens, " " between words. Raises BigfootError where the
     folder is not a CTC model of a known family with safetensors weights.
     """
+    check_sums(folder)
+    try:
+        return _described(folder)
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise BigfootError(f"{folder}: its JSON files don't describe a CTC model ({reason}): {REMEDY}") from None
+
+
+def _described(folder: Path) -> dict:
+    """What `describe` returns; raises Python's own errors where a JSON file holds another kind of value than it has to."""
     config = _json(folder, "config.json")
     families.check(config, str(folder))
     if not any(name.endswith("ForCTC") for name in config.get("architectures") or []):
@@ -39,8 +45,8 @@ def describe(folder: Path) -> dict:
     settings = extractor(file)
     if settings is None:
         raise _unreadable(folder, "processor_config.json")
-    known = vocabulary.read(file, config["vocab_size"], config["pad_token_id"], str(folder))
     metrics = file("metrics.json") or {}
+    known = vocabulary.read(file, config["vocab_size"], config["pad_token_id"], str(folder))
     return {
         "vocab": list(known.texts),
         "blank": known.blank,
@@ -67,19 +73,22 @@ def extractor(json: vocabulary.Json) -> dict | None:
 
 
 def _count_parameters(weights: Path) -> int:
-    """Number of parameters in a safetensors file, read from its header: 8 bytes with the length, then JSON."""
+    """Number of parameters in a safetensors file, read from its header."""
+    from safetensors import SafetensorError, safe_open
+
     if not weights.is_file():
         raise BigfootError(f"{weights} is missing: save the model with save_pretrained, which writes safetensors")
-    with weights.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    try:
+        with safe_open(weights, "numpy") as tensors:
+            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BigfootError(f"{weights} is cut off or damaged ({error}): {REMEDY}") from None
 
 
 def _json(folder: Path, name: str) -> dict:
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(folder / name, None)
+    except BigfootError:
         raise _unreadable(folder, name) from None
 
 

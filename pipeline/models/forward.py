@@ -86,6 +86,12 @@ def ignore_padding(model: "nn.Module") -> None:
         with torch.autocast(signal.device.type, enabled=False):
             return layer.activation(_normalized_convolution(signal.float(), layer.conv, layer.layer_norm, lengths))
 
+    def forward(signal):
+        """As transformers wraps the forward passes that this one replaces: with gradient checkpointing if that is on."""
+        if layer.gradient_checkpointing and layer.training:
+            return layer._gradient_checkpointing_func(normalized, signal)
+        return normalized(signal)
+
     def only_real(_, args):
         if not lengths_of:  # `padding_invariant`, which runs the same modules, does this by itself
             return None
@@ -96,7 +102,7 @@ def ignore_padding(model: "nn.Module") -> None:
         convolution.register_forward_pre_hook(only_real)
     if is_group_norm(model.config):
         layer = model.base_model.feature_extractor.conv_layers[0]
-        layer.forward = normalized
+        layer.forward = forward
     elif positional:
         model.register_forward_hook(lambda *_: lengths_of.clear(), always_call=True)
     else:

@@ -6,14 +6,16 @@ change with padding (by up to 0.98 at twice the length), so batches go through p
 new shape, which with arbitrary lengths took more than half the time of a training step.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
-from pipeline.common.progress import Progress
 from pipeline.models import vocabulary
+from pipeline.models.families import is_group_norm
 from pipeline.models.forward import padding_invariant
 from pipeline.speech import audio, text
 from pipeline.speech.corpus import AudioCorpus, durations
@@ -46,48 +48,81 @@ def whole_steps(samples: int) -> int:
 
 
 def frame_logits(
-    model, processor, corpus: AudioCorpus, utterances: Sequence[Utterance], what: str | None = None
+    model, processor, corpus: AudioCorpus, utterances: Sequence[Utterance]
 ) -> Iterator[tuple[Utterance, np.ndarray]]:
-    """float32 [frames, vocabulary] for each utterance, without padding frames, shortest utterance first.
+    """float32 [frames, vocabulary] for each utterance, without padding frames, shortest utterance first."""
+    for batch in outputs(model, processor, corpus, utterances, by_length(durations(utterances))):
+        for row, logits, frames in zip(batch.rows, batch.logits.cpu().numpy(), batch.frames, strict=True):
+            yield utterances[row], logits[:frames]
 
-    Batches hold up to BATCH_SECONDS, padding included. `what` names the work in progress lines; None logs nothing.
+
+@dataclass(frozen=True)
+class Outputs:
+    """A model's outputs for a batch: logits [batch, frames, vocabulary] and features [batch, frames, channels], both float32.
+
+    `rows` says which utterances these are, `frames` how many frames of each are not padding.
     """
-    for utterance, logits, _ in frame_logits_and_features(model, processor, corpus, utterances, what):
-        yield utterance, logits
+
+    rows: list[int]
+    logits: torch.Tensor
+    features: torch.Tensor
+    frames: list[int]
 
 
 @torch.inference_mode()
-def frame_logits_and_features(
-    model, processor, corpus: AudioCorpus, utterances: Sequence[Utterance], what: str | None = None
-) -> Iterator[tuple[Utterance, np.ndarray, torch.Tensor]]:
-    """`frame_logits` with the feature encoder's output [frames, channels], left on the model's device as few callers use it."""
-    network = padding_invariant(model)
-    seconds = durations(utterances)
-    progress = Progress(what, float(seconds.sum()), "s of audio") if what else None
-    with progress or nullcontext():
-        for rows in _groups(seconds, BATCH_SECONDS):
-            group = [utterances[row] for row in rows]
-            waveforms = [corpus.audio(u) for u in group]
-            lengths = torch.tensor([len(w) for w in waveforms], device=model.device)
-            inputs = model_inputs(processor, waveforms).to(model.device)
-            features, frames = network.features(inputs, lengths)
-            logits = network.logits(features, frames).float().cpu().numpy()
-            for utterance, rows, encoded, count in zip(group, logits, features.transpose(1, 2), frames.tolist(), strict=True):
-                yield utterance, rows[:count], encoded[:count]
-            if progress:
-                progress.advance(sum(u.duration for u in group))
+def outputs(
+    model,
+    processor,
+    corpus: AudioCorpus,
+    utterances: Sequence[Utterance],
+    batches: Iterable[list[int]],
+    workers: int = 0,
+    bf16: bool = False,
+) -> Iterator[Outputs]:
+    """The outputs for each batch of rows of `utterances`, on the model's device.
+
+    `workers`: how many processes read audio ahead; 0: this one reads it in between. `bf16`: under autocast, but for the feature
+    encoder where it has group norm, whose statistics need the digits.
+    """
+    network, device = padding_invariant(model), model.device
+    loader = DataLoader(
+        range(len(utterances)),
+        batch_sampler=batches,
+        collate_fn=partial(_load, processor, corpus, utterances),
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # otherwise the loader would draw from the generator of a training that measures on dev
+    )
+    for rows, inputs, lengths in loader:
+        yield Outputs(rows, *forward(network, inputs.to(device, non_blocking=True), lengths.to(device), bf16))
 
 
-def _groups(durations: np.ndarray, seconds: float) -> Iterator[list[int]]:
-    """Rows, shortest first, in groups that fit in `seconds` when padded; an utterance that is longer gets its own group."""
-    group: list[int] = []
-    for row in np.argsort(durations, kind="stable"):
-        if group and durations[row] * (len(group) + 1) > seconds:
-            yield group
-            group = []
-        group.append(int(row))
-    if group:
-        yield group
+def forward(network, inputs: torch.Tensor, lengths: torch.Tensor, bf16: bool) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """Logits, features and frames, see Outputs, of a `padding_invariant` model for inputs [batch, samples]."""
+    kind, config = inputs.device.type, network.model.config
+    with torch.autocast(kind, torch.bfloat16, enabled=bf16 and not is_group_norm(config)):
+        features, frames = network.features(inputs, lengths)
+    with torch.autocast(kind, torch.bfloat16, enabled=bf16):
+        logits = network.logits(features, frames)
+    return logits.float(), features.transpose(1, 2).float(), frames.tolist()
+
+
+def _load(processor, corpus: AudioCorpus, utterances: Sequence[Utterance], rows: list[int]):
+    """The rows, their input_values [batch, samples] and lengths [batch] in samples."""
+    waveforms = [corpus.audio(utterances[row]) for row in rows]
+    return rows, model_inputs(processor, waveforms), torch.tensor([len(waveform) for waveform in waveforms])
+
+
+def by_length(durations: np.ndarray, first: int = 0) -> Iterator[list[int]]:
+    """Rows from `first` on, shortest first, in batches of up to BATCH_SECONDS, padding included, or of one longer utterance."""
+    batch: list[int] = []
+    for row in np.argsort(durations, kind="stable").tolist():
+        if batch and durations[row] * (len(batch) + 1) > BATCH_SECONDS:
+            yield batch
+            batch = []
+        batch.append(first + row)
+    if batch:
+        yield batch
 
 
 def dev_errors(model, processor, corpus: AudioCorpus, utterances: Sequence[Utterance]) -> tuple[int, int]:

@@ -6,7 +6,8 @@ characters (`sch`) is spelled by longest match. Vocabularies whose texts can't b
 (SentencePiece, BPE) and phonemes.
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,7 +16,8 @@ from pipeline.common.errors import BigfootError
 Json = Callable[[str], dict | None]  # a file's name -> its content; None where there is no such file
 _SPECIAL = ("pad_token", "unk_token", "bos_token", "eos_token")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
-_GAPS = ("|", " ", "\u2581")  # word delimiters of tokenizers that name none
+_GAPS = ("|", " ", "\u2581", "<space>", "[SPACE]")  # word delimiters of tokenizers that name none, or one that isn't there
+_BRACKETED = re.compile(r"<.+>|\[.+\]")  # [UNK], <noise>: special whether or not a file says so
 _PIECE = "\u2581"  # SentencePiece's mark of a word's start
 
 
@@ -37,21 +39,28 @@ class Vocabulary:
 
     def spell(self, text: str) -> list[int]:
         """The ids of a text, the longest token first; raises BigfootError for a character that no token begins with."""
-        ids, at = [], 0
+        ids = []
+        for piece, index in self._pieces(text):
+            if index is None:
+                raise BigfootError(f"the model's vocabulary can't spell {piece!r} in {text!r}: change corpus.text")
+            ids.append(index)
+        return ids
+
+    def lacking(self, texts: Iterable[str]) -> list[str]:
+        """The characters at which `spell` would stop in any of the texts, sorted: `s` of "das", where there is only `sch`."""
+        return sorted({piece for text in texts for piece, index in self._pieces(text) if index is None})
+
+    def _pieces(self, text: str) -> Iterator[tuple[str, int | None]]:
+        """The text in pieces, each the longest that a token writes, with its id; None for a character that none begins with."""
+        at = 0
         while at < len(text):
             for length in range(min(self._longest, len(text) - at), 0, -1):
                 if (index := self._id_of.get(text[at : at + length])) is not None:
                     break
             else:
-                raise BigfootError(f"the model's vocabulary can't spell {text[at]!r} in {text!r}: change corpus.text")
-            ids.append(index)
+                length, index = 1, None
+            yield text[at : at + length], index
             at += length
-        return ids
-
-    def lacking(self, characters: Iterable[str]) -> list[str]:
-        """Those of the characters that no token writes."""
-        known = set("".join(self.texts))
-        return [character for character in characters if character not in known]
 
     @cached_property
     def _id_of(self) -> dict[str, int]:
@@ -73,10 +82,10 @@ def read(json: Json, size: int, blank: int | None, where: str, language: str | N
         raise BigfootError(f"{where} writes phonemes ({settings['tokenizer_class']}), which Bigfoot can't score: {_OWN}")
     ids = _ids(json, where, language)
     names = _special_names(json, settings)
-    special = set(names.values()) | _marked_special(json, settings)
+    special = set(names.values()) | _marked_special(json, settings) | set(filter(_BRACKETED.fullmatch, ids))
     blank = _blank(ids, names, blank, size, where)
-    delimiter = _content(settings.get("word_delimiter_token")) or next((name for name in _GAPS if name in ids), None)
-    gap = delimiter if delimiter in ids and ids[delimiter] < size else None
+    delimiter = next((name for name in (_content(settings.get("word_delimiter_token")), *_GAPS) if name in ids), None)
+    gap = delimiter if delimiter is not None and ids[delimiter] < size else None
     tokens = {name: index for name, index in ids.items() if name not in special and index != blank and name != delimiter}
     if beyond := sorted(name for name, index in tokens.items() if not 0 <= index < size):
         raise BigfootError(f"{where}: token {beyond[0]!r} has id {ids[beyond[0]]}, but the head has {size} outputs")

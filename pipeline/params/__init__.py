@@ -18,7 +18,7 @@ from pipeline.params.corpus import (
 )
 from pipeline.params.learning import Augment, Distillation, Logits, Ramp, Student, Teacher, Training
 from pipeline.params.measuring import Benchmark, Evaluate, Gate, Tracking, Variant
-from pipeline.params.section import NAME, Fraction, Positive, Section, Seed, read
+from pipeline.params.section import NAME, Fraction, Section, Seed, read
 from pipeline.params.whole import Params, shape
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "Logits",
     "NAME",
     "Params",
-    "Positive",
     "Ramp",
     "Section",
     "Seed",

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from pipeline.params.section import NAME, Fraction, Section, Seed
-from pipeline.speech import numerals
+from pipeline.params.section import NAME, Count, Fraction, Seconds, Section, Seed, Text
+from pipeline.speech import number_words
 from pipeline.speech.normalization import TextRules
 from pipeline.speech.scoring import Objective
 
@@ -26,6 +26,7 @@ def _well_formed(tag: str) -> str:
 
 
 Language = Annotated[str, AfterValidator(_well_formed)]
+Words = Annotated[int, Field(ge=1, le=1_000)]
 TestSet = Annotated[str, Field(pattern=r"^test[a-z0-9_-]*$")]
 
 
@@ -34,10 +35,10 @@ class SyntheticSource(Section):
 
     kind: Literal["synthetic"]
     seed: Seed = Field(7, description="of sentences, voices, noise and rooms")
-    train_utterances: int = Field(3200, ge=1, description="utterances of train, 1.4 s each: 3,200 are 75 minutes")
-    dev_utterances: int = Field(100, ge=1, description="utterances of dev")
-    test_utterances: int = Field(150, ge=1, description="utterances of test")
-    words: tuple[Annotated[int, Field(ge=1)], int] = Field((2, 6), description="the fewest and the most words of a sentence")
+    train_utterances: Count = Field(3200, description="utterances of train, 1.4 s each: 3,200 are 75 minutes")
+    dev_utterances: Count = Field(100, description="utterances of dev")
+    test_utterances: Count = Field(150, description="utterances of test")
+    words: tuple[Words, Words] = Field((2, 6), description="the fewest and the most words of a sentence")
 
     @field_validator("words")
     @classmethod
@@ -52,11 +53,18 @@ class DigitsSource(Section):
 
     kind: Literal["digits"]
     seed: Seed = Field(7, description="of which recordings are joined, and of the pauses between them")
-    uses: int = Field(4, ge=1, description="how often each training recording is used")
+    uses: int = Field(4, ge=1, le=10_000, description="how often each training recording is used")
     train: tuple[Annotated[int, Field(ge=15)], Annotated[int, Field(le=45)]] = Field(
         (15, 45), description="the first of the training recordings of each digit and speaker, and the one after the last"
     )
     unlabelled: Fraction = Field(0.0, lt=1, description="share of the training recordings whose text is kept back")
+
+    @field_validator("train")
+    @classmethod
+    def _rises(cls, train: tuple[int, int]) -> tuple[int, int]:
+        if train[0] >= train[1]:
+            raise ValueError(f"[{train[0]}, {train[1]}] leaves none: the first comes first")
+        return train
 
 
 class Column(Section):
@@ -112,8 +120,8 @@ class FolderSource(Section):
         None, description="one table for all splits, with a split column unless `split` is given; null: one per split"
     )
     split: Shares | None = Field(None, description="draws dev and test from `manifest`; null: they are named")
-    columns: dict[Literal["audio", "text", "speaker", "recording", "id", "duration", "offset", "split"], Taken] = Field(
-        {}, description="which column of the tables is which; {}: they are called so"
+    columns: dict[Literal["audio", "text", "speaker", "recording", "id", "duration", "offset", "split", "channel"], Taken] = (
+        Field({}, description="which column of the tables is which; {}: they are called so")
     )
     audio_folder: str | None = Field(None, description="what audio paths are relative to, in corpus.data; null: their table")
 
@@ -142,6 +150,7 @@ class LibriSpeechSource(Section):
     train: list[str] = Field(["train-clean-100"], description="the parts of LibriSpeech that are train")
     dev: list[str] = Field(["dev-clean"], description="the parts that are dev")
     test: list[str] = Field(["test-clean", "test-other"], description="the parts that are test, each a test set")
+    unlabelled: list[str] = Field([], description="the parts whose texts are not used; []: none")
 
 
 class HuggingFaceSource(Section):
@@ -159,15 +168,24 @@ class HuggingFaceSource(Section):
     test: dict[TestSet, str] = Field(
         default_factory=lambda: {"test": "test"}, description="the dataset's split of each test set, by name"
     )
+    unlabelled: str | None = Field(None, description="the dataset's split of audio without text; null: there is none")
 
 
 class Limits(Section):
     """The bounds of the checks that have one."""
 
-    min_seconds: float = Field(0.3, ge=0, description="seconds; an utterance below it is too_short")
-    max_seconds: float = Field(20.0, gt=0, description="seconds; an utterance above it is too_long")
-    silence_dbfs: float = Field(-60.0, le=0, description="dB below full scale; an utterance whose peak is lower is silent")
+    min_seconds: float = Field(0.3, ge=0, le=86_400, description="seconds; an utterance below it is too_short")
+    max_seconds: Seconds = Field(20.0, description="seconds; an utterance above it is too_long")
+    silence_dbfs: float = Field(
+        -60.0, ge=-1_000, le=0, description="dB below full scale; an utterance whose peak is lower is silent"
+    )
     clipped_fraction: Fraction = Field(0.01, description="an utterance with more of its samples at full scale is clipped")
+
+    @model_validator(mode="after")
+    def _leave_something(self) -> "Limits":
+        if self.min_seconds >= self.max_seconds:
+            raise ValueError(f"min_seconds {self.min_seconds:g} and max_seconds {self.max_seconds:g} leave no utterance")
+        return self
 
 
 class Checks(Section):
@@ -222,22 +240,32 @@ class Corpus(Section):
     name: str = Field(
         pattern=NAME, description="of its folder in corpora/ and, as bigfoot-NAME, of the model in MLflow's registry"
     )
-    data: str = Field(description="the folder of raw data, which DVC watches; data/none where there is none")
-    license: str = Field(description="of the audio and texts: it is shown in the report and on model cards")
+    data: Text = Field(description="the folder of raw data, which DVC watches; data/none where there is none")
+    license: Text = Field(description="of the audio and texts: it is shown in the report and on model cards")
     language: Language = Field(description="BCP 47 tag: how numbers are spoken and letters change case")
     objective: Objective = Field(
         "wer", description="the error rate that decides: wer, or cer for scripts without gaps between words"
     )
     source: Source = Field(description="where utterances come from: one of the kinds below")
     text: TextRules = Field(TextRules(), description="how texts are written: `TextRules` in `pipeline/speech/normalization.py`")
-    channels: Literal["mix", "first"] = Field("mix", description="what is taken of several channels: mix (their mean) or first")
+    channels: Literal["mix", "first", "split"] = Field(
+        "mix", description="what is taken of several channels: mix (their mean), first, or split (utterances of each)"
+    )
     limits: Limits = Field(Limits(), description="bounds of the checks")
     checks: Checks = Field(Checks(), description="what happens to an utterance that fails a check")
+
+    @model_validator(mode="after")
+    def _channels_are_split_by_their_column(self) -> "Corpus":
+        if isinstance(self.source, FolderSource) and "channel" in self.source.columns and self.channels != "split":
+            raise ValueError(
+                f"channels: source.columns.channel picks one of each row, so channels is split, not {self.channels}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_written(self) -> "Corpus":
         if self.source.kind in ENGLISH and self.language.split("-")[0].lower() != "en":
             raise ValueError(f"language: the source {self.source.kind} speaks English, so language has to be en")
-        if self.text.digits == "spell" and not numerals.is_spoken(self.language):
+        if self.text.digits == "spell" and not number_words.is_spoken(self.language):
             raise ValueError(f"text.digits: num2words can't spell numbers in {self.language}: set text.digits to keep")
         return self

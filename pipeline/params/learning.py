@@ -6,17 +6,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import NAME, Fraction, Positive, Section, Seed
+from pipeline.params.section import MOST, NAME, WIDEST, Count, Fraction, Hours, Section, Seed, Speed, Text, Weight, Width
+
+Decibels = Annotated[float, Field(ge=-100, le=100)]
+
+SHAPE: dict[str, type] = {"num_hidden_layers": int, "hidden_size": int, "num_attention_heads": int, "intermediate_size": int}
+SHAPE |= {"conv_dim": list, "conv_kernel": list, "conv_stride": list}  # of a model: keys of transformers' config
 
 
 class Augment(Section):
     """Changes to the training audio, seeded by (seed, epoch, utterance). `speed` moves frames: not for stored logits."""
 
-    speed: tuple[Positive, Positive] | None = Field(
+    speed: tuple[Speed, Speed] | None = Field(
         None, description="slowest and fastest speed factor, drawn for each utterance: [0.9, 1.1]; null: speed is not changed"
     )
     noise_probability: Fraction = Field(0.0, description="fraction of utterances that get white noise; 0: none")
-    noise_snr_db: tuple[float, float] = Field(
+    noise_snr_db: tuple[Decibels, Decibels] = Field(
         (10.0, 40.0), description="lowest and highest ratio of speech to that noise, in dB, drawn for each utterance"
     )
 
@@ -31,26 +36,31 @@ class Augment(Section):
 class Training(Section):
     """One run of the Trainer. Steps are optimizer steps; a batch holds as many utterances as fit in `batch_seconds`."""
 
-    steps: int = Field(ge=1, description="optimizer steps of the whole run")
-    batch_seconds: float = Field(16.0, gt=0, description="maximum seconds of audio per batch, padding included")
-    accumulate: int = Field(1, ge=1, description="batches per step and process")
-    learning_rate: float = Field(gt=0, description="the highest, after the warm-up; it then falls to 0 along a cosine")
+    steps: Count = Field(description="optimizer steps of the whole run")
+    batch_seconds: float = Field(16.0, gt=0, le=100_000, description="maximum seconds of audio per batch, padding included")
+    accumulate: int = Field(1, ge=1, le=100_000, description="batches per step and process")
+    learning_rate: float = Field(gt=0, le=1, description="the highest, after the warm-up; it then falls to 0 along a cosine")
     warmup: Fraction = Field(0.1, description="fraction of the steps over which the learning rate rises from 0")
     freeze_feature_encoder_steps: int = Field(
         0,
         ge=0,
+        le=MOST,
         description="first steps, in which the feature encoder is frozen; 0: none, but all with distillation.features: stored",
     )
     precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         "auto",
         description="of the computation; auto: bf16 where the hardware has it, otherwise fp16 on a GPU and fp32 on a CPU",
     )
-    evaluate_every: int = Field(200, ge=1, description="steps between two measurements on dev, each also a checkpoint")
-    evaluate_hours: float | None = Field(None, gt=0, description="of dev, drawn once, that they take; null: all of it")
-    patience: int | None = Field(
-        None, ge=1, description="stop after this many measurements on dev without a better one; null: never"
+    gradient_checkpointing: bool = Field(
+        False,
+        description="true: compute activations again in the backward pass: the same gradients from less memory, a third slower",
     )
-    grow: list[tuple[int, int]] = Field(
+    evaluate_every: Count = Field(200, description="steps between two measurements on dev, each also a checkpoint")
+    evaluate_hours: Hours | None = Field(None, description="of dev, drawn once, that they take; null: all of it")
+    patience: Count | None = Field(
+        None, description="stop after this many measurements on dev without a better one; null: never"
+    )
+    grow: list[tuple[Annotated[int, Field(ge=0, le=MOST)], Width]] = Field(
         [], description="[step, layers in use from then on]...: deep only once it can spell; []: all layers from the start"
     )
     augment: Augment = Field(Augment(), description="changes to the training audio; {}: none")
@@ -60,7 +70,7 @@ class Training(Section):
     @classmethod
     def _grows(cls, grow: list[tuple[int, int]]) -> list[tuple[int, int]]:
         rises = all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(grow))
-        if grow and (grow[0][0] != 0 or grow[0][1] < 1 or not rises):
+        if grow and (grow[0][0] != 0 or not rises):
             raise ValueError("needs rising steps and layers, the first from step 0 on, such as [[0, 3], [2000, 6], [4000, 12]]")
         return grow
 
@@ -80,7 +90,7 @@ class Teacher(Section):
     init: Literal["config", "pretrained"] = Field(
         description="config: new weights in the shape that `config` states; pretrained: weights from `data` or `name`"
     )
-    data: str = Field(description="the pretrained model's folder, which DVC watches; data/none where there is none")
+    data: Text = Field(description="the pretrained model's folder, which DVC watches; data/none where there is none")
     name: str | None = Field(None, description="name of a pretrained model on the hub; null: the folder in data")
     revision: str | None = Field(None, description="commit, branch or tag of `name` on the hub; null: its main branch")
     alphabet: Literal["corpus", "model"] = Field(
@@ -91,11 +101,16 @@ class Teacher(Section):
         None, description="the language, of a model with one adapter and vocabulary per language, such as MMS: deu; null: none"
     )
     finetune: bool = Field(True, description="false: used unchanged, a pretrained one zero-shot, which needs a CTC head")
-    config: dict[str, int | float | bool | str | list[int]] = Field(
+    config: dict[str, int | float | bool | str | list[Width]] = Field(
         default_factory=dict,
         description="transformers' config: the architecture, dropout, SpecAugment; {}: its defaults, or the pretrained model's",
     )
     training: Training | None = Field(None, description="how it is fine-tuned; null only with finetune: false")
+
+    @field_validator("config")
+    @classmethod
+    def _is_within_bounds(cls, config: dict) -> dict:
+        return within_bounds(config)
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Teacher":
@@ -103,6 +118,10 @@ class Teacher(Section):
             raise ValueError("target_lang chooses one of the model's own alphabets: set alphabet to model")
         if self.finetune and self.training is None:
             raise ValueError("finetune: true needs a training section")
+        grow = self.training.grow if self.training else []
+        layers = int(str(self.config.get("num_hidden_layers", 12)))  # `within_bounds` has seen that it is a whole number
+        if grow and self.init == "config" and grow[-1][1] > layers:
+            raise ValueError(f"training.grow: uses {grow[-1][1]} layers, but there are only {layers}")
         if self.init == "pretrained" and self.training and self.training.grow:
             raise ValueError("training.grow is for a model built from a config: it would overwrite a pretrained model's layers")
         if self.is_untrained and self.training:
@@ -117,10 +136,21 @@ class Teacher(Section):
         return self.init == "config" and not self.finetune
 
 
+def within_bounds(config: dict) -> dict:
+    """transformers' config as it is; raises ValueError where a value is one that no model can have."""
+    for key, value in config.items():
+        if (kind := SHAPE.get(key)) and (type(value) is not kind or not value):
+            raise ValueError(f"{key} is {value!r}: it has to be {'a list of numbers' if kind is list else 'a whole number'}")
+        most = 1 if re.search(r"dropout$|^layerdrop$|_prob$", key) else WIDEST
+        if isinstance(value, int | float) and not 0 <= value <= most:
+            raise ValueError(f"{key} is {value}: it has to be within 0 and {most:,}")
+    return config
+
+
 class Logits(Section):
     """The teacher's outputs for the training audio, stored once for all students."""
 
-    speeds: list[Annotated[float, Field(ge=0.5, le=2.0)]] = Field(
+    speeds: list[Speed] = Field(
         [1.0],
         min_length=1,
         description="speed factors; the training audio is passed through the teacher at each of them",
@@ -128,6 +158,12 @@ class Logits(Section):
     features: bool = Field(
         False,
         description="true: also for distillation.features: stored, the feature encoder's output; 2 bytes per channel and frame",
+    )
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="how many tokens of each frame are stored, the likeliest, beside the mass of the others: for large "
+        "vocabularies; null: all",
     )
 
     @field_validator("speeds")
@@ -138,7 +174,7 @@ class Logits(Section):
         return speeds
 
 
-Weight = Annotated[float, Field(ge=0)]
+Temperature = Annotated[float, Field(gt=0, le=1_000)]
 Ramp = Weight | tuple[Weight, Weight]
 
 
@@ -151,7 +187,7 @@ class Distillation(Section):
     teacher: Literal["stored", "online"] = Field(
         "stored", description="stored: its logits from the stage teacher_logits; online: the model runs beside the student"
     )
-    temperature: Positive | tuple[Positive, Positive] = Field(
+    temperature: Temperature | tuple[Temperature, Temperature] = Field(
         1.0, description="by which both models' logits are divided in the KL term; above 1: flatter distributions"
     )
     kl_weight: Ramp = Field(1.0, description="of learning the teacher's distribution over characters in each frame")
@@ -199,17 +235,17 @@ class Student(Section):
     """A smaller model: which layers of its parent it keeps, and how wide it is (null: as its parent)."""
 
     parent: str = Field(alias="from", pattern=NAME, description="the model it is cut from: teacher, or another student")
-    layers: int | list[int] | None = Field(
+    layers: Width | list[Annotated[int, Field(ge=0, le=WIDEST)]] | None = Field(
         None, description="how many of its parent's layers it keeps, or which, counted from 0; null: all"
     )
     choose: Literal["even", "first", "last"] = Field(
         "even", description="which layers, where `layers` is a number: even: evenly spaced; the first; the last"
     )
-    hidden: int | None = Field(None, ge=1, description="width of the residual stream; null: as its parent")
-    heads: int | None = Field(None, ge=1, description="attention heads per layer; null: as its parent")
-    feed_forward: int | None = Field(None, ge=1, description="units of each layer's feed-forward part; null: as its parent")
-    conv_channels: int | None = Field(None, ge=1, description="channels of the feature encoder; null: as its parent")
-    conv_merge: list[Annotated[int, Field(ge=1)]] | None = Field(
+    hidden: Width | None = Field(None, description="width of the residual stream; null: as its parent")
+    heads: Width | None = Field(None, description="attention heads per layer; null: as its parent")
+    feed_forward: Width | None = Field(None, description="units of each layer's feed-forward part; null: as its parent")
+    conv_channels: Width | None = Field(None, description="channels of the feature encoder; null: as its parent")
+    conv_merge: list[Width] | None = Field(
         None,
         description="how many neighboring convolutions of its parent each of its own replaces: [2, 2, 2, 1]; null: one each",
     )
@@ -218,8 +254,8 @@ class Student(Section):
         description="what a narrower student keeps; measured: what matters on training audio; weights: the largest; "
         "position: the first",
     )
-    importance_utterances: int = Field(
-        64, ge=1, description="utterances of train, evenly spaced, on which importance is measured and convolutions are merged"
+    importance_utterances: Count = Field(
+        64, description="utterances of train, evenly spaced, on which importance is measured and convolutions are merged"
     )
     quantize_aware: bool = Field(
         False,
@@ -239,7 +275,7 @@ class Student(Section):
                 raise ValueError(
                     f"{key} is not a dropout or SpecAugment key: a student's shape is in layers, hidden, heads, ..."
                 )
-        return config
+        return within_bounds(config)
 
     @property
     def seed(self) -> int:

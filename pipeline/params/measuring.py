@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import NAME, Section, Seed
+from pipeline.params.section import MOST, NAME, Hours, Section, Seed
 
 
 class Variant(Section):
@@ -25,32 +25,44 @@ class Variant(Section):
 class Evaluate(Section):
     """How much of dev and the test sets is recognized, and the bootstrap behind the intervals of an error rate."""
 
-    max_hours: float | None = Field(
-        None, gt=0, description="of each set, drawn once, the same utterances for all variants; null: all of it"
+    max_hours: Hours | None = Field(
+        None, description="of each set, drawn once, the same utterances for all variants; null: all of it"
     )
-    bootstrap: int = Field(2000, ge=100, description="resamples")
+    bootstrap: int = Field(2000, ge=100, le=1_000_000, description="resamples")
     seed: Seed = Field(7, description="of the resamples, and of the utterances drawn")
 
 
 class Benchmark(Section):
     """How speed, memory and energy are measured; see pipeline/benchmark/run.py."""
 
-    threads: int = Field(2, ge=1, description="threads of each variant, besides the measurement with one")
-    utterances: int = Field(20, ge=2, description="test utterances timed, the same for all variants")
-    rounds: int = Field(10, ge=2, description="minimum number of rounds; in each round every variant has one turn")
+    threads: int = Field(2, ge=1, le=1_024, description="threads of each variant, besides the measurement with one")
+    utterances: int = Field(20, ge=2, le=MOST, description="test utterances timed, the same for all variants")
+    rounds: int = Field(10, ge=2, le=10_000, description="minimum number of rounds; in each round every variant has one turn")
     max_rounds: int | None = Field(
-        None, description="maximum number of rounds, reached only while intervals are wide; null: three times `rounds`"
+        None,
+        ge=2,
+        le=10_000,
+        description="maximum number of rounds, reached only while intervals are wide; null: three times `rounds`",
     )
-    precision: float = Field(0.15, gt=0, description="how wide a speedup's interval may be, as a fraction of the speedup")
-    turn: int = Field(6, ge=1, description="timed utterances per turn, after one untimed")
-    batch: int = Field(8, ge=1, description="utterances per batch where throughput in batches is measured")
+    precision: float = Field(
+        0.15, gt=0, le=10, description="how wide a speedup's interval may be, as a fraction of the speedup"
+    )
+    turn: int = Field(6, ge=1, le=10_000, description="timed utterances per turn, after one untimed")
+    batch: int = Field(8, ge=1, le=10_000, description="utterances per batch where throughput in batches is measured")
     lengths: list[Annotated[float, Field(gt=0, le=3600)]] = Field(
-        [1, 2, 5, 10, 30, 60], description="seconds of audio for which latency is measured; []: none"
+        [1, 2, 5, 10, 30, 60], max_length=100, description="seconds of audio for which latency is measured; []: none"
     )
-    cold_starts: int = Field(3, ge=0, description="fresh processes per variant, fewer where one takes seconds; 0: none")
-    energy_seconds: float = Field(6.0, ge=0, description="seconds for which a variant's power is measured; 0: no energy pass")
+    cold_starts: int = Field(
+        3, ge=0, le=1_000, description="fresh processes per variant, fewer where one takes seconds; 0: none"
+    )
+    energy_seconds: float = Field(
+        6.0, ge=0, le=3_600, description="seconds for which a variant's power is measured; 0: no energy pass"
+    )
     energy_rounds: int = Field(
-        2, ge=1, description="such measurements per variant; with 1 the resolution is unknown and energy is not reported"
+        2,
+        ge=1,
+        le=1_000,
+        description="such measurements per variant; with 1 the resolution is unknown and energy is not reported",
     )
     seed: Seed = Field(7, description="of the choice of utterances and the order of variants")
 
@@ -73,13 +85,15 @@ class Gate(Section):
     """The budget that a variant has to stay within, on dev, to be promoted."""
 
     max_rise: float = Field(
-        0.01, ge=0, description="of WER or CER (corpus.objective) over teacher.fp32, as a fraction: 0.01 is one point"
+        0.01, ge=0, le=1, description="of WER or CER (corpus.objective) over teacher.fp32, as a fraction: 0.01 is one point"
     )
     confidence: float = Field(
         0.95, gt=0.5, lt=1, description="of the upper bound of the rise, which has to be within the budget"
     )
-    max_disk_mb: float | None = Field(None, description="megabytes of the variant's files; null: no limit")
-    max_latency_p50_ms: float | None = Field(None, description="median latency on the machine of the benchmark; null: no limit")
+    max_disk_mb: float | None = Field(None, gt=0, le=1e9, description="megabytes of the variant's files; null: no limit")
+    max_latency_p50_ms: float | None = Field(
+        None, gt=0, le=1e9, description="median latency on the machine of the benchmark; null: no limit"
+    )
     prefer: Literal["both", "speed", "size"] = Field(
         "both",
         description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two",
@@ -89,4 +103,15 @@ class Gate(Section):
 class Tracking(Section):
     """Where runs are logged; the server is set by MLFLOW_TRACKING_URI, not by a parameter."""
 
-    experiment: str = Field("bigfoot", description="name of the experiment in MLflow")
+    experiment: str = Field(
+        "bigfoot",
+        pattern=r"^[\w/][\w ./-]*$",
+        description="name of the experiment in MLflow: letters, digits, / . - _ and spaces",
+    )
+
+    @field_validator("experiment")
+    @classmethod
+    def _leads_nowhere(cls, experiment: str) -> str:
+        if ".." in experiment:
+            raise ValueError("must not contain two dots: files are put in a folder of this name")
+        return experiment

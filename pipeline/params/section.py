@@ -1,23 +1,37 @@
-"""The base class of all sections of params.yaml, and the reader, which reports a mistake in one line that names the key."""
+"""The base class of all sections of params.yaml, and the reader, which reports a mistake in one line that names the key.
+
+Every number has two bounds, because a run that was asked for 10^18 steps starts like any other. The upper ones lie far beyond
+what anybody has used.
+"""
 
 import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
+from pipeline.common.settings import Settings
 
 NAME = r"^[a-z][a-z0-9_]*$"
-Positive = Annotated[float, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0)]
+MOST = 10_000_000  # of anything that is counted
+WIDEST = 100_000  # of a layer, or how many of them
+DEEPEST, MESSAGE = 50, 500  # levels of YAML; characters of what is wrong with it
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's bound
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Hours = Annotated[float, Field(gt=0, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0, le=1_000)]
+Speed = Annotated[float, Field(ge=0.5, le=2.0)]
 
 
-class Section(BaseModel):
-    """A part of params.yaml: immutable, and unknown keys are refused."""
+class Section(Settings):
+    """A part of params.yaml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 S = TypeVar("S", bound=Section)
@@ -28,21 +42,35 @@ def read(path: str | Path, kind: type[S]) -> S:
 
     Raises BigfootError, in one line that names the key, where the file is missing, is not YAML or has a wrong value.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     path = Path(path)
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run this in the project's folder")
     try:
-        raw = YAML(typ="safe").load(path)
-    except YAMLError as error:
-        where = re.sub(r"\s+", " ", str(error))
-        raise BigfootError(f"{path} is not valid YAML: {where}") from None
+        raw = _yaml(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise BigfootError(f"{path} can't be read: {error.strerror or error}") from None
+    except (YAMLError, ValueError) as error:  # ValueError: not UTF-8, too deep, or no number or date although it looks like one
+        where = one_line(re.sub(r"\s+", " ", str(error)))
+        raise BigfootError(f"{path} is not valid YAML: {where[:MESSAGE]}") from None
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
         raise BigfootError(_first_problem(path, error)) from None
+
+
+def _yaml(text: str) -> object:
+    """The content of YAML; raises ValueError beyond DEEPEST, where the reader, which is recursive and in C, would crash."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    for event in YAML(typ="safe").parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} deep: check its brackets")
+    return YAML(typ="safe").load(text)
 
 
 def _key(place: tuple[str | int, ...]) -> str:
@@ -50,7 +78,14 @@ def _key(place: tuple[str | int, ...]) -> str:
     parts = list(place)
     if parts[:2] == ["corpus", "source"]:
         del parts[2:3]  # the kind of source
-    while len(parts) > 1 and str(parts[-1]).split("[")[0] in ("int", "list", "tuple", "float", "str", ""):  # "": [key]
+    while len(parts) > 1 and str(parts[-1]).split("[")[0].removeprefix("constrained-") in (
+        "int",
+        "list",
+        "tuple",
+        "float",
+        "str",
+        "",
+    ):  # "": [key]
         parts.pop()
     return ".".join(str(part) for part in parts)
 

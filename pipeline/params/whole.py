@@ -16,7 +16,10 @@ Country = Annotated[str, AfterValidator(energy.known_country)]
 class Params(Section):
     """params.yaml. A key that dvc.yaml names can't be left out: DVC refuses a stage whose params are missing."""
 
-    profile: str = Field(description="name of this set of params: of its folder in results/ and its runs in MLflow")
+    profile: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        description="name of this set of params: of its folder in results/ and its runs in MLflow",
+    )
     country: Country = Field(description="ISO 3166 code of three letters: its electricity mix converts energy to CO2")
     corpus: Corpus = Field(description="the speech, its text rules and checks")
     teacher: Teacher = Field(description="the model that is shrunk")
@@ -28,7 +31,7 @@ class Params(Section):
     benchmark: Benchmark = Field(description="how speed, memory and energy are measured")
     gate: Gate = Field(description="the budget that decides what is promoted")
     tracking: Tracking = Field(description="where runs are logged")
-    time_limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
+    time_limits: dict[str, Annotated[float, Field(gt=0, le=100_000)]] = Field(
         default_factory=dict,
         description="hours per stage (teacher, student, student@half), after which Prefect's flow ends it; {}: no limit",
     )

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from pipeline.common.errors import BigfootError
 from pipeline.params import Checks, Corpus, Limits
 from pipeline.prepare import segments
 from pipeline.prepare.raw import Raw, file_name
@@ -88,12 +90,13 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
     for finding in _text_findings(raw, text, corpus):
         examined.add(finding, corpus.checks)
     try:
-        channels, rate = _decoded(raw)
+        channels, rate = _heard(raw, corpus)
         bad = int((~np.isfinite(channels)).sum())
         if bad:
             examined.add(Finding("nan", f"{bad} samples are NaN or infinite"), corpus.checks)
             return examined, b""
-        level, channel = Level.of(channels), channel_of(corpus)
+        level = _level(raw, channels)
+        channel: audio.Channel = "mix" if corpus.channels == "mix" else 0
         divided_by = audio.divisor(_name(raw), level, channel)
         picked = audio.pick(channels, channel)
         for finding in _level_findings(audio.scaled(picked, divided_by), np.abs(channels), level, corpus.limits):
@@ -127,6 +130,22 @@ def _text_findings(raw: Raw, text: str, corpus: Corpus) -> Iterator[Finding]:
         yield Finding("unspellable", f"{odd!r} can't be written by the text rules: {raw.text!r}")
 
 
+def _heard(raw: Raw, corpus: Corpus) -> tuple[np.ndarray, int]:
+    """What is decoded; of several channels the one that is the utterance's own. Raises BigfootError where that isn't known."""
+    channels, rate = _decoded(raw)
+    count = channels.shape[1]
+    if raw.channel is None and (count == 1 or corpus.channels != "split"):
+        return channels, rate
+    if raw.channel is None:
+        raise BigfootError(
+            f"{_name(raw)} has {count} channels, and corpus.channels is split: say in corpus.source.columns.channel "
+            "which column has the channel of each text, or take mix or first"
+        )
+    if raw.channel >= count:
+        raise audio.AudioError("unreadable", f"{_name(raw)} has no channel {raw.channel + 1}, only {count}")
+    return channels[:, [raw.channel]], rate
+
+
 def _decoded(raw: Raw) -> tuple[np.ndarray, int]:
     """float32 [samples, channels] and their rate."""
     if isinstance(raw.audio, Path) and raw.offset is not None:
@@ -136,9 +155,15 @@ def _decoded(raw: Raw) -> tuple[np.ndarray, int]:
     return raw.audio.make()[:, None], audio.SAMPLE_RATE
 
 
-def channel_of(corpus: Corpus) -> audio.Channel:
+def _level(raw: Raw, channels: np.ndarray) -> Level:
+    if isinstance(raw.audio, Path) and raw.offset is not None:
+        return segments.level(raw.audio, channels)
+    return Level.of(channels)
+
+
+def channel_of(corpus: Corpus) -> audio.Channel | Literal["split"]:
     """What `corpus.channels` takes of a recording."""
-    return "mix" if corpus.channels == "mix" else 0
+    return 0 if corpus.channels == "first" else corpus.channels
 
 
 def _name(raw: Raw) -> str:

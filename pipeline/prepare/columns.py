@@ -3,7 +3,6 @@
 NeMo's audio_filepath is taken for audio; its other names are ours.
 """
 
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pipeline.prepare.tables import Rows
 from pipeline.speech.media import SUFFIXES
 
 OTHERS = ("speaker", "recording", "id", "duration", "offset")  # what any row may have
+MOST_SECONDS = 1e9  # 31 years
 USUAL = {  # names of others' columns, for the advice in a message
     "text": ("sentence", "transcript", "transcription", "normalized_text", "class", "label"),
     "speaker": ("client_id", "speaker_id", "spk", "spk_id"),
@@ -26,7 +26,10 @@ Columns = Mapping[Any, Column]  # {our name: theirs}
 
 @dataclass(frozen=True)
 class Entry:
-    """A row: `where` it is, its values in our names; "" or None is not given. Seconds are positive, an offset may be 0."""
+    """A row: `where` it is, its values in our names; "" or None is not given. Seconds are positive, an offset may be 0.
+
+    `channel` is counted from 0, where tables count from 1; it is read only where `columns` names it.
+    """
 
     where: str
     audio: str
@@ -37,15 +40,16 @@ class Entry:
     duration: float | None
     offset: float | None
     split: str
+    channel: int | None
 
 
 def entries(rows: Rows, columns: Columns, required: Collection[str]) -> Iterator[Entry]:
     """The rows in our names, of which each has the `required`: some of audio, text and split.
 
     Raises BigfootError, with file and line, where a row lacks one of these or a value is of the wrong kind, and after the
-    last row where `columns` names a column that no row has.
+    last row where `columns` names a column that no row has; a table without text may lack any but audio.
     """
-    unseen, where = set(columns) - {"text"}, ""
+    unseen, where = set(columns) - set(required) if "text" in required else set(), ""
     for where, row in rows:
         unseen -= {name for name in unseen if columns[name].name in row}
         for name in required:
@@ -55,7 +59,8 @@ def entries(rows: Rows, columns: Columns, required: Collection[str]) -> Iterator
         if not audio:
             raise BigfootError(f"{where}: audio is empty, it should be a path relative to the manifest")
         duration, offset = (_seconds(where, row, name, columns) for name in ("duration", "offset"))
-        yield Entry(where, audio, text, speaker, recording, own_id, duration, offset, split)
+        channel = _channel(where, row, columns) if "channel" in columns else None
+        yield Entry(where, audio, text, speaker, recording, own_id, duration, offset, split, channel)
     for name in sorted(unseen) if where else ():
         raise BigfootError(f"{where.split(', line')[0]} has no column {columns[name].name}: see corpus.source.columns.{name}")
 
@@ -108,6 +113,8 @@ def string(where: str, row: dict, name: str, columns: Columns) -> str:
         return ""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise BigfootError(f"{where}: {name} is not a string or number but {value!r:.60}")
+    if isinstance(value, str) and not _is_unicode(value):
+        raise BigfootError(f"{where}: {name} has half a character, as \\ud800 in JSON is: {value!a:.60}")
     pattern = columns[name].pattern if name in columns else None
     if pattern is None:
         return str(value)
@@ -125,6 +132,23 @@ def _seconds(where: str, row: dict, name: str, columns: Columns) -> float | None
         seconds = float(value)
     except (ValueError, OverflowError):
         raise BigfootError(f"{where}: {name} {value!r:.60} is not a number of seconds") from None
-    if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and name == "duration"):
+    if not 0 <= seconds <= MOST_SECONDS or (seconds == 0 and name == "duration"):
         raise BigfootError(f"{where}: {name} is {value:.60} s: it has to be a number of seconds, and not negative or endless")
     return seconds
+
+
+def _channel(where: str, row: dict, columns: Columns) -> int | None:
+    value = string(where, row, "channel", columns)
+    if not value:
+        return None
+    if not re.fullmatch("0*[1-9][0-9]?", value):
+        raise BigfootError(f"{where}: channel {value!r:.60} is not a number from 1 on")
+    return int(value) - 1
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.prepare.segments import SLACK
 from pipeline.prepare.tables import Rows
 
 
@@ -38,6 +39,12 @@ def _unusable(cut, lhotse) -> str:
         return "is one channel of several: save each channel as a file"
     if len(cut.supervisions) > 1:
         return "has several supervisions: write `cuts.trim_to_supervisions()`"
+    for said in cut.supervisions:
+        if max(abs(said.start), abs(said.end - cut.duration)) > SLACK:
+            return (
+                f"has a text of {said.start:.2f} to {said.end:.2f} s, which is not all of its {cut.duration:.2f} s: "
+                "write `cuts.trim_to_supervisions()`"
+            )
     return ""
 
 

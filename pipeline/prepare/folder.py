@@ -81,10 +81,9 @@ def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, s
 
 
 def _raw(row: Entry, path: Path, instead: str, name: str, split: str) -> Raw:
-    is_segment = row.offset is not None
-    own_id = row.id or (f"{name}-{row.offset:.3f}" if is_segment else name)
-    recording = row.recording or (name if is_segment else "")
-    return Raw(own_id, split, path, row.text, row.speaker, row.duration, recording, row.offset, instead)
+    part = ("" if row.offset is None else f"-{row.offset:.3f}") + ("" if row.channel is None else f"-ch{row.channel + 1}")
+    own_id, recording = row.id or name + part, row.recording or (name if part else "")
+    return Raw(own_id, split, path, row.text, row.speaker, row.duration, recording, row.offset, instead, row.channel)
 
 
 def _base(rows: list[Entry], source: FolderSource, data: Path, table: Path) -> Path:

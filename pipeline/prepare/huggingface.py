@@ -2,10 +2,11 @@
 
 A local one is either what `save_to_disk` wrote or whatever `load_dataset` reads from a folder (Parquet, audiofolder).
 Audio is taken as the bytes in the table and decoded by our own reader, in the workers: the datasets library would need
-torchcodec, and would decode in this one process. Rows are read from memory-mapped files as they are needed.
+torchcodec, and would decode in this one process. Rows are read from memory-mapped files as they are needed. A class label is
+its name, not its number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.params import HuggingFaceSource
 from pipeline.prepare.columns import string
 from pipeline.prepare.raw import Raw
+from pipeline.speech.corpus import UNLABELLED
 
 ABOUT = "Speech from a Hugging Face dataset."
 
@@ -37,8 +39,21 @@ class Rows:
         where = f"{split} row {number}"
         cell = row[_name("audio", source)] or {}
         audio = cell.get("bytes") or Path(cell.get("path") or f"{where}, which has no audio")
-        text, speaker, recording = (string(where, row, name, source.columns) for name in ("text", "speaker", "recording"))
+        names = ("text", "speaker", "recording")
+        given = {_name(name, source): self._said(split, row, _name(name, source)) for name in names}
+        if (text := given[_name("text", source)]) is not None and not isinstance(text, str):
+            raise BigfootError(f"{where}: text is no string, but {text!r:.60}: see corpus.source.columns.text")
+        text, speaker, recording = (string(where, given, name, source.columns) for name in names)
         return Raw(f"{split}-{number:07d}", split, audio, text, speaker, recording=recording)
+
+    def _said(self, split: str, row: dict, column: str) -> object:
+        """A cell; of a class label its name, None for -1, which is no label."""
+        from datasets import ClassLabel
+
+        kind, value = self.tables[split].features.get(column), row.get(column)
+        if value is None or not isinstance(kind, ClassLabel):
+            return value
+        return kind.int2str(value) if value >= 0 else None
 
 
 def read(source: HuggingFaceSource, data: Path) -> Rows:
@@ -49,7 +64,11 @@ def read(source: HuggingFaceSource, data: Path) -> Rows:
     if source.path is None and not data.is_dir():
         raise BigfootError(f"{data} is missing: put the dataset there, or name one of the hub in corpus.source.path")
     wanted = {"train": source.train, "dev": source.dev, **source.test}
-    return Rows(source, {split: _checked(_load(source, data, name), source, name) for split, name in wanted.items()})
+    tables = {split: _checked(_load(source, data, name), source, name) for split, name in wanted.items()}
+    if source.unlabelled:
+        table = _load(source, data, source.unlabelled)
+        tables[UNLABELLED] = _checked(table, source, source.unlabelled, required=("audio",))
+    return Rows(source, tables)
 
 
 def _load(source: HuggingFaceSource, data: Path, split: str):
@@ -77,17 +96,17 @@ def _is_saved(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
 
 
-def _checked(table, source: HuggingFaceSource, split: str):
+def _checked(table, source: HuggingFaceSource, split: str, required: Collection[str] = ("audio", "text")):
     """The table with its audio as bytes; raises BigfootError where a column is missing."""
     import datasets
 
-    for name in ("audio", "text", *source.columns):
+    for name in (*required, *(source.columns if "text" in required else ())):
         if _name(name, source) not in table.column_names:
             raise BigfootError(
                 f"the dataset's split {split} has no column {_name(name, source)}: it has {', '.join(table.column_names)}, "
                 f"say which is the {name} in corpus.source.columns"
             )
-    names = dict.fromkeys(_name(name, source) for name in ("audio", "text", "speaker", "recording"))
+    names = dict.fromkeys(_name(name, source) for name in (*required, "speaker", "recording"))
     table = table.select_columns([name for name in names if name in table.column_names])
     return table.cast_column(_name("audio", source), datasets.Audio(decode=False))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from pipeline.common.errors import Away, BigfootError
 from pipeline.params import LibriSpeechSource
 from pipeline.prepare.raw import Raw
+from pipeline.speech.corpus import UNLABELLED
 
 ABOUT = "LibriSpeech: read English audio books, open vocabulary, speakers of dev and test unknown from training."
 ADDRESS = "https://www.openslr.org/resources/12"
@@ -40,7 +41,8 @@ def read(source: LibriSpeechSource, data: Path) -> list[Raw]:
     """
     root = data / "LibriSpeech" if (data / "LibriSpeech").is_dir() else data
     raws: list[Raw] = []
-    for names, split in ((source.train, "train"), (source.dev, "dev"), *(([name], name) for name in source.test)):
+    labelled = [(source.train, "train"), (source.dev, "dev"), *(([name], name) for name in source.test)]
+    for names, split in (*labelled, (source.unlabelled, UNLABELLED)):
         for name in names:
             if not (root / name).is_dir():
                 raise BigfootError(
@@ -83,7 +85,8 @@ def _utterances(folder: Path, split: str) -> Iterator[Raw]:
                 raise BigfootError(f"{path}, line {number} is not 'SPEAKER-CHAPTER-NUMBER TEXT': fetch it again")
             speaker, chapter, _ = name.split("-")
             recording = f"{speaker}-{chapter}"
-            yield Raw(name, split, path.parent / f"{name}.flac", text, speaker=speaker, recording=recording)
+            said = "" if split == UNLABELLED else text
+            yield Raw(name, split, path.parent / f"{name}.flac", said, speaker=speaker, recording=recording)
 
 
 def _download(url: str, path: Path, sha256: str) -> None:

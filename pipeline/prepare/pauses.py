@@ -2,12 +2,13 @@
 
 silero-vad finds where someone speaks; neighboring stretches of speech are joined as long as they fit into
 `corpus.limits.max_seconds`. What lies between is left out, so silence teaches nothing. A recording in which nobody speaks
-stays whole, and is dropped as too long.
+stays whole, and is dropped as too long. With `corpus.channels: split` each channel is a recording of its own.
 """
 
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pipeline.params import Limits
 from pipeline.prepare.raw import Raw
@@ -16,15 +17,19 @@ from pipeline.speech.audio import Channel
 from pipeline.speech.corpus import UNLABELLED
 
 
-def cut(raw: Raw, limits: Limits, channel: Channel = "mix") -> list[Raw]:
+def cut(raw: Raw, limits: Limits, channel: Channel | Literal["split"] = "mix") -> list[Raw]:
     """The utterance itself, or the pieces of a long recording without text."""
-    if raw.split != UNLABELLED or raw.offset is not None or not isinstance(raw.audio, Path):
+    if raw.split != UNLABELLED or not isinstance(raw.audio, Path):
+        return [raw]
+    if channel == "split":
+        return [piece for each in _channels(raw, raw.audio) for piece in cut(each, limits, each.channel or 0)]
+    if raw.offset is not None:
         return [raw]
     if _states_to_be_short(raw.audio, limits.max_seconds):
         return [raw]
     try:
         samples = media.read(raw.audio, channel)
-    except audio.AudioError:
+    except (audio.AudioError, IndexError):  # no such channel
         return [raw]  # its checks name the fault
     if len(samples) <= limits.max_seconds * audio.SAMPLE_RATE:
         return [raw]
@@ -33,6 +38,19 @@ def cut(raw: Raw, limits: Limits, channel: Channel = "mix") -> list[Raw]:
         replace(raw, id=f"{raw.id}-{number:04d}", offset=start, duration=end - start, recording=recording)
         for number, (start, end) in enumerate(_joined(_speech(samples, limits.max_seconds), limits.max_seconds))
     ] or [raw]
+
+
+def _channels(raw: Raw, path: Path) -> list[Raw]:
+    """An utterance of each channel; the utterance itself where it names one, or its file has one or can't be read."""
+    try:
+        with media.opened(path) as sound:
+            count = 1 if raw.channel is not None else sound.channels
+    except audio.AudioError:
+        return [raw]
+    if count == 1:
+        return [raw]
+    recording = raw.recording or raw.id
+    return [replace(raw, id=f"{raw.id}-ch{n + 1}", channel=n, recording=recording) for n in range(count)]
 
 
 def _states_to_be_short(path: Path, most_seconds: float) -> bool:

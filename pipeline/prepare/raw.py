@@ -35,7 +35,8 @@ class Raw:
 
     `recording` names the recording that several utterances were cut from: their errors are not independent. With an `offset`
     (s) the utterance is a segment of a file: it starts there and lasts for `duration`, or to the end where that is None.
-    `instead` names what lies in place of a file that is missing.
+    `channel`, counted from 0, is the one it is taken from; None: as corpus.channels says. `instead` names what lies in place of
+    a file that is missing.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Raw:
     recording: str = ""
     offset: float | None = None
     instead: str = ""
+    channel: int | None = None
 
 
 class Noted(list[Raw]):

@@ -10,7 +10,7 @@ from pipeline.common import tables
 from pipeline.params import Checks, Corpus
 from pipeline.prepare.checks import Examined
 from pipeline.prepare.whole import Whole
-from pipeline.speech import audio
+from pipeline.speech import audio, number_words
 from pipeline.speech.corpus import UNLABELLED, read_info
 from pipeline.speech.normalization import described
 
@@ -84,6 +84,16 @@ def gaps_note(corpus: Corpus, folder: Path) -> str:
     )
 
 
+def numbers_note(corpus: Corpus) -> str:
+    """One line where numbers are spelled in a language whose number words change with their case; "" elsewhere."""
+    if corpus.text.digits == "keep" or not number_words.is_declined(corpus.language):
+        return ""
+    return (
+        f"numbers in digits are spelled in their base form ({corpus.language} declines them): write those out that are spoken "
+        "in another."
+    )
+
+
 def rates_note(rates: dict[str, dict[str, int]]) -> str:
     """One line where splits differ in their share of narrowband speech (below 16 kHz); "" where they are alike."""
     shares = {split: _narrow_share(counts) for split, counts in rates.items()}
@@ -116,10 +126,10 @@ def _heading(info: dict) -> str:
     kind = "synthetic speech" if info["synthetic"] else f"source: {info['source']}"
     about = " ".join([info["about"], *info["notes"]])
     return (
-        f"# Corpus {info['name']} ({kind})\n\n{about}\n\n"
-        f"License: {info['license']}. Language: {info['language']}. Decided by: {info['objective'].upper()}. "
+        f"# Corpus {info['name']} ({kind})\n\n{tables.escaped(about)}\n\n"
+        f"License: {tables.escaped(info['license'])}. Language: {info['language']}. Decided by: {info['objective'].upper()}. "
         f"Text rules: {described(info['text'])}. "
-        f"Alphabet ({len(info['alphabet'])}): `{''.join(info['alphabet'])}` (the first is the word gap)."
+        f"Alphabet ({len(info['alphabet'])}): `{tables.escaped(''.join(info['alphabet']))}` (the first is the word gap)."
     )
 
 

@@ -51,7 +51,7 @@ def prepare(corpus: params.Corpus, data: Path, out: Path, scratch: Path, workers
 
 def _make(corpus: params.Corpus, data: Path, folder: Path, scratch: Path, workers: int | None) -> dict:
     raws = raw.read(corpus.source, data)
-    notes = raws.notes if isinstance(raws, raw.Noted) else []
+    notes = [*(raws.notes if isinstance(raws, raw.Noted) else []), *filter(None, [report.numbers_note(corpus)])]
     for note in notes:
         log.info("prepare: %s", note)
     whole = _examine_all(corpus, raws, scratch, workers)

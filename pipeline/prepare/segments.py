@@ -5,6 +5,8 @@ other formats a seek is not exact to the sample: they are decoded whole, once fo
 """
 
 import io
+from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,8 +14,10 @@ import numpy as np
 import soundfile
 
 from pipeline.speech import audio, headers, media, sndfile
+from pipeline.speech.level import Level
 
 EXACT = ("WAV", "WAVEX", "FLAC", "AIFF", "W64", "RF64")
+FLOATS = ("FLOAT", "DOUBLE")
 SLACK = 0.1  # s; tables round, so a segment may end so much after its file and is then cut there
 
 
@@ -31,6 +35,25 @@ def decode(path: Path, offset: float, duration: float | None) -> tuple[np.ndarra
     return samples[first:last].copy(), rate
 
 
+def level(path: Path, samples: np.ndarray) -> Level:
+    """The level of a segment, with the scale of its whole file: a quiet one of integers stored as float has none of its own."""
+    own, scale = Level.of(samples), _scale(path)
+    return own if scale is None else replace(own, peak=scale.peak, is_whole=scale.is_whole)
+
+
+@lru_cache(maxsize=1)
+def _scale(path: Path) -> Level | None:
+    """Of a file whose samples may be beyond [-1, 1]; None of one whose samples are integers."""
+    with suppress(OSError, RuntimeError, TypeError, ValueError), soundfile.SoundFile(path) as file:
+        if file.format in EXACT and file.subtype not in FLOATS:
+            return None
+    scale = Level()
+    with media.opened(path) as sound:
+        for block in sound.blocks:
+            scale.add(block[np.isfinite(block).all(axis=1)])  # NaN is for its own segment
+    return scale
+
+
 @lru_cache(maxsize=1)
 def _whole(path: Path) -> tuple[np.ndarray, int]:
     return media.decode(path)
@@ -39,12 +62,15 @@ def _whole(path: Path) -> tuple[np.ndarray, int]:
 def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
     """The segment as a WAV file, sample by sample as it was; None where a format has to be decoded from its start."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with sndfile.standard_error([]):  # its notes on what is no such file
+            file = soundfile.SoundFile(path)
+        with file:
             frames = sndfile.stated_frames(file.frames)
-            if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_cut(path):
+            if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_odd(path):
                 return None
+            audio.Sound(str(path), file.samplerate, file.channels, frames, path.stat().st_size, iter(()))  # its bounds
             first, last = _bounds(path, offset, duration, frames, file.samplerate)
-            is_float = file.subtype in ("FLOAT", "DOUBLE")
+            is_float = file.subtype in FLOATS
             file.seek(first)
             samples = file.read(last - first, dtype="float32" if is_float else "int32", always_2d=True)
             rate = file.samplerate
@@ -57,9 +83,10 @@ def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
     return wrapped.getvalue()
 
 
-def _is_cut(path: Path) -> bool:
+def _is_odd(path: Path) -> bool:
+    """Whether the header does not fit the file; then the decoder says why."""
     with path.open("rb") as file:
-        return headers.is_cut(file)
+        return headers.is_cut(file) or headers.holds_more(file)
 
 
 def _bounds(path: Path, offset: float, duration: float | None, frames: int, rate: int) -> tuple[int, int]:

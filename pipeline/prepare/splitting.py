@@ -60,6 +60,8 @@ def _empty(splits: dict[tuple[str, str], str], shares: Shares) -> str:
     empty = [split for split in SPLITS if split not in splits.values()]
     kinds = Counter(kind for kind, _ in splits)
     counts = ", ".join(f"{count:,} {kind}{'s' * (count != 1)}" for kind, count in kinds.items())
+    if len(splits) < len(SPLITS):
+        return f"corpus.source.split can't fill train, dev and test from {counts}: name a table of each, or a split column"
     mending = (seed for seed in range(10_000) if {_split(unit, shares, seed) for unit in splits} == set(SPLITS))
     seed = next(mending, None) if len(splits) < 1_000 else None
     advice = f"corpus.source.split.seed: {seed} fills all three" if seed is not None else "give it a larger share"

@@ -7,6 +7,7 @@ other.
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -51,9 +52,11 @@ def _json_lines(path: Path, lines: TextIO) -> Rows:
         if number == 1 and line.lstrip().startswith("["):
             raise BigfootError(f"{path} is one JSON array: write an object per line (`jq -c '.[]' {path.name}` does)")
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_once)
         except RecursionError:
             raise BigfootError(f"{where} is nested too deeply: each line has to be one flat {{...}}") from None
+        except _Twice as error:
+            raise BigfootError(f"{where}: two values are called {error}") from None
         except ValueError as error:
             raise BigfootError(f"{where} is not valid JSON: {error}") from None
         if not isinstance(row, dict):
@@ -61,12 +64,26 @@ def _json_lines(path: Path, lines: TextIO) -> Rows:
         yield where, row
 
 
+class _Twice(Exception):
+    """A key that an object has twice."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict:
+    """A JSON object, whose last value for a key would win in silence."""
+    row: dict = {}
+    for key, value in pairs:
+        if key in row:
+            raise _Twice(key)
+        row[key] = value
+    return row
+
+
 def _cells(path: Path, lines: TextIO, is_tsv: bool) -> Rows:
     """The rows of CSV or TSV; empty lines are passed over."""
     if is_tsv:
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        reader = csv.reader(lines, delimiter=_delimiter(lines), strict=True)
+        reader = csv.reader(lines, delimiter=_delimiter(path, lines), strict=True)
     header: list[str] = []
     for where, cells in _whole(path, reader):
         if not header:
@@ -79,10 +96,15 @@ def _cells(path: Path, lines: TextIO, is_tsv: bool) -> Rows:
             yield where, dict(zip(header, cells, strict=True))
 
 
-def _delimiter(lines: TextIO) -> str:
+def _delimiter(path: Path, lines: TextIO) -> str:
     """A comma, unless the header has none of it and has a semicolon or a tab."""
     header = lines.readline()
     lines.seek(0)
+    if "|" in re.split("[,;\t]", header)[0]:  # LJSpeech, whose texts have commas and quotes
+        raise BigfootError(
+            f"{path} has its cells between |: save it as .tsv, with tabs for them and a header line (audio, text ...); "
+            f"`tr '|' '\\t' < {path.name}` turns them"
+        )
     return next((mark for mark in ",;\t" if mark in header), ",")
 
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pipeline.common.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.speech.corpus import Corpus
@@ -19,10 +19,8 @@ VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")  # Linux's names of CP
 BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 
-class Scheme(BaseModel):
+class Scheme(Settings):
     """A way to lower precision for a runtime. Subclasses add settings as fields and define how the weights are written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[Literal["own", "peer"]] = "own"  # peer: another project's method, measured beside ours and never promoted
     runtime: ClassVar[str]  # the runtime, one of pipeline.recognition.runtimes

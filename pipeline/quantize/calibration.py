@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class Calibrated(Scheme):
     """A scheme that measures the ranges of activations on training audio, when the variant is made."""
 
-    calibration_utterances: int = Field(64, ge=1, description="spread evenly over train; fewer where train has fewer")
+    calibration_utterances: int = Field(
+        64, ge=1, le=1_000_000, description="spread evenly over train; fewer where train has fewer"
+    )
 
     def inputs(self, corpus: "Corpus | None", model_folder: Path) -> list[dict[str, np.ndarray]]:
         """The graph's inputs, one utterance per item."""

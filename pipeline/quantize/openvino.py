@@ -105,7 +105,7 @@ class OpenvinoInt4Weights(Scheme):
     file = FILE
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
 
-    group_size: int = Field(64, ge=LEAST_GROUP, description="has to divide the model's hidden and feed-forward width")
+    group_size: int = Field(64, ge=LEAST_GROUP, le=4_096, description="has to divide the model's hidden and feed-forward width")
 
     def write(self, model_folder: Path, corpus, out: Path) -> dict:
         import nncf

@@ -56,9 +56,9 @@ class OpenvinoInt8Controlled(Calibrated):
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
     max_rise: float = Field(
-        0.005, ge=0, description="how far the error rate on dev may lie above the float model's; a fraction"
+        0.005, ge=0, le=100, description="how far the error rate on dev may lie above the float model's; a fraction"
     )
-    ranking_utterances: int = Field(32, ge=1, description="utterances of train and of dev that the ranking uses")
+    ranking_utterances: int = Field(32, ge=1, le=1_000_000, description="utterances of train and of dev that the ranking uses")
 
     def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> dict:
         inputs = self.inputs(corpus, model_folder)

@@ -4,13 +4,14 @@ NNCF quantizes the other operations as in int8-openvino. The feature encoder's c
 rounding of their training, as FakeQuantize operations that OpenVINO turns into int8 kernels.
 """
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
+from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_json
 from pipeline.quantize import openvino
 from pipeline.quantize.base import VNNI
 from pipeline.quantize.calibration import Calibrated
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 RANGES = "int8_ranges.json"
 LEVELS, WEIGHT_STEPS = 256, 63  # as in pipeline.distill.fake_int8, which imports PyTorch; a test compares them
+
+
+class Range(TypedDict):
+    """The ends of what a convolution's input was rounded within."""
+
+    low: float
+    high: float
 
 
 class OpenvinoInt8Trained(Calibrated):
@@ -57,7 +65,10 @@ def _ranges(model_folder: Path) -> dict[str, dict[str, float]]:
             f"{model_folder} was not trained for int8 convolutions ({RANGES} is missing): set quantize_aware: true for the "
             "student, or use int8-openvino"
         )
-    return json.loads(file.read_text(encoding="utf-8"))
+    ranges = read_json(file, None)
+    if found := shapes.problem(ranges, dict[str, Range]) or (None if ranges else " has no ranges"):
+        raise BigfootError(f"{file}{found}: train the student again")
+    return ranges
 
 
 def _lower(model: "Model", name: str, ends: dict[str, float]) -> str:

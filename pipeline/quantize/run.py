@@ -4,13 +4,12 @@ A variant folder is written whole or not at all, doesn't need what made it, and 
 OpenVINO IR, beside variant.json, which describes how to run it and has the files' hashes (pipeline.recognition.seal).
 """
 
-import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from pipeline.common.files import sealed, write_json
 from pipeline.models.description import describe
 from pipeline.quantize import examples
 from pipeline.quantize.schemes import make, require_packages
@@ -32,6 +31,7 @@ def quantize(
     model_folder, out_folder = Path(model_folder), Path(out_folder)
     described = describe(model_folder)
     info = {
+        "version": seal.VERSION,
         "variant": f"{model_folder.name}.{scheme}",
         "model": model_folder.name,
         "scheme": scheme,
@@ -45,16 +45,15 @@ def quantize(
         **_writing(corpus),
         "versions": {package: version(package) for package in chosen.packages},
     }
-    out_folder.parent.mkdir(parents=True, exist_ok=True)
-    half_done = Path(tempfile.mkdtemp(prefix=f".{out_folder.name}.", dir=out_folder.parent))
+    half_done = out_folder.with_name(f".{out_folder.name}.partial")  # .dvcignore hides it from stages that read all variants
+    shutil.rmtree(half_done, ignore_errors=True)
+    half_done.mkdir(parents=True)
     try:
-        half_done.chmod(0o755)
         info |= chosen.write(model_folder, corpus, half_done) or {}
         if (example := examples.text(chosen.runtime, chosen.file)) is not None:
             (half_done / "example.py").write_text(example, encoding="utf-8")
-        info["files"] = seal.seal(half_done)
-        text = json.dumps(info, indent=1, ensure_ascii=False)
-        (half_done / "variant.json").write_text(text + "\n", encoding="utf-8")
+        info = sealed(info | {"files": seal.seal(half_done)})
+        write_json(half_done / "variant.json", info)
         if out_folder.exists():
             shutil.rmtree(out_folder)
         half_done.rename(out_folder)
@@ -65,4 +64,4 @@ def quantize(
 
 def _writing(corpus: Corpus | None) -> dict:
     """How the texts that the model learned from are written: what `bigfoot align` spells a text by."""
-    return {key: corpus.rules[key] for key in ("language", "text")} if corpus else {}
+    return {key: corpus.rules[key] for key in ("language", "text") if key in corpus.rules} if corpus else {}

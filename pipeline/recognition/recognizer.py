@@ -18,7 +18,7 @@ Decisions, and what they cost:
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +31,6 @@ WINDOW_SECONDS = 30.0
 CONTEXT_SECONDS = 2.0
 LONGER = 1.25  # the longest of a batch relative to the shortest; computation on padding is wasted
 BATCH_SECONDS = 240.0  # audio and padding in one pass: attention's memory grows with it
-NEEDED = {
-    "runtime", "file", "vocab", "blank", "normalize", "padding", "sample_rate", "conv_kernels", "conv_strides",
-}  # fmt: skip
 DAMAGED = "audio has NaN or infinite samples: its file is damaged, record or convert it again"
 
 
@@ -41,12 +38,14 @@ class Recognizer:
     """An opened variant. `info` is its variant.json.
 
     Audio is float32 [samples], mono, at `info["sample_rate"]` (16 kHz), nominally within [-1, 1]. Other kinds of arrays, and
-    NaN or infinite samples, raise BigfootError. Threads must not share a recognizer.
+    NaN or infinite samples, raise BigfootError. Threads must not share a recognizer. `before_pass` is called before each pass
+    of the runtime, and may raise to end a long recording.
     """
 
     def __init__(self, info: dict, run: runtimes.Run):
         self.info = info
         self._run = run
+        self.before_pass: Callable[[], None] = lambda: None
         self._hop = math.prod(info["conv_strides"])
         self._window = int(WINDOW_SECONDS * info["sample_rate"])
         self._receptive_field = 1 + sum(
@@ -57,18 +56,15 @@ class Recognizer:
     def load(cls, folder: str | Path, threads: int | None = None) -> "Recognizer":
         """Open a variant folder; `threads`: how many the runtime uses (None: its own choice).
 
-        Raises BigfootError where the folder is not a variant, a file is missing, or a file's size has changed since the
-        variant was made.
+        Raises BigfootError where the folder is not a variant, a file is missing, or a file has changed since the variant was
+        made.
         """
         folder = Path(folder)
-        try:
-            info = seal.read_info(folder)
-        except BigfootError:
-            raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/") from None
-        info = _as_of_today(info)
-        if lacking := NEEDED - set(info):
-            raise BigfootError(f"{folder}: variant.json has no {min(lacking)}: quantize the model again")
-        seal.check(folder, info)
+        if not (folder / "variant.json").is_file():
+            raise BigfootError(f"{folder} has no variant.json: give a folder of variants/")
+        info = _as_of_today(seal.read_info(folder))
+        seal.require_runnable(folder, info)
+        seal.check(folder, info, remembered=True)
         run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))
         return cls(info, run)
 
@@ -150,6 +146,7 @@ class Recognizer:
 
     def _run_batch(self, waveforms: list[np.ndarray]) -> list[np.ndarray]:
         """The logits [frames, vocab] of each waveform, none of them empty, in one pass; shorter ones are padded with zeros."""
+        self.before_pass()
         lengths = np.array([waveform.size for waveform in waveforms], dtype=np.int64)
         if len(waveforms) == 1:
             padded = waveforms[0][None]
@@ -157,7 +154,11 @@ class Recognizer:
             padded = np.zeros((len(waveforms), lengths.max()), dtype=np.float32)
             for row, waveform in zip(padded, waveforms, strict=True):
                 row[: waveform.size] = waveform
-        return [rows[: self.frames(length)] for rows, length in zip(self._run(padded, lengths), lengths, strict=True)]
+        logits = self._run(padded, lengths)
+        if logits.shape[-1] != len(self.info["vocab"]):  # of a variant without a seal
+            tokens = f"{len(self.info['vocab'])} tokens, its model {logits.shape[-1]} outputs"
+            raise BigfootError(f"variant.json has {tokens}: {seal.REMEDY}")
+        return [rows[: self.frames(length)] for rows, length in zip(logits, lengths, strict=True)]
 
     def _batches(self, indices: list[int], waveforms: list[np.ndarray]) -> Iterator[list[int]]:
         """Groups that run in one pass: similar lengths, at most BATCH_SECONDS with padding, so that they fit in memory."""
@@ -197,7 +198,7 @@ class Recognizer:
 
 def _as_of_today(info: dict) -> dict:
     """A variant.json of any version: `vocab` once had the tokenizer's tokens, with special ones such as <s>."""
-    if "word_delimiter" not in info:
+    if "word_delimiter" not in info or "vocab" not in info:
         return info
     special = [token.startswith("<") and token.endswith(">") for token in info["vocab"]]
     texts = ["" if skip else token for token, skip in zip(info["vocab"], special, strict=True)]

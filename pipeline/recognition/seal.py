@@ -1,60 +1,117 @@
-"""The seal of a variant: variant.json stores the sizes and SHA-256 sums of its files, under `files`.
+"""variant.json, which describes a variant: what it holds, its only reader, and the seal of the variant in it.
 
-Decision: opening a variant compares sizes, which costs nothing and finds cut-off files and most swapped ones. Scoring and
-timing compare the sums too (about one second per gigabyte), so that a figure can't belong to other weights than its name
-states. Other files in the folder are ignored. A folder without a seal, older or made by others, opens without a check.
+Decision: since version 2 it has a hash of itself and the sums of all other files, so no letter of a variant changes unnoticed.
+Scoring, timing, exporting and serving compute the sums (about one second per gigabyte), so that no figure and no copy is of
+other weights than its name states; opening computes them once (`pipeline.common.sums`). Other files in the folder are ignored.
+A variant of an older version, or made by others, opens without what it lacks, after its description was checked by itself.
 """
 
 import hashlib
 import json
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Literal, Required, TypedDict
 
+from pipeline.common import shapes, sums
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_json, sha256
+from pipeline.common.files import SEAL, again
 
+VERSION = 2
+SAMPLE_RATE = 16_000  # of all models that Bigfoot makes
+LONGEST = 1000  # samples or frames, of a kernel or stride: wav2vec 2.0's longest kernel has 10
 REMEDY = "copy the variant again, or quantize again"
+RUNS = ("runtime", "file", "vocab", "blank", "normalize", "padding", "sample_rate", "conv_kernels", "conv_strides")
 
 
-def seal(folder: Path) -> dict[str, dict]:
-    """{file: {"bytes": ..., "sha256": ...}} of all files in a folder."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in files
-    }  # fmt: skip
+class Sum(TypedDict):
+    """The size and content of a file; see `pipeline.common.sums`."""
+
+    bytes: int
+    sha256: str
 
 
-def read_info(folder: Path, command: str = "dvc repro") -> dict:
-    """variant.json of a variant's folder, which `command` makes; raises BigfootError where there is none, or it is broken."""
-    return read_json(folder / "variant.json", command)
+class Info(TypedDict, total=False):
+    """The keys that are read. `vocab`: what each token writes; `precision`: of operations outside int8."""
+
+    version: int
+    variant: str
+    model: str
+    scheme: str
+    kind: Literal["own", "peer"]
+    runtime: Required[str]
+    file: Required[str]
+    padding: Literal["mask", "exact"]
+    precision: str
+    vocab: list[str]
+    word_delimiter: str | None  # of the first version alone
+    blank: int
+    normalize: bool
+    sample_rate: int
+    conv_kernels: list[int]
+    conv_strides: list[int]
+    params: int | None
+    macs_per_second: float | None
+    language: str
+    text: dict
+    files: dict[str, Sum]
+    sha256: str
 
 
-def read(folder: Path) -> dict:
-    """variant.json of a folder, after its files' sizes and sums were checked against it; BigfootError where they differ."""
-    info = read_info(folder)
-    check(folder, info, sums=True)
+def read_info(folder: Path, command: str | None = None) -> dict:
+    """variant.json of a variant's folder, which `command` makes.
+
+    Raises BigfootError where there is none, or where it is broken, was changed, or is of a newer Bigfoot.
+    """
+    path = folder / "variant.json"
+    info = shapes.read(path, Info, command)
+    if info.get("version", 1) > VERSION:
+        raise BigfootError(f"{path} has version {info['version']}, newer than this Bigfoot's {VERSION}: update Bigfoot")
+    if info.get("version", 1) == VERSION and not (SEAL in info and info.get("files")):
+        raise BigfootError(f"{path} has lost its seal: {again(command)}")
+    for name in (info["file"], *info.get("files", {})):
+        if "\0" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BigfootError(f"{path} names {name!r}, which is not in its folder: {again(command)}")
     return info
 
 
-def check(folder: Path, info: dict, sums: bool = False) -> None:
-    """Raise BigfootError where a file's size, or with `sums` its content, differs from `info` (variant.json)."""
-    files = info.get("files") or {}
-    try:
-        expected = {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise BigfootError(f"{folder}: `files` in variant.json can't be read: {REMEDY}") from None
-    for name, (size, content) in expected.items():
-        try:
-            actual = (folder / name).stat().st_size
-        except OSError:
-            raise BigfootError(f"{folder}: {name} is missing, the variant is incomplete: {REMEDY}") from None
-        if actual != size:
-            cause = "it is cut off" if actual < size else "it is another file"
-            raise BigfootError(f"{folder}: {name} has {actual:,} bytes, not the {size:,} it was made with ({cause}): {REMEDY}")
-        if sums and sha256(folder / name) != content:
-            raise BigfootError(f"{folder}: {name} has the size but not the content that it was made with: {REMEDY}")
+def require_runnable(folder: Path, info: dict) -> None:
+    """Raise BigfootError where variant.json doesn't describe how to run the variant."""
+    path = folder / "variant.json"
+    for key in RUNS:
+        if key not in info:
+            raise BigfootError(f"{path} has no {key}: quantize the model again")
+    kernels, strides = info["conv_kernels"], info["conv_strides"]
+    problems = {
+        f"blank is {info['blank']}, of {len(info['vocab'])} tokens": not 0 <= info["blank"] < len(info["vocab"]),
+        f"sample_rate is {info['sample_rate']}, not {SAMPLE_RATE}": info["sample_rate"] != SAMPLE_RATE,
+        "conv_kernels and conv_strides are not those of convolutions": len(kernels) != len(strides)
+        or not all(1 <= length <= LONGEST for length in (*kernels, *strides)),
+    }
+    for problem, is_so in problems.items():
+        if is_so:
+            raise BigfootError(f"{path}: {problem}: {again(None)}")
 
 
-def mark(info: dict) -> str | None:
-    """A short hash of the sealed files, which differs between variants; None without a seal."""
+def seal(folder: Path) -> dict[str, dict]:
+    """The sums of all files in a folder."""
+    return sums.of(folder, (file for file in folder.rglob("*") if file.is_file()))
+
+
+def read(folder: Path) -> dict:
+    """variant.json of a folder, after its files' sums were computed and compared with it; BigfootError where they differ."""
+    info = read_info(folder)
+    check(folder, info)
+    return info
+
+
+def check(folder: Path, info: Mapping, remembered: bool = False) -> None:
+    """Raise BigfootError where a file's content differs from `info` (variant.json); `remembered` is that of `sums.check`."""
+    sums.check(folder, info.get("files", {}), "the variant", REMEDY, remembered)
+
+
+def mark(info: Mapping) -> str | None:
+    """A short hash of the variant, which differs between variants; None without a seal."""
+    if SEAL in info:
+        return info[SEAL][:16]
     files = info.get("files")
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16] if files else None

@@ -5,8 +5,9 @@ and transcription get the same samples. torchaudio would do the same, but its im
 separate codec. What libsndfile can't read, media.py hands to FFmpeg, for files of the person who runs Bigfoot; a served model
 and the page read the uploads of others with this module alone.
 
-A file's samples are checked before they are used, in one place each: its header's rate and channels in `Sound`, its scale and
-the phase of its channels in level.py.
+A file's samples are checked before they are used, in one place each: its scale and the phase of its channels in level.py, and
+in `Sound` how much audio it is. A header may lie, and hours of silence fit in half a megabyte: so rate, channels, duration and
+expansion have bounds, before anything is decoded whole or resampled, wherever audio is read.
 """
 
 import io
@@ -27,6 +28,10 @@ from pipeline.speech.level import Level
 SAMPLE_RATE = 16_000
 FORMATS = "WAV, FLAC, MP3, OGG or Opus"
 LEAST_HZ, MOST_HZ, MOST_CHANNELS = 2_000, 768_000, 64  # a header beyond these is damaged, and would need gigabytes
+MOST_SECONDS = 24 * 3600
+# Expansion: what any file may hold, and how much more per byte of it. A codec needs three times these bytes for speech.
+FREE_SECONDS, LEAST_BYTES_PER_SECOND = 600, 250
+FREE_SAMPLES, MOST_SAMPLES_PER_BYTE = FREE_SECONDS * 2 * 48_000, 256  # over all channels
 BLOCK = 1 << 16  # samples read at once, over all channels
 
 log = logging.getLogger(__name__)
@@ -38,7 +43,7 @@ class AudioError(BigfootError):
     """Audio that can't be used; `check` is missing, unreadable, empty, truncated or opposite_phase."""
 
     def __init__(self, check: str, message: str):
-        super().__init__(one_line(message))
+        super().__init__(message)
         self.check = check
 
     def __reduce__(self):
@@ -49,14 +54,16 @@ class AudioError(BigfootError):
 class Sound:
     """An open recording, which is read once, from its start to its end.
 
-    `frames` is what its header states, None where it states nothing. `blocks` are float32 [frames, channels], consecutive;
-    after the last one AudioError is raised where the file is empty or shorter than it states.
+    `frames` is what its header states, None where it states nothing; `size` the file's bytes. `blocks` are float32
+    [frames, channels], consecutive; AudioError is raised after the last one where the file is empty or shorter than it states,
+    and as soon as the bounds are exceeded, by the header or by a block.
     """
 
     name: str
     rate: int
     channels: int
     frames: int | None
+    size: int
     blocks: Iterator[np.ndarray]
 
     def __post_init__(self):
@@ -65,6 +72,31 @@ class Sound:
                 "unreadable",
                 f"{self.name} states {self.channels} channels at {self.rate:,} Hz: its header is damaged (up to "
                 f"{MOST_CHANNELS} channels at {LEAST_HZ:,} to {MOST_HZ:,} Hz are read), fetch it again",
+            )
+        self._require_within_bounds(self.frames or 0)
+        object.__setattr__(self, "blocks", self._bounded(self.blocks))
+
+    def _bounded(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """A header may state too little, or nothing."""
+        frames = 0
+        for block in blocks:
+            frames += len(block)
+            self._require_within_bounds(frames)
+            yield block
+
+    def _require_within_bounds(self, frames: int) -> None:
+        seconds = frames / self.rate
+        if seconds > MOST_SECONDS:
+            hours = f"{seconds / 3600:,.1f} h, more than the {MOST_SECONDS // 3600} h"
+            raise AudioError("unreadable", f"{self.name} holds {hours} of audio that are read: cut it, or fetch it again")
+        if (
+            seconds > FREE_SECONDS + self.size / LEAST_BYTES_PER_SECOND
+            or frames * self.channels > FREE_SAMPLES + self.size * MOST_SAMPLES_PER_BYTE
+        ):
+            raise AudioError(
+                "unreadable",
+                f"{self.name} has {self.size:,} bytes for {seconds:,.0f} s of audio or more, too few for speech: it "
+                "is damaged, or silence without end",
             )
 
 
@@ -79,9 +111,12 @@ def read(source: Path | str | bytes) -> np.ndarray:
 
 def speech(sound: Sound, channel: Channel = "mix") -> np.ndarray:
     """A channel of an open recording, as `read` gives it."""
-    samples = np.concatenate(list(sound.blocks))
-    divided_by = divisor(sound.name, Level.of(samples), channel)
-    return scaled(change_rate(pick(samples, channel), sound.rate), divided_by)
+    level, picked = Level(), []
+    for block in sound.blocks:
+        level.add(block)
+        picked.append(pick(block, channel))
+    divided_by = divisor(sound.name, level, channel)
+    return scaled(change_rate(np.concatenate(picked), sound.rate), divided_by)
 
 
 def decode(source: Path | str | bytes, name: str | None = None) -> tuple[np.ndarray, int]:
@@ -103,7 +138,7 @@ def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Soun
     with open_bytes(source, name) as file, ExitStack() as stack:
         with _errors(name):
             reader = stack.enter_context(sndfile.forward(file))
-        yield Sound(name, reader.samplerate, reader.channels, reader.stated, _blocks(name, reader))
+        yield Sound(name, reader.samplerate, reader.channels, reader.stated, size_of(file), _blocks(name, reader))
 
 
 def _blocks(name: str, reader: sndfile.Forward) -> Iterator[np.ndarray]:
@@ -117,6 +152,8 @@ def _blocks(name: str, reader: sndfile.Forward) -> Iterator[np.ndarray]:
         log.warning("%s", one_line(f"{name}: {len(notes)} notes of the MP3 decoder, the first: {notes[0]}"))
     if reader.file.failure:
         raise AudioError("unreadable", f"{name} can't be read: {reader.file.failure.strerror}")
+    if reader.stated is not None and frames > reader.stated:
+        raise AudioError("unreadable", f"{name} holds more samples than its header states: its header is damaged")
     ended(name, frames, reader.least, reader.is_cut)
 
 
@@ -150,6 +187,14 @@ def open_bytes(source: Path | str | bytes, name: str) -> BinaryIO:
     return file
 
 
+def size_of(file: BinaryIO) -> int:
+    """The bytes of an open file, whose position stays."""
+    at = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(at)
+    return size
+
+
 def ended(name: str, frames: int, stated: int, is_cut: bool) -> None:
     """Raise AudioError where a recording that gave `frames` is cut off or empty; `stated` is the least that it should give."""
     if frames < stated or is_cut:
@@ -170,7 +215,7 @@ def divisor(name: str, level: Level, channel: Channel) -> float:
         raise AudioError(
             "opposite_phase",
             f"{name} has channels of opposite phase, which leave nothing in their mix: use one of them, "
-            "by corpus.channels in params.yaml or `bigfoot transcribe --channels first`",
+            "by corpus.channels in params.yaml or `--channels first` of `bigfoot transcribe` and `bigfoot align`",
         )
     return level.divisor
 
@@ -178,7 +223,8 @@ def divisor(name: str, level: Level, channel: Channel) -> float:
 def pick(samples: np.ndarray, channel: Channel) -> np.ndarray:
     """One channel, or the mean of all: float32 [T, channels] -> float32 [T]."""
     if channel == "mix":
-        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):  # samples beyond any scale are for others to find
+            return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return np.ascontiguousarray(samples[:, channel])
 
 

@@ -7,16 +7,46 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, Required, TypedDict
 
 import numpy as np
 
+from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import forced, read_json
+from pipeline.common.files import forced
 from pipeline.speech import audio
-from pipeline.speech.shards import COMMAND, Utterance, Utterances
+from pipeline.speech.normalization import TextRules
+from pipeline.speech.shards import COMMAND, Size, Utterance, Utterances
 
 UNLABELLED = "unlabelled"  # the split whose utterances have no text
+
+
+class Info(TypedDict, total=False):
+    """The keys of corpus.json that are read. `alphabet`: of train's texts; `dropped`: how many utterances were left out."""
+
+    name: str
+    source: str
+    synthetic: bool
+    about: str
+    notes: list[str]
+    license: str
+    language: str
+    objective: Literal["wer", "cer"]
+    text: TextRules
+    alphabet: list[str]
+    word_gaps: bool
+    splits: Required[dict[str, Size]]
+    dropped: int
+    leaks: dict[str, dict[str, int]]
+
+
+class Dropped(TypedDict):
+    """A line of dropped.jsonl: an utterance that prepare left out, the check that it failed, and how."""
+
+    id: str
+    split: str
+    check: str
+    why: str
 
 
 class AudioCorpus(Protocol):
@@ -121,8 +151,17 @@ def open_corpus(folder: Path | str) -> Corpus:
 
 
 def read_info(folder: Path) -> dict:
-    """corpus.json of a corpus's folder; raises BigfootError where it is missing, broken or has no splits."""
-    info = read_json(folder / "corpus.json", COMMAND)
-    if not isinstance(info.get("splits"), dict):
-        raise BigfootError(f"{folder / 'corpus.json'} has no splits: run `{forced(COMMAND)}`")
+    """corpus.json of a corpus's folder; raises BigfootError where it is missing or broken, or lacks dev or a test set."""
+    info = shapes.read(folder / "corpus.json", Info, COMMAND)
+    if "dev" not in info["splits"] or not test_sets(info["splits"]):
+        raise BigfootError(f"{folder / 'corpus.json'} has no splits dev and test: run `{forced(COMMAND)}`")
     return info
+
+
+def read_dropped(folder: Path, info: dict) -> list[dict]:
+    """dropped.jsonl of a corpus's folder; raises BigfootError where it has not the lines that corpus.json (`info`) counts."""
+    path, count = folder / "dropped.jsonl", info.get("dropped", 0)
+    rows: list[dict] = [*shapes.read_lines(path, Dropped, COMMAND)] if count or path.is_file() else []
+    if len(rows) != count:
+        raise BigfootError(f"{path} has {len(rows)} lines where corpus.json counts {count}: run `{forced(COMMAND)}`")
+    return rows

@@ -1,7 +1,10 @@
-"""Whether a file is cut off, for formats where libsndfile reads what is there and doesn't report it.
+"""Whether a file is cut off, or holds more than it states, where libsndfile and FFmpeg read what they find and report nothing.
 
 - Ogg (Vorbis, Opus): the last page of a whole stream carries the flag for its end.
-- WAV, RF64, W64, AIFF, CAF, AU, SPHERE: the header states how many bytes of audio follow.
+- WAV, RF64, W64, AIFF, CAF, AU, SPHERE: the header states how many bytes of audio follow. After them only further chunks may.
+- WMA (ASF): the header states the size of the file.
+- FLAC: libsndfile stops at the number of samples that the header states, and likewise at a WAV's size of 0, which a stream
+  leaves. `endless` makes it read on.
 """
 
 import re
@@ -19,14 +22,56 @@ _CHUNKS = {  # how a file begins: where its chunks do, their head (name, size), 
     b"riff": (40, "<4s12xQ", 24, 8),  # W64
 }
 _AUDIO = (b"data", b"SSND")
+_FLAC_SAMPLES = (1 << 36) - 1  # the bits of 8 bytes at position 18
+_SPARE = 1 << 12  # bytes after the audio that are taken for padding or a tag
+_MOST_CHUNKS = 10_000  # looked at: a file of empty ones would take minutes
+_ASF, _ASF_PROPERTIES = bytes.fromhex("3026b2758e66cf11"), bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def is_cut(file: BinaryIO) -> bool:
     """Whether a file ends before the end that it states; False where it states none."""
     length = file.seek(0, 2)
-    kind = read_at(file, 0, 4)
-    if kind == b"OggS":
+    start = read_at(file, 0, 8)
+    if start.startswith(b"OggS"):
         return _ogg_is_cut(file, length)
+    if start == _ASF:
+        return _asf_size(read_at(file, 0, 1 << 16)) > length
+    begin, size = _stated(file, length, start[:4])
+    return size not in _UNKNOWN_SIZES and begin + size > length
+
+
+def holds_more(file: BinaryIO) -> bool:
+    """Whether the stated audio is followed by more than padding, a tag or further chunks; False where no size is stated."""
+    length, kind = file.seek(0, 2), read_at(file, 0, 4)
+    begin, size = _stated(file, length, kind)
+    if size in _UNKNOWN_SIZES:
+        return False
+    at = begin + size
+    if kind in _CHUNKS:  # some writers leave out the padding
+        _, head, counted, alignment = _CHUNKS[kind]
+        at = max(_after_chunks(file, length, at + skipped, head, counted, alignment) for skipped in (0, -size % alignment))
+    return length - at > _SPARE
+
+
+def flac_samples(file: BinaryIO) -> int | None:
+    """The samples per channel that a FLAC states; None where it states none, or is no FLAC."""
+    return (int.from_bytes(read_at(file, 18, 8), "big") & _FLAC_SAMPLES or None) if read_at(file, 0, 4) == b"fLaC" else None
+
+
+def endless(file: BinaryIO) -> tuple[int, bytes]:
+    """The bytes of the header, and their position, with which libsndfile reads to the end of the file; none to change: b""."""
+    kind = read_at(file, 0, 4)
+    if kind == b"fLaC":
+        return 18, (int.from_bytes(read_at(file, 18, 8), "big") & ~_FLAC_SAMPLES).to_bytes(8, "big")
+    if kind == b"RIFF":
+        begin, size = _stated(file, file.seek(0, 2), kind)
+        if size == 0:
+            return begin - 4, b"\xff" * 4
+    return 0, b""
+
+
+def _stated(file: BinaryIO, length: int, kind: bytes) -> tuple[int, int]:
+    """Where the audio begins and how many bytes of it the header states; 0 of another kind of file."""
     if kind in _CHUNKS:
         begin, size = _data_chunk(file, length, *_CHUNKS[kind])
         if kind == b"RF64":  # its true size lies in the chunk ds64, behind that of the whole file
@@ -36,14 +81,28 @@ def is_cut(file: BinaryIO) -> bool:
     elif kind == b"NIST":
         begin, size = _sphere_data(read_at(file, 0, 1024))
     else:
-        return False
-    return size not in _UNKNOWN_SIZES and begin + size > length
+        return 0, 0
+    return begin, size
+
+
+def _after_chunks(file: BinaryIO, length: int, at: int, head: str, counted: int, alignment: int) -> int:
+    """Where the chunks that begin at `at` end: each has a name of printable characters, and lies within the file."""
+    head_size = struct.calcsize(head)
+    while at + head_size <= length:
+        name, size = struct.unpack(head, read_at(file, at, head_size))
+        size = max(0, size - counted)
+        if not (name.isascii() and name.decode().isprintable()) or at + head_size + size > length:
+            return at
+        at += head_size + size + -size % alignment
+    return at
 
 
 def _data_chunk(file: BinaryIO, length: int, at: int, head: str, counted: int, alignment: int) -> tuple[int, int]:
     """Where the bytes of the chunk with the audio begin, and how many it states; 0 where there is none."""
     head_size = struct.calcsize(head)
-    while at + head_size <= length:
+    for _ in range(_MOST_CHUNKS):
+        if at + head_size > length:
+            break
         name, size = struct.unpack(head, read_at(file, at, head_size))
         size = max(0, size - counted)
         if name in _AUDIO:
@@ -59,6 +118,15 @@ def _sphere_data(header: bytes) -> tuple[int, int]:
     width = 1 if b"law" in header else facts.get(b"sample_n_bytes", 2)
     size = facts.get(b"sample_count", 0) * facts.get(b"channel_count", 1) * width
     return int(begin[1]) if begin else 0, size
+
+
+def _asf_size(header: bytes) -> int:
+    """The bytes of the file that the header of a WMA states; 0 where it was streamed, and states none."""
+    at = header.find(_ASF_PROPERTIES)
+    if at < 0 or at + 92 > len(header):
+        return 0
+    size, flags = struct.unpack("<Q", header[at + 40 : at + 48])[0], struct.unpack("<I", header[at + 88 : at + 92])[0]
+    return 0 if flags & 1 else size
 
 
 def _ogg_is_cut(file: BinaryIO, length: int) -> bool:

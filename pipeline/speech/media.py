@@ -7,8 +7,9 @@ Decisions, and what they cost:
 - PyAV is the extra `media` and is imported when such a file comes. Uploads of others are read by audio.py alone: FFmpeg's many
   parsers are not given bytes of strangers.
 - Of several audio streams the first is taken, pictures are skipped. Without an audio stream a file is refused.
-- A file is cut off where all its streams end a quarter of a second before its stated duration. A live WebM states none (nor do
-  AMR and AAC): if it is cut between two packets, what is left is all there is.
+- A file is cut off where all its streams end a quarter of a second before its stated duration. FFmpeg makes up the
+  duration of a cut WMA, so its stated size counts. A live WebM states none (nor do AMR and AAC): if it is cut between two
+  packets, what is left is all there is.
 """
 
 from collections.abc import Iterator
@@ -18,15 +19,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pipeline.speech import audio
+from pipeline.speech import audio, headers
 from pipeline.speech.audio import AudioError, Channel, Sound
 
 FORMATS = "M4A, MP4, MOV, 3GP, WebM, Matroska, AMR, AAC or WMA"
-# Of files that are audio or hold some; the last line is of formats that can't be read.
+# Of files that are audio or hold some; the last two lines are of formats that can't be read.
 SUFFIXES = frozenset(
-    ".wav .flac .mp3 .ogg .oga .opus .aiff .aif .aifc .au .caf .rf64 .sph .w64 "
-    ".3g2 .3gp .aac .amr .asf .m4a .m4b .m4v .mka .mkv .mov .mp4 .webm .wma .wmv "
-    ".ac3 .ape .avi .dts .flv .gsm .mp2 .mpc .mpeg .mpg .pcm .ra .rm .spx .wv".split()
+    ".wav .wave .bwf .flac .mp3 .mpga .ogg .oga .opus .aiff .aif .aifc .au .snd .caf .rf64 .sph .nist .voc .w64 "
+    ".3g2 .3gp .aac .adts .amr .asf .awb .f4a .f4v .m4a .m4b .m4r .m4v .mka .mkv .mov .mp4 .qt .weba .webm .webma .wma .wmv "
+    ".ac3 .ape .avi .dff .ds2 .dsf .dss .dts .eac3 .flv .gsm .m2ts .mp2 .mpc .mpeg .mpg .mts .ogv .ogx .pcm .ra .raw .rm .spx "
+    ".tak .ts .tta .ulaw .vob .vox .wv".split()
 )
 SPARE_SECONDS = 0.25  # that a file may end before its stated duration
 _KINDS = {  # demuxer: how a file of its kind begins, and where
@@ -60,8 +62,9 @@ def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Soun
             with audio.opened(source, name) as sound:
                 yield sound
             return
+        is_cut = headers.is_cut(file)
         file.seek(0)
-        with _container(name, file, demuxer) as sound:
+        with _container(name, file, demuxer, is_cut) as sound:
             yield sound
 
 
@@ -73,7 +76,7 @@ def _demuxer(start: bytes) -> str | None:
 
 
 @contextmanager
-def _container(name: str, file: BinaryIO, demuxer: str) -> Iterator[Sound]:
+def _container(name: str, file: BinaryIO, demuxer: str, is_cut: bool) -> Iterator[Sound]:
     try:
         import av
     except ImportError:
@@ -81,9 +84,10 @@ def _container(name: str, file: BinaryIO, demuxer: str) -> Iterator[Sound]:
             "unreadable", f"{name} is {FORMATS}: `pip install bigfoot-asr[media]` to read it, or convert it to WAV or FLAC"
         ) from None
     try:
-        container: Any = av.open(file, format=demuxer, options={"protocol_whitelist": "none"})
-    except (av.FFmpegError, ValueError) as error:
+        container: Any = av.open(_Seekable(file), format=demuxer, options={"protocol_whitelist": "none"})
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
+    size = audio.size_of(file)
     with container:
         if not container.streams.audio:
             raise AudioError("unreadable", f"{name} has no audio stream: it is a video without sound, or cut off")
@@ -92,10 +96,23 @@ def _container(name: str, file: BinaryIO, demuxer: str) -> Iterator[Sound]:
             raise AudioError("unreadable", f"{name} has audio that can't be decoded: convert it to WAV or FLAC")
         stated = None if container.duration is None else container.duration / 1e6
         frames = None if stated is None else round(stated * stream.rate)
-        yield Sound(name, stream.rate, stream.channels, frames, _blocks(name, container, stream, stated))
+        yield Sound(name, stream.rate, stream.channels, frames, size, _blocks(name, container, stream, stated, is_cut))
 
 
-def _blocks(name: str, container: Any, stream: Any, stated: float | None) -> Iterator[np.ndarray]:
+class _Seekable:
+    """A file as FFmpeg reads it. A damaged one is sought at impossible places: -1 says so, where PyAV prints exceptions."""
+
+    def __init__(self, file: BinaryIO):
+        self.read, self.tell, self._file = file.read, file.tell, file
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+
+def _blocks(name: str, container: Any, stream: Any, stated: float | None, is_cut: bool) -> Iterator[np.ndarray]:
     """Pieces of about audio.BLOCK samples over all channels. All streams are read, because the longest one ends the file."""
     import av
 
@@ -112,13 +129,13 @@ def _blocks(name: str, container: Any, stream: Any, stated: float | None) -> Ite
                 if sum(map(len, waiting)) * stream.channels >= audio.BLOCK:
                     yield np.concatenate(waiting)
                     waiting = []
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     if waiting:
         yield np.concatenate(waiting)
     begin = 0.0 if container.start_time is None else container.start_time / 1e6
-    is_cut = stated is not None and end - begin < stated - SPARE_SECONDS
-    audio.ended(name, frames, 0, is_cut)
+    is_short = stated is not None and end - begin < stated - SPARE_SECONDS
+    audio.ended(name, frames, 0, is_cut or is_short)
 
 
 def _samples(name: str, frame: Any, stream: Any) -> np.ndarray:

@@ -7,13 +7,17 @@ and `unspellable` lists it, so that `prepare` reports it. The rules in their ord
   script, where it separates parts of words (Persian, Urdu, Kurdish); elsewhere it only forbids a ligature and vanishes. Soft
   hyphens, joiners, marks of direction, other format characters and Arabic's tatweel, which stretches a word, vanish.
 - replace: the user's table. A key of one character is replaced wherever it is (look-alike letters), a longer one only as a
-  whole word; the longest first, each place once. Keys are compared in NFC, before case and punctuation change.
-- apostrophes: all forms become '. keep keeps those inside words ("don't") and drops quotes; drop removes them ("dont").
+  whole word: beside letters and digits it is not, whatever it ends in. The longest first, each place once. Keys are compared
+  in NFC, before case and punctuation change. `replace_in_hypothesis` takes each key as the other rules write it, and still as
+  a whole word where it was longer than a character.
+- apostrophes: all forms become '. keep keeps those inside words ("don't") and drops quotes; drop removes them ("dont"). So it
+  is with the other marks inside words, Catalan's · (col·lecció) and Hebrew's gershayim (also typed as ").
 - digits: spell writes numbers as words, see pipeline/speech/numerals.py. keep leaves them.
 - case: lower, upper or keep, by the language's rules: Turkish and Azerbaijani i and ı are two letters, a Greek sigma that ends
   a word is ς. The capital of ß is ẞ and never SS; who wants SS replaces ß by ss.
 - punctuation: drop turns it into word gaps ("well-known" -> "well known"), except in and beside numbers that were not spelled:
-  a date stays a date and does not become three numbers. keep leaves it, apostrophes included.
+  a date stays a date and does not become three numbers. Armenian's marks of tone, inside words, vanish. keep leaves it,
+  apostrophes included.
 - form: Unicode's NFC (é is one character) or NFD (e and an accent), as the model's vocabulary has it.
 """
 
@@ -21,17 +25,19 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import ClassVar, Literal
 
 from pipeline.speech import numerals
+from pipeline.speech.replacement import Key, replaced
 
-_APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u00b4"})
+_APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u00b4\u05f3"})
 _SPOKEN_PUNCTUATION = "%&@#\u2030\u066a"  # Unicode classifies them as punctuation, but they are read aloud
+_GERSHAYIM = "\u05f4"
+_INSIDE_WORDS = {"ca": "\u00b7", "oc": "\u00b7", "he": _GERSHAYIM, "yi": _GERSHAYIM}  # like the apostrophe, in a language
+_TYPED_GERSHAYIM = re.compile('(?<=[\u05d0-\u05ea])["\u201c\u201d](?=[\u05d0-\u05ea])')
+_TONES = "\u055b\u055c\u055e"  # Armenian's, over a letter
 _ZERO_WIDTH_SPACE, _NON_JOINER, _TATWEEL = "\u200b", "\u200c", "\u0640"
 _DOTTED = ("tr", "az")
-SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # scripts without word gaps
-_IN_WORD = rf"[^\W{SPACELESS}]"
 
 
 @dataclass(frozen=True)
@@ -62,24 +68,30 @@ def normalize(text: str, rules: TextRules, language: str) -> str:
 
     `language` is a BCP 47 tag. Without a table of replacements, applying it twice gives the same as once.
     """
-    text = _replaced(unicodedata.normalize("NFC", _without_unseen(text)), _table(rules))
+    text = replaced(unicodedata.normalize("NFC", _without_unseen(text)), _table(rules))
     text = text.translate(_APOSTROPHES)
+    marks = _INSIDE_WORDS.get(language.split("-")[0].lower(), "")
+    if marks == _GERSHAYIM:
+        text = _TYPED_GERSHAYIM.sub(_GERSHAYIM, text)
     if rules.apostrophes == "drop":
-        text = text.replace("'", "")
+        text = re.sub(f"['{marks}]", "", text)
     if rules.digits == "spell":
         text = numerals.spelled(text, language)
     text = _cased(text, rules.case, language)
     if rules.punctuation == "drop":
-        text = re.sub(r"\S+", lambda match: _without_punctuation(match[0], rules), text)
+        text = re.sub(r"\S+", lambda match: _without_punctuation(match[0], rules, "'" + marks), text)
     return unicodedata.normalize(rules.form, " ".join(text.split()))
 
 
 def replace_in_hypothesis(text: str, rules: TextRules, language: str) -> str:
     """What a variant recognized, after the table of replacements, whose both sides are written by the other rules first."""
     plain = TextRules(rules.case, rules.punctuation, rules.digits, rules.apostrophes)
-    table = {normalize(old, plain, language): normalize(new, plain, language) for old, new in _table(rules).items()}
-    table.pop("", None)
-    return unicodedata.normalize(rules.form, " ".join(_replaced(unicodedata.normalize("NFC", text), table).split()))
+    table = {
+        Key(normalize(key.text, plain, language), key.is_word): normalize(new, plain, language)
+        for key, new in _table(rules).items()
+    }
+    table = {key: new for key, new in table.items() if key.text}
+    return unicodedata.normalize(rules.form, " ".join(replaced(unicodedata.normalize("NFC", text), table).split()))
 
 
 def unspellable(text: str, rules: TextRules) -> str:
@@ -112,30 +124,10 @@ def _is_arabic(c: str) -> bool:
     return c != "" and unicodedata.name(c, "").startswith("ARABIC")
 
 
-def _table(rules: TextRules) -> dict[str, str]:
+def _table(rules: TextRules) -> dict[Key, str]:
     assert isinstance(rules.replace, dict), "prepare reads the table from its CSV first"
-    return rules.replace
-
-
-def _replaced(text: str, table: Mapping[str, str]) -> str:
-    if not table:
-        return text
-    pattern, values = _compiled(tuple(table.items()))
-    return pattern.sub(lambda match: values[match[0]], text)
-
-
-@lru_cache
-def _compiled(table: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    """One pattern of all keys, the longest first, and the value of each."""
-    values = {unicodedata.normalize("NFC", old): new for old, new in table}
-    return re.compile("|".join(map(_key, sorted(values, key=len, reverse=True)))), values
-
-
-def _key(key: str) -> str:
-    if len(key) == 1:
-        return re.escape(key)
-    begins, ends = (bool(re.match(_IN_WORD, c)) for c in (key[0], key[-1]))
-    return (rf"(?<!{_IN_WORD})" if begins else "") + re.escape(key) + (rf"(?!{_IN_WORD})" if ends else "")
+    keys = ((unicodedata.normalize("NFC", old), new) for old, new in rules.replace.items())
+    return {Key(old, len(old) > 1 and any(map(str.isalnum, old))): new for old, new in keys}
 
 
 def _cased(text: str, case: str, language: str) -> str:
@@ -147,17 +139,21 @@ def _cased(text: str, case: str, language: str) -> str:
     return text
 
 
-def _without_punctuation(word: str, rules: TextRules) -> str:
-    """A word with gaps for its punctuation, except from one character before to one after digits that are not to be kept."""
+def _without_punctuation(word: str, rules: TextRules, inside: str) -> str:
+    """A word with gaps for its punctuation, except from one character before to one after digits that are not to be kept.
+
+    `inside`: the marks that stay between letters.
+    """
+    word = re.sub(f"[{_TONES}]", "", word)
     digits = [at for at, c in enumerate(word) if c.isdecimal()] if rules.digits == "spell" else []
     kept = range(digits[0] - 1, digits[-1] + 2) if digits else range(0)
-    return "".join(" " if at not in kept and _is_dropped(word, at) else c for at, c in enumerate(word))
+    return "".join(" " if at not in kept and _is_dropped(word, at, inside) else c for at, c in enumerate(word))
 
 
-def _is_dropped(word: str, at: int) -> bool:
-    """Whether the character is punctuation that is not read aloud, or an apostrophe that is not inside a word."""
+def _is_dropped(word: str, at: int, inside: str) -> bool:
+    """Whether the character is punctuation that is not read aloud; one of the marks `inside` words only at their edges."""
     c = word[at]
-    if c == "'":
+    if c in inside:
         return not (_is_letter(word[at - 1 : at]) and _is_letter(word[at + 1 : at + 2]))
     return unicodedata.category(c).startswith("P") and c not in _SPOKEN_PUNCTUATION
 
@@ -167,7 +163,7 @@ def _is_letter(c: str) -> bool:
 
 
 def _is_spellable(c: str, rules: TextRules) -> bool:
-    if c == " " or c == "'" or _is_letter(c):
+    if c in f" '{''.join(_INSIDE_WORDS.values())}" or _is_letter(c):
         return True
     category = unicodedata.category(c)
     if category == "Nd":

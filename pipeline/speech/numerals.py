@@ -1,10 +1,12 @@
 """Numbers in digits as the words of a language: 1.200 in German is eintausendzweihundert, 3,5 is drei Komma fünf.
 
-Decision: num2words (LGPL) knows the words; which characters group digits or begin decimals is the table MARKS, from Unicode's
-CLDR 47, because no package of the lock has that data. A number is only spelled where it has one reading. Everything else in
-digits stays as it is: dates, times, ordinals (1st, and 3. where a language writes ordinals so), versions, ranges, fractions,
-numbers side by side (a telephone number, or an ambiguous 1 200), and digits that touch letters. A wrong word in a reference
-costs more than a missing one. Years are read as cardinals, decimals digit by digit.
+Decision: num2words (LGPL) knows the words, unless number_words.py says no; which characters group digits or begin
+decimals is the table MARKS, from Unicode's CLDR 47, because no package of the lock has that data. A number is only spelled
+where it has one reading. Everything else in digits stays as it is: dates, times, ordinals (1st, and 3. where a language writes
+ordinals so), versions, ranges, fractions, numbers side by side (a telephone number, or an ambiguous 1 200), digits that touch
+letters, and numbers whose words follow a noun (1 Hund: ein, einen, einem), unless they are only counted: decimals (1,5), single
+digits in a row (1 8), a text that is a digit. A wrong word in a reference costs more than a missing one. Years are read as
+cardinals, decimals digit by digit.
 
 num2words is imported inside functions: whoever only recognizes speech never needs it.
 """
@@ -12,12 +14,12 @@ num2words is imported inside functions: whoever only recognizes speech never nee
 import re
 import unicodedata
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-MOST = 999_999_999
+from pipeline.speech.number_words import base, cardinal, converter, follows_noun, is_wrong, region
+
 _SPACES = "\u00a0\u2009\u202f"  # no-break, thin and narrow no-break space: they group digits in every language (ISO 80000-1)
 _CHUNK = re.compile(rf"(?:\S|(?<=\d)[{_SPACES}](?=\d{{3}}(?!\d)))+")
-_ALIASES = {"kk": "kz", "nb": "no"}  # codes by which num2words calls languages that have another in BCP 47
 
 
 class Marks(NamedTuple):
@@ -28,13 +30,14 @@ class Marks(NamedTuple):
     spoken: str
 
 
-MARKS = {
+MARKS = {  # in Switzerland the point also begins decimals, but 14.30 is a time too: it stays
     "ar": Marks("\u066b", "\u066c", "فاصلة"), "be": Marks(",", "", ""), "ca": Marks(",", ".", "coma"),
     "cs": Marks(",", "", ""), "da": Marks(",", ".", "komma"), "de": Marks(",", ".", "Komma"),
     "de-CH": Marks(",", "'’", "Komma"), "de-LI": Marks(",", "'’", "Komma"), "en": Marks(".", ",", "point"),
     "eo": Marks(",", "", "komo"), "es": Marks(",", ".", "coma"), "fa": Marks("\u066b", "\u066c", ""),
     "fi": Marks(",", "", "pilkku"), "fr": Marks(",", "", "virgule"), "he": Marks(".", ",", "נקודה"),
     "hu": Marks(",", "", ""), "id": Marks(",", ".", "koma"), "is": Marks(",", ".", "komma"), "it": Marks(",", ".", "virgola"),
+    "it-CH": Marks(",", "'’", "virgola"),
     "ja": Marks(".", ",", "点"), "ko": Marks(".", ",", "점"), "lt": Marks(",", "", ""), "lv": Marks(",", "", ""),
     "nb": Marks(",", "", "komma"), "nl": Marks(",", ".", "komma"), "no": Marks(",", "", "komma"),
     "pl": Marks(",", "", "przecinek"), "pt": Marks(",", ".", "vírgula"), "ro": Marks(",", ".", "virgulă"),
@@ -43,47 +46,25 @@ MARKS = {
     "vi": Marks(",", ".", "phẩy"),
 }  # fmt: skip
 _POINT_IN_SPANISH = {"419", "DO", "GT", "HN", "MX", "NI", "PA", "PE", "PR", "SV", "US"}  # 1,200.5, elsewhere 1.200,5
+_COMMA_IN_ENGLISH = set("150 AT BE CH DE DK FI NL SE SI ZA".split())  # 1.200,5 or 1 200,5; read by many as elsewhere
 _ORDINAL_DOT = set("az cs da de fi hu is lv nb no pl sk sl sr tr".split())  # "3." may be the ordinal, even at the end
 _WITHOUT_SPACES = {"ja", "th"}
-_REWORDED = {  # what num2words writes in another way than texts do: [(pattern, replacement)]
-    "en": [("-", " "), (" and ", " ")],  # today's usage of American English, in all of English
-    "ar": [(" و ", " و"), ("مئتا$", "مئتان")],
-    "tr": [("(milyon|altmış|yetmiş|seksen|doksan|sekiz|dokuz|yirmi|sıfır|dört|altı|yedi|otuz|kırk|elli|"
-            "bir|iki|beş|yüz|bin|üç|on)", r"\1 ")],
-}  # fmt: skip
-
-
-def is_spoken(language: str) -> bool:
-    """Whether num2words has the language of a BCP 47 tag, in its script."""
-    return _converter(language) is not None
 
 
 def spelled(text: str, language: str) -> str:
     """The text with those numbers as words that have one reading; `language` is a BCP 47 tag that `is_spoken`."""
     chunks = list(_CHUNK.finditer(text))
-    words = [_word(chunk[0], _neighbors(chunks, at), language) for at, chunk in enumerate(chunks)]
+    words = [_word(chunks, at, language) for at in range(len(chunks))]
     ends = [0, *(chunk.end() for chunk in chunks)]
     gaps = [text[end : chunk.start()] for end, chunk in zip(ends, chunks, strict=False)]
     return "".join(part for pair in zip(gaps, words, strict=True) for part in pair) + text[ends[-1] :]
 
 
-def cardinal(number: int, language: str) -> str | None:
-    """The words of a number from 0 to 999,999,999; None where num2words can't say it."""
-    assert 0 <= number <= MOST
-    try:
-        words = _converter(language).to_cardinal(number).replace(",", "")
-    except (AttributeError, LookupError, NotImplementedError, OverflowError, TypeError, ValueError):
-        return None  # what num2words raises for numbers that it can't say
-    for pattern, replacement in _REWORDED.get(_base(language), []):
-        words = re.sub(pattern, replacement, words)
-    words = " ".join(words.split())
-    return words if words and all(c in " -'’" or unicodedata.category(c)[0] in "LM" for c in words) else None
-
-
-def _word(chunk: str, beside: tuple[str, str], language: str) -> str:
+def _word(chunks: list[re.Match], at: int, language: str) -> str:
     """A piece of text without spaces, its number spelled; as it is where it has none, several, or one of several readings."""
+    chunk = chunks[at][0]
     plain = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in chunk)
-    if not (match := _pattern(language).fullmatch(plain)) or _is_in_a_row(plain, beside):
+    if not (match := _pattern(language).fullmatch(plain)) or _is_in_a_row(plain, _neighbors(chunks, at)):
         return chunk
     names = ("before", "minus", "whole", "decimals", "after")
     before, minus, whole, decimals, after = (match[name] or "" for name in names)
@@ -91,23 +72,26 @@ def _word(chunk: str, beside: tuple[str, str], language: str) -> str:
         before, minus = before + minus, ""  # the hyphen of covid-19
     if _continues(before[-1:], "") or _continues(after[:1], after[1:2], language):
         return chunk
-    number = _number(bool(minus), re.sub(r"\D", "", whole), decimals, language)
+    digits = re.sub(r"\D", "", whole)
+    if not decimals and follows_noun(digits, language) and not _is_counted(chunks, at):
+        return chunk
+    number = _number(bool(minus), digits, decimals, language)
     return chunk if number is None else chunk[: len(before)] + number + chunk[len(chunk) - len(after) :]
 
 
 def _number(is_negative: bool, whole: str, decimals: str, language: str) -> str | None:
     """The words of a number that is given by its digits."""
-    if int(whole) > MOST:
+    parts = list(whole) if len(whole) > 1 and whole.startswith("0") else [whole]
+    if any(is_wrong(part, language) for part in (whole, *parts, *decimals)):
         return None
-    has_zeros = len(whole) > 1 and whole.startswith("0")
-    words = [cardinal(int(part), language) for part in (whole if has_zeros else [whole])]
+    words = [cardinal(int(part), language) for part in parts]
     if decimals:
         words += [_marks(language).spoken or None, *(cardinal(int(digit), language) for digit in decimals)]
     if is_negative:
-        minus = getattr(_converter(language), "negword", None) or ""
+        minus = getattr(converter(language), "negword", None) or ""
         words.insert(0, minus.strip() if minus.strip().isalpha() else None)
     known = [word for word in words if word]
-    return ("" if _base(language) in _WITHOUT_SPACES else " ").join(known) if len(known) == len(words) else None
+    return ("" if base(language) in _WITHOUT_SPACES else " ").join(known) if len(known) == len(words) else None
 
 
 def _continues(c: str, further: str, language: str = "") -> bool:
@@ -119,8 +103,22 @@ def _continues(c: str, further: str, language: str = "") -> bool:
     if not language:  # before the number
         return c in ".,"
     if c == ".":
-        return _base(language) in _ORDINAL_DOT or further.isalnum()
-    return further.isalpha() and (c in "'’," or (c in "-‐‑" and _base(language) != "en"))
+        return base(language) in _ORDINAL_DOT or further.isalnum()
+    return further.isalpha() and (c in "'’," or (c in "-‐‑" and base(language) != "en"))
+
+
+def _is_counted(chunks: list[re.Match], at: int) -> bool:
+    """Whether no noun can follow a number: before another single digit, or alone or after one at the end of the text."""
+
+    def nearest(places: range) -> str:
+        return next((chunks[place][0] for place in places if any(map(str.isalnum, chunks[place][0]))), "")
+
+    before, after = nearest(range(at - 1, -1, -1)), nearest(range(at + 1, len(chunks)))
+    return _is_digit(after) or (not after and (not before or _is_digit(before)))
+
+
+def _is_digit(chunk: str) -> bool:
+    return re.fullmatch(r"\W*\d\W*", chunk) is not None
 
 
 def _neighbors(chunks: list[re.Match], at: int) -> tuple[str, str]:
@@ -132,7 +130,7 @@ def _is_in_a_row(plain: str, beside: tuple[str, str]) -> bool:
     before, after = beside
     rows = [other for other, touches in ((before, before[-1:] + plain[:1]), (after, plain[-1:] + after[:1]))
             if len(touches) == 2 and touches.isdecimal()]  # fmt: skip
-    return any(len(plain) > 1 or len(other) > 1 for other in rows)
+    return any(not _is_digit(chunk) for other in rows for chunk in (plain, other))
 
 
 @lru_cache
@@ -146,28 +144,9 @@ def _pattern(language: str) -> re.Pattern[str]:
 
 
 def _marks(language: str) -> Marks:
-    base, region = _base(language), _region(language)
-    if base == "es" and region in _POINT_IN_SPANISH:
+    own, where = base(language), region(language)
+    if own == "es" and where in _POINT_IN_SPANISH:
         return Marks(".", ",", "punto")
-    return MARKS.get(f"{base}-{region}") or MARKS.get(base) or Marks("", "", "")
-
-
-def _base(language: str) -> str:
-    return language.split("-")[0].lower()
-
-
-def _region(language: str) -> str:
-    found = re.search(r"-([A-Za-z]{2}|\d{3})(?=-|$)", re.split(r"-\w-", language)[0])  # -u-co- and the like are extensions
-    return found[1].upper() if found else ""
-
-
-@lru_cache
-def _converter(language: str) -> Any:
-    """num2words' object for a language, None where it has none: the region's, else the language's."""
-    from num2words import CONVERTER_CLASSES
-
-    base = _base(language)
-    if base == "sr" and "-latn" not in language.lower():
-        return None  # its Serbian is in Latin letters, which have to be asked for
-    names = (f"{base}_{_region(language)}", _ALIASES.get(base, base))
-    return next((CONVERTER_CLASSES[name] for name in names if name in CONVERTER_CLASSES), None)
+    if own == "en" and where in _COMMA_IN_ENGLISH:
+        return Marks("", "", "")
+    return MARKS.get(f"{own}-{where}") or MARKS.get(own) or Marks("", "", "")

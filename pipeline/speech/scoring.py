@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from pipeline.speech.normalization import SPACELESS, TextRules, replace_in_hypothesis
+from pipeline.speech.normalization import TextRules, replace_in_hypothesis
+from pipeline.speech.replacement import SPACELESS
 
 Objective = Literal["wer", "cer"]
 OBJECTIVES: tuple[Objective, Objective] = ("wer", "cer")

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, Required, TypedDict, overload
 
 import numpy as np
 
+from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import forced, read_json, write_json
+from pipeline.common.files import forced, write_json
 from pipeline.speech.audio import SAMPLE_RATE
+from pipeline.speech.normalization import TextRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +28,27 @@ if TYPE_CHECKING:
 COMMAND = "dvc repro prepare"  # what makes a corpus
 ROWS = 128  # utterances per record batch
 SHARD_BYTES = 500_000_000  # of FLAC, from which on a new shard is begun
+
+
+class Size(TypedDict, total=False):
+    """What is counted of a split; `speakers` is None where none is known. `digest` is of all its texts and audio."""
+
+    utterances: Required[int]
+    seconds: float
+    speakers: int | None
+    words: int
+    digest: str
+
+
+class SplitInfo(Size, total=False):
+    """split.json: with the rows of each shard, and what models have to know of the corpus, its rules."""
+
+    shards: Required[list[int]]
+    language: str
+    objective: Literal["wer", "cer"]
+    text: TextRules
+    alphabet: list[str]
+    word_gaps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +204,10 @@ class SplitWriter:
 
 
 def read_split(folder: Path) -> dict:
-    """split.json of a split's folder: sizes, digest, rows per shard, and the corpus's rules (language, text, alphabet ...).
-
-    Raises BigfootError where it is missing or damaged.
-    """
-    path = folder / "split.json"
-    info = read_json(path, COMMAND)
-    shards = info.get("shards")
-    if not isinstance(shards, list) or not all(isinstance(rows, int) and rows > 0 for rows in shards):
-        raise BigfootError(f"{path} does not say how many rows its shards have: run `{forced(COMMAND)}`")
+    """split.json of a split's folder; raises BigfootError where it is missing or damaged."""
+    info = shapes.read(folder / "split.json", SplitInfo, COMMAND)
+    if min(info["shards"], default=1) < 1 or sum(info["shards"]) != info["utterances"]:
+        raise BigfootError(f"{folder / 'split.json'} counts other rows in its shards than utterances: run `{forced(COMMAND)}`")
     return info
 
 

@@ -28,9 +28,10 @@ class Forward(soundfile.SoundFile):
     frame needs from the frames before it, and the samples after each block were wrong.
     """
 
-    def __init__(self, file: "_Callbacks", is_cut: bool):
+    def __init__(self, file: "_Callbacks", is_cut: bool, stated: int | None = None):
         super().__init__(file)
         self.file, self.is_cut = file, is_cut
+        self.stated = stated or stated_frames(self.frames)  # None where a streaming encoder left it out
         self.spare = 0  # samples per channel that may be missing
         self.notes: list[str] = []
 
@@ -38,16 +39,11 @@ class Forward(soundfile.SoundFile):
         """The next samples of each channel: float32 [samples or, at the end, fewer, channels]."""
         if self.format != "MP3":
             return self.read(samples, dtype="float32", always_2d=True)
-        with _standard_error(self.notes):
+        with standard_error(self.notes):
             return self.read(samples, dtype="float32", always_2d=True)
 
     def seekable(self) -> bool:
         return False
-
-    @property
-    def stated(self) -> int | None:
-        """The samples per channel that the header states; None where a streaming encoder left it out."""
-        return stated_frames(self.frames)
 
     @property
     def least(self) -> int:
@@ -62,26 +58,33 @@ def stated_frames(frames: int) -> int | None:
 
 @contextmanager
 def forward(file: BinaryIO) -> Iterator[Forward]:
-    """Open the bytes of an audio file; raises soundfile's errors, and ValueError where an MP3 is damaged."""
+    """Open the bytes of an audio file; raises soundfile's errors, and ValueError where not all of it can be read."""
+    notes: list[str] = []
     if mp3.is_mp3(file):
         found = mp3.scan(file)
-        if found.damage is not None:
-            raise ValueError(f"it is damaged at byte {found.damage:,}, where no frame begins")
-        notes: list[str] = []
-        with _standard_error(notes):
-            reader = Forward(_Callbacks(mp3.Frames(file, found)), found.is_cut)
+        if found.fault:
+            raise ValueError(found.fault)
+        with standard_error(notes):
+            frames = mp3.Frames(file, found)
+            reader = Forward(_Callbacks(frames, frames.patch_at, frames.patch), found.is_cut)
         with reader:
             reader.notes = notes
             reader.spare = mp3.SPARE_FRAMES * mp3.samples_per_frame(reader.samplerate)
             yield reader
         return
     is_cut = headers.is_cut(file)
-    with Forward(_Callbacks(file), is_cut) as reader:
+    if headers.holds_more(file):
+        raise ValueError("it holds more than its header states: its header is damaged")
+    stated = headers.flac_samples(file)
+    with standard_error(notes):  # libsndfile may take for MP3 what we don't
+        reader = Forward(_Callbacks(file, *headers.endless(file)), is_cut, stated)
+    with reader:
+        reader.notes = notes
         yield reader
 
 
 @contextmanager
-def _standard_error(lines: list[str]) -> Iterator[None]:
+def standard_error(lines: list[str]) -> Iterator[None]:
     """Append what libraries write to standard error meanwhile to `lines`."""
     with _one_at_a_time, tempfile.TemporaryFile() as file:
         try:
@@ -102,21 +105,27 @@ def _standard_error(lines: list[str]) -> Iterator[None]:
 class _Callbacks:
     """A file as libsndfile sees it through callbacks, which must not raise: Python would print the exception, and go on.
 
+    `patch` takes the place of the bytes at `patch_at`.
     A damaged header makes libsndfile seek to impossible places; then the position stays. `failure` is an error of the disk,
     which ends the file.
     """
 
-    def __init__(self, file: Any):
-        self._file = file
+    def __init__(self, file: Any, patch_at: int = 0, patch: bytes = b""):
+        self._file, self._patch_at, self._patch = file, patch_at, patch
         self.failure: OSError | None = None
         file.seek(0)
 
     def readinto(self, buffer) -> int:
         try:
-            return self._file.readinto(buffer)
+            begin = self._file.tell()
+            count = self._file.readinto(buffer)
         except OSError as error:
             self.failure = error
             return 0
+        for at, byte in enumerate(self._patch, self._patch_at - begin):
+            if 0 <= at < count:
+                buffer[at : at + 1] = bytes([byte])
+        return count
 
     def seek(self, offset: int, whence: int = 0) -> int:
         with suppress(OSError, ValueError, OverflowError):

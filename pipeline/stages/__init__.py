@@ -1,10 +1,39 @@
 """Thin command lines, one module per DVC stage with the stage's name: each reads its params and calls one pure function.
 
 That function gets its settings, its input folders and its output folder. Paths are defined only in pipeline/project.py.
+A stage that DVC started ends with DVC, also where DVC is killed. This is watched from here on, before the stage's own imports,
+which take seconds.
 """
 
-from pipeline.common.errors import BigfootError
-from pipeline.params import Params, Variant
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+from pipeline.common.parent import end_with_starter
+
+DVC_STAGE = "DVC_STAGE"  # DVC sets it for the commands of stages
+if DVC_STAGE in os.environ:
+    end_with_starter(DVC_STAGE)
+
+from pipeline.common.command import stage_main  # noqa: E402
+from pipeline.common.errors import BigfootError, Busy  # noqa: E402
+from pipeline.params import Params, Variant  # noqa: E402
+from pipeline.project import Project  # noqa: E402
+from pipeline.train.launch import is_worker  # noqa: E402
+
+DYING_SECONDS = 10.0  # how long what a killed stage started may take to end
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage's `main` with the command line's arguments, alone on its outs."""
+    stage = str(sys.modules[main.__module__].__spec__.name).rpartition(".")[2]  # type: ignore[union-attr]  # by python -m
+
+    def alone(*arguments: str) -> None:
+        with nullcontext() if is_worker() else _lock("@".join([stage, *arguments])):
+            main(*arguments)
+
+    stage_main(alone)
 
 
 def variant_of(params: Params, slug: str | None, stage: str) -> Variant:
@@ -12,3 +41,20 @@ def variant_of(params: Params, slug: str | None, stage: str) -> Variant:
     if slug not in params.variants:
         raise BigfootError(f"{stage}: unknown variant '{slug}': use one of params.yaml: {', '.join(params.variants)}")
     return params.variants[slug]
+
+
+@contextmanager
+def _lock(stage: str) -> Iterator[None]:
+    """Keep a second start of the stage off its outs; raises Busy where another process works on them."""
+    from filelock import FileLock, Timeout
+
+    path = Project().scratch / "locks" / f"{stage}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=DYING_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy(f"{stage} runs here already, as process {path.read_text()}: wait for it, or stop it") from None
+    with lock:
+        path.write_text(str(os.getpid()))
+        yield

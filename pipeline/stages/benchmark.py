@@ -1,9 +1,9 @@
 """Stage benchmark: all variants of params + corpus -> timings.json, measured in one run on this host."""
 
 from pipeline.benchmark.run import benchmark
-from pipeline.common.command import stage_main
 from pipeline.project import Project, load_params
 from pipeline.speech.corpus import open_corpus
+from pipeline.stages import run
 
 
 def main() -> None:
@@ -13,4 +13,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage_main(main)
+    run(main)

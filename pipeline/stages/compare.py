@@ -1,9 +1,9 @@
 """Stage compare: scores + timings.json + models + corpus -> reports, which are then logged to MLflow if it is available."""
 
-from pipeline.common.command import stage_main
 from pipeline.compare import origin
 from pipeline.compare.run import compare
 from pipeline.project import Project, load_params
+from pipeline.stages import run
 from pipeline.tracking import sync
 
 
@@ -15,4 +15,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage_main(main)
+    run(main)

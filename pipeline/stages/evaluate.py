@@ -1,10 +1,9 @@
 """Stage evaluate@VARIANT: variants/MODEL.SCHEME + corpus -> scores/MODEL.SCHEME.json."""
 
-from pipeline.common.command import stage_main
 from pipeline.evaluate.run import evaluate
 from pipeline.project import Project, load_params
 from pipeline.speech.corpus import open_corpus
-from pipeline.stages import variant_of
+from pipeline.stages import run, variant_of
 
 
 def main(slug: str | None = None) -> None:
@@ -16,4 +15,4 @@ def main(slug: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    stage_main(main)
+    run(main)

@@ -1,8 +1,8 @@
 """Stage prepare: source -> corpora/NAME."""
 
-from pipeline.common.command import stage_main
 from pipeline.prepare.run import prepare
 from pipeline.project import Project, load_params
+from pipeline.stages import run
 
 
 def main() -> None:
@@ -12,4 +12,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage_main(main)
+    run(main)

@@ -1,10 +1,9 @@
 """Stage quantize@VARIANT: models/MODEL + corpus -> variants/MODEL.SCHEME."""
 
-from pipeline.common.command import stage_main
 from pipeline.project import Project, load_params
 from pipeline.quantize.run import quantize
 from pipeline.speech.corpus import open_corpus
-from pipeline.stages import variant_of
+from pipeline.stages import run, variant_of
 
 
 def main(slug: str | None = None) -> None:
@@ -20,4 +19,4 @@ def main(slug: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    stage_main(main)
+    run(main)

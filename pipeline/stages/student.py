@@ -1,8 +1,8 @@
 """Stage student@NAME: models/PARENT + models/teacher + logits/teacher + corpus -> models/NAME."""
 
-from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
 from pipeline.project import Project, load_params
+from pipeline.stages import run
 from pipeline.train.launch import under_accelerate
 
 
@@ -29,4 +29,4 @@ def main(name: str = "") -> None:
 
 
 if __name__ == "__main__":
-    stage_main(main)
+    run(main)

@@ -1,7 +1,7 @@
 """Stage teacher: corpus (+ a pretrained model) -> models/teacher."""
 
-from pipeline.common.command import stage_main
 from pipeline.project import Project, load_params
+from pipeline.stages import run
 from pipeline.train.launch import under_accelerate
 
 
@@ -23,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage_main(main)
+    run(main)

@@ -10,6 +10,7 @@ that carry the same code share it in one process, models with different code kee
 """
 
 import ast
+import functools
 import hashlib
 import sys
 from collections.abc import Iterator, Set
@@ -42,6 +43,7 @@ class Closure:
         return entry, package
 
 
+@functools.cache
 def closure(runtime: str) -> Closure:
     """What pyfunc.py needs to run a variant on `runtime`, a key of runtimes.RUNTIMES."""
     others = {function.__name__ for name, function in runtimes.RUNTIMES.items() if name != runtime}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.common.git import origin
+from pipeline.tracking.database import explained
 from pipeline.tracking.store import Store, final_figures, warn
 
 if TYPE_CHECKING:
@@ -82,5 +83,5 @@ class LiveRun:
             try:
                 self.store.log_curve(self.run_id, rows, self._logged)
             except Exception as error:  # `sync` completes the curve from models/NAME/curve.jsonl
-                warn(error)
+                warn(explained(error, self.store.database))
                 self.store = None

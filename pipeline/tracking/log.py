@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.benchmark import timings
-from pipeline.common.files import read_json, read_json_lines, sha256
+from pipeline.common.files import sha256
 from pipeline.common.git import origin
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
+from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params
 from pipeline.project import Project
 from pipeline.speech.corpus import read_info, split_folder, test_sets
@@ -52,7 +53,7 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     folder = store.project.model(model)
     if not (folder / "metrics.json").is_file() or not (folder / "curve.jsonl").is_file():
         return None, False
-    metrics: dict = read_json(folder / "metrics.json", f"dvc repro {_stage(model)}")
+    metrics = read_metrics(folder, f"dvc repro {_stage(model)}")
     if "fingerprint" not in metrics:
         return None, False
     settings = params.teacher if model == "teacher" else params.students.get(model)
@@ -62,7 +63,7 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     run_id = run.info.run_id
     is_complete = run.info.status == "FINISHED"
     if not is_complete:
-        rows = read_json_lines(folder / "curve.jsonl", f"dvc repro {_stage(model)}")
+        rows = read_curve(folder, f"dvc repro {_stage(model)}")
         store.log_curve(run_id, rows, store.logged_steps(run))
         store.log_curve(run_id, [final_figures(metrics)])
     if "dvc.stage" not in run.data.tags:  # a live run ends before DVC has its hashes
@@ -97,7 +98,7 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
     made = 1
     for row in compared.rows:
         made += _variant(store, row, parent, key, {**tags, "training": training.get(row.model)}, datasets, lock)
-    _log_metrics(store, parent, read_json(report / "metrics.json", comparison.COMMAND))
+    _log_metrics(store, parent, comparison.read_headline(report / "metrics.json"))
     _log_inputs(store, parent, datasets)
     store.client.log_artifacts(parent, str(report), report.name)
     store.client.set_terminated(parent, "FINISHED")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.recognition import seal
 from pipeline.speech import audio
 from pipeline.tracking.closure import closure
 
@@ -23,7 +24,11 @@ def example() -> bytes:
 
 
 def save(variant: Path, runtime: str, out: Path) -> None:
-    """Write a variant's folder, with the code that runs it, as an MLflow model into the new folder `out`. Runs no inference."""
+    """Write a variant's folder, with the code that runs it, as an MLflow model into the new folder `out`. Runs no inference.
+
+    Raises BigfootError where the variant's files are not as they were made.
+    """
+    seal.read(variant)
     import mlflow
     import pandas
     from mlflow.types import ColSpec, DataType, Schema

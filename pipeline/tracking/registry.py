@@ -19,6 +19,7 @@ from pipeline.common.numbers import percent
 from pipeline.compare import comparison
 from pipeline.params import Gate, Params
 from pipeline.tracking.candidate import Candidate, candidate_of, figures, judge, times
+from pipeline.tracking.database import explained
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ def _opened(root: Path, params: Params) -> Iterator[tuple[Store, "Registry"]]:
     try:
         yield store, Registry(store, params.corpus.name)
     except MlflowException as error:
-        raise BigfootError(f"MLflow refused: {' '.join(str(error).split())[:300]}") from None
+        known = explained(error, store.database)
+        raise known if known is not error else BigfootError(f"MLflow refused: {' '.join(str(error).split())[:300]}") from None
 
 
 class Registry:

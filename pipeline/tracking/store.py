@@ -10,17 +10,19 @@ inside functions.
 
 import logging
 import os
-import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pipeline.common.errors import Away
+from pipeline.common.addresses import request, safe
+from pipeline.common.errors import Away, BigfootError
 from pipeline.project import Project
+from pipeline.tracking import database
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -42,7 +44,7 @@ class Store:
     def __init__(self, experiment: str, root: Path):
         self.root = root.resolve()
         self.project = Project(self.root)
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.project.database}"
+        self.uri = uri(self.root)
         self.experiment = experiment
         _probe(self.uri)
         settle()
@@ -50,16 +52,29 @@ class Store:
 
         for name in ("alembic", "mlflow.store.db.utils"):  # they log every step of creating a database
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of a server that goes away, `warn` tells
+        self.database = database.path_of(self.uri)
         with self.lock():
-            self.client = MlflowClient(tracking_uri=self.uri)
-            self.experiment_id = self._experiment_id()
+            try:
+                if self.database:
+                    database.make(self.database)
+                    if database.mend(self.database):
+                        log.info("MLflow: the project was moved, the paths in %s are mended", self.database)
+                self.client = MlflowClient(tracking_uri=self.uri)
+                self.experiment_id = self._experiment_id()
+            except Exception as error:  # MLflow, SQLAlchemy and alembic have their own
+                raise database.explained(error, self.database) from None
 
-    def lock(self) -> "BaseFileLock":
-        """Held from searching for a run to creating it, so that two processes never create it twice."""
+    def lock(self, name: str = "mlflow", seconds: float = 60) -> "BaseFileLock":
+        """Held from searching for a run to creating it, so that two processes never create it twice.
+
+        It belongs to the database, which worktrees share, and not to a checkout.
+        """
         from filelock import FileLock
 
-        self.project.scratch.mkdir(exist_ok=True)
-        return FileLock(self.project.scratch / "mlflow.lock", timeout=60)
+        scratch = Project(self.database.parent if self.database else self.root).scratch
+        scratch.mkdir(exist_ok=True)
+        return FileLock(scratch / f"{name}.lock", timeout=seconds)
 
     def find(self, kind: str, key: str) -> "Run | None":
         """The run of that kind and key, or None."""
@@ -114,14 +129,16 @@ class Store:
     def _experiment_id(self) -> str:
         experiment = self.client.get_experiment_by_name(self.experiment)
         if experiment is None:
-            place = None  # a server chooses it itself
-            if self.uri.startswith("sqlite:///"):  # beside the database, not in the current directory
-                database = Path(self.uri.removeprefix("sqlite:///")).resolve()
-                place = (Project(database.parent).artifacts / self.experiment).as_uri()
+            place = database.place(self.database, self.experiment) if self.database else None  # a server chooses it itself
             return self.client.create_experiment(self.experiment, artifact_location=place)
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
+
+
+def uri(root: Path) -> str:
+    """The store of a project: MLFLOW_TRACKING_URI, otherwise its own database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{database.PREFIX}{Project(root.resolve()).database}"
 
 
 def settle() -> None:
@@ -143,22 +160,17 @@ def _probe(uri: str) -> None:
     if urlsplit(uri).scheme not in ("http", "https"):
         return
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+        urllib.request.urlopen(request(f"{uri.rstrip('/')}/health"), timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         pass  # it answers, for example that it needs a password
-    except (OSError, ValueError) as error:
-        raise Away(f"no MLflow server at {safe(uri)} ({getattr(error, 'reason', error)})") from None
-
-
-def safe(uri: str) -> str:
-    """A URI without the user name and password that it may contain."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    except (OSError, ValueError, HTTPException) as error:  # HTTPException: not an address
+        raise Away(f"no MLflow server at {safe(uri)} ({safe(str(getattr(error, 'reason', error)))})") from None
 
 
 def warn(reason: Exception) -> None:
     """Log in one line why something is not in MLflow yet, and which command catches up."""
-    name = "" if isinstance(reason, Away) else f"{type(reason).__name__}: "
-    log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", name + " ".join(str(reason).split())[:300])
+    name = "" if isinstance(reason, BigfootError) else f"{type(reason).__name__}: "
+    log.warning("warning: not in MLflow yet, %s: `bigfoot track` catches up", name + safe(" ".join(str(reason).split()))[:300])
 
 
 def is_number(value: object) -> bool:

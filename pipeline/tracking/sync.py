@@ -4,12 +4,12 @@ import logging
 import time
 from pathlib import Path
 
-from filelock import FileLock
-
+from pipeline.common.addresses import safe
+from pipeline.common.errors import BigfootError
 from pipeline.params import Params
-from pipeline.tracking import registry
+from pipeline.tracking import database, registry
 from pipeline.tracking.log import project
-from pipeline.tracking.store import Store, safe, warn
+from pipeline.tracking.store import Store, uri, warn
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,12 @@ def sync(params: Params, root: Path) -> bool:
     started = time.monotonic()
     try:
         store = Store(params.tracking.experiment, root)
-        with FileLock(store.project.scratch / "mlflow-sync.lock", timeout=3600):
-            made = project(store, params)
-            decision = registry.keep_up(store, params)
+        with store.lock("mlflow-sync", seconds=3600):
+            try:
+                made = project(store, params)
+                decision = registry.keep_up(store, params)
+            except Exception as error:
+                raise database.explained(error, store.database) from None
     except Exception as error:  # nothing is lost: the files hold everything
         log.debug("MLflow", exc_info=True)
         warn(error)
@@ -35,3 +38,17 @@ def sync(params: Params, root: Path) -> bool:
     if decision:
         log.info("Registry: %s", decision)
     return True
+
+
+def rebuild(params: Params, root: Path) -> bool:
+    """Set the project's own database aside and log all that the files under `root` hold into a new one.
+
+    What files don't hold is in the former one alone: earlier comparisons, and who was champion. Raises BigfootError where the
+    store is a server.
+    """
+    path = database.path_of(uri(root))
+    if path is None:
+        raise BigfootError(f"--rebuild is for a project's own database, not for the server {safe(uri(root))}")
+    if kept := database.set_aside(path):
+        log.info("MLflow: the former database, with its earlier comparisons and champions, is %s", kept)
+    return sync(params, root)

@@ -4,7 +4,6 @@ Decision: none of this changes the trained model. A checkpoint belongs to the fi
 the code that dvc.yaml declares for the stage, the corpus, and the files that the run starts from.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from pipeline.common import graph
-from pipeline.common.files import sha256
 from pipeline.params import Tracking
 from pipeline.project import Project
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, split_folder
@@ -33,11 +31,9 @@ class Bookkeeping:
 
     def fingerprint(self, settings: BaseModel, corpus: AudioCorpus, files: Iterable[Path]) -> str:
         """The fingerprint of a run, as 16 hexadecimal digits. `files`: the weights and configs that the run starts from."""
-        splits = [split_folder(corpus.folder, split) / "split.json" for split in ("train", "dev", UNLABELLED)]
-        digest = hashlib.sha256(settings.model_dump_json().encode())
-        for file in [*splits, *graph.code(self.stage), *files]:
-            digest.update(file.name.encode() + bytes.fromhex(sha256(file)))
-        return digest.hexdigest()[:16]
+        read = ("train", "dev") if self.stage == "teacher" else ("train", "dev", UNLABELLED)
+        splits = [split_folder(corpus.folder, split) / "split.json" for split in read]
+        return graph.fingerprint(self.stage, settings.model_dump_json(), [*splits, *files])
 
     def checkpoints(self, fingerprint: str) -> Path:
         return self.project.checkpoints / self.model / fingerprint

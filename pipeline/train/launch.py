@@ -36,6 +36,11 @@ def under_accelerate(module: str, *arguments: str) -> bool:
     return True
 
 
+def is_worker() -> bool:
+    """Whether this is one of a training's processes, and another one stands for them all."""
+    return LAUNCHED in os.environ or os.environ.get("LOCAL_RANK", "0") != "0"
+
+
 def _configured_processes() -> int:
     from ruamel.yaml import YAML
 

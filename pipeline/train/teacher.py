@@ -9,6 +9,7 @@ import json
 import shutil
 import tempfile
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from pipeline.params import Teacher
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import Corpus
 from pipeline.speech.scoring import scoring
+from pipeline.speech.text import alphabet
 from pipeline.train.bookkeeping import Bookkeeping
 
 HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
@@ -35,7 +37,7 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
     from pipeline.train import trainer
 
     seed = settings.training.seed if settings.training else 0
-    model, processor = build(settings, data, corpus.rules["alphabet"], seed)
+    model, processor = build(settings, data, (utterance.text for utterance in corpus.utterances("train")), seed)
     if settings.training is None or not settings.finetune:
         return save_as_it_is(model, processor, corpus, out, trained=not settings.is_untrained)
     is_folder = settings.init == "pretrained" and settings.name is None
@@ -46,51 +48,67 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
     return trainer.train(job, out)
 
 
-def build(teacher: Teacher, data: Path, alphabet: list[str], seed: int):
+def build(teacher: Teacher, data: Path, texts: Iterable[str], seed: int):
     """The teacher to train, and its processor: (a CTC model of any family, Wav2Vec2Processor).
 
-    `data`: the folder of a pretrained model without a hub name; `alphabet`: the characters of the training text, " " included.
-    Raises BigfootError for an unknown config key, a folder without a model that Bigfoot shrinks, or tensors that don't fit it.
+    `data`: the folder of a pretrained model without a hub name; `texts`: those of train, whose characters are the alphabet.
+    Raises BigfootError for an unknown config key, a folder without a model that Bigfoot shrinks, tensors that don't fit it, or
+    texts that its own vocabulary can't spell.
     """
     import torch
 
     torch.manual_seed(seed)
-    if reserved := [key for key in teacher.config if key in HEAD_KEYS]:
-        raise BigfootError(f"teacher.config.{reserved[0]} follows from the alphabet and the loss: leave it out")
+    _refuse_head_keys(teacher)
     if teacher.init == "config":
-        return _from_config(teacher.config, alphabet)
-    return _from_pretrained(teacher, data, alphabet)
+        return _from_config(teacher.config, alphabet(texts))
+    return _from_pretrained(teacher, data, texts)
 
 
-def check_pretrained(teacher: Teacher, data: Path) -> None:
-    """Raise BigfootError where the pretrained model in `data` is one that can't be taken in; loads no weights."""
-    if teacher.init == "pretrained" and teacher.name is None and data.is_dir():
+def check_pretrained(teacher: Teacher, data: Path) -> str:
+    """Raise BigfootError where the pretrained model in `data` can't be taken in: its files, and the names and shapes of its
+    tensors. No values are loaded.
+
+    Returns a line for readers where the model is on the hub and so is not looked at; else "".
+    """
+    _refuse_head_keys(teacher)
+    if teacher.init != "pretrained":
+        return ""
+    if teacher.name is not None:
+        return f"the teacher {teacher.name} is on the hub: the stage teacher looks at it when it runs, this check does not"
+    if data.is_dir():
         checkpoint = Checkpoint(str(data), is_folder=True)
         checkpoint.config()
         checkpoint.normalizes()
-        if teacher.alphabet == "model":
-            checkpoint.vocabulary(teacher.target_lang)
+        own = teacher.alphabet == "model"
+        size = {"vocab_size": len(checkpoint.vocabulary(teacher.target_lang).texts)} if own else {}
+        checkpoint.check(not own, teacher.target_lang, size | teacher.config)
+    return ""
 
 
-def _from_config(config: dict, alphabet: list[str]):
+def _refuse_head_keys(teacher: Teacher) -> None:
+    if reserved := [key for key in teacher.config if key in HEAD_KEYS]:
+        raise BigfootError(f"teacher.config.{reserved[0]} follows from the alphabet and the loss: leave it out")
+
+
+def _from_config(config: dict, characters: list[str]):
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
     if unknown := [key for key in config if key not in Wav2Vec2Config().to_dict()]:
         raise BigfootError(f"teacher.config.{unknown[0]} is not a key of Wav2Vec2Config: check its spelling")
-    processor = _processor(_of_corpus(alphabet), masked=config.get("feat_extract_norm", "group") == "layer")
+    processor = _processor(_of_corpus(characters), masked=config.get("feat_extract_norm", "group") == "layer")
     try:
         return Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor))), processor
     except not_a_model() as error:
         raise BigfootError(f"teacher.config does not describe a valid wav2vec 2.0 model: {one_line(error)}") from None
 
 
-def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
+def _from_pretrained(teacher: Teacher, data: Path, texts: Iterable[str]):
     checkpoint = Checkpoint(teacher.name or str(data), is_folder=teacher.name is None, revision=teacher.revision)
     config = checkpoint.config()
     own = teacher.alphabet == "model"
-    known = checkpoint.vocabulary(teacher.target_lang) if own else _of_corpus(alphabet)
+    known = checkpoint.vocabulary(teacher.target_lang) if own else _of_corpus(alphabet(texts))
     if own:
-        check_spelling(known, alphabet, checkpoint.source)
+        check_spelling(known, texts, checkpoint.source)
     masked = not families.is_group_norm(SimpleNamespace(**config))
     processor = _processor(known, masked, checkpoint.normalizes())
     settings = _head(processor) | ({"vocab_size": len(known.texts)} if own else {}) | teacher.config
@@ -98,9 +116,9 @@ def _from_pretrained(teacher: Teacher, data: Path, alphabet: list[str]):
     return model, processor
 
 
-def check_spelling(known: Vocabulary, alphabet: list[str], source: str) -> None:
-    """Raise BigfootError where the model's own alphabet lacks a character of the corpus."""
-    lacking = known.lacking(alphabet)
+def check_spelling(known: Vocabulary, texts: Iterable[str], source: str) -> None:
+    """Raise BigfootError where the model's own tokens can't spell one of the texts of train."""
+    lacking = known.lacking(texts)
     if not lacking:
         return
     parts = [part for c in lacking for part in unicodedata.normalize("NFD", c)]
@@ -115,9 +133,9 @@ def check_spelling(known: Vocabulary, alphabet: list[str], source: str) -> None:
     )
 
 
-def _of_corpus(alphabet: list[str]) -> Vocabulary:
+def _of_corpus(characters: list[str]) -> Vocabulary:
     """The corpus's CTC alphabet: blank 0, unknown 1, word gap 2, then the characters in order."""
-    characters = sorted(c for c in alphabet if c != " ")
+    characters = sorted(c for c in characters if c != " ")
     names = {token: i for i, token in enumerate([BLANK, UNKNOWN, WORD_GAP, *characters])}
     return Vocabulary(("", "", " ", *characters), 0, names, BLANK, UNKNOWN, WORD_GAP)
 

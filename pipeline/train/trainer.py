@@ -9,11 +9,11 @@ number of threads it ends with the same weights. A checkpoint is written at ever
 
 import json
 import logging
-import os
+import math
 import shutil
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,13 +21,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from pydantic import BaseModel
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy
-from pipeline.common.errors import BigfootError
-from pipeline.common.files import write_whole
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
@@ -39,7 +38,7 @@ from pipeline.speech.corpus import UNLABELLED, AudioCorpus, drawn, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
-from pipeline.train import growing
+from pipeline.train import checkpoints, growing, machine
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.ctc import ctc_loss
 
@@ -52,10 +51,10 @@ STEP_SECONDS = STEP / audio.SAMPLE_RATE
 class Job:
     """One training run: the model, its data, its settings and its loss.
 
-    `loss`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `store`: the teacher's
-    logits [frames, vocabulary] by utterance id, which each batch then holds; None where the loss needs none.
-    `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that it gets, by utterance id.
-    `features`: the feature encoder's output [frames, channels] by utterance id. The model then gets this instead of waveforms,
+    `loss`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `teacher_logits`: the teacher's
+    [frames, vocabulary] for an utterance, which each batch then holds; None where the loss needs none.
+    `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that such an utterance gets.
+    `features`: the feature encoder's output [frames, channels] for an utterance. The model then gets this instead of waveforms,
     and its feature encoder is not trained.
     """
 
@@ -66,10 +65,10 @@ class Job:
     settings: BaseModel
     fingerprint: str
     bookkeeping: Bookkeeping
-    store: Mapping[str, np.ndarray] | None = None
+    teacher_logits: Callable[[Utterance], np.ndarray] | None = None
     unlabelled: float = 0.0
-    pseudo_labels: Callable[[str], list[int]] | None = None
-    features: Callable[[str], np.ndarray] | None = None
+    pseudo_labels: Callable[[Utterance], list[int]] | None = None
+    features: Callable[[Utterance], np.ndarray] | None = None
     loss: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
 
@@ -84,9 +83,9 @@ def train(job: Job, out: Path) -> dict:
     ignore_padding(job.model)
     if job.features is not None:
         accept_features(job.model)
-    checkpoints = job.bookkeeping.checkpoints(job.fingerprint)
-    resume = _latest_checkpoint(checkpoints)
-    trainer = _trainer(job, checkpoints)
+    folder = job.bookkeeping.checkpoints(job.fingerprint)
+    resume = checkpoints.latest(folder)
+    trainer = _trainer(job, folder)
     if resume:
         log.info("%s: resuming from step %s", job.bookkeeping.model, resume.name.rpartition("-")[2])
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -97,7 +96,7 @@ def train(job: Job, out: Path) -> dict:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         if trainer.ledger.run:
             trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return metrics
 
@@ -178,20 +177,20 @@ class Speech(Dataset):
         utterance = self.utterances[index]
         item: dict[str, Any] = {"labels": self._labels(utterance)}
         if self.job.features is not None:
-            item["features"] = np.array(self.job.features(utterance.id))
+            item["features"] = self.job.features(utterance)
             item["samples"] = fewest_samples(self.job.model.config, len(item["features"]))
         else:
             rng = np.random.default_rng((self.job.training.seed, epoch, index))
             item["waveform"] = augment(self.job.corpus.audio(utterance), self.job.training.augment, rng)
             item["samples"] = len(item["waveform"])
-        if self.job.store is not None:
-            item["teacher_logits"] = np.array(self.job.store[utterance.id])
+        if self.job.teacher_logits is not None:
+            item["teacher_logits"] = self.job.teacher_logits(utterance)
         return item
 
     def _labels(self, utterance: Utterance) -> list[int]:
         if utterance.text:
             return self.vocabulary.spell(utterance.text)
-        return self.job.pseudo_labels(utterance.id) if self.job.pseudo_labels else []
+        return self.job.pseudo_labels(utterance) if self.job.pseudo_labels else []
 
     def collate(self, items: list[dict]) -> dict:
         """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits.
@@ -242,16 +241,20 @@ class SpeechTrainer(Trainer):
         self.callback_handler.callbacks = [c for c in self.callback_handler.callbacks if _is_kept(c)]
 
     def get_train_dataloader(self) -> DataLoader:
-        job, processes = self.job, self.accelerator.num_processes
+        job = self.job
         train = job.corpus.utterances("train")
         unlabelled = job.corpus.utterances(UNLABELLED) if job.unlabelled else ()
         labelled = self._batches(train)
         batches = Mixed(labelled, self._batches(unlabelled), job.unlabelled, len(train)) if unlabelled else labelled
         speech = Speech(job, ConcatDataset([train, unlabelled]) if unlabelled else train)
-        workers = min(8, (os.cpu_count() or 1) // processes) if torch.cuda.is_available() else 0
-        return self.accelerator.prepare(
-            DataLoader(speech, batch_sampler=batches, collate_fn=speech.collate, num_workers=workers)
+        loader = DataLoader(
+            speech,
+            batch_sampler=batches,
+            collate_fn=speech.collate,
+            num_workers=machine.workers(),
+            pin_memory=self.args.dataloader_pin_memory,
         )
+        return self.accelerator.prepare(loader)
 
     def _batches(self, utterances: Sequence[Utterance]) -> Batches:
         training = self.job.training
@@ -283,17 +286,16 @@ class SpeechTrainer(Trainer):
 class Ledger(TrainerCallback):
     """Records a run's curve, time and energy (summed over resumed parts), and logs its progress."""
 
-    def __init__(self, job: Job, checkpoints: Path):
-        self.job, self.checkpoints = job, checkpoints
+    def __init__(self, job: Job, folder: Path):
+        self.job, self.folder = job, folder
         self.curve: list[dict] = []
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
         self.run: LiveRun | None = None  # only the main process has one
 
     def on_train_begin(self, args, state, control, **_):
         self.start_time, self.start_step = time.monotonic(), state.global_step
-        note = self.checkpoints / f"checkpoint-{state.global_step}" / "ledger.json"
-        if note.is_file():
-            saved = json.loads(note.read_text())
+        if (checkpoint := self.folder / f"checkpoint-{state.global_step}").is_dir():
+            saved = checkpoints.read(checkpoint)
             self.curve, self.before = saved["curve"], saved["before"]
         self.meter = energy.EnergyMeter()
         self.meter.__enter__()
@@ -312,16 +314,18 @@ class Ledger(TrainerCallback):
         if not state.is_world_process_zero or "train_runtime" in logs:
             return
         row = {key.removeprefix("eval_"): value for key, value in logs.items() if key != "epoch"}
-        self.curve.append({"step": state.global_step, **row})
+        # JSON has no number for what fp16's first gradients are.
+        self.curve.append({"step": state.global_step} | {k: v if math.isfinite(v) else None for k, v in row.items()})
         if self.run:
             self.run.log(state.global_step, row)
         log.info("%s: %s", self.job.bookkeeping.model, self._line(state, row))
 
     def on_save(self, args, state, control, **_):
+        PartialState().wait_for_everyone()  # each process writes a file of its own into the checkpoint
         if state.is_world_process_zero:
-            folder = self.checkpoints / f"checkpoint-{state.global_step}"
-            note = {"curve": self.curve, "before": self._spent()}
-            write_whole(folder / "ledger.json", json.dumps(note))
+            newest = f"checkpoint-{state.global_step}"
+            checkpoints.write(self.folder / newest, self.curve, self._spent())
+            checkpoints.keep_only(self.folder, {newest, Path(state.best_model_checkpoint or newest).name})
 
     def on_train_end(self, args, state, control, **_):
         self.spent = self._spent()
@@ -363,11 +367,11 @@ class Ledger(TrainerCallback):
         return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s per step, {left} left"
 
 
-def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
-    t = job.training
+def _trainer(job: Job, folder: Path) -> SpeechTrainer:
+    t, precision = job.training, machine.precision(job.training.precision)
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     arguments = TrainingArguments(
-        output_dir=str(checkpoints),
+        output_dir=str(folder),
         max_steps=t.steps,
         gradient_accumulation_steps=t.accumulate,
         learning_rate=t.learning_rate,
@@ -375,26 +379,29 @@ def _trainer(job: Job, checkpoints: Path) -> SpeechTrainer:
         warmup_steps=round(t.warmup * t.steps),
         adam_beta2=0.98,
         max_grad_norm=1.0,
-        **_precision(t.precision),
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        activation_checkpointing=t.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        dataloader_pin_memory=machine.has_gpu(),
         eval_strategy="steps",
         eval_steps=t.evaluate_every,
         save_strategy="steps",
         save_steps=t.evaluate_every,
-        save_total_limit=2,
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # patience continues its count after a resume
         metric_for_best_model=_dev_rate(job),
         greater_is_better=False,
         logging_steps=min(LOG_EVERY, t.evaluate_every),
-        accelerator_config={"even_batches": False},
+        accelerator_config={"even_batches": False, "non_blocking": machine.has_gpu()},
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
         seed=t.seed,
         ddp_find_unused_parameters=True,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=not machine.has_gpu(),
     )
-    trainer = SpeechTrainer(job, Ledger(job, checkpoints), args=arguments)
+    trainer = SpeechTrainer(job, Ledger(job, folder), args=arguments)
     if t.patience is not None:
         from transformers import EarlyStoppingCallback
 
@@ -407,27 +414,6 @@ def _dev_rate(job: Job) -> str:
     return f"dev_{scoring(job.corpus.rules).objective}"
 
 
-def _precision(precision: str) -> dict[str, bool]:
-    """`auto` is bf16 where the hardware supports it, otherwise fp16 on a GPU and fp32 on a CPU."""
-    cuda = torch.cuda.is_available()
-    if precision == "auto":
-        bf16 = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
-        precision = "bf16" if bf16 else "fp16" if cuda else "fp32"
-    if precision == "fp16" and not cuda:
-        raise BigfootError("training.precision: fp16 needs a GPU: use auto, bf16 or fp32")
-    return {"bf16": precision == "bf16", "fp16": precision == "fp16"}
-
-
 def _is_kept(callback: TrainerCallback) -> bool:
     """False for the Trainer's own progress callbacks, which would print every row a second time."""
     return type(callback).__name__ not in ("PrinterCallback", "ProgressCallback")
-
-
-def _latest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint; newer ones that a kill left incomplete are removed."""
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
-    for checkpoint in reversed(checkpoints):
-        if (checkpoint / "ledger.json").is_file():
-            return checkpoint
-        shutil.rmtree(checkpoint)
-    return None

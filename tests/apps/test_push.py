@@ -155,6 +155,16 @@ def test_the_commands_do_what_the_page_says(project, hub, tmp_path, monkeypatch)
     assert set(hub.repos["me/half-int8"]["v2"]) == {"README.md", "variant.json", "weights.bin"}
 
 
+def test_a_flipped_bit_is_found_before_anything_is_handed_on(project, hub, tmp_path):
+    folder = shutil.copytree(project, tmp_path / "project") / "variants" / HALF
+    (folder / "weights.bin").write_bytes(bytes([folder.joinpath("weights.bin").read_bytes()[0] ^ 1]) + HALF.encode()[1:])
+    with pytest.raises(BigfootError, match=r"weights\.bin has the size but not the content"):
+        push.export(tmp_path / "project", HALF, tmp_path / "out")
+    with pytest.raises(BigfootError, match=r"weights\.bin has the size but not the content"):
+        push.push(tmp_path / "project", HALF, "me/half", endpoint=hub.address)
+    assert not (tmp_path / "out").exists() and not hub.repos
+
+
 @pytest.mark.parametrize("is_resealed", [False, True])
 def test_weights_that_the_card_was_not_made_for_are_not_handed_on(project, hub, tmp_path, is_resealed):
     folder = shutil.copytree(project, tmp_path / "project") / "variants" / HALF

@@ -24,9 +24,14 @@ EXEMPT = {
     "project.py": "names the paths that dvc.yaml has too",
     "stages/__init__.py": "looks a variant up in params",
     "common/engine.py": "spreads work over processes, which changes no result",
+    "common/disk.py": "messages that end a stage",
     "common/errors.py": "messages that end a stage",
     "common/files.py": "reads and writes files as they are",
+    "common/parent.py": "ends a process whose starter is gone",
     "common/objects.py": "checks the types in files that it reads",
+    "common/settings.py": "refuses settings and changes none",
+    "common/shapes.py": "checks the types in files that it reads",
+    "common/sums.py": "finds files that are damaged",
     "common/progress.py": "lines of the log",
     "common/host.py": "reports facts of the machine, which can't be a dep either",
     "common/graph.py": "finds the checkpoints that a training resumes from",
@@ -37,9 +42,12 @@ EXEMPT_IN = {
     ("prepare", "common/tables.py"): "lays out report.md; as a dep, a wider column would make every training stale",
     ("teacher", "common/energy.py"): "measures a training and doesn't change its model",
     ("student", "common/energy.py"): "measures a training and doesn't change its model",
+    ("compare", "models/training.py"): "names what a training measured, and has no part in training",
     ("quantize", "evaluate/scores.py"): "names the fields of a score, and has no part in computing one",
     ("teacher", "common/numbers.py"): "lines of the log",
     ("student", "common/numbers.py"): "lines of the log",
+    ("teacher_logits", "common/numbers.py"): "lines of the log",
+    ("teacher_logits", "train/launch.py"): "spreads work over processes, which changes no result",
 }
 PARAMS = ROOT / "pipeline/params"  # every stage imports all of it; which modules decide follows from the sections it reads
 RECORDING = {"tracking"}  # the section that sets where a run is logged: a change makes no training stale

@@ -108,5 +108,5 @@ def test_params_that_are_not_a_projects_are_one_line(compared, tmp_path):
         (tmp_path / "reports" / name).write_text((compared[0] / "reports" / name).read_text())
     assert comparison.read(tmp_path).budget.max_rise == 0.01
     (tmp_path / "reports" / "params.json").write_text("{}")
-    with pytest.raises(BigfootError, match="does not hold a project's params: run `dvc repro --force compare`"):
+    with pytest.raises(BigfootError, match="has no corpus, gate, profile, tracking: run `dvc repro --force compare`"):
         comparison.read(tmp_path)

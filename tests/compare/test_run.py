@@ -25,6 +25,7 @@ from pipeline.compare.run import compare
 from pipeline.evaluate.scores import Hypothesis
 from pipeline.params import Gate
 from pipeline.quantize.schemes import SCHEMES
+from pipeline.speech.corpus import drawn, open_corpus
 from pipeline.speech.scoring import count_errors
 from tests import corpora
 from tests.planted import FIGURES, ROOT, plant, plant_rows, score_set, write
@@ -186,6 +187,25 @@ def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
     assert "WER % noisy" in (tmp_path / "reports" / "comparison.md").read_text()
 
 
+def test_a_part_that_was_drawn_is_compared_as_such_and_said(tmp_path):
+    params = plant(tmp_path, utterances=200)
+    part = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"max_hours": 0.05})})  # 180 s of 400
+    chosen = drawn(open_corpus(tmp_path / "corpora" / "quickstart").utterances("test"), 0.05, part.evaluate.seed).tolist()
+    assert len(chosen) == 90
+
+    def draw(rows):
+        return [rows[at] for at in chosen]
+
+    for name in FIGURES:
+        for split in ("dev", "test"):
+            edit_score(tmp_path, draw, name, split)
+    compare(part, tmp_path, tmp_path / "reports")
+    said = "200 utterances, 2,000 words, 6.7 min, 25 speakers; 90 utterances of it, drawn at random (evaluate.max_hours)"
+    assert said in (tmp_path / "reports" / "comparison.md").read_text()
+    with pytest.raises(BigfootError, match="lacks 110 utterances"):
+        compare(params, tmp_path, tmp_path / "reports")
+
+
 def test_a_split_without_text_is_no_test_set(tmp_path):
     params = plant(tmp_path)
     path = tmp_path / "corpora" / "quickstart" / "corpus.json"
@@ -246,13 +266,15 @@ def test_a_score_of_another_corpus_is_refused(tmp_path):
         compare(params, tmp_path, tmp_path / "reports")
 
 
-def edit_score(root, change, variant="half.int8-openvino"):
-    """Change the rows of a score's test set, and its other figures with them."""
+def edit_score(root, change, variant="half.int8-openvino", split="test"):
+    """Change the rows of one set of a score, and its other figures with them."""
     path = root / "scores" / f"{variant}.json"
     score = json.loads(path.read_text())
-    test = score["sets"]["test"]
+    test = score["sets"][split]
     test["hypotheses"] = change(test["hypotheses"])
     errors, test["words"] = (sum(row[key] for row in test["hypotheses"]) for key in ("errors", "words"))
+    wrong, test["characters"] = (sum(row[key] for row in test["hypotheses"]) for key in ("character_errors", "characters"))
+    test["cer"] = wrong / test["characters"]
     test["wer"], test["utterances"] = errors / test["words"], len(test["hypotheses"])
     write(path, score)
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from pipeline.common.errors import BigfootError
-from pipeline.distill.logits_store import LogitsStore
+from pipeline.distill.logits.speeds import AtSpeeds
+from pipeline.distill.logits.store import LogitsStore
 from pipeline.distill.loss import Imitation
 from pipeline.distill.pseudo_labels import greedy_labels, pseudo_labels
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.params import Distillation
+from pipeline.speech.corpus import open_corpus
 from pipeline.train.trainer import Batches, Mixed
 from tests import corpora, tones
 from tests.distill.surgery.parents import parent
@@ -37,7 +39,7 @@ def test_the_teachers_text_is_its_greedy_path_with_the_mean_probability_of_its_t
 
 def test_only_a_confident_teacher_gives_labels():
     store = {"sure": logits_of([3, 0, 4], 0.95), "unsure": logits_of([3, 0, 4], 0.6)}
-    labels = pseudo_labels(store, VOCABULARY, least_confidence=0.9)
+    labels = pseudo_labels(store.get, VOCABULARY, least_confidence=0.9)
     assert labels("sure") == [3, 4] and labels("unsure") == []
 
 
@@ -89,8 +91,12 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_logits_are_stored_for_audio_without_text_at_every_speed(folder):
-    store = LogitsStore(folder / "logits/teacher")
-    assert len(store) == 48 and {"train1", "train1@0.9"} <= set(store)
+    corpus = open_corpus(folder / "corpora/tones")
+    store = LogitsStore(folder / "logits/teacher", corpus)
+    utterances = AtSpeeds(corpus, store.speeds).utterances("unlabelled")
+    assert [utterance.id for utterance in utterances[:1]] == ["train1"] and utterances[-1].id == "train23@0.9"
+    frames = [len(store.logits(utterance)) for utterance in utterances]
+    assert frames == [39] * 12 + [44] * 12
 
 
 def test_a_student_learns_from_both_and_says_how_much(folder, caplog):

@@ -21,7 +21,7 @@ SHELL = ("console", "bash", "sh", "shell")
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```\s*$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- test: (\S+)(?: (file|merge): (\S+))?(?: after: ([^\n]+))? -->\Z")
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
-TOOLS = ("bigfoot", "make", "dvc", "mlflow", "prefect", "python", "accelerate")
+TOOLS = ("bigfoot", "make", "dvc", "mlflow", "prefect", "python", "accelerate", "torchrun", "srun")
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], log: Path, is_up: Callable[[], bool], seconds: float = 600, **how) -> Iterator[None]:
-    """A server as long as it is needed; it is up when `is_up` returns True without raising OSError."""
+def process(command: list[str], log: Path, is_up: Callable[[], bool], seconds: float = 600, **how) -> Iterator[int]:
+    """A server as long as it is needed; it is up when `is_up` returns True without raising OSError.
+
+    Gives the number of its process group.
+    """
     with log.open("w") as out:
         running = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **how)
         try:
@@ -45,7 +48,7 @@ def process(command: list[str], log: Path, is_up: Callable[[], bool], seconds: f
             while not _true(is_up):
                 assert running.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
                 time.sleep(0.3)
-            yield
+            yield running.pid
         finally:
             with suppress(ProcessLookupError):  # it may have ended by itself
                 os.killpg(running.pid, signal.SIGTERM)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.docs.pages import ROOT
 
 TOOLS = {"python": "", "bigfoot": "-m pipeline.cli", "dvc": "-m dvc", "mlflow": "-m mlflow", "prefect": "-m prefect"}
+TOOLS |= {"accelerate": "-m accelerate.commands.accelerate_cli", "torchrun": "-m torch.distributed.run"}
 GIT = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "t"), ("EMAIL", "t@t"))}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import params
 from pipeline.common.errors import BigfootError
-from pipeline.evaluate import scores
+from pipeline.evaluate import pieces, run, scores
 from pipeline.evaluate.noise import snr_db
 from pipeline.evaluate.run import evaluate
 from pipeline.quantize.run import quantize
@@ -92,6 +92,44 @@ def test_references_shifted_by_one_are_seen(variant, corpus, tmp_path):
     corpora.rewrite(corpus, shift)
     scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
     assert scored.sets["test"].wer > 0.5 and scored.sets["dev"].wer == 0
+
+
+def test_a_run_that_was_stopped_recognizes_only_what_is_left(variant, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE", 2)
+    whole = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "whole.json", tmp_path / "scratch")
+    calls: list[int] = []
+    transcribe = Recognizer.transcribe
+
+    def stopped(self, samples):
+        calls.append(len(samples))
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return transcribe(self, samples)
+
+    monkeypatch.setattr(Recognizer, "transcribe", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
+    assert evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch") == whole
+    assert len(calls) == 8 + 15 - 7  # of 15; the piece that it was stopped in began with the seventh, and dev's last has one
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_much_audio_is_recognized_in_processes_with_the_same_texts(variant, corpus, tmp_path, monkeypatch):
+    one = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "one.json", tmp_path / "scratch")
+    monkeypatch.setattr(run, "MUCH_AUDIO", 1.0)
+    assert evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "two.json", tmp_path / "scratch") == one
+
+
+def test_a_part_of_each_set_is_drawn_once_for_all_variants(variant, corpus, tmp_path):
+    part = params.Evaluate(bootstrap=200, max_hours=2.0 / 3600)
+    scored = [
+        evaluate(part, variant, open_corpus(corpus), tmp_path / name, tmp_path / "scratch").sets["test"] for name in ("a", "b")
+    ]
+    chosen = [row.id for row in scored[0].hypotheses]
+    assert scored[0] == scored[1] and len(chosen) == scored[0].utterances == 2 and chosen == sorted(chosen)
+    others = params.Evaluate(bootstrap=200, max_hours=2.0 / 3600, seed=1)
+    other = evaluate(others, variant, open_corpus(corpus), tmp_path / "c", tmp_path / "scratch").sets["test"]
+    assert [row.id for row in other.hypotheses] != chosen
 
 
 def test_without_a_variant_it_is_one_line_and_nothing_is_written(corpus, tmp_path):

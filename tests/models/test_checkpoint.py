@@ -20,14 +20,19 @@ from tests.tiny import FAMILIES, TEXTS, VOCAB, save_model, speech
 ALPHABET = [" ", "a", "b", "c"]
 
 
-def take_in(source: Path, alphabet: str = "model", characters: list[str] = ALPHABET, **changes):
-    settings = {
-        "init": "pretrained",
-        "data": "data/none",
-        "alphabet": alphabet,
-        "training": {"steps": 1, "learning_rate": 1e-3},
-    }
-    return teacher.build(Teacher.model_validate(settings | changes), source, characters, seed=1)
+def settings(alphabet: str, changes: dict) -> Teacher:
+    training = {"steps": 1, "learning_rate": 1e-3}
+    return Teacher.model_validate(
+        {"init": "pretrained", "data": "data/none", "alphabet": alphabet, "training": training} | changes
+    )
+
+
+def take_in(source: Path, alphabet: str = "model", texts: list[str] = ALPHABET, **changes):
+    return teacher.build(settings(alphabet, changes), source, texts, seed=1)
+
+
+def check(source: Path, alphabet: str = "model", **changes) -> str:
+    return teacher.check_pretrained(settings(alphabet, changes), source)
 
 
 def logits_of(model) -> torch.Tensor:
@@ -119,6 +124,34 @@ def test_a_model_of_8_khz_is_refused(source):
         take_in(source)
 
 
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        ("processor_config.json", {"feature_extractor": {"sampling_rate": "16000"}}, 'sampling_rate "16000" and do_norm'),
+        (
+            "processor_config.json",
+            {"feature_extractor": {"do_normalize": "no"}},
+            'do_normalize "no": they have to be an integer',
+        ),
+        ("processor_config.json", {"feature_extractor": {"sampling_rate": True}}, "sampling_rate true"),
+        ("config.json", {"vocab_size": "32"}, 'vocab_size in config.json is "32": it has to be an integer'),
+        ("config.json", {"pad_token_id": "0"}, 'pad_token_id in config.json is "0": it has to be an integer'),
+    ],
+)
+@pytest.mark.refuses("Models", 'a setting of the wrong kind (`sampling_rate: "16000"`)', "key and value are said")
+def test_a_setting_of_the_wrong_kind_is_named(source, file, changes, message):
+    edit(source / file, **changes)
+    with pytest.raises(BigfootError, match=message):
+        take_in(source)
+
+
+def test_a_vocab_size_that_is_null_is_named(source):
+    content = json.loads((source / "config.json").read_text()) | {"vocab_size": None}
+    (source / "config.json").write_text(json.dumps(content))
+    with pytest.raises(BigfootError, match="vocab_size in config.json is null"):
+        take_in(source)
+
+
 @pytest.mark.accepts("Models", "weights in half precision", "become float32")
 def test_weights_in_half_precision_become_float32(source):
     change_weights(source, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))
@@ -136,6 +169,14 @@ def test_capitals_with_do_lower_case_write_small_letters(source):
     assert processor.tokenizer.decode(processor.tokenizer("abc").input_ids) == "abc"
 
 
+@pytest.mark.refuses("Models", "training text that tokens of several characters can't spell", "the character is named")
+def test_texts_that_tokens_of_several_characters_cant_spell_are_refused_before_training(source):
+    (source / "vocab.json").write_text(json.dumps({"sch" if t == "s" else t: at for at, t in enumerate(VOCAB)}))
+    take_in(source, texts=["ein schiff"])
+    with pytest.raises(BigfootError, match="has no 's': change corpus.text .upper or lower case.., or set teacher.alphabet"):
+        take_in(source, texts=["das schiff"])
+
+
 @pytest.mark.accepts("Models", "a head with more outputs than tokens", "the spare ones write nothing")
 def test_a_head_with_more_outputs_than_tokens_works_to_the_end(source, tmp_path):
     """Its unused outputs write nothing, in dev WER and in a variant alike."""
@@ -149,29 +190,64 @@ def test_a_head_with_more_outputs_than_tokens_works_to_the_end(source, tmp_path)
     assert set(recognizer.transcribe(speech(2.0))) <= set("".join(TEXTS))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+def fold(source: Path) -> None:
+    """Save the positional convolution of a folder without its weight norm."""
+    model, _ = folder.load_model(source)
+    name = f"{model.base_model_prefix}.encoder.pos_conv_embed.conv."
+
+    def change(tensors):
+        for part in ("original0", "original1"):
+            del tensors[f"{name}parametrizations.weight.{part}"]
+        tensors[f"{name}weight"] = model.base_model.encoder.pos_conv_embed.conv.weight.detach().clone()
+
+    change_weights(source, change)
+
+
+def spread(source: Path, name: str, save) -> None:
+    """Save a folder's weights as two files with an index."""
+    tensors = load_file(source / "model.safetensors")
+    (source / "model.safetensors").unlink()
+    stem, suffix = name.rsplit(".", 1)
+    files = {key: f"{stem}-0000{at % 2 + 1}-of-00002.{suffix}" for at, key in enumerate(tensors)}
+    for file in set(files.values()):
+        save({key: tensors[key] for key in tensors if files[key] == file}, source / file)
+    (source / f"{name}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
 @pytest.mark.accepts("Models", "a positional convolution saved without its weight norm", "the same logits")
 def test_a_positional_convolution_saved_without_its_weight_norm_is_taken_exactly(family, tmp_path):
     source = save_model(tmp_path / "hub", "layer", family=family)
-    model, _ = folder.load_model(source)
-    expected = logits_of(model)
-    if family == "data2vec-audio":
-        assert torch.equal(logits_of(take_in(source)[0]), expected)
-        return
-    weight = model.base_model.encoder.pos_conv_embed.conv.weight.detach().clone()
-    name = f"{model.base_model_prefix}.encoder.pos_conv_embed.conv."
-
-    def fold(tensors):
-        for part in ("original0", "original1"):
-            del tensors[f"{name}parametrizations.weight.{part}"]
-        tensors[f"{name}weight"] = weight
-
-    change_weights(source, fold)
+    expected = logits_of(folder.load_model(source)[0])
+    fold(source)
     torch.testing.assert_close(logits_of(take_in(source)[0]), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("model.safetensors", lambda tensors, file: save_file(tensors, file, metadata={"format": "pt"})),
+        ("pytorch_model.bin", torch.save),
+    ],
+)
+@pytest.mark.accepts("Models", "weights in several files, safetensors or `pytorch_model.bin`", "read by their index")
+def test_weights_in_several_files_are_read_where_the_convolution_is_folded_too(source, expected, name, save):
+    fold(source)
+    spread(source, name, save)
+    torch.testing.assert_close(logits_of(take_in(source)[0]), expected, atol=1e-5, rtol=0)
+
+
+def test_a_folded_convolution_in_half_precision_becomes_float32(source, expected):
+    fold(source)
+    change_weights(source, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))
+    model, _ = take_in(source)
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    torch.testing.assert_close(logits_of(model), expected, atol=0.05, rtol=0)
 
 
 LAYER = "wav2vec2.encoder.layers."
 PROJECTION = "wav2vec2.feature_projection.projection.weight"
+POSITIONS = "wav2vec2.encoder.pos_conv_embed.conv."
 
 
 @pytest.mark.parametrize(
@@ -186,13 +262,59 @@ PROJECTION = "wav2vec2.feature_projection.projection.weight"
     ],
 )
 @pytest.mark.refuses(
-    "Models", "a tensor that is missing, has another shape, or has no place", "its name is said; nothing is drawn in its place"
+    "Models",
+    "a tensor that is missing, has another shape, or has no place",
+    "its name is said, by `bigfoot check` and when it is taken in; nothing is drawn in its place",
 )
-def test_a_tensor_that_doesnt_fit_stops_with_its_name(source, change, message):
+def test_a_tensor_that_doesnt_fit_stops_with_its_name(source, change, message, capfd):
     change_weights(source, change)
-    with pytest.raises(BigfootError, match=message) as raised:
+    for attempt in (take_in, check):
+        with pytest.raises(BigfootError, match=message) as raised:
+            attempt(source)
+        assert "\n" not in str(raised.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_folded_convolution_of_another_shape_stops_with_its_name(source):
+    fold(source)
+    change_weights(source, lambda t: t.update({f"{POSITIONS}weight": torch.zeros(32, 8, 4)}))
+    with pytest.raises(
+        BigfootError, match=r"pos_conv_embed.conv.weight has shape \[32, 8, 4\], config.json says \[32, 8, 16\]"
+    ):
+        check(source)
+
+
+@pytest.mark.parametrize("kind", ["folded", "headless", "bin", "mms"])
+def test_the_check_takes_what_is_taken_in_and_is_silent(source, request, kind, capfd):
+    language = "deu" if kind == "mms" else None
+    if kind == "folded":
+        fold(source)
+    elif kind == "headless":
+        change_weights(source, lambda t: (t.pop("lm_head.weight"), t.pop("lm_head.bias")))
+    elif kind == "bin":
+        torch.save(load_file(source / "model.safetensors"), source / "pytorch_model.bin")
+        (source / "model.safetensors").unlink()
+    else:
+        source = request.getfixturevalue("multilingual")
+    capfd.readouterr()
+    alphabet = "corpus" if kind == "headless" else "model"
+    assert check(source, alphabet, target_lang=language) == ""
+    take_in(source, alphabet, target_lang=language)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_model_on_the_hub_is_said_not_to_be_checked(tmp_path):
+    note = check(tmp_path, name="someone/wav2vec2")
+    assert note == "the teacher someone/wav2vec2 is on the hub: the stage teacher looks at it when it runs, this check does not"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.refuses("Models", "weights that are NaN or endless", "the tensor is named")
+def test_a_tensor_with_values_that_are_not_finite_is_named(source, value):
+    change_weights(source, lambda t: t["lm_head.bias"][3:4].fill_(value))
+    with pytest.raises(BigfootError, match="lm_head.bias has values that are NaN or endless"):
         take_in(source)
-    assert "\n" not in str(raised.value)
+    assert take_in(source, "corpus")[0].lm_head.bias.isfinite().all()
 
 
 @pytest.mark.accepts("Models", "what pretraining leaves beside a model (quantizer, projections)", "ignored")
@@ -242,7 +364,7 @@ def test_mms_becomes_a_plain_model_of_one_language(multilingual, tmp_path):
     from transformers import Wav2Vec2ForCTC
 
     theirs = Wav2Vec2ForCTC.from_pretrained(multilingual, target_lang="deu", ignore_mismatched_sizes=True)
-    model, processor = take_in(multilingual, target_lang="deu", characters=[" ", "ä", "ß"])
+    model, processor = take_in(multilingual, target_lang="deu", texts=[" ", "ä", "ß"])
     assert torch.equal(logits_of(model), logits_of(theirs))
     folder.save_model(model, processor, tmp_path / "teacher")
     loaded, _ = folder.load_model(tmp_path / "teacher")
@@ -255,7 +377,7 @@ def test_a_student_of_mms_keeps_its_adapters(multilingual):
     from pipeline.distill.surgery import student
     from pipeline.params import Student
 
-    model, _ = take_in(multilingual, target_lang="deu", characters=[" "])
+    model, _ = take_in(multilingual, target_lang="deu", texts=[" "])
     settings = {"from": "teacher", "training": None, "importance": "weights", "hidden": 16, "layers": 1}
     small, rows = student.build(model.eval(), Student.model_validate(settings))
     assert small.base_model.encoder.layers[0].adapter_layer.linear_1.weight.shape == (4, 16)

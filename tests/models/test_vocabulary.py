@@ -50,6 +50,18 @@ def test_do_lower_case_writes_small_letters():
     assert known.texts == ("", "", " ", "a", "b", "c") and known.spell("a b") == [3, 2, 4]
 
 
+def test_bracketed_tokens_write_nothing_where_no_file_says_that_they_are_special():
+    known = read({"[PAD]": 0, "[UNK]": 1, "|": 2, "a": 3, "<noise>": 4, "[laugh]": 5})
+    assert known.texts == ("", "", " ", "a", "", "") and "<noise>" not in known.names
+    assert read({"<pad>": 0, "<": 1, "]": 2, "a": 3}, size=4).texts == ("", "<", "]", "a")
+
+
+def test_a_space_in_brackets_is_the_gap_where_no_other_is():
+    for config in (None, BRACKETS):
+        known = read({"[PAD]": 0, "<space>": 1, "a": 2}, config, size=3)
+        assert known.texts == ("", " ", "a") and known.gap_name == "<space>"
+
+
 @pytest.mark.accepts("Models", "tokens of several characters (`sch`)", "spelled by the longest match")
 def test_tokens_of_several_characters_are_spelled_by_the_longest():
     known = read({"[PAD]": 0, "|": 1, "s": 2, "sch": 3, "c": 4, "h": 5}, BRACKETS)
@@ -75,6 +87,7 @@ def test_spelling_is_that_of_transformers_tokenizer(words):
 def test_a_character_that_no_token_writes_is_named():
     known = read(PLAIN, BRACKETS)
     assert known.lacking(["a", " ", "d", "é"]) == ["d", "é"]
+    assert read({"[PAD]": 0, "|": 1, "sch": 2, "d": 3, "a": 4}, BRACKETS, size=5).lacking(["das scha", "schad"]) == ["s"]
     with pytest.raises(BigfootError, match="can't spell 'd' in 'ad'"):
         known.spell("ad")
 

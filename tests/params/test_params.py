@@ -125,6 +125,67 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("steps: 2000", "steps: true", r"teacher\.training: steps"),
+        ("steps: 2000", "steps: 1000000000", r"teacher\.training\.steps"),
+        ("learning_rate: 1.8e-3", "learning_rate: .inf", r"teacher\.training\.learning_rate"),
+        ("learning_rate: 1.8e-3", "learning_rate: .nan", r"teacher\.training\.learning_rate"),
+        ("learning_rate: 1.8e-3", "learning_rate: 1.0e+18", r"teacher\.training\.learning_rate"),
+        ("batch_seconds: 8", "batch_seconds: .inf", r"teacher\.training\.batch_seconds"),
+        ("warmup: 0.06", "warmup: true", r"teacher\.training: warmup"),
+        ("[0.85, 1.18]", "[1.0e-9, 1.0e+9]", r"teacher\.training\.augment\.speed\.0"),
+        ("[0.85, 1.18]", "[0.85, true]", r"teacher\.training\.augment: speed"),
+        ("[700, 4]", "[700, 5]", "training.grow: uses 5 layers, but there are only 4"),
+        ("hidden_dropout: 0.0", "hidden_dropout: -1", r"teacher\.config: hidden_dropout"),
+        ("hidden_dropout: 0.0", "hidden_dropout: .nan", r"teacher\.config\.hidden_dropout"),
+        ("hidden_size: 192", "hidden_size: wide", r"teacher\.config: hidden_size"),
+        ("hidden_size: 192", "hidden_size: -192", r"teacher\.config: hidden_size"),
+        ("hidden_size: 192", "hidden_size: 1000000000", r"teacher\.config: hidden_size"),
+        ("conv_dim: [64, 64, 64, 64, 64, 64]", "conv_dim: 64", r"teacher\.config: conv_dim"),
+        ("    layers: 2\n", "    layers: 2\n    config: {hidden_dropout: 2}\n", r"students\.half\.config: hidden_dropout"),
+        ("    layers: 2\n", "    layers: few\n", r"students\.half\.layers: "),
+        ("temperature: 1.0", "temperature: .inf", r"half\.distillation\.temperature: "),
+        ("temperature: 1.0", "temperature: [1, true]", r"half\.distillation: temperature"),
+        ("kl_weight: 1.0", "kl_weight: .nan", r"half\.distillation\.kl_weight: "),
+        ("kl_weight: 1.0", "kl_weight: 1.0e+18", r"half\.distillation\.kl_weight: "),
+        ("bootstrap: 2000", "bootstrap: 1000000000000000000", r"evaluate\.bootstrap"),
+        ("threads: 2", "threads: 1000000000000000000", r"benchmark\.threads"),
+        ("energy_seconds: 1", "energy_seconds: .inf", r"benchmark\.energy_seconds"),
+        ("gate: {", "gate: {max_disk_mb: .nan, ", r"gate\.max_disk_mb"),
+        ("gate: {", "gate: {max_latency_p50_ms: -1, ", r"gate\.max_latency_p50_ms"),
+        ("max_rise: 0.03", "max_rise: .inf", r"gate\.max_rise"),
+        ("seed: 7,", "seed: 100000000000,", r"corpus\.source\.seed"),
+        ("logits:", "time_limits: {teacher: true}\nlogits:", "time_limits"),
+        ("logits:", "time_limits: {teacher: .inf}\nlogits:", r"time_limits\.teacher"),
+        ("  text: {", "  limits: {max_seconds: .inf}\n  text: {", r"corpus\.limits\.max_seconds"),
+        (
+            "  text: {",
+            "  limits: {min_seconds: 5, max_seconds: 2}\n  text: {",
+            "min_seconds 5 and max_seconds 2 leave no utterance",
+        ),
+        ("calibration_utterances: 64", "calibration_utterances: true", r"int8-openvino: .*calibration_utterances"),
+        ("calibration_utterances: 64", "calibration_utterances: 1000000000000000000", r"int8-openvino\.calibration_utterances"),
+        ("profile: quickstart", "profile: ../../EVIL", "profile"),
+        ("profile: quickstart", "profile: ''", "profile"),
+        ("experiment: bigfoot", "experiment: ../../EVIL", r"tracking\.experiment"),
+        ("experiment: bigfoot", "experiment: a/../../EVIL", r"tracking\.experiment"),
+        ("experiment: bigfoot", "experiment: ''", r"tracking\.experiment"),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused(tmp_path, old, new, key):
+    assert re.search(f"{key}", mistaken(tmp_path, old, new))
+
+
+def test_yaml_that_is_no_text_too_deep_or_has_an_impossible_value_is_one_line(tmp_path):
+    for content in (b"\xff\xfe\x00", b"[" * 50_000, b"profile: 2001-99-99", b"profile: " + b"9" * 5_000, b"a: 1\na: 2"):
+        (tmp_path / "params.yaml").write_bytes(content)
+        with pytest.raises(BigfootError) as caught:
+            load_params(tmp_path / "params.yaml")
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 2_000
+
+
+@pytest.mark.parametrize(
     ("source", "error"),
     [
         ("columns: {adio: file}", r"corpus\.source\.columns\.adio.*'audio', 'text'"),

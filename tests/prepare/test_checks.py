@@ -12,7 +12,7 @@ from pipeline.params import Checks
 from pipeline.prepare.checks import Examined, Finding, frames
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
-from tests.recordings import change, prepare, tone
+from tests.recordings import change, lines, prepare, tone
 
 
 def _write(data, samples, subtype="PCM_16"):
@@ -124,6 +124,55 @@ def test_the_same_audio_in_two_test_sets_stops_too(tmp_path):
     source = {"kind": "folder", "test": {"test": "test.jsonl", "test-b": "test.jsonl"}}
     with pytest.raises(BigfootError, match="test-b/.*: the same audio as test/"):
         prepare(recordings.corpus(data, source), tmp_path / "tiny", workers=0)
+
+
+def call(data):
+    """A call of two speakers, one per channel, and each of them as a file of its own."""
+    sides = {"left": tone(1.0, seed=1), "right": tone(1.0, seed=2)}
+    for name, samples in sides.items():
+        soundfile.write(data / f"audio/{name}.wav", samples, 16_000, subtype="FLOAT")
+    soundfile.write(data / "audio/call.wav", np.stack(list(sides.values()), axis=1), 16_000, subtype="FLOAT")
+
+
+def reasons(corpus) -> dict[str, str]:
+    """{id: why it was dropped}."""
+    return {row["id"]: row["why"] for row in map(json.loads, (corpus / "dropped.jsonl").read_text().splitlines())}
+
+
+@pytest.mark.accepts("Audio", "a speaker per channel in a corpus", "`corpus.channels: split` and a column with the channel")
+def test_rows_that_name_their_channel_have_its_samples(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    call(data)
+    alone = [{"audio": f"audio/{name}.wav", "text": "abc", "side": 1} for name in ("left", "right")]
+    lines(data / "train.jsonl", alone + [{"audio": "audio/call.wav", "text": "bca", "side": side} for side in (2, "1", 3)])
+    for split in ("dev", "test"):
+        change(data / f"{split}.jsonl", 0, side=1)
+    source = {"kind": "folder", "columns": {"channel": "side"}}
+    prepare(recordings.corpus(data, source, channels="split"), tmp_path / "tiny", workers=0)
+    why = reasons(tmp_path / "tiny")
+    assert why["call-ch1"] == "the same audio as left-ch1" and why["call-ch2"] == "the same audio as right-ch1"
+    assert why["call-ch3"].endswith("call.wav has no channel 3, only 2")
+    kept = recordings.corpus(data, source, channels="split", checks={"duplicate_audio": "report"})
+    prepare(kept, tmp_path / "tiny", workers=0)
+    assert [(u.text, u.recording) for u in open_corpus(tmp_path / "tiny").utterances("train")][2:] == [("bca", "call")] * 2
+    with pytest.raises(ValueError, match="source.columns.channel picks one of each row, so channels is split, not mix"):
+        recordings.corpus(data, source)
+    change(data / "train.jsonl", 0, side="left")
+    with pytest.raises(BigfootError, match="line 1: channel 'left' is not a number from 1 on"):
+        prepare(kept, tmp_path / "tiny", workers=0)
+
+
+@pytest.mark.refuses("Audio", "one text for several channels that are split", "the column of the channel is asked for")
+def test_each_channel_without_text_is_an_utterance_and_one_text_for_several_is_refused(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    call(data)
+    lines(data / "calls.jsonl", [{"audio": f"audio/{name}.wav"} for name in ("left", "right", "call")])
+    corpus = recordings.corpus(data, {"kind": "folder", "unlabelled": "calls.jsonl"}, channels="split")
+    prepare(corpus, tmp_path / "tiny", workers=0)
+    assert reasons(tmp_path / "tiny") == {"call-ch1": "the same audio as left", "call-ch2": "the same audio as right"}
+    lines(data / "train.jsonl", [{"audio": "audio/call.wav", "text": "abc"}])
+    with pytest.raises(BigfootError, match="call.wav has 2 channels, and corpus.channels is split: say in .*columns.channel"):
+        prepare(corpus, tmp_path / "tiny", workers=0)
 
 
 @pytest.mark.accepts("Audio", "several channels in a corpus", "`corpus.channels: mix` (their mean) or `first`")

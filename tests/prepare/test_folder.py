@@ -67,6 +67,16 @@ def test_names_come_from_ids_else_from_audio_with_folders_where_needed(tmp_path)
         ('{"audio": "a.wav", "text": "a", "duration": NaN}', "line 2: duration is nan s"),
         ('{"audio": "a.wav", "text": "a", "duration": 1e999}', "line 2: duration is inf s"),
         ('{"audio": "a.wav", "text": "a", "offset": -0.1, "duration": 1}', "line 2: offset is -0.1 s"),
+        ('{"audio": "a.wav", "text": "a", "offset": 0, "duration": 1e308}', r"line 2: duration is 1e\+308 s"),
+        ('{"audio": "a.wav", "text": "a", "offset": 1e10, "duration": 1}', "line 2: offset is 10000000000.0 s"),
+        *(
+            (
+                json.dumps({"audio": "a.wav", "text": "a"} | {name: "a\ud800"}),
+                rf"line 2: {name} has half a character, .*'a\\ud800'",
+            )
+            for name in ("audio", "text", "speaker", "id", "recording")
+        ),
+        ('{"audio": "a.wav", "text": "a", "text": "b"}', "line 2: two values are called text"),
     ],
 )
 @pytest.mark.refuses("Tables and splits", "a line that is no utterance", "file and line are said")
@@ -214,6 +224,16 @@ def test_audio_without_text_is_a_split_of_its_own_and_no_test_set(tmp_path):
     assert [(u.id, u.text, u.duration) for u in corpus.utterances("unlabelled")] == [("300", "", 0.5), ("301", "", 0.5)]
     assert corpus.test_sets == ["test"] and corpus.splits == ["train", "dev", "test", "unlabelled"]
     assert corpus.info["leaks"]["shared_audio"]["unlabelled-test"] == 0
+
+
+def test_audio_without_text_goes_with_a_split_column_and_may_lack_other_columns(tmp_path):
+    rows = [{"audio": f"{name}.wav", "text": "x", "subset": name, "who": "ann"} for name in ("train", "dev", "test")]
+    lines(tmp_path / "all.jsonl", rows)
+    lines(tmp_path / "calls.jsonl", [{"audio": "call.wav"}])
+    columns = {"split": "subset", "speaker": "who"}
+    source = FolderSource(kind="folder", manifest="all.jsonl", columns=columns, unlabelled="calls.jsonl")
+    raws = folder.read(source, tmp_path)
+    assert [(raw.id, raw.split) for raw in raws] == [(n, n) for n in ("train", "dev", "test")] + [("call", "unlabelled")]
 
 
 def test_audio_without_text_that_a_test_set_has_too_is_found_there(tmp_path):

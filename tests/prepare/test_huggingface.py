@@ -53,6 +53,18 @@ def saved(splits, tmp_path):
     return datasets.DatasetDict(tables)
 
 
+def test_a_split_of_audio_without_text_needs_no_text_column(saved, tmp_path):
+    more = saved["train"].select_columns(["audio"]).select([1])
+    saved["train"] = saved["train"].select([0])
+    saved["more"] = more
+    saved.save_to_disk(tmp_path / "data")
+    prepare(recordings.corpus(tmp_path / "data", SOURCE | {"unlabelled": "more"}), tmp_path / "tiny", workers=0)
+    corpus = open_corpus(tmp_path / "tiny")
+    assert [(u.text, u.duration) for u in corpus.utterances("unlabelled")] == [("", 1.0)] and len(
+        corpus.utterances("train")
+    ) == 1
+
+
 def test_a_dataset_saved_to_disk_becomes_a_corpus(saved, tmp_path):
     saved.save_to_disk(tmp_path / "data")
     corpus = recordings.corpus(tmp_path / "data", SOURCE)
@@ -89,6 +101,32 @@ def test_any_rate_and_format_is_laid_down_as_16_khz(saved, tmp_path):
     prepare(corpus, tmp_path / "tiny", workers=0)
     laid = open_corpus(tmp_path / "tiny").utterances("train")
     assert laid[1].duration == pytest.approx(1.0, abs=0.06) and [u.recording for u in laid] == ["c0", "c1"]
+
+
+@pytest.mark.accepts("Tables and splits", "Hugging Face class labels as text or speaker", "their names, not their numbers")
+def test_a_class_label_is_its_name(saved, tmp_path):
+    import datasets
+
+    def labelled(table):
+        table = table.map(
+            lambda row, at: {"sentence": at % 2 - (at == 1) * 2, "who": at % 2},
+            with_indices=True,
+            remove_columns=["sentence", "who"],
+        )
+        table = table.cast_column("sentence", datasets.ClassLabel(names=["yes", "no"]))
+        return table.cast_column("who", datasets.ClassLabel(names=["anna", "ben"]))
+
+    datasets.DatasetDict({name: labelled(table) for name, table in saved.items()}).save_to_disk(tmp_path / "data")
+    raws = list(huggingface.read(HuggingFaceSource(**SOURCE), tmp_path / "data"))
+    assert [(raw.text, raw.speaker) for raw in raws if raw.split == "train"] == [("yes", "anna"), ("", "ben")]
+
+
+@pytest.mark.refuses("Tables and splits", "a Hugging Face column of numbers as text", "split and row are said")
+def test_text_that_is_a_number_is_refused(saved, tmp_path):
+    saved.save_to_disk(tmp_path / "data")
+    source = HuggingFaceSource(kind="huggingface", columns={"text": "who"})
+    with pytest.raises(BigfootError, match="train row 0: text is no string, but 0: see corpus.source.columns.text"):
+        list(huggingface.read(source, tmp_path / "data"))
 
 
 @pytest.mark.parametrize(

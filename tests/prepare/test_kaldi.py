@@ -117,6 +117,8 @@ def test_cuts_that_only_lhotse_can_make_audio_of_are_refused(tmp_path):
         read(tmp_path / "data", cuts(tmp_path, lambda them: them.perturb_speed(1.1)))
     with pytest.raises(BigfootError, match="is not a MonoCut with a recording"):
         read(tmp_path / "data", cuts(tmp_path, lambda them: them.pad(duration=3.0)))
+    with pytest.raises(BigfootError, match="has a text of 0.00 to 1.00 s, which is not all of its 1.50 s: write `cuts.trim_to"):
+        read(tmp_path / "data", cuts(tmp_path, lambda them: them.extend_by(duration=0.5, direction="right")))
     (tmp_path / "data/cuts.jsonl.gz").write_bytes(gzip.compress(b'{"audio": "a.wav", "text": "x"}\n'))
     with pytest.raises(BigfootError, match="cuts.jsonl.gz can't be read as lhotse's cuts"):
         read(tmp_path / "data", FolderSource(kind="folder", train="cuts.jsonl.gz"))

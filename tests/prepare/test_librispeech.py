@@ -38,6 +38,14 @@ def test_its_layout_is_read_and_each_test_set_keeps_its_name(tmp_path):
     assert (first.id, first.speaker, first.recording, first.text) == ("20-77-0000", "20", "20-77", "ca abcde")
 
 
+def test_the_texts_of_unlabelled_parts_are_not_used(tmp_path):
+    data = libri(tmp_path / "data", [*SPLITS, "train-clean-360"])
+    prepare(recordings.corpus(data, SOURCE | {"unlabelled": ["train-clean-360"]}), tmp_path / "tiny", workers=0)
+    corpus = open_corpus(tmp_path / "tiny")
+    assert [(u.id, u.text, u.speaker) for u in corpus.utterances("unlabelled")] == [(f"40-77-000{n}", "", "40") for n in (0, 1)]
+    assert corpus.test_sets == ["test-clean", "test-other"]
+
+
 def test_the_folder_librispeech_itself_does_as_well(tmp_path):
     data = libri(tmp_path)
     source = LibriSpeechSource(**SOURCE)

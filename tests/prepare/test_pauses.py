@@ -1,9 +1,11 @@
 """Long recordings without text are cut where nobody speaks, and become utterances like any."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +43,20 @@ def test_a_long_recording_is_cut_at_its_pauses(tmp_path):
         assert most > 0.6 * (end - start)
     assert {(piece.recording, piece.speaker) for piece in pieces} == {("call", "anna")}
     assert len({piece.id for piece in pieces}) == len(pieces)
+
+
+def test_each_channel_of_a_long_recording_is_cut_at_its_own_pauses(tmp_path):
+    call(tmp_path / "call.flac")
+    speech = audio.read(tmp_path / "call.flac")
+    late = np.concatenate([np.tile(PAUSE, 4), speech])[: speech.size]  # begins 12 s later
+    soundfile.write(tmp_path / "both.flac", np.stack([speech, late], axis=1), 16_000)
+    raw = Raw("both", "unlabelled", tmp_path / "both.flac", "")
+    pieces = cut(raw, LIMITS, "split")
+    by_channel = [[piece for piece in pieces if piece.channel == channel] for channel in (0, 1)]
+    assert [piece.id for piece in pieces if piece.id.endswith("-0000")] == ["both-ch1-0000", "both-ch2-0000"]
+    assert by_channel[0][0].offset < 4 and by_channel[1][0].offset > 11 and {piece.recording for piece in pieces} == {"both"}
+    for missing in (replace(raw, channel=2), replace(raw, audio=tmp_path / "none.wav")):
+        assert cut(missing, LIMITS, "split") == [missing]
 
 
 def test_what_has_text_or_is_short_stays_whole(tmp_path):

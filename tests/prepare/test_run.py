@@ -2,11 +2,12 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import BigfootError
-from pipeline.prepare import parts
+from pipeline.prepare import parts, report
 from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
@@ -212,3 +213,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
     (tmp_path / "tiny.parts" / "half.1234").write_bytes(b"half of a part")
     prepare(corpus, tmp_path / "tiny", workers=2)
     assert files(tmp_path / "tiny") == wanted and not (tmp_path / "tiny.parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "digits", "is_said"), [("ru", "spell", True), ("ru", "keep", False), ("de", "spell", False)]
+)
+def test_a_language_that_declines_its_numbers_is_said_to(language, digits, is_said):
+    corpus = recordings.corpus(Path(), language=language, text={"digits": digits})
+    assert ("base form (ru declines them)" in report.numbers_note(corpus)) is is_said

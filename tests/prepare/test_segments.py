@@ -8,6 +8,7 @@ import soundfile
 
 from pipeline.prepare import segments
 from pipeline.speech import audio, media
+from pipeline.speech.corpus import open_corpus
 from tests import recordings
 from tests.recordings import lines, prepare
 
@@ -66,6 +67,30 @@ def test_segments_of_a_damaged_or_missing_file_are_found_as_whole_files_are(tmp_
     assert len(segments.decode(streamed, 0.5, 0.5)[0]) == 8_000
 
 
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_segments_of_integers_stored_as_float_have_the_scale_of_their_file(tmp_path, subtype):
+    data = recordings.folder(tmp_path / "data")
+    loud, faint = np.rint(recordings.tone(1.0) * 32_768), np.random.default_rng(0).integers(-1, 2, 16_000)
+    samples = np.concatenate([loud, faint, loud])
+    samples[40_000] = np.nan  # is only for the segment it is in
+    soundfile.write(data / "audio/long.wav", samples, 16_000, subtype=subtype)
+    rows = [{"audio": "audio/long.wav", "text": "abc", "offset": n, "duration": 1} for n in range(3)]
+    lines(data / "train.jsonl", rows)
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    dropped = [json.loads(line) for line in (tmp_path / "tiny/dropped.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["check"]) for row in dropped] == [("long-1.000", "silent"), ("long-2.000", "nan")]
+    (kept,) = open_corpus(tmp_path / "tiny").utterances("train")
+    assert kept.id == "long-0.000"
+
+
+def test_a_segment_within_a_file_with_an_overshoot_is_divided_like_the_others(tmp_path):
+    path, samples = tmp_path / "long.wav", recordings.tone(2.0)
+    samples[20_000] = 1.5
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    for offset in (0.0, 1.0):
+        assert segments.level(path, segments.decode(path, offset, 1.0)[0]).divisor == 1.5
+
+
 @pytest.mark.refuses("Tables and splits", "audio much shorter or longer than its manifest says", "left out and reported")
 def test_a_stated_duration_is_held_against_the_audio_both_ways(tmp_path):
     data = recordings.folder(tmp_path / "data", each=4)
@@ -85,3 +110,11 @@ def test_a_segment_beyond_its_file_is_left_out_and_the_last_line_says_so_for_eac
         prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
     assert caplog.messages[-1] == "prepare: 5 utterances kept, 1 dropped (train 1 and 1, dev 2 and 0, test 2 and 0)"
     assert '"id": "train0-0.400", "split": "train", "check": "truncated"' in (tmp_path / "tiny/dropped.jsonl").read_text()
+
+
+def test_a_header_that_states_days_is_refused_before_a_segment_of_it_is_read(tmp_path):
+    path = recordings.sound(tmp_path / "a.flac")
+    path.write_bytes(recordings.with_stated_frames(path.read_bytes(), 2**36 - 1))
+    for duration in (None, 3600.0):
+        with pytest.raises(audio.AudioError, match="more than the 24 h"):
+            segments.decode(path, 0.0, duration)

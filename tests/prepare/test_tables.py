@@ -65,6 +65,7 @@ def test_json_lines_are_read_back_the_same(scratch, rows):
         ("audio,text\n".encode("utf-16"), "UTF-16.*save it as UTF-8"),
         ("audio,text\n".encode("utf-16-le"), "UTF-16"),
         (b"audio,text\na.wav,\xe4\n", "not UTF-8"),
+        ("LJ001-0001|Printing, in the only sense|Printing\n", r"its cells between \|: save it as .tsv, with tabs"),
         (f"audio,text\na.wav,{'x' * 200_000}\n", "line 2 .*field larger than"),
     ],
 )
@@ -84,6 +85,7 @@ def test_a_csv_that_would_lose_rows_or_cells_stops_with_its_line(tmp_path, conte
         ("3\n", "line 1 is not a JSON object"),
         ('[{"audio": "a.wav"}]', "is one JSON array: write an object per line"),
         ('{"a": ' + "9" * 5_000 + "}", "line 1 is not valid JSON"),
+        ('{"a": 1}\n{"a": 1, "b": {}, "a": 1}\n', "line 2: two values are called a"),
     ],
 )
 def test_json_that_is_no_row_stops_with_its_line(tmp_path, content, message):
@@ -101,3 +103,10 @@ def test_a_table_of_another_kind_is_refused_with_the_kinds_that_are_taken(tmp_pa
 def test_suffixes_may_be_in_capitals_and_an_empty_table_has_no_rows(tmp_path):
     assert values(written(tmp_path, "audio,text\na,b\n", "T.CSV")) == [{"audio": "a", "text": "b"}]
     assert values(written(tmp_path, "")) == []
+
+
+@pytest.mark.refuses("Tables and splits", "a JSON row with a key twice", "file, line and key are said")
+def test_a_json_row_with_a_key_twice_is_refused(tmp_path):
+    path = written(tmp_path, '{"audio": "a.wav", "text": "a"}\n{"audio": "b.wav", "text": "b", "text": "c"}\n', "t.jsonl")
+    with pytest.raises(BigfootError, match="t.jsonl, line 2: two values are called text"):
+        values(path)

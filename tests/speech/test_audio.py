@@ -91,12 +91,52 @@ def test_a_streamed_flac_without_a_stated_length_is_read_to_its_end(tmp_path):
     assert caught.value.check == "empty"
 
 
-def test_a_header_that_states_more_samples_than_memory_holds_is_a_truncated_file(tmp_path):
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [(2**36 - 1, "1,193.0 h, more than the 24 h"), (700 * 16_000, "bytes for 700 s of audio"), (16_000, "is cut off")],
+)
+def test_a_header_that_states_more_than_the_file_holds_is_refused(tmp_path, frames, why):
     path = sound(tmp_path / "a.flac")
-    path.write_bytes(with_stated_frames(path.read_bytes(), 2**36 - 1))
-    with pytest.raises(AudioError, match="a.flac") as caught:
+    path.write_bytes(with_stated_frames(path.read_bytes(), frames))
+    with pytest.raises(AudioError, match=f"a.flac .*{why}"):
         audio.read(path)
-    assert caught.value.check == "truncated"
+
+
+def silence(suffix: str, minutes: int, rate: int = 16_000, channels: int = 1) -> bytes:
+    content, minute = io.BytesIO(), np.zeros((60 * rate, channels), dtype=np.float32)
+    with soundfile.SoundFile(content, "w", rate, channels, format=suffix) as file:
+        for _ in range(minutes):
+            file.write(minute)
+    return content.getvalue()
+
+
+def test_silence_without_end_is_refused_by_its_header_or_at_the_latest_at_the_bound(tmp_path, monkeypatch):
+    """45 minutes in 137 kB; read by block where a streamed file states no length."""
+    content = silence("FLAC", 45)
+    (tmp_path / "a.flac").write_bytes(content)
+    streamed(tmp_path / "a.flac", tmp_path / "b.flac")
+    bound = audio.FREE_SECONDS + len(content) / audio.LEAST_BYTES_PER_SECOND
+    read = []
+    monkeypatch.setattr(audio, "change_rate", lambda *_: pytest.fail("it was resampled"))
+    with (
+        pytest.raises(AudioError, match=r"b.flac has 1\d\d,\d{3} bytes for 1,\d{3} s of audio or more, too few"),
+        audio.opened(tmp_path / "b.flac") as sound,
+    ):
+        read += [len(block) for block in sound.blocks]
+    assert sum(read) <= bound * 16_000
+    with pytest.raises(AudioError, match="a.flac has .* bytes for 2,700 s of audio"), audio.opened(tmp_path / "a.flac"):
+        pytest.fail("it was opened")
+
+
+def test_what_a_file_may_expand_to_counts_over_all_channels():
+    with pytest.raises(AudioError, match="bytes for 60 s of audio"), audio.opened(silence("FLAC", 1, 384_000, 8)):
+        pytest.fail("it was opened")
+
+
+def test_real_rates_and_quiet_minutes_are_read():
+    for rate in (4_000, 8_000, 48_000, 384_000):
+        assert len(audio.read(silence("FLAC", 1, rate))) == 60 * 16_000
+    assert len(audio.read(silence("OGG", 1))) == 60 * 16_000
 
 
 def test_many_channels_take_no_more_than_they_hold(tmp_path):
@@ -156,6 +196,36 @@ def test_a_cut_file_of_any_kind_is_refused_and_a_whole_one_is_read(kind, subtype
     for part in (0.5, 0.9, 0.99):
         with pytest.raises(AudioError):
             audio.read(whole[: int(len(whole) * part)])
+
+
+@pytest.mark.refuses("Audio", "WAV, AIFF, CAF, FLAC ... that hold more than their header states", "the header is damaged")
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU"])
+def test_a_file_that_holds_more_than_its_header_states_is_refused(kind):
+    content = io.BytesIO()
+    soundfile.write(content, tone(1.0), 16_000, format=kind, subtype="PCM_16")
+    whole = content.getvalue()
+    with pytest.raises(AudioError, match="holds more than its header states") as caught:
+        audio.read(whole + whole[-16_000:])
+    assert caught.value.check == "unreadable"
+
+
+@pytest.mark.accepts("Audio", "WAV from a stream, whose header states no length", "read to its end")
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_a_streamed_wav_and_chunks_after_the_audio_are_taken(tmp_path, size):
+    whole = sound(tmp_path / "a.wav", 1.0).read_bytes()
+    at, stated = whole.index(b"data") + 4, size.to_bytes(4, "little")
+    assert audio.read(whole[:4] + stated + whole[8:at] + stated + whole[at + 4 :]).size == 16_000
+    assert audio.read(whole + bytes(4_000)).size == 16_000, "padding"
+    notes = b"LIST" + (9_001).to_bytes(4, "little") + bytes(9_002)
+    assert audio.read(whole + notes + b"id3 " + (5_000).to_bytes(4, "little") + bytes(5_000)).size == 16_000
+
+
+@pytest.mark.parametrize("stated", [1, 15_999, 8_000])
+def test_a_flac_that_holds_more_than_its_header_states_is_refused(tmp_path, stated):
+    whole = sound(tmp_path / "a.flac", 1.0).read_bytes()
+    with pytest.raises(AudioError, match="holds more samples than its header states") as caught:
+        audio.read(with_stated_frames(whole, stated))
+    assert caught.value.check == "unreadable" and audio.read(with_stated_frames(whole, 16_000)).size == 16_000
 
 
 def as_floats(samples) -> bytes:

@@ -66,13 +66,13 @@ def test_a_video_without_sound_is_refused(tmp_path):
         media.read(tmp_path / "a.mp4", "mix")
 
 
-@pytest.mark.parametrize("suffix", [suffix for suffix in CODECS if suffix not in (".wma", ".amr", ".aac")])
+@pytest.mark.parametrize("suffix", [suffix for suffix in CODECS if suffix not in (".amr", ".aac")])
 @pytest.mark.parametrize("movflags", ["", "faststart"])
 def test_a_cut_file_is_never_taken(tmp_path, suffix, movflags):
     rate = RATES.get(suffix, 16_000)
     options = {"movflags": movflags} if movflags and suffix in (".m4a", ".mp4") else {}
     whole = made(tmp_path / f"a{suffix}", tone(5.0, rate=rate), rate, **options).read_bytes()
-    for part in (0.1, 0.5, 0.9):
+    for part in (0.05, 0.1, 0.5, 0.9):
         with pytest.raises(AudioError) as caught:
             media.read(whole[: int(len(whole) * part)], "mix")
         assert caught.value.check in ("truncated", "unreadable") and "\n" not in str(caught.value)

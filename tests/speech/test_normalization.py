@@ -16,8 +16,8 @@ ALL_RULES = st.builds(
     apostrophes=st.sampled_from(["keep", "drop"]),
     form=st.sampled_from(["NFC", "NFD"]),
 )
-RAW = st.one_of(st.text(max_size=30), st.text(alphabet="ab AB.,'’-019 $%|\nßéİI\u200c\u202fم٣", max_size=30))
-LANGUAGE = st.sampled_from(["en", "de", "tr", "fr", "ar", "th"])
+RAW = st.one_of(st.text(max_size=30), st.text(alphabet="ab AB.,'’-019 $%|\nßéİI\u200c\u202fم٣·״\"ה՞", max_size=30))
+LANGUAGE = st.sampled_from(["en", "de", "tr", "fr", "ar", "th", "ca", "he"])
 
 
 @given(RAW, ALL_RULES, LANGUAGE)
@@ -115,6 +115,47 @@ def test_the_table_replaces_letters_everywhere_and_words_as_a_whole_before_the_o
     assert normalize("Dr. Dr. Groß, Dr. Li", rules, "de") == "doktor doktor gross doktor li"
     assert normalize("علي", rules, "fa") == "علی"
     assert normalize("我你好吗", rules, "ja") == "我您好吗"  # no gaps, so no words to be a whole of
+
+
+def test_a_key_that_ends_or_begins_in_a_mark_is_a_whole_word_too():
+    rules = TextRules(replace={"Dr.": "Doktor", "u.": "und", "--": " ", "'n": "ein", "राम": "रवि"})
+    assert normalize("Dr.Müller u.a. Dr. Groß u. Li", rules, "de") == "dr müller u a doktor groß und li"
+    assert normalize("Haus--Hof, 'n Hund, d'n", rules, "de") == "haus hof ein hund d'n"
+    assert normalize("राम रामी", rules, "bn") == "रवि रामी"
+
+
+def test_a_key_that_shrinks_to_a_letter_stays_a_whole_word_in_hypotheses():
+    rules = TextRules(replace={"u.": "und", "S.": "Seite", "é": "e", "e": "e"}, replace_hypotheses=True)
+    assert replace_in_hypothesis("du und ich suchen sieben café", rules, "de") == "du und ich suchen sieben cafe"
+    assert replace_in_hypothesis("s sieben u acht", rules, "de") == "seite sieben und acht"
+    both = TextRules(replace={"u.": "und", "u": "o"})
+    assert replace_in_hypothesis("u du", both, "de") == "und do"
+
+
+@pytest.mark.parametrize(
+    ("language", "raw", "kept", "dropped"),
+    [
+        ("ca", "La col·lecció · l'home", "la col·lecció l'home", "la collecció lhome"),
+        ("he", "צה״ל", "צה״ל", "צהל"),
+        ("he", 'צה"ל "שלום"', "צה״ל שלום", "צהל שלום"),
+        ("he", "ז׳קט", "ז'קט", "זקט"),
+        ("hy", "ինչո՞ւ", "ինչու", "ինչու"),
+        ("es", "a·b", "a b", "a b"),
+    ],
+)
+@pytest.mark.accepts(
+    "Languages and text",
+    "marks inside words (Catalan ·, Hebrew gershayim, Armenian marks of tone)",
+    "no gaps: kept, or left out",
+)
+def test_marks_inside_words_are_no_gaps(language, raw, kept, dropped):
+    def by(apostrophes):
+        rules = TextRules(digits="keep", apostrophes=apostrophes)
+        text = normalize(raw, rules, language)
+        assert unspellable(text, rules) == "" and normalize(text, rules, language) == text
+        return text
+
+    assert (by("keep"), by("drop")) == (kept, dropped)
 
 
 def test_hypotheses_meet_the_table_as_the_other_rules_write_it():

@@ -55,13 +55,39 @@ class AlignedWord:
 def spelled(text: str, rules: TextRules, language: str) -> list[tuple[str, str]]:
     """The words of a text, each with its spelling; a word that is silent ("-" where punctuation is dropped) is left out.
 
-    Where the rules join or replace several words at once, the words are those of the whole text after the rules.
+    Where the rules change several words together ("0170 1234", or `replace`), these are spelled as in the whole text, and have
+    their own form as long as their number stays the same; all others keep theirs.
     """
-    words = [(word, normalize(word, rules, language)) for word in text.split()]
-    whole = normalize(text, rules, language)
-    if " ".join(spelling for _, spelling in words if spelling) != whole:
-        return [(word, word) for word in whole.split()]
-    return [(word, spelling) for word, spelling in words if spelling]
+    words = [(word, spelling) for word in text.split() if (spelling := normalize(word, rules, language))]
+    whole = normalize(text, rules, language).split()
+    places = _places([token for _, spelling in words for token in spelling.split()], whole)
+    found: list[tuple[str, str]] = []
+    changed: list[str] = []  # words since the last one that is in the whole text as it is by itself
+    at = done = 0
+    for word, spelling in words:
+        count = len(spelling.split())
+        place, at = places[at : at + count], at + count
+        if None not in place and place[-1] - place[0] == count - 1:
+            found += [*_together(changed, whole[done : place[0]]), (word, spelling)]
+            changed, done = [], place[-1] + 1
+        else:
+            changed.append(word)
+    return found + _together(changed, whole[done:])
+
+
+def _places(tokens: list[str], whole: list[str]) -> list:
+    """Where in `whole` each token is, None where it isn't; both are in the same order."""
+    from rapidfuzz.distance import Levenshtein
+
+    places: list[int | None] = [None] * len(tokens)
+    for block in Levenshtein.opcodes(tokens, whole):
+        if block.tag == "equal":
+            places[block.src_start : block.src_end] = range(block.dest_start, block.dest_end)
+    return places
+
+
+def _together(words: list[str], spellings: list[str]) -> list[tuple[str, str]]:
+    return list(zip(words if len(words) == len(spellings) else spellings, spellings, strict=True))
 
 
 def align(
@@ -109,7 +135,7 @@ def _tokens(
     tokens: list[int] = []
     owners: list[int | None] = []
     for number, (_, spelling) in enumerate(words):
-        own = [star] if vocabulary.lacking(spelling) else vocabulary.spell(spelling)
+        own = [star] if vocabulary.lacking([spelling]) else vocabulary.spell(spelling)
         after = gap if goes_on or number + 1 < len(words) else []
         tokens += [*own, *after]
         owners += [*([number] * len(own)), *([None] * len(after))]

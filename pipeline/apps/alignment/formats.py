@@ -1,12 +1,12 @@
 """An alignment as JSON, SubRip (srt), Praat's TextGrid, or NIST's CTM."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline.apps.alignment.align import AlignedWord
 from pipeline.apps.transcription import formats
 from pipeline.apps.transcription.words import Word
+from pipeline.common.errors import one_line
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Alignment:
 
 def as_json(alignment: Alignment) -> str:
     """One object on one line, so that several are JSON Lines."""
-    return json.dumps(asdict(alignment), ensure_ascii=False) + "\n"
+    return formats.json_line(asdict(alignment))
 
 
 def srt(alignment: Alignment) -> str:
@@ -31,7 +31,7 @@ def srt(alignment: Alignment) -> str:
 
 def ctm(alignment: Alignment) -> str:
     """One word per line: file, channel, start, duration, word, confidence; a word without score has confidence 0."""
-    name = "_".join(alignment.file.split())
+    name = one_line("_".join(alignment.file.split()))
     times = [(word, f"{word.start:.3f} {word.end - word.start:.3f}") for word in alignment.words]
     return "".join(f"{name} 1 {time} {word.word} {word.score or 0.0:.4f}\n" for word, time in times)
 

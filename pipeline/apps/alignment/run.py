@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,15 +17,23 @@ from pipeline.apps.alignment.align import AlignedWord, align, spelled
 from pipeline.apps.alignment.formats import Alignment
 from pipeline.apps.transcription import files, outputs, variant
 from pipeline.apps.transcription.files import Failure, Recording
+from pipeline.common import shapes
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
 from pipeline.models.vocabulary import Vocabulary
+from pipeline.recognition import seal
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
+from pipeline.speech import audio
 from pipeline.speech.normalization import TextRules
 
 
 def align_recordings(
-    model: str, names: Sequence[str], write: Callable[[Alignment, Recording], None], database: Path, threads: int | None = None
+    model: str,
+    names: Sequence[str],
+    write: Callable[[Alignment, Recording], None],
+    database: Path,
+    threads: int | None = None,
+    channels: Literal["mix", "first"] = "mix",
 ) -> bool:
     """Align every recording that `names` name, and `write` each; returns whether all could be aligned.
 
@@ -36,10 +45,12 @@ def align_recordings(
         recognizer = Recognizer.load(stack.enter_context(variant.opened(model, database)), threads)
         if "text" not in recognizer.info:
             raise BigfootError(f"{model}: variant.json has no text rules: run `dvc repro`, or quantize the model again")
+        if found := shapes.problem(recognizer.info["text"], TextRules):
+            raise BigfootError(f"{model}: variant.json: text{found}: {seal.REMEDY}")
         progress = stack.enter_context(Progress("align", len(recordings), "recordings"))
         is_complete = True
         for recording in recordings:
-            if failure := _failure(recognizer, recording, write):
+            if failure := _failure(recognizer, recording, channels, write):
                 is_complete = False
                 print(f"error: {one_line(failure.reason)}", file=sys.stderr)
             progress.advance(1)
@@ -47,23 +58,27 @@ def align_recordings(
 
 
 def _failure(
-    recognizer: Recognizer, recording: Recording | Failure, write: Callable[[Alignment, Recording], None]
+    recognizer: Recognizer,
+    recording: Recording | Failure,
+    channels: Literal["mix", "first"],
+    write: Callable[[Alignment, Recording], None],
 ) -> Failure | None:
     """Align and write one recording; the reason why it can't be done, None where it was."""
     if isinstance(recording, Failure):
         return recording
     try:
-        write(_aligned(recognizer, recording), recording)
+        write(_aligned(recognizer, recording, channels), recording)
     except BigfootError as error:
         return Failure.of(recording, error)
     return None
 
 
-def _aligned(recognizer: Recognizer, recording: Recording) -> Alignment:
+def _aligned(recognizer: Recognizer, recording: Recording, channels: Literal["mix", "first"]) -> Alignment:
     info = recognizer.info
     words = spelled(_transcript(recording), TextRules(**info["text"]), info["language"])
     rate = info["sample_rate"]
-    measured, parts = files.measured(recording, "mix", keep=int(WINDOW_SECONDS * rate))
+    (channel,) = files.channels(recording, channels)
+    measured, parts = files.measured(recording, channel, keep=int(WINDOW_SECONDS * rate))
     logits = np.concatenate(list(recognizer.stream(parts, measured.samples, measured.mean, measured.variance)))
     found = aligned(logits, words, info)
     return Alignment(recording.name, round(measured.samples / rate, 3), found, info.get("variant", ""))
@@ -91,6 +106,9 @@ def aligned(logits: np.ndarray, words: list[tuple[str, str]], info: dict) -> lis
 
 
 def _transcript(recording: Recording) -> str:
+    if recording.is_piped:
+        raise BigfootError(f"{recording.name} is a pipe, with no transcript beside it: save it as a file")
+    audio.open_bytes(recording.path, recording.name).close()  # a recording that is missing lacks no transcript
     path = recording.path.with_suffix(".txt")
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -120,6 +138,8 @@ class Cutter:
     """Writes a manifest of utterances that are cut from aligned recordings, and one of those that were left out."""
 
     def __init__(self, manifest: Path, most_seconds: float, least_score: float):
+        if manifest.suffix.lower() not in (".jsonl", ".json"):
+            raise BigfootError(f"--cut {manifest}: it will hold JSON lines, so call it {manifest.with_suffix('.jsonl').name}")
         self.manifest, self.most_seconds, self.least_score = manifest, most_seconds, least_score
         self.rows: list[dict] = []
         self.left_out: list[dict] = []
@@ -137,7 +157,9 @@ class Cutter:
         for path, rows in ((self.manifest, self.rows), (left_out, self.left_out)):
             outputs.write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "--cut")
         minutes = sum(row["duration"] for row in self.rows) / 60
+        unspelled = sum(row["score"] is None for row in self.left_out)
         return (
-            f"{self.manifest}: {len(self.rows):,} utterances, {minutes:.1f} min; "
-            f"{len(self.left_out):,} with a score below {self.least_score:g} are in {left_out.name}"
+            f"{self.manifest}: {len(self.rows):,} utterances, {minutes:.1f} min; left out, in {left_out.name}: "
+            f"{len(self.left_out) - unspelled:,} with a score below {self.least_score:g}, "
+            f"{unspelled:,} with a word that can't be spelled"
         )

@@ -5,9 +5,11 @@ form, and scaled after it, when all of a recording is known. A pipe, which can't
 first.
 """
 
+import logging
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from pipeline.speech.audio import AudioError, Channel
 from pipeline.speech.level import Level
 
 Channels = Literal["mix", "first", "split"]
+TEXTS = frozenset(".txt .json .jsonl .srt .vtt .ctm .textgrid .csv .tsv .md".split())  # what lies beside recordings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,11 @@ class Recording:
     name: str
     path: Path
     out: Path
+
+    @property
+    def is_piped(self) -> bool:
+        """Whether the file is a copy of a pipe, which nothing lies beside."""
+        return self.path != Path(self.name)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,8 @@ class Measured:
 def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
     """The recordings of names, in their order: files, the audio files of folders, sorted, at any depth, and - for stdin.
 
-    Closing `stack` removes the temporary files.
+    A line says which other files of a folder are passed over, unless they are hidden or texts. Closing `stack` removes the
+    temporary files.
     """
     recordings: list[Recording | Failure] = []
     for name in names:
@@ -70,7 +81,10 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
             with path.open("rb") as pipe:
                 recordings.append(Recording(name, _copied(pipe, stack), Path(path.name)))
         elif path.is_dir():
-            below = [Recording(str(file), file, file.relative_to(path).with_suffix("")) for file in _audio_files(path)]
+            sounds, others = _files(path)
+            if others:
+                log.warning("%s", one_line(f"{name}: passed over, no audio by their names: {_counted(others)}"))
+            below = [Recording(str(file), file, file.relative_to(path).with_suffix("")) for file in sounds]
             empty = Failure(name, f"{name} holds no audio files ({' '.join(sorted(media.SUFFIXES))}): check the path")
             recordings += below or [empty]
         else:
@@ -143,15 +157,24 @@ def _copied(source: BinaryIO, stack: ExitStack) -> Path:
     return target
 
 
-def _audio_files(folder: Path) -> list[Path]:
-    """The files with an audio suffix, except hidden ones (.trash/a.wav, and ._a.wav, which macOS writes beside a.wav)."""
-    return sorted(
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files with an audio suffix, sorted, and all others that are no texts.
+
+    Hidden ones are in neither (.trash/a.wav, and ._a.wav, which macOS writes beside a.wav).
+    """
+    shown = [
         path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in media.SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    sounds = [path for path in shown if path.suffix.lower() in media.SUFFIXES]
+    return sounds, [path for path in shown if path.suffix.lower() not in media.SUFFIXES | TEXTS]
+
+
+def _counted(paths: list[Path]) -> str:
+    """3 .dat, 1 without suffix."""
+    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+    return ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common())
 
 
 def _resampler(rate: int) -> Callable[[np.ndarray, bool], np.ndarray]:

@@ -76,7 +76,13 @@ def as_json(transcript: Transcript) -> str:
         "words": [{key: value for key, value in asdict(word).items() if value is not None} for word in transcript.words],
         "model": transcript.model,
     }
-    return json.dumps(content, ensure_ascii=False) + "\n"
+    return json_line(content)
+
+
+def json_line(content: object) -> str:
+    """JSON on one line. Unprintable characters are escaped: some end a line for some readers, or steer a terminal."""
+    text = json.dumps(content, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text) + "\n"
 
 
 def srt(transcript: Transcript) -> str:

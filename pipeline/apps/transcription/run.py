@@ -21,6 +21,7 @@ from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.apps.transcription.formats import Transcript
 from pipeline.apps.transcription.words import Word, WordDecoder
 from pipeline.common.errors import BigfootError, one_line
+from pipeline.common.parent import end_with_pool
 from pipeline.common.progress import Progress
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
 from pipeline.speech.audio import Channel
@@ -215,7 +216,7 @@ class _Worker:
     def begin_apart(cls, folder: Path, channels: Channels, threads: int, count: "Synchronized[float]") -> None:
         """In a process of its own, which ends with its parent in any case, and leaves Ctrl-C to it."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        end_with_pool()
         cls.begin(folder, channels, threads, partial(_add, count))
 
     @classmethod
@@ -228,13 +229,6 @@ class _Worker:
             return transcribe_recording(cls.recognizer, recording, cls.channels, cls.advance)
         except BigfootError as error:
             return Failure.of(recording, error)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # this is a worker
-    parent.join()
-    os._exit(1)
 
 
 def _add(count: "Synchronized[float]", seconds: float) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.common.addresses import safe
 from pipeline.common.errors import Away, BigfootError, is_away
 
 SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
@@ -35,9 +36,12 @@ def _fetched(uri: str, database: Path, target: Path) -> Path:
     if store == f"sqlite:///{database}" and not database.is_file():  # MLflow would create an empty one
         raise BigfootError(f"{uri}: {database} is missing: run this in the project's folder, or set MLFLOW_TRACKING_URI")
 
-    from pipeline.tracking.store import safe, settle
+    from pipeline.tracking.database import mend, path_of
+    from pipeline.tracking.store import settle
 
     settle()
+    if own := path_of(store):
+        mend(own)
     import mlflow
 
     for name in ("alembic", "mlflow"):

@@ -206,7 +206,7 @@ def _making(name: str, model: str, row: Row | None, params: Params) -> str:
         steps.append(row.scheme)
         settings[f"schemes.{row.scheme}"] = params.schemes.get(row.scheme, {})
     command = f"bigfoot use {params.profile} && dvc repro"
-    return f"{' -> '.join(steps)}, by `{command}` with these settings:\n\n```yaml\n{_yaml(settings)}```"
+    return f"{tables.escaped(' -> '.join(steps))}, by `{command}` with these settings:\n\n```yaml\n{_yaml(settings)}```"
 
 
 def _chain(model: str, params: Params) -> list[str]:
@@ -237,17 +237,17 @@ def _use(evidence: Evidence, params: Params) -> str:
 
 def _data(evidence: Evidence) -> str:
     wanted = {"Corpus", "Train", "Dev", "Shared", *(name.capitalize() for name in evidence.test_sets)}
-    lines = [f"- {what}: {fact}" for what, fact in markdown.facts_of(evidence) if what in wanted]
+    lines = [f"- {what}: {tables.escaped(fact)}" for what, fact in markdown.facts_of(evidence) if what in wanted]
     dropped = evidence.corpus.get("dropped")
     return "\n".join(lines + ([f"- Left out by the checks: {dropped:,} utterances"] if dropped else []))
 
 
 def _license(params: Params) -> str:
     pretrained = params.teacher.name or params.teacher.data
-    base = f" It derives from {pretrained}, whose terms apply." if params.teacher.init == "pretrained" else ""
+    base = f" It derives from {tables.escaped(pretrained)}, whose terms apply." if params.teacher.init == "pretrained" else ""
     return (
-        f"The corpus is {params.corpus.license}.{base} The license of these weights is for whoever publishes them to choose "
-        "(`bigfoot push --license`); until then it is `unknown`. Bigfoot, which made them, is Apache-2.0."
+        f"The corpus is {tables.escaped(params.corpus.license)}.{base} The license of these weights is for whoever publishes "
+        "them to choose (`bigfoot push --license`); until then it is `unknown`. Bigfoot, which made them, is Apache-2.0."
     )
 
 
@@ -283,7 +283,7 @@ def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
         lines.append([heading, *(figure.show(each[figure.name], UNKNOWN) for each in (row, teacher))])
     faster = columns.with_range(row["speedup"], row["speedup_low"], row["speedup_high"], lambda value: times(value, UNKNOWN))
     lines += [["Faster", faster, times(1)], ["Smaller", times(row["shrink"], UNKNOWN), times(1)]]
-    facts = [f"- {what}: {fact}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
+    facts = [f"- {what}: {tables.escaped(fact)}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
     table = tables.markdown(["", row.variant, "teacher.fp32"], lines)
     return f"Of the variant {row.variant} ({row.runtime}), batch 1.\n\n{table}\n\n" + "\n".join(facts)
 

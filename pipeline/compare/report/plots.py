@@ -3,6 +3,9 @@
 Matplotlib draws without a display, a date or a random id, so the same figures give the same bytes. A panel for the page is as
 wide as a phone, so that its text has the same size there; its text and axes have the page's own color, and its other colors are
 as far from white as from black, so that one picture works on light and on dark pages.
+
+Decision: no two models of a panel look alike without a word. Where there are more of them than looks, the rest is gray, and
+the legend counts it; a point's tooltip names it.
 """
 
 import csv
@@ -12,6 +15,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from markupsafe import Markup
 
@@ -23,7 +27,9 @@ from pipeline.compare.report.columns import ENERGY
 MARKERS = (*"osD^vP*X<>dhp8H", *((points, 1, 0) for points in (3, 4, 6, 8)))  # at least one per scheme; the last are stars
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
+OTHERS = "#808080"  # of all that have no color of their own
 INK = "#010203"  # text and axes; on the page it becomes the page's text color
+LINES = [(COLORS[n % len(COLORS)], DASHES[(n + n // len(COLORS)) % len(DASHES)]) for n in range(len(COLORS) * len(DASHES))]
 NAMES = ("variant", "model", "scheme", "runtime")
 RATES = ("error_rate", "error_rate_low", "error_rate_high", "dev_error_rate")  # WER or CER, by the corpus's objective
 TABLE = (
@@ -33,6 +39,8 @@ TABLE = (
 AXES = ("disk_mb", "latency_p50_ms", ENERGY)  # the error rate is drawn against each of these
 WIDTH = HEIGHT = 316.8  # of a Pareto panel, in points
 MOST_POINTS = 300  # at most, per curve; more than a phone has pixels for
+
+Look = TypeVar("Look")
 
 
 def tables(folder: Path, rows: list[Row], curves: dict[str, list[dict]]) -> None:
@@ -121,7 +129,8 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
     from matplotlib.ticker import MaxNLocator
 
     models, schemes = (list(dict.fromkeys(getattr(row, what) for row in rows)) for what in ("model", "scheme"))
-    lines = -(-len(models) // 3) + -(-len(schemes) // 3)
+    color_of, others = _looks(models, [row.model for row, *_ in _named(rows, key)], COLORS)
+    lines = -(-(len(color_of) + bool(others)) // 3) + -(-len(schemes) // 3)
     foot = 0.13 + 0.042 * lines
     figure = _figure(WIDTH / 72, HEIGHT / 72)
     axes = figure.add_axes((0.13, foot, 0.84, 0.97 - foot))
@@ -136,7 +145,9 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
             yerr=[[max(0.0, rate - low)], [max(0.0, high - rate)]],
             linestyle="",
             marker=MARKERS[schemes.index(row.scheme) % len(MARKERS)],
-            color=COLORS[models.index(row.model) % len(COLORS)],
+            color=color_of.get(row.model, OTHERS),
+            alpha=None if row.model in color_of else 0.5,
+            zorder=2 if row.model in color_of else 1,
             markersize=10 if row.champion else 6,
             markeredgecolor=INK if row.champion else "none",
             elinewidth=0.8,
@@ -154,7 +165,8 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
     axes.set_ylabel(f"{name.upper()} (%) with 95% interval", labelpad=2)
     axes.margins(x=0.2)
     axes.grid(True, which="major", alpha=0.25)
-    colors = [Line2D([], [], color=COLORS[n % len(COLORS)], lw=5, label=model) for n, model in enumerate(models)]
+    colors = [Line2D([], [], color=color, lw=5, label=model) for model, color in color_of.items()]
+    colors += [Line2D([], [], color=OTHERS, lw=5, label=f"{others} other models")] if others else []
     shapes = [
         Line2D([], [], color="gray", ls="", marker=MARKERS[n % len(MARKERS)], label=scheme) for n, scheme in enumerate(schemes)
     ]
@@ -166,6 +178,12 @@ def _pareto_panel(rows: list[Row], key: str) -> str:
         tooltip = f"{row.variant}: {name.upper()} {percent(row[name])}%, {shown(at(row, key), '.3g')} {BY_NAME[key].axis}"
         svg = svg.replace(f'<g id="point_{number}">', f'<g id="point_{number}"><title>{html.escape(tooltip)}</title>')
     return svg
+
+
+def _looks(names: Sequence[str], first: Sequence[str], looks: Sequence[Look]) -> tuple[dict[str, Look], int]:
+    """({name: its look}, the number of names that get none); where looks are too few, those in `first` come first."""
+    ordered = names if len(names) <= len(looks) else list(dict.fromkeys([*first, *names]))
+    return dict(zip(ordered, looks, strict=False)), max(0, len(names) - len(looks))
 
 
 _LEGEND = {
@@ -180,15 +198,12 @@ _LEGEND = {
 
 
 def _name(axes, rows: list[Row], key: str) -> None:
-    """Write the names of the front, the champion and the teacher, each inside the frame and, if possible, over no other."""
+    """Write the names of `_named`, each inside the frame and, if possible, over no other."""
     from matplotlib.transforms import Bbox
 
-    best = front([(x, rate) for _, x, rate in points(rows, key)])
     axes.get_xlim()  # makes matplotlib compute the limits, which decide the places
     frame, taken = axes.get_window_extent(), list[Bbox]()
-    for row, x, rate in points(rows, key):
-        if (x, rate) not in best and not row.champion and row is not rows[0]:
-            continue
+    for row, x, rate in _named(rows, key):
         place = (x, 100 * rate)
         is_right = axes.transData.transform(place)[0] > (frame.x0 + frame.x1) / 2
         tries = [(height, right) for height in (5, -12, 17, -24, 29, -36, 41, 53) for right in (is_right, not is_right)]
@@ -205,6 +220,12 @@ def _name(axes, rows: list[Row], key: str) -> None:
             name.remove()
 
 
+def _named(rows: list[Row], key: str) -> list[tuple[Row, float, float]]:
+    """The points of the teacher, the champion and the front."""
+    best = front([(x, rate) for _, x, rate in points(rows, key)])
+    return [(row, x, rate) for row, x, rate in points(rows, key) if row is rows[0] or row.champion or (x, rate) in best]
+
+
 def at(row: Row, key: str) -> float | None:
     """The figure as it is plotted: energy only where it is above the noise."""
     return row.energy if key == ENERGY else row[key]
@@ -219,7 +240,10 @@ def points(rows: Sequence[Row], key: str) -> list[tuple[Row, float, float]]:
 
 
 def curves(curves: dict[str, list[dict]], key: str) -> str | None:
-    """Loss or error rate on dev by step for the page, one line per model; only the scale of the rate is not logarithmic."""
+    """Loss or error rate on dev by step for the page, one line per model; only the scale of the rate is not logarithmic.
+
+    Where there are too many lines, those of the models that come first have their own look, here and in `by_length`.
+    """
     by_model = {model: series(curve, key) for model, curve in curves.items()}
     label = "training loss, log scale" if key == "loss" else f"dev {key.removeprefix('dev_').upper()} (%)"
     scale = 1 if key == "loss" else 100
@@ -230,6 +254,8 @@ def curves(curves: dict[str, list[dict]], key: str) -> str | None:
 def by_length(rows: Sequence[Row]) -> str | None:
     """Latency over length of audio for the page, with a wide line for the champion; None where it was not measured."""
     lines = [(row.variant, lengths(row), 3 if row.champion else 1) for row in rows if lengths(row)]
+    if len(lines) > len(LINES):
+        lines.sort(key=lambda line: line[2] == 1)
     return _lines(lines, "length of audio (s), log scale", "latency (ms), log scale", log_y=True) if lines else None
 
 
@@ -247,20 +273,23 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
 @_styled
 def _lines(lines: list[tuple[str, list[tuple[float, float]], float | None]], x: str, y: str, log_y: bool) -> str:
     """One panel with the lines [(name, points, width or None)]."""
-    rows_of_names = -(-len(lines) // 2)
+    look_of, others = _looks([name for name, *_ in lines], [], LINES)
+    rows_of_names = -(-(len(look_of) + bool(others)) // 2)
     height = 3.2 + 0.19 * rows_of_names
     figure = _figure(4.4, height)
     foot = (0.55 + 0.19 * rows_of_names) / height
     axes = figure.add_axes((0.14, foot, 0.83, 0.97 - foot))
     for number, (name, points, width) in enumerate(lines):
+        color, dashes = look_of.get(name, (OTHERS, "solid"))
         axes.plot(
             *zip(*points, strict=True),
-            color=COLORS[number % len(COLORS)],
-            linestyle=DASHES[(number + number // len(COLORS)) % len(DASHES)],
+            color=color,
+            linestyle=dashes,
+            zorder=2 if name in look_of else 1.9,
             marker="o" if len(points) < 20 else "",
             markersize=3.5,
-            linewidth=width or 1.5,
-            label=name,
+            linewidth=(width or 1.5) if name in look_of else 0.5,
+            label=name if name in look_of else f"{others} others" if number == len(look_of) else None,
         )
     _log(axes.xaxis)
     if log_y:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline.apps.alignment.align import align, spelled
 from pipeline.common.errors import BigfootError
 from pipeline.models.vocabulary import Vocabulary
-from pipeline.speech.normalization import TextRules
+from pipeline.speech.normalization import TextRules, normalize
 
 TEXTS = ("", " ", *"abcdefghijklmnopqrstuvwxyz")
 VOCABULARY = Vocabulary(TEXTS, 0)
@@ -56,6 +56,14 @@ def test_a_word_that_cant_be_spelled_takes_the_time_between_its_neighbors_and_ha
     assert (last.start, last.end) == (0.24, 0.28)
 
 
+def test_a_word_that_tokens_of_several_characters_cant_spell_has_no_score():
+    texts = ("", " ", "sch", "a", "d")
+    logits = 8 * np.eye(len(texts), dtype=np.float32)[[0, 2, 3, 0, 1, 4, 3, 0, 0]]
+    spoken, odd = align(logits, [("scha", "scha"), ("das", "das")], Vocabulary(texts, 0), FRAME)
+    assert [character.character for character in spoken.characters] == ["sch", "a"] and spoken.score > 0.9
+    assert odd.score is None
+
+
 def test_a_text_longer_than_the_recording_is_one_line():
     with pytest.raises(BigfootError, match="needs 3 frames, and the recording has 2 of 20 ms: is it the transcript"):
         aligned("aa", "aa")
@@ -68,6 +76,27 @@ def test_no_words_are_no_words():
 def test_words_keep_their_own_form_and_numbers_are_spelled_in_their_language():
     german = spelled("Um 8 Uhr - Herr Müller!", TextRules(), "de")
     assert german == [("Um", "um"), ("8", "acht"), ("Uhr", "uhr"), ("Herr", "herr"), ("Müller!", "müller")]
+
+
+def test_words_that_belong_together_change_no_other_word():
+    words = spelled("Guten Tag, Frau Abel! Rufen Sie 0170 1234 an, um 8 - bitte.", TextRules(), "de")
+    assert words == [
+        ("Guten", "guten"), ("Tag,", "tag"), ("Frau", "frau"), ("Abel!", "abel"), ("Rufen", "rufen"), ("Sie", "sie"),
+        ("0170", "0170"), ("1234", "1234"), ("an,", "an"), ("um", "um"), ("8", "acht"), ("bitte.", "bitte"),
+    ]  # fmt: skip
+    replaced = spelled("From New York, New Haven to New York.", TextRules(replace={"New York": "newyork"}), "en")
+    assert replaced == [
+        ("From", "from"), ("newyork", "newyork"), ("New", "new"), ("Haven", "haven"), ("to", "to"), ("newyork", "newyork"),
+    ]  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(["0170", "1234", "Ja,", "-", "3.5", "New", "York", "5%"]), max_size=8))
+def test_the_spellings_of_all_words_are_the_whole_text(words):
+    rules = TextRules(replace={"New York": "newyork"})
+    assert " ".join(spelling for _, spelling in spelled(" ".join(words), rules, "en")) == normalize(
+        " ".join(words), rules, "en"
+    )
 
 
 def test_where_the_rules_reach_over_several_words_their_result_is_aligned():

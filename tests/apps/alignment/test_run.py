@@ -5,13 +5,16 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from pipeline.apps.alignment import formats
 from pipeline.apps.alignment.align import AlignedWord, Character
 from pipeline.apps.alignment.formats import Alignment
 from pipeline.cli import app
+from pipeline.common.errors import BigfootError
 from pipeline.speech import audio
 from tests.tiny import speech
 
@@ -95,11 +98,45 @@ def test_pieces_go_into_a_manifest_that_prepare_reads_and_bad_ones_beside_it(pro
     assert len(Path("data/train.left-out.jsonl").read_text().splitlines()) == len(rows)
 
 
+def test_what_is_left_out_is_counted_by_its_reason(project):
+    Path("calls/one.txt").write_text("Nobody said 5% of this")
+    result = run("calls/one.wav", "--cut", "train.jsonl", "--min-score", "0", "--max-seconds", "1")
+    left_out = [json.loads(line) for line in Path("train.left-out.jsonl").read_text().splitlines()]
+    assert [("%" in row["text"], row["score"]) for row in left_out] == [(True, None)]
+    assert "left out, in train.left-out.jsonl: 0 with a score below 0, 1 with a word that can't be spelled" in result.stdout
+
+
+def test_a_manifest_that_prepare_would_read_as_another_kind_is_refused(project):
+    with pytest.raises(BigfootError, match="--cut pieces.csv: it will hold JSON lines, so call it pieces.jsonl"):
+        run("calls/one.wav", "--cut", "pieces.csv")
+
+
+def test_a_missing_recording_is_told_before_its_transcript_and_a_pipe_has_none(project):
+    result = CliRunner().invoke(app, ["align", "local.fp32-onnx", "none.wav", "-"], input=b"RIFF")
+    assert result.stderr.splitlines()[-2:] == [
+        "error: none.wav is missing: check the path",
+        "error: - is a pipe, with no transcript beside it: save it as a file",
+    ]
+    assert result.exit_code == 1
+
+
+def test_channels_of_opposite_phase_are_aligned_by_the_first(project):
+    samples = speech(2.0)
+    soundfile.write("calls/two.wav", np.stack([samples, -samples], axis=1), 16_000)
+    Path("calls/two.txt").write_text("three")
+    refused = run("calls/two.wav")
+    assert (
+        "opposite phase" in refused.stderr
+        and "`--channels first` of `bigfoot transcribe` and `bigfoot align`" in refused.stderr
+    )
+    first = json.loads(run("calls/two.wav", "--channels", "first").stdout)
+    soundfile.write("calls/two.wav", samples, 16_000)
+    assert first == json.loads(run("calls/two.wav").stdout) and first["words"][0]["word"] == "three"
+
+
 def test_a_variant_without_text_rules_is_one_line(project):
     info = json.loads(Path("local.fp32-onnx/variant.json").read_text())
     del info["text"]
     Path("local.fp32-onnx/variant.json").write_text(json.dumps(info))
-    from pipeline.common.errors import BigfootError
-
     with pytest.raises(BigfootError, match="has no text rules: run `dvc repro`"):
         run("calls/one.wav")

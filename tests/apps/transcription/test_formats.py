@@ -117,3 +117,9 @@ def test_json_is_one_object_on_one_line():
             {"word": "three", "start": 3661.2, "end": 3661.4, "confidence": 0.7},
         ],
     }  # fmt: skip
+
+
+def test_a_name_with_line_breaks_and_colors_is_one_line_of_json_and_comes_back():
+    name = "a\x1b[31m\n\x9b2J\u2028\u202eb.wav"
+    line = as_json(Transcript(name, 1.0, [], "m"))
+    assert len(line.splitlines()) == 1 and line[:-1].isprintable() and json.loads(line)["file"] == name

@@ -18,6 +18,7 @@ from pipeline.apps.transcription import run, transcribe_file
 from pipeline.apps.transcription.files import Recording
 from pipeline.apps.transcription.formats import as_json
 from pipeline.common.errors import BigfootError
+from pipeline.recognition import seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from tests.media import media as made
@@ -139,12 +140,22 @@ def test_a_folder_with_other_formats_is_never_half_transcribed(variant, tmp_path
     made(tmp_path / "a.m4a", speech(2.0, seed=1), 16_000)
     soundfile.write(tmp_path / "b.wav", speech(2.0, seed=2), 16_000)
     (tmp_path / "c.wma").write_bytes(b"no audio")
-    (tmp_path / "d.ape").write_bytes(b"MAC " + bytes(99))
+    for name in ("d.ape", "e.ts", "f.awb", "g.WAVE", "h.dss"):
+        (tmp_path / name).write_bytes(b"MAC " + bytes(99))
     assert not run.transcribe(str(variant), [str(tmp_path)], "json", None, NO_STORE, threads=1)
     captured = capfd.readouterr()
     answers = [json.loads(line) for line in captured.out.splitlines()]
     assert [Path(answer["file"]).name for answer in answers] == ["a.m4a", "b.wav"] and all(answer["text"] for answer in answers)
-    assert [re.search(r"[cd]\.\w+ can't be read", line)[0][0] for line in captured.err.splitlines()] == ["c", "d"]
+    assert [re.search(r"(\w)\.\w+ can't be read", line)[1] for line in captured.err.splitlines()] == list("cdefgh")
+
+
+def test_files_of_a_folder_that_are_no_audio_by_their_names_are_counted_in_a_line(variant, tmp_path, capfd, caplog):
+    for name in ("a.wav", "b.xyz", "deep/c.xyz", "d", "a.txt", "a.TextGrid", ".e.xyz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, speech(1.0), 16_000, format="WAV")
+    assert run.transcribe(str(variant), [str(tmp_path)], "json", None, NO_STORE, threads=1)
+    assert f"{tmp_path}: passed over, no audio by their names: 2 .xyz, 1 without suffix" in caplog.messages
+    assert len(capfd.readouterr().out.splitlines()) == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -173,7 +184,7 @@ def test_channels_that_cancel_each_other_are_an_error_that_says_so(variant, tmp_
     samples = speech(40.0)
     soundfile.write(tmp_path / "a.wav", np.stack([samples, -samples], axis=1), 16_000, subtype="FLOAT")
     assert not run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NO_STORE, threads=1)
-    assert re.fullmatch("error: .*a.wav has channels of opposite phase.*--channels first`\n", capfd.readouterr().err)
+    assert re.fullmatch("error: .*a.wav has channels of opposite phase.*--channels first`.*\n", capfd.readouterr().err)
     assert run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NO_STORE, threads=1, channels="first")
     assert capfd.readouterr().out == Recognizer.load(variant).transcribe(samples) + "\n"
 
@@ -212,6 +223,12 @@ def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypat
     for name in ("bigfoot-digits@champion", "bigfoot-digits/1", model.model_id):
         assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, NO_STORE, threads=1)
         assert capsys.readouterr().out == texts["b.flac"] + "\n"
+    (stored,) = (tmp_path / "artifacts").rglob("model.onnx")
+    stored.write_bytes(stored.read_bytes()[:-1] + bytes([stored.read_bytes()[-1] ^ 1]))
+    sealed = stored.with_name("variant.json")
+    sealed.write_text(json.dumps(json.loads(sealed.read_text()) | {"files": {"model.onnx": seal.seal(variant)["model.onnx"]}}))
+    with pytest.raises(BigfootError, match=r"model\.onnx has the size but not the content"):
+        run.transcribe("models:/bigfoot-digits@champion", [str(folder / "b.flac")], "txt", None, NO_STORE)
     with pytest.raises(BigfootError, match="models:/nothing@champion can't be fetched"):
         run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None, NO_STORE)
 

@@ -1,0 +1,99 @@
+"""What each training of a params file needs in memory, foretold before anything runs: lines for `bigfoot check`.
+
+The shapes are those that training would make: the teacher's from its config, each student's from its parent's, so that a
+student that doesn't fit into its parent is refused here.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.common.errors import BigfootError
+from pipeline.models.checkpoint import Checkpoint, not_a_model, one_line
+from pipeline.params import Params, Student, Teacher, Training
+from pipeline.train import memory
+
+
+def lines(params: Params, root: Path) -> Iterator[str]:
+    """One line per training: parameters, and at most how much memory, in one process and beside PyTorch itself.
+
+    Raises BigfootError where a model's shape is impossible.
+    """
+    configs = _configs(params, root)
+    if not configs:
+        yield f"memory: the shape of {params.teacher.name} is known once the stage teacher has fetched it"
+        return
+    teacher = params.teacher
+    if teacher.training and teacher.finetune:
+        yield _line("teacher", configs["teacher"], teacher.training, params, None, stored=False)
+    for name, student in params.students.items():
+        if student.training:
+            beside = configs["teacher"] if student.distillation.teacher == "online" else None
+            yield _line(name, configs[name], student.training, params, beside, student.distillation.features == "stored")
+
+
+def _line(name: str, config, training: Training, params: Params, beside, stored: bool) -> str:
+    """`beside`: the config of a teacher that runs beside the student; `stored`: the feature encoder's output is read."""
+    from pipeline.train import machine
+
+    precision = machine.precision(training.precision)
+    settings = memory.Training(
+        precision,
+        machine.has_gpu(),
+        min(params.corpus.limits.max_seconds, training.batch_seconds),
+        frozen=stored or training.freeze_feature_encoder_steps >= training.steps,
+        checkpointing=training.gradient_checkpointing,
+    )
+    need = memory.foretold(config, settings)
+    if beside is not None:
+        need += memory.running(beside, settings)
+    return (
+        f"memory: {name} needs at most {_size(need.fixed + training.batch_seconds * need.per_second)} to train in {precision}: "
+        f"{_size(need.fixed)} for its {need.parameters / 1e6:.1f}M parameters, and {_size(need.per_second)} for each of the "
+        f"{training.batch_seconds:g} s of a batch"
+    )
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _configs(params: Params, root: Path) -> dict:
+    """{model: its config}; {} where the teacher's is on the hub and not in the cache."""
+    teacher = _teacher(params.teacher, root)
+    if teacher is None:
+        return {}
+    configs, waiting = {"teacher": teacher}, dict(params.students)
+    while ready := {name: student for name, student in waiting.items() if student.parent in configs}:
+        configs |= {name: _student(name, configs[student.parent], student) for name, student in ready.items()}
+        waiting = {name: student for name, student in waiting.items() if name not in ready}
+    return configs
+
+
+def _teacher(teacher: Teacher, root: Path):
+    from transformers import AutoConfig
+
+    if teacher.init == "config":
+        known: dict = {"model_type": "wav2vec2"}
+    elif teacher.name is None:
+        known = Checkpoint(str(root / teacher.data), is_folder=True).config()
+    else:
+        from huggingface_hub import try_to_load_from_cache
+
+        path = try_to_load_from_cache(teacher.name, "config.json", revision=teacher.revision)
+        if not isinstance(path, str):
+            return None
+        known = Checkpoint(str(Path(path).parent), is_folder=True).config()
+    settings = known | teacher.config
+    try:
+        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+    except not_a_model() as error:
+        raise BigfootError(f"teacher.config does not describe a valid model: {one_line(error)}") from None
+
+
+def _student(name: str, parent, settings: Student):
+    from pipeline.distill.surgery.student import config_of
+
+    try:
+        return config_of(parent, settings)
+    except BigfootError as error:
+        raise BigfootError(f"students.{name}: {error}") from None

@@ -1,0 +1,92 @@
+"""A project's own MLflow database: made whole or not at all, mended where the project was moved, and made anew from files.
+
+Decision: MLflow writes absolute paths into its database. Where the folder of artifacts is no longer where an experiment says,
+the project was moved or copied, and all paths below the former folder are rewritten in one transaction.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.common.errors import BigfootError, Busy
+from pipeline.project import Project
+
+PREFIX = "sqlite:///"
+# Where MLflow keeps paths of artifacts.
+PATHS = {
+    "experiments": ("artifact_location",), "runs": ("artifact_uri",), "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}  # fmt: skip
+
+
+def path_of(uri: str) -> Path | None:
+    """The file of a database's URI; None for a server."""
+    return Path(uri.removeprefix(PREFIX)).resolve() if uri.startswith(PREFIX) else None
+
+
+def place(database: Path, experiment: str) -> str:
+    """The URI of the folder of an experiment's artifacts: beside the database, not in the current directory."""
+    return (Project(database.parent).artifacts / experiment).as_uri()
+
+
+def make(database: Path) -> None:
+    """Make an empty database where there is none: beside it and then renamed, as MLflow can't open a half made one."""
+    if database.exists():
+        return
+    from mlflow import MlflowClient
+
+    partial = database.with_name(f"{database.name}.part")
+    for left in (partial, Path(f"{partial}-journal")):
+        left.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"{PREFIX}{partial}").search_experiments(max_results=1)
+    os.replace(partial, database)
+
+
+def mend(database: Path) -> bool:
+    """Rewrite the paths of artifacts where the project was moved or copied; whether anything changed."""
+    ending = f"/{Project().artifacts.name}/"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        moved = False
+        for name, before in connection.execute("SELECT name, artifact_location FROM experiments").fetchall():
+            now = place(database, name)
+            if before != now and before.startswith("file:") and before.endswith(ending + now.rpartition("/")[2]):
+                _replace(connection, before, now)
+                moved = True
+        return moved
+
+
+def _replace(connection: sqlite3.Connection, before: str, now: str) -> None:
+    """Put one folder's URI in the place of another's, wherever a path is in it or below it."""
+    for table, columns in PATHS.items():
+        for column in columns:
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                (now, len(before) + 1, before, len(before) + 1, before + "/"),
+            )
+
+
+def set_aside(database: Path) -> Path | None:
+    """Rename a database, so that another can be made; returns its new path. Its artifacts stay where they are."""
+    if not database.exists():
+        return None
+    kept = database.with_name(f"{database.name}.{datetime.now():%Y-%m-%d-%H%M%S}")
+    database.rename(kept)
+    for left in ("-journal", "-wal", "-shm"):
+        if Path(f"{database}{left}").exists():
+            Path(f"{database}{left}").rename(f"{kept}{left}")
+    return kept
+
+
+def explained(error: Exception, database: Path | None) -> Exception:
+    """An error of MLflow's or SQLAlchemy's as a BigfootError, where the project's own database is to blame."""
+    text = str(error)
+    if isinstance(error, BigfootError) or database is None:
+        return error
+    if "database is locked" in text:
+        return Busy(f"another process holds {database}: wait for it, or stop it")
+    if isinstance(error, sqlite3.DatabaseError) or any(sign in text for sign in ("sqlite3.", "alembic", "database schema")):
+        reason = " ".join(text.partition("[SQL")[0].split())[:200]
+        return BigfootError(f"{database} can't be used ({reason}): `bigfoot track --rebuild` makes it anew from the files")
+    return error

@@ -1,0 +1,78 @@
+"""The checkpoints of a training: each with ledger.json, which is written last and has the sums of the others.
+
+Decision: a training resumes from the newest checkpoint that is whole, if the best one so far, which it may end with, is whole
+too. One that a kill left incomplete, or that was damaged since, is removed, with a line in the log, and the training goes on
+from the one before. So a damaged file costs the steps since that one, and never changes the model.
+"""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import TypedDict
+
+from pipeline.common import shapes, sums
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import sealed, write_whole
+
+LEDGER = "ledger.json"
+KEPT = ("*.safetensors", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trainer_state.json")
+log = logging.getLogger(__name__)
+
+
+class Spent(TypedDict):
+    """What a training has taken so far; `wh` is None where the meter has no reading."""
+
+    seconds: float
+    wh: float | None
+
+
+class Ledger(TypedDict):
+    curve: list[dict]
+    before: Spent
+    files: dict[str, dict]
+
+
+def write(folder: Path, curve: list[dict], before: dict) -> None:
+    """Complete a checkpoint by its ledger."""
+    files = sums.of(folder, (file for pattern in KEPT for file in folder.glob(pattern)))
+    write_whole(folder / LEDGER, json.dumps(sealed({"curve": curve, "before": before, "files": files})))
+
+
+def read(folder: Path) -> dict:
+    """The ledger of a checkpoint; raises BigfootError where it is not whole, or a file is not the one that was saved."""
+    ledger = shapes.read(folder / LEDGER, Ledger, None)
+    sums.check(folder, ledger["files"], "the checkpoint", "it is removed")
+    return ledger
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint to resume from; those that are not whole are removed."""
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for checkpoint in checkpoints:
+        try:
+            read(checkpoint)
+        except BigfootError as error:
+            if (checkpoint / LEDGER).exists():  # otherwise a kill left it incomplete
+                log.warning("checkpoint removed: %s", error)
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    for checkpoint in reversed(checkpoints):
+        if checkpoint.is_dir():
+            if (best := _best(checkpoint)) is None or best.is_dir():
+                return checkpoint
+            log.warning("checkpoint removed: %s goes on to a best one that is lost, %s", checkpoint, best.name)
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    return None
+
+
+def keep_only(folder: Path, names: set[str]) -> None:
+    """Remove all checkpoints but these; after a new one is whole, since the Trainer would remove the old ones first."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if checkpoint.name not in names:
+            shutil.rmtree(checkpoint)
+
+
+def _best(checkpoint: Path) -> Path | None:
+    """The best checkpoint at the time of this one; None where none was evaluated."""
+    best = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["best_model_checkpoint"]
+    return checkpoint.with_name(Path(best).name) if best else None

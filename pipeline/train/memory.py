@@ -1,0 +1,143 @@
+"""The memory of a training step, foretold from a model's config, so that `batch_seconds` need not be found by trial.
+
+    16 bytes per parameter: the weight, its gradient and Adam's two moments, in float32
+    + for each second of a batch, padding included: what the forward pass keeps for the backward pass
+
+What is kept follows from transformers' modules: of each convolution its output before the norm, before the activation and
+after it; of each layer eight tensors of the model's width and two of its feed-forward part. With gradient checkpointing only
+the inputs of convolutions and layers are kept, and what one of them keeps is computed again when it is needed.
+
+Decision: a few products instead of a trial step, so that it takes no time, and a GPU's need is known without the GPU.
+"""
+
+from dataclasses import dataclass
+
+from pipeline.models.families import is_group_norm
+from pipeline.speech.audio import SAMPLE_RATE
+
+FLOAT, HALF = 4, 2  # bytes
+STATES = 4 * FLOAT
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes in one process: `fixed`, and those per second of a batch; and the model's number of parameters."""
+
+    parameters: int
+    fixed: float
+    per_second: float
+
+    def __add__(self, beside: "Memory") -> "Memory":
+        """The need of a training and of what runs beside it; `parameters` stay those of the trained model."""
+        return Memory(self.parameters, self.fixed + beside.fixed, self.per_second + beside.per_second)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What decides the memory beside the model: `precision` is bf16, fp16 or fp32, `longest` the seconds of an utterance.
+
+    `frozen`: the feature encoder is not trained; `checkpointing`: gradient checkpointing.
+    """
+
+    precision: str
+    on_gpu: bool
+    longest: float
+    frozen: bool = False
+    checkpointing: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of a number in a product."""
+        return FLOAT if self.precision == "fp32" else HALF
+
+    @property
+    def norm(self) -> int:
+        """Bytes of a number in a norm, which a GPU always computes in float32."""
+        return FLOAT if self.on_gpu else self.size
+
+    @property
+    def mask(self) -> int:
+        """Bytes of a number in a dropout mask."""
+        return 1 if self.on_gpu else self.size
+
+
+def foretold(config, training: Training) -> Memory:
+    """The memory of training a model with this config, an object of transformers of any family."""
+    count, size, rates = parameters(config), training.size, _frame_rates(config)
+    copies = 0 if training.precision == "fp32" else HALF * count  # autocast's, of the weights
+    layers, layer = config.num_hidden_layers, rates[-1] * _kept_by_layer(config, training)
+    outputs = [rate * width * size for rate, width in zip(rates, config.conv_dim, strict=True)]
+    convolutions = [rate * _kept_by_convolution(config, i, training) for i, rate in enumerate(rates)]
+    if training.frozen:
+        outputs, convolutions = [], []
+    around = rates[-1] * (size * (4 * config.hidden_size + 3 * config.conv_dim[-1]) + 3 * FLOAT * config.vocab_size)
+    if config.model_type == "wavlm":  # the position bias, which all layers share
+        around += rates[-1] * FLOAT * config.num_attention_heads * rates[-1] * training.longest
+    if training.checkpointing:
+        inputs = sum(outputs[:-1]) + layers * rates[-1] * config.hidden_size * size
+        # A convolution is computed again when the layers are done; its gradients are as large as what it keeps.
+        per_second = max([around + inputs + layer, *(2 * kept for kept in convolutions)])
+    else:
+        per_second = around + sum(convolutions) + layers * layer
+    return Memory(count, STATES * count + copies, per_second)
+
+
+def running(config, training: Training) -> Memory:
+    """The memory of a model that runs beside a training and learns nothing: a student's online teacher.
+
+    Its activations are the widest convolution's, or the outputs of all its layers.
+    """
+    count, rates = parameters(config), _frame_rates(config)
+    convolutions = [rate * _kept_by_convolution(config, i, training) for i, rate in enumerate(rates)]
+    layers = config.num_hidden_layers * rates[-1] * config.hidden_size * training.size
+    copies = 0 if training.precision == "fp32" else HALF * count
+    return Memory(count, FLOAT * count + copies, max(layers, *convolutions))
+
+
+def parameters(config) -> int:
+    """The number of a CTC model's parameters, to 1%."""
+    hidden, inner, channels, count = config.hidden_size, config.intermediate_size, 1, 0
+    for width, kernel in zip(config.conv_dim, config.conv_kernel, strict=True):
+        count += width * channels * kernel + 3 * width
+        channels = width
+    positional, kernel = 1, config.num_conv_pos_embeddings
+    if config.model_type == "data2vec-audio":
+        positional, kernel = kernel, config.conv_pos_kernel_size
+    count += channels * hidden + positional * hidden * (hidden // config.num_conv_pos_embedding_groups) * kernel
+    layer = 4 * hidden * hidden + 2 * hidden * inner + 9 * hidden + inner
+    if adapter := getattr(config, "adapter_attn_dim", None):
+        layer += 2 * hidden * adapter
+    return count + config.num_hidden_layers * layer + (hidden + 1) * config.vocab_size
+
+
+def _frame_rates(config) -> list[float]:
+    """Frames per second of each convolution's output."""
+    rates, rate = [], float(SAMPLE_RATE)
+    for stride in config.conv_stride:
+        rate /= stride
+        rates.append(rate)
+    return rates
+
+
+def _kept_by_convolution(config, index: int, training: Training) -> float:
+    """Bytes per frame that a convolution, its norm and its activation keep."""
+    width = config.conv_dim[index]
+    if not is_group_norm(config):
+        return width * (2 * training.norm + training.size)
+    if index:
+        return width * 2 * training.size
+    return width * (FLOAT + training.size) + 2 * FLOAT * config.conv_kernel[0]  # see `forward.ignore_padding`
+
+
+def _kept_by_layer(config, training: Training) -> float:
+    """Bytes per frame that a layer of the transformer keeps."""
+    hidden, inner, size = config.hidden_size, config.intermediate_size, training.size
+    kept = size * (6 * hidden + 2 * inner) + training.norm * 2 * hidden
+    kept += training.mask * (2 * hidden * (config.hidden_dropout > 0) + inner * (config.activation_dropout > 0))
+    scores = config.num_attention_heads * training.longest * _frame_rates(config)[-1]
+    drops = config.attention_dropout > 0
+    if config.model_type == "wavlm":
+        return kept + scores * (size + drops * (training.mask + size))
+    if drops and not training.on_gpu:  # the fused attention of a CPU has no dropout
+        return kept + scores * 3 * FLOAT
+    return kept
