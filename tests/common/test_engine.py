@@ -67,7 +67,7 @@ def cluster(monkeypatch):
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     other = made.add_node(num_cpus=1)
     monkeypatch.setenv(engine.CLUSTER, made.address)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)  # of what its processes import
     yield made, other
     import ray
 
