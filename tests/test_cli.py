@@ -166,8 +166,17 @@ def test_use_restores_all_that_the_profile_made_without_running_a_stage(staged):
 def test_use_restores_nothing_that_was_made_of_other_data_or_never(staged):
     (staged / "source").write_text("three")
     done = bigfoot("use", "small", cwd=staged)
-    assert done.returncode == 0 and "restored" not in done.stdout.partition("restores")[0], done.stdout
+    assert (done.returncode, done.stderr) == (0, "") and "restored" not in done.stdout.partition("restores")[0], done.stdout
     assert not (staged / "corpora/small").exists()
+
+
+def test_use_removes_nothing_that_dvc_has_not_saved(staged):
+    for folder in ("corpora/large", "model"):
+        (staged / folder / "notes").write_text("mine")
+    done = bigfoot("use", "small", cwd=staged)
+    assert all((staged / folder / "notes").read_text() == "mine" for folder in ("corpora/large", "model"))
+    assert done.stderr.startswith("no output is removed, since DVC has not saved all of them: ")
+    assert done.stderr.endswith("model/notes\n") and len(done.stderr.splitlines()) == 1 and done.returncode == 0
 
 
 def test_table_prints_the_last_comparison_and_where_to_look_next(tmp_path):

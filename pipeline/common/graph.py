@@ -60,12 +60,13 @@ def restore(root: Path | str) -> tuple[list[str], list[str]]:
     """What `dvc repro` would find in its cache, without running a stage: (the stages restored, the outs that were removed).
 
     dvc.lock knows one run of each stage, DVC's run cache all of them. An out is removed where the stages of params.yaml have
-    another one in its place, or none; it stays in the cache. Raises BigfootError where DVC would remove what isn't there.
+    another one in its place, or none; it stays in the cache. Where files would be lost, a warning names them and all stay.
     """
     from dvc.exceptions import CheckoutError, DvcException
     from dvc.stage import PipelineStage
 
-    logging.getLogger("dvc").setLevel(logging.WARNING)  # the caller says what was restored
+    for name in ("dvc", "dvc_data"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # the caller says what was restored
     restored: list[str] = []
     with _repo(root) as repo:
         stages = {stage.name: stage for stage in repo.index.graph if isinstance(stage, PipelineStage)}
@@ -86,8 +87,10 @@ def restore(root: Path | str) -> tuple[list[str], list[str]]:
             removed = repo.checkout()["deleted"]
         except CheckoutError as error:  # dvc.lock names files that the cache lacks: `dvc pull` may have them
             removed = error.result["deleted"]
-        except DvcException as error:
-            raise BigfootError(" ".join(str(error).split())) from None
+        except DvcException as error:  # files that an interrupted stage left are in no cache
+            removed = []
+            files = ", ".join(str(error).splitlines()[1:])
+            log.warning("no output is removed, since DVC has not saved all of them: %s", files or error)
     return restored, removed
 
 
