@@ -5,7 +5,6 @@ only for a PyTorch variant.
 """
 
 import filecmp
-import logging
 import shutil
 import subprocess
 import sys
@@ -111,7 +110,7 @@ def align(
     from pipeline.project import Project
 
     cutter = run.Cutter(cut, max_seconds, min_score) if cut else None
-    write = cutter or run.printer(form, out_dir)
+    write = cutter or run.Printer(form, out_dir)
     is_complete = run.align_recordings(variant, files, write, Project().database, threads, channels)
     if cutter:
         print(cutter.finish())
@@ -124,19 +123,20 @@ def check() -> None:
     """Check all of params.yaml, and print what `dvc repro` would run, how long it takes if the profile states that, and how
     much memory each training needs.
 
-    Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. A scheme whose packages are not
-    installed is an error, and so is a pretrained model in a folder that can't be taken in: of its weights the names and shapes
-    are read. A model that is on the hub is not looked at.
+    Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. Errors are also: data that is
+    missing, a scheme whose packages are not installed, and a pretrained model in a folder that can't be taken in: of its
+    weights the names and shapes are read. A model that is on the hub is not looked at.
     """
     from pipeline.common import graph
     from pipeline.distill import memory
     from pipeline.prepare.report import gaps_note
-    from pipeline.project import Project, load_params
+    from pipeline.project import Project, load_params, require_data
     from pipeline.quantize.schemes import require_packages
     from pipeline.train.teacher import check_pretrained
 
     project = Project()
     params = load_params(project.params)
+    require_data(project, params)
     on_the_hub = check_pretrained(params.teacher, project.root / params.teacher.data)
     for scheme in dict.fromkeys(variant.scheme for variant in params.variants.values()):
         require_packages(scheme, params.schemes[scheme])
@@ -334,7 +334,9 @@ def use(
 ) -> None:
     """Copy a profile to params.yaml, and restore the outputs that `dvc repro` has already made with it.
 
-    Edits of params.yaml that are neither committed nor in a profile are only overwritten with --force.
+    They come from DVC's cache, no stage runs; one whose code or data changed since then waits for `dvc repro`. Outputs that the
+    profile does not have, or not yet, are removed from the folder, named, and stay in the cache. Edits of params.yaml that are
+    neither committed nor in a profile are only overwritten with --force.
     """
     from pipeline.project import Project
 
@@ -345,7 +347,7 @@ def use(
     shutil.copyfile(source, target)
     print(f"params.yaml is now the profile {profile}; next: dvc repro")
     if project.lock.is_file():
-        _checkout()
+        print(_restored(project), end="")
 
 
 def _has_unsaved_edits(project: "Project") -> bool:
@@ -357,11 +359,17 @@ def _has_unsaved_edits(project: "Project") -> bool:
     return committed.returncode != 0 or committed.stdout != target.read_bytes()
 
 
-def _checkout() -> None:
-    """`dvc checkout`: restore the outs of the profile in use from the cache, and remove those that no stage has any more."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], capture_output=True, text=True)
-    if done.returncode:  # so it does where a stage of this profile has not run yet; `dvc repro` makes what is missing
-        logging.getLogger(__name__).debug("dvc checkout: %s", done.stderr)
+def _restored(project: "Project") -> str:
+    """Restores outputs from DVC's cache, and says what came and what went."""
+    from pipeline.common import graph
+
+    restored, removed = graph.restore(project.root)
+    lines = [f"restored from DVC's cache: {', '.join(restored)}"] if restored else []
+    if removed:
+        lines.append(
+            f"removed here, and kept in DVC's cache: {', '.join(removed)}; `bigfoot use` of their profile restores them"
+        )
+    return "".join(f"{line}\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from pipeline.common.errors import BigfootError
 if TYPE_CHECKING:
     from pipeline.params import Params
 
+NO_DATA = "data/none"  # what a section says that needs no data: a folder of the project, since DVC watches one
+
 
 @dataclass(frozen=True)
 class Project:
@@ -142,6 +144,16 @@ class Project:
     @property
     def worktrees(self) -> Path:
         return self.scratch / "worktrees"
+
+
+def require_data(project: Project, params: "Params") -> None:
+    """Raise BigfootError where a folder that params.yaml names as data is missing; DVC's own error would not name it."""
+    for key, name in (("corpus.data", params.corpus.data), ("teacher.data", params.teacher.data)):
+        path = project.root / name
+        if name == NO_DATA or path.exists():
+            continue
+        remedy = "run `dvc pull` or `dvc checkout`" if path.with_name(f"{path.name}.dvc").is_file() else "put it there"
+        raise BigfootError(f"params.yaml: {key}: {name} is missing: {remedy}, or correct the path")
 
 
 def load_params(path: str | Path = Project().params) -> "Params":

@@ -115,6 +115,70 @@ def test_use_replaces_edits_that_are_committed(project):
     assert bigfoot("use", "large", cwd=project).returncode == 0
 
 
+def dvc(*arguments: str, cwd: Path) -> str:
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=cwd, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+STAGES = """
+stages:
+  make:
+    cmd: mkdir -p corpora/${profile} && cp source corpora/${profile}/text && echo make >> ran
+    deps:
+      - source
+    params:
+      - profile
+    outs:
+      - corpora/${profile}
+  learn:
+    cmd: mkdir model && cp corpora/${profile}/text model/${profile} && echo learn >> ran
+    deps:
+      - corpora/${profile}
+    params:
+      - profile
+    outs:
+      - model
+"""
+
+
+@pytest.fixture
+def staged(project):
+    """The project with two stages under DVC, both run with the profile small, then with large."""
+    (project / "dvc.yaml").write_text(STAGES)
+    (project / "source").write_text("one two")
+    dvc("init", "-q", cwd=project)
+    dvc("repro", cwd=project)
+    assert bigfoot("use", "large", cwd=project).returncode == 0
+    dvc("repro", cwd=project)
+    return project
+
+
+def test_use_restores_all_that_the_profile_made_without_running_a_stage(staged):
+    ran = (staged / "ran").read_text()
+    done = bigfoot("use", "small", cwd=staged)
+    assert (done.returncode, done.stderr) == (0, "") and "restored from DVC's cache: make, learn\n" in done.stdout
+    assert len(done.stdout.splitlines()) == 3
+    assert (staged / "corpora/small/text").read_text() == (staged / "model/small").read_text() == "one two"
+    assert not (staged / "corpora/large").exists() and "removed here, and kept in DVC's cache: corpora/large" in done.stdout
+    assert "up to date" in dvc("status", cwd=staged) and (staged / "ran").read_text() == ran
+
+
+def test_use_restores_nothing_that_was_made_of_other_data_or_never(staged):
+    (staged / "source").write_text("three")
+    done = bigfoot("use", "small", cwd=staged)
+    assert (done.returncode, done.stderr) == (0, "") and "restored" not in done.stdout.partition("restores")[0], done.stdout
+    assert not (staged / "corpora/small").exists()
+
+
+def test_use_removes_nothing_that_dvc_has_not_saved(staged):
+    for folder in ("corpora/large", "model"):
+        (staged / folder / "notes").write_text("mine")
+    done = bigfoot("use", "small", cwd=staged)
+    assert all((staged / folder / "notes").read_text() == "mine" for folder in ("corpora/large", "model"))
+    assert done.stderr.startswith("no output is removed, since DVC has not saved all of them: ")
+    assert done.stderr.endswith("model/notes\n") and len(done.stderr.splitlines()) == 1 and done.returncode == 0
+
+
 def test_table_prints_the_last_comparison_and_where_to_look_next(tmp_path):
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "table.txt").write_text("Variant  WER\n")
@@ -172,6 +236,19 @@ def test_check_names_a_tensor_that_a_model_lacks_in_one_line(tmp_path):
     done = bigfoot("check", cwd=tmp_path)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "its weights don't fit its config.json: wav2vec2.encoder.layers.1.attention.k_proj.bias is missing" in done.stderr
+
+
+def test_check_names_data_that_is_missing_and_what_to_do(tmp_path):
+    own_teacher(tmp_path, "data: data/own-model")
+    done = bigfoot("check", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: params.yaml: teacher.data: data/own-model is missing: put it there, or correct the path\n"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/own-model.dvc").write_text("outs: []\n")
+    assert "is missing: run `dvc pull` or `dvc checkout`, or correct the path" in bigfoot("check", cwd=tmp_path).stderr
+    text = (ROOT / "profiles/quickstart.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("data: data/none", "data: data/own", 1))
+    assert "error: params.yaml: corpus.data: data/own is missing" in bigfoot("check", cwd=tmp_path).stderr
 
 
 def test_check_says_that_it_does_not_look_at_the_hub(tmp_path):

@@ -5,12 +5,15 @@ Decision: Prefect's flow and the tests get the graph from DVC itself, so that it
 
 import contextlib
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import sha256
+
+log = logging.getLogger(__name__)
 
 Graph = Mapping[str, frozenset[str]]  # stage, such as quantize@half-int8-onnx -> the stages whose outs it reads
 
@@ -53,6 +56,44 @@ def plan(root: Path | str) -> str:
     kinds = [kind if count == 1 else f"{count} x {kind}" for kind, count in counts.items()]
     rest = "none is up to date" if len(waiting) == len(graph) else "the others are up to date"
     return f"`dvc repro` runs {len(waiting)} of {len(graph)} stages ({rest}): {', '.join(reversed(kinds))}"
+
+
+def restore(root: Path | str) -> tuple[list[str], list[str]]:
+    """What `dvc repro` would find in its cache, without running a stage: (the stages restored, the outs that were removed).
+
+    dvc.lock knows one run of each stage, DVC's run cache all of them. An out is removed where the stages of params.yaml have
+    another one in its place, or none; it stays in the cache. Where files would be lost, a warning names them and all stay.
+    """
+    from dvc.exceptions import CheckoutError, DvcException
+    from dvc.stage import PipelineStage
+
+    for name in ("dvc", "dvc_data"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # the caller says what was restored
+    restored: list[str] = []
+    with _repo(root) as repo:
+        stages = {stage.name: stage for stage in repo.index.graph if isinstance(stage, PipelineStage)}
+        for name in read(root):
+            stage = stages[name]
+            try:
+                with repo.lock:
+                    if not stage.changed():
+                        continue
+                    repo.stage_cache.restore(stage)
+                    stage.save()
+                    stage.dump(update_pipeline=False)
+                restored.append(name)
+            except (DvcException, OSError) as error:  # it never ran on these deps and params, or a dep is not there
+                log.debug("%s is not restored: %s", name, error)
+    with _repo(root) as repo:  # opened again, so that it reads the new dvc.lock
+        try:
+            removed = repo.checkout()["deleted"]
+        except CheckoutError as error:  # dvc.lock names files that the cache lacks: `dvc pull` may have them
+            removed = error.result["deleted"]
+        except DvcException as error:  # files that an interrupted stage left are in no cache
+            removed = []
+            files = ", ".join(str(error).splitlines()[1:])
+            log.warning("no output is removed, since DVC has not saved all of them: %s", files or error)
+    return restored, removed
 
 
 def code(stage: str) -> list[Path]:

@@ -48,7 +48,12 @@ class Progress:
         """The line for the log after `elapsed` seconds."""
         rate = self.done / max(elapsed, 1e-6)
         if not self.total:
-            return f"{self.what}: {self.done:,.0f} {self.unit}, {rate:,.0f} per second"
+            return f"{self.what}: {self.done:,.0f} {self.unit}, {_per_second(rate)}"
         left = clock((self.total - self.done) / rate) if rate else "unknown"
         part = f"{self.done:,.0f} of {self.total:,.0f} {self.unit} ({self.done / self.total:.0%})"
-        return f"{self.what}: {part}, {rate:,.0f} per second, {left} left"
+        return f"{self.what}: {part}, {_per_second(rate)}, {left} left"
+
+
+def _per_second(rate: float) -> str:
+    """A rate; slow work has its seconds per unit instead, which would be 0 per second."""
+    return f"{rate:,.0f} per second" if rate >= 1 or not rate else f"{1 / rate:,.2g} s each"

@@ -127,7 +127,7 @@ def _text_findings(raw: Raw, text: str, corpus: Corpus) -> Iterator[Finding]:
     if not text:
         yield Finding("no_text", f"nothing to recognize is left of {raw.text!r}" if raw.text else "no text")
     if odd := unspellable(text, corpus.text):
-        yield Finding("unspellable", f"{odd!r} can't be written by the text rules: {raw.text!r}")
+        yield Finding("unspellable", f"the text rules have no words for {', '.join(map(repr, odd))}: {raw.text!r}")
 
 
 def _heard(raw: Raw, corpus: Corpus) -> tuple[np.ndarray, int]:

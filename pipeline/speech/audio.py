@@ -26,7 +26,7 @@ from pipeline.speech import sndfile
 from pipeline.speech.level import Level
 
 SAMPLE_RATE = 16_000
-FORMATS = "WAV, FLAC, MP3, OGG or Opus"
+FORMATS = "WAV, FLAC, MP3, OGG, Opus, AIFF, AU, CAF, W64, RF64 or SPHERE"
 LEAST_HZ, MOST_HZ, MOST_CHANNELS = 2_000, 768_000, 64  # a header beyond these is damaged, and would need gigabytes
 MOST_SECONDS = 24 * 3600
 # Expansion: what any file may hold, and how much more per byte of it. A codec needs three times these bytes for speech.
@@ -129,14 +129,14 @@ def decode(source: Path | str | bytes, name: str | None = None) -> tuple[np.ndar
 
 
 @contextmanager
-def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Sound]:
-    """A file, or the bytes of one, as a Sound; `name` is what messages call it.
+def opened(source: Path | str | bytes, name: str | None = None, formats: str = FORMATS) -> Iterator[Sound]:
+    """A file, or the bytes of one, as a Sound; `name` is what messages call it, `formats` what they say it could have been.
 
     Raises AudioError where it is missing, empty or unreadable.
     """
     name = name or name_of(source)
     with open_bytes(source, name) as file, ExitStack() as stack:
-        with _errors(name):
+        with _errors(name, formats):
             reader = stack.enter_context(sndfile.forward(file))
         yield Sound(name, reader.samplerate, reader.channels, reader.stated, size_of(file), _blocks(name, reader))
 
@@ -158,13 +158,13 @@ def _blocks(name: str, reader: sndfile.Forward) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def _errors(name: str) -> Iterator[None]:
+def _errors(name: str, formats: str = FORMATS) -> Iterator[None]:
     """libsndfile's errors as AudioError."""
     try:
         yield
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise AudioError("unreadable", f"{name} can't be read as {FORMATS}: {reason}") from None
+        raise AudioError("unreadable", f"{name} can't be read as {formats}: {reason}") from None
 
 
 def name_of(source: Path | str | bytes) -> str:

@@ -59,7 +59,7 @@ def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Soun
     with audio.open_bytes(source, name) as file:
         demuxer = _demuxer(file.read(16))
         if demuxer is None:
-            with audio.opened(source, name) as sound:
+            with audio.opened(source, name, f"{audio.FORMATS.replace(' or ', ', ')}, {FORMATS}") as sound:
                 yield sound
             return
         is_cut = headers.is_cut(file)

@@ -1,7 +1,7 @@
 """Text rules (params: corpus.text) that write references and training targets, in the language of the corpus.
 
 `normalize` never guesses. What its rules can't turn into spoken words (symbols such as $ or %, "1st", a date) stays as it is,
-and `unspellable` lists it, so that `prepare` reports it. The rules in their order:
+and `unspellable` lists its words, so that `prepare` reports it. The rules in their order:
 
 - Characters that are not seen. A zero-width space becomes a space. So does a zero-width non-joiner between letters of Arabic
   script, where it separates parts of words (Persian, Urdu, Kurdish); elsewhere it only forbids a ligature and vanishes. Soft
@@ -94,9 +94,9 @@ def replace_in_hypothesis(text: str, rules: TextRules, language: str) -> str:
     return unicodedata.normalize(rules.form, " ".join(replaced(unicodedata.normalize("NFC", text), table).split()))
 
 
-def unspellable(text: str, rules: TextRules) -> str:
-    """The characters of a normalized text that no CTC alphabet should include, sorted: symbols, and remaining digits."""
-    return "".join(sorted({c for c in text if not _is_spellable(c, rules)}))
+def unspellable(text: str, rules: TextRules) -> list[str]:
+    """The words of a normalized text with characters that no CTC alphabet should include: symbols, and remaining digits."""
+    return [word for word in text.split() if not all(_is_spellable(c, rules) for c in word)]
 
 
 def described(rules: Mapping[str, object]) -> str:

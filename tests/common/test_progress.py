@@ -18,6 +18,13 @@ def test_a_line_has_what_is_done_the_rate_and_the_time_left():
     assert Progress("prepare", 10, "utterances").line(0.0).endswith("unknown left")
 
 
+def test_slow_work_has_its_seconds_instead_of_0_per_second():
+    work = Progress("align", 10, "recordings")
+    work.done = 4
+    assert work.line(50.0) == "align: 4 of 10 recordings (40%), 12 s each, 1:15 left"
+    assert ", 1.2 s each, " in work.line(5.0) and ", 1 per second, " in work.line(4.0)
+
+
 def test_lines_come_at_intervals_and_short_work_writes_none(monkeypatch, caplog):
     with caplog.at_level(logging.INFO):
         with Progress("a", 3, "s of audio") as work:

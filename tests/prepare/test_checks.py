@@ -139,6 +139,14 @@ def reasons(corpus) -> dict[str, str]:
     return {row["id"]: row["why"] for row in map(json.loads, (corpus / "dropped.jsonl").read_text().splitlines())}
 
 
+def test_the_words_that_cant_be_spelled_are_named(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    change(data / "train.jsonl", 1, text="a b 0170 1234. c")
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    (why,) = reasons(tmp_path / "tiny").values()
+    assert why == "the text rules have no words for '0170', '1234.': 'a b 0170 1234. c'"
+
+
 @pytest.mark.accepts("Audio", "a speaker per channel in a corpus", "`corpus.channels: split` and a column with the channel")
 def test_rows_that_name_their_channel_have_its_samples(tmp_path):
     data = recordings.folder(tmp_path / "data")

@@ -132,3 +132,9 @@ def test_damaged_files_are_refused_in_one_line_and_print_nothing(tmp_path, capfd
             except AudioError as error:
                 assert "\n" not in str(error)
     assert capfd.readouterr().err == ""
+
+
+def test_a_file_that_is_no_audio_is_told_all_formats_that_could_be_read(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"no audio")
+    with pytest.raises(AudioError, match="can't be read as WAV, FLAC, MP3, .* SPHERE, M4A, MP4, .* AAC or WMA: "):
+        media.decode(tmp_path / "a.wav")

@@ -91,16 +91,16 @@ def test_each_rule_can_be_turned_off():
 
 @pytest.mark.parametrize(
     ("raw", "odd"),
-    [("costs $5", "$"), ("5%", "%"), ("the 1st", "1"), ("9,999,999,999", ",9"), ("a|b", "|"), ("on 3.3.33", ".3"), ("5é", "5"),
-     ("at 14:30", "0134:"), ("2024-05-01", "-01245"), ("٣٪", "٪")],
+    [("costs $5", ["$five"]), ("5%", ["five%"]), ("the 1st", ["1st"]), ("9,999,999,999", ["9,999,999,999"]), ("a|b c", ["a|b"]),
+     ("on 3.3.33", ["3.3.33"]), ("call 0170 1234.", ["0170", "1234."]), ("at 14:30", ["14:30"]), ("٣٪", ["three٪"])],
 )  # fmt: skip
-def test_characters_that_no_rule_spells_are_listed_and_not_guessed(raw, odd):
+def test_words_that_no_rule_spells_are_listed_and_not_guessed(raw, odd):
     assert unspellable(normalize(raw, TextRules(), "en"), TextRules()) == odd
 
 
 def test_letters_of_any_language_are_spellable_and_kept_marks_too():
-    assert unspellable("größe δύο दो don't", TextRules()) == ""
-    assert unspellable("well, 5", TextRules(punctuation="keep", digits="keep")) == ""
+    assert unspellable("größe δύο दो don't", TextRules()) == []
+    assert unspellable("well, 5", TextRules(punctuation="keep", digits="keep")) == []
 
 
 @pytest.mark.accepts("Languages and text", "vocabularies in NFD", "`corpus.text.form: NFD`")
@@ -152,7 +152,7 @@ def test_marks_inside_words_are_no_gaps(language, raw, kept, dropped):
     def by(apostrophes):
         rules = TextRules(digits="keep", apostrophes=apostrophes)
         text = normalize(raw, rules, language)
-        assert unspellable(text, rules) == "" and normalize(text, rules, language) == text
+        assert unspellable(text, rules) == [] and normalize(text, rules, language) == text
         return text
 
     assert (by("keep"), by("drop")) == (kept, dropped)

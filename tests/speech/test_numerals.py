@@ -79,6 +79,16 @@ def test_a_number_with_one_reading_is_spelled_in_its_language(language, text, sp
     assert numerals.spelled(text, language) == spoken
 
 
+@given(
+    st.lists(st.integers(0, 9), min_size=2, max_size=6),
+    st.sampled_from(["", ".", "?", "!", ",", ";", ":", ")", "…", '"', "”", "»"]),
+    st.sampled_from(["", "(", '"', "“", "«", "¿"]),
+)  # fmt: skip
+def test_single_digits_in_a_row_are_spelled_whatever_mark_touches_one(digits, after, before):
+    spoken = [number_words.cardinal(digit, "en") for digit in digits]
+    assert numerals.spelled(f"{before}{' '.join(map(str, digits))}{after}", "en") == f"{before}{' '.join(spoken)}{after}"
+
+
 FOLLOW_A_NOUN = [
     ("de", "1 Hund"), ("de", "um 1 Uhr"), ("de", "101 Hunde"), ("de", "-1 Grad"), ("de", "Zimmer 1"), ("es", "21 personas"),
     ("es", "200 personas"), ("es", "1.200.000 personas"), ("es", "21.000 personas"), ("fr", "21 filles"), ("fr-CH", "71 f"),

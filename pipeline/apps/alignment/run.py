@@ -4,11 +4,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Sized
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from pipeline.speech.normalization import TextRules
 def align_recordings(
     model: str,
     names: Sequence[str],
-    write: Callable[[Alignment, Recording], None],
+    write: "Writer",
     database: Path,
     threads: int | None = None,
     channels: Literal["mix", "first"] = "mix",
@@ -38,10 +38,12 @@ def align_recordings(
     """Align every recording that `names` name, and `write` each; returns whether all could be aligned.
 
     `model`: a variant's folder, or an MLflow model in `database`. A recording that can't be read or aligned is one line on
-    stderr. Raises BigfootError where the variant can't be opened, or was made by a Bigfoot that kept no text rules with it.
+    stderr. Raises BigfootError where outputs would get mixed up, the variant can't be opened, or was made by a Bigfoot that
+    kept no text rules with it.
     """
     with ExitStack() as stack:
         recordings = files.find(names, stack)
+        write.expect(recordings)
         recognizer = Recognizer.load(stack.enter_context(variant.opened(model, database)), threads)
         if "text" not in recognizer.info:
             raise BigfootError(f"{model}: variant.json has no text rules: run `dvc repro`, or quantize the model again")
@@ -61,7 +63,7 @@ def _failure(
     recognizer: Recognizer,
     recording: Recording | Failure,
     channels: Literal["mix", "first"],
-    write: Callable[[Alignment, Recording], None],
+    write: "Writer",
 ) -> Failure | None:
     """Align and write one recording; the reason why it can't be done, None where it was."""
     if isinstance(recording, Failure):
@@ -111,27 +113,43 @@ def _transcript(recording: Recording) -> str:
     audio.open_bytes(recording.path, recording.name).close()  # a recording that is missing lacks no transcript
     path = recording.path.with_suffix(".txt")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise BigfootError(f"{recording.name} has no transcript: put it into {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise BigfootError(f"{path} can't be read: {reason}") from None
+    if not text.strip():
+        raise BigfootError(f"{path} is empty: write down what is said in {recording.name}")
+    return text
 
 
-def printer(form: str, out: Path | None) -> Callable[[Alignment, Recording], None]:
-    """A function that writes an alignment to stdout, or into a file of the recording's name in `out`."""
+class Writer(Protocol):
+    """What becomes of alignments: `expect` is called once, with all recordings, before any of them is aligned."""
 
-    named: dict[Path, str] = {}
+    def expect(self, recordings: Sized) -> None: ...
 
-    def write(alignment: Alignment, recording: Recording) -> None:
-        text = formats.FORMATS[form](alignment)
-        if out is None:
+    def __call__(self, alignment: Alignment, recording: Recording) -> None: ...
+
+
+class Printer:
+    """Writes alignments to stdout, or into a file of the recording's name in `out`."""
+
+    def __init__(self, form: str, out: Path | None):
+        self.form, self.out = form, out
+        self.named: dict[Path, str] = {}
+
+    def expect(self, recordings: Sized) -> None:
+        if self.out is None:
+            outputs.require_room(self.form, recordings)
+
+    def __call__(self, alignment: Alignment, recording: Recording) -> None:
+        text = formats.FORMATS[self.form](alignment)
+        if self.out is None:
             sys.stdout.write(text)
         else:
-            outputs.write(outputs.target(recording, out, formats.SUFFIXES.get(form, form), named), text)
-
-    return write
+            suffix = formats.SUFFIXES.get(self.form, self.form)
+            outputs.write(outputs.target(recording, self.out, suffix, self.named), text)
 
 
 class Cutter:
@@ -143,6 +161,9 @@ class Cutter:
         self.manifest, self.most_seconds, self.least_score = manifest, most_seconds, least_score
         self.rows: list[dict] = []
         self.left_out: list[dict] = []
+
+    def expect(self, recordings: Sized) -> None:
+        """Any number of recordings fits into a manifest."""
 
     def __call__(self, alignment: Alignment, recording: Recording) -> None:
         audio = os.path.relpath(recording.path, self.manifest.parent)

@@ -1,10 +1,19 @@
 """The files that results of recordings go to, one per recording."""
 
+from collections.abc import Sized
 from pathlib import Path
 
 from pipeline.apps.transcription.files import Recording
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
+
+ONE_EACH = ("srt", "vtt", "textgrid")
+
+
+def require_room(form: str, recordings: Sized) -> None:
+    """Raise BigfootError where results of several recordings can't share stdout: one file of such a format holds one."""
+    if form in ONE_EACH and len(recordings) > 1:
+        raise BigfootError(f"{form} of {len(recordings)} files can't share stdout: give --out-dir, which gets one file each")
 
 
 def target(recording: Recording, out: Path, suffix: str, named: dict[Path, str]) -> Path:

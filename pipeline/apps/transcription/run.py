@@ -125,10 +125,7 @@ def _total_seconds(recordings: Sequence[Recording | Failure]) -> float:
 def _targets(recordings: list[Recording | Failure], form: str, out: Path | None) -> list[Path | None]:
     """The file that each transcript goes to, None for stdout."""
     if out is None:
-        if form in ("srt", "vtt") and len(recordings) > 1:
-            raise BigfootError(
-                f"{form} of {len(recordings)} files can't share stdout: give --out-dir, which gets one file each"
-            )
+        outputs.require_room(form, recordings)
         return [None] * len(recordings)
     named: dict[Path, str] = {}
     return [None if isinstance(each, Failure) else outputs.target(each, out, form, named) for each in recordings]

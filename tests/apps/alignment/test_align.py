@@ -78,6 +78,15 @@ def test_words_keep_their_own_form_and_numbers_are_spelled_in_their_language():
     assert german == [("Um", "um"), ("8", "acht"), ("Uhr", "uhr"), ("Herr", "herr"), ("Müller!", "müller")]
 
 
+def test_single_digits_in_a_row_keep_their_form_beside_punctuation():
+    assert spelled("Eight two 9 9.", TextRules(), "en") == [
+        ("Eight", "eight"), ("two", "two"), ("9", "nine"), ("9.", "nine"),
+    ]  # fmt: skip
+    assert spelled("3 9 & 6 3.", TextRules(), "en") == [
+        ("3", "three"), ("9", "nine"), ("&", "&"), ("6", "six"), ("3.", "three"),
+    ]  # fmt: skip
+
+
 def test_words_that_belong_together_change_no_other_word():
     words = spelled("Guten Tag, Frau Abel! Rufen Sie 0170 1234 an, um 8 - bitte.", TextRules(), "de")
     assert words == [

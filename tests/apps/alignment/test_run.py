@@ -72,6 +72,21 @@ def test_each_recording_is_aligned_with_the_text_beside_it(project):
     assert "calls/two.wav has no transcript: put it into calls/two.txt" in result.stderr and result.exit_code == 1
 
 
+@pytest.mark.parametrize("form", ["srt", "textgrid"])
+def test_several_recordings_of_a_format_that_holds_one_cant_share_stdout(project, form):
+    with pytest.raises(BigfootError, match=f"{form} of 2 files can't share stdout: give --out-dir, which gets one file each"):
+        run("calls", "--format", form)
+    assert run("calls/one.wav", "--format", form).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_transcript_is_a_line_and_no_alignment(project, text):
+    Path("calls/one.txt").write_text(text)
+    result = run("calls/one.wav")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1] == "error: calls/one.txt is empty: write down what is said in calls/one.wav"
+
+
 def test_files_go_into_a_folder(project):
     assert run("calls/one.wav", "--format", "textgrid", "--out-dir", "times").exit_code == 0
     assert Path("times/one.TextGrid").read_text().startswith("File type")
