@@ -4,16 +4,20 @@ Decision: tables, plots, page and MLflow are all made from one row per variant, 
 (pipeline.compare.figures).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.common.files import write_json
 from pipeline.compare import breakdown, comparison
+from pipeline.compare.breakdown import Mistake
 from pipeline.compare.comparison import Row
 from pipeline.compare.inputs import gather
 from pipeline.compare.origin import Origin
 from pipeline.compare.report import cards, markdown
 from pipeline.compare.rows import headline, judge, measured
 from pipeline.params import Params
+from pipeline.project import Project
+from pipeline.speech.corpus import Corpus, open_corpus
 
 
 def compare(params: Params, root: Path, out: Path, origin: Origin = Origin()) -> list[Row]:  # noqa: B008, it is frozen
@@ -23,14 +27,21 @@ def compare(params: Params, root: Path, out: Path, origin: Origin = Origin()) ->
     Returns the rows, teacher.fp32 first. Raises BigfootError where a score, a timing or a model is missing, or belongs to
     another corpus.
     """
-    evidence = gather(params, root)
+    evidence, folder = gather(params, root), Project(root).corpus(params.corpus.name)
     rows = judge(measured(evidence), evidence, params.gate)
     by_group = None if evidence.untrained else breakdown.breakdown(evidence)
     worst = [] if evidence.untrained else breakdown.worst(rows, evidence)
     write_json(out / "breakdown.json", by_group or {})
     write_json(out / "worst.json", worst)
-    markdown.write(out, rows, evidence, params, origin, by_group, worst)
+    markdown.write(out, rows, evidence, params, origin, by_group, worst, sounds(worst, open_corpus(folder)))
     cards.write(out / "cards", rows, evidence, params)
     comparison.write(out, rows, params)
     write_json(out / "metrics.json", headline(rows, evidence.timings))
     return rows
+
+
+def sounds(worst: Sequence[Mistake], corpus: Corpus) -> dict[tuple[str, str], bytes]:
+    """{(set, id): a FLAC file} of these utterances, for the page to play."""
+    wanted = {(mistake["set"], mistake["id"]) for mistake in worst}
+    sets = dict.fromkeys(mistake["set"] for mistake in worst)
+    return {(name, u.id): corpus.flac(u) for name in sets for u in corpus.utterances(name) if (name, u.id) in wanted}

@@ -6,7 +6,7 @@ the tests. The same files give the same bytes.
 """
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.benchmark.timings import REFERENCE, Timings
@@ -42,14 +42,16 @@ def write(
     origin: Origin,
     breakdown: Breakdown | None = None,
     worst: Sequence[Mistake] = (),
+    sounds: Mapping[tuple[str, str], bytes] | None = None,
 ) -> None:
     """comparison.md, table.txt, table.json, index.html, plots/*.csv and, for trained models, pareto.svg into the folder `out`.
 
     breakdown and worst are the contents of breakdown.json and worst.json; without them their sections are left out.
+    sounds: {(set, id): FLAC file} of the worst utterances, which the page plays.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    report = Report(rows, columns.of(rows), facts_of(evidence), evidence, params, origin, breakdown, list(worst))
+    report = Report(rows, columns.of(rows), facts_of(evidence), evidence, params, origin, breakdown, list(worst), sounds or {})
     panels = plots.panels(rows)
     if panels:
         (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")

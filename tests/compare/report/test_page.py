@@ -1,5 +1,7 @@
 """The page needs no other file, is readable without mouse or sight, shows every figure, escapes texts, sorts in a browser."""
 
+import base64
+import json
 import re
 import shutil
 import subprocess
@@ -16,7 +18,9 @@ from pipeline.compare.inputs import gather
 from pipeline.compare.origin import Origin
 from pipeline.compare.report import columns, plots
 from pipeline.compare.report.markdown import write as write_report
+from pipeline.compare.report.page import errors
 from pipeline.compare.rows import judge, measured
+from pipeline.compare.run import compare
 from tests.planted import FIGURES, plant
 
 HOSTILE = "<script>alert(1)</script>"
@@ -257,3 +261,15 @@ def test_a_browser_sorts_by_a_heading_both_ways_and_leaves_columns_out(full, tmp
     up, down, order, is_hidden = re.search("<title>(.*?)</title>", done.stdout)[1].split("|")
     by_size = sorted(FIGURES, key=lambda name: FIGURES[name][1])
     assert up.split() == by_size and down.split() == by_size[::-1] and order == "descending" and is_hidden == "true"
+
+
+def test_the_worst_utterances_can_be_listened_to(tmp_path):
+    compared = plant(tmp_path)
+    compare(compared, tmp_path, tmp_path / "reports")
+    page, worst = (
+        (tmp_path / "reports" / "index.html").read_text(),
+        json.loads((tmp_path / "reports" / "worst.json").read_text()),
+    )
+    flac = base64.b64encode(b"no audio").decode()  # what a planted corpus has
+    assert page.count(f'<audio controls preload="none" src="data:audio/flac;base64,{flac}">') == len(worst) == 20
+    assert "base64" not in str(errors.worst(worst, {("test", row["id"]): bytes(500_000) for row in worst}).parts)

@@ -5,6 +5,7 @@ is for three readers in this order: those who decide, those who check, and those
 where Jinja escapes every text.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.compare.breakdown import Breakdown, Mistake
@@ -31,6 +32,7 @@ class Report:
     origin: Origin
     breakdown: Breakdown | None
     worst: list[Mistake]
+    sounds: Mapping[tuple[str, str], bytes]
 
 
 def page(report: Report, panels: dict[str, str]) -> str:
@@ -44,7 +46,7 @@ def page(report: Report, panels: dict[str, str]) -> str:
         variants.by_length(report.rows),
         training.curves(report.evidence.curves, report.evidence.training, report.evidence.objective),
         errors.breakdown(report.breakdown, report.rows),
-        errors.worst(report.worst),
+        errors.worst(report.worst, report.sounds),
         variants.gate(report.rows),
         data.corpus(report.evidence, report.params),
         data.measuring(report.facts, report.evidence.timings),

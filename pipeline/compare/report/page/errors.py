@@ -1,6 +1,7 @@
 """Errors by length, speaker and noise, and the worst utterances word by word; both sections are empty where that is unknown."""
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 
 from pipeline.common.numbers import percent
 from pipeline.compare.breakdown import Breakdown, Group, Mistake, rates
@@ -9,6 +10,7 @@ from pipeline.compare.report.columns import with_range
 from pipeline.compare.report.page.parts import Alignments, Cell, KeyToAlignments, Line, Section, Subheading, Table, Text
 
 GROUPS = 20  # of a table
+MOST_BYTES = 400_000  # of an utterance's audio, about 15 s
 
 
 def breakdown(breakdown: Breakdown | None, rows: Sequence[Row]) -> Section:
@@ -37,11 +39,16 @@ def pairs(alignment: list[list[str]]) -> list[tuple[str, str]]:
     return [(word or "", other or "") for _, word, other in alignment]
 
 
-def worst(utterances: Sequence[Mistake]) -> Section:
-    """The texts of reference, teacher and variant, and the reference aligned with the variant's text."""
+def worst(utterances: Sequence[Mistake], sounds: Mapping[tuple[str, str], bytes]) -> Section:
+    """The audio, the texts of reference, teacher and variant, and the reference aligned with the variant's text.
+
+    Audio of more than MOST_BYTES is left out, so that a page can still be mailed.
+    """
     parts: list[object] = []
     for test in dict.fromkeys(utterance["set"] for utterance in utterances):
-        parts += [Subheading(test), Alignments([utterance for utterance in utterances if utterance["set"] == test])]
+        short = {name: flac for (of, name), flac in sounds.items() if of == test and len(flac) <= MOST_BYTES}
+        audio = {name: f"data:audio/flac;base64,{b64encode(flac).decode()}" for name, flac in short.items()}
+        parts += [Subheading(test), Alignments([utterance for utterance in utterances if utterance["set"] == test], audio)]
     return Section("worst", "The worst utterances", [KeyToAlignments(), *parts] if parts else [])
 
 

@@ -3,7 +3,7 @@
 All texts are plain: the template escapes them. Only a plot is already HTML (see `plots.inline`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -115,3 +115,4 @@ class Alignments:
 
     kind: ClassVar = "alignments"
     utterances: Sequence[Mistake]
+    audio: Mapping[str, str]  # data: URLs by id
