@@ -122,7 +122,9 @@ def align(
 
 
 @app.command()
-def check() -> None:
+def check(
+    plan: Annotated[bool, typer.Option("--plan", help="Print the hours and the disk that `dvc repro` would take")] = False,
+) -> None:
     """Check all of params.yaml, and print what `dvc repro` would run, and how long it takes if the profile states that.
 
     Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. A scheme whose packages are not
@@ -150,6 +152,10 @@ def check() -> None:
         print(note)
     if project.graph.is_file():
         print(graph.plan(project.root))
+    if plan:
+        from pipeline.lab.plan import run
+
+        print(run.text(params, project))
 
 
 @app.command()

@@ -51,7 +51,7 @@ def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
     merged. Returns (model, rows), with one row per tensor: {"to": name, "from": the parent's name or None, "how":
     "whole", "slice", "fitted" or "fresh"}. Raises BigfootError where the student would be larger than its parent.
     """
-    config = _config(parent.config, settings)
+    config = config_of(parent.config, settings)
     torch.manual_seed(settings.seed)
     student = type(parent)(config)
     call_projections(student)
@@ -87,7 +87,7 @@ def kept_layers(count: int, settings: Student) -> list[int]:
     return list(range(wanted)) if settings.choose == "first" else list(range(count - wanted, count))
 
 
-def _config(parent, settings: Student):
+def config_of(parent, settings: Student):
     """The student's config: the parent's, changed by `settings`."""
     config = copy.deepcopy(parent)
     config.num_hidden_layers = len(kept_layers(parent.num_hidden_layers, settings))
