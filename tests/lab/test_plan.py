@@ -1,6 +1,7 @@
 """A plan's hours follow from given rates exactly, and what is unknown is said."""
 
 import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -19,8 +20,6 @@ CONFIG = {
 }  # fmt: skip
 # Utterances of 2 s.
 AUDIO = Speech({"train": 2.0, "dev": 0.5, "test": 0.25}, {"train": 3600, "dev": 900, "test": 450}, 30, "corpus.json")
-    {"train": 2.0, "dev": 0.5, "test": 0.25}, {"train": 3600, "dev": 900, "test": 450}, 30, "corpus.json"
-)  # 2 s each
 
 
 def rate(seconds: float) -> Rate:
@@ -34,7 +33,7 @@ def plan() -> Plan:
     ratios = {"torch": 1.0, "onnxruntime": 0.5, "openvino": 0.25}
     model = Model(CONFIG, 1e6, rate(0.125), 0.0, rate(0.0625), rate(0.25), ratios, int8=0.5, export=2.0)
     models = dict.fromkeys(("teacher", "half", "thin"), model)
-    starts = {"torch": 8.0, "light": 1.0, "mlflow": 4.0}
+    starts = {"torch": 8.0, "light": 1.0, "nncf": 2.0, "mlflow": 4.0}
     return Plan(load_params(ROOT / "profiles/quickstart.yaml"), AUDIO, Machine(2, models, starts, 0.0, 0.5, 0.0))
 
 
@@ -77,6 +76,12 @@ def test_stages_that_hear_the_corpus_grow_with_its_hours(plan):
     assert plan.of("evaluate@teacher-int8-onnx").seconds == 1 + 2700 * 0.25 * 0.5 * 0.5
 
 
+def test_quantizing_takes_what_the_scheme_loads_exports_and_calibrates(plan):
+    assert plan.of("quantize@teacher-fp32").seconds == 1, "a copy"
+    assert plan.of("quantize@teacher-int8-onnx").seconds == 8 + 2
+    assert plan.of("quantize@thin-int8-openvino").seconds == 8 + 2 + 2 + 64 * 2 * 4 * 0.25
+
+
 def test_the_benchmark_grows_with_variants_and_rounds(plan):
     whole = plan.of("benchmark").seconds
     kept = {key: variant for key, variant in plan.params.variants.items() if key != "thin-int8-openvino"}
@@ -85,6 +90,7 @@ def test_the_benchmark_grows_with_variants_and_rounds(plan):
     assert fewer < whole == again
     settings = plan.params.benchmark.model_copy(update={"max_rounds": plan.params.benchmark.most_rounds + 1})
     hearing = 0.25 * (1 + 0.5 + 0.5 * 0.5 * 3 + 0.25 * 0.5)  # fp32, fp32-onnx, three int8-onnx, int8-openvino
+    assert (plan.of("compare").seconds, with_params(plan, variants=kept).of("compare").seconds) == (4 + 6, 4 + 5)
     assert with_params(plan, benchmark=settings).of("benchmark").seconds - whole == pytest.approx(7 * 2 * hearing)
 
 
@@ -141,6 +147,7 @@ def test_check_plans_the_quickstart_on_this_machine(tmp_path):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "profiles/quickstart.yaml", tmp_path / "params.yaml")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     done = bigfoot("check", "--plan", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]

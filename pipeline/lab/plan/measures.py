@@ -31,7 +31,7 @@ from pipeline.train.ctc import ctc_loss
 SLEEPING = {"OMP_WAIT_POLICY": "passive", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 REPEATS, ENOUGH_SECONDS = 5, 1.0  # at most
 LETTERS_PER_SECOND = 10
-LOOPS = 50  # steps
+LOOPS = 400  # steps, so that what a run begins with counts little
 
 
 def computed(config: Any, half: torch.dtype | None, rows: int, seconds: float) -> list[float]:
@@ -102,7 +102,7 @@ def loading(augment: Augment) -> float:
 
 def looping() -> float:
     """Seconds that transformers' Trainer adds to a step, from a model that computes nothing."""
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     class Nothing(torch.nn.Module):
         def __init__(self) -> None:
@@ -118,6 +118,7 @@ def looping() -> float:
             save_strategy="no", use_cpu=not torch.cuda.is_available(),
         )  # fmt: skip
         trainer = Trainer(Nothing(), arguments, train_dataset=[{"x": torch.ones(1)}] * LOOPS)
+        trainer.remove_callback(PrinterCallback)
         return _alone(trainer.train, repeats=1) / LOOPS
 
 

@@ -1,7 +1,7 @@
 """The rates of this machine: some seconds per model the first time, then remembered in .bigfoot/rates.json.
 
 Decision: a probe has the model's own widths and the corpus's lengths, because narrow models use a machine worse than wide ones,
-but few layers and little audio, so that a model of any size takes seconds.
+but of a large one few layers, and little audio, so that a model of any size takes seconds.
 """
 
 import copy
@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -28,12 +29,13 @@ from pipeline.models import families
 from pipeline.models.operations import macs_per_second
 from pipeline.params import Augment, Params, Training
 
-DEEP = 4  # layers of a probe, at most
+MOST_MACS = 2.5e9  # per second of audio: deeper models are probed with fewer layers
 LARGEST_SECONDS = 16.0  # of audio in a probe's batch
-ROUNDS = 3
+AROUND = (-0.5, 0.0, 0.5, 1.0)  # seconds from the usual length
 STARTS = {  # what a stage loads before it works
     "torch": "pipeline.train.trainer, transformers.models.wav2vec2.modeling_wav2vec2",
     "light": "pipeline.stages.evaluate, onnxruntime, openvino",
+    "nncf": "nncf",
     "mlflow": "pipeline.stages.compare, mlflow, matplotlib.pyplot",
 }
 
@@ -72,20 +74,24 @@ def _machine(params: Params, configs: Mapping[str, Any], speech: Speech, remembe
 
 def _model(memory: "_Memory", config: Any, training: Training | None, speech: Speech) -> Model:
     half = _half(training.precision if training else "fp32")
-    seconds = max(0.5, round(2 * min(speech.seconds, LARGEST_SECONDS)) / 2)
     batch = min(training.batch_seconds if training else LARGEST_SECONDS, LARGEST_SECONDS)
-    rows = max(1, int(batch / seconds))
+    usual = round(2 * min(speech.seconds, batch)) / 2
+    lengths = [max(0.5, usual + more) for more in AROUND]
     layers = config.num_hidden_layers
-    deep = _cut(config, min(layers, DEEP))
-    is_whole = deep.num_hidden_layers == layers and not (training and training.grow)
-    shallow = deep if is_whole else _cut(config, 1)
-    key = (config.to_json_string(), half, rows, seconds)
+    deep = _deepest(config)
+    # A second depth, for the layers that the first lacks, or for those with which a training starts.
+    fewest = training.grow[0][1] if training and training.grow else 1 if deep.num_hidden_layers < layers else layers
+    shallow = _cut(config, min(fewest, deep.num_hidden_layers))
+    key = (config.to_json_string(), half, batch, usual)
 
     def probed(cut: Any) -> list[float]:
-        return memory.of((*key, cut.num_hidden_layers), lambda: _best(lambda: measures.computed(cut, half, rows, seconds)))
+        def measure(seconds: float) -> list[float]:
+            return measures.computed(cut, half, max(1, int(batch / seconds)), seconds)
+
+        return memory.of((*key, cut.num_hidden_layers), lambda: _typical(measure, lengths))
 
     fast, slow = probed(shallow), probed(deep)
-    exported, plain, other, int8 = memory.of((*key, "runtimes"), lambda: measures.runtimes(deep, seconds))
+    exported, plain, other, int8 = memory.of((*key, "runtimes"), lambda: _typical(partial(measures.runtimes, deep), lengths))
     macs = [macs_per_second(each.to_dict()) for each in (shallow, deep)]
     stepping, batched, single = (_rate(macs, fast[i], slow[i]) for i in range(3))
     fixed, depth = len(config.conv_dim) + 2, deep.num_hidden_layers  # an export takes a time per layer of either kind
@@ -96,9 +102,9 @@ def _model(memory: "_Memory", config: Any, training: Training | None, speech: Sp
     )  # fmt: skip
 
 
-def _best(measure: Callable[[], list[float]]) -> list[float]:
-    """Each figure's smallest in several rounds: what else runs on the machine only makes it larger."""
-    return [min(figures) for figures in zip(*(measure() for _ in range(ROUNDS)), strict=True)]
+def _typical(measure: Callable[[float], list[float]], lengths: list[float]) -> list[float]:
+    """Each figure's median over utterances of several lengths: some batches are slow for their size alone."""
+    return [median(figures) for figures in zip(*map(measure, lengths), strict=True)]
 
 
 def _rate(macs: list[float], shallow: float, deep: float) -> Rate:
@@ -113,6 +119,14 @@ def _half(precision: str) -> torch.dtype | None:
         has_bf16 = torch.cuda.is_bf16_supported() if gpu else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if has_bf16 else "fp16" if gpu else "fp32"
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+
+
+def _deepest(config: Any) -> Any:
+    """The whole model, or so many of its layers, two at least, that it stays below MOST_MACS."""
+    layers = config.num_hidden_layers
+    while layers > 2 and macs_per_second(_cut(config, layers).to_dict()) > MOST_MACS:
+        layers -= 1
+    return _cut(config, layers)
 
 
 def _cut(config: Any, layers: int) -> Any:

@@ -1,6 +1,6 @@
 """What a plan knows of a machine: seconds per second of audio of each model, and what a process and an export take.
 
-A model's rates were measured on a probe: a model of the same shape, cut to few layers. What the probe lacks is reckoned from
+A model's rates were measured on a probe: a model of the same widths, a large one cut to few layers. What it lacks is reckoned from
 its multiply-adds: a second of audio takes `seconds` for the probe's `macs`, and `per_mac` for each one more.
 """
 
@@ -50,9 +50,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Machine:
-    """`starts`: seconds until a process can work, by what it loads: torch, a light runtime, or mlflow. `loading`: seconds to
-    decode and augment a second of audio; `preparing`: seconds of one core to check one; `looping`: what a step takes beside
-    the model.
+    """`starts`: seconds until a process can work, by what it loads: torch, a light runtime, nncf or mlflow.
+
+    `loading`: seconds to decode and augment a second of audio; `preparing`: seconds of one core to check one; `looping`: what a
+    step takes beside the model.
     """
 
     cores: int

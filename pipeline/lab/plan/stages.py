@@ -95,6 +95,8 @@ class Plan:
         seconds = self.machine.starts["light"]  # a scheme that only copies loads nothing
         if type(scheme) not in (TorchFp32, TorchBf16):
             seconds = self.machine.starts["torch"] + model.export
+        if "nncf" in scheme.packages:
+            seconds += self.machine.starts["nncf"]
         if isinstance(scheme, Calibrated):
             seconds += scheme.calibration_utterances * self.speech.seconds * CALIBRATING * model.single.of(model.macs())
         return Need(seconds, _gb(model.parameters, self._name(key)))
@@ -126,7 +128,8 @@ class Plan:
         return Need(seconds)
 
     def compare(self, _: str) -> Need:
-        return Need(self.machine.starts["mlflow"])
+        """Tables, plots, cards and the log of a variant take about as long as to start a light process."""
+        return Need(self.machine.starts["mlflow"] + len(self.params.variants) * self.machine.starts["light"])
 
     def _filled(self, training: Training) -> float:
         """Seconds of audio in a batch of utterances of the mean length, padding included."""
