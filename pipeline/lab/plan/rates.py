@@ -1,7 +1,7 @@
 """What a plan knows of a machine: seconds per second of audio of each model, and what a process and an export take.
 
-A model's rates were measured on a probe: a model of the same widths, a large one cut to few layers. What it lacks is reckoned from
-its multiply-adds: a second of audio takes `seconds` for the probe's `macs`, and `per_mac` for each one more.
+A model's rates were measured on a probe: a model of the same widths, of a large one only some layers. What the probe lacks is
+reckoned from its multiply-adds: a second of audio takes `seconds` for the probe's `macs`, and `per_mac` for each one more.
 """
 
 from collections.abc import Mapping
