@@ -119,7 +119,9 @@ def align(
 
 
 @app.command()
-def check() -> None:
+def check(
+    plan: Annotated[bool, typer.Option("--plan", help="Print the hours and the disk that `dvc repro` would take")] = False,
+) -> None:
     """Check all of params.yaml, and print what `dvc repro` would run, how long it takes if the profile states that, and how
     much memory each training needs.
 
@@ -152,6 +154,10 @@ def check() -> None:
         print(line)
     if project.graph.is_file():
         print(graph.plan(project.root))
+    if plan:
+        from pipeline.lab.plan import run
+
+        print(run.text(params, project))
 
 
 @app.command()

@@ -18,17 +18,17 @@ def lines(params: Params, root: Path) -> Iterator[str]:
 
     Raises BigfootError where a model's shape is impossible.
     """
-    configs = _configs(params, root)
-    if not configs:
+    known = configs(params, root)
+    if not known:
         yield f"memory: the shape of {params.teacher.name} is known once the stage teacher has fetched it"
         return
     teacher = params.teacher
     if teacher.training and teacher.finetune:
-        yield _line("teacher", configs["teacher"], teacher.training, params, None, stored=False)
+        yield _line("teacher", known["teacher"], teacher.training, params, None, stored=False)
     for name, student in params.students.items():
         if student.training:
-            beside = configs["teacher"] if student.distillation.teacher == "online" else None
-            yield _line(name, configs[name], student.training, params, beside, student.distillation.features == "stored")
+            beside = known["teacher"] if student.distillation.teacher == "online" else None
+            yield _line(name, known[name], student.training, params, beside, student.distillation.features == "stored")
 
 
 def _line(name: str, config, training: Training, params: Params, beside, stored: bool) -> str:
@@ -57,16 +57,18 @@ def _size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _configs(params: Params, root: Path) -> dict:
-    """{model: its config}; {} where the teacher's is on the hub and not in the cache."""
+def configs(params: Params, root: Path, letters: int | None = None) -> dict:
+    """{model: its config}; {} where the teacher's is on the hub and not in the cache. `letters`: of the corpus, if known."""
     teacher = _teacher(params.teacher, root)
     if teacher is None:
         return {}
-    configs, waiting = {"teacher": teacher}, dict(params.students)
-    while ready := {name: student for name, student in waiting.items() if student.parent in configs}:
-        configs |= {name: _student(name, configs[student.parent], student) for name, student in ready.items()}
+    if letters is not None and params.teacher.alphabet == "corpus":
+        teacher.vocab_size = letters
+    found, waiting = {"teacher": teacher}, dict(params.students)
+    while ready := {name: student for name, student in waiting.items() if student.parent in found}:
+        found |= {name: _student(name, found[student.parent], student) for name, student in ready.items()}
         waiting = {name: student for name, student in waiting.items() if name not in ready}
-    return configs
+    return found
 
 
 def _teacher(teacher: Teacher, root: Path):

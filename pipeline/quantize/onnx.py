@@ -56,18 +56,24 @@ class OnnxInt8(Scheme):
     features, otherwise = VNNI, "int8 gains less, or nothing"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
+        with export.float_graph(model_folder, out) as full:
+            quantize_linears(full, out / FILE)
 
-        with export.hushed(), export.float_graph(model_folder, out) as full:
-            quantize_dynamic(
-                full,
-                out / FILE,
-                use_external_data_format=export.is_large(full),
-                op_types_to_quantize=["MatMul"],
-                per_channel=True,
-                reduce_range=True,
-                weight_type=QuantType.QInt8,
-            )
+
+def quantize_linears(full: Path, out: Path) -> None:
+    """Write a float32 graph, in a `temporary` file, with its Linears in dynamic int8."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with export.hushed():
+        quantize_dynamic(
+            full,
+            out,
+            use_external_data_format=export.is_large(full),
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
 
 
 class OnnxInt8Static(Calibrated):
