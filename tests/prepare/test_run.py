@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline.common.errors import BigfootError
 from pipeline.prepare import parts, report
@@ -12,6 +13,8 @@ from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
 from tests.recordings import change, prepare
+
+ROOT = Path(__file__).parents[2]
 
 
 def files(folder):
@@ -221,3 +224,18 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
 def test_a_language_that_declines_its_numbers_is_said_to(language, digits, is_said):
     corpus = recordings.corpus(Path(), language=language, text={"digits": digits})
     assert ("base form (ru declines them)" in report.numbers_note(corpus)) is is_said
+
+
+def test_a_further_test_set_changes_nothing_that_a_training_depends_on(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    recordings.sound(data / "more.wav", seed=900)
+    recordings.lines(data / "more.jsonl", [{"audio": "more.wav", "text": "cba"}])
+    one, two = ({"kind": "folder", "test": {"test": "test.jsonl", **more}} for more in ({}, {"more": "more.jsonl"}))
+    prepare(recordings.corpus(data, one), tmp_path / "one", workers=0)
+    prepare(recordings.corpus(data, two), tmp_path / "two", workers=0)
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    deps = {dep for name in ("teacher", "teacher_logits", "student") for dep in stages[name].get("do", stages[name])["deps"]}
+    splits = {Path(dep).name for dep in deps if dep.startswith("corpora/")}
+    assert splits == {"train", "dev", "unlabelled"}
+    assert all(files(tmp_path / "one" / split) == files(tmp_path / "two" / split) for split in splits)
+    assert open_corpus(tmp_path / "two").test_sets == ["test", "more"]
