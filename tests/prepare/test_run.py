@@ -230,7 +230,7 @@ def test_a_further_test_set_changes_nothing_that_a_training_depends_on(tmp_path)
     data = recordings.folder(tmp_path / "data")
     recordings.sound(data / "more.wav", seed=900)
     recordings.lines(data / "more.jsonl", [{"audio": "more.wav", "text": "cba"}])
-    one, two = ({"kind": "folder", "test": {"test": "test.jsonl", **more}} for more in ({}, {"more": "more.jsonl"}))
+    one, two = ({"kind": "folder", "test": {"test": "test.jsonl", **more}} for more in ({}, {"test-more": "more.jsonl"}))
     prepare(recordings.corpus(data, one), tmp_path / "one", workers=0)
     prepare(recordings.corpus(data, two), tmp_path / "two", workers=0)
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -238,4 +238,4 @@ def test_a_further_test_set_changes_nothing_that_a_training_depends_on(tmp_path)
     splits = {Path(dep).name for dep in deps if dep.startswith("corpora/")}
     assert splits == {"train", "dev", "unlabelled"}
     assert all(files(tmp_path / "one" / split) == files(tmp_path / "two" / split) for split in splits)
-    assert open_corpus(tmp_path / "two").test_sets == ["test", "more"]
+    assert open_corpus(tmp_path / "two").test_sets == ["test", "test-more"]
