@@ -201,7 +201,9 @@ def test_check_prints_what_is_in_params_and_its_purpose_or_the_first_error(tmp_p
     comment = text.partition("\nprofile:")[0].partition("\n\n")[2]
     assert comment.replace("# ", "") in done.stdout and "minutes" in comment
     (tmp_path / "params.yaml").write_text(text.partition(comment)[2].lstrip() + "# the end\n")
-    assert len(bigfoot("check", cwd=tmp_path).stdout.splitlines()) == 1
+    first, *others = bigfoot("check", cwd=tmp_path).stdout.splitlines()
+    assert first.startswith("params.yaml is valid")
+    assert [line.split()[:2] for line in others] == [["memory:", model] for model in ("teacher", "half", "thin")]
     (tmp_path / "params.yaml").write_text(text.replace("gate:", "gaet:"))
     done = bigfoot("check", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: params.yaml: gaet: ") and len(done.stderr.splitlines()) == 1
@@ -230,7 +232,7 @@ def test_check_refuses_a_model_that_cant_be_taken_in(tmp_path):
 
 def test_check_names_a_tensor_that_a_model_lacks_in_one_line(tmp_path):
     own_teacher(tmp_path, "data: data/own")
-    weights = tiny.save_model(tmp_path / "data/own") / "model.safetensors"
+    weights = tiny.save_model(tmp_path / "data/own", hidden=256, heads=4, channels=64) / "model.safetensors"
     assert bigfoot("check", cwd=tmp_path).returncode == 0
     save_file({name: t for name, t in load_file(weights).items() if ".layers.1." not in name}, weights, {"format": "pt"})
     done = bigfoot("check", cwd=tmp_path)

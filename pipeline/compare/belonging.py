@@ -61,17 +61,18 @@ def refuse_shifted(where: str, rows: Sequence[Hypothesis], objective: Objective 
 
     This looks at the utterances with more than half of their words wrong (or characters, where these decide), where they are
     at least 3 and a tenth of all: in any part of a set, the texts may be shifted by one or two. With the neighbors' texts, at
-    most half as many may be wrong.
+    most half as many may be wrong; a neighbor's text of which more than half is wrong too doesn't count, or else next to
+    nothing recognized would be a short neighbor's text.
     """
     counts = [row.counts(objective) for row in rows]
     lost = [at for at, (errors, length) in enumerate(counts) if length and errors > LOST * length]
     if len(lost) < max(3, len(rows) / 10):
         return
     wrong = sum(counts[at][0] for at in lost)
-    shifted = sum(
-        min(count_errors(rows[near].reference, rows[at].hypothesis, objective).errors for near in _nearby(at, len(rows)))
-        for at in lost
-    )
+    shifted = 0
+    for at in lost:
+        near = [count_errors(rows[near].reference, rows[at].hypothesis, objective) for near in _nearby(at, len(rows))]
+        shifted += min([counted.errors for counted in near if counted.errors <= LOST * counted.length], default=counts[at][0])
     if shifted <= wrong / 2:
         raise BigfootError(
             f"{where}: {len(lost)} of {len(rows)} utterances are recognized as the text of a neighbor "

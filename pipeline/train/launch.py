@@ -38,7 +38,7 @@ def under_accelerate(module: str, *arguments: str) -> bool:
 
 def is_worker() -> bool:
     """Whether this is one of a training's processes, and another one stands for them all."""
-    return LAUNCHED in os.environ or os.environ.get("LOCAL_RANK", "0") != "0"
+    return LAUNCHED in os.environ or os.environ.get("RANK", "0") != "0"  # of all nodes, which may share the lock
 
 
 def _configured_processes() -> int:

@@ -340,6 +340,13 @@ def test_a_teacher_that_hears_nothing_is_not_called_shifted():
     belonging.refuse_shifted("test", [hypothesis(f"one w{n}", "", errors=2) for n in range(10)])
 
 
+def test_a_teacher_that_hears_nothing_of_texts_of_many_lengths_is_not_called_shifted():
+    """After a few steps of training: an empty text is nearer to a short neighbor's text than to its own."""
+    texts = [" ".join(["word"] * (1 if n % 3 else 30)) for n in range(24)]
+    rows = [hypothesis(text, "", errors=len(text.split())) for text in texts]
+    belonging.refuse_shifted("test", rows)
+
+
 def test_digits_that_are_mostly_misheard_are_not_called_shifted():
     """Neighbors of short strings over ten words fit by chance, but not twice as well."""
     rng = random.Random(7)
