@@ -15,7 +15,7 @@ from pipeline.apps import page
 from pipeline.common.errors import BigfootError
 from pipeline.quantize.run import quantize
 from pipeline.speech import audio
-from tests import tiny
+from tests import corpora, tiny
 from tests.planted import ROOT, bigfoot, write
 
 
@@ -85,7 +85,7 @@ def test_every_variant_answers_with_its_text_errors_latency_and_the_benchmarks_e
 def test_the_references_rules_are_the_corpus_own(monkeypatch, tmp_path, recording):
     (tmp_path / "params.yaml").write_text((ROOT / "profiles/quickstart.yaml").read_text())
     rules = {"case": "upper", "punctuation": "drop", "digits": "keep", "apostrophes": "drop"}
-    write(tmp_path / "corpora/quickstart/corpus.json", {"splits": {"dev": {}, "test": {}}, "text": rules})
+    corpora.write(tmp_path / "corpora/quickstart", {"train": [], "dev": [], "test": []}, text=rules)
     several = transcribers(monkeypatch, tmp_path, half="DONT 2")
     _, reference, (half,) = several.transcribe(recording, "don't, 2")
     assert reference == "DONT 2" and half.errors == 0 and several.rules_from == "the corpus quickstart"

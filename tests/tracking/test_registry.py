@@ -41,7 +41,7 @@ def empty_database(tmp_path_factory):
 @pytest.fixture
 def project(tmp_path, empty_database, monkeypatch):
     """A project's folder, and the working directory, with a store of its own."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # as none; and what MLflow sets is undone after the test
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
     return tmp_path

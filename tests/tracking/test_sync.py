@@ -27,7 +27,7 @@ TWO = {name: FIGURES[name] for name in ("teacher.fp32", "half.int8-openvino")}
 
 @pytest.fixture(autouse=True)
 def own_store(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # as none; and what MLflow sets is undone after the test
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
         monkeypatch.setenv(name, "1")
 

@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_told_as_audio_tells_it(tmp_path, check):
     else:
         path.write_bytes({"empty": b"", "unreadable": b"no audio", "truncated": path.read_bytes()[:-2000]}[check])
     with pytest.raises(AudioError) as expected:
-        audio.read(path)
+        media.read(path, "mix")
     with pytest.raises(AudioError) as raised:
         read(recording(path))
     assert (raised.value.check, str(raised.value)) == (expected.value.check, str(expected.value))
