@@ -54,6 +54,10 @@ class Checkpoint:
         if config is None:
             raise BigfootError(f"{self.source} has no model (config.json is missing): give a Hugging Face model folder")
         families.check(config, self.source)
+        for key in ("conv_dim", "conv_kernel", "conv_stride"):
+            sizes = config.get(key, [1])
+            if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
+                raise BigfootError(f"{self.source}: {key} in config.json has to be a list of whole numbers above 0")
         return config
 
     def vocabulary(self, language: str | None) -> Vocabulary:
@@ -123,6 +127,8 @@ class Checkpoint:
                 )  # fmt: skip
                 if language:
                     model.load_adapter(language, revision=self.revision)
+        except AttributeError as error:  # a dtype that PyTorch doesn't have
+            raise BigfootError(f"{self.source}: config.json can't be used: {one_line(error)}") from None
         except unloadable() as error:
             self._raise(error)
         return model, report

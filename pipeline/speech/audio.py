@@ -12,6 +12,8 @@ expansion have bounds, before anything is decoded whole or resampled, wherever a
 
 import io
 import logging
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -175,16 +177,24 @@ def name_of(source: Path | str | bytes) -> str:
 def open_bytes(source: Path | str | bytes, name: str) -> BinaryIO:
     """The bytes of a source as a file. Raises AudioError where there are none."""
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
+        file = io.BytesIO(source) if isinstance(source, bytes) else _opened_now(Path(source))
     except FileNotFoundError:
         raise AudioError("missing", f"{name} is missing: check the path") from None
     except (OSError, ValueError) as error:  # ValueError: not a valid path, for example one with a NUL
         raise AudioError("unreadable", f"{name!r} can't be opened: {getattr(error, 'strerror', error)}") from None
+    if not isinstance(source, bytes) and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise AudioError("unreadable", f"{name} is no regular file")
     if not file.read(1):
         file.close()
         raise AudioError("empty", f"{name} is empty (0 bytes): fetch it again")
     file.seek(0)
     return file
+
+
+def _opened_now(path: Path) -> BinaryIO:
+    """A file, without waiting for a writer where it is a pipe."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
 
 
 def size_of(file: BinaryIO) -> int:

@@ -86,11 +86,11 @@ def normalize(text: str, rules: TextRules, language: str) -> str:
 def replace_in_hypothesis(text: str, rules: TextRules, language: str) -> str:
     """What a variant recognized, after the table of replacements, whose both sides are written by the other rules first."""
     plain = TextRules(rules.case, rules.punctuation, rules.digits, rules.apostrophes)
-    table = {
-        Key(normalize(key.text, plain, language), key.is_word): normalize(new, plain, language)
-        for key, new in _table(rules).items()
-    }
-    table = {key: new for key, new in table.items() if key.text}
+    table = {}
+    for key, new in _table(rules).items():
+        if written := normalize(key.text, plain, language):
+            is_word = key.is_word or len(written) > len(key.text)  # "2", which is a word once it is spelled
+            table[Key(written, is_word)] = normalize(new, plain, language)
     return unicodedata.normalize(rules.form, " ".join(replaced(unicodedata.normalize("NFC", text), table).split()))
 
 

@@ -17,16 +17,19 @@ _ONE, _ONE_OR_TWO, _UNITS = r"(?<!1)1$", r"(?<!1)[12]$", r"(?<!1)[1-9]$"
 _HUNDREDS = r"|(?<=[02-9])1\d{3}$|[2-9]\d\d(?:\d{3})?$"  # 200 to 900, also of thousands; 21 thousand
 
 AGREES = {
-    "am": _ONE, "ar": r"[1-9]$|1\d$", "be": _ONE_OR_TWO, "ca": _ONE_OR_TWO + _HUNDREDS + r"|(?<!1)2\d{3}$", "cs": _ONE_OR_TWO,
-    "de": r"(?:^|0)1$", "es": _ONE + _HUNDREDS, "fr": r"(?<![179])1$", "fr-BE": _ONE, "fr-CH": _ONE + r"|8\d(?:\d{3})*$",
+    "am": _ONE, "ar": r"[1-9]$|1\d$|^2000?$", "be": _ONE_OR_TWO, "ca": _ONE_OR_TWO + _HUNDREDS + r"|(?<!1)2\d{3}$",
+    "cs": _ONE_OR_TWO, "de": r"(?:^|0)1$", "es": _ONE + _HUNDREDS,
+    "fr": r"(?<![179])1$", "fr-BE": _ONE, "fr-CH": _ONE + r"|8\d(?:\d{3})*$",
     "he": r"[1-9]$|1\d$", "hu": r"2$", "is": r"(?<!1)[1-4]$", "it": _ONE, "ko": r"[1-9]$|[1-9]\d$", "lt": _UNITS, "lv": _UNITS,
     "no": _ONE, "pl": r"^1$|(?<!1)2$", "pt": _ONE_OR_TWO + _HUNDREDS + r"|(?<!1)2\d{3}$", "ro": r"(?<!1)1$|2$",
     "ru": _ONE_OR_TWO, "sk": "^[1-4]$", "sl": r"(?:^|0)[1-4]$", "sr": _ONE_OR_TWO, "sv": _ONE, "uk": _ONE_OR_TWO,
 }  # fmt: skip
 _MILLIONS = r"(?<=[02-9])1\d{6}$"  # 21 million, 31 million
+_CENTS = r"^(?![2-9]00$)\d*[2-9]\d\d(?:\d{3})*$"  # deux cent trente, deux cent mille: only exact hundreds are cents
 WRONG = {
     "am": r"\d{7}", "ar": r"^(?!10+$)\d{5}", "az": r"\d1\d{3}$", "cs": r"(?<=[2-9])[2-4](?:\d{3}|\d{6})$",
-    "da": r"(?:^|0)1$|\d(?!000)\d{3}(?:000)?$|01\d{3}$", "de": r"01\d{6}$", "es": _MILLIONS, "hu": r"\d2(?:\d{3}|\d{6})$",
+    "da": r"(?:^|0)1$|\d(?!000)\d{3}(?:000)?$|01\d{3}$", "de": r"01\d{6}$", "es": _MILLIONS,
+    "fr-BE": _CENTS + r"|80$", "fr-CH": _CENTS, "hu": r"\d2(?:\d{3}|\d{6})$",
     "it": _MILLIONS, "ko": r"^0\d", "no": r"(?<=[02-9])1\d{3}$", "ro": r"(?<=[02-9])1\d{3}$|12\d{3}$|\d{8}",
     "sl": r"0[1-4]\d{3}$|\d{7}", "sv": _MILLIONS, "vi": r"\d0(?:[1-9]|[1-9]\d|0[1-9])(?:\d{3})*$",
 }  # fmt: skip

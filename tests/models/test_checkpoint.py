@@ -402,3 +402,13 @@ def test_a_teacher_of_each_family_is_taken_in_whole(family, tmp_path):
     np.testing.assert_array_equal(logits_of(loaded), logits_of(folder.load_model(source)[0]))
     new_head, _ = take_in(source, "corpus")
     assert new_head.config.vocab_size == len(ALPHABET) + 2 and type(new_head) is type(loaded)
+
+
+@pytest.mark.parametrize(("key", "value"), [("conv_stride", [5, 2, 2, 2, 2, 2, 0]), ("conv_dim", 3), ("dtype", "foo")])
+def test_a_config_that_no_model_can_have_is_one_line(tmp_path, key, value):
+    model = save_model(tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(BigfootError, match="config.json") as caught:
+        teacher.check_pretrained(settings("model", {}), model)
+    assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
 """Promises of pipeline/speech/audio.py."""
 
 import io
+import os
 import sys
 
 import numpy as np
@@ -309,3 +310,9 @@ def test_a_damaged_file_prints_nothing_of_its_own(tmp_path, capfd, monkeypatch, 
 def test_a_line_break_in_a_name_is_escaped_in_messages(tmp_path):
     with pytest.raises(AudioError, match=r"a\\nb.wav is missing"):
         audio.read(tmp_path / "a\nb.wav")
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(audio.AudioError, match=r"a.wav is no regular file"):
+        audio.read(tmp_path / "a.wav")

@@ -167,3 +167,8 @@ def test_rules_are_described_in_one_line():
     rules = {"case": "lower", "replace": {"a": "b"}, "replace_hypotheses": True}
     assert described(rules) == "case lower, replace 1 strings, replace_hypotheses yes"
     assert described({"case": "lower", "replace": {}, "replace_hypotheses": False}) == "case lower"
+
+
+def test_a_digit_in_the_table_is_a_whole_word_in_hypotheses():
+    rules = TextRules(replace={"2": "zwo"}, replace_hypotheses=True)
+    assert replace_in_hypothesis("zwei zweifel", rules, "de") == "zwo zweifel"

@@ -171,3 +171,15 @@ def test_every_language_with_marks_is_spoken(language):
 def test_recognition_does_not_load_num2words():
     code = "import sys, pipeline.recognition.recognizer, pipeline.speech.normalization; print('num2words' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("language", ["fr-CH", "fr-BE"])
+@pytest.mark.parametrize("number", ["234", "999", "1250", "200000"])
+def test_hundreds_that_num2words_writes_in_the_plural_stay_in_digits(language, number):
+    assert numerals.spelled(f"{number} euros", language) == f"{number} euros"
+    assert numerals.spelled("300 euros", language) == "trois cents euros"
+
+
+@pytest.mark.parametrize("number", ["200", "2000"])
+def test_arabic_hundreds_before_a_noun_stay_in_digits(number):
+    assert numerals.spelled(f"{number} كتاب", "ar") == f"{number} كتاب"
