@@ -70,7 +70,10 @@ def fetch(names: list[str], folder: Path, address: str = ADDRESS, sha256: dict[s
             archive = Path(work) / f"{name}.tar.gz"
             _download(f"{address}/{name}.tar.gz", archive, sha256[name])
             with tarfile.open(archive) as tar:
-                tar.extractall(work, filter="data")
+                if hasattr(tarfile, "data_filter"):
+                    tar.extractall(work, filter="data")
+                else:  # before Python 3.11.4; the archive is known by its sum
+                    tar.extractall(work)
             (Path(work) / "LibriSpeech" / name).rename(target)
 
 

@@ -51,7 +51,7 @@ def test_a_training_ends_with_the_same_weights_with_checkpointing_and_with_worke
     tones.run(tones.project(tmp_path / "plain", steps=20), "teacher")
     tones.run(tones.project(tmp_path / "checkpointed", steps=20, change=checkpointed), "teacher")
     monkeypatch.setenv(machine.WORKERS, "2")
-    tones.run(tones.project(tmp_path / "workers", steps=20), "teacher")
+    tones.finished(tones.start(tones.project(tmp_path / "workers", steps=20), "teacher"))  # forked from a process of its own
     plain, *others = (tones.weights(tmp_path / name) for name in ("plain", "checkpointed", "workers"))
     assert all(torch.equal(other[name], plain[name]) for other in others for name in plain)
 
