@@ -14,12 +14,12 @@ from pipeline.compare import belonging, payback
 from pipeline.evaluate import scores
 from pipeline.evaluate.scores import Score
 from pipeline.models.training import read_curve, read_metrics
-from pipeline.params import Evaluate, Params, Variant
+from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import Corpus, drawn, open_corpus, read_dropped, split_folder, test_sets
+from pipeline.speech.corpus import drawn, open_corpus, read_dropped, split_folder, test_sets
 from pipeline.speech.scoring import Objective, scoring
-from pipeline.speech.shards import Size, Utterance
+from pipeline.speech.shards import Size
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def gather(params: Params, root: Path) -> Evidence:
     project = Project(root)
     folder = project.corpus(params.corpus.name)
     opened = open_corpus(folder)
-    corpus, sets = opened.info, {split: _evaluated(opened, split, params.evaluate) for split in ("dev", *opened.test_sets)}
+    most, seed = params.evaluate.max_hours, params.evaluate.seed
+    corpus, sets = opened.info, {name: drawn(opened.utterances(name), most, seed) for name in ("dev", *opened.test_sets)}
     _require_counts(folder, corpus)
     run = timings.read(project.timings)
     scored = {}
@@ -99,12 +100,6 @@ def gather(params: Params, root: Path) -> Evidence:
         training_wh={m: payback.training_wh(m, parents, trained) for m in models},
         country=params.country,
     )
-
-
-def _evaluated(corpus: Corpus, split: str, settings: Evaluate) -> list[Utterance]:
-    """The utterances of a set that are evaluated."""
-    utterances = corpus.utterances(split)
-    return [utterances[row] for row in drawn(utterances, settings.max_hours, settings.seed).tolist()]
 
 
 def _require_counts(folder: Path, corpus: dict) -> None:

@@ -1,31 +1,31 @@
 """The hypotheses of a variant, piece by piece: what one process recognizes at a time, and what a killed run need not redo."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
-
-from pipeline.common import graph
-from pipeline.common.files import sha256_of, write_json
+from pipeline.common.files import write_json
 from pipeline.evaluate.noise import snr_db
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, open_corpus
+from pipeline.speech.shards import Utterance
 
 PIECE = 128  # utterances
 
 Piece = tuple[Path, Path, str, list[int], int | None, Path]
 
 
-def planned(variant: Path, mark: str | None, corpus: Corpus, split: str, rows: np.ndarray, threads: int | None, scratch: Path):
-    """The arguments of `recognize` for each piece of these rows of a split, in order; `mark` says which weights these are."""
-    decides = f"{mark} {corpus.utterances(split).info['digest']} {sha256_of(graph.code('evaluate'))}"
-    for start in range(0, len(rows), PIECE):
-        chosen = rows[start : start + PIECE].tolist()
-        name = blake2b(f"{decides} {split} {chosen}".encode(), digest_size=16).hexdigest()
-        yield variant, corpus.folder, split, chosen, threads, scratch / f"{name}.json"
+def planned(
+    variant: Path, corpus: Corpus, utterances: Sequence[Utterance], threads: int | None, folder: Path
+) -> Iterator[Piece]:
+    """The arguments of `recognize` for each piece of these utterances of one split, in order."""
+    for start in range(0, len(utterances), PIECE):
+        chosen = utterances[start : start + PIECE]
+        split, rows = chosen[0].split, [utterance.row for utterance in chosen]
+        name = blake2b(f"{corpus.utterances(split).info['digest']} {split} {rows}".encode(), digest_size=16).hexdigest()
+        yield variant, corpus.folder, split, rows, threads, folder / f"{name}.json"
 
 
 def recognize(variant: Path, corpus: Path, split: str, rows: list[int], threads: int | None, out: Path) -> Path:

@@ -7,20 +7,20 @@ the faster way on every runtime. What is recognized lies in `scratch` until all 
 
 import logging
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from pipeline.common import engine
+from pipeline.common import engine, graph
 from pipeline.common.progress import Progress
 from pipeline.evaluate import pieces, scores
 from pipeline.evaluate.scores import Score, SetScore
 from pipeline.evaluate.wer import score
 from pipeline.params import Evaluate
 from pipeline.recognition import seal
-from pipeline.speech.corpus import Corpus, drawn, durations
+from pipeline.speech.corpus import Corpus, drawn
 from pipeline.speech.scoring import scoring
+from pipeline.speech.shards import Utterance
 
 MUCH_AUDIO = 3600.0  # seconds in all sets, from which on several processes recognize
 
@@ -34,14 +34,14 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     """
     info = seal.read(variant_folder)
     names = ("dev", *corpus.test_sets)
-    rows = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    seconds = sum(durations(corpus.utterances(name))[rows[name]].sum() for name in names)
-    is_much = seconds > MUCH_AUDIO
+    chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
+    is_much = sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
+    folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
     scored = {}
     for name in names:
-        planned = pieces.planned(variant_folder, seal.mark(info), corpus, name, rows[name], 1 if is_much else None, scratch)
+        planned = pieces.planned(variant_folder, corpus, chosen[name], 1 if is_much else None, folder)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
-        scored[name] = _score_set(f"{info['variant']} on {name}", corpus, name, rows[name], done, settings)
+        scored[name] = _score_set(f"{info['variant']} on {name}", corpus, chosen[name], done, settings)
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
         files=seal.mark(info),
@@ -53,9 +53,8 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     return found
 
 
-def _score_set(title: str, corpus: Corpus, name: str, rows: np.ndarray, done, settings: Evaluate) -> SetScore:
-    """The score of the rows of a set; `done` gives the files of its pieces as they are recognized."""
-    utterances = [corpus.utterances(name)[row] for row in rows.tolist()]
+def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate) -> SetScore:
+    """The score of the utterances of a set; `done` gives the files of its pieces as they are recognized."""
     found: list[tuple[str, float | None]] = []
     with Progress(title, sum(utterance.duration for utterance in utterances), "s of audio") as progress:
         for piece in done:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from pipeline import params
 from pipeline.common import graph
-from pipeline.common.files import sha256_of
 from pipeline.prepare import pauses
 from pipeline.prepare.checks import Examined, Finding, channel_of, examine
 from pipeline.prepare.raw import Raw
@@ -29,7 +28,7 @@ PART = 128  # utterances of the source per part
 
 def planned(raws: Iterable[Raw], corpus: params.Corpus, folder: Path) -> Iterator[tuple[list[Raw], params.Corpus, Path]]:
     """The arguments of `make` for each part of the source, in order."""
-    decides = corpus.model_dump_json().encode() + sha256_of(graph.code("prepare")).encode()
+    decides = graph.fingerprint("prepare", corpus.model_dump_json(), []).encode()
     iterator = iter(raws)
     while chosen := list(islice(iterator, PART)):
         # Only hashed, never loaded.

@@ -118,13 +118,14 @@ def durations(utterances: Sequence[Utterance]) -> np.ndarray:
     return np.array([utterance.duration for utterance in utterances])
 
 
-def drawn(utterances: Sequence[Utterance], hours: float | None, seed: int) -> np.ndarray:
-    """Rows of utterances, in order: all, or as many as fit in `hours` of audio, at least one, drawn by the seed."""
+def drawn(utterances: Sequence[Utterance], hours: float | None, seed: int) -> list[Utterance]:
+    """Utterances in their order: all, or as many as fit in `hours` of audio, at least one, drawn by the seed."""
     seconds = durations(utterances)
     if hours is None or seconds.sum() <= 3600 * hours:
-        return np.arange(len(seconds))
+        return list(utterances)
     order = np.random.default_rng(seed).permutation(len(seconds))
-    return np.sort(order[: max(1, int(np.searchsorted(np.cumsum(seconds[order]), 3600 * hours, side="right")))])
+    count = max(1, int(np.searchsorted(np.cumsum(seconds[order]), 3600 * hours, side="right")))
+    return [utterances[row] for row in np.sort(order[:count]).tolist()]
 
 
 def split_folder(corpus: Path, split: str) -> Path:

@@ -8,6 +8,7 @@ import os
 
 import torch
 
+from pipeline.common import engine
 from pipeline.common.errors import BigfootError
 
 WORKERS = "BIGFOOT_WORKERS"
@@ -37,7 +38,7 @@ def workers() -> int:
     """
     wanted = os.environ.get(WORKERS)
     if wanted is None:
-        return len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if has_gpu() else 0
+        return engine.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if has_gpu() else 0
     if not wanted.isdecimal():
         raise BigfootError(f"{WORKERS} is '{wanted}': set it to a number of processes, 0 or more")
     return int(wanted)

@@ -274,8 +274,8 @@ class SpeechTrainer(Trainer):
 
         model = self.accelerator.unwrap_model(self.model).eval()
         dev, training = self.job.corpus.utterances("dev"), self.job.training
-        rows = drawn(dev, training.evaluate_hours, training.seed).tolist()
-        share = [dev[row] for row in rows[self.accelerator.process_index :: self.accelerator.num_processes]]
+        chosen = drawn(dev, training.evaluate_hours, training.seed)
+        share = chosen[self.accelerator.process_index :: self.accelerator.num_processes]
         counts = np.array(gather_object([dev_errors(model, self.job.processor, self.job.corpus, share)])).reshape(-1, 2)
         metrics = {f"eval_{_dev_rate(self.job)}": float(counts[:, 0].sum() / counts[:, 1].sum())}
         self.log(metrics)

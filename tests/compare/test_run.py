@@ -190,7 +190,8 @@ def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
 def test_a_part_that_was_drawn_is_compared_as_such_and_said(tmp_path):
     params = plant(tmp_path, utterances=200)
     part = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"max_hours": 0.05})})  # 180 s of 400
-    chosen = drawn(open_corpus(tmp_path / "corpora" / "quickstart").utterances("test"), 0.05, part.evaluate.seed).tolist()
+    utterances = open_corpus(tmp_path / "corpora" / "quickstart").utterances("test")
+    chosen = [utterance.row for utterance in drawn(utterances, 0.05, part.evaluate.seed)]
     assert len(chosen) == 90
 
     def draw(rows):

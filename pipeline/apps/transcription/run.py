@@ -1,7 +1,6 @@
 """Transcribes one recording in the memory of a window, or many in several processes, in the order of their names."""
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -20,6 +19,7 @@ from pipeline.apps.transcription import files, formats, outputs, variant
 from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.apps.transcription.formats import Transcript
 from pipeline.apps.transcription.words import Word, WordDecoder
+from pipeline.common import engine
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.parent import end_with_pool
 from pipeline.common.progress import Progress
@@ -156,7 +156,7 @@ def _transcripts(
         _Worker.begin(folder, channels, threads, advance)
         yield from map(_Worker.work, recordings)
         return
-    each = threads or max(1, len(os.sched_getaffinity(0)) // workers)
+    each = threads or max(1, engine.cores() // workers)
     context = multiprocessing.get_context("spawn")
     count: Synchronized[float] = context.Value("d", 0.0)  # seconds of audio done by all workers
     done = 0.0  # of them, those that `advance` was called with
