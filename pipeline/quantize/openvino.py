@@ -7,12 +7,10 @@ Weights use half of int8's range (NNCF's overflow fix): CPUs with AVX2 or AVX-51
 which overflows with the full range, and a tiny model's logits moved by 20% of their spread instead of 3%.
 """
 
-import contextlib
 import json
 import logging
 import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,24 +176,11 @@ def _hush() -> None:
     logging.getLogger("nncf").setLevel(logging.ERROR)
 
 
-@contextlib.contextmanager
-def _unreported() -> Iterator[None]:
-    """Stop OpenVINO's converter from sending usage data: it sends none in a CI job, and there is no other switch."""
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
-        yield
-    finally:
-        os.environ.pop("CI")
-        if before is not None:
-            os.environ["CI"] = before
-
-
 def convert(model_folder: Path, out: Path) -> "Model":
     """The float32 graph, converted from a temporary ONNX file."""
     import openvino
 
-    with export.float_graph(model_folder, out) as graph, _unreported():
+    with export.float_graph(model_folder, out) as graph:
         return openvino.convert_model(graph)
 
 

@@ -107,14 +107,6 @@ def test_check_refuses_a_variant_whose_package_is_not_installed_before_anything_
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "the extra `peers`" in done.stderr
 
 
-def test_openvino_sends_no_usage_data(folders, monkeypatch, tmp_path):
-    """Its telemetry starts a forked process, which went on after the run here."""
-    import openvino_telemetry
-
-    monkeypatch.setattr(openvino_telemetry.Telemetry, "send_event", lambda *_, **__: pytest.fail("usage data was sent"))
-    quantize("peer-openvino", {}, folders["group"], None, tmp_path / "out")
-
-
 def test_optimums_choice_for_the_cpu_is_recorded_in_variant_json(folders, monkeypatch, tmp_path):
     made = {}
     for features in (["avx2"], ["avx2", "avx512_vnni"]):

@@ -1,6 +1,7 @@
 """A variant folder is whole, self-contained and safe to load, and a mistake is one line and leaves nothing behind."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pipeline.quantize import schemes
 from pipeline.quantize.run import quantize
 from pipeline.quantize.schemes import SCHEMES
 from pipeline.recognition.recognizer import Recognizer
-from tests.tiny import TEXTS, TrainingAudio, speech
+from tests.tiny import TEXTS, TrainingAudio, save_model, speech
 
 PROCESSOR = {"vocab.json", "tokenizer_config.json", "processor_config.json"}
 FILES = {
@@ -174,3 +175,17 @@ def test_a_copy_scheme_is_made_without_pytorch(models, tmp_path):
         "print(sorted({'torch', 'transformers', 'onnx', 'openvino', 'nncf'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout == "[]\n"
+
+
+def test_no_usage_data_is_sent(tmp_path):
+    """OpenVINO's converter and NNCF would, and would first make an identity in the user's home."""
+    code = (
+        "import sys; from pathlib import Path; from pipeline.quantize.run import quantize\n"
+        "quantize('int4w-openvino', {'group_size': 16}, Path(sys.argv[1]), None, Path(sys.argv[2]))"
+    )
+    folder, home = save_model(tmp_path / "model", hidden=32), tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "NNCF_CI", "NNCF_DEV")}
+    command = [sys.executable, "-c", code, str(folder), str(tmp_path / "out")]
+    subprocess.run(command, check=True, env=environment | {"HOME": str(home)})
+    assert not [path for path in home.rglob("*") if "intel" in path.name.lower() or "openvino" in path.name.lower()]
