@@ -3,7 +3,9 @@
 Decision: every number is drawn at random, norms and biases too, because exporters store equal tensors only once.
 """
 
+import io
 import shutil
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from pipeline.common.files import write_json
@@ -38,7 +40,8 @@ class Untrained:
         if isinstance(chosen, openvino_trained.OpenvinoInt8Trained):
             layers = range(1, len(config["conv_dim"]))
             write_json(ranges, {f"conv_layers.{number}": {"low": -1.0, "high": 1.0} for number in layers})
-        quantize(scheme, settings, model, self.corpus, out)
+        with redirect_stderr(io.StringIO()):  # NNCF's progress, of each shape
+            quantize(scheme, settings, model, self.corpus, out)
         return out
 
     def _save(self, config: dict, folder: Path) -> None:

@@ -51,7 +51,8 @@ def test_a_made_folder_has_the_foretold_size(scheme, tmp_path):
         config["conv_dim"] = [draw.choice([16, 32, 64])] * len(config["conv_kernel"])
         foretold = sizes.mb(config, scheme)
         made = size_mb(maker.made(config, scheme))
-        assert abs(foretold / made - 1) < 0.02, (config["num_hidden_layers"], hidden, config["conv_dim"])
+        smoothing = 0.015 if scheme in ("int8-openvino", "int8qat-openvino") else 0.0  # MB, see pipeline/propose/size.py
+        assert abs(foretold - made) < max(0.02 * made, smoothing), (config["num_hidden_layers"], hidden, config["conv_dim"])
 
 
 def _processor(folder):
