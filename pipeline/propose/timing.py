@@ -2,7 +2,8 @@
 
 Decision: a shape and a reference take turns in two of the benchmark's workers, and what is kept is the ratio of their usual
 times, a low percentile of each: what else runs on the machine slows both down, and interrupts most calls of either but not all.
-Milliseconds are that ratio times the reference's own usual time. Each shape is remembered at once, so that a second run goes on where the first ended.
+Milliseconds are that ratio times the reference's own usual time. Each shape is remembered at once, so that a second
+run goes on where the first ended.
 """
 
 from collections.abc import Sequence
