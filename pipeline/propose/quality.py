@@ -27,8 +27,8 @@ from pipeline.speech.corpus import durations, spread
 from pipeline.speech.shards import Utterance
 
 DEV, TRAIN = 48, 192  # utterances, evenly spaced
-RUNGS = (20, 60, 180)  # steps at which shapes are compared, and the worse are left
-FACTOR = 3  # of those compared at a rung one in so many goes on
+RUNGS = (20, 40, 80, 160)  # steps at which shapes are compared, and the worse are left
+FACTOR = 2  # of those compared at a rung one in so many goes on
 STEP_SECONDS, LEARNING_RATE, WARMUP, LONGEST_GRADIENT = 10.0, 1e-3, 10, 1.0
 log = logging.getLogger(__name__)
 

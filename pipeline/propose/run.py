@@ -58,8 +58,8 @@ def propose(project: Project, budget: Budget) -> str:
     best = sorted(front(finished), key=lambda pair: (pair[1].trained, pair[0].ms))
     chosen = list({id(each.shape): each.shape for each, _ in best}.values())[:MOST_WRITTEN]
     names = {id(shape): f"{written.PREFIX}{number}" for number, shape in enumerate(chosen, 1)}
-    note = written.write(project.params, params, [(names[id(each.shape)], each.shape, each.scheme)
-                                                  for each, _ in best if id(each.shape) in names], budget)  # fmt: skip
+    written_as = [(names[id(each.shape)], each.shape, each.scheme) for each, _ in best if id(each.shape) in names]
+    note = written.write(project.params, params, written_as)
     rows = [_row(names.get(id(each.shape), ""), each, of) for each, of in best]
     return "\n".join([tables.plain(HEADS, rows, ["left"] * 3 + ["right"] * 5), "", *_notes(every, fitting, kept), note])
 

@@ -19,7 +19,7 @@ from pipeline.propose.costs import Timed
 from pipeline.propose.untrained import Untrained
 from pipeline.speech import audio
 
-SECONDS = (1.0, 3.0, 10.0)  # of audio that each shape is timed with, beside the budget's
+SECONDS = (1.0, 3.0)  # of audio that each shape is timed with, beside the budget's
 TURNS, FEWEST, ENOUGH_SECONDS = 60, 5, 1.5
 USUAL = 20  # percentile
 

@@ -63,32 +63,42 @@ def test_costs_that_are_a_sum_over_parts_are_foretold_exactly():
     assert costs.ram_mb(timed[0].config, 1.0) == pytest.approx(80, rel=0.02)
 
 
-def test_proposals_are_written_as_students_and_variants_and_all_else_stays(tmp_path):
-    file = tmp_path / "params.yaml"
-    text = (ROOT / "params.yaml").read_text()
+def test_proposals_are_written_as_students_and_variants_and_every_other_line_stays(tmp_path):
+    file, text = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text()
     file.write_text(text)
-    line = written.write(
-        file, read(file, Params), [("propose_1", SMALL, "int8-onnx"), ("propose_1", SMALL, "fp32-onnx")], BUDGET
-    )
+    line = written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx"), ("propose_1", SMALL, "fp32-onnx")])
     assert "propose_1, with 2 variants" in line
     params = read(file, Params)
     assert params.students["propose_1"].conv_merge == [2, 2, 2] and params.students["propose_1"].training
     assert params.variants["propose_1-int8-onnx"].model == "propose_1"
-    comments = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
-    assert [line.partition("#")[2] for line in file.read_text().splitlines() if "#" in line] == comments
-    line = written.write(file, params, [("propose_1", LARGE, "int8-onnx")], BUDGET)
-    assert "in place of propose_1" in line and "propose_1-fp32-onnx" not in read(file, Params).variants
+    line = written.write(file, params, [("propose_2", LARGE, "int8-onnx")])
+    assert "in place of propose_1" in line and "propose_1" not in file.read_text()
+    added = len(file.read_text().splitlines()) - len(text.splitlines())
+    left = iter(file.read_text().splitlines())
+    assert added == 10 and all(line in left for line in text.splitlines())  # each, in this order
+
+
+def test_the_first_proposal_of_a_project_without_students_opens_the_section(tmp_path):
+    file = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    start, end = text.index("students:"), text.index("schemes:")
+    text = f"{text[:start]}students: {{}}   # none yet\n\n{text[end:]}"
+    file.write_text("".join(line for line in text.splitlines(True) if "model: half" not in line and "model: thin" not in line))
+    written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")])
+    params = read(file, Params)
+    assert list(params.students) == ["propose_1"] and params.students["propose_1"].training.steps == written.STEPS
+    assert "students:   # none yet\n" in file.read_text()
 
 
 def test_a_student_that_comes_from_an_earlier_proposal_is_not_left_without_a_parent(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text((ROOT / "params.yaml").read_text())
-    written.write(file, read(file, Params), [("propose_2", LARGE, "int8-onnx")], BUDGET)
+    written.write(file, read(file, Params), [("propose_2", LARGE, "int8-onnx")])
     before = file.read_text().replace("from: half", "from: propose_2").replace("hidden: 128", "hidden: 64")
     before = before.replace("heads: 4\n    feed_forward: 512\n    conv_channels: 48", "heads: 2\n    feed_forward: 64")
     file.write_text(before)
     with pytest.raises(BigfootError, match="unknown parent 'propose_2'"):
-        written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")], BUDGET)
+        written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")])
     assert file.read_text() == before and not list(tmp_path.glob(".*"))
 
 
