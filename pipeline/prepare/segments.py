@@ -68,8 +68,9 @@ def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
             frames = sndfile.stated_frames(file.frames)
             if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_odd(path):
                 return None
-            audio.Sound(str(path), file.samplerate, file.channels, frames, path.stat().st_size, iter(()))  # its bounds
+            sound = audio.Sound(str(path), file.samplerate, file.channels, frames, path.stat().st_size, iter(()))  # its bounds
             first, last = _bounds(path, offset, duration, frames, file.samplerate)
+            audio.require_room(sound, last - first)
             is_float = file.subtype in FLOATS
             file.seek(first)
             samples = file.read(last - first, dtype="float32" if is_float else "int32", always_2d=True)

@@ -50,7 +50,7 @@ def read(source: Path | str | bytes, channel: Channel) -> np.ndarray:
 def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
     """As audio.decode, of any format."""
     with opened(source) as sound:
-        return np.concatenate(list(sound.blocks)), sound.rate
+        return np.concatenate(list(audio.in_memory(sound))), sound.rate
 
 
 @contextmanager
