@@ -6,9 +6,9 @@ separate codec. What libsndfile can't read, media.py hands to FFmpeg, for files 
 and the page read the uploads of others with this module alone.
 
 A file's samples are checked before they are used, in one place each: its scale and the phase of its channels in level.py, and
-in `Sound` how much audio it is. A header may lie, so rate, channels and duration have bounds before anything is decoded. Hours of
-silence fit in half a megabyte: they are legal where audio is read block by block, as `bigfoot transcribe` does; what is kept
-in memory whole has a further bound, see `in_memory`.
+in `Sound` how much audio it is. A header may lie, so rate, channels and duration have bounds before anything is decoded. Hours
+of silence fit in half a megabyte: they are legal where audio is read block by block, as `bigfoot transcribe` does; what is
+kept in memory whole has a further bound, see `in_memory`.
 """
 
 import io
