@@ -3,8 +3,8 @@
 The shapes are those that training would make: the teacher's from its config, each student's from its parent's, so that a
 student that doesn't fit into its parent is refused here.
 
-Decision: the configs are transformers' own, whose import takes PyTorch with it, more than half of the time of `bigfoot check`: their
-defaults and checks decide the shapes, and a copy of them could be wrong. They are imported only where a shape is needed.
+Decision: the configs are transformers' own, since their defaults and checks decide the shapes, and a copy could be wrong. Their
+import takes PyTorch with it, more than half of the time of `bigfoot check`, so they are imported only where a shape is needed.
 """
 
 from collections.abc import Iterator

@@ -62,7 +62,7 @@ def _whole(path: Path) -> tuple[np.ndarray, int]:
 def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
     """The segment as a WAV file, sample by sample as it was; None where a format has to be decoded from its start."""
     try:
-        with sndfile.standard_error([]):  # its notes on what is no such file
+        with sndfile.standard_error([]):  # its notes on files of other formats
             file = soundfile.SoundFile(path)
         with file:
             frames = sndfile.stated_frames(file.frames)

@@ -27,7 +27,7 @@ def rows(path: Path) -> Rows:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise BigfootError(f"{path} is no manifest that is known by its name: it has to be {TAKEN}")
+        raise BigfootError(f"{path} is not a known kind of manifest by its name: it has to be {TAKEN}")
     if not path.is_file():
         raise BigfootError(f"{path} is missing: name the manifest of each split in corpus.source")
     _refuse_utf16(path)
@@ -42,7 +42,7 @@ def _refuse_utf16(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(64)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head:
-        raise BigfootError(f"{path} is UTF-16 or no text at all, not UTF-8: save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
+        raise BigfootError(f"{path} is not UTF-8 but UTF-16, or not text: save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
 
 
 def _json_lines(path: Path, lines: TextIO) -> Rows:

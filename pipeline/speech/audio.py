@@ -203,7 +203,7 @@ def open_bytes(source: Path | str | bytes, name: str) -> BinaryIO:
         raise AudioError("unreadable", f"{name!r} can't be opened: {getattr(error, 'strerror', error)}") from None
     if not isinstance(source, bytes) and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise AudioError("unreadable", f"{name} is no regular file")
+        raise AudioError("unreadable", f"{name} is not a regular file")
     if not file.read(1):
         file.close()
         raise AudioError("empty", f"{name} is empty (0 bytes): fetch it again")

@@ -126,7 +126,9 @@ def _blocks(name: str, container: Any, stream: Any, stated: float | None, is_cut
                 continue
             if container.format.name == "amr" and packet.size and bytes(packet)[0] & _NOT_AMR:
                 seconds = frames / stream.rate
-                raise AudioError("unreadable", f"{name} holds no AMR after {seconds:.2f} s: it is damaged, fetch it again")
+                raise AudioError(
+                    "unreadable", f"{name} holds bytes that are not AMR after {seconds:.2f} s: it is damaged, fetch it again"
+                )
             for frame in packet.decode():
                 waiting.append(_samples(name, frame, stream))
                 frames += len(waiting[-1])

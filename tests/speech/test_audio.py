@@ -334,5 +334,5 @@ def test_a_line_break_in_a_name_is_escaped_in_messages(tmp_path):
 
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
-    with pytest.raises(audio.AudioError, match=r"a.wav is no regular file"):
+    with pytest.raises(audio.AudioError, match=r"a.wav is not a regular file"):
         audio.read(tmp_path / "a.wav")
