@@ -134,10 +134,10 @@ class Checkpoint:
                 if language:
                     model.load_adapter(language, revision=self.revision)
         except AttributeError as error:  # a dtype that PyTorch doesn't have
-            list(self._weight_files())
+            list(self._weight_files())  # or a broken index, which raises here
             raise BigfootError(f"{self.source}: config.json can't be used: {one_line(error)}") from None
         except unloadable() as error:
-            list(self._weight_files())
+            list(self._weight_files())  # a broken index raises here
             self._raise(error)
         return model, report
 
