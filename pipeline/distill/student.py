@@ -65,6 +65,7 @@ def make_student(
     teacher = features = None
     if settings.distillation.reads_store:
         store = LogitsStore(logits, corpus)
+        store.check()
         audio_corpus = AtSpeeds(corpus, store.speeds)
         inputs.append(logits / "index.json")  # it has the digest of all logits
     if settings.distillation.teacher == "online":

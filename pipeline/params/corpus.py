@@ -79,7 +79,7 @@ class Column(Section):
         try:
             groups = re.compile(pattern or "()").groups
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+            raise ValueError(f"is not a regular expression: {error}") from None
         if not groups:
             raise ValueError("has no group: put what is to be taken in brackets, as in '^(\\w{8})'")
         return pattern

@@ -42,12 +42,12 @@ class Rows:
         names = ("text", "speaker", "recording")
         given = {_name(name, source): self._said(split, row, _name(name, source)) for name in names}
         if (text := given[_name("text", source)]) is not None and not isinstance(text, str):
-            raise BigfootError(f"{where}: text is no string, but {text!r:.60}: see corpus.source.columns.text")
+            raise BigfootError(f"{where}: text is not a string but {text!r:.60}: see corpus.source.columns.text")
         text, speaker, recording = (string(where, given, name, source.columns) for name in names)
         return Raw(f"{split}-{number:07d}", split, audio, text, speaker, recording=recording)
 
     def _said(self, split: str, row: dict, column: str) -> object:
-        """A cell; of a class label its name, None for -1, which is no label."""
+        """A cell; of a class label its name, None for -1, which stands for no label."""
         from datasets import ClassLabel
 
         kind, value = self.tables[split].features.get(column), row.get(column)

@@ -70,6 +70,21 @@ def test_a_teacher_beside_its_student_is_counted(tmp_path):
     assert online[1] > alone[1] + 4 * 10 and online[2] > alone[2]
 
 
+def test_a_teacher_that_is_taken_as_it_is_without_students_needs_no_shape(tmp_path):
+    def alone(chosen: dict) -> None:
+        chosen["teacher"] |= {
+            "init": "pretrained",
+            "data": "data/nowhere",
+            "alphabet": "model",
+            "config": {},
+            "finetune": False,
+        }
+        chosen["teacher"]["training"] = None
+        chosen |= {"students": {}, "variants": {"teacher-fp32": {"model": "teacher", "scheme": "fp32"}}}
+
+    assert lines(tmp_path, alone) == {}
+
+
 def pretrained(chosen: dict) -> None:
     chosen["teacher"] |= {"init": "pretrained", "data": "data/base", "alphabet": "model", "config": {}}
     chosen["teacher"]["training"].pop("grow")

@@ -190,7 +190,7 @@ def test_yaml_that_is_no_text_too_deep_or_has_an_impossible_value_is_one_line(tm
     [
         ("columns: {adio: file}", r"corpus\.source\.columns\.adio.*'audio', 'text'"),
         ("columns: {speaker: {from: file, pattern: '^\\w{8}'}}", r"corpus\.source\.columns\.speaker\.pattern: has no group"),
-        ("columns: {speaker: {from: file, pattern: '^(\\w{8}'}}", r"columns\.speaker\.pattern: is no regular expression"),
+        ("columns: {speaker: {from: file, pattern: '^(\\w{8}'}}", r"columns\.speaker\.pattern: is not a regular expression"),
         ("split: {dev: 0.1}", r"corpus\.source: manifest is missing"),
         ("columns: {split: part}", r"corpus\.source: manifest is missing"),
         (

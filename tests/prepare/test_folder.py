@@ -256,7 +256,7 @@ def test_absent_data_and_manifests_are_errors(tmp_path):
 def test_what_is_no_text_is_refused(tmp_path):
     data = recordings.folder(tmp_path)
     (data / "dev.jsonl").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(BigfootError, match="dev.jsonl is UTF-16 or no text at all"):
+    with pytest.raises(BigfootError, match="dev.jsonl is not UTF-8 but UTF-16, or not text"):
         folder.read(SOURCE, data)
 
 

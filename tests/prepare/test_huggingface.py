@@ -125,7 +125,7 @@ def test_a_class_label_is_its_name(saved, tmp_path):
 def test_text_that_is_a_number_is_refused(saved, tmp_path):
     saved.save_to_disk(tmp_path / "data")
     source = HuggingFaceSource(kind="huggingface", columns={"text": "who"})
-    with pytest.raises(BigfootError, match="train row 0: text is no string, but 0: see corpus.source.columns.text"):
+    with pytest.raises(BigfootError, match="train row 0: text is not a string but 0: see corpus.source.columns.text"):
         list(huggingface.read(source, tmp_path / "data"))
 
 

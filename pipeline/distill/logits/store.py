@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from pipeline.common import sums
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import forced, read_json, sealed, write_json
 from pipeline.common.objects import read_object
@@ -67,6 +68,12 @@ class LogitsStore:
             raise BigfootError(f"{folder} has the logits of another corpus than {corpus.folder}: run `{COMMAND}`")
         self.speeds, self.channels = self.index.speeds, self.index.channels
         self._rows = {split: len(corpus.utterances(split)) for split in SPLITS}
+
+    def check(self) -> None:
+        """Raise BigfootError where a file's content is not the one that was written; a whole store is read for it only once."""
+        utterances = len(self.speeds) * sum(self._rows.values())
+        names = (shard_path(self.folder, shard).name for shard in range(-(-utterances // self.index.shard)))
+        sums.check_all(self.folder, names, self.index.digest, "the stored logits", f"run `{forced(COMMAND)}`")
 
     def logits(self, utterance: Utterance) -> np.ndarray:
         """float16 [frames, vocabulary]: the logits of one utterance, or log-probabilities where `top_k` are stored."""
