@@ -1,6 +1,7 @@
 """A real Ray cluster of two nodes on this machine, a core each."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,5 +32,8 @@ def nodes(monkeypatch):
 def is_at_work(node) -> bool:
     """Whether a process of the node has a piece in hand: Ray writes in its title what it does."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    titles = [" ".join(child.cmdline()) for child in raylet.children()]
+    titles = []
+    for child in raylet.children():
+        with suppress(psutil.Error):  # it has just ended
+            titles.append(" ".join(child.cmdline()))
     return any("_there" in title for title in titles)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import islice, product
 from pathlib import Path
 
@@ -26,7 +27,10 @@ SIZES = {
     "dev": 130,
     "test": 260,
 }  # 8 pieces for prepare; at three speeds 4 for teacher_logits; 2 and 3 for evaluate
-STAGES = {"prepare": "corpora", "teacher_logits": "logits", "evaluate teacher-fp32-onnx": "scores"}  # and their outs
+TRANSCRIBE = ("pipeline.cli", "transcribe", "variants/teacher.fp32-onnx", "talks", "--format", "json")
+PREPARE, LOGITS = ("pipeline.stages.prepare",), ("pipeline.stages.teacher_logits",)
+EVALUATE = ("pipeline.stages.evaluate", "teacher-fp32-onnx")
+OUTS = ("corpora", "logits", "scores")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def folder(tmp_path_factory) -> Path:
     def change(chosen: dict) -> None:
         facts = {"name": "tones", "data": "data/tones", "license": "CC0-1.0", "language": "en"}
         chosen["corpus"] = {**facts, "source": {"kind": "folder"}}
-        chosen["logits"] = {"speeds": [1.0, 0.9, 1.1], "features": True}
+        chosen["logits"] = {"speeds": [1.0, 0.9, 1.1, 1.2], "features": True}
         chosen["variants"] = {f"teacher-{s}": {"model": "teacher", "scheme": s} for s in ("fp32", "fp32-onnx")}
 
     made = tones.project(tmp_path_factory.mktemp("project"), steps=20, change=change)
@@ -55,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
-def start(folder: Path, *command: str, alone: bool) -> subprocess.Popen:
+def start(folder: Path, *command: str, alone: bool = False) -> subprocess.Popen:
     """A command on the cluster, or in one process on one core, which makes one thread of it."""
     environment = os.environ | {"ACCELERATE_CONFIG_FILE": "none"} | ({"RAY_ADDRESS": ""} if alone else {})
     on_one_core = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))] if alone else []
@@ -64,48 +68,66 @@ def start(folder: Path, *command: str, alone: bool) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=pipe, stderr=pipe)
 
 
-def transcribed(folder: Path, alone: bool) -> tuple[str, str]:
-    process = start(
-        folder, "pipeline.cli", "transcribe", "variants/teacher.fp32-onnx", "talks", "--format", "json", alone=alone
-    )
-    return process.communicate(timeout=300)
+def unfinished(folder: Path) -> list[Path]:
+    return list(folder.glob(".bigfoot/checkpoints/teacher_logits/*/*.safetensors"))
+
+
+def printed(process: subprocess.Popen, node=None) -> tuple[str, str]:
+    """What a command prints to its end. It has to have work on the node meanwhile, if one is given."""
+    was_at_work = node is None
+    while True:
+        was_at_work = was_at_work or is_at_work(node)
+        try:
+            texts = process.communicate(timeout=0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        assert was_at_work
+        return texts
+
+
+def succeeded(process: subprocess.Popen, node=None) -> str:
+    output, complaints = printed(process, node)
+    assert process.returncode == 0, complaints
+    return output
+
+
+def wait_until(process: subprocess.Popen, is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 240
+    while not is_so():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def made(folder: Path) -> dict[str, bytes]:
-    """All files of the stages' outs."""
-    paths = (path for out in STAGES.values() for path in (folder / out).rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    """All files of the stages' outs, which are removed."""
+    paths = [path for out in OUTS for path in (folder / out).rglob("*") if path.is_file()]
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    for out in OUTS:
+        shutil.rmtree(folder / out)
+    return files
 
 
-def kill_midway(folder: Path, process: subprocess.Popen, nodes) -> None:
-    """Kill a node that has work in hand, once a file of logits is there."""
-    cluster, other = nodes
-    deadline = time.monotonic() + 240
-    while not (list(folder.glob(".bigfoot/checkpoints/teacher_logits/*/*.safetensors")) and is_at_work(other)):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    cluster.remove_node(other, allow_graceful=False)
-    assert process.poll() is None
-
-
-def test_all_that_maps_over_pieces_gives_the_bytes_of_one_process_though_a_node_is_killed(folder, nodes):
-    outcomes = []
-    for alone in (True, False):
-        said = transcribed(folder, alone)  # with both nodes
-        for stage in STAGES:
-            name, *arguments = stage.split()
-            process = start(folder, f"pipeline.stages.{name}", *arguments, alone=alone)
-            if name == "teacher_logits" and not alone:
-                kill_midway(folder, process, nodes)
-            output, complaints = process.communicate(timeout=300)
-            assert process.returncode == 0, complaints
-            if name == "teacher_logits":
-                assert ("2 x cpu of a Ray cluster" if not alone else "1 x cpu,") in output
-        outcomes.append((said, made(folder)))
-        for out in STAGES.values():
-            shutil.rmtree(folder / out)
-        assert not list(folder.glob(".bigfoot/checkpoints/teacher_logits/*"))
-    (texts, complaints), files = outcomes[0]
-    assert outcomes[0] == outcomes[1]
+def test_what_maps_over_pieces_gives_the_bytes_of_one_process_though_a_node_is_killed(folder, nodes):
+    texts, complaints = printed(start(folder, *TRANSCRIBE, alone=True))
     assert texts.count("\n") == 11 and complaints.count("\n") == 1 and "07.wav can't be read" in complaints
-    assert {"corpora/tones/corpus.json", "logits/teacher/00003.safetensors", "scores/teacher.fp32-onnx.json"} <= set(files)
+    succeeded(start(folder, *PREPARE, alone=True))
+    assert "in 5 files, 5 of them to be made, in float32 by 1 x cpu," in succeeded(start(folder, *LOGITS, alone=True))
+    succeeded(start(folder, *EVALUATE, alone=True))
+    alone = made(folder)
+    assert {"corpora/tones/corpus.json", "logits/teacher/00004.safetensors", "scores/teacher.fp32-onnx.json"} <= set(alone)
+
+    cluster, other = nodes
+    head = cluster.head_node
+    assert printed(start(folder, *TRANSCRIBE), head) == (texts, complaints)
+    succeeded(start(folder, *PREPARE), head)
+    killed = start(folder, *LOGITS)
+    wait_until(killed, lambda: unfinished(folder))
+    killed.kill()
+    printed(killed)
+    left = 5 - len(unfinished(folder))
+    process = start(folder, *LOGITS)
+    wait_until(process, lambda: is_at_work(other) and is_at_work(head))  # at files
+    cluster.remove_node(other, allow_graceful=False)
+    assert f"in 5 files, {left} of them to be made, in float32 by" in succeeded(process, head)
+    succeeded(start(folder, *EVALUATE), head)
+    assert made(folder) == alone
