@@ -9,13 +9,14 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import Away, BigfootError
 
 Result = TypeVar("Result")
 Unit = Literal["CPU", "GPU"]
 ADDRESS = "RAY_ADDRESS"  # Ray's own variable: where it is set, work goes to that cluster
 RETRIES = 5  # of a piece whose machine was lost
 POLL_SECONDS = 0.5
+KNOCK_SECONDS = 5.0
 
 
 def is_used() -> bool:
@@ -23,7 +24,7 @@ def is_used() -> bool:
 
 
 def size(unit: Unit) -> int:
-    """How many cores or GPUs the cluster has now. Raises BigfootError where it can't be reached."""
+    """How many cores or GPUs the cluster has now. Raises Away where it can't be reached."""
     return int(_ray().cluster_resources().get(unit, 0))
 
 
@@ -66,18 +67,27 @@ class Cluster:
 
 
 def _ray() -> Any:
-    """The module `ray`, connected to the cluster. Raises BigfootError where it isn't installed or there is no cluster."""
+    """The module `ray`, connected to the cluster. Raises BigfootError where it isn't installed, Away where no cluster is."""
     try:
         import ray
     except ImportError:
         raise BigfootError(f"{ADDRESS} is set, but Ray is not installed: pip install 'bigfoot-asr[ray]'") from None
+    if ray.is_initialized():
+        return ray
     variables = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     try:
-        if not ray.is_initialized():
-            ray.init(log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables})
-    except (ConnectionError, ValueError) as error:
-        raise BigfootError(f"the Ray cluster {os.environ[ADDRESS]} can't be reached: {_first_line(error)}") from None
+        _knock(os.environ[ADDRESS])
+        ray.init(log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables})
+    except (OSError, ValueError, OverflowError) as error:
+        raise Away(f"the Ray cluster {os.environ[ADDRESS]} can't be reached: {_first_line(error)}") from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nothing answers at HOST:PORT, after which Ray itself looks for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
 def _there(folder: str, function: Callable[..., Result], piece: tuple[Any, ...]) -> Result:

@@ -54,7 +54,7 @@ def mapped(
     `workers` is the number of processes, by default one per core; 0 does everything in this process. They are spawned, not
     forked: a source may have started threads, and a fork of them can hang. Where RAY_ADDRESS is set, the cores of the cluster
     are the workers, or its GPUs where a piece needs one. Closing the generator, or Ctrl-C, ends the pieces under way.
-    Raises what `function` raises, and BigfootError where a process dies or the cluster can't be reached.
+    Raises what `function` raises, BigfootError where a process dies, and Away where the cluster can't be reached.
     """
     if workers == 0 and not cluster.is_used():
         yield from (_telling(advance, function, piece) for piece in pieces)
