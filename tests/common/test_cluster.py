@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.common import cluster, engine
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import Away, BigfootError
 from tests.common.test_engine import count_to, refuse, square
 from tests.nodes import nodes
 
@@ -76,3 +76,12 @@ def test_ray_that_is_asked_for_and_not_there_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(BigfootError, match=r"RAY_ADDRESS is set, but Ray is not installed: pip install 'bigfoot-asr\[ray\]'"):
         list(engine.mapped(square, [(1,)]))
+
+
+def test_a_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv(cluster.ADDRESS, "127.0.0.1:1")
+    start = time.monotonic()
+    with pytest.raises(Away, match="^the Ray cluster 127.0.0.1:1 can't be reached: .*refused"):
+        list(engine.mapped(square, [(1,)]))
+    assert time.monotonic() - start < 10
