@@ -1,8 +1,9 @@
 """evaluate: the hypotheses of one variant on dev and every test set, and their errors.
 
 Decision: a score depends on files alone (not on time or host), so that DVC may keep it for ever. Little audio is recognized in
-this process, with the threads that the runtime chooses; much of it in one process per core, with one thread each, which is
-the faster way on every runtime. What is recognized lies in `scratch` until all is, so a run that was killed goes on.
+this process, with the threads that the runtime chooses; much of it, or any on a cluster, in one process per core, with one
+thread each, which is the faster way on every runtime. What is recognized lies in `scratch` until all is, so a run that was
+killed goes on.
 """
 
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.common import engine, graph
+from pipeline.common import cluster, engine, graph
 from pipeline.common.progress import Progress
 from pipeline.evaluate import pieces, scores
 from pipeline.evaluate.scores import Score, SetScore
@@ -36,10 +37,11 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     names = ("dev", *corpus.test_sets)
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
     is_much = sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
+    threads = 1 if is_much or cluster.is_used() else None
     folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
     scored = {}
     for name in names:
-        planned = pieces.planned(variant_folder, corpus, chosen[name], 1 if is_much else None, folder)
+        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, folder)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
         scored[name] = _score_set(f"{info['variant']} on {name}", corpus, chosen[name], done, settings)
     found = Score(

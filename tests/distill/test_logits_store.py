@@ -18,7 +18,7 @@ from pipeline.common import sums
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import sha256_of
 from pipeline.distill import student
-from pipeline.distill.logits import write
+from pipeline.distill.logits import work, write
 from pipeline.distill.logits.speeds import AtSpeed, AtSpeeds
 from pipeline.distill.logits.store import STORE_VERSION, Index, LogitsStore, digests, shard_path, write_index
 from pipeline.models import inference
@@ -48,7 +48,7 @@ def corpus(tmp_path) -> Corpus:
 
 @pytest.fixture(autouse=True)
 def three_utterances_per_file(monkeypatch):
-    monkeypatch.setattr(write, "SHARD", 3)
+    monkeypatch.setattr(work, "SHARD", 3)
 
 
 def stored(tmp_path, corpus: Corpus, teacher, name: str = "logits", **settings) -> LogitsStore:
@@ -142,7 +142,7 @@ def test_values_are_those_of_one_pass_over_the_whole_corpus_to_the_last_digit_of
     folder = save_model(tmp_path / "teacher")
     model, processor = load_model(folder)
     in_parts = stored(tmp_path, corpus, folder, "parts")
-    monkeypatch.setattr(write, "SHARD", 512)
+    monkeypatch.setattr(work, "SHARD", 512)
     at_once = stored(tmp_path, corpus, folder)
     for utterance, logits in inference.frame_logits(model, processor, corpus, all_at(corpus, [1.0])):
         assert np.array_equal(at_once.logits(utterance), logits.astype(np.float16))
