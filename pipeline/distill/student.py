@@ -2,18 +2,22 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors import safe_open
 
 from pipeline.common.errors import BigfootError
-from pipeline.distill import fake_int8
+from pipeline.common.files import read_json
+from pipeline.distill import fake_int8, texts
 from pipeline.distill.logits.speeds import AtSpeeds
 from pipeline.distill.logits.store import LogitsStore
 from pipeline.distill.loss import Imitation
+from pipeline.distill.pooling import pooled
 from pipeline.distill.pseudo_labels import pseudo_labels
 from pipeline.distill.surgery import student
 from pipeline.models import vocabulary
@@ -75,11 +79,16 @@ def make_student(
         features = store.features
         inputs.append(teacher_folder / "model.safetensors")
     known = vocabulary.of(processor.tokenizer, model.config.vocab_size)
-    imitation = Imitation(settings.distillation, known.blank, teacher)
+    factor = _frames_in_one(model, teacher_folder)
+    imitation = Imitation(settings.distillation, known.blank, teacher, factor)
+    train = corpus.utterances("train")
+    speeds = store.speeds if store else [1.0]
+    if line := texts.note(name, settings, model.config, durations(train), texts.frames_needed_by(train), speeds):
+        log.warning(line)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
     job = trainer.Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
-        teacher_logits=store.logits if store else None, features=features, loss=imitation,
+        teacher_logits=_at_frames(store, factor, known.blank) if store else None, features=features, loss=imitation,
         unlabelled=settings.distillation.unlabelled,
         pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known),
     )  # fmt: skip
@@ -88,6 +97,19 @@ def make_student(
         _save_plain(model, processor, out)
     (out / "initialization.json").write_text(json.dumps(rows, indent=1) + "\n")
     return metrics
+
+
+def _frames_in_one(model, teacher_folder: Path) -> int:
+    """How many frames of the teacher are one of the student's."""
+    teacher = read_json(teacher_folder / "config.json", "dvc repro teacher")
+    return math.prod(model.config.conv_stride) // math.prod(teacher["conv_stride"])
+
+
+def _at_frames(store: LogitsStore, factor: int, blank: int) -> Callable[[Utterance], np.ndarray]:
+    """The teacher's stored logits of an utterance, frame by frame of a student, of which each is `factor` of the teacher's."""
+    if factor == 1:
+        return store.logits
+    return lambda utterance: pooled(torch.from_numpy(store.logits(utterance)), factor, blank).numpy()
 
 
 def _pseudo_labels(
