@@ -1,27 +1,35 @@
 """The teacher's outputs for a student with fewer frames per second: several frames of the teacher become one.
 
-Decision: a pooled frame holds what the teacher wrote within it. Blank is likely where all of its frames are blank, so its
-probability is the product of theirs; the rest is shared among the other tokens by the sum of their probabilities. A CTC model
-writes a character in one frame and blank in the next: their mean would be half blank, and a frame's likeliest token, from
-which texts are read, would be blank for every character that is less than certain.
+Decision: what is pooled reads as the teacher's own text. A CTC model writes a character in one frame, and often several in
+frames that follow each other, which would then share a frame of the student: of connected digits most words were lost by
+whatever was done frame by frame (72% wrong by the most written frame of two, 90% by their mean; the teacher 17%). So each
+character of the teacher's greedy path gets a frame of its own, with the distribution at its peak, and a blank before a
+repeated character, as near to its time as their order allows (isotonic regression). All other frames are the mean of those
+around their time in which the teacher writes nothing.
 """
 
+import numpy as np
 import torch
-from torch.nn import functional
+from scipy.optimize import isotonic_regression
 
 
 def pooled(logits: torch.Tensor, factor: int, blank: int) -> torch.Tensor:
     """Logits [frames, vocabulary] of one utterance -> log-probabilities [frames // factor, vocabulary].
 
-    Frames that are left at the end belong to the last one: the audio in them is not lost on the loss.
+    Where the text needs more frames than these, its least likely characters are left out.
     """
-    log_probs = functional.log_softmax(logits.float(), -1)
-    frames, tokens = log_probs.shape
-    count = frames // factor
-    whole = _together(log_probs[: count * factor].reshape(count, factor, tokens), blank)
-    if count and frames % factor:
-        whole[-1] = _together(log_probs[(count - 1) * factor :], blank)
-    return whole
+    probabilities = logits.float().softmax(-1).cpu().numpy()
+    count = len(probabilities) // factor
+    if not count:
+        return logits[:0].float()
+    rows = _silent(probabilities, blank, factor, count)
+    peaks = _peaks(probabilities, blank)
+    while len(peaks) and (needed := _apart(probabilities[peaks].argmax(-1)))[-1] >= count:
+        peaks = np.delete(peaks, probabilities[peaks].max(-1).argmin())
+    if len(peaks):
+        rows[_places(peaks, needed, factor, count)] = probabilities[peaks]
+    smallest = np.finfo(rows.dtype).tiny  # of 0 the loss would be NaN
+    return torch.from_numpy(np.log(np.maximum(rows, smallest))).to(logits.device)
 
 
 def pooled_states(hidden: torch.Tensor, factor: int, frames: int) -> torch.Tensor:
@@ -29,12 +37,33 @@ def pooled_states(hidden: torch.Tensor, factor: int, frames: int) -> torch.Tenso
     return hidden[:, : frames * factor].unflatten(1, (frames, factor)).mean(2)
 
 
-def _together(log_probs: torch.Tensor, blank: int) -> torch.Tensor:
-    """Log-probabilities [..., frames, vocabulary] of frames that become one: [..., vocabulary]."""
-    silent = log_probs[..., blank].sum(-1, keepdim=True)
-    written = log_probs.logsumexp(-2)
-    written[..., blank] = -torch.inf
-    some = (-torch.expm1(silent)).clamp(min=torch.finfo(silent.dtype).tiny).log()  # 0 would make the loss of it NaN
-    together = written.log_softmax(-1) + some
-    together[..., blank] = silent[..., 0]
-    return together
+def _silent(probabilities: np.ndarray, blank: int, factor: int, count: int) -> np.ndarray:
+    """[count, vocabulary]: of each `factor` frames the mean of those in which nothing is written, or else the nearest such."""
+    silent = np.flatnonzero(probabilities.argmax(-1) == blank)
+    if not len(silent):
+        silent = probabilities[:, [blank]].argmax(0)
+    owners = np.minimum(silent // factor, count - 1)
+    rows = np.zeros((count, probabilities.shape[1]), probabilities.dtype)
+    np.add.at(rows, owners, probabilities[silent])
+    several = np.bincount(owners, minlength=count)
+    nearest = np.abs(np.subtract.outer(np.arange(count), (silent - (factor - 1) / 2) / factor)).argmin(1)
+    return np.where(several[:, None] > 0, rows / np.maximum(several, 1)[:, None], probabilities[silent[nearest]])
+
+
+def _peaks(probabilities: np.ndarray, blank: int) -> np.ndarray:
+    """The frame in which each character of the greedy path is likeliest: one of each run of equal tokens."""
+    path, best = probabilities.argmax(-1), probabilities.max(-1)
+    starts = np.flatnonzero(np.diff(path, prepend=-1))
+    runs = zip(starts, [*starts[1:], len(path)], strict=True)
+    return np.array([first + best[first:end].argmax() for first, end in runs if path[first] != blank], dtype=int)
+
+
+def _apart(tokens: np.ndarray) -> np.ndarray:
+    """How many frames after the first token each one comes at the earliest: one more each, two where a token is repeated."""
+    return np.cumsum([0, *(1 + (tokens[1:] == tokens[:-1]))])
+
+
+def _places(peaks: np.ndarray, apart: np.ndarray, factor: int, count: int) -> np.ndarray:
+    """The frame of each peak: their times in frames, moved by the least squares that leave them `apart` and below `count`."""
+    wanted = (peaks - (factor - 1) / 2) / factor - apart
+    return np.round(isotonic_regression(wanted).x.clip(0, count - 1 - apart[-1])).astype(int) + apart
