@@ -45,9 +45,9 @@ def _silent(probabilities: np.ndarray, blank: int, factor: int, count: int) -> n
     owners = np.minimum(silent // factor, count - 1)
     rows = np.zeros((count, probabilities.shape[1]), probabilities.dtype)
     np.add.at(rows, owners, probabilities[silent])
-    several = np.bincount(owners, minlength=count)
+    several = np.bincount(owners, minlength=count)[:, None]
     nearest = np.abs(np.subtract.outer(np.arange(count), (silent - (factor - 1) / 2) / factor)).argmin(1)
-    return np.where(several[:, None] > 0, rows / np.maximum(several, 1)[:, None], probabilities[silent[nearest]])
+    return np.where(several > 0, rows / several.clip(1).astype(rows.dtype), probabilities[silent[nearest]])
 
 
 def _peaks(probabilities: np.ndarray, blank: int) -> np.ndarray:

@@ -254,8 +254,7 @@ class Student(Section):
         None,
         gt=0,
         le=16_000,
-        description="frames per second, its parent's divided by a whole number, by the stride of its last convolution: 25; "
-        "null: as its parent",
+        description="frames per second, its parent's divided by a whole number, such as 25; null: as its parent",
     )
     importance: Literal["measured", "weights", "position"] = Field(
         "measured",

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,36 +11,66 @@ from pipeline.distill.pooling import pooled, pooled_states
 from pipeline.distill.surgery import student
 from pipeline.models.inference import padded
 from pipeline.params import Distillation
+from pipeline.speech import text
 from tests.distill.surgery.parents import AUDIO, parent, settings
 
 BLANK, A, B = 0, 1, 2
+TEXTS = ["", "a", "b"]
 
 
-def test_it_is_what_was_calculated_by_hand():
-    frames = torch.tensor(
-        [[0.1, 0.8, 0.1], [0.9, 0.0, 0.1],  # a is written; then it is blank
-         [0.5, 0.25, 0.25], [0.5, 0.25, 0.25],
-         [0.8, 0.2, 0.0]]  # left over: part of the frame before
-    )  # fmt: skip
-    one = [0.1 * 0.9, (1 - 0.09) * 0.8 / (0.8 + 0.2), (1 - 0.09) * 0.2 / (0.8 + 0.2)]
-    silent = 0.5 * 0.5 * 0.8
-    two = [silent, (1 - silent) * 0.7 / 1.2, (1 - silent) * 0.5 / 1.2]
-    np.testing.assert_allclose(pooled(frames.log(), 2, BLANK).exp(), [one, two], atol=1e-6)
+def distributions(path: list[int], likely: list[float]) -> torch.Tensor:
+    """[frames, 3]: each frame's token with its probability, the other two with half of the rest each."""
+    rows = ((1 - torch.tensor(likely)) / 2)[:, None].repeat(1, 3)
+    rows[torch.arange(len(path)), path] = torch.tensor(likely)
+    return rows
 
 
-def test_a_peak_beside_a_blank_stays_the_likeliest_token():
-    frames = torch.tensor([[0.45, 0.55, 0.0], [1.0, 0.0, 0.0]])
-    assert frames.mean(0).argmax() == BLANK and pooled(frames.log(), 2, BLANK)[0].argmax() == A
+def pool(rows: torch.Tensor, factor: int = 2) -> torch.Tensor:
+    """The same for distributions, as distributions."""
+    return pooled(rows.log(), factor, BLANK).exp()
 
 
-@given(st.integers(0, 40), st.integers(1, 5), st.floats(0.1, 200))
-def test_every_frame_is_a_distribution_whatever_the_length_and_the_confidence(frames, factor, scale):
-    logits = scale * torch.randn(frames, 5, generator=torch.Generator().manual_seed(frames))
-    rows = pooled(logits.half(), factor, blank=3)
-    assert rows.shape == (frames // factor, 5) and torch.isfinite(rows).all()
-    torch.testing.assert_close(rows.exp().sum(-1), torch.ones(frames // factor), atol=1e-4, rtol=0)
-    if factor == 1:
-        torch.testing.assert_close(rows.exp(), logits.half().float().softmax(-1), atol=1e-4, rtol=0)
+def test_it_is_what_was_worked_out_by_hand():
+    """Both characters are written in frames 1 and 2, so at 0.25 and 0.75 of the student's: the nearest two are 0 and 1."""
+    rows = distributions([BLANK, A, B, B, BLANK, BLANK], [0.9, 0.6, 0.7, 0.8, 0.9, 0.5])
+    torch.testing.assert_close(pool(rows), torch.stack([rows[1], rows[3], (rows[4] + rows[5]) / 2]))
+
+
+def test_characters_that_share_no_frame_stay_where_they_are():
+    path = [BLANK, A, BLANK, BLANK, B, BLANK, BLANK, BLANK, BLANK, A]
+    assert pool(distributions(path, [0.8] * 10)).argmax(-1).tolist() == [A, BLANK, B, BLANK, A]
+
+
+def test_a_repeated_character_keeps_a_blank_before_it():
+    path = [BLANK, BLANK, A, BLANK, A, BLANK, BLANK, BLANK]
+    assert pool(distributions(path, [0.8] * 8)).argmax(-1).tolist() in ([A, BLANK, A, BLANK], [BLANK, A, BLANK, A])
+
+
+def test_a_character_in_the_frame_that_is_left_over_goes_to_the_last_one():
+    assert pool(distributions([BLANK, BLANK, BLANK, BLANK, B], [0.8] * 5)).argmax(-1).tolist() == [BLANK, B]
+
+
+def test_the_least_likely_characters_are_left_out_where_there_is_no_room():
+    assert pool(distributions([A, B, A, B], [0.9, 0.5, 0.4, 0.8])).argmax(-1).tolist() == [A, B]
+
+
+@given(st.lists(st.tuples(st.sampled_from([BLANK, BLANK, A, B]), st.floats(0.35, 1.0)), max_size=40), st.integers(1, 4))
+def test_what_is_pooled_reads_as_the_teachers_text_wherever_this_fits(frames, factor):
+    path, likely = [BLANK, *(token for token, _ in frames)], [0.9, *(probability for _, probability in frames)]
+    rows = pool(distributions(path, likely), factor)
+    assert rows.shape == (len(path) // factor, 3) and torch.isfinite(rows.log()).all()
+    torch.testing.assert_close(rows.sum(-1), torch.ones(len(rows)))
+    read, expected = (text.greedy(each, TEXTS, BLANK) for each in (rows.argmax(-1), path))
+    if text.frames_needed(expected) <= len(rows):
+        assert read == expected
+    else:
+        assert len(read) < len(expected)
+
+
+@given(st.floats(0.1, 1_000))
+def test_logits_in_half_precision_of_any_size_give_finite_log_probabilities(scale):
+    logits = (scale * torch.randn(9, 5, generator=torch.Generator().manual_seed(1))).half()
+    assert torch.isfinite(pooled(logits, 2, blank=3)).all()
 
 
 def test_hidden_states_are_means_and_what_is_left_over_is_not_used():
@@ -80,11 +108,3 @@ def test_hidden_states_of_a_faster_teacher_pull_the_student():
     loss = Imitation(wanted, 0, parent(), factor=2)(slow, batch(slow), 0.0)
     loss.backward()
     assert math.isfinite(loss.item()) and slow.wav2vec2.encoder.layers[1].feed_forward.output_dense.weight.grad.norm() > 0
-
-
-def test_no_gradient_is_nan_where_the_teacher_is_certain():
-    rows = pooled(torch.tensor([[200.0, 0.0, 0.0]] * 4), 2, BLANK)
-    own = torch.zeros(2, 3, requires_grad=True)
-    (rows.exp() * (rows - own.log_softmax(-1))).sum().backward()
-    assert torch.isfinite(own.grad).all()
-    assert rows.exp()[:, BLANK].tolist() == pytest.approx([1.0, 1.0])
