@@ -27,6 +27,7 @@ from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, durations, spread
 from pipeline.speech.shards import Utterance
+from pipeline.speech.text import frames_needed
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.teacher import save_as_it_is
@@ -90,7 +91,7 @@ def make_student(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
         teacher_logits=_at_frames(store, factor, known.blank) if store else None, features=features, loss=imitation,
         unlabelled=settings.distillation.unlabelled,
-        pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known),
+        pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known, model.config),
     )  # fmt: skip
     metrics = trainer.train(job, out)
     if settings.quantize_aware:
@@ -113,7 +114,7 @@ def _at_frames(store: LogitsStore, factor: int, blank: int) -> Callable[[Utteran
 
 
 def _pseudo_labels(
-    name: str, settings: Student, corpus: AudioCorpus, store: LogitsStore | None, known: vocabulary.Vocabulary
+    name: str, settings: Student, corpus: AudioCorpus, store: LogitsStore | None, known: vocabulary.Vocabulary, config
 ) -> Callable[[Utterance], list[int]] | None:
     """The labels of audio without text; None where it has none. Logs how much audio teaches with and without text."""
     wanted = settings.distillation
@@ -127,8 +128,12 @@ def _pseudo_labels(
         return None
     labels = pseudo_labels(store.logits, known, wanted.pseudo_labels)
     utterances = corpus.utterances(UNLABELLED)
-    confident = sum(bool(labels(utterance)) for utterance in utterances)
-    log.info("%s: the teacher is confident of the text of %d of %d utterances without", name, confident, len(utterances))
+    needed = np.array([frames_needed(labels(utterance)) for utterance in utterances])
+    left_out = int((texts.frames(config, durations(utterances)) < needed).sum())
+    log.info(
+        "%s: the teacher is confident of the text of %d of %d utterances without%s", name, int((needed > 0).sum()), len(needed),
+        f"; CTC leaves out {left_out} of them that have more characters than frames" if left_out else "",
+    )  # fmt: skip
     return labels
 
 

@@ -33,6 +33,11 @@ def lines(params: Params, root: Path, corpus: Path) -> Iterator[str]:
             yield line
 
 
+def frames(config, seconds: np.ndarray) -> np.ndarray:
+    """int [utterances]: the frames of a model with this config."""
+    return frame_count(config, np.round(seconds * SAMPLE_RATE).astype(int))
+
+
 def frames_needed_by(utterances: Iterable[Utterance]) -> np.ndarray:
     """int [utterances]: the fewest frames in which CTC can write each text."""
     return np.array([frames_needed(utterance.text) for utterance in utterances], dtype=int)
@@ -48,8 +53,7 @@ def note(name: str, student: Student, config, seconds: np.ndarray, needed: np.nd
     if student.training is None or not is_used(learns.ctc_weight):
         return None
     speeds = student.training.augment.speed or (stored if learns.reads_store else [1.0])
-    samples = np.round(seconds / max(speeds) * SAMPLE_RATE).astype(int)
-    count = int((frame_count(config, samples) < needed).sum())
+    count = int((frames(config, seconds / max(speeds)) < needed).sum())
     if not count:
         return None
     faster = f", where it is played {max(speeds):g} times as fast" if max(speeds) > 1 else ""
