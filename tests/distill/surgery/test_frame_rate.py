@@ -69,6 +69,8 @@ def test_every_family_opens_it_and_it_starts_near_its_parent(family, tmp_path):
     save_model(slow, processor, tmp_path / "slow")
     again = AutoModelForCTC.from_pretrained(tmp_path / "slow").eval()
     assert {key: list(getattr(again.config, key)) for key in SLOW} == SLOW
+    for conv, own in zip(frame_rate._positional(model), frame_rate._positional(again), strict=True):
+        torch.testing.assert_close(own.weight, frame_rate._fewer_taps(conv.weight, own.kernel_size[0], 2))
     torch.manual_seed(1)
     fresh = type(model)(again.config).eval()
     fresh.lm_head = again.lm_head
