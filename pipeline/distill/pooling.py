@@ -2,10 +2,10 @@
 
 Decision: what is pooled reads as the teacher's own text. A CTC model writes a character in one frame, and often several in
 frames that follow each other, which would then share a frame of the student: of connected digits most words were lost by
-whatever was done frame by frame (72% wrong by the most written frame of two, 90% by their mean; the teacher 17%). So each
-character of the teacher's greedy path gets a frame of its own, with the distribution at its peak, and a blank before a
-repeated character, as near to its time as their order allows (isotonic regression). All other frames are the mean of those
-around their time in which the teacher writes nothing.
+whatever was done frame by frame (90% wrong in the mean of two frames, 72% in the one in which more is written, or by the
+probability that anything is; the teacher 17%; docs/students.md). So each character of the teacher's greedy path gets a frame
+of its own, with the distribution at its peak, and a blank before a repeated character, as near to its time as their order
+allows (isotonic regression). All other frames are the mean of those around their time in which the teacher writes nothing.
 """
 
 import numpy as np
