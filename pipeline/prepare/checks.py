@@ -117,7 +117,7 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
 
 
 def frames(samples: int) -> int:
-    """The number of wav2vec 2.0's frames of 20 ms for a number of samples at 16 kHz."""
+    """The number of wav2vec 2.0's frames of 20 ms for a number of samples at 16 kHz; slower students: distill.texts."""
     return max(0, (samples - 400) // 320 + 1)
 
 

@@ -59,9 +59,8 @@ def fresh_project(folder: Path) -> Path:
     chosen["teacher"]["config"] |= {"conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2]}
     run = {"steps": 6, "batch_seconds": 10, "learning_rate": 1e-3, "evaluate_every": 3}
     chosen["teacher"]["training"] = run
-    chosen["students"] = {
-        "half": {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "quantize_aware": True, "training": dict(run)}
-    }  # a copy: YAML would make the two one
+    half = {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "frame_rate": 25, "quantize_aware": True}
+    chosen["students"] = {"half": {**half, "training": dict(run)}}  # a copy: YAML would make the two one
     chosen["logits"]["speeds"] = [1.0, 0.9]
     split = [name.split(".") for name in VARIANTS]
     chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}

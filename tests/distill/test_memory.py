@@ -36,6 +36,14 @@ def test_every_training_has_a_line_and_its_parts_make_the_whole(tmp_path):
         assert whole == pytest.approx(fixed + 3 * per_second, abs=3)
 
 
+def test_a_student_with_fewer_frames_needs_less_per_second(tmp_path):
+    def slow(chosen: dict) -> None:
+        wide(chosen)
+        chosen["students"]["half"]["frame_rate"] = 25
+
+    assert lines(tmp_path / "b", slow)["half"][2] < 0.95 * lines(tmp_path / "a", wide)["half"][2]
+
+
 def test_what_is_not_trained_has_none(tmp_path):
     def untrained(chosen: dict) -> None:
         chosen["students"]["half"]["training"] = None
