@@ -118,8 +118,8 @@ def config_of(parent, settings: Student):
         setattr(config, key, value)
     if is_used(settings.distillation.hidden_weight) and config.layerdrop:
         raise BigfootError(
-            f"student distillation.hidden_weight compares each layer's output, and layerdrop {config.layerdrop:g} leaves layers "
-            "out at random: set config: {layerdrop: 0.0}"
+            f"student distillation.hidden_weight compares each layer's output, and layerdrop {config.layerdrop:g} leaves "
+            "layers out at random: set config: {layerdrop: 0.0}"
         )
     grown = [
         f"{name} {new} > {old}"
