@@ -23,33 +23,30 @@ class Recorder:
     """A plugin of pytest."""
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], dict] = {}
-        self.failed: set[tuple[str, str]] = set()
+        self.rows: dict[str, dict] = {}
+        self.failed: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> object:
         report = yield
         for mark in item.iter_markers("shows"):
             table, what, then = mark.args
-            key = table, what.format(**item.callspec.params if hasattr(item, "callspec") else {})
+            params = item.callspec.params if hasattr(item, "callspec") else {}
+            test = item.nodeid if "{" in what else item.nodeid.partition("[")[0]
             if not report.passed:
-                self.failed.add(key)
+                self.failed.add(test)
             elif report.when == "call":
-                row = self.rows.setdefault(key, {"then": then, "test": item.nodeid.partition("[")[0], "tried": 0})
-                counts = dict(report.user_properties)
-                for name, count in {"tried": 1, **counts}.items():
+                row = self.rows.setdefault(test, {"table": table, "what": what.format(**params), "then": then})
+                for name, count in {"tried": 1, **dict(report.user_properties)}.items():
                     row[name] = row.get(name, 0) + count
         return report
 
     def pytest_sessionfinish(self) -> None:
-        kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else []
-        rows = {(row["table"], row["what"]): row for row in kept}
+        kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
         here = host.describe()
         where = {
             "date": time.strftime("%Y-%m-%d"), "commit": git(ROOT, "rev-parse", "--short", "HEAD"),
             "machine": f"{here['cpu']}, {here['cores']} cores",
         }  # fmt: skip
-        for (table, what), row in self.rows.items():
-            if (table, what) not in self.failed:
-                rows[table, what] = {"table": table, "what": what, **row, **where}
-        write_json(FILE, list(rows.values()))
+        passed = {test: row | where for test, row in self.rows.items() if test not in self.failed}
+        write_json(FILE, dict(sorted((kept | passed).items())))

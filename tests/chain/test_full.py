@@ -34,6 +34,7 @@ def run(folder: Path, stage: str, limit: int = -1) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
+@pytest.mark.shows("full", "no more room in `{stage}`", "one line, nothing half done; the next try succeeds")
 @pytest.mark.parametrize("stage", LIMITS)
 def test_a_full_disk_is_one_line_and_the_next_try_succeeds(project, copy, stage):
     full = run(copy, stage, LIMITS[stage])
@@ -47,6 +48,7 @@ def test_a_full_disk_is_one_line_and_the_next_try_succeeds(project, copy, stage)
     assert hashes(copy) == hashes(project)
 
 
+@pytest.mark.shows("full", "no more room at a checkpoint", "one line; the next try goes on from the checkpoint before")
 def test_a_disk_that_fills_up_at_a_checkpoint_leaves_the_one_before_to_go_on_from(project, copy):
     """The first try is stopped when its first checkpoint is whole, the second has no space for the next one."""
     folder = copy / ".bigfoot/checkpoints/teacher"
@@ -66,6 +68,7 @@ def test_a_disk_that_fills_up_at_a_checkpoint_leaves_the_one_before_to_go_on_fro
     assert hashes(copy) == hashes(project) and not list(folder.glob("*"))
 
 
+@pytest.mark.shows("full", "a path with spaces, ö, ß, %, Cyrillic and Japanese letters", "the whole chain runs")
 def test_the_chain_runs_in_a_folder_with_spaces_and_letters_beyond_ascii(project, tmp_path):
     folder = fresh_project(tmp_path / "Größe und Maß" / "клон 100% に")
     run_dvc(folder, "repro")

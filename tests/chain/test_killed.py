@@ -31,7 +31,7 @@ KEPT = (".git", ".dvc", "__pycache__", ".bigfoot/locks", OPENED, LIVED, "mlartif
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.shows("Killed", "`{stage}`: its process, dvc alone, all at once", "the same files, no process and no file left")
+@pytest.mark.shows("killed", "`{stage}`: its process, dvc alone, all at once", "the same files, no process and no file left")
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_that_is_killed_at_random_ends_as_if_undisturbed(project, stage, tmp_path, monkeypatch, record_property):
     temporary = tmp_path / "tmp"

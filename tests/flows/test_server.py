@@ -16,6 +16,7 @@ from tests.flows.conftest import ROOT
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.shows("killed", "Prefect's server, by signals 9 and 15, during a stage and longer", "the flow completes")
 @pytest.mark.parametrize(("how", "seconds"), [(signal.SIGKILL, 2), (signal.SIGTERM, 40)], ids=["during a stage", "beyond it"])
 def test_a_flow_goes_on_while_its_server_is_away(project, tmp_path, how, seconds):
     folder = project(teacher="touch began && sleep 20 && mkdir -p models && echo 1 > models/teacher")
