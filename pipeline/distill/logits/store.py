@@ -91,9 +91,14 @@ class LogitsStore:
             raise BigfootError(f"{path} is damaged ({' '.join(str(error).split())}): run `{forced(COMMAND)}`") from None
 
     def _place(self, utterance: Utterance) -> int:
-        """An utterance's number in the store; see this module's docstring for the order."""
+        """An utterance's number in the store; see this module's docstring for the order.
+
+        Raises BigfootError where the store lacks the utterance's speed.
+        """
         before = len(self.speeds) * sum(self._rows[split] for split in SPLITS[: SPLITS.index(utterance.split)])
         speed = utterance.speed if isinstance(utterance, AtSpeed) else 1.0
+        if speed not in self.speeds:
+            raise BigfootError(f"{self.folder / 'index.json'} has no logits at speed {speed}: run `{forced(COMMAND)}`")
         return before + self.speeds.index(speed) * self._rows[utterance.split] + utterance.row
 
 
