@@ -86,7 +86,7 @@ def test_two_processes_share_the_files_and_write_the_same_bytes(folder, undistur
 
 @pytest.mark.slow
 @pytest.mark.shows("killed", "`teacher_logits` in two processes", "the same files")
-def test_two_processes_that_are_killed_end_with_the_same_bytes(folder, undisturbed, monkeypatch, record_property):
+def test_two_processes_that_are_killed_end_with_the_same_bytes(folder, undisturbed, monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "teacher_logits")  # so that both end with the stage that started them
     (folder / "accelerate.yaml").write_text(ACCELERATE.format(kind="MULTI_GPU"))
     try:
@@ -101,4 +101,3 @@ def test_two_processes_that_are_killed_end_with_the_same_bytes(folder, undisturb
     finally:
         (folder / "accelerate.yaml").unlink()
     assert stored(folder) == undisturbed
-    record_property("hit", 1)

@@ -10,7 +10,7 @@ from tests.recorded import FILE
 
 PAGE = FILE.with_suffix(".md")
 COUNTS = {
-    "killed": {"tried": "kills", "hit": "while it ran"},
+    "killed": {"tried": "kills"},
     "full": {"tried": "tried"},
     "damaged": {"tried": "tried", "refused": "refused in one line", "same": "same result", "other": "another text"},
     "fuzzed": {"tried": "inputs", "taken": "taken", "refused": "refused in one line"},
