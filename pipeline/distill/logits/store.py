@@ -63,6 +63,8 @@ class LogitsStore:
         if version != STORE_VERSION:
             raise BigfootError(f"{path} has version {version}, not {STORE_VERSION}: run `{forced(COMMAND)}`")
         self.folder, self.index = folder, read_object(path, Index, COMMAND)
+        if self.index.shard < 1:
+            raise BigfootError(f"{path}: shard is {self.index.shard}, not a number of utterances: run `{forced(COMMAND)}`")
         if self.index.corpus != digests(corpus):
             raise BigfootError(f"{folder} has the logits of another corpus than {corpus.folder}: run `{COMMAND}`")
         self.speeds, self.channels = self.index.speeds, self.index.channels
