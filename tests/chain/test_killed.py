@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.benchmark.processes import HOST_LOCK
 from pipeline.common import graph
 from tests.chain.conftest import LIVED, OPENED, run_dvc
 from tests.chain.test_reproducible import hashes
@@ -57,7 +58,7 @@ def test_a_stage_that_is_killed_at_random_ends_as_if_undisturbed(project, stage,
     expected, found = hashes(project), hashes(folder)
     assert len(found) > 10 and found == expected
     assert _names(folder) == _names(project)
-    assert not list(temporary.iterdir())
+    assert {path.name for path in temporary.iterdir()} <= {HOST_LOCK.name}  # which stays, and is empty
     record_property("tried", KILLS)
 
 
