@@ -25,6 +25,11 @@ class Recorder:
     def __init__(self) -> None:
         self.rows: dict[str, dict] = {}
         self.failed: set[str] = set()
+        here = host.describe()
+        self.where = {
+            "date": time.strftime("%Y-%m-%d"), "commit": git(ROOT, "rev-parse", "--short", "HEAD"),
+            "machine": f"{here['cpu']}, {here['cores']} cores",
+        }  # fmt: skip
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> object:
@@ -43,10 +48,5 @@ class Recorder:
 
     def pytest_sessionfinish(self) -> None:
         kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
-        here = host.describe()
-        where = {
-            "date": time.strftime("%Y-%m-%d"), "commit": git(ROOT, "rev-parse", "--short", "HEAD"),
-            "machine": f"{here['cpu']}, {here['cores']} cores",
-        }  # fmt: skip
-        passed = {test: row | where for test, row in self.rows.items() if test not in self.failed}
+        passed = {test: row | self.where for test, row in self.rows.items() if test not in self.failed}
         write_json(FILE, dict(sorted((kept | passed).items())))
