@@ -76,7 +76,6 @@ def cluster(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.shows("killed", "one of two nodes of a Ray cluster, at work", "every result, in order")
 def test_a_node_of_the_cluster_that_is_killed_costs_no_result(cluster, tmp_path):
     made, other = cluster
     results = engine.mapped(slow_square, ((n, str(tmp_path)) for n in range(60)))
