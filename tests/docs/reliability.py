@@ -37,7 +37,7 @@ def _table(rows: dict[str, dict], heads: dict[str, str]) -> str:
 
 
 def _file(test: str) -> str:
-    return f"`{test.partition('::')[0].removeprefix('tests/')}`"
+    return f"`{test.partition('::')[0]}`"
 
 
 def _when(row: dict) -> str:
