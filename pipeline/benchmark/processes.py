@@ -16,6 +16,7 @@ from pipeline.benchmark import worker
 from pipeline.common.errors import BigfootError, Busy
 
 MODULE = worker.__name__
+HOST_LOCK = Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock"  # of the host's folder, not the one that a stage gets
 WORKER_MB, WORKER_SIZES = 700, 4  # a worker's memory, roughly: a runtime, and so many times the variant's size on disk
 
 
@@ -79,7 +80,7 @@ def alone() -> Iterator[None]:
     """Keep other benchmarks off this host meanwhile; raises Busy where one is already running."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock", timeout=0)
+    lock = FileLock(HOST_LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:

@@ -14,9 +14,10 @@ VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8qat-openvino", "half.
 
 
 OPENED = "opened.txt"  # lines of "STAGE PATH"
+LIVED = "lived.txt"  # lines of "STAGE SECONDS", one of each process
 # Python imports this module at the start of every process.
-TRACE = f"""\"\"\"Notes every file of this folder that a stage's processes open for reading.\"\"\"
-import os, sys
+TRACE = f"""\"\"\"Notes every file of this folder that a stage's processes open for reading, and how long they live.\"\"\"
+import atexit, os, sys, time
 
 stage, here, seen = os.environ.get("DVC_STAGE"), os.path.dirname(__file__) + os.sep, set()
 
@@ -25,17 +26,24 @@ def note(event, details):
         path = os.path.abspath(details[0])
         if path.startswith(here) and path not in seen:
             seen.add(path)
-            os.write(notes, (stage + " " + path.removeprefix(here) + os.linesep).encode())
+            line(notes, path.removeprefix(here))
+
+def line(file, text):
+    os.write(file, (stage + " " + text + os.linesep).encode())
+
+def opened(name):
+    return os.open(here + name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 if stage:
-    notes = os.open(here + "{OPENED}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    notes, lives, began = opened("{OPENED}"), opened("{LIVED}"), time.monotonic()
     sys.addaudithook(note)
+    atexit.register(lambda: line(lives, str(time.monotonic() - began)))
 """
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """Such a checkout, `dvc repro` done, with the files that its stages opened in OPENED."""
+    """Such a checkout, `dvc repro` done, with the files that its stages opened in OPENED, and times in LIVED."""
     folder = fresh_project(tmp_path_factory.mktemp("chain") / "project")
     trace = folder / "sitecustomize.py"
     trace.write_text(TRACE)

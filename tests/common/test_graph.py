@@ -223,3 +223,20 @@ def test_the_plan_names_what_would_run_and_only_that(tmp_path):
     assert graph.plan(tmp_path) == "`dvc repro` has nothing to do: all 4 stages are up to date"
     (tmp_path / "params.yaml").write_text("size: 1\nlast: 2\n")
     assert graph.plan(tmp_path) == "`dvc repro` runs 1 of 4 stages (the others are up to date): sum"
+
+
+@pytest.mark.shows("killed", "dvc, while it writes its list of locks", "`bigfoot check` and the flow remove it; dvc works on")
+def test_what_a_killed_dvc_left_cut_off_stops_no_other_one(checkout, caplog):
+    folder = checkout(PROFILES[0])
+    (folder / ".dvc/tmp").mkdir(exist_ok=True)
+    status = [sys.executable, "-m", "dvc", "repro", "--dry"]
+    (folder / ".dvc/tmp/rwlock").write_text("{}")
+    graph.read(folder)
+    assert (folder / ".dvc/tmp/rwlock").is_file() and not caplog.messages
+    (folder / ".dvc/tmp/rwlock").write_text("")
+    refused = subprocess.run(status, cwd=folder, capture_output=True, text=True)
+    assert refused.returncode and "rwlock'. JSON structure is corrupted" in refused.stderr
+    graph.read(folder)
+    assert "rwlock is removed: a dvc that was killed left it cut off" in caplog.text
+    again = subprocess.run(status, cwd=folder, capture_output=True, text=True)
+    assert "corrupted" not in again.stderr, again.stderr

@@ -64,6 +64,8 @@ class LogitsStore:
         if version != STORE_VERSION:
             raise BigfootError(f"{path} has version {version}, not {STORE_VERSION}: run `{forced(COMMAND)}`")
         self.folder, self.index = folder, read_object(path, Index, COMMAND)
+        if self.index.shard < 1:
+            raise BigfootError(f"{path}: shard is {self.index.shard}, not a number of utterances: run `{forced(COMMAND)}`")
         if self.index.corpus != digests(corpus):
             raise BigfootError(f"{folder} has the logits of another corpus than {corpus.folder}: run `{COMMAND}`")
         self.speeds, self.channels = self.index.speeds, self.index.channels
@@ -98,9 +100,14 @@ class LogitsStore:
             raise BigfootError(f"{path} is damaged ({' '.join(str(error).split())}): run `{forced(COMMAND)}`") from None
 
     def _place(self, utterance: Utterance) -> int:
-        """An utterance's number in the store; see this module's docstring for the order."""
+        """An utterance's number in the store; see this module's docstring for the order.
+
+        Raises BigfootError where the store lacks the utterance's speed.
+        """
         before = len(self.speeds) * sum(self._rows[split] for split in SPLITS[: SPLITS.index(utterance.split)])
         speed = utterance.speed if isinstance(utterance, AtSpeed) else 1.0
+        if speed not in self.speeds:
+            raise BigfootError(f"{self.folder / 'index.json'} has no logits at speed {speed}: run `{forced(COMMAND)}`")
         return before + self.speeds.index(speed) * self._rows[utterance.split] + utterance.row
 
 
