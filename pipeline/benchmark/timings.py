@@ -16,6 +16,7 @@ from pipeline.common.shapes import problem
 
 COMMAND = "dvc repro benchmark"
 REFERENCE = "teacher.fp32"  # every ratio is relative to it
+BUSY = 0.2  # of all cores' time
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,12 @@ class Timings:
     def timed_on(self) -> str:
         """What decides the speeds, in one line; see `pipeline.common.host.timed_on`."""
         return host.timed_on({"host": self.host, "threads": self.threads})
+
+    @property
+    def busy(self) -> float | None:
+        """The part of all cores' time that other work took before or after the run; None where it is little."""
+        used = max(self.host.get(f"cpu_use_{when}") or 0.0 for when in ("before", "after"))
+        return used if used > BUSY else None
 
 
 def read(path: Path) -> Timings:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline import cli
 from pipeline.common.errors import BigfootError
+from pipeline.common.git import is_worktree
 from pipeline.compare.run import compare
 from pipeline.params import Gate
 from pipeline.speech import audio
@@ -206,11 +207,41 @@ def test_a_comparison_without_champion_takes_none_away_and_its_variants_need_for
         ({"timed_on": "another", "latency_p50_ms": "99.0"}, {"shrink": "4.5"}, {"max_latency_p50_ms": 50}, False),
         ({"timed_on": "another"}, {"shrink": "4.5"}, {"prefer": "size"}, True),
         ({"timed_on": "another"}, {"shrink": "4.5"}, {"prefer": "size", "max_latency_p50_ms": 50}, False),
+        ({}, {"speedup": "5.6", "speedup_low": "5.2", "speedup_high": "6.0"}, {"prefer": "speed"}, True),
+        ({"speedup_high": "5.3"}, {"speedup": "5.6", "speedup_low": "5.2"}, {"prefer": "speed"}, False),  # they overlap
+        ({"speedup_high": "5.3"}, {"speedup": "5.6", "speedup_low": "5.2", "shrink": "4.5"}, {}, True),  # both have 4x and 4.5x
+        ({}, {"shrink": "4.5", "busy": "0.40"}, {}, False),
+        ({}, {"shrink": "4.5", "busy": "0.40"}, {"prefer": "size"}, True),
     ],
 )
 def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumbent, challenger, budget, is_better):
     decision, _ = judge({**KNOWN, **incumbent}, {**KNOWN, **challenger}, Gate(max_rise=0.01, **budget))
     assert decision is is_better
+
+
+def test_a_gain_within_the_intervals_and_a_busy_host_are_said():
+    known = {**KNOWN, "speedup_high": "5.3"}
+    _, why = judge(known, {**KNOWN, "speedup": "5.6", "speedup_low": "5.2"}, Gate(prefer="speed"))
+    assert why == "is not surely better: with these intervals it gains 5.60x over the teacher, the champion 5.00x"
+    _, why = judge(KNOWN, {**KNOWN, "shrink": "9", "busy": "0.40"}, Gate())
+    assert why == "was timed while other work took 40% of the CPU: benchmark an idle host"
+
+
+def test_an_experiment_and_a_worktree_promote_nothing_until_they_are_told_to(params, project, ours, monkeypatch):
+    compare(params, project, project / "reports")
+    sync.sync(params, project)
+    (version,) = ours.versions()
+    ours.client.delete_registered_model(NAME)
+    store = Store("bigfoot", project)
+    with monkeypatch.context() as experiment:
+        experiment.setenv("DVC_EXP_BASELINE_REV", "0" * 40)
+        assert "of an experiment, which promotes nothing by itself" in registry.keep_up(store, params)
+    for command in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "a"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    subprocess.run(["git", "worktree", "add", "-q", "trial"], cwd=project, check=True)
+    assert not is_worktree(project) and is_worktree(project / "trial")
+    assert ours.versions() == []
+    assert registry.promote(project, params, HALF).endswith("the first champion")
 
 
 def test_a_champion_of_which_nothing_is_known_stays():
