@@ -152,13 +152,14 @@ def _timings(figures: dict) -> dict:
             "speedup": full / ms, "speedup_low": 0.9 * full / ms, "speedup_high": 1.1 * full / ms,
             "energy_wh_per_audio_hour": 0.1, "energy_mode": "estimated", "energy_w": 50.0, "energy_above_idle_w": 5.0,
             "energy_resolution_w": 1.0, "energy_resolved": True, "energy_note": None, "turns": 5, "narrow": True,
-            "latency_by_length": None,
+            "latency_by_length": None, "latency_p50_ms_one_thread": 1.8 * ms,
+            **{f"speedup_one_thread{end}": factor * full / ms for end, factor in (("", 1), ("_low", 0.9), ("_high", 1.1))},
         }
         for name, (_, disk, ms) in figures.items()
     }  # fmt: skip
     return {
         "measured_at": "2026-11-24T12:00:00+00:00", "host": host, "device": "cpu", "threads": 2,
-        "versions": {"torch": "2.14.1"}, "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "turn": 4,
+        "versions": {"torch": "2.14.1"}, "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "restarts": 5, "turn": 4,
         "precision": 0.1, "cold_start": {"seconds": 2.0, "file_cache": "warm"}, "idle_w": 45.0, "variants": variants,
         "groups": 1,
     }  # fmt: skip

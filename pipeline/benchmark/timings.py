@@ -43,6 +43,10 @@ class Timing:
     speedup_high: float
     narrow: bool
     turns: int
+    latency_p50_ms_one_thread: float
+    speedup_one_thread: float
+    speedup_one_thread_low: float
+    speedup_one_thread_high: float
     rtfx_batched: float | None
     cnn_ms: float | None
     encoder_ms: float | None
@@ -77,8 +81,8 @@ class Sample:
 class Timings:
     """One run: `host` as `pipeline.common.host.describe` returns it, `turn` utterances of the sample timed per round.
 
-    `precision`: how wide a speedup's interval may be, as a fraction of the speedup. `groups`: how many groups of variants
-    were in memory one after the other.
+    `restarts`: how many times each process was started. `precision`: how wide a speedup's interval may be, as a fraction of
+    the speedup. `groups`: how many groups of variants were in memory one after the other.
     """
 
     measured_at: str
@@ -87,6 +91,7 @@ class Timings:
     threads: int
     versions: dict[str, str]
     sample: Sample
+    restarts: int
     rounds: int
     turn: int
     precision: float

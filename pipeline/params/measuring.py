@@ -37,6 +37,12 @@ class Benchmark(Section):
 
     threads: int = Field(2, ge=1, le=1_024, description="threads of each variant, besides the measurement with one")
     utterances: int = Field(20, ge=2, le=MOST, description="test utterances timed, the same for all variants")
+    restarts: int = Field(
+        5,
+        ge=2,
+        le=1_000,
+        description="how many times each variant's process is started anew, at least, spread over the run",
+    )
     rounds: int = Field(10, ge=2, le=10_000, description="minimum number of rounds; in each round every variant has one turn")
     max_rounds: int | None = Field(
         None,

@@ -90,10 +90,14 @@ def test_the_benchmark_grows_with_variants_and_rounds(plan):
     fewer = with_params(plan, variants=kept).of("benchmark").seconds
     again = with_params(plan, variants=kept | {"again": plan.params.variants["thin-int8-openvino"]}).of("benchmark").seconds
     assert fewer < whole == again
-    settings = plan.params.benchmark.model_copy(update={"max_rounds": plan.params.benchmark.most_rounds + 1})
-    hearing = 0.25 * (1 + 0.5 + 0.5 * 0.5 * 3 + 0.25 * 0.5)  # fp32, fp32-onnx, three int8-onnx, int8-openvino
     assert (plan.of("compare").seconds, with_params(plan, variants=kept).of("compare").seconds) == (4 + 6, 4 + 5)
-    assert with_params(plan, benchmark=settings).of("benchmark").seconds - whole == pytest.approx(7 * 2 * hearing)
+    short = plan.params.benchmark.model_copy(update={"lengths": []})
+    longer = short.model_copy(update={"max_rounds": short.most_rounds + 2})  # two rounds per start: one start more
+    hearing = 0.25 * (1 + 0.5 + 0.5 * 0.5 * 3 + 0.25 * 0.5)  # fp32, fp32-onnx, three int8-onnx, int8-openvino
+    # With two threads and with one, the sample and two turns of 7 utterances; and two batches of 8. An utterance has 2 s.
+    more = 8 + 5 * 1 + 2 * hearing * (2 * (60 + 2 * 7) + 2 * 8)
+    seconds = [with_params(plan, benchmark=settings).of("benchmark").seconds for settings in (short, longer)]
+    assert seconds[1] - seconds[0] == pytest.approx(more)
 
 
 def test_the_table_has_a_row_per_kind_and_sums_them(plan):

@@ -15,7 +15,7 @@ def cautions(timings: Timings) -> list[str]:
         )
     if wide := [name for name, timing in rows.items() if not timing.narrow]:
         warnings.append(
-            f"the speedup's interval is wider than {timings.precision:.0%} of it after {timings.rounds} rounds for "
+            f"the speedup's interval is wider than {timings.precision:.0%} of it after {timings.restarts} starts for "
             f"{', '.join(wide)}"
         )
     if timings.groups > 1:

@@ -115,7 +115,8 @@ def timing_facts(timings: Timings) -> list[tuple[str, str]]:
         (
             "Times",
             f"{measured}, {timings.threads} threads, batch 1, {timings.rounds * timings.turn} timings per variant of "
-            f"{sample.utterances} utterances ({sample.seconds:.0f} s) in {timings.rounds} shuffled rounds, "
+            f"{sample.utterances} utterances ({sample.seconds:.0f} s) in {timings.rounds} shuffled rounds, its process started "
+            f"{timings.restarts} times, "
             f"load before {_load(host.get('load_before'))}",
         ),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.versions.items())),
