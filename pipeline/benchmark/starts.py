@@ -93,7 +93,9 @@ class Group:
         alone = self.alone if self.settings.threads > 1 else self.times
         with_one = rounds.latency(alone[name], alone[REFERENCE], self.sample, self.settings)
         medians = {f"{length:g}": 1000 * median(taken) for length, taken in self.by_length[name].items()}
+        teachers = [other for other in sorted(self.times) if other.partition(".")[0] == REFERENCE.partition(".")[0]]
         return {
+            "speedups": {other: list(rounds.speedup(self.times[name], self.times[other])) for other in teachers},
             **rounds.latency(self.times[name], self.times[REFERENCE], self.sample, self.settings),
             "latency_p50_ms_one_thread": with_one["latency_p50_ms"],
             **{f"speedup_one_thread{end}": with_one[f"speedup{end}"] for end in ("", "_low", "_high")},

@@ -21,7 +21,10 @@ BUSY = 0.2  # of all cores' time
 
 @dataclass(frozen=True)
 class Timing:
-    """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is narrow."""
+    """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is narrow.
+
+    `speedups`: over each of the teacher's variants that was in memory at the same time, {its name: [estimate, low, high]}.
+    """
 
     files: str | None
     disk_mb: float
@@ -47,6 +50,7 @@ class Timing:
     speedup_one_thread: float
     speedup_one_thread_low: float
     speedup_one_thread_high: float
+    speedups: dict[str, list[float]]
     rtfx_batched: float | None
     cnn_ms: float | None
     encoder_ms: float | None

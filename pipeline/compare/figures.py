@@ -118,6 +118,21 @@ def _ends(name: str, source: str, unit: str, headline: bool = False) -> list[Fig
     ]
 
 
+def _over(precision: str, best: str) -> list[Figure]:
+    """The gains over the teacher's best in another runtime or precision."""
+    return [
+        Figure(
+            f"speedup_over_{precision}", DERIVED, "ratio", f"time of the teacher's {best} divided by this variant's",
+            heading=f"Faster than {precision}", style=RATIO, headline=True,
+        ),
+        *_ends(f"speedup_over_{precision}", DERIVED, "ratio"),
+        Figure(
+            f"shrink_over_{precision}", DERIVED, "ratio", "disk_mb of that variant divided by this variant's",
+            heading=f"Smaller than {precision}", style=RATIO, page_only=True,
+        ),
+    ]  # fmt: skip
+
+
 FIGURES: tuple[Figure, ...] = (
     Figure(
         "wer",
@@ -204,6 +219,8 @@ FIGURES: tuple[Figure, ...] = (
         style=RATIO,
     ),
     *_ends("speedup", TIMING, "ratio"),
+    *_over("float", "fastest variant in floating point"),
+    *_over("int8", "fastest int8 variant"),
     Figure(
         "latency_p50_ms_one_thread",
         TIMING,
@@ -286,6 +303,7 @@ FIGURES: tuple[Figure, ...] = (
         label="peak memory",
         headline=True,
         style=WHOLE,
+        page_only=True,
     ),
     Figure(
         "ram_model_mb",
@@ -293,7 +311,7 @@ FIGURES: tuple[Figure, ...] = (
         "MB",
         "ram_mb minus that of an empty process with the same runtime",
         heading="Model's RAM MB",
-        page_only=True,
+        label="peak memory of the model alone",
         style=WHOLE,
     ),
     Figure(

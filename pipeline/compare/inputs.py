@@ -26,7 +26,8 @@ from pipeline.speech.shards import Size
 class Evidence:
     """The contents of the files that a comparison is made of.
 
-    scores, kinds (own or peer), runtimes and opened (the file that the runtime opens) are by name of variant; training, curves
+    scores, kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes and opened (the file that the runtime
+    opens) are by name of variant; training, curves
     and training_wh (the student's own plus that of its parents) by name of model. dropped: the utterances that prepare left
     out, each with the check that it failed.
     """
@@ -35,6 +36,7 @@ class Evidence:
     timings: Timings
     scores: dict[str, Score]
     kinds: dict[str, str]
+    schemes: dict[str, str]
     runtimes: dict[str, str]
     opened: dict[str, str]
     training: dict[str, dict]
@@ -92,6 +94,7 @@ def gather(params: Params, root: Path) -> Evidence:
         timings=run,
         scores=scored,
         kinds={name: info.get("kind", "own") for name, info in infos.items()},
+        schemes={v.name: str(params.schemes[v.scheme].get("like", v.scheme)) for v in variants},
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
         training={m: read_metrics(project.model(m), _made_by(m)) for m in models},

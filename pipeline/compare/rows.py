@@ -39,6 +39,7 @@ def measured(evidence: Evidence) -> list[Row]:
         values["co2_g_per_audio_hour"] = co2_g(timing.energy_wh_per_audio_hour, evidence.country)
         values["train_co2_g"] = co2_g(values["train_energy_wh"], evidence.country)
         values["shrink"] = teacher.disk_mb / timing.disk_mb
+        values |= _over_the_teachers_best(evidence, name)
         values["train_payback_hours"] = payback.hours(evidence.training_wh[score.model], teacher, timing)
         remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
         rows.append(
@@ -49,6 +50,32 @@ def measured(evidence: Evidence) -> list[Row]:
             )
         )  # fmt: skip
     return rows
+
+
+def best_of_the_teacher(evidence: Evidence) -> dict[str, str]:
+    """{"float": its fastest variant in floating point, "int8": in int8}, of Bigfoot's own; absent where there is none."""
+    best = {}
+    for precision, starts in (("float", ("fp32", "bf16")), ("int8", ("int8",))):
+        names = [
+            name
+            for name, scheme in evidence.schemes.items()
+            if evidence.scores[name].model == "teacher" and evidence.kinds[name] == "own" and scheme.startswith(starts)
+        ]
+        if names:
+            best[precision] = max(names, key=lambda name: evidence.timings.variants[name].speedup)
+    return best
+
+
+def _over_the_teachers_best(evidence: Evidence, name: str) -> dict[str, float | None]:
+    """The gains over what a user of the large model has without a small one: another runtime, or int8."""
+    timing = evidence.timings.variants[name]
+    found: dict[str, float | None] = {}
+    for precision, best in best_of_the_teacher(evidence).items():
+        ends = ("", "_low", "_high")
+        known: Sequence[float | None] = timing.speedups.get(best, [None] * 3)  # not in memory at the same time
+        found |= {f"speedup_over_{precision}{end}": value for end, value in zip(ends, known, strict=True)}
+        found[f"shrink_over_{precision}"] = evidence.timings.variants[best].disk_mb / timing.disk_mb
+    return found
 
 
 def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:

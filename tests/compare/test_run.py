@@ -20,6 +20,7 @@ from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
 from pipeline.compare import belonging, figures
 from pipeline.compare.report import plots
+from pipeline.compare.report.page.headline import verdict
 from pipeline.compare.rows import gain
 from pipeline.compare.run import compare
 from pipeline.evaluate.scores import Hypothesis
@@ -54,6 +55,21 @@ def test_the_champion_gains_most_among_those_whose_wer_holds(tmp_path):
     assert champion(rows) == "half.int8-openvino"
     assert [row.gate.passed for row in rows] == [True, True, True, False]
     assert "more than the 1.00 allowed" in reasons(rows)["thin.int8-openvino"]
+
+
+def test_gains_are_also_over_the_teachers_fastest_float_and_int8_variants(tmp_path):
+    planted = FIGURES | {"teacher.fp32-onnx": (20, 8.0, 30.0)}
+    rows = {row.variant: row for row in run(tmp_path, planted)}
+    half = rows["half.int8-openvino"]
+    assert (half["speedup"], half["speedup_over_float"], half["speedup_over_int8"]) == (5.0, 30 / 8, 25 / 8)
+    assert half["speedup_over_int8_low"] == pytest.approx(0.9 * 25 / 8) and half["shrink_over_int8"] == 1.25
+    assert "3.8x faster than the teacher's fastest float, 3.1x faster than the teacher's fastest int8 variant" in verdict(
+        list(rows.values())
+    )
+    alone = {name: planted[name] for name in ("teacher.fp32", "half.int8-openvino")}
+    (tmp_path / "alone").mkdir()
+    half = run(tmp_path / "alone", alone)[1]
+    assert half["speedup_over_float"] == half["speedup"] and half["speedup_over_int8"] is half["shrink_over_int8"] is None
 
 
 def test_the_gain_is_the_smaller_of_speed_and_size():

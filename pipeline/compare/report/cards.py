@@ -271,7 +271,7 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
     return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and judged this model; no test set did."
 
 
-IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb")
+IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb", "ram_model_mb")
 
 
 def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
@@ -283,6 +283,11 @@ def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
         lines.append([heading, *(figure.show(each[figure.name], UNKNOWN) for each in (row, teacher))])
     faster = columns.with_range(row["speedup"], row["speedup_low"], row["speedup_high"], lambda value: times(value, UNKNOWN))
     lines += [["Faster", faster, times(1)], ["Smaller", times(row["shrink"], UNKNOWN), times(1)]]
+    for figure in (BY_NAME[f"speedup_over_{precision}"] for precision in ("float", "int8")):
+        if row[figure.name] is not None:
+            lines.append(
+                [f"{figure.heading}: the teacher's fastest", *(times(each[figure.name], UNKNOWN) for each in (row, teacher))]
+            )
     facts = [f"- {what}: {tables.escaped(fact)}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
     table = tables.markdown(["", row.variant, "teacher.fp32"], lines)
     return f"Of the variant {row.variant} ({row.runtime}), batch 1.\n\n{table}\n\n" + "\n".join(facts)

@@ -34,11 +34,20 @@ def verdict(rows: Sequence[Row]) -> str:
         nearest = _nearest(rows)
         reason = f" The nearest, {nearest.variant}: {nearest.gate.reason}." if nearest else ""
         return f"No champion: no variant keeps the budget.{reason}"
+    errors = f"{rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}%"
     return (
         f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
-        f"{reference.variant}, {rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}% "
-        f"({champion.gate.reason})."
+        f"{reference.variant}{_over_the_best(champion)}, {errors} ({champion.gate.reason})."
     )
+
+
+def _over_the_best(champion: Row) -> str:
+    """The gains over the teacher in its fastest runtime and in int8, as far as they are known."""
+    known = {
+        name: champion[f"speedup_over_{key}"] for key, name in (("float", "fastest float"), ("int8", "fastest int8 variant"))
+    }
+    gains = [f"{times(gain)} faster than the teacher's {name}" for name, gain in known.items() if gain is not None]
+    return f" ({', '.join(gains)})" if gains else ""
 
 
 def title(rows: Sequence[Row]) -> str:
