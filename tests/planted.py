@@ -1,6 +1,6 @@
 """What the stages before compare leave behind, planted: a folder with params, corpus, scores, timings and models.
 
-Every figure is chosen here, so that a test can say what has to come of it. Dev and test hold the same errors.
+Every figure is chosen here, so that a test can say what has to come of it. Dev, gate and test hold the same errors.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests import corpora
 ROOT = Path(__file__).parent.parent
 WORDS_EACH = 10  # words per utterance
 
-# variant: (wrong words on dev and test, disk_mb, latency_p50_ms)
+# variant: (wrong words on dev, gate and test, disk_mb, latency_p50_ms)
 FIGURES = {
     "teacher.fp32": (20, 8.0, 40.0),
     "teacher.int8-onnx": (20, 2.5, 25.0),
@@ -43,13 +43,13 @@ def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.
     """Write the files of these figures under `root` and return its params (the quickstart's, with these variants)."""
     settings = _params(root, figures)
     corpora.write(
-        root / "corpora" / settings.corpus.name, {split: plant_rows(utterances) for split in ("train", "dev", "test")},
+        root / "corpora" / settings.corpus.name, {split: plant_rows(utterances) for split in ("train", "dev", "gate", "test")},
         source="synthetic", about="planted", dropped=0, leaks={"shared_speaker": {"train-dev": 0, "train-test": 12}},
     )  # fmt: skip
     timings = _timings(figures)
     for number, (name, (wrong, _, _)) in enumerate(figures.items()):
         model, _, scheme = name.partition(".")
-        sets = {split: score_set(utterances, wrong, seed=0 if number < 3 else number) for split in ("dev", "test")}
+        sets = {split: score_set(utterances, wrong, seed=0 if number < 3 else number) for split in ("dev", "gate", "test")}
         head = {"variant": name, "model": model, "scheme": scheme}
         runtime = {"onnx": "onnxruntime", "openvino": "openvino"}.get(scheme.rpartition("-")[2], "torch")
         folder = root / "variants" / name

@@ -32,7 +32,7 @@ from pipeline.speech import audio
 
 ABOUT = (
     "SYNTHETIC speech: strings of {words[0]} to {words[1]} digits by espeak-ng's voices, with noise and rooms; whispering, "
-    "robotic and other freak voices are left out. Voices and sentences of dev and test never occur in train."
+    "robotic and other freak voices are left out. Voices and sentences of dev, gate and test never occur in train."
 )
 WORDS = "zero one two three four five six seven eight nine".split()
 _VOICES = {

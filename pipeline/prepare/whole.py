@@ -2,12 +2,13 @@
 
 Decision: of an utterance 44 bytes are held, hashes of what is compared; 10 million take 440 MB. Ids and texts are read again
 from the parts, for the utterances that a message names and while the corpus is written. Where two splits share something, the
-finding goes to the utterance in train rather than dev, and in dev rather than test, so that dropping leaves the test sets as
-they are; and to one without text before all others.
+finding goes to the utterance in train rather than dev, in dev rather than gate, and in gate rather than test, so that dropping
+leaves the test sets as they are; and to one without text before all others.
 
 Audio counts as the same when its samples are the same at 16 kHz and 16 bits: another encoding of a recording is not recognized.
 """
 
+from array import array
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -20,7 +21,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import Checks
 from pipeline.prepare import parts
 from pipeline.prepare.checks import SEVERITIES, Examined, Finding, severity
-from pipeline.speech.corpus import UNLABELLED, test_sets
+from pipeline.speech.corpus import GATE, UNLABELLED, test_sets
 from pipeline.speech.text import alphabet
 
 ROW = np.dtype(
@@ -40,6 +41,7 @@ class Whole:
         self.splits: list[str] = []  # in the source's order
         self._parts: list[Path] = []
         self._chunks: list[np.ndarray] = []
+        self._recordings = array("Q")  # of dev's utterances, as hashes
         self._found: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # check: (rows, the row or the letters that each is about)
 
     def add(self, path: Path, examined: list[Examined]) -> None:
@@ -48,12 +50,42 @@ class Whole:
         for utterance in examined:
             if utterance.split not in self.splits:
                 self.splits.append(utterance.split)
+            if utterance.split == "dev":
+                self._recordings.append(_hash(utterance.recording))
         rows = [
             (self.splits.index(u.split), SEVERITIES.index(u.fate), _hash(u.id), int.from_bytes(u.digest[:8], "big"),
              _hash(u.text), _hash(u.speaker), u.seconds, u.rate, min(len(u.text.split()), 65_535))
             for u in examined
         ]  # fmt: skip
         self._chunks.append(np.array(rows, dtype=ROW))
+
+    def cut_dev(self) -> str:
+        """Move about half of dev's audio to gate, before `check`; returns a sentence that says by what it was cut.
+
+        A speaker stays whole, or else a recording, where there is more than one. Raises BigfootError where dev has one utterance.
+        """
+        dev = np.flatnonzero(self._rows["split"] == self.splits.index("dev"))
+        rows, recordings = self._rows[dev], np.array(self._recordings, "u8")
+        kept = rows["fate"] < DROP
+        by_recording = np.where(recordings, recordings, rows["id"])
+        choices = {
+            "speaker": np.where(rows["speaker"], rows["speaker"], by_recording), "recording": by_recording, "utterance": rows["id"]
+        }  # fmt: skip
+        for unit, units in choices.items():  # noqa: B007
+            names, places = np.unique(units[kept], return_inverse=True)
+            if len(names) > 1:
+                break
+        else:
+            raise BigfootError("dev has one utterance, and gate needs some too: add speech to dev, or a split gate")
+        seconds = np.bincount(places, rows["seconds"][kept])
+        judging = names[np.cumsum(seconds) - seconds / 2 < seconds.sum() / 2]  # in the order of hashes: as good as by chance
+        self.splits.append(GATE)
+        self._rows["split"][dev[np.isin(units, judging)]] = self.splits.index(GATE)
+        counts = [len(self.kept(split)) for split in ("dev", GATE)]
+        return (
+            f"The source has no split gate: dev was cut in two by {unit}, so dev has {counts[0]:,} utterances and gate "
+            f"{counts[1]:,} ({len(names) - len(judging):,} and {len(judging):,} {unit}s)."
+        )
 
     def check(self) -> None:
         """Make all checks, each among the utterances that are left by those before.
@@ -71,6 +103,8 @@ class Whole:
         first = 0
         for path, chunk in zip(self._parts, self._chunks, strict=True):
             utterances = parts.read(path)
+            for utterance, code in zip(utterances, chunk["split"], strict=True):
+                utterance.split = self.splits[code]
             for check, (rows, about) in self._found.items():
                 for at in range(*np.searchsorted(rows, [first, first + len(chunk)])):
                     utterances[rows[at] - first].add(Finding(check, self._why(check, about[at])), self.checks)
@@ -93,7 +127,7 @@ class Whole:
     def leaks(self) -> dict[str, dict[str, int]]:
         """{check: {"train-test": number of test utterances whose audio, sentence or speaker train has too}}, for all pairs."""
         kept = [split for split in self.splits if len(self.kept(split))]
-        order = [*({UNLABELLED} & set(kept)), "train", "dev", *sorted(test_sets(kept))]
+        order = [*({UNLABELLED} & set(kept)), "train", "dev", GATE, *sorted(test_sets(kept))]
         shared: dict[str, dict[str, int]] = {}
         for key in SHARED:
             known = {split: self.kept(split)[key] for split in order}
@@ -122,7 +156,7 @@ class Whole:
     def _shared(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         known, known_rows = np.zeros(0, "u8"), np.zeros(0, "i8")
         rows, first = [known_rows], [known_rows]
-        for split in (*test_sets(self.splits), "dev", "train", UNLABELLED):
+        for split in (*test_sets(self.splits), GATE, "dev", "train", UNLABELLED):
             if split not in self.splits:
                 continue
             members = self._members(self.splits.index(split))
@@ -139,7 +173,7 @@ class Whole:
         return np.concatenate(rows), np.concatenate(first)
 
     def _beyond_alphabet(self) -> tuple[np.ndarray, np.ndarray]:
-        """Utterances of dev and test with characters that no training text has: a model of this alphabet gets them wrong."""
+        """Utterances of dev, gate and test with characters that no training text has: a model of this alphabet gets them wrong."""
         known = set(alphabet(self.texts("train")))
         rows: list[int] = []
         letters: list[str] = []

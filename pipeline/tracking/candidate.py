@@ -1,7 +1,7 @@
 """The evidence for a variant as champion: its figures, and everything that decides whether another's can be compared with them.
 
 A figure only means something together with what it was measured on, so the evidence identifies the teacher by its weights, and
-dev and test by the digests of their texts and audio. Train may grow without changing them. Evidence is a dict of strings, as
+gate and test by the digests of their texts and audio. Train may grow without changing them. Evidence is a dict of strings, as
 MLflow keeps tags; what was not measured is absent.
 """
 
@@ -17,16 +17,16 @@ from pipeline.common.git import origin
 from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
-from pipeline.speech.corpus import read_info, test_sets
+from pipeline.speech.corpus import GATE, read_info, test_sets
 from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
 
 FIGURES = (
-    "wer", "dev_wer", "wer_rise_upper", "cer", "dev_cer", "cer_rise_upper", "speedup", "speedup_low", "speedup_high", "shrink",
+    "wer", "gate_wer", "wer_rise_upper", "cer", "gate_cer", "cer_rise_upper", "speedup", "speedup_low", "speedup_high", "shrink",
     "disk_mb", "latency_p50_ms",
 )  # fmt: skip
 SAME = {
-    "teacher": "another teacher", "dev_set": "another dev set", "test_set": "another test set", "timed_on": "another machine",
+    "teacher": "another teacher", "gate_set": "another gate set", "test_set": "another test set", "timed_on": "another machine",
     "objective": "another objective",
 }  # fmt: skip
 
@@ -63,7 +63,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
         "gain": gain(row.figures, compared.budget.prefer), "gate": "passed" if row.gate.passed else "failed",
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(project.teacher), "corpus": compared.corpus,
-        "dev_set": info["splits"]["dev"]["digest"], "test_set": info["splits"][test]["digest"],
+        "gate_set": info["splits"][GATE]["digest"], "test_set": info["splits"][test]["digest"],
         "synthetic": "yes" if info["synthetic"] else "no",
         "host": timed.host["name"], "timed_on": timed.timed_on, "timed_at": timed.measured_at,
         "busy": None if timed.busy is None else f"{timed.busy:.2f}",

@@ -1,7 +1,7 @@
 """The champion in MLflow's model registry: `bigfoot-CORPUS`, alias `champion`, with the evidence as tags of its version.
 
 Decision: a champion is replaced only by a surely better variant. Times of two runs are never compared, but the gains over the
-teacher, each within its own run and with its interval; this means something only where teacher, dev set and test set are the
+teacher, each within its own run and with its interval; this means something only where teacher, gate set and test set are the
 same. Where they are not, nothing is replaced without `bigfoot promote VARIANT --force`. Experiments and worktrees try something
 out, so they promote nothing by themselves. History is kept in tags of the versions (`bigfoot.promoted` counts promotions), so a
 rollback moves one alias and sets one tag (`bigfoot.rejected`), after which `sync` does not promote that version again. The same

@@ -28,6 +28,7 @@ from pipeline.compare.report.page.errors import pairs, worst_groups
 from pipeline.compare.report.page.headline import verdict
 from pipeline.params import Params
 from pipeline.project import Project
+from pipeline.speech.corpus import GATE
 
 __all__ = ["REPRODUCE", "facts_of", "short_table", "table", "timing_facts", "write"]
 
@@ -74,7 +75,7 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     scored = evidence.scores[REFERENCE].sets
     facts += [
         (name.capitalize(), _size(corpus["splits"][name], scored[name].utterances if name in scored else None))
-        for name in (*evidence.test_sets, "dev", "train")
+        for name in (*evidence.test_sets, "dev", GATE, "train")
     ]
     if not evidence.untrained:
         facts.append(
@@ -154,7 +155,7 @@ def _markdown(report: Report) -> str:
     lines += ["", whole_table(report.rows)]
     if is_untrained:
         return "\n".join(lines) + "\n"
-    lines += ["", "Gate, on dev:", ""]
+    lines += ["", "Gate:", ""]
     lines += [f"- {row.variant}: {row.gate.reason}" for row in report.rows]
     return (
         "\n".join(

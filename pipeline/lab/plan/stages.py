@@ -20,7 +20,7 @@ from pipeline.quantize.schemes import make
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.speech.audio import SAMPLE_RATE
-from pipeline.speech.corpus import UNLABELLED
+from pipeline.speech.corpus import GATE, UNLABELLED
 
 FLAC_GB = 60 / 960  # per hour, as in LibriSpeech
 BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.4, "int4w": 0.7}  # per parameter; convolutions may stay in float32
@@ -111,7 +111,7 @@ class Plan:
         if not self.speech.hours:
             return Need(None)
         most = self.params.evaluate.max_hours
-        heard = sum(self._heard(name, most) for name in ("dev", *self.speech.tests))
+        heard = sum(self._heard(name, most) for name in ("dev", GATE, *self.speech.tests))
         _, scheme = self._variant(key)
         return Need(self.machine.start(scheme.runtime) + heard * (self._hearing(key) + self.machine.loading))
 
