@@ -4,11 +4,10 @@ From it are made the keys of comparison.json and of MLflow (which gets every fig
 tables and of the page, the labels of plots, the lines of model cards and the glossary in docs/numbers.md. To add a figure,
 add it here, and compute it in `evaluate`, `benchmark` or `pipeline.compare.rows`. The order is that of the columns.
 
-A figure of recognized text belongs to one set: `wer` to the first test set, `dev_wer` to dev, `gate_wer` to gate, `wer/NAME` to a
-further test set. There are two bounds of the rise: the gate reads `wer_rise_upper`, on the split gate, and other programs rely on
-its name;
-`test_wer_rise_upper` (and `test_wer_rise_upper/NAME`) is reported, and no decision reads it. Where the corpus's objective is
-cer, the bounds are `cer_rise_upper` and `test_cer_rise_upper` instead.
+A figure of recognized text belongs to one set: `wer` to the first test set, `dev_wer` to dev, `gate_wer` to gate, `wer/NAME` to
+a further test set. There are two bounds of the rise: `wer_rise_upper`, on gate, is held against the budget, and other programs
+rely on its name; `test_wer_rise_upper` (and `test_wer_rise_upper/NAME`) is reported, and no decision reads it. Where the
+corpus's objective is cer, the bounds are `cer_rise_upper` and `test_cer_rise_upper` instead.
 """
 
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from pipeline.common import numbers
 
 # The source of a figure: a set's score, bounds on test sets, timings.json, a model's metrics.json, or other figures.
 TEXT, BOUND, TIMING, TRAINING, DERIVED = "text", "bound", "timing", "training", "derived"
-CHOSEN = ("dev", "gate")  # splits that decide; they stand before a figure of text: dev_wer
+DECIDING = ("dev", "gate")  # splits that decide; they stand before a figure of text: dev_wer
 
 
 @dataclass(frozen=True)
@@ -378,7 +377,7 @@ def keys(more_tests: Iterable[str] = ()) -> dict[str, Figure]:
     by_key = dict(BY_NAME)
     for figure in FIGURES:
         if figure.source == TEXT:
-            for split in CHOSEN:
+            for split in DECIDING:
                 by_key.setdefault(f"{split}_{figure.name}", figure)
         if figure.source in (TEXT, BOUND):
             by_key |= {f"{figure.name}/{test}": figure for test in more_tests}
@@ -393,7 +392,7 @@ def split_of(key: str, first_test: str) -> str | None:
     name, _, test = key.partition("/")
     if name in ("wer_rise_upper", "cer_rise_upper"):
         return "gate"
-    if (split := name.partition("_")[0]) in CHOSEN and name.removeprefix(f"{split}_") in of(TEXT):
+    if (split := name.partition("_")[0]) in DECIDING and name.removeprefix(f"{split}_") in of(TEXT):
         return split
     return (test or first_test) if name in (*of(TEXT), *of(BOUND)) else None
 

@@ -1,7 +1,7 @@
 """The gate for CI: whether the last comparison keeps the budget, with one line per variant.
 
-Nothing is judged again: compare has judged, on the split gate, and this reads reports/comparison.json. A params.yaml that changed since
-the comparison is refused, so that nobody takes an old verdict for a new one.
+Nothing is judged again: compare has judged, on the split gate, and this reads reports/comparison.json. A params.yaml that
+changed since the comparison is refused, so that nobody takes an old verdict for a new one.
 """
 
 from pathlib import Path

@@ -1,9 +1,8 @@
 """The rows of a comparison: every figure of every variant, the gate's verdict on it, and the champion.
 
-Decision: what a variant is promoted by is measured on the split gate, which chose nothing before; the upper bound of the rise of
-the error rate (WER or CER, the corpus's objective) is compared with the budget, not the estimate, so that a gate split that is too
-small promotes nothing. Figures that were not measured are None, and so are
-the errors of UNTRAINED models, which mean nothing.
+Decision: variants are judged on the split gate, which chose nothing before. The upper bound of the rise of the error rate (WER
+or CER, the corpus's objective) is compared with the budget, not the estimate, so that a gate split that is too small promotes
+nothing. Figures that were not measured are None, and so are the errors of UNTRAINED models, which mean nothing.
 """
 
 from collections import Counter
@@ -30,12 +29,9 @@ def measured(evidence: Evidence) -> list[Row]:
     for name, score in evidence.scores.items():
         timing, training = evidence.timings.variants[name], evidence.training[score.model]
         values: dict[str, float | None] = dict.fromkeys(figures.keys(more))
-        for test, prefix, suffix in [
-            (first, "", ""),
-            *((s, f"{s}_", "") for s in figures.CHOSEN),
-            *((t, "", f"/{t}") for t in more),
-        ]:
-            values |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, test).items()}
+        own = [(split, f"{split}_", "") for split in figures.DECIDING]
+        for split, prefix, suffix in [(first, "", ""), *own, *((test, "", f"/{test}") for test in more)]:
+            values |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, split).items()}
         values |= {
             f"test_{objective}_rise_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in bounds.items()
         }

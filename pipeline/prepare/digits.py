@@ -3,8 +3,8 @@
 Recordings of single digits are joined to strings of 3 to 7 digits by one speaker, with pauses of 0.03-0.25 s of faint noise,
 so that a recognizer has word order and word gaps to learn. Split by recording index, as the data set's authors advise: 0-9
 test, 10-14 dev and 15-19 gate, each recording used once (with six speakers 600, 300 and 300 words), 20-44 train, each used
-`uses` times, later ones unused; `train` narrows this, and the last of train may go without text (`unlabelled`). No string of dev,
-gate or test occurs in train, and no string in two of them. Speakers do occur in all splits: this measures new recordings of known people.
+`uses` times, later ones unused; `train` narrows this, and the last of train may go without text (`unlabelled`). No string
+occurs in two splits. Speakers do occur in all of them: this measures new recordings of known people.
 """
 
 import re

@@ -56,7 +56,7 @@ def _make(corpus: params.Corpus, data: Path, folder: Path, scratch: Path, worker
         log.info("prepare: %s", note)
     whole = _examine_all(corpus, raws, scratch, workers)
     _require_splits(corpus, whole)
-    if GATE not in whole.splits:
+    if GATE not in whole.splits and len(whole.kept("dev")):
         notes.append(whole.cut_dev())
         log.info("prepare: %s", notes[-1])
     whole.check()

@@ -62,30 +62,22 @@ class Whole:
     def cut_dev(self) -> str:
         """Move about half of dev's audio to gate, before `check`; returns a sentence that says by what it was cut.
 
-        A speaker stays whole, or else a recording, where there is more than one. Raises BigfootError where dev has one utterance.
+        Speakers stay whole, or else recordings, where dev has two or more. Raises BigfootError where it has a single utterance,
+        or two of one id.
         """
-        dev = np.flatnonzero(self._rows["split"] == self.splits.index("dev"))
-        rows, recordings = self._rows[dev], np.array(self._recordings, "u8")
-        kept = rows["fate"] < DROP
-        by_recording = np.where(recordings, recordings, rows["id"])
-        choices = {
-            "speaker": np.where(rows["speaker"], rows["speaker"], by_recording), "recording": by_recording, "utterance": rows["id"]
-        }  # fmt: skip
-        for unit, units in choices.items():  # noqa: B007
-            names, places = np.unique(units[kept], return_inverse=True)
-            if len(names) > 1:
-                break
-        else:
-            raise BigfootError("dev has one utterance, and gate needs some too: add speech to dev, or a split gate")
+        self._refuse_same_ids()  # one of the two could go to gate
+        splits, code = self._rows["split"], self.splits.index("dev")
+        dev = np.flatnonzero(splits == code)
+        rows, kept = self._rows[dev], self._rows["fate"][dev] < DROP
+        unit, units = _to_cut_by(rows["speaker"], np.array(self._recordings, "u8"), rows["id"], kept)
+        names, places = np.unique(units[kept], return_inverse=True)
         seconds = np.bincount(places, rows["seconds"][kept])
-        judging = names[np.cumsum(seconds) - seconds / 2 < seconds.sum() / 2]  # in the order of hashes: as good as by chance
-        self.splits.append(GATE)
-        self._rows["split"][dev[np.isin(units, judging)]] = self.splits.index(GATE)
-        counts = [len(self.kept(split)) for split in ("dev", GATE)]
-        return (
-            f"The source has no split gate: dev was cut in two by {unit}, so dev has {counts[0]:,} utterances and gate "
-            f"{counts[1]:,} ({len(names) - len(judging):,} and {len(judging):,} {unit}s)."
-        )
+        # Names are in the order of their hashes, which is as good as chance. Those whose middle lies in the first half judge.
+        judging = names[np.cumsum(seconds) - seconds / 2 < seconds.sum() / 2]
+        self.splits.insert(code + 1, GATE)
+        splits[splits > code] += 1
+        splits[dev[np.isin(units, judging)]] = code + 1
+        return f"The source has no split gate: half of dev became gate, cut by {unit}."
 
     def check(self) -> None:
         """Make all checks, each among the utterances that are left by those before.
@@ -173,7 +165,7 @@ class Whole:
         return np.concatenate(rows), np.concatenate(first)
 
     def _beyond_alphabet(self) -> tuple[np.ndarray, np.ndarray]:
-        """Utterances of dev, gate and test with characters that no training text has: a model of this alphabet gets them wrong."""
+        """Utterances with characters that no training text has: a model of this alphabet gets them wrong."""
         known = set(alphabet(self.texts("train")))
         rows: list[int] = []
         letters: list[str] = []
@@ -245,6 +237,23 @@ def refuse(name: str, finding: Finding, count: int) -> None:
 @lru_cache(maxsize=256)
 def _ids(part: Path) -> list[str]:
     return parts.column(part, "id")
+
+
+def _to_cut_by(speakers: np.ndarray, recordings: np.ndarray, ids: np.ndarray, kept: np.ndarray) -> tuple[str, np.ndarray]:
+    """The first of speaker, recording and utterance of which the kept rows have two or more, and each row's; [N] each.
+
+    A row without a speaker has its recording's hash, or else its own. Raises BigfootError where there is a single utterance.
+    """
+    units = ids
+    choices = {"utterance": ids}
+    for unit, known in (("recording", recordings), ("speaker", speakers)):
+        units = np.where(known, known, units)
+        if known[kept].any():
+            choices[unit] = units
+    for unit, units in reversed(choices.items()):
+        if len(np.unique(units[kept])) > 1:
+            return unit, units
+    raise BigfootError("dev has a single utterance, and half of dev becomes gate: add speech to dev, or name a split gate")
 
 
 def _hash(text: str) -> int:

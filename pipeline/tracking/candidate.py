@@ -22,8 +22,8 @@ from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
 
 FIGURES = (
-    "wer", "gate_wer", "wer_rise_upper", "cer", "gate_cer", "cer_rise_upper", "speedup", "speedup_low", "speedup_high", "shrink",
-    "disk_mb", "latency_p50_ms",
+    "wer", "gate_wer", "wer_rise_upper", "cer", "gate_cer", "cer_rise_upper", "speedup", "speedup_low", "speedup_high",
+    "shrink", "disk_mb", "latency_p50_ms",
 )  # fmt: skip
 SAME = {
     "teacher": "another teacher", "gate_set": "another gate set", "test_set": "another test set", "timed_on": "another machine",

@@ -33,7 +33,7 @@ def libri(root, names=SPLITS):
 def test_its_layout_is_read_and_each_test_set_keeps_its_name(tmp_path):
     info = prepare(recordings.corpus(libri(tmp_path / "data"), SOURCE), tmp_path / "tiny", workers=0)
     corpus = open_corpus(tmp_path / "tiny")
-    assert corpus.splits == ["train", "dev", "test-clean", "test-other"] and info["dropped"] == 0
+    assert corpus.splits == ["train", "dev", "gate", "test-clean", "test-other"] and info["dropped"] == 0
     first = corpus.utterances("test-clean")[0]
     assert (first.id, first.speaker, first.recording, first.text) == ("20-77-0000", "20", "20-77", "ca abcde")
 

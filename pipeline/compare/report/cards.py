@@ -271,7 +271,7 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
     rise = (
         f"Rise in {objective.upper()} over teacher.fp32: {test} points on {first}, {gate} on gate, where it is at most {most}."
     )
-    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and gate judged this model; no test set did either."
+    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and gate judged; no test set did."
 
 
 IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb", "ram_model_mb")

@@ -145,7 +145,7 @@ def _load(load: object) -> str:
 
 IN_README = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 LOWER_IS_BETTER = ("wer", "disk_mb", "latency_p50_ms")
-IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
+IN_TERMINAL = ("Variant", "WER % [95%]", "Gate WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 
 
 def _markdown(report: Report) -> str:
