@@ -198,7 +198,7 @@ def test_yaml_that_is_no_text_too_deep_or_has_an_impossible_value_is_one_line(tm
             r"source\.split: dev 0.5 and test 0.5 leave nothing",
         ),
         ("manifest: a.csv, split: {dev: 0}", r"corpus\.source\.split\.dev: .*greater than 0"),
-        ("manifest: a.csv, split: {}, dev: b.csv", r"corpus\.source: split draws train, dev and test"),
+        ("manifest: a.csv, split: {}, dev: b.csv", r"corpus\.source: split draws all splits from `manifest`"),
         ("manifest: a.csv, train: x, dev: x", r"corpus\.source: two splits have one name"),
     ],
 )
