@@ -123,11 +123,11 @@ def test_hours_are_those_of_the_source_until_the_corpus_is_prepared(tmp_path):
     assert not missing.hours and "data" in missing.source
     synthetic = load_params(ROOT / "profiles/quickstart.yaml").corpus
     sampled = speech.of(synthetic, tmp_path / "none", tmp_path)
-    assert sampled.utterances == {"train": 3200, "dev": 200, "test": 150}
+    assert sampled.utterances == {"train": 3200, "dev": 200, "gate": 200, "test": 150}
     assert sampled.hours["train"] == pytest.approx(1.29, rel=0.25)  # as its corpus.json had it
     row = (Utterance("a", "ab", "", 1800.0), b"")
     made = corpora.write(tmp_path / "made", {"train": [row, row], "dev": [row], "test": []})
-    assert speech.of(synthetic, made, tmp_path).hours == {"train": 1.0, "dev": 0.5, "test": 0.0}
+    assert speech.of(synthetic, made, tmp_path).hours == {"train": 1.0, "dev": 0.5, "gate": 0.5, "test": 0.0}
 
 
 def test_what_was_measured_is_remembered_and_a_damaged_memory_is_measured_anew(tmp_path):

@@ -258,7 +258,7 @@ def test_audio_much_shorter_than_its_manifest_says_is_truncated(tmp_path):
     assert '"id": "train1", "split": "train", "check": "truncated"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
 
 
-@pytest.mark.accepts("Languages and text", "characters in dev and test that train lacks", "they count as errors")
+@pytest.mark.accepts("Languages and text", "characters in dev, gate and test that train lacks", "they count as errors")
 def test_what_a_model_cannot_write_is_reported_and_scored_in_dev_and_test(tmp_path):
     data = recordings.folder(tmp_path / "data", each=3)
     texts = ["ab ñ", "ab $", "ab" * 20]
@@ -276,7 +276,7 @@ def test_what_a_model_cannot_write_is_reported_and_scored_in_dev_and_test(tmp_pa
 
 
 @pytest.mark.accepts(
-    "Languages and text", "recordings without words in dev and test", "scored with `corpus.checks.no_text: keep`"
+    "Languages and text", "recordings without words in dev, gate and test", "scored with `corpus.checks.no_text: keep`"
 )
 def test_silence_without_text_is_scored_if_it_is_kept_but_never_trained_on(tmp_path):
     data = recordings.folder(tmp_path / "data", each=4)
