@@ -1,6 +1,6 @@
 """The checks of a corpus as a whole: the same audio, sentence or speaker in two splits, and letters that train lacks.
 
-Decision: of an utterance 44 bytes are held, hashes of what is compared; 10 million take 440 MB. In dev it is 52, as its recording
+Decision: of an utterance 44 bytes are held, hashes of what is compared; 10 million take 440 MB. In dev they are 52: recordings
 may decide what becomes gate. Ids and texts are read again from the parts, for the utterances that a message names and while the
 corpus is written. Where two splits share something, the finding goes to the utterance in train rather than dev, in dev rather
 than gate, and in gate rather than test, so that dropping leaves the test sets as they are; and to one without text before all

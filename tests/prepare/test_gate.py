@@ -32,9 +32,7 @@ def said(number: int, **columns: object) -> dict:
 def by_speaker() -> list[dict]:
     """Three utterances each of eight speakers, of 1.2 to 2.1 s together."""
     return [
-        said(1000 + 10 * who + n, speaker=f"s{who}", seconds=0.4 + 0.1 * (who % 4))
-        for n in range(3)
-        for who in range(SPEAKERS)
+        said(1000 + 10 * who + n, speaker=f"s{who}", seconds=0.4 + 0.1 * (who % 4)) for n in range(3) for who in range(SPEAKERS)
     ]
 
 

@@ -42,7 +42,9 @@ def test_parts_of_its_own_are_gate_and_dev_stays_whole(tmp_path):
     data = libri(tmp_path / "data")
     source = SOURCE | {"gate": ["test-other"], "test": ["test-clean"]}
     info = prepare(recordings.corpus(data, source), tmp_path / "tiny", workers=0)
-    speakers = [{u.speaker for u in open_corpus(tmp_path / "tiny").utterances(split)} for split in ("dev", "gate", "test-clean")]
+    speakers = [
+        {u.speaker for u in open_corpus(tmp_path / "tiny").utterances(split)} for split in ("dev", "gate", "test-clean")
+    ]
     assert speakers == [{"10"}, {"30"}, {"20"}] and info["splits"]["dev"]["utterances"] == 2 and info["notes"] == []
 
 
