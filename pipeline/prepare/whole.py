@@ -73,7 +73,7 @@ class Whole:
         unit, units = _to_cut_by(rows["speaker"], np.array(self._recordings, "u8"), rows["id"], kept)
         names, places = np.unique(units[kept], return_inverse=True)
         seconds = np.bincount(places, rows["seconds"][kept])
-        # Names are in the order of their hashes, which is as good as chance. Those whose middle lies in the first half judge.
+        # The order is that of hashes: as good as chance, and more speech of a speaker seldom moves another over the middle.
         judging = names[np.cumsum(seconds) - seconds / 2 < seconds.sum() / 2]
         self.splits.insert(code + 1, GATE)
         splits[splits > code] += 1

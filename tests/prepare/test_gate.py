@@ -85,11 +85,6 @@ def test_a_dev_of_one_utterance_is_refused_and_one_without_any_says_why(tmp_path
         cut(tmp_path, [said(1000 + n, seconds=0.1) for n in range(2)])
 
 
-def test_two_utterances_of_one_name_are_refused_even_if_they_would_part(tmp_path):
-    with pytest.raises(BigfootError, match="two utterances of dev are called same"):
-        cut(tmp_path, [said(1000 + who, id="same", speaker=f"s{who}") for who in range(SPEAKERS)])
-
-
 def test_a_gate_that_a_folder_names_is_taken_as_it_is_and_dev_stays_whole(tmp_path):
     data = recordings.folder(tmp_path / "data")
     recordings.sound(data / "audio/judge.wav", seed=500)
