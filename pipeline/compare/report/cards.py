@@ -189,7 +189,7 @@ def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evi
     text = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
         gains = f"{times(row['speedup'], UNKNOWN)} faster and {times(row['shrink'], UNKNOWN)} smaller"
-        text += f" Compared with teacher.fp32 it is {gains}, in one run on one machine; on gate: {row.gate.reason}."
+        text += f" Compared with teacher.fp32 it is {gains}, in one run on one machine. The budget: {row.gate.reason}."
     if evidence.corpus.get("synthetic"):
         origin = "Measured" if evidence.untrained else "Trained and measured"
         text += f"\n\n**{origin} on SYNTHETIC speech, spoken by no person: its figures do not apply to people.**"
