@@ -106,7 +106,7 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
         steps = [
             f"The nearest is {nearest.variant}: {nearest.gate.reason}." if nearest else "List more variants.",
             f"If that is good enough, allow it: {budget}, and dvc repro compares again in seconds.",
-            "If not, give the students more steps or layers; if gate has too little text to decide, add speech to it, or to dev.",
+            "If not, give the students more steps or layers; if gate has too few words to decide, add speech to it or to dev.",
         ]
         return Section("next", "What to do next", [Steps(steps)])
     folder = Project().variant(champion.variant).as_posix()
