@@ -14,7 +14,7 @@ from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.params import HuggingFaceSource
 from pipeline.prepare.columns import string
 from pipeline.prepare.raw import Raw
-from pipeline.speech.corpus import UNLABELLED
+from pipeline.speech.corpus import GATE, UNLABELLED
 
 ABOUT = "Speech from a Hugging Face dataset."
 
@@ -63,7 +63,7 @@ def read(source: HuggingFaceSource, data: Path) -> Rows:
     """
     if source.path is None and not data.is_dir():
         raise BigfootError(f"{data} is missing: put the dataset there, or name one of the hub in corpus.source.path")
-    wanted = {"train": source.train, "dev": source.dev, **source.test}
+    wanted = {"train": source.train, "dev": source.dev} | ({GATE: source.gate} if source.gate else {}) | source.test
     tables = {split: _checked(_load(source, data, name), source, name) for split, name in wanted.items()}
     if source.unlabelled:
         table = _load(source, data, source.unlabelled)

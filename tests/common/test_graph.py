@@ -155,6 +155,15 @@ def test_a_stage_reads_the_sections_that_it_declares(name):
     assert declared == read, f"{name} declares {sorted(declared)} but reads {sorted(read)}"
 
 
+def test_another_gate_or_test_set_makes_no_training_and_no_variant_stale():
+    deps = {name: " ".join(stage.get("do", stage)["deps"]) for name, stage in STAGES.items()}
+    for name in ("teacher", "teacher_logits", "student", "quantize"):
+        folders = [dep for dep in deps[name].split() if dep.startswith("corpora/")]
+        assert folders and {dep.rpartition("/")[2] for dep in folders} <= {"train", "dev", "unlabelled"}, name
+    for name in ("evaluate", "compare"):
+        assert all(f"corpora/${{corpus.name}}/{split}" in deps[name].split() for split in ("dev", "gate", "test")), name
+
+
 def test_the_code_that_decides_a_training_is_in_its_fingerprint():
     files = {file.relative_to(ROOT).as_posix() for file in graph.code("student")}
     assert {"pipeline/distill/surgery/merge.py", "pipeline/train/trainer.py", "pipeline/models/forward.py"} <= files

@@ -117,7 +117,8 @@ def test_a_segment_beyond_its_file_is_left_out_and_the_last_line_says_so_for_eac
     lines(data / "train.jsonl", rows)
     with caplog.at_level("INFO"):
         prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    assert caplog.messages[-1] == "prepare: 5 utterances kept, 1 dropped (train 1 and 1, dev 2 and 0, test 2 and 0)"
+    counts = "train 1 and 1, dev 1 and 0, gate 1 and 0, test 2 and 0"
+    assert caplog.messages[-1] == f"prepare: 5 utterances kept, 1 dropped ({counts})"
     assert '"id": "train0-0.400", "split": "train", "check": "truncated"' in (tmp_path / "tiny/dropped.jsonl").read_text()
 
 
