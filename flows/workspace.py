@@ -21,6 +21,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.project import Project, load_params
 
 SENT = (Project().params.name, Project().lock.name)  # sent with each stage
+LINKS = "reflink,hardlink,symlink,copy"  # how a worktree gets its files from DVC's cache: the first that the file system can
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,11 @@ def _make(project: Path, folder: Path) -> None:
 
 
 def _add(project: Path, folder: Path, commit: str) -> None:
-    """A worktree of a commit, with the project's DVC cache and its local DVC configuration."""
+    """A worktree of a commit, with the project's DVC cache and its local DVC configuration.
+
+    Its files are links into that cache unless the project sets cache.type, so the corpus is on the disk once, however many
+    worktrees there are. Links are read-only; DVC removes a stage's outputs before it runs, so no stage writes into one.
+    """
     _git(project, "worktree", "prune")
     _git(project, "worktree", "add", "--detach", str(folder), commit)
     local = project / ".dvc" / "config.local"
@@ -197,6 +202,8 @@ def _add(project: Path, folder: Path, commit: str) -> None:
         shutil.copy2(local, folder / ".dvc" / "config.local")
     cache = dvc(project, "cache", "dir").strip()
     dvc(folder, "config", "--local", "cache.dir", str((project / cache).resolve()))
+    if "cache.type=" not in dvc(folder, "config", "--list"):
+        dvc(folder, "config", "--local", "cache.type", LINKS)
 
 
 def _override(file: Path, overrides: list[str]) -> None:

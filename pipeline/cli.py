@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -122,15 +123,15 @@ def align(
 def check(
     plan: Annotated[bool, typer.Option("--plan", help="Print the hours and the disk that `dvc repro` would take")] = False,
 ) -> None:
-    """Check all of params.yaml, and print what `dvc repro` would run, how long it takes if the profile states that, and how
-    much memory each training needs.
+    """Check all of params.yaml, and print what `dvc repro` would run, how long it takes if the profile states that, how much
+    memory each training needs, and which students have too few frames for some of the texts.
 
     Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. Errors are also: data that is
     missing, a scheme whose packages are not installed, and a pretrained model in a folder that can't be taken in: of its
     weights the names and shapes are read. A model that is on the hub is not looked at.
     """
     from pipeline.common import graph
-    from pipeline.distill import memory
+    from pipeline.distill import memory, texts
     from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params, require_data
     from pipeline.quantize.schemes import require_packages
@@ -148,9 +149,10 @@ def check(
         print(on_the_hub)
     if purpose := project.purpose():
         print(purpose)
-    if note := gaps_note(params.corpus, project.corpus(params.corpus.name)):
+    corpus = project.corpus(params.corpus.name)
+    if note := gaps_note(params.corpus, corpus):
         print(note)
-    for line in memory.lines(params, project.root):
+    for line in chain(memory.lines(params, project.root), texts.lines(params, project.root, corpus)):
         print(line)
     if project.graph.is_file():
         print(graph.plan(project.root))

@@ -7,11 +7,19 @@ import tempfile
 import hypothesis
 import pytest
 
+from tests import recorded
+
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write what the tests count into docs/reliability.json")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("record"):
+        config.pluginmanager.register(recorded.Recorder())
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if not worker:
         return

@@ -1,6 +1,6 @@
 """What the stages before compare leave behind, planted: a folder with params, corpus, scores, timings and models.
 
-Every figure is chosen here, so that a test can say what has to come of it. Dev and test hold the same errors.
+Every figure is chosen here, so that a test can say what has to come of it. Dev, gate and test hold the same errors.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests import corpora
 ROOT = Path(__file__).parent.parent
 WORDS_EACH = 10  # words per utterance
 
-# variant: (wrong words on dev and test, disk_mb, latency_p50_ms)
+# variant: (wrong words on dev, gate and test, disk_mb, latency_p50_ms)
 FIGURES = {
     "teacher.fp32": (20, 8.0, 40.0),
     "teacher.int8-onnx": (20, 2.5, 25.0),
@@ -43,13 +43,13 @@ def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.
     """Write the files of these figures under `root` and return its params (the quickstart's, with these variants)."""
     settings = _params(root, figures)
     corpora.write(
-        root / "corpora" / settings.corpus.name, {split: plant_rows(utterances) for split in ("train", "dev", "test")},
+        root / "corpora" / settings.corpus.name, {split: plant_rows(utterances) for split in ("train", "dev", "gate", "test")},
         source="synthetic", about="planted", dropped=0, leaks={"shared_speaker": {"train-dev": 0, "train-test": 12}},
     )  # fmt: skip
     timings = _timings(figures)
     for number, (name, (wrong, _, _)) in enumerate(figures.items()):
         model, _, scheme = name.partition(".")
-        sets = {split: score_set(utterances, wrong, seed=0 if number < 3 else number) for split in ("dev", "test")}
+        sets = {split: score_set(utterances, wrong, seed=0 if number < 3 else number) for split in ("dev", "gate", "test")}
         head = {"variant": name, "model": model, "scheme": scheme}
         runtime = {"onnx": "onnxruntime", "openvino": "openvino"}.get(scheme.rpartition("-")[2], "torch")
         folder = root / "variants" / name
@@ -151,14 +151,18 @@ def _timings(figures: dict) -> dict:
             "rtfx_batched": None, "ram_mb": 200.0, "ram_model_mb": 20.0, "cnn_ms": None, "encoder_ms": None,
             "speedup": full / ms, "speedup_low": 0.9 * full / ms, "speedup_high": 1.1 * full / ms,
             "energy_wh_per_audio_hour": 0.1, "energy_mode": "estimated", "energy_w": 50.0, "energy_above_idle_w": 5.0,
-            "energy_resolution_w": 1.0, "energy_resolved": True, "energy_note": None, "turns": 5, "narrow": True,
-            "latency_by_length": None,
+            "energy_resolution_w": 1.0, "energy_resolved": True, "energy_note": None, "turns": 5, "narrow": True, "speedups": {
+                other: [value[2] / ms, 0.9 * value[2] / ms, 1.1 * value[2] / ms]
+                for other, value in figures.items() if other.startswith("teacher.")
+            },
+            "latency_by_length": None, "latency_p50_ms_one_thread": 1.8 * ms,
+            **{f"speedup_one_thread{end}": factor * full / ms for end, factor in (("", 1), ("_low", 0.9), ("_high", 1.1))},
         }
         for name, (_, disk, ms) in figures.items()
     }  # fmt: skip
     return {
         "measured_at": "2026-11-24T12:00:00+00:00", "host": host, "device": "cpu", "threads": 2,
-        "versions": {"torch": "2.14.1"}, "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "turn": 4,
+        "versions": {"torch": "2.14.1"}, "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "restarts": 5, "turn": 4,
         "precision": 0.1, "cold_start": {"seconds": 2.0, "file_cache": "warm"}, "idle_w": 45.0, "variants": variants,
         "groups": 1,
     }  # fmt: skip

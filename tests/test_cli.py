@@ -63,16 +63,20 @@ def test_transcribe_goes_on_after_a_file_it_cannot_read_and_exits_with_1_at_the_
     assert len(done.stderr.splitlines()) == 1 and "bad.wav" in done.stderr
 
 
-def test_transcribing_with_a_light_variant_never_loads_pytorch(variant, tmp_path):
-    audio.write(tmp_path / "a.wav", tiny.speech(1.0))
-    check = (
-        "import sys; from pipeline import cli; sys.argv = ['bigfoot', 'transcribe', *sys.argv[1:]]\n"
+def heavy_imports(folder: Path, *command: str) -> str:
+    """What `bigfoot COMMAND` writes to stderr, and last which of the slow packages it has imported."""
+    code = (
+        "import sys; from pipeline import cli; sys.argv[0] = 'bigfoot'\n"
         "try: cli.main()\nexcept SystemExit: pass\n"
         "print(sorted({'torch', 'transformers', 'mlflow'} & set(sys.modules)), file=sys.stderr)"
     )
-    command = [sys.executable, "-c", check, str(variant), "a.wav"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=_environment())
-    assert done.stderr == "[]\n"
+    command = (sys.executable, "-c", code, *command)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=_environment()).stderr
+
+
+def test_transcribing_with_a_light_variant_never_loads_pytorch(variant, tmp_path):
+    audio.write(tmp_path / "a.wav", tiny.speech(1.0))
+    assert heavy_imports(tmp_path, "transcribe", str(variant), "a.wav") == "[]\n"
 
 
 @pytest.mark.parametrize(
@@ -215,6 +219,13 @@ def own_teacher(project: Path, settings: str) -> None:
     start, end = text.index("\nteacher:"), text.index("\nlogits:")
     own = f"\nteacher: {{init: pretrained, alphabet: model, finetune: false, {settings}}}\n"
     (project / "params.yaml").write_text(text[:start] + own + text[end:])
+
+
+def test_check_imports_pytorch_only_where_it_needs_a_models_shape(tmp_path):
+    own_teacher(tmp_path, "data: data/none, name: nobody/nothing-of-this-name")
+    assert heavy_imports(tmp_path, "check") == "[]\n"
+    (tmp_path / "params.yaml").write_text((ROOT / "profiles/quickstart.yaml").read_text())
+    assert heavy_imports(tmp_path, "check") == "['torch', 'transformers']\n"
 
 
 @pytest.mark.refuses("Models", "a model folder that can't be taken in, before anything runs", "`bigfoot check` says why")

@@ -5,7 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCTC, AutoProcessor
 
@@ -133,20 +133,27 @@ def refusal(project: Path, reader: str) -> str:
     return line
 
 
+@pytest.mark.shows("damaged", f"{len(FILES)} files, each {', '.join(DAMAGES)}, cut off", "the file is named, with what to do")
 @pytest.mark.parametrize("damage", [*DAMAGES, "cut off"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_is_named_in_one_line_with_what_to_do(project, undamaged, name, damage):
+def test_a_damaged_file_is_named_in_one_line_with_what_to_do(project, undamaged, name, damage, record_property):
     whole = undamaged(name)
     (project / name).write_bytes(whole[: len(whole) * 2 // 3] if damage == "cut off" else DAMAGES[damage])
     line = refusal(project, FILES[name])
     assert Path(name).name in line and line.partition(": ")[2], line
     assert Path(name).parent.name in line or "logits" in name, line
+    record_property("refused", 1)
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, "cut off"])
 @pytest.mark.parametrize("reader", ["train", "quantize"])
 @pytest.mark.parametrize("name", WITHOUT_SUMS)
-def test_a_damaged_model_that_has_no_sums_is_named_too(project, undamaged, name, reader, damage):
+@pytest.mark.shows(
+    "damaged",
+    "the same in a model without SHA256SUMS",
+    "the folder is named, or defaults are taken",
+)
+def test_a_damaged_model_that_has_no_sums_is_named_too(project, undamaged, name, reader, damage, record_property):
     whole, _ = undamaged(f"models/real/{name}"), undamaged("models/real/SHA256SUMS")
     (project / "models/real/SHA256SUMS").unlink()
     (project / "models/real" / name).write_bytes(whole[: len(whole) * 2 // 3] if damage == "cut off" else DAMAGES[damage])
@@ -154,12 +161,14 @@ def test_a_damaged_model_that_has_no_sums_is_named_too(project, undamaged, name,
         READERS[reader](project)
     except BigfootError as error:
         assert "models/real" in str(error) and "\n" not in str(error)
+        record_property("refused", 1)
     else:  # transformers takes a processor's empty JSON file for one that keeps all defaults
         assert name in ("processor_config.json", "tokenizer_config.json", "vocab.json")
 
 
+@pytest.mark.shows("damaged", "an edited figure in timings.json or a score", "the file is named")
 @pytest.mark.parametrize("name", ["timings.json", "scores/half.int8-openvino.json"])
-def test_an_edited_figure_is_found(project, undamaged, name):
+def test_an_edited_figure_is_found(project, undamaged, name, record_property):
     content = json.loads(undamaged(name))
     if name == "timings.json":
         content["variants"]["half.int8-openvino"]["speedup"] *= 100
@@ -167,15 +176,19 @@ def test_an_edited_figure_is_found(project, undamaged, name):
         content["sets"]["test"]["wer_high"] /= 2
     write(project / name, content)
     assert f"{name} was changed after it was made" in refusal(project, "compare")
+    record_property("refused", 1)
 
 
+@pytest.mark.shows("damaged", "a flipped bit in a model's weights, config or vocabulary, by two readers", "the file is named")
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "vocab.json"])
-def test_a_flipped_bit_in_a_model_is_found_wherever_it_is_read(project, undamaged, name):
+def test_a_flipped_bit_in_a_model_is_found_wherever_it_is_read(project, undamaged, name, record_property):
     content = bytearray(undamaged(f"models/real/{name}"))
     content[len(content) // 2] ^= 1
     (project / "models/real" / name).write_bytes(content)
     for reader in ("train", "quantize"):
         assert f"{name} is cut off or damaged" in refusal(project, reader)
+    record_property("tried", 2)
+    record_property("refused", 2)
 
 
 VALUES = st.one_of(
@@ -190,28 +203,43 @@ def places(content: object, where: tuple = ()) -> list[tuple]:
     return [place for key, value in items for place in ((*where, key), *places(value, (*where, key)))]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", JSON_FILES)
-@given(data=st.data())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_value_of_another_kind_is_one_line_or_does_no_harm(project, undamaged, name, data):
-    """Without its seal, so that only types and what belongs together are checked."""
-    whole = undamaged(name).decode()
-    content = [json.loads(line) for line in whole.splitlines()] if name.endswith(".jsonl") else json.loads(whole)
-    if isinstance(content, dict):
-        content.pop("sha256", None)
-    inside = content = deepcopy(content)
-    *way, last = data.draw(st.sampled_from(places(content)))
+@st.composite
+def changed(draw: st.DrawFn, whole: list | dict) -> list | dict:
+    """The content of a JSON file with one value replaced or taken out."""
+    inside = content = deepcopy(whole)
+    *way, last = draw(st.sampled_from(places(content)))
     for key in way:
         inside = inside[key]
-    if data.draw(st.booleans()):
-        inside[last] = data.draw(VALUES)
+    if draw(st.booleans()):
+        inside[last] = draw(VALUES)
     else:
         del inside[last]
-    text = "".join(json.dumps(row) + "\n" for row in content) if name.endswith(".jsonl") else json.dumps(content)
-    (project / name).write_text(text)
-    try:
-        if FILES[name] != "flow":  # which needs a server where the file is whole
-            READERS[FILES[name]](project)
-    except BigfootError as error:
-        assert "\n" not in str(error)
+    return content
+
+
+@pytest.mark.slow
+@pytest.mark.shows("damaged", f"{len(JSON_FILES)} JSON files, a value replaced or gone", "one line, or it does no harm")
+@pytest.mark.parametrize("name", JSON_FILES)
+def test_a_value_of_another_kind_is_one_line_or_does_no_harm(project, undamaged, name, record_property):
+    """Without its seal, so that only types and what belongs together are checked."""
+    lines = name.endswith(".jsonl")
+    whole = [json.loads(line) for line in undamaged(name).splitlines()] if lines else json.loads(undamaged(name))
+    if isinstance(whole, dict):
+        whole.pop("sha256", None)
+    outcomes: list[str] = []
+
+    @given(changed(whole))
+    @settings(max_examples=25)
+    def run(content: list | dict) -> None:
+        (project / name).write_text("".join(json.dumps(row) + "\n" for row in content) if lines else json.dumps(content))
+        try:
+            if FILES[name] != "flow":  # which needs a server where the file is whole
+                READERS[FILES[name]](project)
+            outcomes.append("taken")
+        except BigfootError as error:
+            assert "\n" not in str(error)
+            outcomes.append("refused")
+
+    run()
+    record_property("tried", len(outcomes))
+    record_property("refused", outcomes.count("refused"))

@@ -1,4 +1,4 @@
-"""`bigfoot export-corpus`: a prepared corpus as a folder of FLAC files with JSONL manifests, which the folder source reads."""
+"""`bigfoot export-corpus`: a corpus as FLAC files with JSONL manifests, which the folder source reads (gate: gate.jsonl)."""
 
 import json
 from pathlib import Path

@@ -16,6 +16,7 @@ from pipeline.benchmark import worker
 from pipeline.common.errors import BigfootError, Busy
 
 MODULE = worker.__name__
+HOST_LOCK = Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock"  # of the host's folder, not the one that a stage gets
 WORKER_MB, WORKER_SIZES = 700, 4  # a worker's memory, roughly: a runtime, and so many times the variant's size on disk
 
 
@@ -41,12 +42,18 @@ class Process:
 
     def ask(self, command: str, **arguments: object) -> dict:
         """The answer to a command, which is a method of Worker; raises Failed where it fails or the process has ended."""
-        try:
+        self.tell(command, **arguments)
+        return self.answer()
+
+    def tell(self, command: str, **arguments: object) -> None:
+        """Have a command done without waiting; `answer` has to follow."""
+        with suppress(BrokenPipeError):  # `answer` says that the process has ended
             self._commands.write(json.dumps({"do": command, **arguments}) + "\n")
             self._commands.flush()
-            line = self._answers.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def answer(self) -> dict:
+        """The answer to what it was told; raises Failed as `ask` does."""
+        line = self._answers.readline()
         if not line:
             raise Failed(self.name, f"its process ended with status {self.process.wait()} (out of memory?)")
         answer = json.loads(line)
@@ -79,7 +86,7 @@ def alone() -> Iterator[None]:
     """Keep other benchmarks off this host meanwhile; raises Busy where one is already running."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock", timeout=0)
+    lock = FileLock(HOST_LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:

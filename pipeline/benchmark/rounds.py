@@ -1,13 +1,12 @@
-"""Rounds of turns, until every speedup's interval is narrow or the cap is reached, and the latency figures they give.
+"""Rounds of turns within one start of the variants' processes, and the latency figures that the rounds of all starts give.
 
 A round: every variant, in shuffled order, times the same few utterances while the others wait. All run equally many rounds,
-because a ratio is of the same utterances in the same rounds. A variant's gain differs between utterances, and more rounds
-don't change that. So there is a cap, and a row says whether its interval is narrow.
+because a ratio is of the same utterances in the same rounds.
 """
 
-import logging
 import random
-import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,70 +15,57 @@ from pipeline.benchmark.processes import Process
 from pipeline.params import Benchmark
 from pipeline.speech.shards import Utterance
 
-RESAMPLES = 1000
-ROUNDS_PER_LINE = 5  # of the log
-log = logging.getLogger(__name__)
 
-Times = list[tuple[int, int, float]]  # (round, utterance, seconds) of every timed transcription
+class Timed(NamedTuple):
+    """One timed transcription; start, round and utterance are numbers, rounds are counted over all starts."""
+
+    start: int
+    round: int
+    utterance: int
+    seconds: float
 
 
-def run(workers: dict[str, Process], reference: str, sample: list[Utterance], settings: Benchmark) -> dict[str, dict]:
-    """The latency figures of each variant: see `latency`."""
+def run(
+    workers: Mapping[str, Process], start: int, numbers: Iterable[int], utterances: int, turn: int, rng: random.Random
+) -> dict[str, list[Timed]]:
+    """The rounds with these numbers, each of `turn` of the sample's `utterances`, in one start of the processes."""
     order = list(workers)
-    times: dict[str, Times] = {name: [] for name in workers}
-    rng, started, rows = random.Random(settings.seed), time.monotonic(), {}
-    for number in range(settings.most_rounds):
+    times: dict[str, list[Timed]] = {name: [] for name in workers}
+    for number in numbers:
         rng.shuffle(order)
-        utterances = [(number * settings.turn + i) % len(sample) for i in range(settings.turn)]
+        chosen = [(number * turn + i) % utterances for i in range(turn)]
         for name in order:
-            seconds = workers[name].ask("turn", utterances=utterances)["seconds"]
-            times[name] += [(number, u, s) for u, s in zip(utterances, seconds, strict=True)]
-        is_due = (number + 1) % ROUNDS_PER_LINE == 0
-        if number + 1 < settings.rounds:
-            if is_due:
-                left = _left(started, number, settings.rounds)
-                log.info("benchmark: round %d of %d, %.0f s left", number + 1, settings.rounds, left)
-            continue
-        rows = {name: latency(times[name], times[reference], sample, settings) for name in workers}
-        wide = [name for name, row in rows.items() if not row["narrow"]]
-        if not wide:
-            break
-        if is_due:
-            log.info(
-                "benchmark: round %d of at most %d, %d variants' intervals are still wide, at most %.0f s left",
-                number + 1, settings.most_rounds, len(wide), _left(started, number, settings.most_rounds),
-            )  # fmt: skip
-    return rows
+            seconds = workers[name].ask("turn", utterances=chosen)["seconds"]
+            times[name] += [Timed(start, number, u, s) for u, s in zip(chosen, seconds, strict=True)]
+    return times
 
 
-def latency(times: Times, reference: Times, sample: list[Utterance], settings: Benchmark) -> dict:
+def latency(times: Sequence[Timed], reference: Sequence[Timed], sample: Sequence[Utterance], settings: Benchmark) -> dict:
     """Percentiles per utterance and per second of audio, RTFx and the speedup over the reference with 95% intervals.
 
-    Intervals resample utterances. `narrow`: whether the speedup's interval is within `precision`; `turns`: rounds run.
+    `narrow`: whether the speedup's interval is within `precision`; `turns`: rounds run.
     """
-    seconds, base = (np.array([t for _, _, t in rows]) for rows in (times, reference))
-    utterances = np.array([u for _, u, _ in times])
+    seconds = np.array([timed.seconds for timed in times])
+    starts, utterances = (np.array([getattr(timed, key) for timed in times]) for key in ("start", "utterance"))
     audio = np.array([sample[u].duration for u in utterances])
-    timed = np.unique(utterances)
-    audio_each, base_each, seconds_each = (
-        np.bincount(utterances, amounts, len(sample))[timed] for amounts in (audio, base, seconds)
-    )
-    rtfx_low, rtfx_high = ratio.interval(audio_each, seconds_each, RESAMPLES, settings.seed)
-    low, high = ratio.interval(base_each, seconds_each, RESAMPLES, settings.seed)
-    speedup = float(base.sum() / seconds.sum())
+    rtfx_low, rtfx_high = ratio.interval(audio, seconds, starts, utterances)
+    gained, low, high = speedup(times, reference)
     return {
         **{f"latency_{name}_ms": value for name, value in _percentiles(1000 * seconds).items()},
         **{f"ms_per_audio_second_{name}": value for name, value in _percentiles(1000 * seconds / audio).items()},
         "rtfx": float(audio.sum() / seconds.sum()), "rtfx_low": rtfx_low, "rtfx_high": rtfx_high,
-        "speedup": speedup, "speedup_low": low, "speedup_high": high,
-        "narrow": high - low <= settings.precision * speedup,
-        "turns": len({number for number, _, _ in times}),
+        "speedup": gained, "speedup_low": low, "speedup_high": high,
+        "narrow": high - low <= settings.precision * gained,
+        "turns": len({timed.round for timed in times}),
     }  # fmt: skip
+
+
+def speedup(times: Sequence[Timed], reference: Sequence[Timed]) -> tuple[float, float, float]:
+    """How many times as long the reference takes for the same utterances in the same rounds, with a 95% interval."""
+    seconds, base = (np.array([timed.seconds for timed in rows]) for rows in (times, reference))
+    starts, utterances = (np.array([getattr(timed, key) for timed in times]) for key in ("start", "utterance"))
+    return float(base.sum() / seconds.sum()), *ratio.interval(base, seconds, starts, utterances)
 
 
 def _percentiles(values: np.ndarray) -> dict[str, float]:
     return {f"p{q}": float(np.percentile(values, q)) for q in (50, 95, 99)}
-
-
-def _left(started: float, number: int, rounds: int) -> float:
-    return (time.monotonic() - started) / (number + 1) * (rounds - number - 1)

@@ -3,12 +3,13 @@
 Decision: machines are noisy and drift, so only figures of one run are compared, and variants take turns within it: rounds
 in shuffled order, in each of which every variant times the same few utterances while the others wait. Speedups are ratios
 over the same utterances in the same rounds. One warm process runs per variant, as many at a time as memory allows
-(teacher.fp32 is always among them, as the reference of its group), and one benchmark runs at a time per host. All times are
-CPU times: no variant runs on a GPU (pipeline.recognition.runtimes), so none has to be synchronized.
+(teacher.fp32 is always among them, as the reference of its group), and one benchmark runs at a time per host. Two processes
+of one variant differ in speed, however long they run, so all are started anew several times. All times are CPU times: no
+variant runs on a GPU (pipeline.recognition.runtimes), so none has to be synchronized.
 
 latency: a 16 kHz float array in memory -> text, batch 1, after every utterance has been transcribed once (OpenVINO compiles
-for new lengths: the first run of a length is slower, by tens of milliseconds). The passes are in pipeline.benchmark: rounds,
-lengths, cold_start, profile, consumption.
+for new lengths: the first run of a length is slower, by tens of milliseconds). The parts are in pipeline.benchmark: starts,
+rounds, lengths, cold_start, profile, consumption.
 """
 
 import logging
@@ -17,7 +18,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.benchmark import cold_start, consumption, lengths, processes, rounds, timings
+from pipeline.benchmark import processes, timings
+from pipeline.benchmark.starts import Group
 from pipeline.benchmark.timings import REFERENCE, Sample, Timing, Timings
 from pipeline.common import host
 from pipeline.common.errors import BigfootError
@@ -58,14 +60,18 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
     infos = {folder.name: seal.read(folder) for folder in folders}
     empty = {runtime: _empty_mb(runtime, settings.threads) for runtime in sorted({i["runtime"] for i in infos.values()})}
     variants: dict[str, Timing] = {}
-    idle_w = None
+    idle_w, restarts = None, []
     for number, group in enumerate(groups := processes.groups(folders, REFERENCE)):
         if len(groups) > 1:
             names = ", ".join(folder.name for folder in group)
             log.info("benchmark: group %d of %d, as memory allows: %s", number + 1, len(groups), names)
-        rows, idle = _measure_group(group, infos, files, sample, settings)
+        measured = Group(group, files, sample, settings)
+        rows, idle = measured.rows()
+        restarts.append(measured.starts)
         idle_w = idle if idle_w is None else idle_w
-        for name, row in rows.items():
+        for folder in group:
+            name = folder.name
+            row = _fixed(folder, infos[name]) | rows[name]
             ram_model = max(0.0, row["ram_mb"] - empty[infos[name]["runtime"]])
             variants.setdefault(name, Timing(**row, ram_model_mb=ram_model))
     return Timings(
@@ -75,6 +81,7 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
         threads=settings.threads,
         versions={package: version for package, version in host.versions().items() if version},
         sample=Sample(len(sample), round(sum(u.duration for u in sample), 3)),
+        restarts=min(restarts),
         rounds=min(timing.turns for timing in variants.values()),
         turn=settings.turn,
         precision=settings.precision,
@@ -83,32 +90,6 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
         variants=variants,
         groups=len(groups),
     )
-
-
-def _measure_group(
-    folders: list[Path], infos: dict, files: list[str], sample: list[Utterance], settings: Benchmark
-) -> tuple[dict[str, dict], float | None]:
-    """The figures of variants that are resident together, and the machine's idle power in W."""
-    rows: dict[str, dict] = {}
-    with processes.started([folder.name for folder in folders], settings.threads) as workers:
-        for count, folder in enumerate(folders):
-            log.info("benchmark: opening %s (%d of %d)", folder.name, count + 1, len(folders))
-            peak = workers[folder.name].ask("open", folder=str(folder), threads=settings.threads, files=files)["peak_mb"]
-            rows[folder.name] = _fixed(folder, infos[folder.name]) | {"ram_mb": peak}
-        for name, figures in rounds.run(workers, REFERENCE, sample, settings).items():
-            rows[name] |= figures
-        for name, row in rows.items():
-            row["rtfx_batched"] = workers[name].ask("batched", size=settings.batch)["rtfx"]
-            row |= workers[name].ask("profile")
-        for name, times in lengths.run(workers, settings).items():
-            rows[name]["latency_by_length"] = times
-        for folder in folders:
-            log.info("benchmark: cold start of %s", folder.name)
-            rows[folder.name] |= cold_start.measure(folder, files[0], settings.threads, settings.cold_starts)
-        energy, idle = consumption.run(workers, settings)
-        for name, used in energy.items():
-            rows[name] |= used
-    return rows, idle
 
 
 def _fixed(folder: Path, info: dict) -> dict:

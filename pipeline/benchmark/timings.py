@@ -16,11 +16,15 @@ from pipeline.common.shapes import problem
 
 COMMAND = "dvc repro benchmark"
 REFERENCE = "teacher.fp32"  # every ratio is relative to it
+BUSY = 0.2  # of all cores' time
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is narrow."""
+    """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is narrow.
+
+    `speedups`: over each of the teacher's variants that was in memory at the same time, {its name: [estimate, low, high]}.
+    """
 
     files: str | None
     disk_mb: float
@@ -42,6 +46,11 @@ class Timing:
     speedup_high: float
     narrow: bool
     turns: int
+    latency_p50_ms_one_thread: float
+    speedup_one_thread: float
+    speedup_one_thread_low: float
+    speedup_one_thread_high: float
+    speedups: dict[str, list[float]]
     rtfx_batched: float | None
     cnn_ms: float | None
     encoder_ms: float | None
@@ -76,8 +85,8 @@ class Sample:
 class Timings:
     """One run: `host` as `pipeline.common.host.describe` returns it, `turn` utterances of the sample timed per round.
 
-    `precision`: how wide a speedup's interval may be, as a fraction of the speedup. `groups`: how many groups of variants
-    were in memory one after the other.
+    `restarts`: how many times each process was started. `precision`: how wide a speedup's interval may be, as a fraction of
+    the speedup. `groups`: how many groups of variants were in memory one after the other.
     """
 
     measured_at: str
@@ -86,6 +95,7 @@ class Timings:
     threads: int
     versions: dict[str, str]
     sample: Sample
+    restarts: int
     rounds: int
     turn: int
     precision: float
@@ -98,6 +108,12 @@ class Timings:
     def timed_on(self) -> str:
         """What decides the speeds, in one line; see `pipeline.common.host.timed_on`."""
         return host.timed_on({"host": self.host, "threads": self.threads})
+
+    @property
+    def busy(self) -> float | None:
+        """The part of all cores' time that other work took before or after the run; None where it is little."""
+        used = max(self.host.get(f"cpu_use_{when}") or 0.0 for when in ("before", "after"))
+        return used if used > BUSY else None
 
 
 def read(path: Path) -> Timings:

@@ -1,38 +1,87 @@
 """Data-parallel work: one function mapped over independent pieces of work, in processes of this machine or on a Ray cluster.
 
-Decision: a piece is what is done again after a failure, so a piece is minutes of work at most, and its function writes what it
-made under a name of its own, or returns it. Whoever maps needs to know nothing of where a piece was done. On a cluster all
-machines see the project's folder under the same path, as Ray's users have it on a shared file system.
+Decision: a piece is what is done again after a failure, so its function writes what it made under a name of its own, or returns
+it. Whoever maps needs to know nothing of where a piece was done.
 """
 
 import multiprocessing
 import os
+import signal
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from itertools import islice
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.common import cluster
 from pipeline.common.errors import BigfootError
 from pipeline.common.parent import end_with_pool
 
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
 Result = TypeVar("Result")
-CLUSTER = "RAY_ADDRESS"  # Ray's own variable: where it is set, work goes to that cluster
-RETRIES = 5  # of a piece whose machine was lost
+Advance = Callable[[float], None]
+POLL_SECONDS = 0.5  # between two looks at the progress of the pieces under way
+ENDING_SECONDS = 2.0  # how long pieces under way may take to end where no one waits for them any more
+
+_advance: ContextVar[Advance] = ContextVar("advance", default=lambda amount: None)
 
 
-def mapped(function: Callable[..., Result], pieces: Iterable[tuple[Any, ...]], workers: int | None = None) -> Iterator[Result]:
-    """`function(*piece)` for each piece, in order, with at most 2 pieces per worker under way, so that memory stays bounded.
+def advance(amount: float) -> None:
+    """For pieces: this amount of work is done. The `advance` that `mapped` was given is called with it, on a cluster once the
+    piece is complete."""
+    _advance.get()(amount)
+
+
+def mapped(
+    function: Callable[..., Result],
+    pieces: Iterable[tuple[Any, ...]],
+    workers: int | None = None,
+    advance: Advance = lambda amount: None,
+    needs: cluster.Unit = "CPU",
+) -> Generator[Result]:
+    """`function(*piece)` for each piece, in order, with at most 2 pieces per worker under way or waiting for one, so that a
+    source is read only as it is needed.
 
     `workers` is the number of processes, by default one per core; 0 does everything in this process. They are spawned, not
     forked: a source may have started threads, and a fork of them can hang. Where RAY_ADDRESS is set, the cores of the cluster
-    are the workers. Raises what `function` raises, and BigfootError where a process dies or the cluster can't be reached.
+    are the workers, or its GPUs where a piece needs one. Closing the generator, or Ctrl-C, ends the pieces under way.
+    Raises what `function` raises, BigfootError where a process dies, and Away where the cluster can't be reached.
     """
-    if os.environ.get(CLUSTER):
-        return _on_ray(function, pieces)
-    workers = cores() if workers is None else workers
-    return _in_processes(function, pieces, workers) if workers else (function(*piece) for piece in pieces)
+    if workers == 0 and not cluster.is_used():
+        yield from (_telling(advance, function, piece) for piece in pieces)
+        return
+    pool: cluster.Cluster | _Processes
+    if cluster.is_used():
+        pool = cluster.Cluster(partial(_counted, function), needs)
+    else:
+        pool = _Processes(function, cores() if workers is None else workers)
+    remaining = iter(pieces)
+    under_way: deque = deque()  # in order; those that are done wait here for earlier ones
+    unfinished: set = set()
+    try:
+        while True:
+            for piece in islice(remaining, max(0, 2 * pool.workers() - len(unfinished))):
+                under_way.append(pool.submit(piece))
+                unfinished.add(under_way[-1])
+            if not under_way:
+                break
+            unfinished = pool.unfinished(unfinished)
+            advance(pool.advanced())
+            while under_way and under_way[0] not in unfinished:
+                result = pool.result(under_way.popleft())
+                advance(pool.advanced())
+                yield result
+    finally:
+        pool.end(under_way)
 
 
 def cores() -> int:
@@ -40,56 +89,92 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_processes(function: Callable[..., Result], pieces: Iterable[tuple[Any, ...]], workers: int) -> Iterator[Result]:
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_pool)
-    under_way: deque = deque()
+def _telling(advance: Advance, function: Callable[..., Result], piece: tuple[Any, ...]) -> Result:
+    token = _advance.set(advance)
     try:
-        for piece in pieces:
-            under_way.append(pool.submit(function, *piece))
-            if len(under_way) >= 2 * workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        return function(*piece)
+    finally:
+        _advance.reset(token)
+
+
+def _counted(function: Callable[..., Result], *piece: Any) -> tuple[Result, float]:
+    """The result of a piece, and by how much it advanced."""
+    amounts: list[float] = []
+    result = _telling(amounts.append, function, piece)
+    return result, sum(amounts)
+
+
+# ---------------------------------------------------------------- processes of this machine
+
+
+class _Processes:
+    def __init__(self, function: Callable, workers: int):
+        self._function, self._workers, self._told = function, workers, 0.0
+        context = multiprocessing.get_context("spawn")
+        self._count: Synchronized[float] = context.Value("d", 0.0)  # what all workers have advanced by
+        self._others = set(multiprocessing.active_children())
+        self._pool = ProcessPoolExecutor(workers, context, _begin, (self._count,))
+
+    def workers(self) -> int:
+        return self._workers
+
+    def submit(self, piece: tuple[Any, ...]) -> Future:
+        with _interrupts_ignored(), _deaths_as_lines():  # by a new worker from its first moment on, as a process inherits it
+            return self._pool.submit(self._function, *piece)
+
+    def unfinished(self, pieces: set[Future]) -> set[Future]:
+        return wait(pieces, POLL_SECONDS, FIRST_COMPLETED).not_done
+
+    def advanced(self) -> float:
+        before, self._told = self._told, self._count.get_obj().value  # without its lock, which a killed worker may hold
+        return self._told - before
+
+    def result(self, piece: Future) -> Any:
+        with _deaths_as_lines():
+            return piece.result()
+
+    def end(self, under_way: Iterable[Future]) -> None:
+        self._pool.shutdown(wait=not under_way, cancel_futures=True)
+        workers = set(multiprocessing.active_children()) - self._others
+        deadline, left = time.monotonic() + ENDING_SECONDS, {worker.sentinel for worker in workers}
+        try:
+            while left and (ended := connection.wait(left, max(0.0, deadline - time.monotonic()))):
+                left -= set(ended)
+        finally:  # also where Ctrl-C comes again
+            for worker in workers:
+                worker.terminate()
+
+
+def _begin(count: "Synchronized[float]") -> None:
+    """A worker ends with the process of its pool in any case, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_pool()
+    _advance.set(partial(_add, count))
+
+
+def _add(count: "Synchronized[float]", amount: float) -> None:
+    with count.get_lock():
+        count.value += amount
+
+
+@contextmanager
+def _deaths_as_lines() -> Iterator[None]:
+    try:
+        yield
     except BrokenProcessPool:
-        raise BigfootError("a worker process died, most likely for lack of memory: run it again on fewer cores") from None
+        raise BigfootError(
+            "a worker process died, most likely for lack of memory: run it again on fewer cores, or with fewer --workers"
+        ) from None
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C does nothing in this process, or in those that it starts, while the block runs."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may change it
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _on_ray(function: Callable[..., Result], pieces: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
-    try:
-        import ray
-    except ImportError:
-        raise BigfootError(f"{CLUSTER} is set, but Ray is not installed: pip install 'bigfoot-asr[ray]'") from None
-    variables = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-    try:
-        ray.init(log_to_driver=False, logging_level="error", ignore_reinit_error=True, runtime_env={"env_vars": variables})
-    except (ConnectionError, ValueError) as error:
-        raise BigfootError(f"the Ray cluster {os.environ[CLUSTER]} can't be reached: {_first_line(error)}") from None
-    remote = ray.remote(_here).options(num_cpus=1, max_retries=RETRIES)
-    most = 2 * int(ray.cluster_resources()["CPU"])
-    under_way: deque = deque()
-    try:
-        for piece in pieces:
-            under_way.append(remote.remote(str(Path.cwd()), function, piece))
-            if len(under_way) >= most:
-                yield ray.get(under_way.popleft())
-        while under_way:
-            yield ray.get(under_way.popleft())
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
-    except ray.exceptions.RayError as error:
-        raise BigfootError(f"the Ray cluster lost a piece of work {RETRIES + 1} times: {_first_line(error)}") from None
-    finally:
-        for waiting in under_way:
-            ray.cancel(waiting)
-
-
-def _here(folder: str, function: Callable[..., Result], piece: tuple[Any, ...]) -> Result:
-    """A piece in a process of the cluster, in the project's folder, since paths are relative to it."""
-    os.chdir(folder)
-    return function(*piece)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+        signal.signal(signal.SIGINT, before)

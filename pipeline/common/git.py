@@ -23,3 +23,9 @@ def git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def is_worktree(root: Path) -> bool:
+    """Whether `root` is in a linked worktree (`git worktree add`), not in the repository's own folder."""
+    folders = git(root, "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
+    return folders is not None and len(set(folders.splitlines())) > 1

@@ -5,13 +5,18 @@ Decision: Prefect's flow and the tests get the graph from DVC itself, so that it
 
 import contextlib
 import hashlib
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import sha256
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +165,35 @@ def _repo(root: Path | str):
 
     try:
         with Repo(str(root)) as repo:
+            _unblock(repo)
             yield repo
     except DvcException as error:
         raise BigfootError(f"DVC can't read the stages of {root}: {' '.join(str(error).split())}") from None
+
+
+def _unblock(repo: "Repo") -> None:
+    """Remove DVC's list of who reads and writes what, where a dvc that was killed left it cut off.
+
+    Until then every dvc refuses to work here. The list is of running processes alone, so nothing is lost.
+    """
+    from dvc.lock import make_lock
+    from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+
+    path = Path(repo.tmp_dir or "") / RWLOCK_FILE
+    if _is_whole(path):
+        return
+    hardlink = repo.config["core"].get("hardlink_lock", False)
+    with make_lock(str(path.with_name(RWLOCK_LOCK)), repo.tmp_dir, hardlink_lock=hardlink):
+        if not _is_whole(path):  # and no dvc is just writing it
+            path.unlink()
+            log.warning("%s is removed: a dvc that was killed left it cut off, and no other could work", path)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+    return True

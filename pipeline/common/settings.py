@@ -1,4 +1,4 @@
-"""The base class of everything that params.yaml sets. What is no number is never taken for one.
+"""The base class of everything that params.yaml sets. What is not a number is never taken for one.
 
 A run that was asked for a learning rate of .inf starts like any other, and is lost.
 """
@@ -15,7 +15,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _truth_is_no_number(cls, given: object) -> object:
+    def _truth_is_not_a_number(cls, given: object) -> object:
         for key, field in cls.model_fields.items():
             value = given.get(field.alias or key) if isinstance(given, dict) else None
             if _has_truth(value, field.annotation) and not _mentions(field.annotation, bool):

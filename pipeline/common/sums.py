@@ -1,9 +1,10 @@
 """The sizes and SHA-256 sums of a folder's files, by which a file that was cut off, swapped or damaged is found.
 
-Decision: the sums are computed whenever a figure or a copy rests on the files. Where a variant is only opened they are
-computed once: `check` remembers in the user's cache that a folder was whole, by its path and by each file's size, time of
-change and inode, so that a second opening reads nothing of the weights. The price: damage that leaves all three as they were (a
-failing disk) is found by those who compute the sums alone. Where the cache can't be written, they are computed each time.
+Decision: the sums are computed whenever a figure or a copy rests on the files. Where a variant or the teacher's logits are only
+opened they are computed once: `check` and `check_all` remember in the user's cache that a folder was whole, by its path and by
+each file's size, time of change and inode, so that a second opening reads nothing of the files. The price: damage that leaves
+all three as they were (a failing disk) is found by those who compute the sums alone. Where the cache can't be written, they are
+computed each time.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import sha256
+from pipeline.common.files import sha256, sha256_of
 
 SLOTS = 4096  # the cache's most files, of 64 bytes each: two folders in one slot only make one another forgotten
 Sums = Mapping[str, Mapping]  # {file: {"bytes": ..., "sha256": ...}}
@@ -30,7 +31,7 @@ def check(folder: Path, sums: Sums, what: str, remedy: str, remembered: bool = F
 
     `what` is incomplete where a file is missing. `remembered`: a folder that was whole before and has not changed isn't read.
     """
-    state = hashlib.sha256(str(folder.resolve()).encode())
+    state = _state(folder)
     for name, expected in sums.items():
         try:
             now = (folder / name).stat()
@@ -40,7 +41,7 @@ def check(folder: Path, sums: Sums, what: str, remedy: str, remembered: bool = F
             cause = "it is cut off" if now.st_size < expected["bytes"] else "it is another file"
             sizes = f"has {now.st_size:,} bytes, not the {expected['bytes']:,} it was made with"
             raise BigfootError(f"{folder}: {name} {sizes} ({cause}): {remedy}")
-        state.update(f"\0{name}\0{expected['sha256']}\0{now.st_size}\0{now.st_mtime_ns}\0{now.st_ino}".encode())
+        _add(state, name, expected["sha256"], now)
     slot, found = _slot(folder) if remembered else None, state.hexdigest()
     if _recalled(slot) == found:
         return
@@ -48,6 +49,34 @@ def check(folder: Path, sums: Sums, what: str, remedy: str, remembered: bool = F
         if sha256(folder / name) != expected["sha256"]:
             raise BigfootError(f"{folder}: {name} has the size but not the content that it was made with: {remedy}")
     _remember(slot, found)
+
+
+def check_all(folder: Path, names: Iterable[str], digest: str, what: str, remedy: str) -> None:
+    """Raise BigfootError unless `digest` is `sha256_of` these files of the folder.
+
+    `what` names them in the plural. A folder that was whole before and has not changed isn't read.
+    """
+    state, files = _state(folder), [folder / name for name in names]
+    for file in files:
+        try:
+            _add(state, file.name, digest, file.stat())
+        except OSError:
+            raise BigfootError(f"{folder}: {file.name} is missing, {what} are incomplete: {remedy}") from None
+    slot, found = _slot(folder), state.hexdigest()
+    if _recalled(slot) == found:
+        return
+    if sha256_of(files) != digest:
+        raise BigfootError(f"{folder}: {what} are damaged, not what was written: {remedy}")
+    _remember(slot, found)
+
+
+def _state(folder: Path):
+    """A hash that begins with a folder's path, for `_add`."""
+    return hashlib.sha256(str(folder.resolve()).encode())
+
+
+def _add(state, name: str, digest: str, now: os.stat_result) -> None:
+    state.update(f"\0{name}\0{digest}\0{now.st_size}\0{now.st_mtime_ns}\0{now.st_ino}".encode())
 
 
 def _slot(folder: Path) -> Path | None:

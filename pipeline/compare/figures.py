@@ -4,10 +4,10 @@ From it are made the keys of comparison.json and of MLflow (which gets every fig
 tables and of the page, the labels of plots, the lines of model cards and the glossary in docs/numbers.md. To add a figure,
 add it here, and compute it in `evaluate`, `benchmark` or `pipeline.compare.rows`. The order is that of the columns.
 
-A figure of recognized text belongs to one set: `wer` to the first test set, `dev_wer` to dev, `wer/NAME` to a further test
-set. There are two bounds of the rise: the gate reads `wer_rise_upper`, on dev, and other programs rely on its name;
-`test_wer_rise_upper` (and `test_wer_rise_upper/NAME`) is reported, and no decision reads it. Where the corpus's objective is
-cer, the bounds are `cer_rise_upper` and `test_cer_rise_upper` instead.
+A figure of recognized text belongs to one set: `wer` to the first test set, `dev_wer` to dev, `gate_wer` to gate, `wer/NAME` to
+a further test set. There are two bounds of the rise: `wer_rise_upper`, on gate, is held against the budget, and other programs
+rely on its name; `test_wer_rise_upper` (and `test_wer_rise_upper/NAME`) is reported, and no decision reads it. Where the
+corpus's objective is cer, the bounds are `cer_rise_upper` and `test_cer_rise_upper` instead.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from pipeline.common import numbers
 
 # The source of a figure: a set's score, bounds on test sets, timings.json, a model's metrics.json, or other figures.
 TEXT, BOUND, TIMING, TRAINING, DERIVED = "text", "bound", "timing", "training", "derived"
+DECIDING = ("dev", "gate")  # splits that decide; they stand before a figure of text: dev_wer
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,21 @@ def _rises(objective: str, of: str) -> list[Figure]:
 
 
 def _decisive(objective: str, of: str) -> list[Figure]:
-    """What decisions read: the error rate on dev, and the bound of its rise."""
+    """What decisions read: the error rates on dev and gate, and the bound of the rise on gate."""
     name = objective.upper()
     return [
         Figure(
-            f"dev_{objective}", DERIVED, "fraction", f"{name} on dev, which chooses checkpoints and the champion{of}",
-            heading=f"Dev {name} %", style=PERCENT, headline=objective == "wer", objective=objective,
+            f"dev_{objective}", DERIVED, "fraction", f"{name} on dev, which chooses checkpoints{of}",
+            heading=f"Dev {name} %", style=PERCENT, objective=objective, page_only=True,
+        ),
+        Figure(
+            f"gate_{objective}", DERIVED, "fraction", f"{name} on gate, which judges variants and the champion{of}",
+            heading=f"Gate {name} %", style=PERCENT, headline=objective == "wer", objective=objective,
         ),
         Figure(
             f"{objective}_rise_upper", DERIVED, "fraction",
-            f"upper bound of the rise on dev{of}, which the gate compares with its budget",
-            heading="Rise on dev at most", style=POINTS, headline=objective == "wer", objective=objective,
+            f"upper bound of the rise on gate{of}, which is compared with the budget",
+            heading="Rise on gate at most", style=POINTS, headline=objective == "wer", objective=objective,
         ),
     ]  # fmt: skip
 
@@ -116,6 +121,21 @@ def _ends(name: str, source: str, unit: str, headline: bool = False) -> list[Fig
         Figure(f"{name}_low", source, unit, END.format("lower", name), headline=headline),
         Figure(f"{name}_high", source, unit, END.format("upper", name), headline=headline),
     ]
+
+
+def _over(precision: str, best: str) -> list[Figure]:
+    """The gains over the teacher's best in another runtime or precision."""
+    return [
+        Figure(
+            f"speedup_over_{precision}", DERIVED, "ratio", f"time of the teacher's {best} divided by this variant's",
+            heading=f"Faster than {precision}", style=RATIO, headline=True,
+        ),
+        *_ends(f"speedup_over_{precision}", DERIVED, "ratio"),
+        Figure(
+            f"shrink_over_{precision}", DERIVED, "ratio", "disk_mb of that variant divided by this variant's",
+            heading=f"Smaller than {precision}", style=RATIO, page_only=True,
+        ),
+    ]  # fmt: skip
 
 
 FIGURES: tuple[Figure, ...] = (
@@ -204,6 +224,26 @@ FIGURES: tuple[Figure, ...] = (
         style=RATIO,
     ),
     *_ends("speedup", TIMING, "ratio"),
+    *_over("float", "fastest variant in floating point"),
+    *_over("int8", "fastest int8 variant"),
+    Figure(
+        "latency_p50_ms_one_thread",
+        TIMING,
+        "ms",
+        "the same as latency_p50_ms, with one thread",
+        heading="p50 ms, 1 thread",
+        page_only=True,
+    ),
+    Figure(
+        "speedup_one_thread",
+        TIMING,
+        "ratio",
+        "the same as speedup, where both have one thread",
+        heading="Faster, 1 thread",
+        style=RATIO,
+        page_only=True,
+    ),
+    *_ends("speedup_one_thread", TIMING, "ratio"),
     Figure("ms_per_audio_second_p50", TIMING, "ms/s", "median latency per second of audio"),
     Figure(
         "ms_per_audio_second_p95",
@@ -268,6 +308,7 @@ FIGURES: tuple[Figure, ...] = (
         label="peak memory",
         headline=True,
         style=WHOLE,
+        page_only=True,
     ),
     Figure(
         "ram_model_mb",
@@ -275,7 +316,7 @@ FIGURES: tuple[Figure, ...] = (
         "MB",
         "ram_mb minus that of an empty process with the same runtime",
         heading="Model's RAM MB",
-        page_only=True,
+        label="peak memory of the model alone",
         style=WHOLE,
     ),
     Figure(
@@ -336,7 +377,8 @@ def keys(more_tests: Iterable[str] = ()) -> dict[str, Figure]:
     by_key = dict(BY_NAME)
     for figure in FIGURES:
         if figure.source == TEXT:
-            by_key.setdefault(f"dev_{figure.name}", figure)
+            for split in DECIDING:
+                by_key.setdefault(f"{split}_{figure.name}", figure)
         if figure.source in (TEXT, BOUND):
             by_key |= {f"{figure.name}/{test}": figure for test in more_tests}
     return by_key
@@ -345,11 +387,13 @@ def keys(more_tests: Iterable[str] = ()) -> dict[str, Figure]:
 def split_of(key: str, first_test: str) -> str | None:
     """The split that the figure with this key belongs to; None for a figure that belongs to no split.
 
-    dev_cer belongs to dev, cer/noisy to noisy, cer to the first test set, disk_mb to none.
+    dev_cer belongs to dev, gate_cer to gate, cer/noisy to noisy, cer to the first test set, disk_mb to none.
     """
     name, _, test = key.partition("/")
-    if name in ("wer_rise_upper", "cer_rise_upper") or (name.startswith("dev_") and name.removeprefix("dev_") in of(TEXT)):
-        return "dev"
+    if name in ("wer_rise_upper", "cer_rise_upper"):
+        return "gate"
+    if (split := name.partition("_")[0]) in DECIDING and name.removeprefix(f"{split}_") in of(TEXT):
+        return split
     return (test or first_test) if name in (*of(TEXT), *of(BOUND)) else None
 
 

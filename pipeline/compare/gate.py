@@ -1,7 +1,7 @@
 """The gate for CI: whether the last comparison keeps the budget, with one line per variant.
 
-Nothing is judged again: compare has judged, on dev, and this reads reports/comparison.json. A params.yaml that changed since
-the comparison is refused, so that nobody takes an old verdict for a new one.
+Nothing is judged again: compare has judged, on the split gate, and this reads reports/comparison.json. A params.yaml that
+changed since the comparison is refused, so that nobody takes an old verdict for a new one.
 """
 
 from pathlib import Path
@@ -41,7 +41,7 @@ def check(root: Path, params: Params, names: list[str]) -> tuple[bool, list[str]
 
 def _budget(gate: Gate, objective: str) -> str:
     limits = [
-        f"a rise in dev {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
+        f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
     ]
     limits += [
         f"at most {most:g} {what}"

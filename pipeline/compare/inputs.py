@@ -17,7 +17,7 @@ from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import drawn, open_corpus, read_dropped, split_folder, test_sets
+from pipeline.speech.corpus import GATE, drawn, open_corpus, read_dropped, split_folder, test_sets
 from pipeline.speech.scoring import Objective, scoring
 from pipeline.speech.shards import Size
 
@@ -26,7 +26,8 @@ from pipeline.speech.shards import Size
 class Evidence:
     """The contents of the files that a comparison is made of.
 
-    scores, kinds (own or peer), runtimes and opened (the file that the runtime opens) are by name of variant; training, curves
+    scores, kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes and opened (the file that the runtime
+    opens) are by name of variant; training, curves
     and training_wh (the student's own plus that of its parents) by name of model. dropped: the utterances that prepare left
     out, each with the check that it failed.
     """
@@ -35,6 +36,7 @@ class Evidence:
     timings: Timings
     scores: dict[str, Score]
     kinds: dict[str, str]
+    schemes: dict[str, str]
     runtimes: dict[str, str]
     opened: dict[str, str]
     training: dict[str, dict]
@@ -52,7 +54,7 @@ class Evidence:
     def test_sets(self) -> list[str]:
         """The test sets, beginning with the one that the headline figures are of."""
         reference = self.scores[REFERENCE]
-        return [reference.first_test, *sorted(set(reference.sets) - {"dev", reference.first_test})]
+        return [reference.first_test, *sorted(set(reference.sets) - {"dev", GATE, reference.first_test})]
 
     @property
     def untrained(self) -> bool:
@@ -70,7 +72,7 @@ def gather(params: Params, root: Path) -> Evidence:
     folder = project.corpus(params.corpus.name)
     opened = open_corpus(folder)
     most, seed = params.evaluate.max_hours, params.evaluate.seed
-    corpus, sets = opened.info, {name: drawn(opened.utterances(name), most, seed) for name in ("dev", *opened.test_sets)}
+    corpus, sets = opened.info, {name: drawn(opened.utterances(name), most, seed) for name in ("dev", GATE, *opened.test_sets)}
     _require_counts(folder, corpus)
     run = timings.read(project.timings)
     scored = {}
@@ -92,6 +94,7 @@ def gather(params: Params, root: Path) -> Evidence:
         timings=run,
         scores=scored,
         kinds={name: info.get("kind", "own") for name, info in infos.items()},
+        schemes={v.name: str(params.schemes[v.scheme].get("like", v.scheme)) for v in variants},
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
         training={m: read_metrics(project.model(m), _made_by(m)) for m in models},
@@ -104,7 +107,7 @@ def gather(params: Params, root: Path) -> Evidence:
 
 def _require_counts(folder: Path, corpus: dict) -> None:
     """Raise BigfootError where corpus.json doesn't count what the report says of each split."""
-    for split in ("train", "dev", *test_sets(corpus["splits"])):
+    for split in ("train", "dev", GATE, *test_sets(corpus["splits"])):
         if lacking := sorted(set(Size.__annotations__) - set(corpus["splits"].get(split, {}))):
             where = f"{folder / 'corpus.json'}: splits.{split}"
             raise BigfootError(f"{where} has no {', '.join(lacking)}: {again('dvc repro prepare')}")

@@ -1,9 +1,8 @@
 """The rows of a comparison: every figure of every variant, the gate's verdict on it, and the champion.
 
-Decision: the gate and the champion read dev alone, and the gate compares the upper bound of the rise of the error rate (WER or
-CER, the corpus's objective) with the budget,
-not the estimate, so that a dev set that is too small promotes nothing. Figures that were not measured are None, and so are
-the errors of UNTRAINED models, which mean nothing.
+Decision: variants are judged on the split gate, which chose nothing before. The upper bound of the rise of the error rate (WER
+or CER, the corpus's objective) is compared with the budget, not the estimate, so that a gate split that is too small promotes
+nothing. Figures that were not measured are None, and so are the errors of UNTRAINED models, which mean nothing.
 """
 
 from collections import Counter
@@ -18,6 +17,7 @@ from pipeline.compare.comparison import Row, Verdict, champion_of
 from pipeline.compare.inputs import Evidence
 from pipeline.evaluate import wer
 from pipeline.params import Gate
+from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
 
 
@@ -29,8 +29,9 @@ def measured(evidence: Evidence) -> list[Row]:
     for name, score in evidence.scores.items():
         timing, training = evidence.timings.variants[name], evidence.training[score.model]
         values: dict[str, float | None] = dict.fromkeys(figures.keys(more))
-        for test, prefix, suffix in [(first, "", ""), ("dev", "dev_", ""), *((test, "", f"/{test}") for test in more)]:
-            values |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, test).items()}
+        own = [(split, f"{split}_", "") for split in figures.DECIDING]
+        for split, prefix, suffix in [(first, "", ""), *own, *((test, "", f"/{test}") for test in more)]:
+            values |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, split).items()}
         values |= {
             f"test_{objective}_rise_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in bounds.items()
         }
@@ -39,6 +40,7 @@ def measured(evidence: Evidence) -> list[Row]:
         values["co2_g_per_audio_hour"] = co2_g(timing.energy_wh_per_audio_hour, evidence.country)
         values["train_co2_g"] = co2_g(values["train_energy_wh"], evidence.country)
         values["shrink"] = teacher.disk_mb / timing.disk_mb
+        values |= _over_the_teachers_best(evidence, name)
         values["train_payback_hours"] = payback.hours(evidence.training_wh[score.model], teacher, timing)
         remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
         rows.append(
@@ -51,22 +53,48 @@ def measured(evidence: Evidence) -> list[Row]:
     return rows
 
 
+def best_of_the_teacher(evidence: Evidence) -> dict[str, str]:
+    """{"float": its fastest variant in floating point, "int8": in int8}, of Bigfoot's own; absent where there is none."""
+    best = {}
+    for precision, starts in (("float", ("fp32", "bf16")), ("int8", ("int8",))):
+        names = [
+            name
+            for name, scheme in evidence.schemes.items()
+            if evidence.scores[name].model == "teacher" and evidence.kinds[name] == "own" and scheme.startswith(starts)
+        ]
+        if names:
+            best[precision] = max(names, key=lambda name: evidence.timings.variants[name].speedup)
+    return best
+
+
+def _over_the_teachers_best(evidence: Evidence, name: str) -> dict[str, float | None]:
+    """The gains over what a user of the large model has without a small one: another runtime, or int8."""
+    timing = evidence.timings.variants[name]
+    found: dict[str, float | None] = {}
+    for precision, best in best_of_the_teacher(evidence).items():
+        ends = ("", "_low", "_high")
+        known: Sequence[float | None] = timing.speedups.get(best, [None] * 3)  # not in memory at the same time
+        found |= {f"speedup_over_{precision}{end}": value for end, value in zip(ends, known, strict=True)}
+        found[f"shrink_over_{precision}"] = evidence.timings.variants[best].disk_mb / timing.disk_mb
+    return found
+
+
 def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
-    """The rows with the bound of the rise (on dev, for all variants together), the gate's verdict, and the champion marked.
+    """The rows with the bound of the rise (on gate, for all variants together), the gate's verdict, and the champion marked.
 
     The champion is the variant with the largest gain that the budget prefers among those that pass the gate, except
-    teacher.fp32; of two with the same gain, the one with fewer errors on dev. A peer never passes. There may be no champion.
+    teacher.fp32; of two with the same gain, the one with fewer errors on gate. A peer never passes. There may be no champion.
     UNTRAINED models have no bound, and the gate does not judge them.
     """
     if evidence.untrained:
         return [replace(row, gate=Verdict(None, "untrained")) for row in rows]
-    rises, dev, objective = _rises(evidence, "dev", gate.confidence), evidence.scores[REFERENCE].sets["dev"], evidence.objective
-    length = f"{getattr(dev, UNITS[objective])} {UNITS[objective]}"
+    rises, objective = _rises(evidence, GATE, gate.confidence), evidence.objective
+    length = f"{getattr(evidence.scores[REFERENCE].sets[GATE], UNITS[objective])} {UNITS[objective]}"
     bound = [replace(row, figures={**row.figures, f"{objective}_rise_upper": rises[row.variant]}) for row in rows]
     competitors = Counter(row.kind for row in rows if row.variant != REFERENCE)
     judged = [replace(row, gate=_verdict(row, gate, length, competitors[row.kind])) for row in bound]
     candidates = [
-        ((gained, -row.known(f"dev_{objective}")), row)
+        ((gained, -row.known(f"gate_{objective}")), row)
         for row in judged
         if row.gate.passed and row.variant != REFERENCE and (gained := gain(row.figures, gate.prefer)) is not None
     ]
@@ -103,14 +131,14 @@ def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
 
 def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     """The same, with peers judged like all others."""
-    rise, upper = row.known(f"dev_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
+    rise, upper = row.known(f"gate_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
     sure = f"{gate.confidence:.0%} sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
-    bounded = f"dev {row.objective.upper()} {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
+    bounded = f"gate {row.objective.upper()} {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
     budget = numbers.percent(gate.max_rise)
     if rise > gate.max_rise:
         return Verdict(False, f"{bounded}: more than the {budget} allowed")
     if upper > gate.max_rise:
-        return Verdict(False, f"{bounded}: may be more than the {budget} allowed, dev's {length} are too few to decide")
+        return Verdict(False, f"{bounded}: may be more than the {budget} allowed, gate's {length} are too few to decide")
     for key, most, unit in (("disk_mb", gate.max_disk_mb, "MB"), ("latency_p50_ms", gate.max_latency_p50_ms, "ms")):
         value = row[key]
         if most is not None and (value is None or value > most):

@@ -3,6 +3,8 @@
 Decision: the teacher's logits come from the store (pipeline.distill.logits), so that the teacher runs once for all
 students. Or the teacher runs beside the student: that is slower, but allows augmentation that changes timing, and gives its
 hidden states. Padding frames never count. In the paper's code they did, so short utterances taught mostly silence.
+
+A student with fewer frames per second learns from the teacher's outputs pooled (pipeline.distill.pooling).
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from pipeline.distill.pooling import pooled, pooled_states
 from pipeline.models.forward import ignore_padding, inside
+from pipeline.models.inference import padded
 from pipeline.params import Distillation, Ramp
 from pipeline.train.ctc import ctc_loss
 
@@ -20,11 +24,13 @@ class Imitation:
     """A student's loss for pipeline.train.trainer.
 
     `blank`: the CTC blank's id; `teacher`: a Wav2Vec2ForCTC that runs beside the student; None: the batch holds its logits.
+    `factor`: how many frames of that teacher are one of the student's; logits in the batch are the student's frame by frame.
     """
 
     settings: Distillation
     blank: int
     teacher: torch.nn.Module | None = None
+    factor: int = 1
 
     def __post_init__(self):
         if self.teacher is not None:
@@ -41,7 +47,8 @@ class Imitation:
         if self.teacher is not None:
             with torch.no_grad():
                 teacher = self.teacher.to(frames.device)(**inputs, output_hidden_states=hidden > 0)
-            teacher_logits = teacher.logits
+            own = self.teacher._get_feat_extract_output_lengths(batch["attention_mask"].sum(1))
+            teacher_logits = self._pooled(teacher.logits, own, student.logits.shape[1])
         loss = 0.0 * student.logits.sum()
         labelled = batch["label_lengths"] > 0
         if ctc and labelled.any():
@@ -50,8 +57,15 @@ class Imitation:
         if kl:
             loss = loss + kl * kl_loss(student.logits, teacher_logits, frames, at(s.temperature, done))
         if hidden:
-            loss = loss + hidden * _similarity_of_layers(student.hidden_states, teacher.hidden_states, frames)
+            loss = loss + hidden * _similarity_of_layers(student.hidden_states, teacher.hidden_states, frames, self.factor)
         return loss
+
+    def _pooled(self, logits, own, frames: int):
+        """The teacher's logits [batch, its frames, vocabulary] at the student's `frames`; `own` [batch]: without padding."""
+        if self.factor == 1:
+            return logits
+        rows = [pooled(row[:count], self.factor, self.blank) for row, count in zip(logits, own.tolist(), strict=True)]
+        return padded(rows, frames)
 
 
 def at(ramp: Ramp, done: float) -> float:
@@ -83,8 +97,10 @@ def similarity_loss(hidden, teacher_hidden, frames):
     return (_cosines(hidden) - _cosines(teacher_hidden)).square()[pairs].mean()
 
 
-def _similarity_of_layers(hidden: tuple, teacher_hidden: tuple, frames):
+def _similarity_of_layers(hidden: tuple, teacher_hidden: tuple, frames, factor: int):
     """Mean over the student's layers, each compared with the teacher's layer at the same fraction of the depth."""
+    if factor > 1:
+        teacher_hidden = tuple(pooled_states(layer, factor, hidden[0].shape[1]) for layer in teacher_hidden)
     layers, teacher_layers = len(hidden) - 1, len(teacher_hidden) - 1  # the first hidden state is the encoder's input
     pairs = [(hidden[i], teacher_hidden[round(i * teacher_layers / layers)]) for i in range(1, layers + 1)]
     return torch.stack([similarity_loss(own, other, frames) for own, other in pairs]).mean()

@@ -2,6 +2,9 @@
 
 The shapes are those that training would make: the teacher's from its config, each student's from its parent's, so that a
 student that doesn't fit into its parent is refused here.
+
+Decision: the configs are transformers' own, since their defaults and checks decide the shapes, and a copy could be wrong. Their
+import takes PyTorch with it, more than half of the time of `bigfoot check`, so they are imported only where a shape is needed.
 """
 
 from collections.abc import Iterator
@@ -18,12 +21,15 @@ def lines(params: Params, root: Path) -> Iterator[str]:
 
     Raises BigfootError where a model's shape is impossible.
     """
+    teacher = params.teacher
+    is_trained = teacher.training is not None and teacher.finetune
+    if not is_trained and not params.students and teacher.init == "pretrained":
+        return
     known = configs(params, root)
     if not known:
-        yield f"memory: the shape of {params.teacher.name} is known once the stage teacher has fetched it"
+        yield f"memory: the shape of {teacher.name} is known once the stage teacher has fetched it"
         return
-    teacher = params.teacher
-    if teacher.training and teacher.finetune:
+    if teacher.training and is_trained:
         yield _line("teacher", known["teacher"], teacher.training, params, None, stored=False)
     for name, student in params.students.items():
         if student.training:
@@ -72,8 +78,6 @@ def configs(params: Params, root: Path, letters: int | None = None) -> dict:
 
 
 def _teacher(teacher: Teacher, root: Path):
-    from transformers import AutoConfig
-
     if teacher.init == "config":
         known: dict = {"model_type": "wav2vec2"}
     elif teacher.name is None:
@@ -85,6 +89,8 @@ def _teacher(teacher: Teacher, root: Path):
         if not isinstance(path, str):
             return None
         known = Checkpoint(str(Path(path).parent), is_folder=True).config()
+    from transformers import AutoConfig
+
     settings = known | teacher.config
     try:
         return AutoConfig.for_model(settings.pop("model_type"), **settings)

@@ -2,18 +2,22 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors import safe_open
 
 from pipeline.common.errors import BigfootError
-from pipeline.distill import fake_int8
+from pipeline.common.files import read_json
+from pipeline.distill import fake_int8, texts
 from pipeline.distill.logits.speeds import AtSpeeds
 from pipeline.distill.logits.store import LogitsStore
 from pipeline.distill.loss import Imitation
+from pipeline.distill.pooling import pooled
 from pipeline.distill.pseudo_labels import pseudo_labels
 from pipeline.distill.surgery import student
 from pipeline.models import vocabulary
@@ -23,6 +27,7 @@ from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, durations, spread
 from pipeline.speech.shards import Utterance
+from pipeline.speech.text import frames_needed
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.teacher import save_as_it_is
@@ -65,6 +70,7 @@ def make_student(
     teacher = features = None
     if settings.distillation.reads_store:
         store = LogitsStore(logits, corpus)
+        store.check()
         audio_corpus = AtSpeeds(corpus, store.speeds)
         inputs.append(logits / "index.json")  # it has the digest of all logits
     if settings.distillation.teacher == "online":
@@ -75,13 +81,18 @@ def make_student(
         features = store.features
         inputs.append(teacher_folder / "model.safetensors")
     known = vocabulary.of(processor.tokenizer, model.config.vocab_size)
-    imitation = Imitation(settings.distillation, known.blank, teacher)
+    factor = _frames_in_one(model, teacher_folder)
+    imitation = Imitation(settings.distillation, known.blank, teacher, factor)
+    train = corpus.utterances("train")
+    speeds = store.speeds if store else [1.0]
+    if line := texts.note(name, settings, model.config, durations(train), texts.frames_needed_by(train), speeds):
+        log.warning(line)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
     job = trainer.Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
-        teacher_logits=store.logits if store else None, features=features, loss=imitation,
+        teacher_logits=_at_frames(store, factor, known.blank) if store else None, features=features, loss=imitation,
         unlabelled=settings.distillation.unlabelled,
-        pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known),
+        pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known, model.config),
     )  # fmt: skip
     metrics = trainer.train(job, out)
     if settings.quantize_aware:
@@ -90,8 +101,21 @@ def make_student(
     return metrics
 
 
+def _frames_in_one(model, teacher_folder: Path) -> int:
+    """How many frames of the teacher are one of the student's."""
+    teacher = read_json(teacher_folder / "config.json", "dvc repro teacher")
+    return math.prod(model.config.conv_stride) // math.prod(teacher["conv_stride"])
+
+
+def _at_frames(store: LogitsStore, factor: int, blank: int) -> Callable[[Utterance], np.ndarray]:
+    """The teacher's stored logits of an utterance, frame by frame of a student, of which each is `factor` of the teacher's."""
+    if factor == 1:
+        return store.logits
+    return lambda utterance: pooled(torch.from_numpy(store.logits(utterance)), factor, blank).numpy()
+
+
 def _pseudo_labels(
-    name: str, settings: Student, corpus: AudioCorpus, store: LogitsStore | None, known: vocabulary.Vocabulary
+    name: str, settings: Student, corpus: AudioCorpus, store: LogitsStore | None, known: vocabulary.Vocabulary, config
 ) -> Callable[[Utterance], list[int]] | None:
     """The labels of audio without text; None where it has none. Logs how much audio teaches with and without text."""
     wanted = settings.distillation
@@ -105,8 +129,12 @@ def _pseudo_labels(
         return None
     labels = pseudo_labels(store.logits, known, wanted.pseudo_labels)
     utterances = corpus.utterances(UNLABELLED)
-    confident = sum(bool(labels(utterance)) for utterance in utterances)
-    log.info("%s: the teacher is confident of the text of %d of %d utterances without", name, confident, len(utterances))
+    needed = np.array([frames_needed(labels(utterance)) for utterance in utterances])
+    left_out = int((texts.frames(config, durations(utterances)) < needed).sum())
+    log.info(
+        "%s: the teacher is confident of the text of %d of %d utterances without%s", name, int((needed > 0).sum()), len(needed),
+        f"; CTC leaves out {left_out} of them that have more characters than frames" if left_out else "",
+    )  # fmt: skip
     return labels
 
 

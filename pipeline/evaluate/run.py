@@ -1,8 +1,9 @@
-"""evaluate: the hypotheses of one variant on dev and every test set, and their errors.
+"""evaluate: the hypotheses of one variant on dev, gate and every test set, and their errors.
 
 Decision: a score depends on files alone (not on time or host), so that DVC may keep it for ever. Little audio is recognized in
-this process, with the threads that the runtime chooses; much of it in one process per core, with one thread each, which is
-the faster way on every runtime. What is recognized lies in `scratch` until all is, so a run that was killed goes on.
+this process, with the threads that the runtime chooses; much of it, or any on a cluster, in one process per core, with one
+thread each, which is the faster way on every runtime. What is recognized lies in `scratch` until all is, so a run that was
+killed goes on.
 """
 
 import logging
@@ -11,14 +12,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.common import engine, graph
+from pipeline.common import cluster, engine, graph
 from pipeline.common.progress import Progress
 from pipeline.evaluate import pieces, scores
 from pipeline.evaluate.scores import Score, SetScore
 from pipeline.evaluate.wer import score
 from pipeline.params import Evaluate
 from pipeline.recognition import seal
-from pipeline.speech.corpus import Corpus, drawn
+from pipeline.speech.corpus import GATE, Corpus, drawn
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 
@@ -33,13 +34,14 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     Raises BigfootError where the variant can't be opened or its files have changed.
     """
     info = seal.read(variant_folder)
-    names = ("dev", *corpus.test_sets)
+    names = ("dev", GATE, *corpus.test_sets)
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
     is_much = sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
+    threads = 1 if is_much or cluster.is_used() else None
     folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
     scored = {}
     for name in names:
-        planned = pieces.planned(variant_folder, corpus, chosen[name], 1 if is_much else None, folder)
+        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, folder)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
         scored[name] = _score_set(f"{info['variant']} on {name}", corpus, chosen[name], done, settings)
     found = Score(

@@ -61,7 +61,7 @@ class SetScore:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one variant: dev and every test set, by name. `files` is the mark of the variant's seal."""
+    """The score of one variant: dev, gate and every test set, by name. `files` is the mark of the variant's seal."""
 
     variant: str
     model: str

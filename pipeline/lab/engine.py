@@ -23,7 +23,7 @@ from pipeline.recognition.recognizer import Recognizer
 from pipeline.recognition.runtimes import Opened, Run
 from pipeline.speech.corpus import open_corpus, spread
 
-THREADS, ROUNDS, UTTERANCES, RESAMPLES, SEED = 2, 10, 40, 2000, 7
+THREADS, ROUNDS, UTTERANCES, SEED = 2, 10, 40, 7
 
 
 def main(corpus: str = "", *variants: str) -> None:
@@ -50,11 +50,11 @@ def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> d
                 ways[name](index)
                 if number >= 0:
                     seconds[name][number, index] = time.perf_counter() - began
-    whole = np.median(seconds.pop("transcribe"), axis=0)
-    figures = {"ms": round(1000 * float(whole.mean()), 3)}
-    for name, times in seconds.items():
-        alone = np.median(times, axis=0)
-        low, high = ratio.interval(whole, alone, RESAMPLES, SEED)
+    whole = seconds.pop("transcribe")
+    numbers, utterances = (index.ravel() for index in np.indices(whole.shape))
+    figures = {"ms": round(1000 * float(np.median(whole, axis=0).mean()), 3)}
+    for name, alone in seconds.items():
+        low, high = ratio.interval(whole.ravel(), alone.ravel(), numbers, utterances)
         ratios = {name: float(whole.sum() / alone.sum()), f"{name}_low": low, f"{name}_high": high}
         figures |= {key: round(value, 4) for key, value in ratios.items()}
     return figures

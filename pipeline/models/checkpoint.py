@@ -10,8 +10,9 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypedDict
 
+from pipeline.common import shapes
 from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.models import families, vocabulary, weights
 from pipeline.models.description import extractor
@@ -19,6 +20,11 @@ from pipeline.models.vocabulary import Vocabulary
 from pipeline.speech.audio import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
+
+
+class _Index(TypedDict):
+    metadata: dict
+    weight_map: dict[str, str]  # {tensor: its file}
 
 
 @dataclass(frozen=True)
@@ -128,8 +134,10 @@ class Checkpoint:
                 if language:
                     model.load_adapter(language, revision=self.revision)
         except AttributeError as error:  # a dtype that PyTorch doesn't have
+            list(self._weight_files())  # or a broken index, which raises here
             raise BigfootError(f"{self.source}: config.json can't be used: {one_line(error)}") from None
         except unloadable() as error:
+            list(self._weight_files())  # a broken index raises here
             self._raise(error)
         return model, report
 
@@ -144,12 +152,17 @@ class Checkpoint:
         return folded
 
     def _weight_files(self) -> Iterator[Path]:
-        """The files that transformers reads: the first kind that is there, as one file or several."""
+        """The files that transformers reads: the first kind that is there, as one file or several.
+
+        Raises BigfootError for an index of another shape, on which transformers fails without its name.
+        """
         for name in ("model.safetensors", "pytorch_model.bin"):
             if path := self._file(name):
                 yield path
                 return
-            if index := self.json(f"{name}.index.json"):
+            if (index := self.json(f"{name}.index.json")) is not None:
+                if found := shapes.problem(index, _Index):
+                    raise BigfootError(f"{self.source}: {name}.index.json{found}: fetch the model again")
                 yield from filter(None, map(self._file, sorted(set(index["weight_map"].values()))))
                 return
 

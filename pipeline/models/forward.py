@@ -126,6 +126,13 @@ def fewest_samples(config, frames: int) -> int:
     return frames
 
 
+def frame_count(config, samples):
+    """The number of frames for a number of samples, an int or an array of them; below 1 where they are too few for one."""
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        samples = (samples - kernel) // stride + 1
+    return samples
+
+
 def inside(frames: int, lengths):
     """1.0 for real frames, 0.0 for padding: [batch, frames]."""
     import torch

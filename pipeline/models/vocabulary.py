@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
 
 Json = Callable[[str], dict | None]  # a file's name -> its content; None where there is no such file
@@ -117,18 +118,20 @@ _OWN = "set teacher.alphabet to corpus and fine-tune it"
 
 def _ids(json: Json, where: str, language: str | None) -> dict[str, int]:
     """{token: id}, of vocab.json, or of tokenizer.json where there is no vocab.json."""
-    vocab = json("vocab.json")
+    file, vocab = "vocab.json", json("vocab.json")
     if vocab is None:
-        return _of_tokenizer_json(json("tokenizer.json"), where)
-    if any(isinstance(ids, dict) for ids in vocab.values()):
+        file, vocab = "tokenizer.json", _of_tokenizer_json(json("tokenizer.json"), where)
+    elif any(isinstance(ids, dict) for ids in vocab.values()):
         if language not in vocab:
             known = ", ".join(sorted(vocab)[:10]) + (", ..." if len(vocab) > 10 else "")
             asked = f"has no vocabulary of language {language}" if language else "has one vocabulary per language"
             raise BigfootError(f"{where} {asked}: set teacher.target_lang to one of the {len(vocab)}: {known}")
         vocab = vocab[language]
-    ids = vocab | {name: index for name, index in (json("added_tokens.json") or {}).items() if name not in vocab}
-    if not ids or not all(isinstance(index, int) for index in ids.values()):
-        raise BigfootError(f"{where}: vocab.json is not an object of tokens and their ids: fetch the model again")
+    added = json("added_tokens.json") or {}
+    ids = vocab | {name: index for name, index in added.items() if name not in vocab} if isinstance(vocab, dict) else {}
+    found = shapes.problem(ids, dict[str, int])
+    if found or not ids:
+        raise BigfootError(f"{where}: {file} is not an object of tokens and their ids{found or ''}: fetch the model again")
     return ids
 
 
@@ -138,7 +141,7 @@ def _of_tokenizer_json(tokenizer: dict | None, where: str) -> dict[str, int]:
     model = tokenizer.get("model") or {}
     if not isinstance(model.get("vocab"), dict) or model.get("merges") or model.get("type") == "WordPiece":
         raise BigfootError(f"{where} writes word pieces ({model.get('type')} in tokenizer.json): {_OWN}")
-    added = {token["content"]: token["id"] for token in tokenizer.get("added_tokens") or []}
+    added = {token.get("content"): token.get("id") for token in tokenizer.get("added_tokens") or []}
     return model["vocab"] | {name: index for name, index in added.items() if name not in model["vocab"]}
 
 

@@ -31,12 +31,12 @@ TestSet = Annotated[str, Field(pattern=r"^test[a-z0-9_-]*$")]
 
 
 class SyntheticSource(Section):
-    """Strings of digits spoken by espeak-ng's voices; the voices and sentences of dev and test never occur in train."""
+    """Strings of digits spoken by espeak-ng's voices; the voices and sentences of dev, gate and test never occur in train."""
 
     kind: Literal["synthetic"]
     seed: Seed = Field(7, description="of sentences, voices, noise and rooms")
     train_utterances: Count = Field(3200, description="utterances of train, 1.4 s each: 3,200 are 75 minutes")
-    dev_utterances: Count = Field(100, description="utterances of dev")
+    dev_utterances: Count = Field(200, description="utterances of dev and gate, which get half of the voices each")
     test_utterances: Count = Field(150, description="utterances of test")
     words: tuple[Words, Words] = Field((2, 6), description="the fewest and the most words of a sentence")
 
@@ -54,8 +54,8 @@ class DigitsSource(Section):
     kind: Literal["digits"]
     seed: Seed = Field(7, description="of which recordings are joined, and of the pauses between them")
     uses: int = Field(4, ge=1, le=10_000, description="how often each training recording is used")
-    train: tuple[Annotated[int, Field(ge=15)], Annotated[int, Field(le=45)]] = Field(
-        (15, 45), description="the first of the training recordings of each digit and speaker, and the one after the last"
+    train: tuple[Annotated[int, Field(ge=20)], Annotated[int, Field(le=45)]] = Field(
+        (20, 45), description="the first of the training recordings of each digit and speaker, and the one after the last"
     )
     unlabelled: Fraction = Field(0.0, lt=1, description="share of the training recordings whose text is kept back")
 
@@ -79,7 +79,7 @@ class Column(Section):
         try:
             groups = re.compile(pattern or "()").groups
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+            raise ValueError(f"is not a regular expression: {error}") from None
         if not groups:
             raise ValueError("has no group: put what is to be taken in brackets, as in '^(\\w{8})'")
         return pattern
@@ -91,7 +91,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Shares(Section):
-    """Shares of dev and test, drawn by speaker where speakers are known, else by recording, else by utterance."""
+    """Shares of dev and test, drawn by speaker where speakers are known, else by recording, else by utterance.
+
+    Half of dev becomes gate.
+    """
 
     dev: Share = Field(0.1, description="share of the utterances")
     test: Share = Field(0.1, description="share of the utterances")
@@ -114,6 +117,7 @@ class FolderSource(Section):
         None, description="the table of train; with `manifest` its name in the split column; null: train.jsonl or train"
     )
     dev: str | None = Field(None, description="the same of dev; null: dev.jsonl, with `manifest` dev")
+    gate: str | None = Field(None, description="the same of gate; null: half of dev")
     test: dict[TestSet, str] | None = Field(None, description="the same of each test set, by name; null: one, called test")
     unlabelled: str | None = Field(None, description="a table of audio without text; null: there is none")
     manifest: str | None = Field(
@@ -127,15 +131,16 @@ class FolderSource(Section):
 
     @property
     def splits(self) -> dict[str, str]:
-        """{split: the table it is in, or with `manifest` its name in the split column}, train and dev first."""
+        """{split: the table it is in, or with `manifest` its name in the split column}, train, dev and gate first."""
         suffix = "" if self.manifest else ".jsonl"
         tests = self.test or {"test": f"test{suffix}"}
-        return {"train": self.train or f"train{suffix}", "dev": self.dev or f"dev{suffix}", **tests}
+        own = {"train": self.train or f"train{suffix}", "dev": self.dev or f"dev{suffix}"}
+        return own | ({"gate": self.gate} if self.gate else {}) | tests
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> "FolderSource":
-        if self.split and (self.train or self.dev or self.test or "split" in self.columns):
-            raise ValueError("split draws train, dev and test from `manifest`: leave out train, dev, test and columns.split")
+        if self.split and (self.train or self.dev or self.gate or self.test or "split" in self.columns):
+            raise ValueError("split draws all splits from `manifest`: leave out train, dev, gate, test and columns.split")
         if not self.manifest and (self.split or "split" in self.columns):
             raise ValueError("manifest is missing: the one table that has all splits")
         if self.manifest and len(set(self.splits.values())) < len(self.splits):
@@ -149,6 +154,7 @@ class LibriSpeechSource(Section):
     kind: Literal["librispeech"]
     train: list[str] = Field(["train-clean-100"], description="the parts of LibriSpeech that are train")
     dev: list[str] = Field(["dev-clean"], description="the parts that are dev")
+    gate: list[str] = Field([], description="the parts that are gate; []: half of dev's speakers")
     test: list[str] = Field(["test-clean", "test-other"], description="the parts that are test, each a test set")
     unlabelled: list[str] = Field([], description="the parts whose texts are not used; []: none")
 
@@ -165,6 +171,7 @@ class HuggingFaceSource(Section):
     )
     train: str = Field("train", description="the dataset's split that is train")
     dev: str = Field("validation", description="the dataset's split that is dev")
+    gate: str | None = Field(None, description="the dataset's split that is gate; null: half of dev")
     test: dict[TestSet, str] = Field(
         default_factory=lambda: {"test": "test"}, description="the dataset's split of each test set, by name"
     )
@@ -191,8 +198,8 @@ class Limits(Section):
 class Checks(Section):
     """What happens to an utterance that fails a check: it is reported, dropped, or stops the stage.
 
-    What a model can't write (unspellable, text_too_long, beyond_alphabet) never drops an utterance of dev or test: that would
-    flatter every error rate. It is reported and scored. no_text: keep scores silence too, in dev and test alone.
+    What a model can't write (unspellable, text_too_long, beyond_alphabet) never drops an utterance of dev, gate or test: that
+    would flatter every error rate. It is reported and scored. no_text: keep scores silence too, in these alone.
     """
 
     missing: Unusable = Field("drop", description="its file is not there; drop or stop")
@@ -210,13 +217,13 @@ class Checks(Section):
     too_short: Severity = Field("drop", description="below limits.min_seconds; report, drop or stop")
     too_long: Severity = Field("drop", description="above limits.max_seconds; report, drop or stop")
     no_text: Literal["keep", "drop", "stop"] = Field(
-        "drop", description="no text is left after the text rules; drop, stop, or keep: dev and test score it as silence"
+        "drop", description="no text is left after the text rules; drop, stop, or keep: dev, gate and test score it as silence"
     )
     unspellable: Severity = Field(
         "drop", description="in train: symbols or digits that the text rules can't spell; report, drop or stop"
     )
     beyond_alphabet: Literal["report", "stop"] = Field(
-        "report", description="in dev and test: characters that train lacks; report or stop"
+        "report", description="in dev, gate and test: characters that train lacks; report or stop"
     )
     text_too_long: Severity = Field(
         "drop", description="in train: more characters than the audio has frames for; report, drop or stop"

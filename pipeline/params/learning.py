@@ -208,13 +208,13 @@ class Distillation(Section):
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> "Distillation":
-        if not any(map(_is_used, (self.kl_weight, self.ctc_weight, self.hidden_weight))):
+        if not any(map(is_used, (self.kl_weight, self.ctc_weight, self.hidden_weight))):
             raise ValueError("kl_weight, ctc_weight and hidden_weight are all 0: there is nothing to learn from")
-        if _is_used(self.hidden_weight) and self.teacher == "stored":
+        if is_used(self.hidden_weight) and self.teacher == "stored":
             raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
         if self.pseudo_labels is not None and (not self.unlabelled or self.teacher == "online"):
             raise ValueError("pseudo_labels needs unlabelled above 0, and the stored teacher: set teacher to stored")
-        if self.unlabelled and self.pseudo_labels is None and not _is_used(self.kl_weight):
+        if self.unlabelled and self.pseudo_labels is None and not is_used(self.kl_weight):
             raise ValueError("unlabelled audio teaches by kl_weight or pseudo_labels: set one of them")
         if self.features == "stored" and self.teacher == "online":
             raise ValueError("features: stored gives no audio to an online teacher: set teacher to stored")
@@ -223,11 +223,12 @@ class Distillation(Section):
     @property
     def reads_store(self) -> bool:
         """Whether anything is read from the store of the teacher's logits."""
-        needs_logits = _is_used(self.kl_weight) or self.pseudo_labels is not None
+        needs_logits = is_used(self.kl_weight) or self.pseudo_labels is not None
         return self.features == "stored" or (self.teacher == "stored" and needs_logits)
 
 
-def _is_used(weight: Ramp) -> bool:
+def is_used(weight: Ramp) -> bool:
+    """Whether a weight is anything but 0 during a run."""
     return weight not in (0, (0, 0))
 
 
@@ -248,6 +249,12 @@ class Student(Section):
     conv_merge: list[Width] | None = Field(
         None,
         description="how many neighboring convolutions of its parent each of its own replaces: [2, 2, 2, 1]; null: one each",
+    )
+    frame_rate: float | None = Field(
+        None,
+        gt=0,
+        le=16_000,
+        description="frames per second, its parent's divided by a whole number, such as 25; null: as its parent",
     )
     importance: Literal["measured", "weights", "position"] = Field(
         "measured",
@@ -294,7 +301,7 @@ class Student(Section):
                 "or set distillation.teacher to online, with features: computed"
             )
         if self.distillation.features == "stored":
-            changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "quantize_aware")}
+            changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "frame_rate", "quantize_aware")}
             changes["training.augment.noise_probability"] = self.training.augment.noise_probability
             if changed := [key for key, value in changes.items() if value]:
                 raise ValueError(f"distillation.features: stored keeps the teacher's feature encoder: leave {changed[0]} out")

@@ -23,7 +23,7 @@ class Variant(Section):
 
 
 class Evaluate(Section):
-    """How much of dev and the test sets is recognized, and the bootstrap behind the intervals of an error rate."""
+    """How much of dev, gate and the test sets is recognized, and the bootstrap behind the intervals of an error rate."""
 
     max_hours: Hours | None = Field(
         None, description="of each set, drawn once, the same utterances for all variants; null: all of it"
@@ -37,6 +37,12 @@ class Benchmark(Section):
 
     threads: int = Field(2, ge=1, le=1_024, description="threads of each variant, besides the measurement with one")
     utterances: int = Field(20, ge=2, le=MOST, description="test utterances timed, the same for all variants")
+    restarts: int = Field(
+        5,
+        ge=2,
+        le=1_000,
+        description="how many times each variant's process is started anew, at least, spread over the run",
+    )
     rounds: int = Field(10, ge=2, le=10_000, description="minimum number of rounds; in each round every variant has one turn")
     max_rounds: int | None = Field(
         None,
@@ -82,7 +88,7 @@ class Benchmark(Section):
 
 
 class Gate(Section):
-    """The budget that a variant has to stay within, on dev, to be promoted."""
+    """The budget that a variant has to stay within, on the split gate, to be promoted."""
 
     max_rise: float = Field(
         0.01, ge=0, le=1, description="of WER or CER (corpus.objective) over teacher.fp32, as a fraction: 0.01 is one point"

@@ -1,8 +1,8 @@
 """Every check that `prepare` makes of an utterance by itself; `whole` has those of the corpus as a whole.
 
 `examine` runs in the worker processes, and also makes the audio a FLAC file. A finding names the check; params (corpus.checks)
-decide what follows: report, drop or stop. That is decided where the finding is added, and stored with the utterance. An
-utterance of dev or test is never dropped for a text that a model can't write; one of train always is, if its text is empty.
+decide what follows: report, drop or stop. That is decided where the finding is added, and stored with the utterance. What a
+model can't write never drops an utterance of dev, gate or test; an empty text always drops one of train.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Finding:
 
 
 SEVERITIES = ("keep", "report", "drop", "stop")  # what happens to an utterance, the most severe last
-SCORED = ("unspellable", "text_too_long")  # what a model can't write: in dev and test these are errors, no reason to drop
+SCORED = ("unspellable", "text_too_long")  # what a model can't write: in dev, gate and test these are errors, no reason to drop
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
 
 
 def frames(samples: int) -> int:
-    """The number of wav2vec 2.0's frames of 20 ms for a number of samples at 16 kHz."""
+    """The number of wav2vec 2.0's frames of 20 ms for a number of samples at 16 kHz; slower students: distill.texts."""
     return max(0, (samples - 400) // 320 + 1)
 
 

@@ -105,7 +105,7 @@ def _value(row: dict, name: str, columns: Columns) -> object:
 
 
 def string(where: str, row: dict, name: str, columns: Columns) -> str:
-    """The value of a column of ours, "" where the row has none; raises BigfootError where it is no string or number, or
+    """The value of a column of ours, "" where the row has none; raises BigfootError where it is not a string or number, or
     doesn't match its pattern.
     """
     value = _value(row, name, columns)

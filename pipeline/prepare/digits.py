@@ -2,9 +2,9 @@
 
 Recordings of single digits are joined to strings of 3 to 7 digits by one speaker, with pauses of 0.03-0.25 s of faint noise,
 so that a recognizer has word order and word gaps to learn. Split by recording index, as the data set's authors advise: 0-9
-test and 10-14 dev, each recording used once (with six speakers 600 and 300 words), 15-44 train, each used `uses` times, later
-ones unused; `train` narrows this, and the last of train may go without text (`unlabelled`). No string of dev or test occurs in
-train, and none of test in dev. Speakers do occur in all splits: this measures new recordings of known people.
+test, 10-14 dev and 15-19 gate, each recording used once (with six speakers 600, 300 and 300 words), 20-44 train, each used
+`uses` times, later ones unused; `train` narrows this, and the last of train may go without text (`unlabelled`). No string
+occurs in two splits. Speakers do occur in all of them: this measures new recordings of known people.
 """
 
 import re
@@ -18,11 +18,11 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import DigitsSource
 from pipeline.prepare.raw import Raw, seeded, shuffled
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED
+from pipeline.speech.corpus import GATE, UNLABELLED
 
 ABOUT = "Isolated digits of FSDD cut together into strings: real people, closed vocabulary, speakers known from training."
 WORDS = "zero one two three four five six seven eight nine".split()
-INDICES = {"test": range(0, 10), "dev": range(10, 15), "train": range(15, 45)}
+INDICES = {"test": range(0, 10), "dev": range(10, 15), GATE: range(15, 20), "train": range(20, 45)}
 SHORTEST, LONGEST = 3, 7
 PAUSE_SECONDS = (0.03, 0.25)
 PAUSE_LEVEL = 0.001  # standard deviation of the noise, full scale = 1: about -60 dBFS
@@ -66,7 +66,7 @@ def read(source: DigitsSource, data: Path) -> list[Raw]:
     taken: set[tuple[int, ...]] = set()
     raws: dict[str, list[Raw]] = {}
     indices = _indices(source)
-    for split in ("test", "dev", "train", UNLABELLED):
+    for split in ("test", "dev", GATE, "train", UNLABELLED):
         uses = source.uses if split in ("train", UNLABELLED) else 1
         raws[split] = [
             raw
@@ -74,10 +74,10 @@ def read(source: DigitsSource, data: Path) -> list[Raw]:
             for use in range(uses)
             for raw in _strings(source.seed, split, speaker, use, indices[split], files, taken)
         ]
-        if split in ("test", "dev"):
+        if split in ("test", "dev", GATE):
             taken |= {tuple(WORDS.index(word) for word in raw.text.split()) for raw in raws[split]}
     silent = [replace(raw, text="") for raw in raws[UNLABELLED]]
-    return raws["train"] + raws["dev"] + raws["test"] + silent
+    return raws["train"] + raws["dev"] + raws[GATE] + raws["test"] + silent
 
 
 def _indices(source: DigitsSource) -> dict[str, range]:
@@ -103,7 +103,7 @@ def _strings(
         if not any(tuple(digit for digit, _ in string) in taken for string in strings):
             break
     else:
-        raise BigfootError(f"seed {seed} makes no {split} strings of {speaker} that are not in test or dev: try another")
+        raise BigfootError(f"seed {seed} makes no {split} strings of {speaker} that are not in test, dev or gate: try another")
     for number, string in enumerate(strings):
         name = f"{split}-{speaker}-{use}-{number:03d}"
         yield Raw(

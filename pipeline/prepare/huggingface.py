@@ -14,7 +14,7 @@ from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.params import HuggingFaceSource
 from pipeline.prepare.columns import string
 from pipeline.prepare.raw import Raw
-from pipeline.speech.corpus import UNLABELLED
+from pipeline.speech.corpus import GATE, UNLABELLED
 
 ABOUT = "Speech from a Hugging Face dataset."
 
@@ -42,12 +42,12 @@ class Rows:
         names = ("text", "speaker", "recording")
         given = {_name(name, source): self._said(split, row, _name(name, source)) for name in names}
         if (text := given[_name("text", source)]) is not None and not isinstance(text, str):
-            raise BigfootError(f"{where}: text is no string, but {text!r:.60}: see corpus.source.columns.text")
+            raise BigfootError(f"{where}: text is not a string but {text!r:.60}: see corpus.source.columns.text")
         text, speaker, recording = (string(where, given, name, source.columns) for name in names)
         return Raw(f"{split}-{number:07d}", split, audio, text, speaker, recording=recording)
 
     def _said(self, split: str, row: dict, column: str) -> object:
-        """A cell; of a class label its name, None for -1, which is no label."""
+        """A cell; of a class label its name, None for -1, which stands for no label."""
         from datasets import ClassLabel
 
         kind, value = self.tables[split].features.get(column), row.get(column)
@@ -63,7 +63,7 @@ def read(source: HuggingFaceSource, data: Path) -> Rows:
     """
     if source.path is None and not data.is_dir():
         raise BigfootError(f"{data} is missing: put the dataset there, or name one of the hub in corpus.source.path")
-    wanted = {"train": source.train, "dev": source.dev, **source.test}
+    wanted = {"train": source.train, "dev": source.dev} | ({GATE: source.gate} if source.gate else {}) | source.test
     tables = {split: _checked(_load(source, data, name), source, name) for split, name in wanted.items()}
     if source.unlabelled:
         table = _load(source, data, source.unlabelled)

@@ -19,7 +19,7 @@ from pathlib import Path
 from pipeline.common.errors import Away, BigfootError
 from pipeline.params import LibriSpeechSource
 from pipeline.prepare.raw import Raw
-from pipeline.speech.corpus import UNLABELLED
+from pipeline.speech.corpus import GATE, UNLABELLED
 
 ABOUT = "LibriSpeech: read English audio books, open vocabulary, speakers of dev and test unknown from training."
 ADDRESS = "https://www.openslr.org/resources/12"
@@ -41,7 +41,7 @@ def read(source: LibriSpeechSource, data: Path) -> list[Raw]:
     """
     root = data / "LibriSpeech" if (data / "LibriSpeech").is_dir() else data
     raws: list[Raw] = []
-    labelled = [(source.train, "train"), (source.dev, "dev"), *(([name], name) for name in source.test)]
+    labelled = [(source.train, "train"), (source.dev, "dev"), (source.gate, GATE), *(([name], name) for name in source.test)]
     for names, split in (*labelled, (source.unlabelled, UNLABELLED)):
         for name in names:
             if not (root / name).is_dir():

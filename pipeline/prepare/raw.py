@@ -71,7 +71,7 @@ _MODULES = {
 
 
 def read(source: Source, data: Path) -> Iterable[Raw]:
-    """All utterances of any kind of source, train first, then dev, then the test sets."""
+    """All utterances of any kind of source, train first, then dev, gate and the test sets."""
     return import_module(_MODULES[source.kind]).read(source, data)
 
 

@@ -20,7 +20,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
 from pipeline.prepare import parts, raw, replacements, report
 from pipeline.prepare.whole import Whole, refuse
-from pipeline.speech.corpus import UNLABELLED, split_folder, test_sets
+from pipeline.speech.corpus import GATE, UNLABELLED, split_folder, test_sets
 from pipeline.speech.scoring import has_word_gaps
 from pipeline.speech.shards import SplitWriter, Utterance
 from pipeline.speech.text import alphabet
@@ -56,6 +56,9 @@ def _make(corpus: params.Corpus, data: Path, folder: Path, scratch: Path, worker
         log.info("prepare: %s", note)
     whole = _examine_all(corpus, raws, scratch, workers)
     _require_splits(corpus, whole)
+    if GATE not in whole.splits and len(whole.kept("dev")):
+        notes.append(whole.cut_dev())
+        log.info("prepare: %s", notes[-1])
     whole.check()
     _require_kept(corpus, whole)
     rules = {

@@ -62,14 +62,15 @@ def _whole(path: Path) -> tuple[np.ndarray, int]:
 def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:
     """The segment as a WAV file, sample by sample as it was; None where a format has to be decoded from its start."""
     try:
-        with sndfile.standard_error([]):  # its notes on what is no such file
+        with sndfile.standard_error([]):  # its notes on files of other formats
             file = soundfile.SoundFile(path)
         with file:
             frames = sndfile.stated_frames(file.frames)
             if file.format not in EXACT or "ADPCM" in file.subtype or not frames or _is_odd(path):
                 return None
-            audio.Sound(str(path), file.samplerate, file.channels, frames, path.stat().st_size, iter(()))  # its bounds
+            sound = audio.Sound(str(path), file.samplerate, file.channels, frames, path.stat().st_size, iter(()))  # its bounds
             first, last = _bounds(path, offset, duration, frames, file.samplerate)
+            audio.require_room(sound, last - first)
             is_float = file.subtype in FLOATS
             file.seek(first)
             samples = file.read(last - first, dtype="float32" if is_float else "int32", always_2d=True)

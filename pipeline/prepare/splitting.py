@@ -1,4 +1,4 @@
-"""Draws train, dev and test from utterances that have no splits.
+"""Draws train, dev and test from utterances that have no splits. Half of dev becomes gate later (`whole`).
 
 Decision: where a speaker goes depends on the seed and the speaker's name alone, so that new speakers move no other. The price:
 the shares are those of speakers, and only about right where these are few.

@@ -1,11 +1,11 @@
 """The quickstart's speech, synthesized by espeak-ng's voices: by default strings of 2 to 6 digits. SYNTHETIC.
 
 It needs neither network nor data, and its bytes are the same every time. It can show that the machinery works; its figures
-don't hold for human speech. Voices AND sentences of dev and test never occur in train. So that the task is not trivial,
+don't hold for human speech. Voices AND sentences of dev, gate and test never occur in train. So that the task is not trivial,
 rate, pitch and level vary, half of the utterances have the echo of a simulated room, and noise of a random color lies 15 to
 40 dB below the speech; all of it is seeded by the utterance. Train has few voices, so two thirds of its utterances are spoken
 by a random variation of their voice, with formants moved, raised and widened: another throat with the same manner of speech.
-Dev and test use the voices unchanged.
+Dev, half of which becomes gate, and test use the voices unchanged.
 
 The voices are espeak-ng 1.52's variants of `en-us`, by name. Not used are the freak voices (whispers, robots, demons, croaks,
 toys), the bare synthesizer tests (klatt*), and one whose breath noise can't be seeded (Reed). Voices that are near copies of
@@ -32,7 +32,7 @@ from pipeline.speech import audio
 
 ABOUT = (
     "SYNTHETIC speech: strings of {words[0]} to {words[1]} digits by espeak-ng's voices, with noise and rooms; whispering, "
-    "robotic and other freak voices are left out. Voices and sentences of dev and test never occur in train."
+    "robotic and other freak voices are left out. Voices and sentences of dev, gate and test never occur in train."
 )
 WORDS = "zero one two three four five six seven eight nine".split()
 _VOICES = {

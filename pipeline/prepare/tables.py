@@ -7,6 +7,7 @@ other.
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def rows(path: Path) -> Rows:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise BigfootError(f"{path} is no manifest that is known by its name: it has to be {TAKEN}")
+        raise BigfootError(f"{path} is not a known kind of manifest by its name: it has to be {TAKEN}")
     if not path.is_file():
         raise BigfootError(f"{path} is missing: name the manifest of each split in corpus.source")
     _refuse_utf16(path)
@@ -41,7 +42,7 @@ def _refuse_utf16(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(64)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head:
-        raise BigfootError(f"{path} is UTF-16 or no text at all, not UTF-8: save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
+        raise BigfootError(f"{path} is not UTF-8 but UTF-16, or not text: save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
 
 
 def _json_lines(path: Path, lines: TextIO) -> Rows:
@@ -49,7 +50,7 @@ def _json_lines(path: Path, lines: TextIO) -> Rows:
         where = f"{path}, line {number}"
         if not line.strip():
             continue
-        if number == 1 and line.lstrip().startswith("["):
+        if number == 1 and line.lstrip().startswith("[") and _ends_with(path, b"]"):
             raise BigfootError(f"{path} is one JSON array: write an object per line (`jq -c '.[]' {path.name}` does)")
         try:
             row = json.loads(line, object_pairs_hook=_once)
@@ -62,6 +63,12 @@ def _json_lines(path: Path, lines: TextIO) -> Rows:
         if not isinstance(row, dict):
             raise BigfootError(f"{where} is not a JSON object: each line has to be one {{...}}")
         yield where, row
+
+
+def _ends_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as file:
+        file.seek(-min(64, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read().rstrip().endswith(mark)
 
 
 class _Twice(Exception):
@@ -119,6 +126,11 @@ def _whole(path: Path, reader) -> Iterator[tuple[str, list[str]]]:
             return
         except csv.Error as error:
             until = f" and runs on to line {reader.line_num}" if reader.line_num > begun else ""
+            if "field limit" in str(error) and not until:
+                raise BigfootError(
+                    f"{where} has a cell of more than {csv.field_size_limit():,} characters, where a text is some sentences: "
+                    "correct the line, or cut the recording"
+                ) from None
             raise BigfootError(
                 f"{where} has a quote that doesn't fit{until} ({error}): a quoted cell ends with a quote, and a quote in it is "
                 "written twice"

@@ -1,13 +1,15 @@
 """The checks of a corpus as a whole: the same audio, sentence or speaker in two splits, and letters that train lacks.
 
-Decision: of an utterance 44 bytes are held, hashes of what is compared; 10 million take 440 MB. Ids and texts are read again
-from the parts, for the utterances that a message names and while the corpus is written. Where two splits share something, the
-finding goes to the utterance in train rather than dev, and in dev rather than test, so that dropping leaves the test sets as
-they are; and to one without text before all others.
+Decision: of an utterance 44 bytes are held, hashes of what is compared; 10 million take 440 MB. In dev they are 52: recordings
+may decide what becomes gate. Ids and texts are read again from the parts, for the utterances that a message names and while the
+corpus is written. Where two splits share something, the finding goes to the utterance in train rather than dev, in dev rather
+than gate, and in gate rather than test, so that dropping leaves the test sets as they are; and to one without text before all
+others.
 
 Audio counts as the same when its samples are the same at 16 kHz and 16 bits: another encoding of a recording is not recognized.
 """
 
+from array import array
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -20,7 +22,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import Checks
 from pipeline.prepare import parts
 from pipeline.prepare.checks import SEVERITIES, Examined, Finding, severity
-from pipeline.speech.corpus import UNLABELLED, test_sets
+from pipeline.speech.corpus import GATE, UNLABELLED, test_sets
 from pipeline.speech.text import alphabet
 
 ROW = np.dtype(
@@ -40,6 +42,7 @@ class Whole:
         self.splits: list[str] = []  # in the source's order
         self._parts: list[Path] = []
         self._chunks: list[np.ndarray] = []
+        self._recordings = array("Q")  # of dev's utterances, as hashes
         self._found: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # check: (rows, the row or the letters that each is about)
 
     def add(self, path: Path, examined: list[Examined]) -> None:
@@ -48,12 +51,34 @@ class Whole:
         for utterance in examined:
             if utterance.split not in self.splits:
                 self.splits.append(utterance.split)
+            if utterance.split == "dev":
+                self._recordings.append(_hash(utterance.recording))
         rows = [
             (self.splits.index(u.split), SEVERITIES.index(u.fate), _hash(u.id), int.from_bytes(u.digest[:8], "big"),
              _hash(u.text), _hash(u.speaker), u.seconds, u.rate, min(len(u.text.split()), 65_535))
             for u in examined
         ]  # fmt: skip
         self._chunks.append(np.array(rows, dtype=ROW))
+
+    def cut_dev(self) -> str:
+        """Move about half of dev's audio to gate, before `check`; returns a sentence that says by what it was cut.
+
+        Speakers stay whole, or else recordings, where dev has two or more. Raises BigfootError where it has a single utterance,
+        or two of one id.
+        """
+        self._refuse_same_ids()  # one of the two could go to gate
+        splits, code = self._rows["split"], self.splits.index("dev")
+        dev = np.flatnonzero(splits == code)
+        rows, kept = self._rows[dev], self._rows["fate"][dev] < DROP
+        unit, units = _to_cut_by(rows["speaker"], np.array(self._recordings, "u8"), rows["id"], kept)
+        names, places = np.unique(units[kept], return_inverse=True)
+        seconds = np.bincount(places, rows["seconds"][kept])
+        # The order is that of hashes: as good as chance, and more speech of a speaker seldom moves another over the middle.
+        judging = names[np.cumsum(seconds) - seconds / 2 < seconds.sum() / 2]
+        self.splits.insert(code + 1, GATE)
+        splits[splits > code] += 1
+        splits[dev[np.isin(units, judging)]] = code + 1
+        return f"The source has no split gate: half of dev became gate, cut by {unit}."
 
     def check(self) -> None:
         """Make all checks, each among the utterances that are left by those before.
@@ -71,6 +96,8 @@ class Whole:
         first = 0
         for path, chunk in zip(self._parts, self._chunks, strict=True):
             utterances = parts.read(path)
+            for utterance, code in zip(utterances, chunk["split"], strict=True):
+                utterance.split = self.splits[code]
             for check, (rows, about) in self._found.items():
                 for at in range(*np.searchsorted(rows, [first, first + len(chunk)])):
                     utterances[rows[at] - first].add(Finding(check, self._why(check, about[at])), self.checks)
@@ -93,7 +120,7 @@ class Whole:
     def leaks(self) -> dict[str, dict[str, int]]:
         """{check: {"train-test": number of test utterances whose audio, sentence or speaker train has too}}, for all pairs."""
         kept = [split for split in self.splits if len(self.kept(split))]
-        order = [*({UNLABELLED} & set(kept)), "train", "dev", *sorted(test_sets(kept))]
+        order = [*({UNLABELLED} & set(kept)), "train", "dev", GATE, *sorted(test_sets(kept))]
         shared: dict[str, dict[str, int]] = {}
         for key in SHARED:
             known = {split: self.kept(split)[key] for split in order}
@@ -122,7 +149,7 @@ class Whole:
     def _shared(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         known, known_rows = np.zeros(0, "u8"), np.zeros(0, "i8")
         rows, first = [known_rows], [known_rows]
-        for split in (*test_sets(self.splits), "dev", "train", UNLABELLED):
+        for split in (*test_sets(self.splits), GATE, "dev", "train", UNLABELLED):
             if split not in self.splits:
                 continue
             members = self._members(self.splits.index(split))
@@ -139,7 +166,7 @@ class Whole:
         return np.concatenate(rows), np.concatenate(first)
 
     def _beyond_alphabet(self) -> tuple[np.ndarray, np.ndarray]:
-        """Utterances of dev and test with characters that no training text has: a model of this alphabet gets them wrong."""
+        """Utterances with characters that no training text has: a model of this alphabet gets them wrong."""
         known = set(alphabet(self.texts("train")))
         rows: list[int] = []
         letters: list[str] = []
@@ -211,6 +238,23 @@ def refuse(name: str, finding: Finding, count: int) -> None:
 @lru_cache(maxsize=256)
 def _ids(part: Path) -> list[str]:
     return parts.column(part, "id")
+
+
+def _to_cut_by(speakers: np.ndarray, recordings: np.ndarray, ids: np.ndarray, kept: np.ndarray) -> tuple[str, np.ndarray]:
+    """The first of speaker, recording and utterance of which the kept rows have two or more, and each row's; [N] each.
+
+    A row without a speaker has its recording's hash, or else its own. Raises BigfootError where there is a single utterance.
+    """
+    units = ids
+    choices = {"utterance": ids}
+    for unit, known in (("recording", recordings), ("speaker", speakers)):
+        units = np.where(known, known, units)
+        if known[kept].any():
+            choices[unit] = units
+    for unit, units in reversed(choices.items()):
+        if len(np.unique(units[kept])) > 1:
+            return unit, units
+    raise BigfootError("dev has a single utterance, and half of dev becomes gate: add speech to dev, or name a split gate")
 
 
 def _hash(text: str) -> int:

@@ -9,7 +9,7 @@ NNCF's own quantize_with_accuracy_control works the other way round: it starts f
 to float. Where several operations do damage, as the convolutions of a group-norm feature encoder do (two of three are as bad
 as all three), returning one changes nothing and its ranking is noise. It also evaluates a model compiled with other settings
 than ours. The cost here: one short quantization and evaluation per group, and some seven evaluations of all of dev. This
-choice uses dev, and so does the gate, so only test measures how good the variant is. Calibration uses train.
+choice uses dev, so gate and test measure how good the variant is. Calibration uses train.
 """
 
 import logging

@@ -13,8 +13,8 @@ Decisions, and what they cost:
   Windows meet without a missing or a doubled frame. But attention is limited to its window, and a group-norm feature encoder
   computes its statistics there, so a frame's logits may differ from those of one pass: mostly near a seam, and with such an
   encoder everywhere. How much of the text changes is measured (pipeline.lab.seams, docs/transcribe.md).
-- Audio shorter than the receptive field (25 ms) is padded with zeros and gives one frame. Empty audio gives no frame and no
-  text.
+- Audio shorter than the receptive field (25 ms; at 25 frames per second 45 ms) is padded with zeros and gives one frame. Empty
+  audio gives no frame and no text.
 """
 
 import math
@@ -69,7 +69,7 @@ class Recognizer:
         return cls(info, run)
 
     def frames(self, samples: int) -> int:
-        """The number of frames for a number of samples: one every 320 samples (20 ms), each of which needs 400 samples."""
+        """The number of frames for a number of samples: of most models one every 320 (20 ms), each of which needs 400."""
         return 0 if samples == 0 else max(1, 1 + (samples - self._receptive_field) // self._hop)
 
     def logits(self, audio: np.ndarray) -> np.ndarray:

@@ -6,8 +6,9 @@ separate codec. What libsndfile can't read, media.py hands to FFmpeg, for files 
 and the page read the uploads of others with this module alone.
 
 A file's samples are checked before they are used, in one place each: its scale and the phase of its channels in level.py, and
-in `Sound` how much audio it is. A header may lie, and hours of silence fit in half a megabyte: so rate, channels, duration and
-expansion have bounds, before anything is decoded whole or resampled, wherever audio is read.
+in `Sound` how much audio it is. A header may lie, so rate, channels and duration have bounds before anything is decoded. Hours
+of silence fit in half a megabyte: they are legal where audio is read block by block, as `bigfoot transcribe` does; what is
+kept in memory whole has a further bound, see `in_memory`.
 """
 
 import io
@@ -31,9 +32,9 @@ SAMPLE_RATE = 16_000
 FORMATS = "WAV, FLAC, MP3, OGG, Opus, AIFF, AU, CAF, W64, RF64 or SPHERE"
 LEAST_HZ, MOST_HZ, MOST_CHANNELS = 2_000, 768_000, 64  # a header beyond these is damaged, and would need gigabytes
 MOST_SECONDS = 24 * 3600
-# Expansion: what any file may hold, and how much more per byte of it. A codec needs three times these bytes for speech.
-FREE_SECONDS, LEAST_BYTES_PER_SECOND = 600, 250
-FREE_SAMPLES, MOST_SAMPLES_PER_BYTE = FREE_SECONDS * 2 * 48_000, 256  # over all channels
+MOST_FRAMES_PER_BYTE = 5_500  # no codec holds more silence: FLAC has 65,535 samples in 12 bytes
+# In memory, over all channels or resampled: what any file may hold, and how much more per byte of it. Speech has far fewer.
+FREE_SAMPLES, MOST_SAMPLES_PER_BYTE = 600 * 2 * 48_000, 256
 BLOCK = 1 << 16  # samples read at once, over all channels
 
 log = logging.getLogger(__name__)
@@ -91,14 +92,11 @@ class Sound:
         if seconds > MOST_SECONDS:
             hours = f"{seconds / 3600:,.1f} h, more than the {MOST_SECONDS // 3600} h"
             raise AudioError("unreadable", f"{self.name} holds {hours} of audio that are read: cut it, or fetch it again")
-        if (
-            seconds > FREE_SECONDS + self.size / LEAST_BYTES_PER_SECOND
-            or frames * self.channels > FREE_SAMPLES + self.size * MOST_SAMPLES_PER_BYTE
-        ):
+        if frames > self.size * MOST_FRAMES_PER_BYTE:
             raise AudioError(
                 "unreadable",
-                f"{self.name} has {self.size:,} bytes for {seconds:,.0f} s of audio or more, too few for speech: it "
-                "is damaged, or silence without end",
+                f"{self.name} has {self.size:,} bytes for {seconds:,.0f} s of audio or more, too few even for silence: it is "
+                "damaged, fetch it again",
             )
 
 
@@ -114,7 +112,7 @@ def read(source: Path | str | bytes) -> np.ndarray:
 def speech(sound: Sound, channel: Channel = "mix") -> np.ndarray:
     """A channel of an open recording, as `read` gives it."""
     level, picked = Level(), []
-    for block in sound.blocks:
+    for block in in_memory(sound):
         level.add(block)
         picked.append(pick(block, channel))
     divided_by = divisor(sound.name, level, channel)
@@ -127,7 +125,28 @@ def decode(source: Path | str | bytes, name: str | None = None) -> tuple[np.ndar
     Raises AudioError where the file is missing, unreadable, empty, or shorter than its own header states.
     """
     with opened(source, name) as sound:
-        return np.concatenate(list(sound.blocks)), sound.rate
+        return np.concatenate(list(in_memory(sound))), sound.rate
+
+
+def in_memory(sound: Sound) -> Iterator[np.ndarray]:
+    """The blocks of a recording that is kept whole; raises AudioError as `require_room` does, by the header or by a block."""
+    frames = 0
+    require_room(sound, sound.frames or 0)
+    for block in sound.blocks:
+        frames += len(block)
+        require_room(sound, frames)
+        yield block
+
+
+def require_room(sound: Sound, frames: int) -> None:
+    """Raise AudioError where so many frames of a recording are far more than its bytes hold of speech."""
+    seconds = frames / sound.rate
+    if max(frames * sound.channels, seconds * SAMPLE_RATE) > FREE_SAMPLES + sound.size * MOST_SAMPLES_PER_BYTE:
+        raise AudioError(
+            "unreadable",
+            f"{sound.name} has {sound.size:,} bytes for {seconds:,.0f} s of audio or more, too few to be read whole: it is "
+            "damaged, or hours of silence, which have to be cut",
+        )
 
 
 @contextmanager
@@ -184,7 +203,7 @@ def open_bytes(source: Path | str | bytes, name: str) -> BinaryIO:
         raise AudioError("unreadable", f"{name!r} can't be opened: {getattr(error, 'strerror', error)}") from None
     if not isinstance(source, bytes) and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise AudioError("unreadable", f"{name} is no regular file")
+        raise AudioError("unreadable", f"{name} is not a regular file")
     if not file.read(1):
         file.close()
         raise AudioError("empty", f"{name} is empty (0 bytes): fetch it again")

@@ -1,6 +1,9 @@
 """A prepared corpus: corpus.json, which describes it, and one folder per split, which `shards` reads and writes.
 
-corpora/NAME/corpus.json  train/  dev/  test/SET/ for each test set  unlabelled/  report/  dropped.jsonl
+corpora/NAME/corpus.json  train/  dev/  gate/  test/SET/ for each test set  unlabelled/  report/  dropped.jsonl
+
+train teaches, dev chooses (checkpoints, what stays in float), gate judges (whether a variant keeps the budget), and no decision
+reads a test set. What chose on its words can't judge on them too: the best of ten checkpoints looks better there than it is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,6 +21,7 @@ from pipeline.speech import audio
 from pipeline.speech.normalization import TextRules
 from pipeline.speech.shards import COMMAND, Size, Utterance, Utterances
 
+GATE = "gate"  # the split that judges
 UNLABELLED = "unlabelled"  # the split whose utterances have no text
 
 
@@ -85,8 +89,8 @@ class Corpus:
 
     @property
     def splits(self) -> list[str]:
-        """train, dev, the test sets, and last, where there is one, the split without text."""
-        return ["train", "dev", *self.test_sets, *({UNLABELLED} & set(self.info["splits"]))]
+        """train, dev, gate, the test sets, and last, where there is one, the split without text."""
+        return ["train", "dev", GATE, *self.test_sets, *({UNLABELLED} & set(self.info["splits"]))]
 
     @property
     def test_sets(self) -> list[str]:
@@ -135,7 +139,7 @@ def split_folder(corpus: Path, split: str) -> Path:
 
 def test_sets(splits: Iterable[str]) -> list[str]:
     """Those of a corpus's splits that are test sets, in their order."""
-    return [split for split in splits if split not in ("train", "dev", UNLABELLED)]
+    return [split for split in splits if split not in ("train", "dev", GATE, UNLABELLED)]
 
 
 def spread(items: Sequence, count: int) -> list:
@@ -152,10 +156,10 @@ def open_corpus(folder: Path | str) -> Corpus:
 
 
 def read_info(folder: Path) -> dict:
-    """corpus.json of a corpus's folder; raises BigfootError where it is missing or broken, or lacks dev or a test set."""
+    """corpus.json of a corpus's folder; raises BigfootError where it is missing or broken, or lacks dev, gate or a test set."""
     info = shapes.read(folder / "corpus.json", Info, COMMAND)
-    if "dev" not in info["splits"] or not test_sets(info["splits"]):
-        raise BigfootError(f"{folder / 'corpus.json'} has no splits dev and test: run `{forced(COMMAND)}`")
+    if not {"dev", GATE} <= set(info["splits"]) or not test_sets(info["splits"]):
+        raise BigfootError(f"{folder / 'corpus.json'} has no splits dev, gate and test: run `{forced(COMMAND)}`")
     return info
 
 

@@ -54,7 +54,7 @@ def holds_more(file: BinaryIO) -> bool:
 
 
 def flac_samples(file: BinaryIO) -> int | None:
-    """The samples per channel that a FLAC states; None where it states none, or is no FLAC."""
+    """The samples per channel that a FLAC states; None where it states none, or is not FLAC."""
     return (int.from_bytes(read_at(file, 18, 8), "big") & _FLAC_SAMPLES or None) if read_at(file, 0, 4) == b"fLaC" else None
 
 

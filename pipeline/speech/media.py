@@ -30,6 +30,7 @@ SUFFIXES = frozenset(
     ".ac3 .ape .avi .dff .ds2 .dsf .dss .dts .eac3 .flv .gsm .m2ts .mp2 .mpc .mpeg .mpg .mts .ogv .ogx .pcm .ra .raw .rm .spx "
     ".tak .ts .tta .ulaw .vob .vox .wv".split()
 )
+_NOT_AMR = 0b10000011  # bits that are 0 where a frame begins (RFC 4867); FFmpeg takes each byte of 255 for 20 ms of silence
 SPARE_SECONDS = 0.25  # that a file may end before its stated duration
 _KINDS = {  # demuxer: how a file of its kind begins, and where
     "mov": [(4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip")],
@@ -49,7 +50,7 @@ def read(source: Path | str | bytes, channel: Channel) -> np.ndarray:
 def decode(source: Path | str | bytes) -> tuple[np.ndarray, int]:
     """As audio.decode, of any format."""
     with opened(source) as sound:
-        return np.concatenate(list(sound.blocks)), sound.rate
+        return np.concatenate(list(audio.in_memory(sound))), sound.rate
 
 
 @contextmanager
@@ -123,6 +124,11 @@ def _blocks(name: str, container: Any, stream: Any, stated: float | None, is_cut
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream.index != stream.index:
                 continue
+            if container.format.name == "amr" and packet.size and bytes(packet)[0] & _NOT_AMR:
+                seconds = frames / stream.rate
+                raise AudioError(
+                    "unreadable", f"{name} holds bytes that are not AMR after {seconds:.2f} s: it is damaged, fetch it again"
+                )
             for frame in packet.decode():
                 waiting.append(_samples(name, frame, stream))
                 frames += len(waiting[-1])

@@ -144,7 +144,7 @@ def _without_punctuation(word: str, rules: TextRules, inside: str) -> str:
 
     `inside`: the marks that stay between letters.
     """
-    word = re.sub(f"[{_TONES}]", "", word)
+    word = re.sub(rf"(?<!\d)[{_TONES}](?!\d)", "", word)  # between digits it would make one number of two
     digits = [at for at, c in enumerate(word) if c.isdecimal()] if rules.digits == "spell" else []
     kept = range(digits[0] - 1, digits[-1] + 2) if digits else range(0)
     return "".join(" " if at not in kept and _is_dropped(word, at, inside) else c for at, c in enumerate(word))

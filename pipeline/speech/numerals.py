@@ -118,7 +118,9 @@ def _is_counted(chunks: list[re.Match], at: int) -> bool:
 
 
 def _is_digit(chunk: str) -> bool:
-    return re.fullmatch(r"\W*\d\W*", chunk) is not None
+    """Whether its number is a single digit; letters beyond two marks are another word once punctuation is dropped: a::1."""
+    bare = "".join(c for c in chunk if not unicodedata.category(c).startswith("M"))  # an accent belongs to its letter
+    return re.fullmatch(r"(?:.*\W\W|\W*)\d(?:\W\W.*|\W*)", bare) is not None
 
 
 def _neighbors(chunks: list[re.Match], at: int) -> tuple[str, str]:

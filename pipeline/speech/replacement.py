@@ -12,7 +12,7 @@ _IN_WORD = rf"(?:[^\W{SPACELESS}]|(?![{SPACELESS}])[{_ACCENTS}])"
 
 
 class Key(NamedTuple):
-    """What is replaced; `is_word`: only as a whole word. Marks alone ("--") are no word."""
+    """What is replaced; `is_word`: only as a whole word. Marks alone ("--") are not a word."""
 
     text: str
     is_word: bool

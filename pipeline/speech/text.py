@@ -14,8 +14,8 @@ def alphabet(texts: Iterable[str]) -> list[str]:
     return sorted(characters)
 
 
-def frames_needed(text: str) -> int:
-    """The fewest frames in which CTC can write the text: one per character, and a blank between two equal neighbors."""
+def frames_needed(text: Sequence) -> int:
+    """The fewest frames in which CTC can write a text or tokens: one for each, and a blank between two equal neighbors."""
     return len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False))
 
 

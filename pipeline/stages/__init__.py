@@ -6,9 +6,13 @@ which take seconds.
 """
 
 import os
+import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 from pipeline.common.parent import end_with_starter
 
@@ -18,6 +22,7 @@ if DVC_STAGE in os.environ:
 
 from pipeline.common.command import stage_main  # noqa: E402
 from pipeline.common.errors import BigfootError, Busy  # noqa: E402
+from pipeline.common.files import write_whole  # noqa: E402
 from pipeline.params import Params, Variant  # noqa: E402
 from pipeline.project import Project  # noqa: E402
 from pipeline.train.launch import is_worker  # noqa: E402
@@ -30,7 +35,7 @@ def run(main: Callable[..., None]) -> None:
     stage = str(sys.modules[main.__module__].__spec__.name).rpartition(".")[2]  # type: ignore[union-attr]  # by python -m
 
     def alone(*arguments: str) -> None:
-        with nullcontext() if is_worker() else _lock("@".join([stage, *arguments])):
+        with nullcontext() if is_worker() else _own("@".join([stage, *arguments])):
             main(*arguments)
 
     stage_main(alone)
@@ -44,12 +49,18 @@ def variant_of(params: Params, slug: str | None, stage: str) -> Variant:
 
 
 @contextmanager
+def _own(stage: str) -> Iterator[None]:
+    """Give the process the stage's outs and its temporary files."""
+    with _lock(stage), _temporary_files(stage):
+        yield
+
+
+@contextmanager
 def _lock(stage: str) -> Iterator[None]:
     """Keep a second start of the stage off its outs; raises Busy where another process works on them."""
     from filelock import FileLock, Timeout
 
-    path = Project().scratch / "locks" / f"{stage}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _note(stage, "lock")
     lock = FileLock(path, timeout=DYING_SECONDS)
     try:
         lock.acquire()
@@ -58,3 +69,32 @@ def _lock(stage: str) -> Iterator[None]:
     with lock:
         path.write_text(str(os.getpid()))
         yield
+
+
+@contextmanager
+def _temporary_files(stage: str) -> Iterator[None]:
+    """Give the stage, and all that it starts, a folder of its own for temporary files, after removing a killed one's.
+
+    The folder is noted before it is made, so that no kill leaves one that is not known.
+    """
+    note = _note(stage, "tmp")
+    if note.is_file():
+        shutil.rmtree(note.read_text(), ignore_errors=True)
+    host = tempfile.gettempdir()
+    folder = Path(host) / f"bigfoot-{secrets.token_hex(4)}"
+    write_whole(note, str(folder))
+    folder.mkdir(mode=0o700)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        os.environ["TMPDIR"] = tempfile.tempdir = host
+        shutil.rmtree(folder, ignore_errors=True)
+        note.unlink(missing_ok=True)
+
+
+def _note(stage: str, kind: str) -> Path:
+    """The file that says who works on a stage's outs, or where it keeps temporary files."""
+    folder = Project().scratch / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{stage}.{kind}"

@@ -1,5 +1,6 @@
 """Stage teacher_logits: models/teacher + corpus -> logits/teacher."""
 
+from pipeline.common import cluster
 from pipeline.project import Project, load_params
 from pipeline.stages import run
 from pipeline.train.launch import under_accelerate
@@ -7,7 +8,7 @@ from pipeline.train.launch import under_accelerate
 
 def main() -> None:
     params, project = load_params(), Project()
-    if under_accelerate("pipeline.stages.teacher_logits"):
+    if not cluster.is_used() and under_accelerate("pipeline.stages.teacher_logits"):
         return
     from pipeline.distill.logits.write import store_logits
     from pipeline.speech.corpus import open_corpus

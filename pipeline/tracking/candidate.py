@@ -1,7 +1,7 @@
 """The evidence for a variant as champion: its figures, and everything that decides whether another's can be compared with them.
 
 A figure only means something together with what it was measured on, so the evidence identifies the teacher by its weights, and
-dev and test by the digests of their texts and audio. Train may grow without changing them. Evidence is a dict of strings, as
+gate and test by the digests of their texts and audio. Train may grow without changing them. Evidence is a dict of strings, as
 MLflow keeps tags; what was not measured is absent.
 """
 
@@ -17,15 +17,16 @@ from pipeline.common.git import origin
 from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
-from pipeline.speech.corpus import read_info, test_sets
+from pipeline.speech.corpus import GATE, read_info, test_sets
 from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
 
 FIGURES = (
-    "wer", "dev_wer", "wer_rise_upper", "cer", "dev_cer", "cer_rise_upper", "speedup", "shrink", "disk_mb", "latency_p50_ms",
+    "wer", "gate_wer", "wer_rise_upper", "cer", "gate_cer", "cer_rise_upper", "speedup", "speedup_low", "speedup_high",
+    "shrink", "disk_mb", "latency_p50_ms",
 )  # fmt: skip
 SAME = {
-    "teacher": "another teacher", "dev_set": "another dev set", "test_set": "another test set", "timed_on": "another machine",
+    "teacher": "another teacher", "gate_set": "another gate set", "test_set": "another test set", "timed_on": "another machine",
     "objective": "another objective",
 }  # fmt: skip
 
@@ -62,9 +63,10 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
         "gain": gain(row.figures, compared.budget.prefer), "gate": "passed" if row.gate.passed else "failed",
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(project.teacher), "corpus": compared.corpus,
-        "dev_set": info["splits"]["dev"]["digest"], "test_set": info["splits"][test]["digest"],
+        "gate_set": info["splits"][GATE]["digest"], "test_set": info["splits"][test]["digest"],
         "synthetic": "yes" if info["synthetic"] else "no",
         "host": timed.host["name"], "timed_on": timed.timed_on, "timed_at": timed.measured_at,
+        "busy": None if timed.busy is None else f"{timed.busy:.2f}",
         "commit": origin(project.root)["mlflow.source.git.commit"], "comparison": parent.info.run_id,
     }  # fmt: skip
     known = {name: str(value) for name, value in evidence.items() if value is not None}
@@ -72,21 +74,38 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
 
 
 def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], budget: Gate) -> tuple[bool, str]:
-    """Whether a challenger replaces the incumbent, and why; both are given by their evidence."""
+    """Whether a challenger replaces the incumbent, and why; both are given by their evidence.
+
+    It does where its gain is larger beyond what both intervals leave open.
+    """
     if incumbent is None:
         return True, "the first champion"
+    times_count = budget.prefer != "size" or budget.max_latency_p50_ms is not None
     for key, other in SAME.items():
-        if key == "timed_on" and budget.prefer == "size" and budget.max_latency_p50_ms is None:
+        if key == "timed_on" and not times_count:
             continue
         default = "wer" if key == "objective" else None  # what an older Bigfoot went by
         if (known := incumbent.get(key, default)) != challenger.get(key, default):
             return False, f"can't be compared with it: {other if known else f'it has no evidence from Bigfoot ({key})'}"
-    old, new = (gain(figures(evidence), budget.prefer) for evidence in (incumbent, challenger))
+    if times_count and "busy" in challenger:
+        return False, f"was timed while other work took {float(challenger['busy']):.0%} of the CPU: benchmark an idle host"
     if exceeded := _exceeded(figures(incumbent), budget, incumbent.get("objective", "wer")):
         return True, f"the former champion is over the budget ({exceeded})"
-    if new is not None and (old is None or new > old):
+    (_, old, most), (least, new, _) = (_gains(figures(evidence), budget.prefer) for evidence in (incumbent, challenger))
+    if least is not None and (most is None or least > most):
         return True, f"it gains {times(new)} over the teacher, the former champion {times(old)}"
-    return False, f"is not better: it gains {times(new)} over the teacher, the champion {times(old)}"
+    why = "is not surely better: with these intervals" if new is not None and (old is None or new > old) else "is not better:"
+    return False, f"{why} it gains {times(new)} over the teacher, the champion {times(old)}"
+
+
+def _gains(known: Mapping[str, float | None], prefer: str) -> tuple[float | None, float | None, float | None]:
+    """The gain over the teacher by the speedup's lower bound, by the speedup, and by its upper bound.
+
+    The evidence of an older Bigfoot has no bounds: there the speedup itself counts.
+    """
+    bounds = (known["speedup_low"] or known["speedup"], known["speedup"], known["speedup_high"] or known["speedup"])
+    least, middle, most = (gain({**known, "speedup": speedup}, prefer) for speedup in bounds)
+    return least, middle, most
 
 
 def figures(evidence: Mapping[str, str]) -> dict[str, float | None]:

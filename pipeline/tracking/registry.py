@@ -1,13 +1,15 @@
 """The champion in MLflow's model registry: `bigfoot-CORPUS`, alias `champion`, with the evidence as tags of its version.
 
-Decision: a champion is replaced only by a better variant. Times of two runs are never compared, but the gains over the teacher,
-each within its own run; this means something only where teacher, dev set and test set are the same. Where they are not, nothing
-is replaced without `bigfoot promote VARIANT --force`. History is kept in tags of the versions (`bigfoot.promoted` counts
-promotions), so a rollback moves one alias and sets one tag (`bigfoot.rejected`), after which `sync` does not promote that
-version again. The same bytes are registered once.
+Decision: a champion is replaced only by a surely better variant. Times of two runs are never compared, but the gains over the
+teacher, each within its own run and with its interval; this means something only where teacher, gate set and test set are the
+same. Where they are not, nothing is replaced without `bigfoot promote VARIANT --force`. Experiments and worktrees try something
+out, so they promote nothing by themselves. History is kept in tags of the versions (`bigfoot.promoted` counts promotions), so a
+rollback moves one alias and sets one tag (`bigfoot.rejected`), after which `sync` does not promote that version again. The same
+bytes are registered once.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.git import is_worktree
 from pipeline.common.numbers import percent
 from pipeline.compare import comparison
 from pipeline.params import Gate, Params
@@ -43,7 +46,17 @@ def keep_up(store: Store, params: Params) -> str | None:
         if compared.champion is None:
             now = registry.aliased(CHAMPION)
             return f"{_named(now)} stays {registry.at(CHAMPION)}: the last comparison has no champion" if now else None
+        if _is_trial(store.root):
+            return (
+                f"{compared.champion.variant} is the champion of an experiment, which promotes nothing by itself: "
+                f"`dvc exp apply` and `bigfoot track`, or `bigfoot promote {compared.champion.variant}`, make it a candidate"
+            )
         return consider(registry, candidate_of(store, compared, compared.champion), compared.budget)
+
+
+def _is_trial(root: Path) -> bool:
+    """Whether this is a run to see what would be: `dvc exp run`, or a flow run with params of its own, in a worktree."""
+    return "DVC_EXP_BASELINE_REV" in os.environ or is_worktree(root)
 
 
 def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | None:

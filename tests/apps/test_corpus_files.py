@@ -11,7 +11,9 @@ from tests import corpora, recordings
 def test_files_give_the_same_corpus_again(tmp_path):
     recordings.prepare(recordings.corpus(recordings.folder(tmp_path / "data")), tmp_path / "first", workers=0)
     assert corpus_files.export(open_corpus(tmp_path / "first"), tmp_path / "files") == 6
-    recordings.prepare(recordings.corpus(tmp_path / "files"), tmp_path / "again", workers=0)
+    recordings.prepare(
+        recordings.corpus(tmp_path / "files", {"kind": "folder", "gate": "gate.jsonl"}), tmp_path / "again", workers=0
+    )
     assert corpora.rows(tmp_path / "again") == corpora.rows(tmp_path / "first")
 
 

@@ -1,6 +1,7 @@
 """Real worker processes measure real (tiny) variants; what can't be measured is one line, and no process remains."""
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from filelock import FileLock
 
 from pipeline import params
 from pipeline.benchmark import cold_start, lengths, processes, rounds
+from pipeline.benchmark.rounds import Timed
 from pipeline.benchmark.run import benchmark
 from pipeline.benchmark.timings import Timing, Timings, read
 from pipeline.common import host
@@ -25,11 +27,13 @@ from pipeline.speech.corpus import Corpus
 from pipeline.speech.shards import Utterance
 from tests.sleeping import SECONDS as SLEEP
 from tests.sleeping import START_SECONDS as START
+from tests.sleeping import UNEVEN
 from tests.tiny import noise_corpus, save_model
 
 SETTINGS = params.Benchmark(
     threads=1,
     utterances=3,
+    restarts=2,
     rounds=2,
     max_rounds=2,
     turn=2,
@@ -101,6 +105,7 @@ def test_every_variant_has_every_figure_and_the_teacher_is_the_reference(timings
             low, high, highest = (getattr(row, what.format(q)) for q in ("p50", "p95", "p99"))
             assert 0 < low <= high <= highest, (name, what)
         assert row.ram_model_mb < row.ram_mb
+        assert row.speedup_one_thread == row.speedup and row.latency_p50_ms_one_thread == row.latency_p50_ms  # threads: 1
         assert set(row.latency_by_length) == {"0.5", "1"} and min(row.latency_by_length.values()) > 0
     assert timings.variants["teacher.fp32"].speedup == 1 and timings.variants["teacher.fp32"].narrow
 
@@ -124,7 +129,7 @@ def test_host_and_sample_stand_beside_the_figures(timings):
     assert {"governor", "features", "virtualized", "load_before", "load_after"} <= set(measured_on)
     assert all(0 <= measured_on[f"cpu_use_{when}"] <= 1 for when in ("before", "after"))
     assert timings.sample.utterances == 3 and timings.threads == 1 and timings.device == "cpu"
-    assert timings.rounds == 2 and host.elsewhere(measured_on) is None
+    assert timings.rounds == timings.restarts == 2 and host.elsewhere(measured_on) is None
 
 
 # ---------------------------------------------------------------- planted faults
@@ -188,7 +193,7 @@ def test_the_timed_utterances_are_the_same_every_time(corpus):
     assert drawn[0] == drawn[1] and len(set(drawn[0])) == 3
 
 
-# ---------------------------------------------------------------- rounds, lengths, figures
+# ---------------------------------------------------------------- starts, lengths, figures
 
 SAMPLE = [Utterance(f"u{n}", "", "", seconds) for n, seconds in enumerate((1.0, 2.0, 4.0))]
 
@@ -206,50 +211,54 @@ class Scripted:
         return {"seconds": [self.seconds(u, len(self.calls)) for u in utterances]}
 
 
+def timed(seconds, starts=2):
+    """{utterance: seconds} in each start."""
+    return [Timed(start, start, utterance, each) for start in range(starts) for utterance, each in seconds.items()]
+
+
 def test_a_ratio_is_of_the_same_utterances():
     """The reference takes twice as long for every utterance: 2x, without spread."""
-    slow = [(0, u, 2.0 * (u + 1)) for u in (0, 1, 2)]
-    row = rounds.latency([(n, u, s / 2) for n, u, s in slow], slow, SAMPLE, SETTINGS)
-    assert row["speedup"] == row["speedup_low"] == row["speedup_high"] == 2 and row["narrow"]
+    row = rounds.latency(timed({0: 1.0, 1: 2.0, 2: 3.0}), timed({0: 2.0, 1: 4.0, 2: 6.0}), SAMPLE, SETTINGS)
+    assert row["speedup"] == row["speedup_low"] == row["speedup_high"] == 2 and row["narrow"] and row["turns"] == 2
     assert row["latency_p50_ms"] == 2000 and row["rtfx"] == pytest.approx(7 / 6)
     # 1, 2 and 3 s for 1, 2 and 4 s of audio: 1000, 1000 and 750 ms per second of audio
     assert row["ms_per_audio_second_p50"] == 1000 and row["ms_per_audio_second_p99"] == 1000
-    assert row["latency_p99_ms"] == pytest.approx(2980) and row["latency_p95_ms"] == pytest.approx(2900)
-    assert (row["rtfx_low"], row["rtfx_high"]) == pytest.approx((1.0, 4 / 3))
+    assert row["rtfx_low"] < row["rtfx"] < row["rtfx_high"]
 
 
-def test_rounds_end_when_every_interval_is_narrow_and_not_before_the_least():
-    settings = SETTINGS.model_copy(update={"rounds": 3, "max_rounds": 9, "turn": 3})
+def test_in_a_round_all_variants_time_the_same_utterances_and_rounds_go_through_the_sample():
     workers = {"teacher.fp32": Scripted(lambda u, _: 0.2), "x": Scripted(lambda u, _: 0.1)}
-    rows = rounds.run(workers, "teacher.fp32", SAMPLE, settings)
-    assert rows["x"]["turns"] == 3 and rows["x"]["narrow"] and len(workers["x"].calls) == 3
+    times = rounds.run(workers, 3, range(4, 6), 3, 2, random.Random(1))
+    assert [(t.start, t.round, t.utterance) for t in times["x"]] == [(3, 4, 2), (3, 4, 0), (3, 5, 1), (3, 5, 2)]
+    assert [t[:3] for t in times["x"]] == [t[:3] for t in times["teacher.fp32"]] and workers["x"].calls == [[2, 0], [1, 2]]
 
 
-def test_rounds_go_on_while_an_interval_is_wide_up_to_the_cap():
-    """The gain differs by utterance, 1x, 2x and 4x, so no number of rounds makes the interval narrower."""
-    settings = SETTINGS.model_copy(update={"rounds": 2, "max_rounds": None, "turn": 3})
-    workers = {"teacher.fp32": Scripted(lambda u, _: 0.4), "x": Scripted(lambda u, _: 0.4 / 2**u)}
-    rows = rounds.run(workers, "teacher.fp32", SAMPLE, settings)
-    assert rows["x"]["turns"] == rows["teacher.fp32"]["turns"] == 6 == settings.most_rounds
-    assert not rows["x"]["narrow"] and rows["teacher.fp32"]["narrow"]
+def test_each_start_has_new_processes_and_more_follow_while_an_interval_is_wide(light, corpus, tmp_path, monkeypatch):
+    """A process that sleeps for longer or shorter, as it was started: no further turn in it shows that."""
+    monkeypatch.setattr(processes, "MODULE", "tests.sleeping")
+    monkeypatch.setenv(UNEVEN, str(tmp_path / "starts"))
+    (tmp_path / "starts").mkdir()
+    sleepy = Path(shutil.copytree(light, tmp_path / "sleepy.int8-onnx"))
+    settings = BRIEF.model_copy(update={"max_rounds": 5, "precision": 0.1})
+    timings = benchmark(settings, [light, sleepy], corpus, tmp_path / "t.json")
+    assert timings.restarts == timings.rounds == 5 and not timings.variants["sleepy.int8-onnx"].narrow
+    row = timings.variants["sleepy.int8-onnx"]
+    assert row.speedup_high > 1.2 * row.speedup_low
 
 
-def test_rounds_stop_in_between_once_noise_has_evened_out():
-    """A first round three times as slow, for one utterance alone: each further one dilutes it."""
-    settings = SETTINGS.model_copy(update={"rounds": 2, "max_rounds": 60, "turn": 3, "precision": 0.2})
-    noisy = Scripted(lambda u, call: 0.3 if call == 1 and u == 0 else 0.1)
-    rows = rounds.run({"teacher.fp32": Scripted(lambda u, _: 0.1), "x": noisy}, "teacher.fp32", SAMPLE, settings)
-    assert 2 < rows["x"]["turns"] < 60 and rows["x"]["narrow"]
+def test_with_more_threads_the_figures_with_one_are_measured_too(light, corpus, tmp_path):
+    settings = BRIEF.model_copy(update={"threads": 2})
+    row = benchmark(settings, [light], corpus, tmp_path / "t.json").variants["teacher.fp32"]
+    assert row.speedup_one_thread == 1 and 0 < row.latency_p50_ms_one_thread != row.latency_p50_ms
 
 
-def test_lengths_are_medians_without_the_first_run_and_the_slow_run_once():
-    settings = SETTINGS.model_copy(update={"lengths": [10, 1]})
-    quick = Scripted(lambda seconds, call: seconds / 1000 + (0.5 if call in (1, 11) else 0.0))
-    slow = Scripted(lambda seconds, call: 0.3 * seconds)
-    medians = lengths.run({"quick": quick, "slow": slow}, settings)
-    assert medians["quick"] == pytest.approx({"1": 1.0, "10": 10.0}) and quick.calls == [1] * 10 + [10] * 10
-    assert medians["slow"] == pytest.approx({"1": 300.0, "10": 3000.0}) and slow.calls == [1] * 5 + [10]
-    assert lengths.run({"quick": quick}, settings.model_copy(update={"lengths": []})) == {"quick": None}
+def test_a_slow_variant_is_timed_once_per_length():
+    settings, taken = SETTINGS.model_copy(update={"lengths": [10, 1]}), {"quick": {}, "slow": {}}
+    quick, slow = Scripted(lambda seconds, call: seconds / 1000), Scripted(lambda seconds, call: 0.3 * seconds)
+    for _ in range(2):
+        lengths.run({"quick": quick, "slow": slow}, settings, random.Random(1), taken)
+    assert taken["quick"] == {1: [0.001, 0.001], 10: [0.01, 0.01]} and quick.calls == [1, 10, 1, 10]
+    assert taken["slow"] == {1: [0.3, 0.3], 10: [3.0]}
 
 
 def test_audio_of_a_length_is_the_samples_own_again_and_again():
@@ -260,7 +269,7 @@ def test_audio_of_a_length_is_the_samples_own_again_and_again():
     worker.audios = [np.arange(3, dtype=np.float32), np.arange(2, dtype=np.float32)]
     worker.recognizer = type("Recorder", (), {"transcribe": lambda _, audio: inputs.append(audio)})()
     assert worker.length(seconds=8 / 16000)["seconds"] > 0
-    assert inputs[0].tolist() == [0, 1, 2, 0, 1, 0, 1, 2]
+    assert [each.tolist() for each in inputs] == [[0, 1, 2, 0, 1, 0, 1, 2]] * 2  # the first is not timed
 
 
 def test_peak_memory_is_of_the_process_itself_not_of_the_one_that_started_it():
@@ -293,10 +302,10 @@ def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
     good = Timing(**nothing | {"narrow": True, "energy_note": "modeled from the CPU's load, not measured"})
     here = host.describe() | {"cpu_use_before": 0.02, "cpu_use_after": 0.1}
     nothing = dict.fromkeys(field.name for field in fields(Timings))
-    calm = Timings(**nothing | {"host": here, "precision": 0.15, "rounds": 30, "groups": 1, "variants": {"a": good}})
+    calm = Timings(**nothing | {"host": here, "precision": 0.15, "restarts": 30, "groups": 1, "variants": {"a": good}})
     assert cautions.cautions(calm) == []
     assert cautions.cautions(replace(calm, groups=2))[0].startswith("memory did not hold all variants at once")
     rows = {"a": good, "b": replace(good, narrow=False), "c": replace(good, energy_note="not resolved: 0.1 W")}
     warnings = cautions.cautions(replace(calm, host=here | {"cpu_use_after": 0.6}, variants=rows))
     assert len(warnings) == 3 and "60% of its CPU time" in warnings[0]
-    assert warnings[1].endswith("wider than 15% of it after 30 rounds for b") and warnings[2].endswith("idle machine for c")
+    assert warnings[1].endswith("wider than 15% of it after 30 starts for b") and warnings[2].endswith("idle machine for c")

@@ -14,9 +14,10 @@ VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8qat-openvino", "half.
 
 
 OPENED = "opened.txt"  # lines of "STAGE PATH"
+LIVED = "lived.txt"  # lines of "STAGE SECONDS", one of each process
 # Python imports this module at the start of every process.
-TRACE = f"""\"\"\"Notes every file of this folder that a stage's processes open for reading.\"\"\"
-import os, sys
+TRACE = f"""\"\"\"Notes every file of this folder that a stage's processes open for reading, and how long they live.\"\"\"
+import atexit, os, sys, time
 
 stage, here, seen = os.environ.get("DVC_STAGE"), os.path.dirname(__file__) + os.sep, set()
 
@@ -25,17 +26,24 @@ def note(event, details):
         path = os.path.abspath(details[0])
         if path.startswith(here) and path not in seen:
             seen.add(path)
-            os.write(notes, (stage + " " + path.removeprefix(here) + os.linesep).encode())
+            line(notes, path.removeprefix(here))
+
+def line(file, text):
+    os.write(file, (stage + " " + text + os.linesep).encode())
+
+def opened(name):
+    return os.open(here + name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 if stage:
-    notes = os.open(here + "{OPENED}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    notes, lives, began = opened("{OPENED}"), opened("{LIVED}"), time.monotonic()
     sys.addaudithook(note)
+    atexit.register(lambda: line(lives, str(time.monotonic() - began)))
 """
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """Such a checkout, `dvc repro` done, with the files that its stages opened in OPENED."""
+    """Such a checkout, `dvc repro` done, with the files that its stages opened in OPENED, and times in LIVED."""
     folder = fresh_project(tmp_path_factory.mktemp("chain") / "project")
     trace = folder / "sitecustomize.py"
     trace.write_text(TRACE)
@@ -59,15 +67,14 @@ def fresh_project(folder: Path) -> Path:
     chosen["teacher"]["config"] |= {"conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2]}
     run = {"steps": 6, "batch_seconds": 10, "learning_rate": 1e-3, "evaluate_every": 3}
     chosen["teacher"]["training"] = run
-    chosen["students"] = {
-        "half": {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "quantize_aware": True, "training": dict(run)}
-    }  # a copy: YAML would make the two one
+    half = {"from": "teacher", "layers": 1, "conv_merge": [2, 2, 2, 1], "frame_rate": 25, "quantize_aware": True}
+    chosen["students"] = {"half": {**half, "training": dict(run)}}  # a copy: YAML would make the two one
     chosen["logits"]["speeds"] = [1.0, 0.9]
     split = [name.split(".") for name in VARIANTS]
     chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
     chosen["schemes"] = {scheme: {} for _, scheme in split}
     chosen["benchmark"] |= {
-        "utterances": 3, "rounds": 2, "max_rounds": 2, "turn": 2, "batch": 2, "lengths": [1], "cold_starts": 1,
+        "utterances": 3, "restarts": 2, "rounds": 2, "max_rounds": 2, "turn": 2, "batch": 2, "lengths": [1], "cold_starts": 1,
         "energy_seconds": 1.0, "energy_rounds": 2,
     }  # fmt: skip
     yaml.dump(chosen, folder / "params.yaml")

@@ -42,7 +42,7 @@ def run(folder, language: str, texts: list[str], objective: str, made_of: dict) 
     chosen["schemes"] = {scheme: {} for _, scheme in split}
     chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
     chosen["benchmark"] |= {
-        "utterances": 2, "rounds": 2, "max_rounds": 2, "turn": 2, "batch": 2, "lengths": [1], "cold_starts": 0,
+        "utterances": 2, "restarts": 2, "rounds": 2, "max_rounds": 2, "turn": 2, "batch": 2, "lengths": [1], "cold_starts": 0,
         "energy_seconds": 0,
     }  # fmt: skip
     yaml.dump(chosen, folder / "params.yaml")

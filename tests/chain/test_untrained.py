@@ -31,7 +31,7 @@ def project(tmp_path_factory):
     split = [name.split(".") for name in VARIANTS]
     chosen["schemes"] = {scheme: {} for _, scheme in split}
     chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
-    chosen["benchmark"] |= {"rounds": 2, "max_rounds": 2, "energy_seconds": 0}
+    chosen["benchmark"] |= {"restarts": 2, "rounds": 2, "max_rounds": 2, "energy_seconds": 0}
     yaml.dump(chosen, folder / "params.yaml")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

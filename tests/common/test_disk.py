@@ -40,6 +40,7 @@ def line(done: subprocess.CompletedProcess) -> str:
     return only
 
 
+@pytest.mark.shows("full", "no more room, in each library that writes", "one line, nothing half done")
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_disk_without_space_is_one_line(tmp_path, writer):
     limited = run(tmp_path, WRITERS[writer], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT)))

@@ -1,11 +1,12 @@
 """Work is done once per piece, in order, wherever it is done; what fails is one line."""
 
+import multiprocessing
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.common import engine
@@ -49,50 +50,42 @@ def test_pieces_are_taken_only_as_they_are_needed():
     assert next(results) == 0 and len(taken) <= 2
 
 
-# ---------------------------------------------------------------- a real Ray cluster of two nodes
+def count_to(number: int) -> None:
+    for _ in range(number):
+        engine.advance(0.5)
 
 
-def slow_square(number: int, folder: str) -> int:
-    """Where it ran is a file, so that the test knows which node had work."""
-    time.sleep(0.2)
-    Path(folder, f"{number}-{os.getppid()}").touch()
-    return number * number
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_piece_advances_by_is_told(workers):
+    told: list[float] = []
+    assert list(engine.mapped(count_to, ((n,) for n in range(9)), workers, told.append)) == [None] * 9
+    assert sum(told) == 18.0
 
 
-@pytest.fixture
-def cluster(monkeypatch):
-    pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    other = made.add_node(num_cpus=1)
-    monkeypatch.setenv(engine.CLUSTER, made.address)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)  # of what its processes import
-    yield made, other
-    import ray
-
-    ray.shutdown()
-    made.shutdown()
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
 
 
-@pytest.mark.slow
-def test_a_node_of_the_cluster_that_is_killed_costs_no_result(cluster, tmp_path):
-    made, other = cluster
-    results = engine.mapped(slow_square, ((n, str(tmp_path)) for n in range(60)))
-    first = [next(results) for _ in range(10)]
-    made.remove_node(other, allow_graceful=False)
-    assert [*first, *results] == [n * n for n in range(60)]
-    assert len({path.name.partition("-")[2] for path in tmp_path.iterdir()}) >= 2  # both had work
+def touch_or_wait(path: Path, number: int) -> int:
+    if number == 0:
+        wait_for(path)
+    elif number == 19:
+        path.touch()
+    return number
 
 
-@pytest.mark.slow
-def test_an_error_on_the_cluster_is_that_error(cluster):
-    with pytest.raises(BigfootError, match="^3 is refused: take another$"):
-        list(engine.mapped(refuse, ((n,) for n in range(9))))
+def test_a_long_piece_does_not_keep_the_others_waiting(tmp_path):
+    """The first one ends only once the last one is done."""
+    pieces = ((tmp_path / "done", number) for number in range(20))
+    assert list(engine.mapped(touch_or_wait, pieces, 2)) == list(range(20))
 
 
-def test_ray_that_is_asked_for_and_not_there_is_one_line(monkeypatch):
-    monkeypatch.setenv(engine.CLUSTER, "127.0.0.1:1")
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(BigfootError, match=r"RAY_ADDRESS is set, but Ray is not installed: pip install 'bigfoot-asr\[ray\]'"):
-        list(engine.mapped(square, [(1,)]))
+def test_closing_ends_the_pieces_under_way(tmp_path):
+    before = set(multiprocessing.active_children())
+    results = engine.mapped(touch_or_wait, ((tmp_path / "never", number) for number in (1, 0, 0)), 1)
+    assert next(results) == 1 and set(multiprocessing.active_children()) - before
+    start = time.monotonic()
+    results.close()
+    _, alive = psutil.wait_procs([psutil.Process(child.pid) for child in set(multiprocessing.active_children()) - before], 10)
+    assert not alive and time.monotonic() - start < 10

@@ -23,6 +23,7 @@ STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 EXEMPT = {
     "project.py": "names the paths that dvc.yaml has too",
     "stages/__init__.py": "looks a variant up in params",
+    "common/cluster.py": "spreads work over machines, which changes no result",
     "common/engine.py": "spreads work over processes, which changes no result",
     "common/disk.py": "messages that end a stage",
     "common/errors.py": "messages that end a stage",
@@ -154,6 +155,15 @@ def test_a_stage_reads_the_sections_that_it_declares(name):
     assert declared == read, f"{name} declares {sorted(declared)} but reads {sorted(read)}"
 
 
+def test_another_gate_or_test_set_makes_no_training_and_no_variant_stale():
+    deps = {name: " ".join(stage.get("do", stage)["deps"]) for name, stage in STAGES.items()}
+    for name in ("teacher", "teacher_logits", "student", "quantize"):
+        folders = [dep for dep in deps[name].split() if dep.startswith("corpora/")]
+        assert folders and {dep.rpartition("/")[2] for dep in folders} <= {"train", "dev", "unlabelled"}, name
+    for name in ("evaluate", "compare"):
+        assert all(f"corpora/${{corpus.name}}/{split}" in deps[name].split() for split in ("dev", "gate", "test")), name
+
+
 def test_the_code_that_decides_a_training_is_in_its_fingerprint():
     files = {file.relative_to(ROOT).as_posix() for file in graph.code("student")}
     assert {"pipeline/distill/surgery/merge.py", "pipeline/train/trainer.py", "pipeline/models/forward.py"} <= files
@@ -222,3 +232,20 @@ def test_the_plan_names_what_would_run_and_only_that(tmp_path):
     assert graph.plan(tmp_path) == "`dvc repro` has nothing to do: all 4 stages are up to date"
     (tmp_path / "params.yaml").write_text("size: 1\nlast: 2\n")
     assert graph.plan(tmp_path) == "`dvc repro` runs 1 of 4 stages (the others are up to date): sum"
+
+
+@pytest.mark.shows("killed", "dvc, while it writes its list of locks", "`bigfoot check` and the flow remove it; dvc works on")
+def test_what_a_killed_dvc_left_cut_off_stops_no_other_one(checkout, caplog):
+    folder = checkout(PROFILES[0])
+    (folder / ".dvc/tmp").mkdir(exist_ok=True)
+    status = [sys.executable, "-m", "dvc", "repro", "--dry"]
+    (folder / ".dvc/tmp/rwlock").write_text("{}")
+    graph.read(folder)
+    assert (folder / ".dvc/tmp/rwlock").is_file() and not caplog.messages
+    (folder / ".dvc/tmp/rwlock").write_text("")
+    refused = subprocess.run(status, cwd=folder, capture_output=True, text=True)
+    assert refused.returncode and "rwlock'. JSON structure is corrupted" in refused.stderr
+    graph.read(folder)
+    assert "rwlock is removed: a dvc that was killed left it cut off" in caplog.text
+    again = subprocess.run(status, cwd=folder, capture_output=True, text=True)
+    assert "corrupted" not in again.stderr, again.stderr

@@ -41,14 +41,12 @@ def test_every_number_that_was_timed_is_a_figure_or_left_out_on_purpose():
 
 def test_a_figure_of_the_text_has_a_key_for_each_set_and_each_key_has_a_split():
     keys = figures.keys(["noisy"])
-    assert {"cer", "dev_cer", "cer/noisy", "test_wer_rise_upper/noisy"} <= set(keys) and "disk_mb/noisy" not in keys
-    assert "dev_test_wer_rise_upper" not in keys and keys["dev_insertions"] is keys["insertions"]
+    assert {"cer", "dev_cer", "gate_cer", "cer/noisy", "test_wer_rise_upper/noisy"} <= set(keys) and "disk_mb/noisy" not in keys
+    assert "dev_test_wer_rise_upper" not in keys and keys["dev_insertions"] is keys["gate_insertions"] is keys["insertions"]
     splits = {key: figures.split_of(key, "test") for key in keys}
     assert splits["cer"] == splits["test_wer_rise_upper"] == "test" and splits["cer/noisy"] == "noisy"
-    assert (
-        splits["dev_cer"] == splits["dev_wer"] == splits["wer_rise_upper"] == splits["cer_rise_upper"] == "dev"
-        and splits["disk_mb"] is None
-    )
+    assert splits["dev_cer"] == splits["dev_wer"] == splits["dev_insertions"] == "dev" and splits["disk_mb"] is None
+    assert {splits[key] for key in ("gate_cer", "gate_wer", "wer_rise_upper", "cer_rise_upper", "gate_insertions")} == {"gate"}
 
 
 def test_the_glossary_in_the_docs_is_made_of_the_list():

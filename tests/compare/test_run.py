@@ -20,6 +20,7 @@ from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
 from pipeline.compare import belonging, figures
 from pipeline.compare.report import plots
+from pipeline.compare.report.page.headline import verdict
 from pipeline.compare.rows import gain
 from pipeline.compare.run import compare
 from pipeline.evaluate.scores import Hypothesis
@@ -56,12 +57,27 @@ def test_the_champion_gains_most_among_those_whose_wer_holds(tmp_path):
     assert "more than the 1.00 allowed" in reasons(rows)["thin.int8-openvino"]
 
 
+def test_gains_are_also_over_the_teachers_fastest_float_and_int8_variants(tmp_path):
+    planted = FIGURES | {"teacher.fp32-onnx": (20, 8.0, 30.0)}
+    rows = {row.variant: row for row in run(tmp_path, planted)}
+    half = rows["half.int8-openvino"]
+    assert (half["speedup"], half["speedup_over_float"], half["speedup_over_int8"]) == (5.0, 30 / 8, 25 / 8)
+    assert half["speedup_over_int8_low"] == pytest.approx(0.9 * 25 / 8) and half["shrink_over_int8"] == 1.25
+    assert "3.8x faster than the teacher's fastest float, 3.1x faster than the teacher's fastest int8 variant" in verdict(
+        list(rows.values())
+    )
+    alone = {name: planted[name] for name in ("teacher.fp32", "half.int8-openvino")}
+    (tmp_path / "alone").mkdir()
+    half = run(tmp_path / "alone", alone)[1]
+    assert half["speedup_over_float"] == half["speedup"] and half["speedup_over_int8"] is half["shrink_over_int8"] is None
+
+
 def test_the_gain_is_the_smaller_of_speed_and_size():
     assert gain({"speedup": 5.0, "shrink": 2.0}) == 2.0
     assert gain({"speedup": None, "shrink": 2.0}) is None
 
 
-def test_decisions_read_dev_and_never_test(tmp_path):
+def test_decisions_read_gate_and_never_dev_or_test(tmp_path):
     params = plant(tmp_path)
 
     def judged_with(split, variant):
@@ -75,21 +91,22 @@ def test_decisions_read_dev_and_never_test(tmp_path):
         path.write_text(kept)
         return champion(rows)
 
-    assert judged_with("test", "half.int8-openvino") == judged_with("test", REFERENCE) == "half.int8-openvino"
-    assert judged_with("dev", "half.int8-openvino") == "teacher.int8-onnx"
-    assert judged_with("dev", REFERENCE) == "thin.int8-openvino"
+    for split in ("dev", "test"):
+        assert judged_with(split, "half.int8-openvino") == judged_with(split, REFERENCE) == "half.int8-openvino"
+    assert judged_with("gate", "half.int8-openvino") == "teacher.int8-onnx"
+    assert judged_with("gate", REFERENCE) == "thin.int8-openvino"
 
 
-def test_a_dev_set_too_small_for_any_bound_promotes_nothing_and_the_reason_names_it(tmp_path):
+def test_a_gate_split_too_small_for_any_bound_promotes_nothing_and_the_reason_names_it(tmp_path):
     rows = run(tmp_path, {name: (2, *figures[1:]) for name, figures in FIGURES.items()}, utterances=20)
     assert champion(rows) is None
-    assert "200 words are too few to decide" in reasons(rows)["half.int8-openvino"]
+    assert "gate's 200 words are too few to decide" in reasons(rows)["half.int8-openvino"]
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
     assert metrics["champion"] is None and metrics["champion_wer"] is None and metrics["teacher_wer"] == 0.01
     assert "No champion" in (tmp_path / "reports" / "table.txt").read_text()
 
 
-def test_bounds_are_of_all_variants_together_on_dev_and_on_test(tmp_path):
+def test_bounds_are_of_all_variants_together_on_gate_and_on_test(tmp_path):
     """Three variants that differ: of int8-onnx, with the teacher's own errors, no more than ln(3 / 0.05) words are left."""
     rows = run(tmp_path)
     assert "points, at most +0.20 (95% sure, for all 3 variants together)" in reasons(rows)["teacher.int8-onnx"]
@@ -113,7 +130,7 @@ def test_a_peer_is_measured_and_never_promoted(tmp_path):
     write(file, json.loads(file.read_text()) | {"kind": "peer"})
     rows = compare(params, tmp_path, tmp_path / "reports")
     assert champion(rows) == "teacher.int8-onnx" and rows[2]["speedup"] == 5.0 and not rows[2].gate.passed
-    assert reasons(rows)["half.int8-openvino"].startswith("a peer, never promoted; dev WER +0.10 points")
+    assert reasons(rows)["half.int8-openvino"].startswith("a peer, never promoted; gate WER +0.10 points")
     lines = (tmp_path / "reports" / "comparison.md").read_text().splitlines()
     assert next(line for line in lines if line.startswith("| half.int8-openvino ")).rstrip(" |").endswith("| peer")
 
@@ -154,10 +171,10 @@ def test_where_characters_decide_the_gate_the_champion_and_the_report_go_by_the_
     by_words = next(row for row in run(tmp_path / "by_words") if row.variant == "half.int8-openvino")
     for key in ("cer_rise_upper", "test_cer_rise_upper"):  # planted: two of the four characters of a wrong word are wrong
         assert half[key] == pytest.approx(by_words[key.replace("cer", "wer")] / 2)
-    assert half["cer_rise"] == pytest.approx(half["wer_rise"] / 2) and half["dev_cer"] == half["cer"] == 0.0055
-    assert half.gate.reason.startswith("dev CER +0.05 points, at most +")
+    assert half["cer_rise"] == pytest.approx(half["wer_rise"] / 2) and half["gate_cer"] == half["cer"] == 0.0055
+    assert half.gate.reason.startswith("gate CER +0.05 points, at most +")
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
-    assert metrics["champion_cer"] == 0.0055 and metrics["teacher_dev_cer"] == 0.005 and "champion_wer" not in metrics
+    assert metrics["champion_cer"] == 0.0055 and metrics["teacher_gate_cer"] == 0.005 and "champion_wer" not in metrics
     plots = tmp_path / "reports" / "plots"
     assert "half,50,0.2\n" in (plots / "dev_error_rate.csv").read_text() and ",0.0055," in (plots / "variants.csv").read_text()
     by_length = json.loads((tmp_path / "reports" / "breakdown.json").read_text())["sets"]["test"]["length"][0]
@@ -165,7 +182,7 @@ def test_where_characters_decide_the_gate_the_champion_and_the_report_go_by_the_
     worst = json.loads((tmp_path / "reports" / "worst.json").read_text())[0]
     assert "".join(left for _, left, _ in worst["alignment"]) == worst["reference"]
     table, page = ((tmp_path / "reports" / name).read_text() for name in ("table.txt", "index.html"))
-    assert "CER % [95%]" in table and "Dev CER %" in table and "WER" not in table
+    assert "CER % [95%]" in table and "Gate CER %" in table and "WER" not in table
     assert "In 1,000 characters it gets 6 wrong" in page and "CER on dev by step" in page
     card = (tmp_path / "reports" / "cards" / "half.int8-openvino.md").read_text()
     assert "Rise in CER over teacher.fp32: +0.05 points on test" in card and "\nlanguage: en\n" in card
@@ -198,7 +215,7 @@ def test_a_part_that_was_drawn_is_compared_as_such_and_said(tmp_path):
         return [rows[at] for at in chosen]
 
     for name in FIGURES:
-        for split in ("dev", "test"):
+        for split in ("dev", "gate", "test"):
             edit_score(tmp_path, draw, name, split)
     compare(part, tmp_path, tmp_path / "reports")
     said = "200 utterances, 2,000 words, 6.7 min, 25 speakers; 90 utterances of it, drawn at random (evaluate.max_hours)"

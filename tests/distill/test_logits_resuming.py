@@ -82,3 +82,22 @@ def test_two_processes_share_the_files_and_write_the_same_bytes(folder, undistur
         (folder / "accelerate.yaml").unlink()
     assert output.count("5 of them to be made, in float32 by 2 x cpu") == 1
     assert stored(folder) == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.shows("killed", "`teacher_logits` in two processes", "the same files")
+def test_two_processes_that_are_killed_end_with_the_same_bytes(folder, undisturbed, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "teacher_logits")  # so that both end with the stage that started them
+    (folder / "accelerate.yaml").write_text(ACCELERATE.format(kind="MULTI_GPU"))
+    try:
+        killed = tones.start(folder, "teacher_logits")
+        while not unfinished(folder):
+            assert killed.poll() is None
+            time.sleep(0.005)
+        killed.kill()
+        killed.wait()
+        assert not (folder / "logits/teacher/index.json").exists()
+        tones.finished(tones.start(folder, "teacher_logits"))
+    finally:
+        (folder / "accelerate.yaml").unlink()
+    assert stored(folder) == undisturbed

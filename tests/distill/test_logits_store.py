@@ -14,17 +14,21 @@ import torch
 from safetensors.numpy import save_file
 from transformers import AutoModelForCTC, AutoProcessor, Wav2Vec2Config, Wav2Vec2ForCTC
 
+from pipeline.common import sums
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import sha256_of
 from pipeline.distill import student
-from pipeline.distill.logits import write
+from pipeline.distill.logits import work, write
 from pipeline.distill.logits.speeds import AtSpeed, AtSpeeds
 from pipeline.distill.logits.store import STORE_VERSION, Index, LogitsStore, digests, shard_path, write_index
 from pipeline.models import inference
 from pipeline.models.folder import load_model
 from pipeline.models.forward import accept_features, fewest_samples
-from pipeline.params import Logits
+from pipeline.params import Logits, Student, Tracking
+from pipeline.project import Project
 from pipeline.speech.corpus import UNLABELLED, Corpus, open_corpus
 from pipeline.speech.shards import Utterance
+from pipeline.train.bookkeeping import Bookkeeping
 from tests import corpora
 from tests.tiny import VOCAB, save_model, speech
 
@@ -44,7 +48,7 @@ def corpus(tmp_path) -> Corpus:
 
 @pytest.fixture(autouse=True)
 def three_utterances_per_file(monkeypatch):
-    monkeypatch.setattr(write, "SHARD", 3)
+    monkeypatch.setattr(work, "SHARD", 3)
 
 
 def stored(tmp_path, corpus: Corpus, teacher, name: str = "logits", **settings) -> LogitsStore:
@@ -138,7 +142,7 @@ def test_values_are_those_of_one_pass_over_the_whole_corpus_to_the_last_digit_of
     folder = save_model(tmp_path / "teacher")
     model, processor = load_model(folder)
     in_parts = stored(tmp_path, corpus, folder, "parts")
-    monkeypatch.setattr(write, "SHARD", 512)
+    monkeypatch.setattr(work, "SHARD", 512)
     at_once = stored(tmp_path, corpus, folder)
     for utterance, logits in inference.frame_logits(model, processor, corpus, all_at(corpus, [1.0])):
         assert np.array_equal(at_once.logits(utterance), logits.astype(np.float16))
@@ -255,6 +259,40 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, corpus):
     path.unlink()
     with pytest.raises(BigfootError, match=r"00002.safetensors is missing: run `dvc checkout`"):
         store.logits(last)
+
+
+def flip(file: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_flipped_bit_stops_a_student_before_it_trains(tmp_path, corpus, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    teacher, logits = save_model(tmp_path / "teacher"), tmp_path / "logits"
+    stored(tmp_path, corpus, teacher)
+    flip(logits / "00001.safetensors")
+    settings = Student.model_validate({"from": "teacher", "layers": 1, "training": {"steps": 1, "learning_rate": 1e-3}})
+    books = Bookkeeping("half", Project(tmp_path), Tracking(experiment="none"))
+    with pytest.raises(BigfootError, match=r"logits: the stored logits are damaged.*: run `dvc repro --force teacher_logits`"):
+        student.make_student(settings, corpus, teacher, teacher, logits, tmp_path / "half", books)
+
+
+def test_a_whole_store_is_read_once_and_again_when_a_file_has_changed(tmp_path, corpus, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store, path, read = stored(tmp_path, corpus, save_model(tmp_path / "teacher")), tmp_path / "logits/00002.safetensors", []
+    monkeypatch.setattr(sums, "sha256_of", lambda files: read.append(len(files)) or sha256_of(files))
+    store.check()
+    store.check()
+    assert read == [3]
+    flip(path)
+    with pytest.raises(BigfootError, match="logits: the stored logits are damaged"):
+        store.check()
+    path.unlink()
+    with pytest.raises(BigfootError, match=r"logits: 00002.safetensors is missing, the stored logits are incomplete"):
+        store.check()
+    assert read == [3, 3]
 
 
 class Rows:

@@ -36,6 +36,14 @@ def test_every_training_has_a_line_and_its_parts_make_the_whole(tmp_path):
         assert whole == pytest.approx(fixed + 3 * per_second, abs=3)
 
 
+def test_a_student_with_fewer_frames_needs_less_per_second(tmp_path):
+    def slow(chosen: dict) -> None:
+        wide(chosen)
+        chosen["students"]["half"]["frame_rate"] = 25
+
+    assert lines(tmp_path / "b", slow)["half"][2] < 0.95 * lines(tmp_path / "a", wide)["half"][2]
+
+
 def test_what_is_not_trained_has_none(tmp_path):
     def untrained(chosen: dict) -> None:
         chosen["students"]["half"]["training"] = None
@@ -68,6 +76,21 @@ def test_a_teacher_beside_its_student_is_counted(tmp_path):
 
     online, alone = lines(tmp_path / "a", wide)["thin"], lines(tmp_path / "b", stored)["thin"]
     assert online[1] > alone[1] + 4 * 10 and online[2] > alone[2]
+
+
+def test_a_teacher_that_is_taken_as_it_is_without_students_needs_no_shape(tmp_path):
+    def alone(chosen: dict) -> None:
+        chosen["teacher"] |= {
+            "init": "pretrained",
+            "data": "data/nowhere",
+            "alphabet": "model",
+            "config": {},
+            "finetune": False,
+        }
+        chosen["teacher"]["training"] = None
+        chosen |= {"students": {}, "variants": {"teacher-fp32": {"model": "teacher", "scheme": "fp32"}}}
+
+    assert lines(tmp_path, alone) == {}
 
 
 def pretrained(chosen: dict) -> None:

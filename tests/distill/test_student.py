@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def trained(tmp_path_factory) -> Path:
                    "distillation": {"features": features}}
             for name, features in (("computing", "computed"), ("reading", "stored"))
         }  # fmt: skip
+        slow = {"frame_rate": 25, "quantize_aware": True, "conv_merge": [2, 2, 2, 1]}
+        chosen["students"]["slow"] = chosen["students"]["half"] | slow
 
     folder = tones.project(tmp_path_factory.mktemp("trained") / "project", steps=20, change=change)
     tones.run(folder, "teacher")
@@ -87,6 +90,25 @@ def test_a_student_learns_from_stored_features_what_it_learns_from_waveforms(fol
     assert encoder and all(torch.equal(before[name], after[name]) for name in encoder)
     computing, reading = losses(folder, "computing"), losses(folder, "reading")
     assert computing == pytest.approx(reading, rel=2e-3) and computing != reading
+
+
+def test_a_student_at_half_the_frame_rate_learns_from_stored_logits_at_several_speeds_with_int8_rounding(folder, caplog):
+    def dense(splits: dict) -> None:
+        row, flac = splits["train"][0]
+        splits["train"][0] = (replace(row, text="one two nine one two nine"), flac)  # 25 characters in 0.8 s
+
+    corpora.rewrite(folder / "corpora/tones", dense)
+    tones.run(folder, "teacher_logits")
+    with caplog.at_level(logging.INFO):
+        tones.run(folder, "student", "slow")
+    assert "25 frames per second" in caplog.text
+    assert "slow: 1 of 24 texts of train have more characters than their audio has frames" in caplog.text
+    learned = losses(folder, "slow")
+    assert learned[-1] < learned[0]
+    fast, slow = (AutoModelForCTC.from_pretrained(folder / f"models/{name}") for name in ("teacher", "slow"))
+    with torch.no_grad():
+        assert fast(torch.zeros(1, 16_000)).logits.shape[1] == 49 and slow(torch.zeros(1, 16_000)).logits.shape[1] == 24
+    assert (folder / "models/slow/int8_ranges.json").is_file()
 
 
 @pytest.mark.slow

@@ -45,10 +45,10 @@ def corpus(tmp_path, variant):
     return corpora.write(tmp_path / "corpus", splits)
 
 
-def test_dev_and_every_test_set_are_scored_and_the_first_is_named(variant, corpus, tmp_path):
+def test_dev_gate_and_every_test_set_are_scored_and_the_first_is_named(variant, corpus, tmp_path):
     scored = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "scores/a.json", tmp_path / "scratch")
     assert scores.read(tmp_path / "scores/a.json", "a") == scored
-    assert list(scored.sets) == ["dev", "test", "test-noisy"] and scored.first_test == "test"
+    assert list(scored.sets) == ["dev", "gate", "test", "test-noisy"] and scored.first_test == "test"
     assert scored.variant == "teacher.fp32-onnx"
     for one in scored.sets.values():
         assert one.wer == one.cer == 0 and one.wer_high > 0 and len(one.hypotheses) == 5
@@ -102,7 +102,7 @@ def test_a_run_that_was_stopped_recognizes_only_what_is_left(variant, corpus, tm
 
     def stopped(self, samples):
         calls.append(len(samples))
-        if len(calls) == 8:
+        if len(calls) == 9:
             raise KeyboardInterrupt
         return transcribe(self, samples)
 
@@ -110,7 +110,7 @@ def test_a_run_that_was_stopped_recognizes_only_what_is_left(variant, corpus, tm
     with pytest.raises(KeyboardInterrupt):
         evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
     assert evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch") == whole
-    assert len(calls) == 8 + 15 - 7  # of 15; the piece that it was stopped in began with the seventh, and dev's last has one
+    assert len(calls) == 9 + 20 - 7  # of 20; the piece that it was stopped in began with the eighth, and dev's last has one
     assert not (tmp_path / "scratch").exists()
 
 

@@ -41,6 +41,7 @@ def test_a_stage_that_takes_longer_than_its_limit_is_ended(project):
     assert not _sleepers("61")
 
 
+@pytest.mark.shows("killed", "a Prefect flow, by signals 2, 9 and 15", "no process and no lock left")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_a_flow_that_ends_leaves_no_process_and_no_lock(project, how):
     folder = project(teacher="sleep 6200 && mkdir -p models && echo 1 > models/teacher")

@@ -1,5 +1,6 @@
 """Stages on other machines: two workers with separate clones that share only a Prefect server and a DVC remote."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows import workspace
 from tests.flows.conftest import ROOT, add_code
 from tests.flows.runs import names, run
 
@@ -115,6 +117,32 @@ def test_a_stage_that_fails_on_another_machine_is_named_and_a_canceled_one_ends_
     assert not [p for p in sleepers if p.is_running()], "the stage outlived the flow run that requested it"
     worktrees = [worktree.name for clone in clones.values() for worktree in (clone / ".bigfoot/worktrees").iterdir()]
     assert any(name.startswith("sent-student-half-") for name in worktrees)
+
+
+def test_a_second_stage_on_a_machine_takes_no_second_copy_of_its_inputs_and_writes_into_none(project):
+    folder = project(teacher="mkdir -p models && head -c 99999 /dev/zero > models/teacher", student="date +%N > models/${item}")
+    sh(folder, sys.executable, "-m", "dvc", "repro", "teacher")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "teacher")
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=folder, text=True).strip()
+    content, lock = ((folder / name).read_text() for name in workspace.SENT)
+    teachers = []
+    for name in ("half", "thin"):
+        with workspace.sent(folder, f"student-{name}", commit, content, lock) as room:
+            for again in ([], ["--force"]):  # the second run replaces its own output, which is a link by now
+                sh(room.folder, sys.executable, "-m", "dvc", "repro", "--single-item", "--pull", *again, f"student@{name}")
+            teachers.append(room.folder / "models/teacher")
+    cached = [file for file in (folder / ".dvc/cache/files/md5").rglob("*") if file.is_file()]
+    assert len(cached) == 5  # the teacher, and two of each student
+    assert all(hashlib.md5(file.read_bytes()).hexdigest() == file.parent.name + file.name for file in cached)
+    if _can_reflink(folder):
+        pytest.skip("this file system shares the blocks of copies, which inodes don't show")
+    assert any(file.samefile(teachers[0]) and file.samefile(teachers[1]) for file in cached)
+
+
+def _can_reflink(folder: Path) -> bool:
+    command = ["cp", "--reflink=always", "dvc.yaml", "dvc.yaml.copy"]
+    return not subprocess.run(command, cwd=folder, capture_output=True).returncode
 
 
 def test_without_a_remote_or_with_edits_nothing_is_sent(project):

@@ -20,13 +20,18 @@ MOST_SECONDS = 10
 FEW = 25
 
 
-def counts(many: int, few: int = FEW) -> pytest.MarkDecorator:
-    """For a test with the argument `count`: few examples in the fast suite, many in `make test-all`."""
-    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.slow)])
+def counts(many: int, what: str, few: int = FEW) -> pytest.MarkDecorator:
+    """For a test with the argument `count`: few examples in the fast suite, many in `make test-all`, a row of the page."""
+    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=[pytest.mark.slow, shows(what)])])
 
 
-def fuzz(count: int, strategy: st.SearchStrategy, check: Callable, spare_mb: int) -> dict[str, int]:
-    """Run `check` on `count` examples; {"taken": n, "refused": n}.
+def shows(what: str) -> pytest.MarkDecorator:
+    """For a test whose examples are a row of docs/reliability.md."""
+    return pytest.mark.shows("fuzzed", what, f"each within {MOST_SECONDS} s and its bound of memory")
+
+
+def fuzz(count: int, strategy: st.SearchStrategy, check: Callable, spare_mb: int, record: Callable[[str, int], None]) -> None:
+    """Run `check` on `count` examples, and `record` how many were tried, taken and refused.
 
     Fails where it raises anything but a BigfootError of one line, takes 10 s, or where the process has grown, in all, by more
     than `spare_mb` and twice the largest input.
@@ -46,8 +51,8 @@ def fuzz(count: int, strategy: st.SearchStrategy, check: Callable, spare_mb: int
         assert grown <= spare_mb * 1e6 + 2 * largest, f"memory has grown by {grown / 1e6:.0f} MB"
 
     run()
-    print(f"{count} examples: {results}, memory {(_memory() - begun) / 1e6:+.0f} MB", file=sys.__stderr__)
-    return results
+    for name, number in {"tried": sum(results.values()), **results}.items():
+        record(name, number)
 
 
 def _within_limits(check: Callable, example: object) -> bool:

@@ -57,19 +57,20 @@ def examine(source: dict, data, out) -> None:
     assert list(Utterances(out / "train")) == rows
 
 
-@counts(10_000)
-def test_a_table_is_read_or_refused_with_its_line(count, data, tmp_path):
+@counts(10_000, "tables (CSV, TSV, JSON Lines)")
+def test_a_table_is_read_or_refused_with_its_line(count, data, tmp_path, record_property):
     def check(given: tuple[str, bytes]) -> None:
         name, content = given
         (data / name).write_bytes(content)
         examine({"train": name}, data, tmp_path / "out")
 
     each = [st.tuples(st.just(name), mutated(st.just(text.encode()), 512)) for name, text in TABLES.items()]
-    fuzz(count, st.one_of(*each, st.tuples(st.sampled_from(list(TABLES)), LINES | st.binary(max_size=100))), check, SPARE_MB)
+    made_up = st.tuples(st.sampled_from(list(TABLES)), LINES | st.binary(max_size=100))
+    fuzz(count, st.one_of(*each, made_up), check, SPARE_MB, record_property)
 
 
-@counts(2_000)
-def test_a_kaldi_folder_is_read_or_refused_with_file_and_line(count, data, tmp_path):
+@counts(2_000, "Kaldi folders")
+def test_a_kaldi_folder_is_read_or_refused_with_file_and_line(count, data, tmp_path, record_property):
     (data / "kaldi").mkdir()
 
     def check(given: tuple[str, bytes]) -> None:
@@ -80,4 +81,4 @@ def test_a_kaldi_folder_is_read_or_refused_with_file_and_line(count, data, tmp_p
         examine({"train": "kaldi"}, data, tmp_path / "out")
 
     each = [st.tuples(st.just(name), mutated(st.just(text.encode()), 512)) for name, text in KALDI.items()]
-    fuzz(count, st.one_of(*each), check, SPARE_MB)
+    fuzz(count, st.one_of(*each), check, SPARE_MB, record_property)

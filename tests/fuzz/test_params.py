@@ -44,8 +44,8 @@ def profiles(draw: st.DrawFn) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-@counts(10_000)
-def test_params_are_taken_or_refused_and_what_is_taken_makes_sense(count, tmp_path):
+@counts(10_000, "params.yaml")
+def test_params_are_taken_or_refused_and_what_is_taken_makes_sense(count, tmp_path, record_property):
     path = tmp_path / "params.yaml"
 
     def check(content: bytes) -> None:
@@ -53,7 +53,8 @@ def test_params_are_taken_or_refused_and_what_is_taken_makes_sense(count, tmp_pa
         for place, number in numbers(load_params(path).model_dump(), ""):
             assert math.isfinite(number) and abs(number) <= 1e9 or place.endswith("seed"), f"{place}: {number}"
 
-    fuzz(count, profiles() | mutated(st.sampled_from([text.encode() for text in PROFILES]), 4_000), check, SPARE_MB)
+    damaged = mutated(st.sampled_from([text.encode() for text in PROFILES]), 4_000)
+    fuzz(count, profiles() | damaged, check, SPARE_MB, record_property)
 
 
 def numbers(value: object, place: str):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.quantize.run import quantize
 from pipeline.recognition.recognizer import Recognizer
 from tests import tiny
-from tests.fuzz import fuzz, mutated
+from tests.fuzz import fuzz, mutated, shows
 
 SPARE_MB = 300
 MARKS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -49,7 +49,8 @@ def changed(draw: st.DrawFn, original: str) -> bytes:
 
 
 @pytest.mark.slow
-def test_any_variant_json_opens_or_is_refused(variant, tmp_path):
+@shows("variant.json")
+def test_any_variant_json_opens_or_is_refused(variant, tmp_path, record_property):
     folder = shutil.copytree(variant, tmp_path / "variant")
     original, speech = (folder / "variant.json").read_text(), tiny.speech(0.1)
 
@@ -62,4 +63,5 @@ def test_any_variant_json_opens_or_is_refused(variant, tmp_path):
         changed(original) | mutated(st.just(original.encode()), 4_000) | VALUES.map(json.dumps).map(str.encode),
         check,
         SPARE_MB,
+        record_property,
     )

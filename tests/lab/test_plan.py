@@ -90,10 +90,14 @@ def test_the_benchmark_grows_with_variants_and_rounds(plan):
     fewer = with_params(plan, variants=kept).of("benchmark").seconds
     again = with_params(plan, variants=kept | {"again": plan.params.variants["thin-int8-openvino"]}).of("benchmark").seconds
     assert fewer < whole == again
-    settings = plan.params.benchmark.model_copy(update={"max_rounds": plan.params.benchmark.most_rounds + 1})
-    hearing = 0.25 * (1 + 0.5 + 0.5 * 0.5 * 3 + 0.25 * 0.5)  # fp32, fp32-onnx, three int8-onnx, int8-openvino
     assert (plan.of("compare").seconds, with_params(plan, variants=kept).of("compare").seconds) == (4 + 6, 4 + 5)
-    assert with_params(plan, benchmark=settings).of("benchmark").seconds - whole == pytest.approx(7 * 2 * hearing)
+    short = plan.params.benchmark.model_copy(update={"lengths": []})
+    longer = short.model_copy(update={"max_rounds": short.most_rounds + 2})  # two rounds per start: one start more
+    hearing = 0.25 * (1 + 0.5 + 0.5 * 0.5 * 3 + 0.25 * 0.5)  # fp32, fp32-onnx, three int8-onnx, int8-openvino
+    # With two threads and with one, the sample and two turns of 7 utterances; and two batches of 8. An utterance has 2 s.
+    more = 8 + 5 * 1 + 2 * hearing * (2 * (60 + 2 * 7) + 2 * 8)
+    seconds = [with_params(plan, benchmark=settings).of("benchmark").seconds for settings in (short, longer)]
+    assert seconds[1] - seconds[0] == pytest.approx(more)
 
 
 def test_the_table_has_a_row_per_kind_and_sums_them(plan):
@@ -119,11 +123,11 @@ def test_hours_are_those_of_the_source_until_the_corpus_is_prepared(tmp_path):
     assert not missing.hours and "data" in missing.source
     synthetic = load_params(ROOT / "profiles/quickstart.yaml").corpus
     sampled = speech.of(synthetic, tmp_path / "none", tmp_path)
-    assert sampled.utterances == {"train": 3200, "dev": 200, "test": 150}
+    assert sampled.utterances == {"train": 3200, "dev": 200, "gate": 200, "test": 150}
     assert sampled.hours["train"] == pytest.approx(1.29, rel=0.25)  # as its corpus.json had it
     row = (Utterance("a", "ab", "", 1800.0), b"")
     made = corpora.write(tmp_path / "made", {"train": [row, row], "dev": [row], "test": []})
-    assert speech.of(synthetic, made, tmp_path).hours == {"train": 1.0, "dev": 0.5, "test": 0.0}
+    assert speech.of(synthetic, made, tmp_path).hours == {"train": 1.0, "dev": 0.5, "gate": 0.5, "test": 0.0}
 
 
 def test_what_was_measured_is_remembered_and_a_damaged_memory_is_measured_anew(tmp_path):

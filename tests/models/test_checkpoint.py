@@ -237,6 +237,17 @@ def test_weights_in_several_files_are_read_where_the_convolution_is_folded_too(s
     torch.testing.assert_close(logits_of(take_in(source)[0]), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "index", ["[]", "null", "{}", '{"metadata": {}, "weight_map": []}', '{"metadata": {}, "weight_map": {"a": 1}}']
+)
+def test_an_index_of_weights_that_is_none_is_named(source, index):
+    spread(source, "model.safetensors", lambda tensors, file: save_file(tensors, file, metadata={"format": "pt"}))
+    (source / "model.safetensors.index.json").write_text(index)
+    for read in (check, take_in):
+        with pytest.raises(BigfootError, match=r"model\.safetensors\.index\.json.*: fetch the model again"):
+            read(source)
+
+
 def test_a_folded_convolution_in_half_precision_becomes_float32(source, expected):
     fold(source)
     change_weights(source, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))

@@ -140,6 +140,19 @@ def test_a_vocabulary_without_spaces_has_no_gap():
         ({"a": 1, "A": 2, "<pad>": 0}, {"do_lower_case": True}, {}, "differ in case alone"),
         ({"a": "one"}, {}, {}, "vocab.json is not an object of tokens and their ids"),
         ({}, {}, {}, "vocab.json is not an object of tokens and their ids"),
+        (
+            PLAIN | {"a": True},
+            BRACKETS,
+            {},
+            "their ids: a is true or false where a whole number",
+        ),
+        (
+            None,
+            {},
+            {"tokenizer.json": {"model": {"vocab": {"a": True}}}},
+            "tokenizer.json is not an object of tokens and their ids",
+        ),
+        (None, {}, {"tokenizer.json": {"model": {"vocab": {"a": 0}}, "added_tokens": [{}]}}, "tokenizer.json is not an object"),
     ],
 )
 @pytest.mark.refuses(

@@ -112,10 +112,10 @@ def test_the_same_audio_in_two_splits_stops_by_default_and_sentence_and_speaker_
     data = recordings.folder(tmp_path / "data")
     change(data / "test.jsonl", 0, speaker="train0", text="abc")
     leaks = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["leaks"]
-    assert leaks["shared_sentence"] == {"train-dev": 0, "train-test": 1, "dev-test": 0}
-    assert leaks["shared_speaker"] == {"train-dev": 0, "train-test": 1, "dev-test": 0}
+    pairs = {"train-dev": 0, "train-gate": 0, "train-test": 1, "dev-gate": 0, "dev-test": 0, "gate-test": 0}
+    assert leaks["shared_sentence"] == leaks["shared_speaker"] == pairs
     _same_audio("dev", 100)(data)
-    with pytest.raises(BigfootError, match="train/train1: the same audio as dev/dev100"):
+    with pytest.raises(BigfootError, match="train/train1: the same audio as (dev|gate)/dev100"):
         prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
 
 
@@ -220,7 +220,7 @@ def test_integers_stored_as_floats_are_scaled_not_clipped_and_reported(tmp_path)
 def test_the_report_says_at_which_rates_recordings_came_and_warns_where_splits_differ(tmp_path, caplog):
     data = recordings.folder(tmp_path / "data", each=3)
     rates = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["rates"]
-    assert rates == {split: {"16000": 3} for split in ("train", "dev", "test")}
+    assert rates == {split: {"16000": count} for split, count in (("train", 3), ("dev", 2), ("gate", 1), ("test", 3))}
     assert "telephones" not in caplog.text + _report(tmp_path)
     for n in (200, 201):
         recordings.sound(data / "audio" / f"test{n}.wav", seed=n, rate=8_000)
@@ -258,7 +258,7 @@ def test_audio_much_shorter_than_its_manifest_says_is_truncated(tmp_path):
     assert '"id": "train1", "split": "train", "check": "truncated"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
 
 
-@pytest.mark.accepts("Languages and text", "characters in dev and test that train lacks", "they count as errors")
+@pytest.mark.accepts("Languages and text", "characters in dev, gate and test that train lacks", "they count as errors")
 def test_what_a_model_cannot_write_is_reported_and_scored_in_dev_and_test(tmp_path):
     data = recordings.folder(tmp_path / "data", each=3)
     texts = ["ab ñ", "ab $", "ab" * 20]
@@ -266,7 +266,7 @@ def test_what_a_model_cannot_write_is_reported_and_scored_in_dev_and_test(tmp_pa
         for number, text in enumerate(texts[1:] if split == "train" else texts, start=split == "train"):
             change(data / f"{split}.jsonl", number, text=text)
     info = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    assert [info["splits"][split]["utterances"] for split in ("train", "dev", "test")] == [1, 3, 3]
+    assert [info["splits"][split]["utterances"] for split in ("train", "dev", "gate", "test")] == [1, 2, 1, 3]
     assert [u.text for u in open_corpus(tmp_path / "tiny").utterances("test")] == texts
     report = _report(tmp_path)
     assert "| beyond_alphabet | report | 4 | dev/dev100: 'ñ' never occurs in the training text |" in report
@@ -276,17 +276,18 @@ def test_what_a_model_cannot_write_is_reported_and_scored_in_dev_and_test(tmp_pa
 
 
 @pytest.mark.accepts(
-    "Languages and text", "recordings without words in dev and test", "scored with `corpus.checks.no_text: keep`"
+    "Languages and text", "recordings without words in dev, gate and test", "scored with `corpus.checks.no_text: keep`"
 )
 def test_silence_without_text_is_scored_if_it_is_kept_but_never_trained_on(tmp_path):
-    data = recordings.folder(tmp_path / "data")
+    data = recordings.folder(tmp_path / "data", each=4)
     for split in ("train", "dev", "test"):
         change(data / f"{split}.jsonl", 1, text="")
     info = prepare(recordings.corpus(data, checks={"no_text": "keep"}), tmp_path / "tiny", workers=0)
-    assert [info["splits"][split]["utterances"] for split in ("train", "dev", "test")] == [1, 2, 2]
-    assert open_corpus(tmp_path / "tiny").utterances("test")[1].text == "" and info["splits"]["test"]["words"] == 1
-    assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["splits"]["test"]["utterances"] == 1
-    change(data / "test.jsonl", 0, text="")
+    assert [info["splits"][split]["utterances"] for split in ("train", "dev", "gate", "test")] == [3, 2, 2, 4]
+    assert open_corpus(tmp_path / "tiny").utterances("test")[1].text == "" and info["splits"]["test"]["words"] == 3
+    assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["splits"]["test"]["utterances"] == 3
+    for number in range(4):
+        change(data / "test.jsonl", number, text="")
     with pytest.raises(BigfootError, match="no utterance of test has words"):
         prepare(recordings.corpus(data, checks={"no_text": "keep"}), tmp_path / "tiny", workers=0)
 

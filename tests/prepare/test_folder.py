@@ -156,11 +156,11 @@ def test_nemo_manifests_become_utterances_of_their_long_file(tmp_path):
     recordings.sound(tmp_path / "call.wav", 8.0)
     said = [(0.0, 1.5, "abc"), (2.0, 1.0, "bca"), (4.25, 2.0, "cab")]
     for split, (offset, duration, text) in zip(("train", "dev", "test"), said, strict=True):
-        lines(
-            tmp_path / f"{split}.json",
-            [{"audio_filepath": "call.wav", "offset": offset, "duration": duration, "text": text, "lang": "en"}],
-        )
-    tables = {"kind": "folder", "train": "train.json", "dev": "dev.json", "test": {"test": "test.json"}}
+        row = {"audio_filepath": "call.wav", "offset": offset, "duration": duration, "text": text, "lang": "en"}
+        lines(tmp_path / f"{split}.json", [row])
+    recordings.sound(tmp_path / "gate.wav", seed=1)
+    lines(tmp_path / "gate.json", [{"audio_filepath": "gate.wav", "text": "acb"}])
+    tables = {"kind": "folder", "train": "train.json", "dev": "dev.json", "gate": "gate.json", "test": {"test": "test.json"}}
     prepare(recordings.corpus(tmp_path, tables), tmp_path / "tiny", workers=0)
     corpus = open_corpus(tmp_path / "tiny")
     found = [corpus.utterances(split)[0] for split in ("train", "dev", "test")]
@@ -179,7 +179,7 @@ def test_paths_with_backslashes_are_taken_and_said_once(tmp_path, caplog):
     with caplog.at_level("INFO"):
         info = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
     note = "Backslashes of 2 audio paths were read as slashes."
-    assert info["dropped"] == 0 and info["notes"] == [note] and caplog.text.count(note) == 1
+    assert info["dropped"] == 0 and info["notes"][0] == note and caplog.text.count(note) == 1
     assert note in (tmp_path / "tiny/report/data.md").read_text()
     assert [u.id for u in open_corpus(tmp_path / "tiny").utterances("train")] == ["train0", "train1"]
 
@@ -222,7 +222,7 @@ def test_audio_without_text_is_a_split_of_its_own_and_no_test_set(tmp_path):
     prepare(recordings.corpus(data, {"kind": "folder", "unlabelled": "calls.jsonl"}), tmp_path / "tiny", workers=0)
     corpus = open_corpus(tmp_path / "tiny")
     assert [(u.id, u.text, u.duration) for u in corpus.utterances("unlabelled")] == [("300", "", 0.5), ("301", "", 0.5)]
-    assert corpus.test_sets == ["test"] and corpus.splits == ["train", "dev", "test", "unlabelled"]
+    assert corpus.test_sets == ["test"] and corpus.splits == ["train", "dev", "gate", "test", "unlabelled"]
     assert corpus.info["leaks"]["shared_audio"]["unlabelled-test"] == 0
 
 
@@ -256,7 +256,7 @@ def test_absent_data_and_manifests_are_errors(tmp_path):
 def test_what_is_no_text_is_refused(tmp_path):
     data = recordings.folder(tmp_path)
     (data / "dev.jsonl").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(BigfootError, match="dev.jsonl is UTF-16 or no text at all"):
+    with pytest.raises(BigfootError, match="dev.jsonl is not UTF-8 but UTF-16, or not text"):
         folder.read(SOURCE, data)
 
 

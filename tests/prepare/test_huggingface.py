@@ -69,7 +69,8 @@ def test_a_dataset_saved_to_disk_becomes_a_corpus(saved, tmp_path):
     saved.save_to_disk(tmp_path / "data")
     corpus = recordings.corpus(tmp_path / "data", SOURCE)
     info = prepare(corpus, tmp_path / "tiny", workers=0)
-    assert {split: size["utterances"] for split, size in info["splits"].items()} == {"train": 2, "dev": 2, "test": 2}
+    counts = {split: size["utterances"] for split, size in info["splits"].items()}
+    assert counts == {"train": 2, "dev": 1, "gate": 1, "test": 2}
 
 
 def test_what_load_dataset_reads_becomes_the_same_corpus(saved, splits, tmp_path, monkeypatch):
@@ -125,7 +126,7 @@ def test_a_class_label_is_its_name(saved, tmp_path):
 def test_text_that_is_a_number_is_refused(saved, tmp_path):
     saved.save_to_disk(tmp_path / "data")
     source = HuggingFaceSource(kind="huggingface", columns={"text": "who"})
-    with pytest.raises(BigfootError, match="train row 0: text is no string, but 0: see corpus.source.columns.text"):
+    with pytest.raises(BigfootError, match="train row 0: text is not a string but 0: see corpus.source.columns.text"):
         list(huggingface.read(source, tmp_path / "data"))
 
 
@@ -152,3 +153,12 @@ def test_absent_data_or_data_without_splits_is_an_error(saved, tmp_path):
     saved["train"].save_to_disk(tmp_path / "one")
     with pytest.raises(BigfootError, match="one table without splits"):
         huggingface.read(HuggingFaceSource(**SOURCE), tmp_path / "one")
+
+
+def test_a_gate_of_its_own_is_taken_and_dev_stays_whole(saved, tmp_path):
+    saved["judge"] = saved["test"].select([1])
+    saved["test"] = saved["test"].select([0])
+    saved.save_to_disk(tmp_path / "data")
+    info = prepare(recordings.corpus(tmp_path / "data", SOURCE | {"gate": "judge"}), tmp_path / "tiny", workers=0)
+    counts = {split: size["utterances"] for split, size in info["splits"].items()}
+    assert counts == {"train": 2, "dev": 2, "gate": 1, "test": 1} and info["notes"] == []

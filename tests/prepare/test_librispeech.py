@@ -33,9 +33,19 @@ def libri(root, names=SPLITS):
 def test_its_layout_is_read_and_each_test_set_keeps_its_name(tmp_path):
     info = prepare(recordings.corpus(libri(tmp_path / "data"), SOURCE), tmp_path / "tiny", workers=0)
     corpus = open_corpus(tmp_path / "tiny")
-    assert corpus.splits == ["train", "dev", "test-clean", "test-other"] and info["dropped"] == 0
+    assert corpus.splits == ["train", "dev", "gate", "test-clean", "test-other"] and info["dropped"] == 0
     first = corpus.utterances("test-clean")[0]
     assert (first.id, first.speaker, first.recording, first.text) == ("20-77-0000", "20", "20-77", "ca abcde")
+
+
+def test_parts_of_its_own_are_gate_and_dev_stays_whole(tmp_path):
+    data = libri(tmp_path / "data")
+    source = SOURCE | {"gate": ["test-other"], "test": ["test-clean"]}
+    info = prepare(recordings.corpus(data, source), tmp_path / "tiny", workers=0)
+    speakers = [
+        {u.speaker for u in open_corpus(tmp_path / "tiny").utterances(split)} for split in ("dev", "gate", "test-clean")
+    ]
+    assert speakers == [{"10"}, {"30"}, {"20"}] and info["splits"]["dev"]["utterances"] == 2 and info["notes"] == []
 
 
 def test_the_texts_of_unlabelled_parts_are_not_used(tmp_path):

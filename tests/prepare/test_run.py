@@ -150,21 +150,21 @@ def test_two_utterances_of_one_name_are_refused(tmp_path):
 
 def test_ids_become_names_that_stay_inside_the_corpus(tmp_path):
     data = recordings.folder(tmp_path / "data")
-    change(data / "dev.jsonl", 0, id="../../dev 1/ä")
+    change(data / "train.jsonl", 0, id="../../dev 1/ä")
     prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    first = open_corpus(tmp_path / "tiny").utterances("dev")[0]
+    first = open_corpus(tmp_path / "tiny").utterances("train")[0]
     assert "/" not in first.id and ".." not in first.id
 
 
 def test_ids_of_any_script_and_length_stay_apart(tmp_path):
     data = recordings.folder(tmp_path / "data")
     for line, name in enumerate(("запись", "аудио")):
-        change(data / "dev.jsonl", line, id=name)
+        change(data / "train.jsonl", line, id=name)
     for line, name in enumerate(("a b", "x" * 300)):
         change(data / "test.jsonl", line, id=name)
     prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
     corpus = open_corpus(tmp_path / "tiny")
-    assert [u.id for u in corpus.utterances("dev")] == ["запись", "аудио"]
+    assert [u.id for u in corpus.utterances("train")] == ["запись", "аудио"]
     spaced, long = corpus.utterances("test")
     assert spaced.id.startswith("a-b-") and len(long.id) == 120
     assert all(corpus.audio(utterance).size == 8000 for utterance in (spaced, long))

@@ -53,6 +53,15 @@ def test_a_segment_beyond_its_file_is_truncated(tmp_path, suffix, offset, durati
     assert caught.value.check == "truncated" and len(segments.decode(path, 1.0, 1.05)[0]) in range(16_000, 16_801)
 
 
+def test_a_segment_of_hours_of_silence_is_cut_and_one_that_is_hours_long_is_refused(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.flac", np.zeros(10 * 60 * 16_000), 16_000)
+    monkeypatch.setattr(audio, "FREE_SAMPLES", 16_000)  # so that ten minutes do for hours
+    samples, rate = segments.decode(tmp_path / "a.flac", 500.0, 1.0)
+    assert (len(samples), rate) == (16_000, 16_000)
+    with pytest.raises(audio.AudioError, match=r"a.flac has .* bytes for 600 s of audio or more, too few to be read whole"):
+        segments.decode(tmp_path / "a.flac", 0.0, None)
+
+
 def test_segments_of_a_damaged_or_missing_file_are_found_as_whole_files_are(tmp_path):
     path = recordings.sound(tmp_path / "cut.wav", 2.0)
     path.write_bytes(path.read_bytes()[:40_000])
@@ -108,7 +117,8 @@ def test_a_segment_beyond_its_file_is_left_out_and_the_last_line_says_so_for_eac
     lines(data / "train.jsonl", rows)
     with caplog.at_level("INFO"):
         prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    assert caplog.messages[-1] == "prepare: 5 utterances kept, 1 dropped (train 1 and 1, dev 2 and 0, test 2 and 0)"
+    counts = "train 1 and 1, dev 1 and 0, gate 1 and 0, test 2 and 0"
+    assert caplog.messages[-1] == f"prepare: 5 utterances kept, 1 dropped ({counts})"
     assert '"id": "train0-0.400", "split": "train", "check": "truncated"' in (tmp_path / "tiny/dropped.jsonl").read_text()
 
 

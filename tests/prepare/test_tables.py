@@ -66,7 +66,8 @@ def test_json_lines_are_read_back_the_same(scratch, rows):
         ("audio,text\n".encode("utf-16-le"), "UTF-16"),
         (b"audio,text\na.wav,\xe4\n", "not UTF-8"),
         ("LJ001-0001|Printing, in the only sense|Printing\n", r"its cells between \|: save it as .tsv, with tabs"),
-        (f"audio,text\na.wav,{'x' * 200_000}\n", "line 2 .*field larger than"),
+        (f"audio,text\na.wav,{'x' * 200_000}\n", "line 2 has a cell of more than 131,072 characters, .*: correct the line"),
+        (f'audio,text\na.wav,"{"x" * 99}\n{"x" * 200_000}\n', "line 2 has a quote .* runs on to line 3"),
     ],
 )
 @pytest.mark.refuses("Tables and splits", "a CSV whose quotes swallow rows, or with cells too many", "its line is said")
@@ -84,6 +85,9 @@ def test_a_csv_that_would_lose_rows_or_cells_stops_with_its_line(tmp_path, conte
         ('{"a": 1}\n{"a"\n', "line 2 is not valid JSON"),
         ("3\n", "line 1 is not a JSON object"),
         ('[{"audio": "a.wav"}]', "is one JSON array: write an object per line"),
+        ('[\n{"audio": "a.wav"}\n]\n', "is one JSON array: write an object per line"),
+        ('["a.wav", "a"]\n{"audio": "a.wav"}\n', "line 1 is not a JSON object: each line has to be one"),
+        ('[{"audio": "a.wav"\n{"audio": "b.wav"}\n', "line 1 is not valid JSON"),
         ('{"a": ' + "9" * 5_000 + "}", "line 1 is not valid JSON"),
         ('{"a": 1}\n{"a": 1, "b": {}, "a": 1}\n', "line 2: two values are called a"),
     ],

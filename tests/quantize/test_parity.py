@@ -49,18 +49,17 @@ def test_float_variants_give_the_logits_of_transformers_at_every_length(models, 
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [{"conv_merge": [2, 2, 2, 1]}, {"frame_rate": 25}], ids=["merged", "25 a second"])
 @pytest.mark.parametrize("scheme", FLOAT)
-def test_a_student_with_merged_convolutions_gives_the_logits_of_transformers(models, scheme, tmp_path):
+def test_a_student_with_other_convolutions_gives_the_logits_of_transformers(models, scheme, shape, tmp_path):
     model, processor = folder.load_model(models["group"])
-    settings = Student(
-        **{"from": "teacher"}, conv_merge=[2, 2, 2, 1], importance="position", training={"steps": 1, "learning_rate": 1e-3}
-    )
+    settings = Student(**{"from": "teacher"}, **shape, importance="position", training={"steps": 1, "learning_rate": 1e-3})
     merged, _ = student.build(model, settings, [torch.from_numpy(speech(1.0))[None]])
-    folder.save_model(merged, processor, tmp_path / "merged")
-    quantize(scheme, {}, tmp_path / "merged", None, tmp_path / "variant")
+    folder.save_model(merged, processor, tmp_path / "student")
+    quantize(scheme, {}, tmp_path / "student", None, tmp_path / "variant")
     audios = [speech(seconds) for seconds in SECONDS]
     ours = Recognizer.load(tmp_path / "variant", threads=1).batch_logits(audios)
-    for one, theirs in zip(ours, transformers_logits(tmp_path / "merged", audios), strict=True):
+    for one, theirs in zip(ours, transformers_logits(tmp_path / "student", audios), strict=True):
         np.testing.assert_allclose(one, theirs, atol=1e-4)
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import BigfootError
-from pipeline.speech import audio
-from pipeline.speech.audio import AudioError
+from pipeline.speech import audio, media
+from pipeline.speech.audio import AudioError, Sound
 from tests.recordings import sound, streamed, tone, with_stated_frames
 
 
@@ -94,7 +94,11 @@ def test_a_streamed_flac_without_a_stated_length_is_read_to_its_end(tmp_path):
 
 @pytest.mark.parametrize(
     ("frames", "why"),
-    [(2**36 - 1, "1,193.0 h, more than the 24 h"), (700 * 16_000, "bytes for 700 s of audio"), (16_000, "is cut off")],
+    [
+        (2**36 - 1, "1,193.0 h, more than the 24 h"),
+        (2**30, "bytes for 67,109 s of audio or more, too few even for silence"),
+        (16_000, "is cut off"),
+    ],
 )
 def test_a_header_that_states_more_than_the_file_holds_is_refused(tmp_path, frames, why):
     path = sound(tmp_path / "a.flac")
@@ -111,27 +115,43 @@ def silence(suffix: str, minutes: int, rate: int = 16_000, channels: int = 1) ->
     return content.getvalue()
 
 
-def test_silence_without_end_is_refused_by_its_header_or_at_the_latest_at_the_bound(tmp_path, monkeypatch):
-    """45 minutes in 137 kB; read by block where a streamed file states no length."""
+def test_silence_is_read_block_by_block_as_long_as_audio_may_be(tmp_path):
+    """45 minutes in 137 kB, as a pause in a recording may last."""
+    (tmp_path / "a.flac").write_bytes(silence("FLAC", 45))
+    for path in (tmp_path / "a.flac", streamed(tmp_path / "a.flac", tmp_path / "b.flac")):
+        with audio.opened(path) as sound:
+            assert sum(len(block) for block in sound.blocks) == 45 * 60 * 16_000
+    most = audio.MOST_SECONDS * 16_000
+    Sound("a", 16_000, 1, most, size=most * 16 // 65_535, blocks=iter(()))  # FLAC's largest frames, of 16 bytes
+    with pytest.raises(AudioError, match="a has 200,000 bytes for 86,400 s of audio or more, too few even for silence"):
+        Sound("a", 16_000, 1, most, size=200_000, blocks=iter(()))
+
+
+def test_silence_that_is_kept_whole_is_refused_by_its_header_or_at_the_latest_at_the_bound(tmp_path, monkeypatch):
+    """The bound is lowered, so that 45 minutes are beyond it."""
     content = silence("FLAC", 45)
     (tmp_path / "a.flac").write_bytes(content)
     streamed(tmp_path / "a.flac", tmp_path / "b.flac")
-    bound = audio.FREE_SECONDS + len(content) / audio.LEAST_BYTES_PER_SECOND
-    read = []
+    monkeypatch.setattr(audio, "FREE_SAMPLES", 60_000)
     monkeypatch.setattr(audio, "change_rate", lambda *_: pytest.fail("it was resampled"))
+    read = []
     with (
-        pytest.raises(AudioError, match=r"b.flac has 1\d\d,\d{3} bytes for 1,\d{3} s of audio or more, too few"),
+        pytest.raises(
+            AudioError, match=r"b.flac has 1\d\d,\d{3} bytes for 2,\d{3} s of audio or more, too few to be read whole"
+        ),
         audio.opened(tmp_path / "b.flac") as sound,
     ):
-        read += [len(block) for block in sound.blocks]
-    assert sum(read) <= bound * 16_000
-    with pytest.raises(AudioError, match="a.flac has .* bytes for 2,700 s of audio"), audio.opened(tmp_path / "a.flac"):
-        pytest.fail("it was opened")
+        read += [len(block) for block in audio.in_memory(sound)]
+    assert sum(read) <= 60_000 + len(content) * audio.MOST_SAMPLES_PER_BYTE
+    for whole in (audio.read, audio.decode, lambda path: media.read(path, "mix"), media.decode):
+        with pytest.raises(AudioError, match=r"\.flac has .* bytes for 2,\d{3} s of audio"):
+            whole(tmp_path / "a.flac")
 
 
-def test_what_a_file_may_expand_to_counts_over_all_channels():
-    with pytest.raises(AudioError, match="bytes for 60 s of audio"), audio.opened(silence("FLAC", 1, 384_000, 8)):
-        pytest.fail("it was opened")
+def test_what_a_file_may_expand_to_counts_over_all_channels_and_resampled():
+    for content in (silence("FLAC", 1, 384_000, 8), silence("FLAC", 80, 2_000)):
+        with pytest.raises(AudioError, match=r"bytes for (60|4,800) s of audio or more, too few to be read whole"):
+            audio.read(content)
 
 
 def test_real_rates_and_quiet_minutes_are_read():
@@ -314,5 +334,5 @@ def test_a_line_break_in_a_name_is_escaped_in_messages(tmp_path):
 
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
-    with pytest.raises(audio.AudioError, match=r"a.wav is no regular file"):
+    with pytest.raises(audio.AudioError, match=r"a.wav is not a regular file"):
         audio.read(tmp_path / "a.wav")

@@ -90,7 +90,7 @@ def test_a_corpus_gives_its_splits_utterances_and_audio(tmp_path):
     prepare(recordings.corpus(data, source), tmp_path / "tiny", workers=0)
     corpus = open_corpus(tmp_path / "tiny")
     assert corpus.test_sets == ["test-b", "test", "test-a"]  # the order of params: the first one is for headline figures
-    assert corpus.splits == ["train", "dev", "test-b", "test", "test-a"]
+    assert corpus.splits == ["train", "dev", "gate", "test-b", "test", "test-a"]
     first = corpus.utterances("train")[0]
     samples = corpus.audio(first)
     assert samples.dtype == np.float32 and samples.size / 16_000 == first.duration == 0.5

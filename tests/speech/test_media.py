@@ -118,6 +118,17 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch):
         media.read(path, "mix")
 
 
+def test_bytes_after_amr_frames_are_not_taken_for_silence(tmp_path):
+    wide = b"#!AMR-WB\n" + (b"\x04" + bytes(17)) * 100  # frames of 20 ms in the lowest mode
+    narrow = made(tmp_path / "a.amr", tone(2.0, rate=8_000), 8_000).read_bytes()
+    assert len(media.read(wide, "mix")) == 2.0 * 16_000
+    for whole in (wide, narrow):
+        with pytest.raises(
+            AudioError, match=r"the audio holds bytes that are not AMR after 2\.0\d s: it is damaged, fetch it again"
+        ):
+            media.read(whole + b"\xff" * 100, "mix")
+
+
 def test_damaged_files_are_refused_in_one_line_and_print_nothing(tmp_path, capfd):
     rng = np.random.default_rng(0)
     for suffix in (".m4a", ".webm", ".amr"):

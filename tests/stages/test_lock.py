@@ -1,8 +1,10 @@
-"""A stage works on its outs alone: a second start is one line, and what a killed process held is free at once."""
+"""A stage works on its outs alone: a second start is one line, and what a killed process held or kept is free or gone."""
 
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,10 @@ from pipeline.common.errors import Busy
 from tests.planted import ROOT
 
 HOLD = """
-import time
+import tempfile, time
 from pipeline import stages
-with stages._lock("student@half"):
+with stages._own("student@half"):
+    tempfile.mkdtemp()
     print("held", flush=True)
     time.sleep(600)
 """
@@ -22,6 +25,9 @@ with stages._lock("student@half"):
 @pytest.fixture
 def holder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "tmp").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
     )
@@ -43,4 +49,14 @@ def test_a_second_start_says_who_runs_the_stage(holder, monkeypatch):
 def test_a_killed_process_holds_nothing(holder):
     holder.kill()
     with stages._lock("student@half"):
-        assert (holder.wait(), os.listdir(".bigfoot/locks")) == (-9, ["student@half.lock"])
+        assert holder.wait() == -9
+
+
+def test_what_a_killed_process_kept_for_a_while_is_gone_after_the_next(holder):
+    (folder,) = Path("tmp").iterdir()
+    assert list(folder.iterdir())
+    holder.kill()
+    with stages._own("student@half"):
+        assert Path(tempfile.mkdtemp()).parent.parent == Path("tmp").absolute() and not folder.exists()
+    assert not list(Path("tmp").iterdir()) and os.listdir(".bigfoot/locks") == ["student@half.lock"]
+    assert os.environ["TMPDIR"] == tempfile.gettempdir() == str(Path("tmp").absolute())

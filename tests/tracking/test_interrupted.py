@@ -32,6 +32,7 @@ def execute(database: Path, command: str) -> None:
     connection.close()
 
 
+@pytest.mark.shows("killed", "what makes `mlflow.db`", "the next start makes it")
 def test_a_kill_while_the_database_is_made_leaves_none_that_is_half_made(tmp_path):
     code = f"from pathlib import Path; from pipeline.tracking.store import Store; Store('bigfoot', Path({str(tmp_path)!r}))"
     making = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)})
@@ -46,6 +47,7 @@ def test_a_kill_while_the_database_is_made_leaves_none_that_is_half_made(tmp_pat
     assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
 
 
+@pytest.mark.shows("full", "`mlflow.db` is broken", "one line; `bigfoot track --rebuild` makes it anew")
 def test_a_broken_database_is_named_with_the_command_that_makes_it_anew(compared, caplog):  # noqa: F811
     params, folder = compared
     (folder / "mlflow.db").unlink()
@@ -63,6 +65,7 @@ def test_a_server_is_not_rebuilt(compared, monkeypatch):  # noqa: F811
     assert done.returncode == 1 and done.stderr.startswith("error: --rebuild is for a project's own database")
 
 
+@pytest.mark.shows("full", "another process holds `mlflow.db`", "one line; `bigfoot track` catches up")
 def test_a_database_that_another_process_holds_costs_one_line(compared, caplog):  # noqa: F811
     params, folder = compared
     held = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
@@ -77,6 +80,7 @@ def test_a_database_that_another_process_holds_costs_one_line(compared, caplog):
     assert sync.sync(params, folder) and len(runs(folder)) == 5
 
 
+@pytest.mark.shows("full", "the project is moved, or copied", "its models are found again")
 @pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
 def test_a_project_that_was_moved_or_copied_finds_its_models_again(compared, tmp_path_factory, how):  # noqa: F811
     params, folder = compared
@@ -93,7 +97,8 @@ def test_a_project_that_was_moved_or_copied_finds_its_models_again(compared, tmp
 
 
 @pytest.mark.slow
-def test_track_that_is_killed_at_random_logs_everything_once_in_the_end(compared):  # noqa: F811
+@pytest.mark.shows("killed", "`bigfoot track`", "each run and model is in MLflow once")
+def test_track_that_is_killed_at_random_logs_everything_once_in_the_end(compared, record_property):  # noqa: F811
     _, folder = compared
     moments, hits = random.Random(21), 0
     for _ in range(10):
@@ -107,7 +112,7 @@ def test_track_that_is_killed_at_random_logs_everything_once_in_the_end(compared
             track.kill()
             hits += 1
         track.wait()
-    print(f"{hits} of 10 kills hit")
+    record_property("tried", hits)
     done = bigfoot("track", cwd=folder)
     assert done.returncode == 0 and "not in MLflow yet" not in done.stderr
     assert len(runs(folder)) == 5 and {run.info.status for run in runs(folder)} == {"FINISHED"}
@@ -115,6 +120,9 @@ def test_track_that_is_killed_at_random_logs_everything_once_in_the_end(compared
 
 
 @pytest.mark.slow
+@pytest.mark.shows(
+    "killed", "MLflow's server during `bigfoot track`, signals 9 and 15", "one warning; the next one completes it"
+)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_server_that_is_killed_while_track_sends_costs_one_warning_and_nothing_is_lost(
     compared,  # noqa: F811

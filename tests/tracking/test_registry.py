@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline import cli
 from pipeline.common.errors import BigfootError
+from pipeline.common.git import is_worktree
 from pipeline.compare.run import compare
 from pipeline.params import Gate
 from pipeline.speech import audio
@@ -23,7 +24,7 @@ from tests.tracking.test_sync import mlflow_server
 HALF = "half.int8-openvino"
 TWO = {name: FIGURES[name] for name in ("teacher.fp32", HALF)}  # half: 5x faster, 4x smaller
 KNOWN = {
-    "teacher": "t", "dev_set": "d", "test_set": "s", "timed_on": "m", "speedup": "5.0", "shrink": "4.0", "wer": "0.011",
+    "teacher": "t", "gate_set": "g", "test_set": "s", "timed_on": "m", "speedup": "5.0", "shrink": "4.0", "wer": "0.011",
     "wer_rise_upper": "0.005", "disk_mb": "2.0", "latency_p50_ms": "8.0",
 }  # fmt: skip
 BUDGET = Gate(max_rise=0.01)
@@ -92,9 +93,8 @@ def test_sync_registers_the_champion_once_with_its_evidence(params, project, our
     wanted = {"variant": HALF, "wer": "0.011", "speedup": "5.0", "shrink": "4.0", "gain": "4.0", "disk_mb": "2.0"}
     wanted |= {"latency_p50_ms": "8.0", "promoted": "1", "gate": "passed", "corpus": "quickstart", "synthetic": "yes"}
     assert {name: tags[name] for name in wanted} == wanted
-    assert {"content", "dev_set", "test_set", "teacher", "host", "timed_on", "gate_reason", "wer_rise_upper", "budget"} <= set(
-        tags
-    )
+    wanted = {"content", "gate_set", "test_set", "teacher", "host", "timed_on", "gate_reason", "wer_rise_upper", "budget"}
+    assert wanted <= set(tags)
     parent = ours.client.get_run(tags["comparison"])
     assert parent.data.tags["champion"] == HALF
     assert ours.client.get_run(version.run_id).data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -201,16 +201,47 @@ def test_a_comparison_without_champion_takes_none_away_and_its_variants_need_for
         ({"wer_rise_upper": "0.02"}, {"shrink": "2.0"}, {}, True),  # the budget was tightened
         ({}, {"shrink": "3.0", "disk_mb": "0.9"}, {"max_disk_mb": 1.0}, True),
         ({"teacher": "another"}, {"shrink": "4.5"}, {}, False),
-        ({"dev_set": "another"}, {"shrink": "4.5"}, {}, False),
+        ({"gate_set": "another"}, {"shrink": "4.5"}, {}, False),
+        ({"gate_set": ""}, {"shrink": "4.5"}, {}, False),  # of a Bigfoot that had no gate split
         ({"timed_on": "another"}, {"shrink": "4.5"}, {}, False),
         ({"timed_on": "another", "latency_p50_ms": "99.0"}, {"shrink": "4.5"}, {"max_latency_p50_ms": 50}, False),
         ({"timed_on": "another"}, {"shrink": "4.5"}, {"prefer": "size"}, True),
         ({"timed_on": "another"}, {"shrink": "4.5"}, {"prefer": "size", "max_latency_p50_ms": 50}, False),
+        ({}, {"speedup": "5.6", "speedup_low": "5.2", "speedup_high": "6.0"}, {"prefer": "speed"}, True),
+        ({"speedup_high": "5.3"}, {"speedup": "5.6", "speedup_low": "5.2"}, {"prefer": "speed"}, False),  # they overlap
+        ({"speedup_high": "5.3"}, {"speedup": "5.6", "speedup_low": "5.2", "shrink": "4.5"}, {}, True),  # both have 4x and 4.5x
+        ({}, {"shrink": "4.5", "busy": "0.40"}, {}, False),
+        ({}, {"shrink": "4.5", "busy": "0.40"}, {"prefer": "size"}, True),
     ],
 )
 def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumbent, challenger, budget, is_better):
     decision, _ = judge({**KNOWN, **incumbent}, {**KNOWN, **challenger}, Gate(max_rise=0.01, **budget))
     assert decision is is_better
+
+
+def test_a_gain_within_the_intervals_and_a_busy_host_are_said():
+    known = {**KNOWN, "speedup_high": "5.3"}
+    _, why = judge(known, {**KNOWN, "speedup": "5.6", "speedup_low": "5.2"}, Gate(prefer="speed"))
+    assert why == "is not surely better: with these intervals it gains 5.60x over the teacher, the champion 5.00x"
+    _, why = judge(KNOWN, {**KNOWN, "shrink": "9", "busy": "0.40"}, Gate())
+    assert why == "was timed while other work took 40% of the CPU: benchmark an idle host"
+
+
+def test_an_experiment_and_a_worktree_promote_nothing_until_they_are_told_to(params, project, ours, monkeypatch):
+    compare(params, project, project / "reports")
+    sync.sync(params, project)
+    (version,) = ours.versions()
+    ours.client.delete_registered_model(NAME)
+    store = Store("bigfoot", project)
+    with monkeypatch.context() as experiment:
+        experiment.setenv("DVC_EXP_BASELINE_REV", "0" * 40)
+        assert "of an experiment, which promotes nothing by itself" in registry.keep_up(store, params)
+    for command in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "a"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    subprocess.run(["git", "worktree", "add", "-q", "trial"], cwd=project, check=True)
+    assert not is_worktree(project) and is_worktree(project / "trial")
+    assert ours.versions() == []
+    assert registry.promote(project, params, HALF).endswith("the first champion")
 
 
 def test_a_champion_of_which_nothing_is_known_stays():

@@ -29,7 +29,7 @@ from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from pipeline.tracking import closure, package
 from tests import tiny
-from tests.fuzz import counts, fuzz, mutated
+from tests.fuzz import counts, fuzz, mutated, shows
 from tests.planted import ROOT
 from tests.recordings import with_stated_frames
 
@@ -319,8 +319,8 @@ JSON_BODIES = (
 KINDS = ["application/json"] * 8 + ["text/csv", "application/json; charset=latin-1", "a;b=c", ";", ""]
 
 
-@counts(2_000, few=10)
-def test_any_request_is_answered_with_200_or_4xx(client, saved, count):
+@counts(2_000, "requests to a served model, in process", few=10)
+def test_any_request_is_answered_with_200_or_4xx(client, saved, count, record_property):
     posted = (saved / "serving_input_example.json").read_bytes()
 
     def check(given: tuple[bytes, str]) -> None:
@@ -332,7 +332,7 @@ def test_any_request_is_answered_with_200_or_4xx(client, saved, count):
             raise BigfootError(str(answer.status_code))
 
     bodies = JSON_BODIES | mutated(st.just(posted), 200) | st.binary(max_size=50)
-    fuzz(count, st.tuples(bodies, st.sampled_from(KINDS)), check, spare_mb=300)
+    fuzz(count, st.tuples(bodies, st.sampled_from(KINDS)), check, 300, record_property)
 
 
 def test_a_request_without_a_content_type_is_4xx(client):
@@ -616,10 +616,13 @@ def test_http_more_requests_than_the_queue_holds_are_turned_away_at_once_and_the
 
 
 @pytest.mark.slow
-def test_http_any_request_is_answered_with_200_or_4xx(server):
+@shows("requests to a served model, over HTTP")
+def test_http_any_request_is_answered_with_200_or_4xx(server, record_property):
     def check(body: bytes) -> None:
         status, answer = server.post(body)
         assert status in (200, 400) and "stack_trace" not in answer, (status, answer)
+        if status == 400:
+            raise BigfootError("400")
 
-    fuzz(200, JSON_BODIES, check, spare_mb=300)
+    fuzz(200, JSON_BODIES, check, 300, record_property)
     assert server.transcribe(encoded(tiny.speech(0.5)))[0] == 200 and "Traceback" not in server.log.read_text()

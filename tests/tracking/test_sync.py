@@ -77,6 +77,10 @@ def test_every_variant_is_a_child_run_with_the_same_keys(compared):
     assert {run.info.run_name for run in children} == set(TWO)
     absent = {"rtfx_batched", "cnn_ms", "encoder_ms", "train_payback_hours"}  # planted as not measured: absent, never 0
     absent |= {"cer_rise_upper", "test_cer_rise_upper"}  # words decide here
+    absent |= {
+        "shrink_over_int8",
+        *(f"speedup_over_int8{end}" for end in ("", "_low", "_high")),
+    }  # the teacher has no int8 variant
     for run in children:
         assert set(run.data.metrics) == set(figures.keys()) - absent
         assert {"variant", "model", "scheme", "runtime", "host", "training"} <= set(run.data.tags)
@@ -125,7 +129,7 @@ def test_params_dvc_hashes_corpus_and_reports_are_there(compared):
     assert parent.data.params["gate.max_rise"] == "0.01"
     assert parent.data.metrics["champion_speedup"] == 5.0
     assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} == {
-        f"quickstart-{s}" for s in ("train", "dev", "test")
+        f"quickstart-{s}" for s in ("train", "dev", "gate", "test")
     }
     client = Store("bigfoot", folder).client
     assert "reports/index.html" in [file.path for file in client.list_artifacts(parent.info.run_id, "reports")]
@@ -140,7 +144,9 @@ def test_figures_belong_to_their_model_and_data_set(compared):
     store = Store("bigfoot", folder)
     model = next(m for m in models(folder) if m.name == "half-int8-openvino")
     datasets = {metric.key: metric.dataset_name for metric in store.client.get_logged_model(model.model_id).metrics}
-    assert datasets["wer"] == "quickstart-test" and datasets["dev_wer"] == "quickstart-dev" and datasets["disk_mb"] is None
+    named = {"wer": "test", "dev_wer": "dev", "gate_wer": "gate", "wer_rise_upper": "gate"}
+    assert {key: datasets[key] for key in named} == {key: f"quickstart-{split}" for key, split in named.items()}
+    assert datasets["disk_mb"] is None
 
 
 def test_a_logged_model_transcribes_files_wherever_it_is_loaded(project):

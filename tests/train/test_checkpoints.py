@@ -41,6 +41,7 @@ def test_a_ledger_is_read_back(tmp_path):
     assert checkpoints.latest(tmp_path) == checkpoint and checkpoints.latest(tmp_path / "nothing") is None
 
 
+@pytest.mark.shows("damaged", "a file of a checkpoint, cut off, flipped or gone", "it is removed, and the one before taken")
 @pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json", "ledger.json"])
 def test_a_damaged_checkpoint_is_removed_and_the_one_before_taken(tmp_path, caplog, name, damage):
@@ -51,6 +52,7 @@ def test_a_damaged_checkpoint_is_removed_and_the_one_before_taken(tmp_path, capl
     assert len(said) == (0 if name == "ledger.json" and damage is Path.unlink else 1)  # that is how a kill leaves one
 
 
+@pytest.mark.shows("damaged", "a checkpoint's ledger that is none", "the one before is taken")
 @pytest.mark.parametrize("content", [b"null", b"[]", b"{}", b"\xff", b'{"curve": 1, "before": {}, "files": {}}'])
 def test_a_ledger_that_is_none_is_no_traceback(tmp_path, content):
     before, damaged = saved(tmp_path, 10, best=10), saved(tmp_path, 20, best=20)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests import tones
+from tests.train.test_launch import ACCELERATE
 
 
 def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
@@ -37,6 +38,20 @@ def test_where_characters_decide_the_checkpoint_with_the_lowest_cer_on_dev_is_ke
     on_dev = {row["step"]: row["dev_cer"] for row in tones.curve(folder) if "dev_cer" in row}
     assert list(on_dev) == [10, 20] and tones.metrics(folder)["dev_cer"] == min(on_dev.values())
     assert on_dev[tones.metrics(folder)["best_step"]] == min(on_dev.values())
+
+
+@pytest.mark.slow
+@pytest.mark.shows("killed", "a training in two processes that talk over gloo", "the same weights")
+def test_two_processes_that_are_killed_end_with_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "teacher")  # so that both end with the stage that started them
+    undisturbed, disturbed = (tones.project(tmp_path / name, steps=20) for name in "ab")
+    for folder in (undisturbed, disturbed):
+        (folder / "accelerate.yaml").write_text(ACCELERATE.format(kind="MULTI_GPU"))
+    tones.finished(tones.start(undisturbed, "teacher"))
+    tones.kill_at(disturbed, 10)
+    assert "resuming from step 10" in tones.finished(tones.start(disturbed, "teacher"))
+    a, b = tones.weights(undisturbed), tones.weights(disturbed)
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.slow

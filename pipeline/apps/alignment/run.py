@@ -119,6 +119,8 @@ def _transcript(recording: Recording) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise BigfootError(f"{path} can't be read: {reason}") from None
+    if "\0" in text:
+        raise BigfootError(f"{path}, the transcript of {recording.name}, has a NUL: it is UTF-16 or not text, save it as UTF-8")
     if not text.strip():
         raise BigfootError(f"{path} is empty: write down what is said in {recording.name}")
     return text

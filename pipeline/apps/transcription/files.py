@@ -158,7 +158,7 @@ def _copied(source: BinaryIO, stack: ExitStack) -> Path:
 
 
 def _files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files with an audio suffix, sorted, and all others that are no texts.
+    """The files with an audio suffix, sorted, and all others that are not texts.
 
     Hidden ones are in neither (.trash/a.wav, and ._a.wav, which macOS writes beside a.wav).
     """

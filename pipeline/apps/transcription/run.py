@@ -1,17 +1,11 @@
-"""Transcribes one recording in the memory of a window, or many in several processes, in the order of their names."""
+"""Transcribes one recording in the memory of a window, or many, in processes or on a cluster, in the order of their names."""
 
-import multiprocessing
-import signal
 import sys
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -19,17 +13,11 @@ from pipeline.apps.transcription import files, formats, outputs, variant
 from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.apps.transcription.formats import Transcript
 from pipeline.apps.transcription.words import Word, WordDecoder
-from pipeline.common import engine
+from pipeline.common import cluster, engine
 from pipeline.common.errors import BigfootError, one_line
-from pipeline.common.parent import end_with_pool
 from pipeline.common.progress import Progress
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
 from pipeline.speech.audio import Channel
-
-if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
-
-POLL_SECONDS = 0.5  # between two looks at the progress of other processes
 
 
 def transcribe_file(
@@ -101,7 +89,8 @@ def transcribe(
         if not (folder / "variant.json").is_file():
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
         progress = stack.enter_context(Progress("transcribe", _total_seconds(recordings), "seconds of audio"))
-        results = stack.enter_context(closing(_transcripts(folder, recordings, channels, threads, workers, progress.advance)))
+        stack.callback(_recognizer.cache_clear)  # the next call may find another variant in the folder
+        results = stack.enter_context(closing(_spread(folder, recordings, channels, threads, workers, progress.advance)))
         is_complete = True
         for target, result in zip(targets, results, strict=True):
             with tqdm.external_write_mode():  # the bar makes room
@@ -139,12 +128,9 @@ def _print(transcript: Transcript, form: str, is_alone: bool) -> None:
     sys.stdout.flush()
 
 
-# ---------------------------------------------------------------- one process or several
-
-
-def _transcripts(
+def _spread(
     folder: Path,
-    recordings: list[Recording | Failure],
+    recordings: Sequence[Recording | Failure],
     channels: Channels,
     threads: int | None,
     workers: int,
@@ -152,82 +138,27 @@ def _transcripts(
 ) -> Generator[Transcript | Failure]:
     """One result per recording, in order. `advance` is called with seconds of audio as they are done."""
     workers = min(workers, len(recordings))
-    if workers <= 1:
-        _Worker.begin(folder, channels, threads, advance)
-        yield from map(_Worker.work, recordings)
-        return
-    each = threads or max(1, engine.cores() // workers)
-    context = multiprocessing.get_context("spawn")
-    count: Synchronized[float] = context.Value("d", 0.0)  # seconds of audio done by all workers
-    done = 0.0  # of them, those that `advance` was called with
-    pool = ProcessPoolExecutor(workers, context, _Worker.begin_apart, (folder, channels, each, count))
+    if cluster.is_used():
+        threads = threads or 1
+    elif workers <= 1:
+        workers = 0
+    else:
+        threads = threads or max(1, engine.cores() // workers)
+    return engine.mapped(_transcribed, ((folder, threads, channels, each) for each in recordings), workers, advance)
+
+
+def _transcribed(folder: Path, threads: int | None, channels: Channels, recording: Recording | Failure) -> Transcript | Failure:
+    """The transcript, or the reason why there is none. Raises BigfootError where the variant can't be opened."""
+    if isinstance(recording, Failure):
+        return recording
+    recognizer = _recognizer(folder, threads)
     try:
-        # pool.map would cancel waiting futures on exit, which a pool fails on whose workers are then terminated.
-        with _interrupts_ignored():  # by workers from their first moment on, as a process inherits it
-            waiting = [pool.submit(_Worker.work, recording) for recording in recordings]
-        while waiting:
-            is_done = bool(wait(waiting[:1], POLL_SECONDS).done)
-            # Read without its lock, which a killed worker may hold.
-            so_far = count.get_obj().value
-            advance(so_far - done)
-            done = so_far
-            if is_done:
-                yield waiting.pop(0).result()
-        pool.shutdown()
-    except BrokenProcessPool:
-        raise BigfootError("a worker process was killed, most likely for lack of memory: try fewer --workers") from None
-    finally:  # all is done, or the caller stopped early
-        pool.shutdown(wait=False)
-        for child in multiprocessing.active_children():
-            child.terminate()
+        return transcribe_recording(recognizer, recording, channels, engine.advance)
+    except BigfootError as error:
+        return Failure.of(recording, error)
 
 
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C does nothing in this process, or in those that it starts, while the block runs."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may change it
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class _Worker:
-    """The state that a process keeps from one recording to the next."""
-
-    folder: Path
-    channels: Channels
-    threads: int | None
-    advance: Callable[[float], None]
-    recognizer: Recognizer | None = None
-
-    @classmethod
-    def begin(cls, folder: Path, channels: Channels, threads: int | None, advance: Callable[[float], None]) -> None:
-        cls.folder, cls.channels, cls.threads = folder, channels, threads
-        cls.advance, cls.recognizer = staticmethod(advance), None
-
-    @classmethod
-    def begin_apart(cls, folder: Path, channels: Channels, threads: int, count: "Synchronized[float]") -> None:
-        """In a process of its own, which ends with its parent in any case, and leaves Ctrl-C to it."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        end_with_pool()
-        cls.begin(folder, channels, threads, partial(_add, count))
-
-    @classmethod
-    def work(cls, recording: Recording | Failure) -> Transcript | Failure:
-        """The transcript, or the reason why there is none. Raises BigfootError where the variant can't be opened."""
-        if isinstance(recording, Failure):
-            return recording
-        cls.recognizer = cls.recognizer or Recognizer.load(cls.folder, threads=cls.threads)
-        try:
-            return transcribe_recording(cls.recognizer, recording, cls.channels, cls.advance)
-        except BigfootError as error:
-            return Failure.of(recording, error)
-
-
-def _add(count: "Synchronized[float]", seconds: float) -> None:
-    with count.get_lock():
-        count.value += seconds
+@lru_cache(maxsize=1)
+def _recognizer(folder: Path, threads: int | None) -> Recognizer:
+    """A process keeps it from one recording to the next."""
+    return Recognizer.load(folder, threads=threads)

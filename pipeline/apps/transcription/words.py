@@ -3,9 +3,9 @@
 The method, and its limits:
 - The greedy path: the likeliest token of each frame; repeats are one token, blanks and special tokens (<s>) are left out. The
   words are exactly those of pipeline.speech.text.greedy.
-- A word lasts from the first to the last frame of its tokens. A frame is 20 ms, and CTC models peak: a letter holds one or
+- A word lasts from the first to the last frame of its tokens. A frame is 20 or 40 ms. CTC models peak: a letter holds one or
   two frames within the sound it stands for, blanks fill the rest. So starts are good to a few frames, ends come early (by
-  a tenth of a second or more in a long last vowel), and nothing finer than 20 ms means anything.
+  a tenth of a second or more in a long last vowel), and nothing finer than a frame means anything.
 - A token's confidence is the highest softmax probability among its frames, a word's the mean over its tokens. It is not
   calibrated: a CTC model gives high probabilities to most of its output, wrong words included. It ranks words; 0.9 does not
   mean that nine of ten are right. Missed words have none.

@@ -24,6 +24,7 @@ from pipeline.compare.report import columns, markdown
 from pipeline.compare.report.page.headline import UNTRAINED
 from pipeline.params import Params
 from pipeline.quantize import examples
+from pipeline.speech.corpus import GATE
 from pipeline.speech.normalization import described
 
 LIBRARIES = {"onnxruntime": "onnx", "openvino": "openvino", "torch": "transformers"}  # as the hub names them
@@ -134,7 +135,7 @@ def _primary(language: str) -> str:
 
 
 def _results(row: Row, evidence: Evidence, source) -> list:
-    """WER and CER on dev and every test set, as comparison.json has them."""
+    """WER and CER on dev, gate and every test set, as comparison.json has them."""
     from huggingface_hub import EvalResult
 
     corpus = evidence.corpus
@@ -158,9 +159,9 @@ def _results(row: Row, evidence: Evidence, source) -> list:
 
 
 def _splits(evidence: Evidence) -> list[tuple[str, str, str]]:
-    """[(split, prefix, suffix of its figures' keys)]: dev, and all test sets; the first has neither prefix nor suffix."""
+    """[(split, prefix, suffix of its figures' keys)]: dev, gate, and all test sets; the first has neither prefix nor suffix."""
     first, *more = evidence.test_sets
-    return [("dev", "dev_", ""), (first, "", ""), *((test, "", f"/{test}") for test in more)]
+    return [("dev", "dev_", ""), (GATE, f"{GATE}_", ""), (first, "", ""), *((test, "", f"/{test}") for test in more)]
 
 
 def _emissions(model: str, evidence: Evidence, params: Params) -> dict | None:
@@ -188,7 +189,7 @@ def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evi
     text = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
         gains = f"{times(row['speedup'], UNKNOWN)} faster and {times(row['shrink'], UNKNOWN)} smaller"
-        text += f" Compared with teacher.fp32 it is {gains}, in one run on one machine; gate, on dev: {row.gate.reason}."
+        text += f" Compared with teacher.fp32 it is {gains}, in one run on one machine. The budget: {row.gate.reason}."
     if evidence.corpus.get("synthetic"):
         origin = "Measured" if evidence.untrained else "Trained and measured"
         text += f"\n\n**{origin} on SYNTHETIC speech, spoken by no person: its figures do not apply to people.**"
@@ -236,7 +237,7 @@ def _use(evidence: Evidence, params: Params) -> str:
 
 
 def _data(evidence: Evidence) -> str:
-    wanted = {"Corpus", "Train", "Dev", "Shared", *(name.capitalize() for name in evidence.test_sets)}
+    wanted = {"Corpus", "Train", "Dev", "Gate", "Shared", *(name.capitalize() for name in evidence.test_sets)}
     lines = [f"- {what}: {tables.escaped(fact)}" for what, fact in markdown.facts_of(evidence) if what in wanted]
     dropped = evidence.corpus.get("dropped")
     return "\n".join(lines + ([f"- Left out by the checks: {dropped:,} utterances"] if dropped else []))
@@ -265,13 +266,15 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
         lines.append([split, *rates, f"{sets[split].words:,}"])
     table = tables.markdown(["Set", "WER % [95%]", "CER % [95%]", "Words"], lines)
     objective = row.objective
-    test, dev, most = (points(row[key]) for key in (f"{objective}_rise", f"dev_{objective}_rise", f"{objective}_rise_upper"))
+    test, gate, most = (points(row[key]) for key in (f"{objective}_rise", f"gate_{objective}_rise", f"{objective}_rise_upper"))
     first = evidence.test_sets[0]
-    rise = f"Rise in {objective.upper()} over teacher.fp32: {test} points on {first}, {dev} on dev, where it is at most {most}."
-    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and judged this model; no test set did."
+    rise = (
+        f"Rise in {objective.upper()} over teacher.fp32: {test} points on {first}, {gate} on gate, where it is at most {most}."
+    )
+    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and gate judged; no test set did."
 
 
-IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb")
+IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb", "ram_model_mb")
 
 
 def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
@@ -283,6 +286,11 @@ def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
         lines.append([heading, *(figure.show(each[figure.name], UNKNOWN) for each in (row, teacher))])
     faster = columns.with_range(row["speedup"], row["speedup_low"], row["speedup_high"], lambda value: times(value, UNKNOWN))
     lines += [["Faster", faster, times(1)], ["Smaller", times(row["shrink"], UNKNOWN), times(1)]]
+    for figure in (BY_NAME[f"speedup_over_{precision}"] for precision in ("float", "int8")):
+        if row[figure.name] is not None:
+            lines.append(
+                [f"{figure.heading}: the teacher's fastest", *(times(each[figure.name], UNKNOWN) for each in (row, teacher))]
+            )
     facts = [f"- {what}: {tables.escaped(fact)}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
     table = tables.markdown(["", row.variant, "teacher.fp32"], lines)
     return f"Of the variant {row.variant} ({row.runtime}), batch 1.\n\n{table}\n\n" + "\n".join(facts)
@@ -299,7 +307,9 @@ def _limits(evidence: Evidence) -> str:
             f"Closed vocabulary: the {first} set has {len(distinct)} distinct words; it will recognize other words as these."
         )
     if any(count for pair, count in corpus.get("leaks", {}).get("shared_speaker", {}).items() if pair.startswith("train-")):
-        limits.append("Known speakers: speakers of train are in dev or test too, so its errors on new voices will be more.")
+        limits.append(
+            "Known speakers: speakers of train are in dev, gate or test too, so its errors on new voices will be more."
+        )
     limits.append("The speeds were measured on the machine named above; on others the ranking of the runtimes may differ.")
     limits.append("Utterances much longer or noisier than the corpus's were not measured.")
     return "\n".join(f"- {limit}" for limit in limits)

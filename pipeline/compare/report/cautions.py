@@ -3,20 +3,19 @@
 from pipeline.benchmark.timings import Timings
 from pipeline.common import host
 
-BUSY = 0.2  # of all cores' time
-
 
 def cautions(timings: Timings) -> list[str]:
     """Warn of times of another host, a busy host, intervals that stayed wide, and energy below the method's resolution."""
     warnings, rows = [], timings.variants
     if elsewhere := host.elsewhere(timings.host):
         warnings.append(f"the times are of {elsewhere}")
-    busy = max(timings.host.get(f"cpu_use_{when}") or 0.0 for when in ("before", "after"))
-    if busy > BUSY:
-        warnings.append(f"the host was busy with something else ({busy:.0%} of its CPU time): times and energy are too high")
+    if timings.busy:
+        warnings.append(
+            f"the host was busy with something else ({timings.busy:.0%} of its CPU time): times and energy are too high"
+        )
     if wide := [name for name, timing in rows.items() if not timing.narrow]:
         warnings.append(
-            f"the speedup's interval is wider than {timings.precision:.0%} of it after {timings.rounds} rounds for "
+            f"the speedup's interval is wider than {timings.precision:.0%} of it after {timings.restarts} starts for "
             f"{', '.join(wide)}"
         )
     if timings.groups > 1:

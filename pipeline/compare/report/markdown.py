@@ -28,6 +28,7 @@ from pipeline.compare.report.page.errors import pairs, worst_groups
 from pipeline.compare.report.page.headline import verdict
 from pipeline.params import Params
 from pipeline.project import Project
+from pipeline.speech.corpus import GATE
 
 __all__ = ["REPRODUCE", "facts_of", "short_table", "table", "timing_facts", "write"]
 
@@ -74,7 +75,7 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     scored = evidence.scores[REFERENCE].sets
     facts += [
         (name.capitalize(), _size(corpus["splits"][name], scored[name].utterances if name in scored else None))
-        for name in (*evidence.test_sets, "dev", "train")
+        for name in (*evidence.test_sets, "dev", GATE, "train")
     ]
     if not evidence.untrained:
         facts.append(
@@ -115,7 +116,8 @@ def timing_facts(timings: Timings) -> list[tuple[str, str]]:
         (
             "Times",
             f"{measured}, {timings.threads} threads, batch 1, {timings.rounds * timings.turn} timings per variant of "
-            f"{sample.utterances} utterances ({sample.seconds:.0f} s) in {timings.rounds} shuffled rounds, "
+            f"{sample.utterances} utterances ({sample.seconds:.0f} s) in {timings.rounds} shuffled rounds, its process started "
+            f"{timings.restarts} times, "
             f"load before {_load(host.get('load_before'))}",
         ),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.versions.items())),
@@ -143,7 +145,7 @@ def _load(load: object) -> str:
 
 IN_README = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 LOWER_IS_BETTER = ("wer", "disk_mb", "latency_p50_ms")
-IN_TERMINAL = ("Variant", "WER % [95%]", "Dev WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
+IN_TERMINAL = ("Variant", "WER % [95%]", "Gate WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 
 
 def _markdown(report: Report) -> str:
@@ -153,7 +155,7 @@ def _markdown(report: Report) -> str:
     lines += ["", whole_table(report.rows)]
     if is_untrained:
         return "\n".join(lines) + "\n"
-    lines += ["", "Gate, on dev:", ""]
+    lines += ["", "Gate:", ""]
     lines += [f"- {row.variant}: {row.gate.reason}" for row in report.rows]
     return (
         "\n".join(

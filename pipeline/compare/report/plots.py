@@ -31,7 +31,7 @@ OTHERS = "#808080"  # of all that have no color of their own
 INK = "#010203"  # text and axes; on the page it becomes the page's text color
 LINES = [(COLORS[n % len(COLORS)], DASHES[(n + n // len(COLORS)) % len(DASHES)]) for n in range(len(COLORS) * len(DASHES))]
 NAMES = ("variant", "model", "scheme", "runtime")
-RATES = ("error_rate", "error_rate_low", "error_rate_high", "dev_error_rate")  # WER or CER, by the corpus's objective
+RATES = ("error_rate", "error_rate_low", "error_rate_high", "gate_error_rate")  # WER or CER, by the corpus's objective
 TABLE = (
     *NAMES, *RATES, "disk_mb", "shrink",
     "latency_p50_ms", "speedup", "ram_mb", ENERGY,
@@ -57,7 +57,7 @@ def tables(folder: Path, rows: list[Row], curves: dict[str, list[dict]]) -> None
 
 
 def _decisive(key: str, row: Row) -> str:
-    """The key of a figure of the table: dev_error_rate -> dev_wer."""
+    """The key of a figure of the table: gate_error_rate -> gate_wer."""
     return key.replace("error_rate", row.objective) if key in RATES else key
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from pipeline.common import sums
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import forced, read_json, sealed, write_json
 from pipeline.common.objects import read_object
@@ -63,10 +64,18 @@ class LogitsStore:
         if version != STORE_VERSION:
             raise BigfootError(f"{path} has version {version}, not {STORE_VERSION}: run `{forced(COMMAND)}`")
         self.folder, self.index = folder, read_object(path, Index, COMMAND)
+        if self.index.shard < 1:
+            raise BigfootError(f"{path}: shard is {self.index.shard}, not a number of utterances: run `{forced(COMMAND)}`")
         if self.index.corpus != digests(corpus):
             raise BigfootError(f"{folder} has the logits of another corpus than {corpus.folder}: run `{COMMAND}`")
         self.speeds, self.channels = self.index.speeds, self.index.channels
         self._rows = {split: len(corpus.utterances(split)) for split in SPLITS}
+
+    def check(self) -> None:
+        """Raise BigfootError where a file's content is not the one that was written; a whole store is read for it only once."""
+        utterances = len(self.speeds) * sum(self._rows.values())
+        names = (shard_path(self.folder, shard).name for shard in range(-(-utterances // self.index.shard)))
+        sums.check_all(self.folder, names, self.index.digest, "the stored logits", f"run `{forced(COMMAND)}`")
 
     def logits(self, utterance: Utterance) -> np.ndarray:
         """float16 [frames, vocabulary]: the logits of one utterance, or log-probabilities where `top_k` are stored."""
@@ -91,9 +100,14 @@ class LogitsStore:
             raise BigfootError(f"{path} is damaged ({' '.join(str(error).split())}): run `{forced(COMMAND)}`") from None
 
     def _place(self, utterance: Utterance) -> int:
-        """An utterance's number in the store; see this module's docstring for the order."""
+        """An utterance's number in the store; see this module's docstring for the order.
+
+        Raises BigfootError where the store lacks the utterance's speed.
+        """
         before = len(self.speeds) * sum(self._rows[split] for split in SPLITS[: SPLITS.index(utterance.split)])
         speed = utterance.speed if isinstance(utterance, AtSpeed) else 1.0
+        if speed not in self.speeds:
+            raise BigfootError(f"{self.folder / 'index.json'} has no logits at speed {speed}: run `{forced(COMMAND)}`")
         return before + self.speeds.index(speed) * self._rows[utterance.split] + utterance.row
 
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.common.errors import BigfootError
-from pipeline.distill.surgery import importance, merge
+from pipeline.distill.surgery import frame_rate, importance, merge
 from pipeline.distill.surgery.importance import LAYER, Importance, plain
 from pipeline.models.wavlm import call_projections
 from pipeline.params import Student
+from pipeline.params.learning import is_used
 
 FEATURE_ENCODER = "feature_extractor.conv_layers."
 POSITIONAL = "encoder.pos_conv_embed."
@@ -49,15 +50,21 @@ def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
 
     `waveforms`: training audio as model inputs, each [1, samples]; needed where `importance` is measured or convolutions are
     merged. Returns (model, rows), with one row per tensor: {"to": name, "from": the parent's name or None, "how":
-    "whole", "slice", "fitted" or "fresh"}. Raises BigfootError where the student would be larger than its parent.
+    "whole", "slice", "fitted", "lowered" (to another frame rate) or "fresh"}. Raises BigfootError where the student would be
+    larger than its parent.
     """
-    config = config_of(parent.config, settings)
+    final = config_of(parent.config, settings)
+    config = config_of(parent.config, settings.model_copy(update={"frame_rate": None}))
     torch.manual_seed(settings.seed)
     student = type(parent)(config)
     call_projections(student)
     choice = _choose(parent, config, settings, waveforms)
     fitted = merge.fit(parent, waveforms, choice.runs, choice.conv)
-    return student, _copy(parent, student, choice, fitted)
+    rows = _copy(parent, student, choice, fitted)
+    if final.conv_stride == config.conv_stride:
+        return student, rows
+    slow, lowered = frame_rate.lower(student, final)
+    return slow, [row | {"how": "lowered"} if row["to"] in lowered else row for row in rows]
 
 
 def describe(model, rows: list[dict]) -> str:
@@ -67,7 +74,8 @@ def describe(model, rows: list[dict]) -> str:
     size = sum(p.numel() for p in model.parameters())
     return (
         f"{c.num_hidden_layers} layers x {c.hidden_size}, {c.num_attention_heads} heads, {c.intermediate_size} units, "
-        f"{c.conv_dim[0]} conv channels, {size / 1e6:.2f} M parameters, {inherited} of {len(rows)} tensors from the parent"
+        f"{c.conv_dim[0]} conv channels, {frame_rate.of(c):g} frames per second, {size / 1e6:.2f} M parameters, "
+        f"{inherited} of {len(rows)} tensors from the parent"
     )
 
 
@@ -102,10 +110,17 @@ def config_of(parent, settings: Student):
     config.conv_dim = [settings.conv_channels] * len(runs) if settings.conv_channels else widths
     config.num_feat_extract_layers = len(runs)
     config.num_conv_pos_embedding_groups = math.gcd(config.hidden_size, parent.num_conv_pos_embedding_groups)
+    if settings.frame_rate is not None:
+        config = frame_rate.lowered(config, settings.frame_rate)
     for key, value in settings.config.items():
         if not hasattr(config, key):
             raise BigfootError(f"student config.{key} is not a key of {type(config).__name__}: check its spelling")
         setattr(config, key, value)
+    if is_used(settings.distillation.hidden_weight) and config.layerdrop:
+        raise BigfootError(
+            f"student distillation.hidden_weight compares each layer's output, and layerdrop {config.layerdrop:g} leaves "
+            "layers out at random: set config: {layerdrop: 0.0}"
+        )
     grown = [
         f"{name} {new} > {old}"
         for name, new, old in (

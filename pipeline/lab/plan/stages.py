@@ -20,14 +20,14 @@ from pipeline.quantize.schemes import make
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.speech.audio import SAMPLE_RATE
-from pipeline.speech.corpus import UNLABELLED
+from pipeline.speech.corpus import GATE, UNLABELLED
 
 FLAC_GB = 60 / 960  # per hour, as in LibriSpeech
 BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.4, "int4w": 0.7}  # per parameter; convolutions may stay in float32
 CHECKPOINTS, CHECKPOINT_BYTES = 2, 12.0  # kept while training; per parameter: the weight and Adam's two moments
 STEP_SECONDS = STEP / SAMPLE_RATE  # lengths are rounded up to it
 CALIBRATING = 4.0  # running a graph that watches its ranges takes so many times as long
-BATCHES, PROFILED = 4, 2  # of the benchmark: batches per variant; runs of the sample, warm and with the profiler on
+BATCHES, PROFILED = 2, 2  # of the benchmark: batches per start; runs of the sample, warm and with the profiler on
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Plan:
         if not self.speech.hours:
             return Need(None)
         most = self.params.evaluate.max_hours
-        heard = sum(self._heard(name, most) for name in ("dev", *self.speech.tests))
+        heard = sum(self._heard(name, most) for name in ("dev", GATE, *self.speech.tests))
         _, scheme = self._variant(key)
         return Need(self.machine.start(scheme.runtime) + heard * (self._hearing(key) + self.machine.loading))
 
@@ -119,16 +119,17 @@ class Plan:
         """At most: all of its rounds."""
         settings, seconds = self.params.benchmark, 0.0
         each = self.speech.seconds
+        per_start = math.ceil(settings.rounds / settings.restarts)
+        starts = max(settings.restarts, settings.most_rounds // per_start)
+        threads = 1 if settings.threads == 1 else 2  # both numbers of threads, each after a run of the sample
         for key in self.params.variants:
             hearing, start = self._hearing(key), self.machine.start(self._variant(key)[1].runtime)
-            heard = each * (settings.most_rounds * (settings.turn + 1) + (1 + PROFILED) * settings.utterances)
-            heard += each * BATCHES * settings.batch
-            seconds += start + heard * hearing
+            heard = each * starts * threads * (per_start * (settings.turn + 1) + settings.utterances)
+            heard += each * (starts * BATCHES * settings.batch + PROFILED * settings.utterances)
+            seconds += starts * start + heard * hearing
             for length in settings.lengths:
                 once = length * hearing
-                seconds += once * (
-                    1 if once > lengths.SLOW_SECONDS else 1 + min(lengths.RUNS, lengths.ENOUGH_SECONDS / once + 1)
-                )
+                seconds += 2 * once * (1 if once > lengths.SLOW_SECONDS else starts)
             cold = start + each * hearing
             seconds += cold * min(settings.cold_starts, ENOUGH_SECONDS // cold + 1)
         seconds += (len(self.params.variants) + 1) * settings.energy_rounds * settings.energy_seconds

@@ -69,6 +69,11 @@ def test_a_text_longer_than_the_recording_is_one_line():
         aligned("aa", "aa")
 
 
+def test_frames_of_40_ms_give_times_that_are_multiples_of_40_ms():
+    (word,) = align(likely("-ab--"), [("ab", "ab")], VOCABULARY, 0.04)
+    assert (word.start, word.end) == (0.04, 0.12)
+
+
 def test_no_words_are_no_words():
     assert align(likely("---"), [], VOCABULARY, FRAME) == []
 

@@ -87,6 +87,15 @@ def test_an_empty_transcript_is_a_line_and_no_alignment(project, text):
     assert result.stderr.splitlines()[-1] == "error: calls/one.txt is empty: write down what is said in calls/one.wav"
 
 
+def test_a_transcript_with_a_nul_is_a_line_and_no_alignment(project):
+    for content in (b"Nobody said\0these 3 words", "Nobody said".encode("utf-16-le")):
+        Path("calls/one.txt").write_bytes(content)
+        result = run("calls/one.wav")
+        assert (result.exit_code, result.stdout) == (1, "")
+        reason = "has a NUL: it is UTF-16 or not text, save it as UTF-8"
+        assert result.stderr.splitlines()[-1] == f"error: calls/one.txt, the transcript of calls/one.wav, {reason}"
+
+
 def test_files_go_into_a_folder(project):
     assert run("calls/one.wav", "--format", "textgrid", "--out-dir", "times").exit_code == 0
     assert Path("times/one.TextGrid").read_text().startswith("File type")

@@ -21,10 +21,11 @@ from pipeline.common.errors import BigfootError
 from pipeline.recognition import seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
+from tests.apps.conftest import save_variant
 from tests.media import media as made
 from tests.planted import ROOT, bigfoot
 from tests.recordings import with_stated_frames
-from tests.tiny import speech
+from tests.tiny import TEXTS, speech
 
 NO_STORE = Path("nowhere/mlflow.db")  # for variants that are folders
 
@@ -58,6 +59,26 @@ def test_the_same_word_has_the_same_time_in_a_long_recording_as_alone(variant, t
     among = [(w.word, w.start) for w in transcribe_file(recognizer, tmp_path / "three.wav").words if 60.5 < w.start < 119.5]
 
     assert len(among) > 30 and set(among) - set(alone) == set()
+
+
+@pytest.mark.parametrize(("field", "hop", "last"), [(400, 320, 2), (720, 640, 4)], ids=["50 a second", "25 a second"])
+def test_words_start_within_a_frame_of_where_they_are_spoken_in_all_windows(tmp_path, field, hop, last):
+    """Each word is a push of the waveform to one side; the model has a score for this side, and one for the other."""
+    shape = {"conv_kernels": [10, 3, 3, 3, 3, 2, last], "conv_strides": [5, 2, 2, 2, 2, 2, last]}
+    weights = np.zeros((len(TEXTS), 1, field), dtype=np.float32)
+    weights[TEXTS.index("a")], weights[TEXTS.index(" ")] = 1.0, -1.0
+    starts = [0.7 + 1.37 * n for n in range(50)]  # 69 s: three windows
+    wave = np.zeros(70 * 16_000, dtype=np.float32)
+    for start in starts:
+        wave[round(start * 16_000) : round((start + 0.3) * 16_000)] = 0.5
+    soundfile.write(tmp_path / "pushes.wav", wave, 16_000)
+    recognizer = Recognizer.load(save_variant(tmp_path, weights, hop, shape), threads=1)
+    words = transcribe_file(recognizer, tmp_path / "pushes.wav").words
+
+    assert [word.word for word in words] == ["a"] * 50
+    for word, start in zip(words, starts, strict=True):
+        assert abs(word.start - start) <= hop / 16_000
+        assert abs(word.end - (start + 0.3)) <= hop / 16_000
 
 
 @pytest.mark.parametrize("workers", [1, 2])

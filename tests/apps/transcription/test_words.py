@@ -13,8 +13,8 @@ VOCAB = ["", "", " ", "a", "b", "", "'"]
 INFO = {"vocab": VOCAB, "blank": 0, "sample_rate": 16_000, "conv_strides": [5, 2, 2, 2, 2, 2, 2]}
 
 
-def decoded(logits: np.ndarray, cuts: list[int] | None = None) -> list[Word]:
-    decoder = WordDecoder(INFO)
+def decoded(logits: np.ndarray, cuts: list[int] | None = None, info: dict = INFO) -> list[Word]:
+    decoder = WordDecoder(info)
     parts = np.split(logits, sorted(cuts or []))
     return [word for part in parts for word in decoder.decode(part)] + decoder.end()
 
@@ -35,6 +35,13 @@ def test_words_have_the_frames_of_their_tokens_and_the_mean_of_their_tokens_peak
     assert (first.word, first.start, first.end) == ("aa", 0.02, 0.1)
     assert (second.word, second.start, second.end) == ("b'", 0.14, 0.2)
     assert (first.confidence, second.confidence) == (0.7, 0.55)  # (0.8 + 0.6) / 2, (0.4 + 0.7) / 2
+
+
+def test_frames_are_as_long_as_the_models_strides_make_them():
+    slow = INFO | {"conv_strides": [5, 2, 2, 2, 2, 2, 4]}
+    assert [(word.start, word.end) for word in decoded(likely([0, 3, 0, 4, 2, 3], [0.9] * 6), info=slow)] == [
+        (0.04, 0.16), (0.2, 0.24)
+    ]  # fmt: skip
 
 
 @given(st.lists(st.sampled_from(range(len(VOCAB))), max_size=30), st.lists(st.integers(0, 30), max_size=4))

@@ -42,9 +42,8 @@ def test_the_model_index_holds_the_figures_of_the_comparison(project, name):
     rows = json.loads((project / "reports" / "comparison.json").read_text())
     row = next(row for row in rows if row["variant"] == name)
     found = {(one.dataset_split, one.metric_type): one.metric_value for one in load(project, name).data.eval_results}
-    assert found == {
-        ("dev", "wer"): row["dev_wer"], ("dev", "cer"): row["dev_cer"], ("test", "wer"): row["wer"], ("test", "cer"): row["cer"]
-    }  # fmt: skip
+    prefixes = {"dev": "dev_", "gate": "gate_", "test": ""}
+    assert found == {(split, rate): row[prefixes[split] + rate] for split in prefixes for rate in ("wer", "cer")}
     assert found["test", "wer"] == FIGURES[name][0] / 2000  # as planted
 
 

@@ -34,11 +34,20 @@ def verdict(rows: Sequence[Row]) -> str:
         nearest = _nearest(rows)
         reason = f" The nearest, {nearest.variant}: {nearest.gate.reason}." if nearest else ""
         return f"No champion: no variant keeps the budget.{reason}"
+    errors = f"{rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}%"
     return (
         f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
-        f"{reference.variant}, {rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}% "
-        f"({champion.gate.reason})."
+        f"{reference.variant}{_over_the_best(champion)}, {errors} ({champion.gate.reason})."
     )
+
+
+def _over_the_best(champion: Row) -> str:
+    """The gains over the teacher in its fastest runtime and in int8, as far as they are known."""
+    known = {
+        name: champion[f"speedup_over_{key}"] for key, name in (("float", "fastest float"), ("int8", "fastest int8 variant"))
+    }
+    gains = [f"{times(gain)} faster than the teacher's {name}" for name, gain in known.items() if gain is not None]
+    return f" ({', '.join(gains)})" if gains else ""
 
 
 def title(rows: Sequence[Row]) -> str:
@@ -97,7 +106,7 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
         steps = [
             f"The nearest is {nearest.variant}: {nearest.gate.reason}." if nearest else "List more variants.",
             f"If that is good enough, allow it: {budget}, and dvc repro compares again in seconds.",
-            "If not, give the students more steps or more layers; if dev has too little text to decide, add speech to dev.",
+            "If not, give the students more steps or layers; if gate has too few words to decide, add speech to it or to dev.",
         ]
         return Section("next", "What to do next", [Steps(steps)])
     folder = Project().variant(champion.variant).as_posix()

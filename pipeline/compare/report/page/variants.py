@@ -59,6 +59,8 @@ def by_length(rows: Sequence[Row]) -> Section:
 
 def gate(rows: Sequence[Row]) -> Section:
     if untrained(rows):
-        return Section("gate", "Gate, on dev", [])
-    about = Text("The gate reads dev alone: the test set has no part in the choice of the recommended variant.")
-    return Section("gate", "Gate, on dev", [about, Facts([(row.variant, row.gate.reason) for row in rows])])
+        return Section("gate", "Gate", [])
+    about = Text(
+        "Judged on the split gate, which chose nothing before: neither dev nor a test set has a part in the recommendation."
+    )
+    return Section("gate", "Gate", [about, Facts([(row.variant, row.gate.reason) for row in rows])])

@@ -1,0 +1,104 @@
+"""A group of variants, measured in several starts of their processes until every speedup's interval is narrow, or up to a cap.
+
+A variant's gain differs between utterances, and more starts don't change that. So there is a cap, `max_rounds`, and a row says
+whether its interval is narrow. Profiles, energy and cold starts are measured once, beside the first and the last start.
+"""
+
+import logging
+import random
+import time
+from pathlib import Path
+from statistics import median
+
+from pipeline.benchmark import cold_start, consumption, lengths, processes, rounds
+from pipeline.benchmark.processes import Process
+from pipeline.benchmark.rounds import Timed
+from pipeline.benchmark.timings import REFERENCE
+from pipeline.params import Benchmark
+from pipeline.speech.shards import Utterance
+
+log = logging.getLogger(__name__)
+
+
+class Group:
+    """Variants that are resident together, and what was measured of them in all starts of their processes so far."""
+
+    def __init__(self, folders: list[Path], files: list[str], sample: list[Utterance], settings: Benchmark):
+        self.folders, self.files, self.sample, self.settings = folders, files, sample, settings
+        self.names = [folder.name for folder in folders]
+        self.rng, self.starts = random.Random(settings.seed), 0
+        self.times: dict[str, list[Timed]] = {name: [] for name in self.names}
+        self.alone: dict[str, list[Timed]] = {name: [] for name in self.names}  # with one thread
+        self.by_length: dict[str, dict[float, list[float]]] = {name: {} for name in self.names}
+        self.batched: dict[str, list[float]] = {name: [] for name in self.names}
+        self.peaks: dict[str, list[float]] = {name: [] for name in self.names}
+
+    def rows(self) -> tuple[dict[str, dict], float | None]:
+        """The figures of each variant, and the machine's idle power in W."""
+        began, settings, once = time.monotonic(), self.settings, {}
+        each, idle = -(-settings.rounds // settings.restarts), None
+        most = max(settings.restarts, settings.most_rounds // each)
+        while self.starts < settings.restarts or (self.starts < most and not self._is_narrow()):
+            is_first = self.starts == 0
+            with processes.started(self.names, settings.threads) as workers:
+                self._open(workers)
+                if is_first:
+                    once = {name: workers[name].ask("profile") for name in self.names}
+                    energy, idle = consumption.run(workers, settings)
+                    once = {name: once[name] | energy[name] for name in self.names}
+                self._take(workers, range(self.starts * each, (self.starts + 1) * each))
+            self.starts += 1
+            wide = "" if self._is_narrow() else ", intervals are still wide"
+            least = (time.monotonic() - began) / self.starts * max(0, settings.restarts - self.starts)
+            log.info(
+                "benchmark: start %d of %d to %d%s, at least %.0f s left", self.starts, settings.restarts, most, wide, least
+            )
+        for folder in self.folders:
+            log.info("benchmark: cold start of %s", folder.name)
+            once[folder.name] |= cold_start.measure(folder, self.files[0], settings.threads, settings.cold_starts)
+        return {name: once[name] | self._figures(name) for name in self.names}, idle
+
+    def _open(self, workers: dict[str, Process]) -> None:
+        """Open all variants, which is not timed, at the same time."""
+        self.rng.shuffle(self.names)
+        folders = {folder.name: str(folder) for folder in self.folders}
+        for name in self.names:
+            workers[name].tell("open", folder=folders[name], threads=self.settings.threads, files=self.files)
+        for name in self.names:
+            self.peaks[name].append(workers[name].answer()["peak_mb"])
+
+    def _take(self, workers: dict[str, Process], numbers: range) -> None:
+        """The timings of one start."""
+        settings, count = self.settings, len(self.sample)
+        for name, timed in rounds.run(workers, self.starts, numbers, count, settings.turn, self.rng).items():
+            self.times[name] += timed
+        for name in self.names:
+            self.batched[name].append(workers[name].ask("batched", size=settings.batch)["rtfx"])
+        lengths.run(workers, settings, self.rng, self.by_length)
+        if settings.threads > 1:
+            for name in self.names:
+                workers[name].ask("one_thread")
+            for name, timed in rounds.run(workers, self.starts, numbers, count, settings.turn, self.rng).items():
+                self.alone[name] += timed
+
+    def _is_narrow(self) -> bool:
+        if self.starts < self.settings.restarts:
+            return False
+        return all(
+            rounds.latency(self.times[name], self.times[REFERENCE], self.sample, self.settings)["narrow"] for name in self.names
+        )
+
+    def _figures(self, name: str) -> dict:
+        """The figures of all starts."""
+        alone = self.alone if self.settings.threads > 1 else self.times
+        with_one = rounds.latency(alone[name], alone[REFERENCE], self.sample, self.settings)
+        medians = {f"{length:g}": 1000 * median(taken) for length, taken in self.by_length[name].items()}
+        teachers = [other for other in sorted(self.times) if other.partition(".")[0] == REFERENCE.partition(".")[0]]
+        return {
+            "speedups": {other: list(rounds.speedup(self.times[name], self.times[other])) for other in teachers},
+            **rounds.latency(self.times[name], self.times[REFERENCE], self.sample, self.settings),
+            "latency_p50_ms_one_thread": with_one["latency_p50_ms"],
+            **{f"speedup_one_thread{end}": with_one[f"speedup{end}"] for end in ("", "_low", "_high")},
+            "rtfx_batched": median(self.batched[name]), "latency_by_length": medians or None,
+            "ram_mb": median(self.peaks[name]),
+        }  # fmt: skip
