@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from pipeline.benchmark import processes
 from pipeline.common import host, tables
@@ -35,14 +36,14 @@ log = logging.getLogger(__name__)
 class Teacher:
     """The teacher on disk, and the corpus beside it."""
 
-    model: object
-    processor: object
+    model: Any
+    processor: Any
     corpus: Corpus
     project: Project
 
     @property
     def config(self):
-        return self.model.config  # type: ignore[attr-defined]
+        return self.model.config
 
 
 def teacher_of(project: Project, corpus: str) -> Teacher:
@@ -62,7 +63,8 @@ class Machine:
         self.memory = Memory(teacher.project.scratch / "costs.json")
         self.untrained = Untrained(teacher.processor, teacher.corpus, self.schemes, room)
         self.sizes = Sizes(self.memory, self.untrained.made, self.schemes)
-        self.design = shapes.design(teacher.config, shapes.grid(teacher.config), FITTED)
+        self.grid = shapes.grid(teacher.config, shapes.rates(teacher.config))
+        self.design = shapes.design(teacher.config, self.grid, FITTED)
         self.costs = {scheme: Costs(self.timed(scheme, self.design)) for scheme in self.schemes}
 
     def timed(self, scheme: str, chosen: Sequence[shapes.Shape]) -> list:
@@ -109,7 +111,7 @@ def check() -> None:
     print(f"{host.kind(host.describe())}, load {host.load()}")
     rows = []
     with machine(teacher, offered(params.schemes, "any"), 1, timing.SECONDS[1]) as here:
-        every = [shape for shape in shapes.grid(teacher.config) if shape not in here.design]
+        every = [shape for shape in here.grid if shape not in here.design]
         held = [here.design[0], *shapes.design(teacher.config, every, HELD_OUT, seed=1)]
         for scheme, costs in here.costs.items():
             timed = here.timed(scheme, held)[1:]

@@ -1,12 +1,14 @@
 """How much of the teacher a shape keeps: its KL divergence on dev, after surgery and after a short distillation.
 
-Decision: KL, in nats per frame, of the student's distribution over characters from the teacher's: it tells shapes apart that
-both recognize no word yet. Weights are in float32; what a scheme loses comes on top and is not foretold. The short distillation
-(from the teacher's logits of some minutes of train, without labels) ranks shapes, since a cut alone says little of what a shape
-can learn. Successive halving (Jamieson & Talwalkar 2016; optuna's pruner) gives most of the time to the best.
+Decision: KL of the student's distribution over characters from the teacher's, in nats per second of audio, so that frame rates
+compare: it tells shapes apart that both recognize no word yet. For fewer frames the teacher's are pooled, as in the training.
+Weights are in float32; what a scheme loses comes on top and is not foretold. The short distillation (from the teacher's logits
+of some minutes of train, without labels) ranks shapes, since a cut alone says little of what a shape can learn. Successive
+halving (Jamieson & Talwalkar 2016; optuna's pruner) gives most of the time to the best.
 """
 
 import logging
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +18,10 @@ import torch
 
 from pipeline.common.progress import Progress
 from pipeline.distill.loss import kl_loss
+from pipeline.distill.pooling import pooled
 from pipeline.distill.student import importance_audio
 from pipeline.distill.surgery import student
+from pipeline.models import vocabulary
 from pipeline.models.forward import ignore_padding
 from pipeline.models.inference import BATCH_SECONDS, device_of_choice, frame_logits, model_inputs, padded
 from pipeline.params import Student
@@ -37,7 +41,7 @@ Spoken = tuple[Utterance, np.ndarray]  # with the teacher's logits [frames, voca
 
 @dataclass(frozen=True)
 class Kept:
-    """KL to the teacher on dev in nats per frame: after surgery, and after so many steps of the short distillation."""
+    """KL to the teacher on dev in nats per second: after surgery, and after so many steps of the short distillation."""
 
     initial: float
     trained: float
@@ -54,7 +58,7 @@ class Quality:
     def __init__(self, teacher: Teacher, seed: int = 0):
         self.teacher, self.seed = teacher, seed
         self.audio = importance_audio(teacher.corpus, teacher.processor, Student.model_fields["importance_utterances"].default)
-        self.dev, self.train = (self._heard(split, count) for split, count in (("dev", DEV), ("train", TRAIN)))
+        self.heard = {split: self._heard(split, count) for split, count in (("dev", DEV), ("train", TRAIN))}
 
     def _heard(self, split: str, count: int) -> list[Spoken]:
         chosen = spread(self.teacher.corpus.utterances(split), count)
@@ -85,17 +89,26 @@ class Quality:
         settings = Student.model_validate({"from": "teacher", "training": None} | shape)
         return student.build(self.teacher.model, settings, self.audio)[0].eval()
 
+    def _spoken(self, split: str, config) -> list[Spoken]:
+        """Utterances with the teacher's logits at the frames of a student with this config."""
+        teacher = self.teacher.config
+        factor = math.prod(config.conv_stride) // math.prod(teacher.conv_stride)
+        if factor == 1:
+            return self.heard[split]
+        blank = vocabulary.of(self.teacher.processor.tokenizer, teacher.vocab_size).blank
+        return [(heard, pooled(torch.from_numpy(logits), factor, blank).numpy()) for heard, logits in self.heard[split]]
+
     def kl(self, model) -> float:
-        """The model's KL to the teacher on dev, in nats per frame."""
-        total, frames = 0.0, 0
-        own = frame_logits(model, self.teacher.processor, self.teacher.corpus, [utterance for utterance, _ in self.dev])
-        expected = {utterance.id: logits for utterance, logits in self.dev}
+        """The model's KL to the teacher on dev, in nats per second of audio."""
+        total, dev = 0.0, self._spoken("dev", model.config)
+        utterances = [utterance for utterance, _ in dev]
+        own = frame_logits(model, self.teacher.processor, self.teacher.corpus, utterances)
+        expected = {utterance.id: logits for utterance, logits in dev}
         for utterance, logits in own:
             length = torch.tensor([len(logits)])
             student_logits, teacher_logits = (torch.from_numpy(rows)[None] for rows in (logits, expected[utterance.id]))
             total += len(logits) * float(kl_loss(student_logits, teacher_logits, length, 1.0))
-            frames += len(logits)
-        return total / frames
+        return total / float(durations(utterances).sum())
 
     def _distilled(self, model) -> Iterator[tuple[int, float]]:
         """(steps, KL on dev) at each of RUNGS."""
@@ -103,7 +116,7 @@ class Quality:
         model.to(device)
         ignore_padding(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
-        batches = self._batches()
+        batches = self._batches(self._spoken("train", model.config))
         for step in range(1, RUNGS[-1] + 1):
             model.train()
             inputs, lengths, expected = (tensor.to(device) for tensor in next(batches))
@@ -118,13 +131,13 @@ class Quality:
             if step in RUNGS:
                 yield step, self.kl(model.eval())
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def _batches(self, spoken: list[Spoken]) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Model inputs [batch, samples], their lengths and the teacher's logits, the same for every shape."""
         draw = random.Random(self.seed)
-        longest = float(durations([utterance for utterance, _ in self.train]).max())
+        longest = float(durations([utterance for utterance, _ in spoken]).max())
         size = max(1, int(STEP_SECONDS / longest))
         while True:
-            chosen = [self.train[draw.randrange(len(self.train))] for _ in range(size)]
+            chosen = [spoken[draw.randrange(len(spoken))] for _ in range(size)]
             waveforms = [self.teacher.corpus.audio(utterance) for utterance, _ in chosen]
             lengths = torch.tensor([waveform.size for waveform in waveforms])
             expected = padded([torch.from_numpy(logits) for _, logits in chosen])

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 
 from pipeline.common import tables
 from pipeline.common.errors import BigfootError
+from pipeline.distill import texts
+from pipeline.distill.surgery import student
 from pipeline.models.operations import macs_per_second
+from pipeline.params import Student
 from pipeline.project import Project, load_params
 from pipeline.propose import shapes, written
 from pipeline.propose.budget import Budget
-from pipeline.propose.machine import Machine, machine, offered, teacher_of
+from pipeline.propose.machine import Machine, Teacher, machine, offered, teacher_of
 from pipeline.propose.quality import Kept, Quality
 from pipeline.propose.shapes import Shape
-from pipeline.speech.corpus import spread
+from pipeline.speech.corpus import durations, spread
 
 MOST_TRIED, MOST_WRITTEN = 24, 3  # shapes
 HEADS = ("Proposed", "Shape", "Scheme", "MB", "ms", "RAM, MB", "KL cut", "KL distilled")
@@ -65,15 +68,31 @@ def propose(project: Project, budget: Budget) -> str:
 
 
 def candidates(here: Machine, budget: Budget) -> list[Candidate]:
-    """Every shape of the grid in every scheme."""
+    """Every shape of the grid in every scheme, at the frame rates in which the corpus's texts can be written."""
     found = []
-    for shape in shapes.grid(here.teacher.config):
+    for shape in shapes.grid(here.teacher.config, rates_that_fit(here.teacher)):
         config = shapes.config_of(here.teacher.config, shape)
         for scheme, costs in here.costs.items():
             if here.takes(scheme, config):
                 mb = here.sizes.mb(config, scheme)
                 found.append(Candidate(shape, scheme, mb, costs.ms(config, budget.length), costs.ram_mb(config, mb)))
     return found
+
+
+def rates_that_fit(teacher: Teacher) -> list[float | None]:
+    """The frame rates at which no text of train and dev has more characters than its audio has frames."""
+    kept: list[float | None] = []
+    for rate in shapes.rates(teacher.config):
+        settings = Student.model_validate({"from": "teacher", "training": None, "frame_rate": rate})
+        config, over = student.config_of(teacher.config, settings), 0
+        for split in ("train", "dev"):
+            utterances = teacher.corpus.utterances(split)
+            over += int((texts.frames(config, durations(utterances)) < texts.frames_needed_by(utterances)).sum())
+        if over and rate is not None:
+            log.info("propose: %g frames per second are not proposed: %d texts have more characters than frames", rate, over)
+        else:
+            kept.append(rate)
+    return kept
 
 
 def fit(every: Sequence[Candidate], budget: Budget) -> list[Candidate]:
@@ -102,10 +121,11 @@ def front(pairs: Sequence[tuple[Candidate, Kept]]) -> list[tuple[Candidate, Kept
 
 def described(shape: Shape) -> str:
     """A shape in words: 4 layers x 192, 6 heads, 384 units, 64 channels, merged 2 2 2 1."""
-    merge = f", merged {' '.join(map(str, shape['conv_merge']))}" if "conv_merge" in shape else ""
+    rest = f", merged {' '.join(map(str, shape['conv_merge']))}" if "conv_merge" in shape else ""
+    rest += f", {shape['frame_rate']:g} frames/s" if "frame_rate" in shape else ""
     return (
         f"{shape['layers']} layers x {shape['hidden']}, {shape['heads']} heads, {shape['feed_forward']} units, "
-        f"{shape['conv_channels']} channels{merge}"
+        f"{shape['conv_channels']} channels{rest}"
     )
 
 
@@ -128,6 +148,6 @@ def _notes(every: Sequence[Candidate], fitting: Sequence[Candidate], kept: Seque
     finished = sum(of.finished for of in kept)
     return [
         f"{len(fitting):,} of {len(every):,} pairs of shape and scheme fit. {len(kept)} shapes were tried, {finished} to the "
-        "end of the short distillation; shown is the front of size, time and KL (nats per frame on dev, in float32). All "
+        "end of the short distillation; shown is the front of size, time and KL (nats per second of dev, in float32). All "
         "figures are foretold: `dvc repro` trains and measures.",
     ]

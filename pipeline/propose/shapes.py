@@ -1,4 +1,4 @@
-"""The shapes that a student may have: a grid over depth, widths, heads, feed-forward, channels and merged convolutions.
+"""The shapes that a student may have: a grid over depth, widths, heads, channels, merged convolutions, frame rate.
 
 A shape is what `students` in params.yaml says of a student: {"layers": 4, "hidden": 192, ...}. Its config is made by the
 surgery that would cut it, so what is proposed can be cut.
@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 
 from pipeline.common.errors import BigfootError
-from pipeline.distill.surgery import student
+from pipeline.distill.surgery import frame_rate, student
 from pipeline.models.operations import macs_per_second
 from pipeline.params import Student
 from pipeline.speech.corpus import spread
@@ -23,24 +23,31 @@ ORDER = ("layers", "hidden", "feed_forward", "conv_channels")
 Shape = dict  # keys of Student
 
 
-def grid(teacher) -> list[Shape]:
-    """All shapes smaller than this teacher, a config of transformers."""
+def rates(teacher) -> list[float | None]:
+    """The frame rates of students of this teacher: None, its own, and half of it."""
+    return [None, frame_rate.of(teacher) / 2]
+
+
+def grid(teacher, at: Sequence[float | None] = (None,)) -> list[Shape]:
+    """All shapes that students of this teacher, a config of transformers, may have at these frame rates."""
     own_head = teacher.hidden_size // teacher.num_attention_heads
     head_widths = {width for width in HEAD_WIDTHS if width <= own_head} or {own_head}
     shapes = []
-    for layers, hidden, times, channels, merge in itertools.product(
+    for layers, hidden, times, channels, merge, rate in itertools.product(
         [n for n in LAYERS if n < teacher.num_hidden_layers] + [teacher.num_hidden_layers],
         _widths(teacher.hidden_size, NARROWEST, STEP),
         FEED_FORWARD,
         _widths(max(teacher.conv_dim), LEAST_CHANNELS, CHANNELS_STEP),
         merges(len(teacher.conv_dim)),
+        at,
     ):
         if times * hidden > teacher.intermediate_size:
             continue
         for width in head_widths:
             if hidden % width == 0 and hidden // width <= teacher.num_attention_heads:
                 shape = {"layers": layers, "hidden": hidden, "heads": hidden // width, "feed_forward": times * hidden}
-                shapes.append(shape | {"conv_channels": channels} | ({"conv_merge": merge} if merge else {}))
+                shape |= {"conv_channels": channels, "conv_merge": merge, "frame_rate": rate}
+                shapes.append({key: value for key, value in shape.items() if value is not None})
     return shapes
 
 
@@ -75,7 +82,8 @@ def largest(shapes: Sequence[Shape]) -> list[Shape]:
     """Those to which no other is equal or larger in every way."""
 
     def size(shape: Shape) -> tuple:
-        return (*(shape[key] for key in ORDER), -sum(run > 1 for run in shape.get("conv_merge") or []))
+        merged = sum(run > 1 for run in shape.get("conv_merge", ()))
+        return (*(shape[key] for key in ORDER), -merged, -("frame_rate" in shape))
 
     sized = [(size(shape), shape) for shape in shapes]
     return [

@@ -5,7 +5,7 @@ Decision: every number is drawn at random, norms and biases too, because exporte
 
 import io
 import shutil
-from contextlib import redirect_stderr
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from pipeline.common.files import write_json
@@ -40,7 +40,7 @@ class Untrained:
         if isinstance(chosen, openvino_trained.OpenvinoInt8Trained):
             layers = range(1, len(config["conv_dim"]))
             write_json(ranges, {f"conv_layers.{number}": {"low": -1.0, "high": 1.0} for number in layers})
-        with redirect_stderr(io.StringIO()):  # NNCF's progress, of each shape
+        with redirect_stdout(io.StringIO()):  # NNCF's progress, of each shape
             quantize(scheme, settings, model, self.corpus, out)
         return out
 
