@@ -164,7 +164,7 @@ def check(
 
 @app.command()
 def propose(
-    max_mb: Annotated[float, typer.Option(min=0.001, help="Megabytes (10^6 bytes) of a variant's folder, at most")],
+    max_mb: Annotated[float, typer.Option(min=0.0001, help="Megabytes (10^6 bytes) of a variant's folder, at most")],
     max_ms: Annotated[float, typer.Option(min=0.001, help="Milliseconds for --length seconds of audio, at most")],
     length: Annotated[float, typer.Option(min=0.1, max=30, help="Seconds of audio that --max-ms is for")] = 3.0,
     threads: Annotated[int, typer.Option(min=1, max=1_024, help="CPU threads")] = 1,

@@ -36,6 +36,7 @@ class Sizes:
 
     def __init__(self, memory: Memory, made: Make, schemes: dict[str, dict]):
         self.memory, self.made, self.schemes = memory, made, schemes
+        self.known: dict[str, float] = {}
 
     def mb(self, config: dict, scheme: str) -> float:
         """Megabytes (10^6 bytes) of the folder of a variant with this config.json in this scheme."""
@@ -52,7 +53,9 @@ class Sizes:
             return [1e6 * size_mb(folder) - weights(make(scheme, self.schemes[scheme]), narrow)]
 
         key = ("size", scheme, self.schemes[scheme], layers, config["conv_kernel"], _structure(config))
-        return self.memory.of(key, measured)[0]
+        if (name := str(key)) not in self.known:
+            self.known[name] = self.memory.of(key, measured)[0]
+        return self.known[name]
 
 
 def _narrow(config: dict, settings: dict) -> dict:
