@@ -36,6 +36,7 @@ def project(folder: Path, steps: int, change=lambda chosen: None) -> Path:
     online = {"teacher": "online", "kl_weight": [1.0, 0.5], "hidden_weight": 1.0}
     chosen["students"]["thin"] |= {
         "hidden": 16, "feed_forward": 32, "conv_channels": 8, "conv_merge": [2, 2, 2, 1], "distillation": online,
+        "config": {"layerdrop": 0.0},
         "training": {**run, "steps": 10, "augment": {"speed": [0.9, 1.1]}},
     }  # fmt: skip
     chosen["logits"]["speeds"] = [1.0, 0.9]

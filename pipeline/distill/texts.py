@@ -11,8 +11,7 @@ import numpy as np
 
 from pipeline.common.errors import BigfootError
 from pipeline.distill import memory
-from pipeline.distill.surgery import frame_rate
-from pipeline.models.forward import frame_count
+from pipeline.models.forward import frame_count, frames_per_second
 from pipeline.params import Params, Student
 from pipeline.params.learning import is_used
 from pipeline.speech.audio import SAMPLE_RATE
@@ -60,6 +59,6 @@ def note(name: str, student: Student, config, seconds: np.ndarray, needed: np.nd
     others = is_used(learns.kl_weight) or is_used(learns.hidden_weight)
     return (
         f"{name}: {count:,} of {len(needed):,} texts of train have more characters than their audio has frames{faster}, "
-        f"{frame_rate.of(config):g} per second: CTC leaves them out, "
+        f"{frames_per_second(config):g} per second: CTC leaves them out, "
         + ("the teacher's outputs still teach their audio" if others else "they teach nothing")
     )

@@ -9,9 +9,11 @@ statistics over time with padding included, nor for data2vec's positional convol
 it wrote into the padding. Here the statistics are computed over the utterance alone, and padding is zero for each convolution.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 from pipeline.models.families import is_group_norm, is_pre_norm
+from pipeline.speech.audio import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -124,6 +126,11 @@ def fewest_samples(config, frames: int) -> int:
     for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
         frames = (frames - 1) * stride + kernel
     return frames
+
+
+def frames_per_second(config) -> float:
+    """Of a model with this config."""
+    return SAMPLE_RATE / math.prod(config.conv_stride)
 
 
 def frame_count(config, samples):

@@ -18,13 +18,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from pipeline.common.errors import BigfootError
+from pipeline.models.forward import frames_per_second
 from pipeline.models.wavlm import call_projections
-from pipeline.speech.audio import SAMPLE_RATE
-
-
-def of(config) -> float:
-    """Frames per second of a model with this config."""
-    return SAMPLE_RATE / math.prod(config.conv_stride)
 
 
 def lowered(config, rate: float):
@@ -32,9 +27,11 @@ def lowered(config, rate: float):
 
     Raises BigfootError where `rate` is not the model's own divided by a whole number.
     """
-    factor = round(of(config) / rate)
-    if not math.isclose(factor * rate, of(config)):
-        raise BigfootError(f"student frame_rate {rate:g}: has to be its parent's {of(config):g} divided by a whole number")
+    factor = round(frames_per_second(config) / rate)
+    if not math.isclose(factor * rate, frames_per_second(config)):
+        raise BigfootError(
+            f"student frame_rate {rate:g}: has to be its parent's {frames_per_second(config):g} divided by a whole number"
+        )
     config = copy.deepcopy(config)
     kernel, stride = config.conv_kernel[-1], config.conv_stride[-1]
     config.conv_kernel = [*config.conv_kernel[:-1], kernel + (factor - 1) * stride]

@@ -20,6 +20,7 @@ import torch
 from pipeline.common.errors import BigfootError
 from pipeline.distill.surgery import frame_rate, importance, merge
 from pipeline.distill.surgery.importance import LAYER, Importance, plain
+from pipeline.models.forward import frames_per_second
 from pipeline.models.wavlm import call_projections
 from pipeline.params import Student
 from pipeline.params.learning import is_used
@@ -74,7 +75,7 @@ def describe(model, rows: list[dict]) -> str:
     size = sum(p.numel() for p in model.parameters())
     return (
         f"{c.num_hidden_layers} layers x {c.hidden_size}, {c.num_attention_heads} heads, {c.intermediate_size} units, "
-        f"{c.conv_dim[0]} conv channels, {frame_rate.of(c):g} frames per second, {size / 1e6:.2f} M parameters, "
+        f"{c.conv_dim[0]} conv channels, {frames_per_second(c):g} frames per second, {size / 1e6:.2f} M parameters, "
         f"{inherited} of {len(rows)} tensors from the parent"
     )
 

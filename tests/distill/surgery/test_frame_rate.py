@@ -11,7 +11,7 @@ from transformers import AutoModelForCTC
 from pipeline.common.errors import BigfootError
 from pipeline.distill.surgery import frame_rate, student
 from pipeline.models.folder import load_model, save_model
-from pipeline.models.forward import frame_count
+from pipeline.models.forward import frame_count, frames_per_second
 from tests import tiny
 from tests.distill.surgery.parents import AUDIO, WAVEFORM, parent, settings
 
@@ -39,7 +39,7 @@ def test_n_frames_become_n_divided_by_the_factor_at_every_length(layers, factor,
     config = SimpleNamespace(
         conv_kernel=kernels, conv_stride=strides, model_type="wav2vec2", num_conv_pos_embeddings=8, mask_time_length=10
     )
-    slow = frame_rate.lowered(config, frame_rate.of(config) / factor)
+    slow = frame_rate.lowered(config, frames_per_second(config) / factor)
     assert max(0, frame_count(slow, samples)) == max(0, frame_count(config, samples)) // factor
 
 
