@@ -27,7 +27,7 @@ from flows import show, waiting, workspace
 from flows.repro import RETRIED, Again, kind, run_stage, this_flow_run
 from flows.stage import send_stage
 from pipeline.common import graph
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, Temporary
 from pipeline.params import Budget, Params
 from pipeline.project import load_params
 
@@ -120,10 +120,17 @@ def shrink(
     return Completed(message=f"{len(stale)} stages run, {len(wanted) - len(stale)} were up to date")
 
 
-@task(cache_policy=NO_CACHE)
-def propose(room: workspace.Workspace, budget: Budget) -> str:
-    """What `bigfoot propose` prints; it changes the worktree's params."""
-    return workspace.propose(room, budget)
+@task(cache_policy=NO_CACHE, retry_delay_seconds=list(waiting.DELAYS), **RETRIED)  # in the flow's own thread, as `catch_up`
+def propose(room: workspace.Workspace, budget: Budget) -> State:
+    """Run `bigfoot propose`, which changes the worktree's params; again, where another benchmark is running."""
+    try:
+        output = workspace.propose(room, budget)
+    except Temporary as error:
+        raise Again(str(error)) from None
+    except BigfootError as error:
+        return Failed(message=str(error))
+    get_run_logger().info(output)
+    return Completed(message=output.splitlines()[-1])
 
 
 def _propose(room: workspace.Workspace, budget: Budget, concurrency: int) -> None:
@@ -135,7 +142,9 @@ def _propose(room: workspace.Workspace, budget: Budget, concurrency: int) -> Non
     stale = graph.stale(room.folder, stages) & set(wanted)
     if failed := _failed(_run_all(wanted, stale, concurrency, _starter(room, load_params(room.params)))):
         raise BigfootError(failed)
-    get_run_logger().info(propose.with_options(name="propose", task_run_name="propose")(room, budget))
+    state = propose.with_options(name="propose", task_run_name="propose")(room, budget, return_state=True)
+    if not state.is_completed():
+        raise BigfootError(str(state.message))
 
 
 def _starter(room: workspace.Workspace, settings: Params, force: bool = False, commit: str | None = None) -> Start:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, Temporary
 from pipeline.params import Budget
 from pipeline.project import Project, load_params
 
@@ -88,7 +88,8 @@ def propose(workspace: Workspace, budget: Budget) -> str:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(there, remembered)
     if done.returncode:
-        raise BigfootError(f"budget: {done.stderr.strip().splitlines()[-1].removeprefix('error: ')}")
+        kind = Temporary if done.returncode == Temporary.status else BigfootError
+        raise kind(f"budget: {done.stderr.strip().splitlines()[-1].removeprefix('error: ')}")
     return done.stdout
 
 

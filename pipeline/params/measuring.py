@@ -94,7 +94,7 @@ class Budget(Section):
     max_ms: float = Field(gt=0, le=1e9, description="milliseconds for `length` seconds of audio, at most")
     length: float = Field(3.0, gt=0, le=30, description="seconds of audio that `max_ms` is for")
     threads: int = Field(1, ge=1, le=1_024, description="CPU threads")
-    runtime: Literal["onnx", "openvino", "any"] = Field("any", description="the runtime; any: the better one")
+    runtime: Literal["onnx", "openvino", "any"] = Field("any", description="onnx: ONNX Runtime; openvino; any: either")
     max_wer_rise: float | None = Field(
         None, ge=0, le=100, description="points of WER (or CER) over the teacher, at most: sets gate.max_rise; null: as it is"
     )
