@@ -163,6 +163,31 @@ def check(
 
 
 @app.command()
+def propose(
+    max_mb: Annotated[float, typer.Option(min=0.0001, help="Megabytes (10^6 bytes) of a variant's folder, at most")],
+    max_ms: Annotated[float, typer.Option(min=0.001, help="Milliseconds for --length seconds of audio, at most")],
+    length: Annotated[float, typer.Option(min=0.1, max=30, help="Seconds of audio that --max-ms is for")] = 3.0,
+    threads: Annotated[int, typer.Option(min=1, max=1_024, help="CPU threads")] = 1,
+    runtime: Annotated[Literal["onnx", "openvino", "any"], typer.Option(help="The runtime; any: the better one")] = "any",
+    max_wer_rise: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="Points of WER (or CER) over the teacher, at most; by default gate.max_rise stays"),
+    ] = None,
+) -> None:
+    """Propose students for a budget: shapes and schemes that fit, with their foretold size, time, memory and KL to the teacher.
+
+    The best are written into params.yaml as students and variants, for `dvc repro` to train and measure; earlier proposals are
+    replaced. Needs the trained teacher. The first time, some untrained shapes are timed on this machine, for minutes, which
+    .bigfoot/costs.json remembers. docs/propose.md explains the figures.
+    """
+    from pipeline.project import Project
+    from pipeline.propose import run
+    from pipeline.propose.budget import Budget
+
+    print(run.propose(Project(), Budget(max_mb, max_ms, length, threads, runtime, max_wer_rise)))
+
+
+@app.command()
 def track(
     rebuild: Annotated[
         bool,

@@ -50,7 +50,7 @@ def make_student(
     """
     name = bookkeeping.model
     parent, processor = load_model(parent_folder)
-    audio = _importance_audio(corpus, processor, settings.importance_utterances)
+    audio = importance_audio(corpus, processor, settings.importance_utterances)
     try:
         model, rows = student.build(parent, settings, audio)
         if settings.quantize_aware:
@@ -160,7 +160,7 @@ def _save_plain(model, processor, out: Path) -> None:
         fake_int8.save(ranges, out)
 
 
-def _importance_audio(corpus, processor, count: int) -> list[torch.Tensor]:
+def importance_audio(corpus, processor, count: int) -> list[torch.Tensor]:
     """`count` training utterances, evenly spread over train, each as model input [1, samples]."""
     chosen = spread(corpus.utterances("train"), count)
     inputs = (processor.feature_extractor(corpus.audio(utterance), sampling_rate=SAMPLE_RATE) for utterance in chosen)

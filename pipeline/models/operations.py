@@ -10,27 +10,45 @@ SECONDS, RATE = 5.0, 16_000
 
 
 def macs_per_second(config: dict) -> float:
-    """Multiply-accumulates per second of a model with this config.json, of any family, on SECONDS of audio.
+    """Multiply-accumulates per second of a model with this config.json, of any family, on SECONDS of audio."""
+    return sum(macs(config, round(SECONDS * RATE)).values()) / SECONDS
+
+
+def macs(config: dict, samples: int) -> dict[str, float]:
+    """Multiply-accumulates for so many samples of each part of a model with this config.json, of any family.
 
     A convolution [frames, in] -> [frames', out] with kernel k has frames' x out x in x k, a Linear frames x in x out, and
     attention 2 x frames x frames x hidden per layer, for the scores and for the weighted sums.
     """
-    frames, channels, total = round(SECONDS * RATE), 1, 0
-    for out, kernel, stride in zip(config["conv_dim"], config["conv_kernel"], config["conv_stride"], strict=True):
-        frames = (frames - kernel) // stride + 1
-        total += frames * out * channels * kernel
+    channels, convolutions = 1, []
+    frames = samples
+    for frames, out, kernel in zip(lengths(config, samples), config["conv_dim"], config["conv_kernel"], strict=True):
+        convolutions.append(frames * out * channels * kernel)
         channels = out
     hidden, layers = config["hidden_size"], config["num_hidden_layers"]
-    convolutions, kernel = 1, config["num_conv_pos_embeddings"]
+    positional, kernel = 1, config["num_conv_pos_embeddings"]
     if config["model_type"] == "data2vec-audio":
-        convolutions, kernel = kernel, config["conv_pos_kernel_size"]
+        positional, kernel = kernel, config["conv_pos_kernel_size"]
     positions = frames + 1 - kernel % 2  # an even kernel gives one extra frame, which is dropped
     group = hidden // config["num_conv_pos_embedding_groups"]
-    total += frames * channels * hidden + convolutions * positions * hidden * group * kernel
-    layer = 4 * hidden * hidden + 2 * frames * hidden + 2 * hidden * config["intermediate_size"]
+    layer = 4 * hidden * hidden + 2 * hidden * config["intermediate_size"]
     if config["model_type"] == "wavlm":
         layer += 8 * hidden  # the gate on the position bias: a Linear with 8 outputs per head
     if adapter := config.get("adapter_attn_dim"):
         layer += 2 * hidden * adapter
-    total += layers * frames * layer + frames * hidden * config["vocab_size"]
-    return total / SECONDS
+    return {
+        "first convolution": convolutions[0],
+        "convolutions": sum(convolutions[1:]),
+        "positional convolutions": positional * positions * hidden * group * kernel,
+        "linears": frames * (channels * hidden + layers * layer + hidden * config["vocab_size"]),
+        "attention": layers * 2 * frames * frames * hidden,
+    }
+
+
+def lengths(config: dict, samples: int) -> list[int]:
+    """The frames that each convolution of the feature encoder gives for so many samples; the last are the encoder's."""
+    given = []
+    for kernel, stride in zip(config["conv_kernel"], config["conv_stride"], strict=True):
+        samples = (samples - kernel) // stride + 1
+        given.append(samples)
+    return given

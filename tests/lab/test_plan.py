@@ -138,12 +138,12 @@ def test_what_was_measured_is_remembered_and_a_damaged_memory_is_measured_anew(t
         return [0.5]
 
     for expected in (1, 1):
-        assert probes._Memory(file).of(("probe", 1), measure) == [0.5] and len(calls) == expected
-    probes._Memory(file).of(("probe", 2), measure)
+        assert probes.Memory(file).of(("probe", 1), measure) == [0.5] and len(calls) == expected
+    probes.Memory(file).of(("probe", 2), measure)
     assert len(calls) == 2
     for content in ("{", "[]", "null"):
         file.write_text(content)
-        assert probes._Memory(file).of(("probe", 1), measure) == [0.5]
+        assert probes.Memory(file).of(("probe", 1), measure) == [0.5]
     assert len(calls) == 5
 
 

@@ -58,7 +58,7 @@ def machine(params: Params, configs: Mapping[str, Any], speech: Speech, remember
 
 
 def _machine(params: Params, configs: Mapping[str, Any], speech: Speech, remembered: Path) -> Machine:
-    memory = _Memory(remembered)
+    memory = Memory(remembered)
 
     def one(what: Iterable, measure: Callable[[], float]) -> float:
         return memory.of(what, lambda: [measure()])[0]
@@ -74,7 +74,7 @@ def _machine(params: Params, configs: Mapping[str, Any], speech: Speech, remembe
     return Machine(cores(), models, starts, loading, checking, one(("looping",), measures.looping))
 
 
-def _model(memory: "_Memory", config: Any, training: Training | None, speech: Speech) -> Model:
+def _model(memory: "Memory", config: Any, training: Training | None, speech: Speech) -> Model:
     half = HALVES.get(precision(training.precision) if training else "fp32")
     batch = min(training.batch_seconds if training else LARGEST_SECONDS, LARGEST_SECONDS)
     usual = round(2 * min(speech.seconds, batch)) / 2
@@ -135,7 +135,7 @@ def _parameters(config: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-class _Memory:
+class Memory:
     """What was measured before with this CPU, number of cores and versions."""
 
     def __init__(self, path: Path):

@@ -1,0 +1,1 @@
+"""From a budget to students and variants: `bigfoot propose`."""

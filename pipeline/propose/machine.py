@@ -1,0 +1,137 @@
+"""This machine's cost models, one per scheme: fitted to some untrained shapes that are timed once and remembered.
+
+`python -m pipeline.propose.machine` times further shapes, which no model was fitted to, and prints what was foretold of them.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pipeline.benchmark import processes
+from pipeline.common import host, tables
+from pipeline.common.command import stage_main
+from pipeline.common.errors import BigfootError
+from pipeline.lab.plan.probes import Memory
+from pipeline.models.folder import load_model
+from pipeline.project import Project, load_params
+from pipeline.propose import shapes, timing
+from pipeline.propose.costs import Costs
+from pipeline.propose.size import Sizes
+from pipeline.propose.untrained import Untrained
+from pipeline.quantize.openvino_controlled import OpenvinoInt8Controlled
+from pipeline.quantize.schemes import make, require_packages
+from pipeline.speech.corpus import Corpus, open_corpus
+
+FITTED, HELD_OUT = 24, 8  # shapes
+HEADS = ("Scheme", "Seconds", "Shapes", "Measured", "Error, median", "Error, largest", "Within 15%")
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Teacher:
+    """The teacher on disk, and the corpus beside it."""
+
+    model: Any
+    processor: Any
+    corpus: Corpus
+    project: Project
+
+    @property
+    def config(self):
+        return self.model.config
+
+
+def teacher_of(project: Project, corpus: str) -> Teacher:
+    """The trained teacher of this project; raises BigfootError, with what to run, where there is none."""
+    if not (project.teacher / "config.json").is_file():
+        raise BigfootError(f"{project.teacher} is missing: run `dvc repro teacher` first, students are cut from the teacher")
+    model, processor = load_model(project.teacher)
+    return Teacher(model, processor, open_corpus(project.corpus(corpus)), project)
+
+
+class Machine:
+    """Foretells MB, ms and RAM of shapes of one teacher's students."""
+
+    def __init__(self, teacher: Teacher, schemes: Mapping[str, dict], threads: int, seconds: float, room: Path):
+        self.teacher, self.threads, self.room, self.schemes = teacher, threads, room, dict(schemes)
+        self.seconds = sorted({*timing.SECONDS, seconds})
+        self.memory = Memory(teacher.project.scratch / "costs.json")
+        self.untrained = Untrained(teacher.processor, teacher.corpus, self.schemes, room)
+        self.sizes = Sizes(self.memory, self.untrained.made, self.schemes)
+        self.grid = shapes.grid(teacher.config, shapes.rates(teacher.config))
+        self.design = shapes.design(teacher.config, self.grid, FITTED)
+        self.costs = {scheme: Costs(self.timed(scheme, self.design)) for scheme in self.schemes}
+
+    def timed(self, scheme: str, chosen: Sequence[shapes.Shape]) -> list:
+        """Shapes as measured, those left out that the scheme doesn't take."""
+        configs = [config for shape in chosen if self.takes(scheme, config := shapes.config_of(self.teacher.config, shape))]
+        return timing.timed(configs, scheme, self.threads, self.seconds, self.memory, self.untrained, self.room)
+
+    def takes(self, scheme: str, config: dict) -> bool:
+        """Whether the scheme takes a model with this config.json: int4 only some widths."""
+        group = getattr(make(scheme, self.schemes[scheme]), "group_size", 1)
+        return config["hidden_size"] % group == 0 and config["intermediate_size"] % group == 0
+
+
+@contextmanager
+def machine(teacher: Teacher, schemes: Mapping[str, dict], threads: int, seconds: float) -> Iterator[Machine]:
+    """Times what was not timed before; raises Busy where a benchmark is running on this host."""
+    with processes.alone(), tempfile.TemporaryDirectory(prefix="bigfoot-") as room:
+        yield Machine(teacher, schemes, threads, seconds, Path(room))
+
+
+def offered(schemes: Mapping[str, dict], runtime: str) -> dict[str, dict]:
+    """The schemes of params.yaml that a student is proposed in: our own, for this runtime, of a size known beforehand.
+
+    Raises BigfootError where there is none.
+    """
+    wanted = {"onnx": ("onnxruntime",), "openvino": ("openvino",), "any": ("onnxruntime", "openvino")}[runtime]
+    chosen = {}
+    for name, settings in schemes.items():
+        scheme = make(name, settings)
+        fixed = not isinstance(scheme, OpenvinoInt8Controlled) and "Trained" not in type(scheme).__name__
+        if scheme.kind == "own" and scheme.runtime in wanted and fixed:
+            require_packages(name, settings)
+            chosen[name] = settings
+    if not chosen:
+        raise BigfootError(f"params.yaml: schemes: none is for the runtime {runtime}: add int8-onnx or int8-openvino")
+    return chosen
+
+
+def check() -> None:
+    """Print measured against foretold milliseconds and memory, for shapes that the models were not fitted to."""
+    project = Project()
+    params = load_params(project.params)
+    teacher = teacher_of(project, params.corpus.name)
+    print(f"{host.kind(host.describe())}, load {host.load()}")
+    rows = []
+    with machine(teacher, offered(params.schemes, "any"), 1, timing.SECONDS[1]) as here:
+        every = [shape for shape in here.grid if shape not in here.design]
+        held = [here.design[0], *shapes.design(teacher.config, every, HELD_OUT, seed=1)]
+        for scheme, costs in here.costs.items():
+            timed = here.timed(scheme, held)[1:]
+            for seconds in here.seconds:
+                pairs = [(each.ms[seconds], costs.ms(each.config, seconds)) for each in timed]
+                rows.append(_row(scheme, f"{seconds:g}", pairs))
+            rows.append(_row(scheme, "RAM, MB", [(each.ram_mb, costs.ram_mb(each.config, each.disk_mb)) for each in timed]))
+            rows.append(_row(scheme, "MB", [(each.disk_mb, here.sizes.mb(each.config, scheme)) for each in timed]))
+    print(tables.plain(HEADS, rows, ["left", *["right"] * 6]))
+
+
+def _row(scheme: str, what: str, pairs: Sequence[tuple[float, float]]) -> list[str]:
+    errors = [abs(foretold / measured - 1) for measured, foretold in pairs]
+    measured = [of for of, _ in pairs]
+    within = sum(error <= 0.15 for error in errors)
+    return [
+        scheme, what, str(len(pairs)), f"{min(measured):.3g} to {max(measured):.3g}", f"{median(errors):.1%}",
+        f"{max(errors):.1%}", f"{within} of {len(pairs)}",
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    stage_main(check)

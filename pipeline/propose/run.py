@@ -1,0 +1,153 @@
+"""`bigfoot propose`: from megabytes and milliseconds to students and variants in params.yaml.
+
+Every shape of the grid has a foretold size and time (pipeline.propose.machine). Of those that fit the budget, the largest,
+which no other fitting shape exceeds in every way, are cut from the teacher and distilled for a short time
+(pipeline.propose.quality). What is best in size, speed or quality, the Pareto front, is shown, and the best of it written.
+Nothing is trained to the end here: `dvc repro` does that.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.common import tables
+from pipeline.common.errors import BigfootError
+from pipeline.distill import texts
+from pipeline.distill.surgery import student
+from pipeline.models.operations import macs_per_second
+from pipeline.params import Student
+from pipeline.project import Project, load_params
+from pipeline.propose import shapes, written
+from pipeline.propose.budget import Budget
+from pipeline.propose.machine import Machine, Teacher, machine, offered, teacher_of
+from pipeline.propose.quality import Kept, Quality
+from pipeline.propose.shapes import Shape
+from pipeline.speech.corpus import durations, spread
+
+MOST_TRIED, MOST_WRITTEN = 24, 3  # shapes
+HEADS = ("Proposed", "Shape", "Scheme", "MB", "ms", "RAM, MB", "KL cut", "KL distilled")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A shape in a scheme, as foretold."""
+
+    shape: Shape
+    scheme: str
+    mb: float
+    ms: float
+    ram_mb: float
+
+    def over(self, budget: Budget) -> float:
+        """The larger of its shares of the budget; above 1: it doesn't fit."""
+        return max(self.mb / budget.max_mb, self.ms / budget.max_ms)
+
+
+def propose(project: Project, budget: Budget) -> str:
+    """Write the best students and variants for this budget into params.yaml; returns what to print.
+
+    Raises BigfootError where there is no teacher yet, no scheme for the runtime, or no shape that fits.
+    """
+    params = load_params(project.params)
+    teacher = teacher_of(project, params.corpus.name)
+    with machine(teacher, offered(params.schemes, budget.runtime), budget.threads, budget.length) as here:
+        every = candidates(here, budget)
+    fitting = fit(every, budget)
+    tried = _tried(teacher.config, fitting)
+    kept = Quality(teacher).of(tried)
+    finished = [(each, of) for shape, of in zip(tried, kept, strict=True) if of.finished
+                for each in fitting if each.shape == shape]  # fmt: skip
+    best = sorted(front(finished), key=lambda pair: (pair[1].trained, pair[0].ms))
+    chosen = list({id(each.shape): each.shape for each, _ in best}.values())[:MOST_WRITTEN]
+    names = {id(shape): f"{written.PREFIX}{number}" for number, shape in enumerate(chosen, 1)}
+    written_as = [(names[id(each.shape)], each.shape, each.scheme) for each, _ in best if id(each.shape) in names]
+    note = written.write(project.params, params, written_as)
+    rows = [_row(names.get(id(each.shape), ""), each, of) for each, of in best]
+    return "\n".join([tables.plain(HEADS, rows, ["left"] * 3 + ["right"] * 5), "", *_notes(every, fitting, kept), note])
+
+
+def candidates(here: Machine, budget: Budget) -> list[Candidate]:
+    """Every shape of the grid in every scheme, at the frame rates in which the corpus's texts can be written."""
+    found = []
+    for shape in shapes.grid(here.teacher.config, rates_that_fit(here.teacher)):
+        config = shapes.config_of(here.teacher.config, shape)
+        for scheme, costs in here.costs.items():
+            if here.takes(scheme, config):
+                mb = here.sizes.mb(config, scheme)
+                found.append(Candidate(shape, scheme, mb, costs.ms(config, budget.length), costs.ram_mb(config, mb)))
+    return found
+
+
+def rates_that_fit(teacher: Teacher) -> list[float | None]:
+    """The frame rates at which no text of train and dev has more characters than its audio has frames."""
+    kept: list[float | None] = []
+    for rate in shapes.rates(teacher.config):
+        settings = Student.model_validate({"from": "teacher", "training": None, "frame_rate": rate})
+        config, over = student.config_of(teacher.config, settings), 0
+        for split in ("train", "dev"):
+            utterances = teacher.corpus.utterances(split)
+            over += int((texts.frames(config, durations(utterances)) < texts.frames_needed_by(utterances)).sum())
+        if over and rate is not None:
+            log.info("propose: %g frames per second are not proposed: %d texts have more characters than frames", rate, over)
+        else:
+            kept.append(rate)
+    return kept
+
+
+def fit(every: Sequence[Candidate], budget: Budget) -> list[Candidate]:
+    """Those within the budget; raises BigfootError, with the nearest and the limit that binds, where there is none."""
+    fitting = [each for each in every if each.over(budget) <= 1]
+    if fitting:
+        return fitting
+    nearest = min(every, key=lambda each: each.over(budget))
+    smallest, fastest = min(each.mb for each in every), min(each.ms for each in every)
+    binding = [f"max-mb binds, the smallest has {smallest:.2f} MB"] if smallest > budget.max_mb else []
+    binding += [f"max-ms binds, the fastest takes {fastest:.1f} ms"] if fastest > budget.max_ms else []
+    raise BigfootError(
+        f"no student fits {budget}: the nearest has {nearest.mb:.2f} MB and takes {nearest.ms:.1f} ms "
+        f"({described(nearest.shape)}, {nearest.scheme}); {' and '.join(binding) or 'each limit can be met, but not both'}"
+    )
+
+
+def front(pairs: Sequence[tuple[Candidate, Kept]]) -> list[tuple[Candidate, Kept]]:
+    """Those than which no other is at least as good in size, time and quality, and better in one."""
+    costs = [(each.mb, each.ms, of.trained) for each, of in pairs]
+    return [
+        pair for pair, own in zip(pairs, costs, strict=True)
+        if not any(other != own and all(a <= b for a, b in zip(other, own, strict=True)) for other in costs)
+    ]  # fmt: skip
+
+
+def described(shape: Shape) -> str:
+    """A shape in words: 4 layers x 192, 6 heads, 384 units, 64 channels, merged 2 2 2 1."""
+    rest = f", merged {' '.join(map(str, shape['conv_merge']))}" if "conv_merge" in shape else ""
+    rest += f", {shape['frame_rate']:g} frames/s" if "frame_rate" in shape else ""
+    return (
+        f"{shape['layers']} layers x {shape['hidden']}, {shape['heads']} heads, {shape['feed_forward']} units, "
+        f"{shape['conv_channels']} channels{rest}"
+    )
+
+
+def _tried(teacher, fitting: Sequence[Candidate]) -> list[Shape]:
+    """The largest fitting shapes, and of many of them some of every amount of computation; says how many are left out."""
+    largest = shapes.largest(list({id(each.shape): each.shape for each in fitting}.values()))
+    ordered = sorted(largest, key=lambda shape: macs_per_second(shapes.config_of(teacher, shape)))
+    tried = spread(ordered, MOST_TRIED)
+    log.info("propose: %d shapes fit, %d of them are the largest, %d of these are distilled for a short time",
+             len({id(each.shape) for each in fitting}), len(largest), len(tried))  # fmt: skip
+    return tried
+
+
+def _row(name: str, each: Candidate, of: Kept) -> list[str]:
+    figures = (f"{each.mb:.2f}", f"{each.ms:.1f}", f"{each.ram_mb:.0f}", f"{of.initial:.3f}", f"{of.trained:.3f}")
+    return [name, described(each.shape), each.scheme, *figures]
+
+
+def _notes(every: Sequence[Candidate], fitting: Sequence[Candidate], kept: Sequence[Kept]) -> list[str]:
+    finished = sum(of.finished for of in kept)
+    return [
+        f"{len(fitting):,} of {len(every):,} pairs of shape and scheme fit. {len(kept)} shapes were tried, {finished} to the "
+        "end of the short distillation; shown is the front of size, time and KL (nats per second of dev, in float32). All "
+        "figures are foretold: `dvc repro` trains and measures.",
+    ]

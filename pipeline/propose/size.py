@@ -1,0 +1,134 @@
+"""The size of a variant's folder, foretold from its shape and scheme to 2%, without making it.
+
+Decision: the weights are counted by what a scheme stores of each tensor. The rest of a folder, graph and JSON files, depends on
+how many layers and convolutions there are and not on how wide they are; it is the difference between the size of a really made,
+narrow model and its counted weights. Two depths are made once per machine and scheme; more layers add equally much each.
+
+NNCF smooths one place more or less, as the numbers fall: up to 15 kB, which is 2% of an int8-openvino folder of 0.75 MB.
+int8ac-openvino has no such size: what it keeps in float is decided on dev.
+"""
+
+from collections.abc import Callable, Sequence
+from math import lcm, prod
+from pathlib import Path
+
+from pipeline.benchmark.processes import size_mb
+from pipeline.common.errors import BigfootError
+from pipeline.lab.plan.probes import Memory
+from pipeline.propose.tensors import Tensors, tensors
+from pipeline.quantize.base import Scheme
+from pipeline.quantize.openvino import LEAST_GROUP, OpenvinoInt4Weights
+from pipeline.quantize.schemes import make
+
+Make = Callable[[dict, str], Path]  # (a model's config, a scheme) -> the folder of such a variant, with random weights
+
+
+def weights(scheme: Scheme, config: dict) -> float:
+    """Bytes of what this scheme stores of the weights of a model with this config.json."""
+    name, t = type(scheme).__name__, tensors(config)
+    if name not in STORES:
+        raise BigfootError(f"the size of {name} is decided by what it finds on dev: it can't be foretold")
+    return STORES[name](t, scheme, config)
+
+
+class Sizes:
+    """Sizes of variants of one teacher's students; narrow ones are made by `made` where `memory` has none yet."""
+
+    def __init__(self, memory: Memory, made: Make, schemes: dict[str, dict]):
+        self.memory, self.made, self.schemes = memory, made, schemes
+        self.known: dict[str, float] = {}
+
+    def mb(self, config: dict, scheme: str) -> float:
+        """Megabytes (10^6 bytes) of the folder of a variant with this config.json in this scheme."""
+        one, two = (self._rest(config, scheme, layers) for layers in (1, 2))
+        rest = one + (config["num_hidden_layers"] - 1) * (two - one)
+        return (weights(make(scheme, self.schemes[scheme]), config) + rest) / 1e6
+
+    def _rest(self, config: dict, scheme: str, layers: int) -> float:
+        """Bytes of all but the weights of a folder with so many layers."""
+        narrow = _narrow(config, self.schemes[scheme]) | {"num_hidden_layers": layers}
+
+        def measured() -> list[float]:
+            folder = self.made(narrow, scheme)
+            return [1e6 * size_mb(folder) - weights(make(scheme, self.schemes[scheme]), narrow)]
+
+        key = ("size", scheme, self.schemes[scheme], layers, config["conv_kernel"], _structure(config))
+        if (name := str(key)) not in self.known:
+            self.known[name] = self.memory.of(key, measured)[0]
+        return self.known[name]
+
+
+def _narrow(config: dict, settings: dict) -> dict:
+    """A config of the same structure, as narrow as its parts allow."""
+    hidden = lcm(64, config["num_conv_pos_embedding_groups"], settings.get("group_size", 1))
+    return config | {
+        "hidden_size": hidden, "num_attention_heads": 2, "intermediate_size": 2 * hidden,
+        "conv_dim": [32] * len(config["conv_dim"]),
+    }  # fmt: skip
+
+
+def _structure(config: dict) -> list:
+    keys = ("model_type", "feat_extract_norm", "do_stable_layer_norm", "conv_bias", "feat_proj_layer_norm", "vocab_size")
+    return [config.get(key) for key in (*keys, "adapter_attn_dim", "num_conv_pos_embeddings")]
+
+
+# ---------------------------------------------------------------- what each scheme stores
+
+
+def _all(bytes_each: int, extra: bool = False) -> Callable[[Tensors, Scheme, dict], float]:
+    """Every number in so many bytes; `extra`: those too that only a model folder has."""
+    return lambda t, *_: bytes_each * (t.numbers - (0 if extra else t.training))
+
+
+def _linears(per_output: float) -> Callable[[Tensors, Scheme, dict], float]:
+    """Weights of Linears in one byte, with so many bytes per output; all else in four."""
+    return lambda t, *_: 4 * (t.numbers - t.training) - _lowered([*t.linears, t.head], per_output)
+
+
+def _openvino_int8(t: Tensors, scheme: Scheme, config: dict) -> float:
+    """As `_linears`, with the float factor per input by which NNCF smooths what Linears read."""
+    hidden, width, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    return _linears(4)(t, scheme, config) + 4 * (config["conv_dim"][-1] + layers * (3 * hidden + width) + hidden)
+
+
+def _openvino_int8_trained(t: Tensors, scheme: Scheme, config: dict) -> float:
+    return _openvino_int8(t, scheme, config) - _lowered(t.convolutions[1:], 4)
+
+
+def _openvino_int4(t: Tensors, scheme: Scheme, config: dict) -> float:
+    """Linears in half a byte, with a scale (2 bytes) and a zero point (half a byte) per group; head, convolutions in a byte."""
+    assert isinstance(scheme, OpenvinoInt4Weights)
+    total = 4 * (t.numbers - t.training) - _lowered([t.head, *t.convolutions, *t.positional], 3)
+    for out, inputs in t.linears:
+        group = _group(inputs, scheme.group_size)
+        total -= 4 * out * inputs - (out * inputs * (0.5 + 2.5 / group) if group else out * inputs + 3 * out)
+    return total
+
+
+def _lowered(shapes: Sequence[tuple[int, ...]], per_output: float) -> float:
+    """What weights in one byte instead of four save, with so many bytes per output."""
+    return 3 * sum(map(prod, shapes)) - per_output * sum(shape[0] for shape in shapes)
+
+
+def _group(inputs: int, size: int) -> int:
+    """How many inputs share a scale: `size`, or the largest power of two below it that divides them; 0: int8 instead."""
+    if inputs % size == 0:
+        return size
+    fitting = [2**power for power in range(12) if LEAST_GROUP <= 2**power < size and inputs % 2**power == 0]
+    return max(fitting, default=0)
+
+
+STORES = {
+    "TorchFp32": _all(4, extra=True),
+    "TorchBf16": _all(2, extra=True),
+    "TorchInt8": _linears(0),
+    "TorchaoInt8": _linears(5),
+    "OnnxFp32": _all(4),
+    "OnnxInt8": _linears(5),
+    "OnnxInt8Static": _linears(5),
+    "OpenvinoFp32": _all(4),
+    "OpenvinoBf16": _all(2),
+    "OpenvinoInt8": _openvino_int8,
+    "OpenvinoInt8Trained": _openvino_int8_trained,
+    "OpenvinoInt4Weights": _openvino_int4,
+}

@@ -1,0 +1,94 @@
+"""Writes what is proposed into params.yaml, as students and variants; all else stays, nothing is trained."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import write_whole
+from pipeline.params import Params, Training
+from pipeline.project import load_params
+from pipeline.propose.shapes import Shape
+
+PREFIX = "propose_"
+WIDTH = 120  # of a line
+STEPS, RATE = 2000, 1e-3  # where no student of params.yaml says how students are trained
+
+
+def write(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]]) -> str:
+    """Put each (student, shape, scheme) into a params file, in place of earlier proposals; returns what was done.
+
+    Lines are added and removed, all others stay as they are. Raises BigfootError, and changes nothing, where the file would not
+    be valid: another student may come from an earlier proposal.
+    """
+    learning = _learning(params)
+    students = {name: {"from": "teacher", **shape, **learning} for name, shape, _ in chosen}
+    variants = {f"{name}-{scheme}": {"model": name, "scheme": scheme} for name, _, scheme in chosen}
+    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = _replaced(_replaced(lines, "students", students), "variants", variants)
+    trial = file.with_name(f".{file.name}.trial")
+    try:
+        write_whole(trial, "\n".join(lines) + "\n")
+        load_params(trial)
+        trial.replace(file)
+    except BigfootError as error:
+        raise BigfootError(f"{error} (with the proposals written; {file} is unchanged)") from None
+    finally:
+        trial.unlink(missing_ok=True)
+    old = [name for name in params.students if name.startswith(PREFIX)]
+    replaced = f" in place of {', '.join(old)}" if old else ""
+    return f"{file} has the students {', '.join(students)}{replaced}, with {len(variants)} variants; next: dvc repro"
+
+
+def _replaced(lines: list[str], section: str, entries: dict[str, dict]) -> list[str]:
+    """The lines with these entries first in a section, without those of earlier proposals."""
+    from ruamel.yaml import YAML
+
+    content = YAML().load("\n".join(lines))
+    known, head = content[section], content.lc.key(section)[0]
+    if known and known.fa.flow_style():
+        raise BigfootError(f"params.yaml: {section} is in braces: put each of its entries on a line of its own")
+    column = min((known.lc.key(key)[1] for key in known), default=2)
+    old = {number for key in known if key.startswith(PREFIX) for number in _entry(lines, known.lc.key(key)[0], column)}
+    added = [" " * column + line for key, entry in entries.items() for line in _yaml({key: entry})]
+    first = lines[head] if known else re.sub(r" *\{ *\}", "", lines[head], count=1)
+    rest = [line for number, line in enumerate(lines) if number > head and number not in old]
+    return [*lines[:head], first, *added, *rest]
+
+
+def _entry(lines: list[str], start: int, column: int) -> range:
+    """The numbers of the lines of an entry that starts in line `start` at this column: those below that are further right."""
+    end = start + 1
+    while end < len(lines) and lines[end][: column + 1].isspace():
+        end += 1
+    return range(start, end)
+
+
+def _yaml(entry: dict) -> list[str]:
+    """An entry as lines of YAML: sections as blocks, what is in them in one line each."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    def inline(value):
+        if isinstance(value, dict | list):
+            value = CommentedMap(value) if isinstance(value, dict) else CommentedSeq(value)
+            value.fa.set_flow_style()
+        return value
+
+    ((key, fields),) = entry.items()
+    yaml, text = YAML(), io.StringIO()
+    yaml.width = WIDTH
+    is_short = not any(isinstance(value, dict | list) for value in fields.values())
+    yaml.dump({key: inline(fields) if is_short and len(fields) < 3 else {k: inline(v) for k, v in fields.items()}}, text)
+    return text.getvalue().splitlines()
+
+
+def _learning(params: Params) -> dict:
+    """How a proposed student is trained: as the first student of params.yaml that is cut from the teacher and trained."""
+    for name, student in params.students.items():
+        if student.parent == "teacher" and student.training and not name.startswith(PREFIX):
+            said = student.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            return {key: said[key] for key in ("distillation", "training") if key in said}
+    default = Training(steps=STEPS, learning_rate=RATE)
+    return {"training": default.model_dump(mode="json", exclude_unset=True)}

@@ -1,0 +1,72 @@
+"""A tiny teacher, and what its students are foretold to keep of it; the whole command in a project of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.models.folder import load_model
+from pipeline.params import Params, read
+from pipeline.project import Project
+from pipeline.propose.machine import teacher_of
+from pipeline.propose.quality import RUNGS, Quality
+from pipeline.speech.shards import Utterance
+from tests import corpora
+from tests.planted import ROOT
+from tests.tiny import save_model, speech
+
+WHOLE = {"layers": 2, "hidden": 64, "heads": 2, "feed_forward": 128, "conv_channels": 32}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """A project with a tiny teacher and some noise as its corpus; its schemes are fp32 and int8-onnx."""
+    root = tmp_path_factory.mktemp("project")
+    save_model(root / "models/teacher", hidden=64, channels=32, positions=(16, 16))
+    rows = [(Utterance(f"u{i}", "one two", "who", 1.5), speech(1.5, seed=i)) for i in range(12)]
+    corpora.write(root / "corpora/quickstart", {"train": rows[:6], "dev": rows[6:10], "test": rows[10:]})
+    text = (ROOT / "params.yaml").read_text()
+    left_out = ("fp32-onnx", "int8-openvino")
+    (root / "params.yaml").write_text(
+        "".join(line for line in text.splitlines(True) if not any(name in line.partition("#")[0] for name in left_out))
+    )
+    return Project(root)
+
+
+def test_kl_is_of_the_teacher_whose_own_is_0(project):
+    teacher = teacher_of(project, "quickstart")
+    quality, (other, _) = Quality(teacher), load_model(save_model(project.root / "other", seed=1, hidden=64, channels=32))
+    assert quality.kl(teacher.model) == pytest.approx(0, abs=1e-4)
+    assert quality.kl(other) > 0.1
+
+
+@pytest.mark.slow
+def test_every_shape_learns_and_most_of_the_time_goes_to_the_best(project):
+    quality = Quality(teacher_of(project, "quickstart"))
+    shapes = [WHOLE, WHOLE | {"layers": 1}, WHOLE | {"hidden": 32, "heads": 1}, WHOLE | {"frame_rate": 25.0}]
+    kept = quality.of(shapes)
+    assert kept[0].initial == pytest.approx(0, abs=1e-4) and kept[0].finished
+    assert all(of.initial > 0.1 and of.trained < of.initial for of in kept[1:])
+    assert min(of.steps for of in kept) < RUNGS[-1]
+
+
+@pytest.mark.slow
+def test_the_command_writes_proposals_that_fit_and_are_checked(project):
+    before = (project.root / "params.yaml").read_text()
+    done = propose(project.root, "--max-mb", "0.3", "--max-ms", "20")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "propose_1" in done.stdout and "KL distilled" in done.stdout and "next: dvc repro" in done.stdout
+    params = read(project.params, Params)
+    assert params.students["propose_1"].parent == "teacher" and "propose_1-int8-onnx" in params.variants
+    assert set(before.splitlines()) <= set(project.params.read_text().splitlines())
+    known = json.loads((project.scratch / "costs.json").read_text())
+    again = propose(project.root, "--max-mb", "0.0001", "--max-ms", "20")
+    assert again.returncode == 1 and again.stderr.splitlines()[-1].startswith("error: no student fits 0.0001 MB and 20 ms")
+    assert "max-mb binds" in again.stderr and json.loads((project.scratch / "costs.json").read_text()) == known
+
+
+def propose(root: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pipeline.cli", "propose", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True)

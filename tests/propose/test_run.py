@@ -1,0 +1,127 @@
+"""What is chosen of many shapes, what is said where none fits, and what is written into params.yaml."""
+
+import pytest
+
+from pipeline.common.errors import BigfootError
+from pipeline.params import Params, read
+from pipeline.project import Project
+from pipeline.propose import shapes, written
+from pipeline.propose.budget import Budget
+from pipeline.propose.costs import Costs, Timed, parts
+from pipeline.propose.machine import offered, teacher_of
+from pipeline.propose.quality import RUNGS, Kept
+from pipeline.propose.run import Candidate, fit, front
+from tests.planted import ROOT
+
+SMALL = {"layers": 1, "hidden": 64, "heads": 2, "feed_forward": 64, "conv_channels": 16, "conv_merge": [2, 2, 2]}
+LARGE = {"layers": 2, "hidden": 96, "heads": 3, "feed_forward": 192, "conv_channels": 32}
+BUDGET = Budget(max_mb=1.0, max_ms=10.0)
+
+
+def test_of_what_fits_all_is_kept_and_of_what_does_not_the_binding_limit_is_said():
+    within, over = candidate(SMALL, 0.9, 9.0), candidate(LARGE, 2.0, 5.0)
+    assert fit([within, over], BUDGET) == [within]
+    with pytest.raises(BigfootError, match=r"nearest has 2\.00 MB and takes 5\.0 ms .*; max-mb binds, the smallest has 2\.00"):
+        fit([over], BUDGET)
+    with pytest.raises(BigfootError, match=r"max-ms binds, the fastest takes 30\.0 ms"):
+        fit([candidate(SMALL, 0.5, 30.0)], BUDGET)
+    with pytest.raises(BigfootError, match="each limit can be met, but not both"):
+        fit([candidate(SMALL, 0.5, 30.0), over], BUDGET)
+
+
+def test_the_front_has_what_nothing_else_exceeds_in_size_time_and_quality():
+    small, fast, worse, good = (candidate(SMALL, mb, ms) for mb, ms in ((0.5, 9), (0.9, 3), (0.9, 9), (1.0, 9.5)))
+    pairs = [(small, kept(0.5)), (fast, kept(0.5)), (worse, kept(0.6)), (good, kept(0.2))]
+    assert [each for each, _ in front(pairs)] == [small, fast, good]
+
+
+def test_shapes_that_others_exceed_in_every_way_are_not_tried():
+    wide = LARGE | {"layers": 1, "hidden": 128, "heads": 4}
+    assert shapes.largest([SMALL, LARGE, wide]) == [LARGE, wide]
+
+
+def test_every_shape_of_the_grid_can_be_cut_and_is_no_wider_than_the_teacher():
+    teacher = config()
+    grid = shapes.grid(teacher)
+    assert len(grid) > 100 and {len(shape.get("conv_merge", [])) for shape in grid} == {0, 6, 4}
+    for shape in grid[:: len(grid) // 50]:
+        found = shapes.config_of(teacher, shape)
+        assert found["hidden_size"] == shape["hidden"] <= 128 and found["intermediate_size"] <= 512
+    assert shapes.design(teacher, grid, 8) == shapes.design(teacher, grid, 8)  # the same in every run
+
+
+def test_costs_that_are_a_sum_over_parts_are_foretold_exactly():
+    teacher, prices = config(), [0.2, 0.0, 0.1, 0.3, 0.05] + 10 * [0.01]
+    timed = []
+    for shape in shapes.design(teacher, shapes.grid(teacher), 30):
+        found = shapes.config_of(teacher, shape)
+        ms = {s: sum(p * amount for p, amount in zip(prices, parts(found, s), strict=False)) for s in (1.0, 3.0, 10.0)}
+        timed.append(Timed(found, 1.0, ms, 80.0))
+    costs = Costs(timed[1:])
+    for seconds in (1.0, 3.0, 10.0):
+        assert costs.ms(timed[0].config, seconds) == pytest.approx(timed[0].ms[seconds], rel=0.03)
+    assert costs.ram_mb(timed[0].config, 1.0) == pytest.approx(80, rel=0.02)
+
+
+def test_proposals_are_written_as_students_and_variants_and_every_other_line_stays(tmp_path):
+    file, text = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text()
+    file.write_text(text)
+    line = written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx"), ("propose_1", SMALL, "fp32-onnx")])
+    assert "propose_1, with 2 variants" in line
+    params = read(file, Params)
+    assert params.students["propose_1"].conv_merge == [2, 2, 2] and params.students["propose_1"].training
+    assert params.variants["propose_1-int8-onnx"].model == "propose_1"
+    line = written.write(file, params, [("propose_2", LARGE, "int8-onnx")])
+    assert "in place of propose_1" in line and "propose_1" not in file.read_text()
+    added = len(file.read_text().splitlines()) - len(text.splitlines())
+    left = iter(file.read_text().splitlines())
+    assert added == 10 and all(line in left for line in text.splitlines())  # each, in this order
+
+
+def test_the_first_proposal_of_a_project_without_students_opens_the_section(tmp_path):
+    file = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    start, end = text.index("students:"), text.index("schemes:")
+    text = f"{text[:start]}students: {{}}   # none yet\n\n{text[end:]}"
+    file.write_text("".join(line for line in text.splitlines(True) if "model: half" not in line and "model: thin" not in line))
+    written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")])
+    params = read(file, Params)
+    assert list(params.students) == ["propose_1"] and params.students["propose_1"].training.steps == written.STEPS
+    assert "students:   # none yet\n" in file.read_text()
+
+
+def test_a_student_that_comes_from_an_earlier_proposal_is_not_left_without_a_parent(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text((ROOT / "params.yaml").read_text())
+    written.write(file, read(file, Params), [("propose_2", LARGE, "int8-onnx")])
+    before = file.read_text().replace("from: half", "from: propose_2").replace("hidden: 128", "hidden: 64")
+    before = before.replace("heads: 4\n    feed_forward: 512\n    conv_channels: 48", "heads: 2\n    feed_forward: 64")
+    file.write_text(before)
+    with pytest.raises(BigfootError, match="unknown parent 'propose_2'"):
+        written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")])
+    assert file.read_text() == before and not list(tmp_path.glob(".*"))
+
+
+def test_without_a_teacher_or_a_scheme_the_remedy_is_said(tmp_path):
+    with pytest.raises(BigfootError, match="run `dvc repro teacher` first"):
+        teacher_of(Project(tmp_path), "any")
+    with pytest.raises(BigfootError, match="none is for the runtime openvino: add"):
+        offered({"fp32": {}, "int8-onnx": {}, "int8ac-openvino": {}}, "openvino")
+    assert list(offered({"int8-onnx": {}, "int8-openvino": {}, "fp32": {}}, "any")) == ["int8-onnx", "int8-openvino"]
+
+
+def candidate(shape: dict, mb: float, ms: float) -> Candidate:
+    return Candidate(shape, "int8-onnx", mb, ms, 80.0)
+
+
+def kept(kl: float) -> Kept:
+    return Kept(2.0, kl, RUNGS[-1])
+
+
+def config():
+    from transformers import Wav2Vec2Config
+
+    return Wav2Vec2Config(
+        vocab_size=32, hidden_size=128, num_hidden_layers=4, num_attention_heads=2, intermediate_size=512, conv_dim=(64,) * 7,
+        num_conv_pos_embeddings=32, num_conv_pos_embedding_groups=16, architectures=["Wav2Vec2ForCTC"],
+    )  # fmt: skip
