@@ -9,7 +9,8 @@ import random
 from collections.abc import Sequence
 
 from pipeline.common.errors import BigfootError
-from pipeline.distill.surgery import frame_rate, student
+from pipeline.distill.surgery import student
+from pipeline.models.forward import frames_per_second
 from pipeline.models.operations import macs_per_second
 from pipeline.params import Student
 from pipeline.speech.corpus import spread
@@ -25,7 +26,7 @@ Shape = dict  # keys of Student
 
 def rates(teacher) -> list[float | None]:
     """The frame rates of students of this teacher: None, its own, and half of it."""
-    return [None, frame_rate.of(teacher) / 2]
+    return [None, frames_per_second(teacher) / 2]
 
 
 def grid(teacher, at: Sequence[float | None] = (None,)) -> list[Shape]:
