@@ -78,7 +78,9 @@ def _ray() -> Any:
     try:
         _knock(os.environ[ADDRESS])
         ray.init(log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables})
-    except (OSError, ValueError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
+        raise BigfootError(f"{ADDRESS} is {os.environ[ADDRESS]!r}, not HOST:PORT: {_first_line(error)}") from None
+    except OSError as error:
         raise Away(f"the Ray cluster {os.environ[ADDRESS]} can't be reached: {_first_line(error)}") from None
     return ray
 

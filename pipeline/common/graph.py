@@ -190,10 +190,13 @@ def _unblock(repo: "Repo") -> None:
 
 
 def _is_whole(path: Path) -> bool:
+    from dvc.rwlock import SCHEMA
+    from voluptuous import Invalid
+
     try:
-        json.loads(path.read_bytes())
+        SCHEMA(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return True
-    except ValueError:
+    except (ValueError, Invalid):
         return False
     return True

@@ -252,8 +252,8 @@ class Student(Section):
     )
     frame_rate: float | None = Field(
         None,
-        gt=0,
-        le=16_000,
+        ge=10,
+        le=1_000,
         description="frames per second, its parent's divided by a whole number, such as 25; null: as its parent",
     )
     importance: Literal["measured", "weights", "position"] = Field(

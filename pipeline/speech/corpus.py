@@ -112,7 +112,11 @@ class Corpus:
 
     def audio(self, utterance: Utterance) -> np.ndarray:
         """The samples of an utterance: float32 [T] within [-1, 1], mono, 16 kHz."""
-        return audio.read(self.flac(utterance))
+        try:
+            return audio.read(self.flac(utterance))
+        except audio.AudioError as error:
+            where = split_folder(self.folder, utterance.split)
+            raise BigfootError(f"{where}: the audio of {utterance.id} is damaged ({error}): run `{forced(COMMAND)}`") from None
 
 
 def durations(utterances: Sequence[Utterance]) -> np.ndarray:

@@ -249,3 +249,6 @@ def test_what_a_killed_dvc_left_cut_off_stops_no_other_one(checkout, caplog):
     assert "rwlock is removed: a dvc that was killed left it cut off" in caplog.text
     again = subprocess.run(status, cwd=folder, capture_output=True, text=True)
     assert "corrupted" not in again.stderr, again.stderr
+    for other in ("[]", '{"/a": null}'):
+        (folder / ".dvc/tmp/rwlock").write_text(other)
+        graph.read(folder)

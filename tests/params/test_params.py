@@ -93,6 +93,7 @@ def test_params_as_committed_is_the_quickstart():
             r"half.*features: stored.*frame_rate",
         ),
         ("    layers: 2\n", "    frame_rate: 0\n", r"students\.half\.frame_rate: "),
+        ("    layers: 2\n", "    frame_rate: 1.0e-300\n", r"students\.half\.frame_rate: "),
         ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
         ("training: {steps: 150,", "training: {steps: 150, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
         ("training: {steps: 150,", "training: {steps: 150, grow: [[0, 1], [9, 2]],", r"students\.half.*grow"),

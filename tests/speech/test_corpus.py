@@ -81,6 +81,13 @@ def test_a_missing_corpus_or_split_is_an_error(tmp_path):
         open_corpus(tmp_path / "tiny").utterances("test2")
 
 
+def test_audio_that_is_damaged_in_a_shard_is_named(tmp_path):
+    rows = [(Utterance("a", "x", "", 1.0), b"fLaC and nothing more")]
+    opened = open_corpus(corpora.write(tmp_path / "noise", {split: rows for split in ("train", "dev", "test")}))
+    with pytest.raises(BigfootError, match=r"noise/dev: the audio of a is damaged \(.*\): run `dvc repro --force prepare`"):
+        opened.audio(opened.utterances("dev")[0])
+
+
 def test_a_corpus_gives_its_splits_utterances_and_audio(tmp_path):
     data = recordings.folder(tmp_path / "data")
     source = {"kind": "folder", "test": {"test-b": "test.jsonl", "test": "test2.jsonl", "test-a": "test3.jsonl"}}
