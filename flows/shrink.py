@@ -27,10 +27,12 @@ from flows import show, waiting, workspace
 from flows.repro import RETRIED, Again, kind, run_stage, this_flow_run
 from flows.stage import send_stage
 from pipeline.common import graph
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, Temporary
+from pipeline.params import Budget, Params
 from pipeline.project import load_params
 
 MOST_AT_ONCE = 16
+Start = Callable[..., PrefectFuture]
 AWAY = "no MLflow server at"  # from the message of pipeline/tracking
 
 
@@ -77,6 +79,9 @@ def shrink(
     spread: Annotated[
         bool, Field(description="Send stages to workers of deployment stage/any or, for trainings, stage/gpu")
     ] = False,
+    budget: Annotated[
+        Budget | None, Field(description="Propose students for this size and time, as `bigfoot propose` does, and make them")
+    ] = None,
 ) -> State:
     """Shrink the recognizer of params.yaml: run every stage of dvc.yaml that is not up to date, and show the comparison."""
     log, room = get_run_logger(), None
@@ -84,38 +89,24 @@ def shrink(
     try:
         if force and spread:
             raise BigfootError("force and spread can't be combined: the remote would hold two outputs of one stage")
-        room = workspace.open_workspace(Path(project).resolve(), name, None if profile == "in use" else profile, overrides)
+        chosen = None if profile == "in use" else profile
+        room = workspace.open_workspace(Path(project).resolve(), name, chosen, overrides, own=budget is not None)
+        workspace.absolute_tracking(room.project)
+        if budget:
+            _propose(room, budget, concurrency)
         stages = graph.read(room.folder)
         wanted = graph.up_to(stages, targets) if targets else stages
         stale = set(wanted) if force else graph.stale(room.folder, stages) & set(wanted)
         commit = workspace.share(room) if spread and stale else None
     except BigfootError as error:
-        if room and not room.is_resumed:
+        if room and not room.is_resumed and not budget:  # for a budget, stages may have run
             workspace.close(room)
         return Failed(message=f"{error}{_kept_worktree(room)}")
     settings = load_params(room.params)
-    workspace.absolute_tracking(room.project)
     log.info("%d of %d stages to run in %s", len(stale), len(wanted), room.folder)
 
-    def start(stage: str, stop: threading.Event, waits_for: list[PrefectFuture]) -> PrefectFuture:
-        hours = settings.time_limits.get(stage, settings.time_limits.get(kind(stage)))
-        seconds = None if hours is None else 3600 * hours
-        if commit:
-            return send_stage.with_options(name=stage, task_run_name=stage).submit(
-                stage, room, commit, seconds, stop, wait_for=waits_for, return_state=False
-            )
-        return run_stage.with_options(name=stage, task_run_name=stage).submit(
-            stage, room.folder, force, seconds, stop, wait_for=waits_for, return_state=False
-        )
-
-    ended = _run_all(wanted, stale, concurrency, start)
-    failed = [
-        f"{state.message}" if stage in f"{state.message}" else f"{stage}: {state.message}"
-        for stage, state in ended.items()
-        if state.is_failed() or state.is_crashed()
-    ]
-    if failed:
-        return Failed(message="; ".join(failed) + _kept_worktree(room))
+    if failed := _failed(_run_all(wanted, stale, concurrency, _starter(room, settings, force, commit))):
+        return Failed(message=failed + _kept_worktree(room))
     if "compare" in stale:
         catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
     if "compare" in wanted:
@@ -129,7 +120,60 @@ def shrink(
     return Completed(message=f"{len(stale)} stages run, {len(wanted) - len(stale)} were up to date")
 
 
-def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Callable[..., PrefectFuture]) -> dict[str, State]:
+@task(cache_policy=NO_CACHE, retry_delay_seconds=list(waiting.DELAYS), **RETRIED)  # in the flow's own thread, as `catch_up`
+def propose(room: workspace.Workspace, budget: Budget) -> State:
+    """Run `bigfoot propose`, which changes the worktree's params; again, where another benchmark is running."""
+    try:
+        output = workspace.propose(room, budget)
+    except Temporary as error:
+        raise Again(str(error)) from None
+    except BigfootError as error:
+        return Failed(message=str(error))
+    get_run_logger().info(output)
+    return Completed(message=output.splitlines()[-1])
+
+
+def _propose(room: workspace.Workspace, budget: Budget, concurrency: int) -> None:
+    """Make the teacher, which students are cut from, and write proposals into the worktree's params.
+
+    Raises BigfootError where a stage fails, or nothing fits.
+    """
+    wanted = graph.up_to(stages := graph.read(room.folder), ["teacher"])
+    stale = graph.stale(room.folder, stages) & set(wanted)
+    if failed := _failed(_run_all(wanted, stale, concurrency, _starter(room, load_params(room.params)))):
+        raise BigfootError(failed)
+    state = propose.with_options(name="propose", task_run_name="propose")(room, budget, return_state=True)
+    if not state.is_completed():
+        raise BigfootError(str(state.message))
+
+
+def _starter(room: workspace.Workspace, settings: Params, force: bool = False, commit: str | None = None) -> Start:
+    """Starts a stage here, or at a commit on another machine."""
+
+    def start(stage: str, stop: threading.Event, waits_for: list[PrefectFuture]) -> PrefectFuture:
+        hours = settings.time_limits.get(stage, settings.time_limits.get(kind(stage)))
+        seconds = None if hours is None else 3600 * hours
+        if commit:
+            return send_stage.with_options(name=stage, task_run_name=stage).submit(
+                stage, room, commit, seconds, stop, wait_for=waits_for, return_state=False
+            )
+        return run_stage.with_options(name=stage, task_run_name=stage).submit(
+            stage, room.folder, force, seconds, stop, wait_for=waits_for, return_state=False
+        )
+
+    return start
+
+
+def _failed(ended: dict[str, State]) -> str:
+    """The messages of stages that failed; "" where none did."""
+    return "; ".join(
+        f"{state.message}" if stage in f"{state.message}" else f"{stage}: {state.message}"
+        for stage, state in ended.items()
+        if state.is_failed() or state.is_crashed()
+    )
+
+
+def _run_all(wanted: graph.Graph, stale: set[str], concurrency: int, start: Start) -> dict[str, State]:
     """Run or skip every stage: {stage: its final state}."""
     stop = threading.Event()
     futures: dict[str, PrefectFuture] = {}

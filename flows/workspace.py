@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, Temporary
+from pipeline.params import Budget
 from pipeline.project import Project, load_params
 
 SENT = (Project().params.name, Project().lock.name)  # sent with each stage
@@ -48,12 +49,13 @@ class Workspace:
         return self.folder != self.project
 
 
-def open_workspace(project: Path, name: str, profile: str | None, overrides: list[str]) -> Workspace:
+def open_workspace(project: Path, name: str, profile: str | None, overrides: list[str], own: bool = False) -> Workspace:
     """The project itself, or a worktree `name` with these params; raises BigfootError where the params are wrong.
 
-    `overrides` are as in `dvc exp run --set-param`: students.half.layers=3. An existing worktree is used again.
+    `own`: a worktree even where they are the project's. `overrides` are as in `dvc exp run --set-param`:
+    students.half.layers=3. An existing worktree is used again.
     """
-    if not profile and not overrides:
+    if not profile and not overrides and not own:
         load_params(Project(project).params)
         return Workspace(project, project)
     source = Project(project).profile(profile) if profile else Project(project).params
@@ -71,6 +73,24 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     finally:
         trial.unlink(missing_ok=True)
     return room
+
+
+def propose(workspace: Workspace, budget: Budget) -> str:
+    """Run `bigfoot propose` in a worktree, with what the project remembers of this machine; returns what it printed."""
+    remembered, there = (Project(folder).costs for folder in (workspace.project, workspace.folder))
+    if remembered.is_file():
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(remembered, there)
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in budget.model_dump(exclude_none=True).items()]
+    command = [sys.executable, "-m", "pipeline.cli", "propose", *options]
+    done = subprocess.run(command, cwd=workspace.folder, capture_output=True, text=True)
+    if there.is_file():
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(there, remembered)
+    if done.returncode:
+        kind = Temporary if done.returncode == Temporary.status else BigfootError
+        raise kind(f"budget: {done.stderr.strip().splitlines()[-1].removeprefix('error: ')}")
+    return done.stdout
 
 
 def save(workspace: Workspace, name: str, stages: Iterable[str] = ()) -> None:

@@ -180,11 +180,12 @@ def propose(
     replaced. Needs the trained teacher. The first time, some untrained shapes are timed on this machine, for minutes, which
     .bigfoot/costs.json remembers. docs/propose.md explains the figures.
     """
+    from pipeline.params import Budget
     from pipeline.project import Project
     from pipeline.propose import run
-    from pipeline.propose.budget import Budget
 
-    print(run.propose(Project(), Budget(max_mb, max_ms, length, threads, runtime, max_wer_rise)))
+    budget = Budget(max_mb=max_mb, max_ms=max_ms, length=length, threads=threads, runtime=runtime, max_wer_rise=max_wer_rise)
+    print(run.propose(Project(), budget))
 
 
 @app.command()

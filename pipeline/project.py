@@ -138,6 +138,11 @@ class Project:
         return self.root / ".bigfoot"
 
     @property
+    def costs(self) -> Path:
+        """What was timed on this machine for `bigfoot propose`."""
+        return self.scratch / "costs.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.scratch / "checkpoints"
 

@@ -17,13 +17,14 @@ from pipeline.params.corpus import (
     SyntheticSource,
 )
 from pipeline.params.learning import Augment, Distillation, Logits, Ramp, Student, Teacher, Training
-from pipeline.params.measuring import Benchmark, Evaluate, Gate, Tracking, Variant
+from pipeline.params.measuring import Benchmark, Budget, Evaluate, Gate, Tracking, Variant
 from pipeline.params.section import NAME, Fraction, Section, Seed, read
 from pipeline.params.whole import Params, shape
 
 __all__ = [
     "Augment",
     "Benchmark",
+    "Budget",
     "Checks",
     "Column",
     "Corpus",

@@ -87,6 +87,23 @@ class Benchmark(Section):
         return self
 
 
+class Budget(Section):
+    """What students were proposed for; the report states it beside what came of it."""
+
+    max_mb: float = Field(gt=0, le=1e9, description="megabytes (10^6 bytes) of a variant's folder, at most")
+    max_ms: float = Field(gt=0, le=1e9, description="milliseconds for `length` seconds of audio, at most")
+    length: float = Field(3.0, gt=0, le=30, description="seconds of audio that `max_ms` is for")
+    threads: int = Field(1, ge=1, le=1_024, description="CPU threads")
+    runtime: Literal["onnx", "openvino", "any"] = Field("any", description="onnx: ONNX Runtime; openvino; any: either")
+    max_wer_rise: float | None = Field(
+        None, ge=0, le=100, description="points of WER (or CER) over the teacher, at most: sets gate.max_rise; null: as it is"
+    )
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.max_mb:g} MB and {self.max_ms:g} ms for {self.length:g} s of audio with {threads}"
+
+
 class Gate(Section):
     """The budget that a variant has to stay within, on the split gate, to be promoted."""
 
@@ -100,6 +117,7 @@ class Gate(Section):
     max_latency_p50_ms: float | None = Field(
         None, gt=0, le=1e9, description="median latency on the machine of the benchmark; null: no limit"
     )
+    budget: Budget | None = Field(None, description="what `bigfoot propose` was asked for, as it wrote it; null: nothing")
     prefer: Literal["both", "speed", "size"] = Field(
         "both",
         description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two",

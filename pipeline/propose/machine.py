@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from pipeline.benchmark import processes
-from pipeline.common import host, tables
+from pipeline.common import graph, host, tables
 from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
 from pipeline.lab.plan.probes import Memory
@@ -50,6 +50,8 @@ def teacher_of(project: Project, corpus: str) -> Teacher:
     """The trained teacher of this project; raises BigfootError, with what to run, where there is none."""
     if not (project.teacher / "config.json").is_file():
         raise BigfootError(f"{project.teacher} is missing: run `dvc repro teacher` first, students are cut from the teacher")
+    if project.graph.is_file() and "teacher" in graph.stale(project.root, graph.read(project.root)):
+        raise BigfootError(f"{project.teacher} is of other params, data or code: run `dvc repro teacher` first")
     model, processor = load_model(project.teacher)
     return Teacher(model, processor, open_corpus(project.corpus(corpus)), project)
 
@@ -60,7 +62,7 @@ class Machine:
     def __init__(self, teacher: Teacher, schemes: Mapping[str, dict], threads: int, seconds: float, room: Path):
         self.teacher, self.threads, self.room, self.schemes = teacher, threads, room, dict(schemes)
         self.seconds = sorted({*timing.SECONDS, seconds})
-        self.memory = Memory(teacher.project.scratch / "costs.json")
+        self.memory = Memory(teacher.project.costs)
         self.untrained = Untrained(teacher.processor, teacher.corpus, self.schemes, room)
         self.sizes = Sizes(self.memory, self.untrained.made, self.schemes)
         self.grid = shapes.grid(teacher.config, shapes.rates(teacher.config))

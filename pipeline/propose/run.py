@@ -15,10 +15,9 @@ from pipeline.common.errors import BigfootError
 from pipeline.distill import texts
 from pipeline.distill.surgery import student
 from pipeline.models.operations import macs_per_second
-from pipeline.params import Student
+from pipeline.params import Budget, Student
 from pipeline.project import Project, load_params
 from pipeline.propose import shapes, written
-from pipeline.propose.budget import Budget
 from pipeline.propose.machine import Machine, Teacher, machine, offered, teacher_of
 from pipeline.propose.quality import Kept, Quality
 from pipeline.propose.shapes import Shape
@@ -62,7 +61,7 @@ def propose(project: Project, budget: Budget) -> str:
     chosen = list({id(each.shape): each.shape for each, _ in best}.values())[:MOST_WRITTEN]
     names = {id(shape): f"{written.PREFIX}{number}" for number, shape in enumerate(chosen, 1)}
     written_as = [(names[id(each.shape)], each.shape, each.scheme) for each, _ in best if id(each.shape) in names]
-    note = written.write(project.params, params, written_as)
+    note = written.write(project.params, params, written_as, budget)
     rows = [_row(names.get(id(each.shape), ""), each, of) for each, of in best]
     return "\n".join([tables.plain(HEADS, rows, ["left"] * 3 + ["right"] * 5), "", *_notes(every, fitting, kept), note])
 

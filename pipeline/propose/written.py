@@ -1,13 +1,14 @@
 """Writes what is proposed into params.yaml, as students and variants; all else stays, nothing is trained."""
 
 import io
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import write_whole
-from pipeline.params import Params, Training
+from pipeline.params import Budget, Params, Training
 from pipeline.project import load_params
 from pipeline.propose.shapes import Shape
 
@@ -16,21 +17,26 @@ WIDTH = 120  # of a line
 STEPS, RATE = 2000, 1e-3  # where no student of params.yaml says how students are trained
 
 
-def write(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]]) -> str:
+def write(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]], budget: Budget) -> str:
     """Put each (student, shape, scheme) into a params file, in place of earlier proposals; returns what was done.
 
-    Lines are added and removed, all others stay as they are. Raises BigfootError, and changes nothing, where the file would not
-    be valid: another student may come from an earlier proposal.
+    The budget goes there too, with what the benchmark has to measure and the gate to judge, so that the report can say what
+    came of it. Lines are added, changed and removed, all others stay. Raises BigfootError, and changes nothing, where the file
+    would not be valid: another student may come from an earlier proposal.
     """
     learning = _learning(params)
     students = {name: {"from": "teacher", **shape, **learning} for name, shape, _ in chosen}
     variants = {f"{name}-{scheme}": {"model": name, "scheme": scheme} for name, _, scheme in chosen}
     lines = file.read_text(encoding="utf-8").splitlines()
     lines = _replaced(_replaced(lines, "students", students), "variants", variants)
+    changes = _asked(params, budget)
+    for (section, key), value in changes.items():
+        lines = _set(lines, section, key, value)
     trial = file.with_name(f".{file.name}.trial")
     try:
         write_whole(trial, "\n".join(lines) + "\n")
-        load_params(trial)
+        if load_params(trial).gate.budget != budget:
+            raise BigfootError("gate.budget can't be written: put gate on lines of its own, a line per key")
         trial.replace(file)
     except BigfootError as error:
         raise BigfootError(f"{error} (with the proposals written; {file} is unchanged)") from None
@@ -38,7 +44,9 @@ def write(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]]) 
         trial.unlink(missing_ok=True)
     old = [name for name in params.students if name.startswith(PREFIX)]
     replaced = f" in place of {', '.join(old)}" if old else ""
-    return f"{file} has the students {', '.join(students)}{replaced}, with {len(variants)} variants; next: dvc repro"
+    also = ", ".join(f"{section}.{key}" for section, key in changes)
+    done = f"{file} has the students {', '.join(students)}{replaced}, with {len(variants)} variants"
+    return f"{done}; for the budget it also sets {also}; next: dvc repro"
 
 
 def _replaced(lines: list[str], section: str, entries: dict[str, dict]) -> list[str]:
@@ -55,6 +63,34 @@ def _replaced(lines: list[str], section: str, entries: dict[str, dict]) -> list[
     first = lines[head] if known else re.sub(r" *\{ *\}", "", lines[head], count=1)
     rest = [line for number, line in enumerate(lines) if number > head and number not in old]
     return [*lines[:head], first, *added, *rest]
+
+
+def _asked(params: Params, budget: Budget) -> dict[tuple[str, str], object]:
+    """{(section, key): value} of what the budget changes in params.yaml beside students and variants."""
+    changes: dict[tuple[str, str], object] = {("gate", "budget"): budget.model_dump(exclude_none=True)}
+    if budget.max_wer_rise is not None:
+        changes["gate", "max_rise"] = round(budget.max_wer_rise / 100, 6)
+    if budget.threads != params.benchmark.threads:
+        changes["benchmark", "threads"] = budget.threads
+    if budget.length not in params.benchmark.lengths:
+        changes["benchmark", "lengths"] = sorted([*params.benchmark.lengths, budget.length])
+    return changes
+
+
+def _set(lines: list[str], section: str, key: str, value: object) -> list[str]:
+    """The lines with another value of a key in a section that is in braces, or has a line per key."""
+    head = next(number for number, line in enumerate(lines) if line.startswith(f"{section}:"))
+    end = next((n for n in range(head + 1, len(lines)) if lines[n][:1] not in ("", " ", "#")), len(lines))
+    text, written = "\n".join(lines[head:end]), json.dumps(value)
+    known = re.search(rf"(?<![\w.]){key}: *(\{{[^{{}}]*\}}|\[[^][]*\]|[^\s,}}#]+)", text)
+    if known:
+        text = text[: known.start()] + f"{key}: {written}" + text[known.end() :]
+    elif braces := re.match(rf"{section}:[ \n]*\{{", text):
+        text = text[: braces.end()] + f"{key}: {written}, " + text[braces.end() :]
+    else:
+        first, _, rest = text.partition("\n")
+        text = f"{first}\n  {key}: {written}\n{rest}"
+    return [*lines[:head], *text.split("\n"), *lines[end:]]
 
 
 def _entry(lines: list[str], start: int, column: int) -> range:

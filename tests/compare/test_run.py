@@ -24,7 +24,7 @@ from pipeline.compare.report.page.headline import verdict
 from pipeline.compare.rows import gain
 from pipeline.compare.run import compare
 from pipeline.evaluate.scores import Hypothesis
-from pipeline.params import Gate
+from pipeline.params import Budget, Gate
 from pipeline.quantize.schemes import SCHEMES
 from pipeline.speech.corpus import drawn, open_corpus
 from pipeline.speech.scoring import count_errors
@@ -63,13 +63,30 @@ def test_gains_are_also_over_the_teachers_fastest_float_and_int8_variants(tmp_pa
     half = rows["half.int8-openvino"]
     assert (half["speedup"], half["speedup_over_float"], half["speedup_over_int8"]) == (5.0, 30 / 8, 25 / 8)
     assert half["speedup_over_int8_low"] == pytest.approx(0.9 * 25 / 8) and half["shrink_over_int8"] == 1.25
-    assert "3.8x faster than the teacher's fastest float, 3.1x faster than the teacher's fastest int8 variant" in verdict(
-        list(rows.values())
-    )
+    said = verdict(list(rows.values()), plant(tmp_path, planted))
+    assert "3.8x faster than the teacher's fastest float, 3.1x faster than the teacher's fastest int8 variant" in said
     alone = {name: planted[name] for name in ("teacher.fp32", "half.int8-openvino")}
     (tmp_path / "alone").mkdir()
     half = run(tmp_path / "alone", alone)[1]
     assert half["speedup_over_float"] == half["speedup"] and half["speedup_over_int8"] is half["shrink_over_int8"] is None
+
+
+def test_the_headline_says_what_was_asked_for_and_what_came_of_it(tmp_path):
+    rows, params = run(tmp_path), plant(tmp_path)
+    asked = {"max_mb": 20, "max_ms": 5, "length": 10, "threads": params.benchmark.threads}
+
+    def said(rows, **changes) -> str:
+        gate = params.gate.model_copy(update={"budget": Budget(**asked | changes)})
+        return verdict(rows, params.model_copy(update={"gate": gate}))
+
+    measured = [replace(row, latency_by_length={"10": 6.0}) for row in rows]
+    assert "Asked for" not in verdict(rows, params)
+    wanted = "Asked for at most 20 MB and 5 ms for 10 s of audio with 2 threads, 1.00 points more WER, got "
+    assert said(measured).startswith(f"{wanted}2.00 MB, 6.0 ms, +0.10 points (over in time). Champion half.int8-openvino")
+    assert "(over in size and time)" in said(measured, max_mb=1) and "(over" not in said(measured, max_ms=6)
+    assert "ms not measured" in said(measured, threads=1) and "ms not measured" in said(measured, length=3)
+    none = [replace(row, champion=False) for row in measured]
+    assert said(none).startswith(f"{wanted}no champion. No champion")
 
 
 def test_the_gain_is_the_smaller_of_speed_and_size():

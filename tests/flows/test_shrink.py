@@ -96,6 +96,15 @@ def test_wrong_parameters_are_refused_before_anything_runs(project, parameters, 
     assert not tasks(state) and not list((folder / ".bigfoot").glob("worktrees/*"))
 
 
+def test_a_budget_makes_the_teacher_and_proposes_in_a_worktree_of_its_own(project):
+    folder = project()
+    before = (folder / "params.yaml").read_text()
+    state = run(folder, budget={"max_mb": 1, "max_ms": 5})
+    assert tasks(state)["teacher"].state.is_completed() and tasks(state)["propose"].state.is_failed()
+    assert state.is_failed() and "budget: " in state.message and "run `dvc repro teacher` first" in state.message
+    assert "its worktree stays" in state.message and (folder / "params.yaml").read_text() == before
+
+
 def test_times_of_tasks_are_in_order(finished):
     """A task starts once what it needs has ended."""
     found = tasks(finished[1])

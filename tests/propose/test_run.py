@@ -3,10 +3,9 @@
 import pytest
 
 from pipeline.common.errors import BigfootError
-from pipeline.params import Params, read
+from pipeline.params import Budget, Params, read
 from pipeline.project import Project
 from pipeline.propose import shapes, written
-from pipeline.propose.budget import Budget
 from pipeline.propose.costs import Costs, Timed, parts
 from pipeline.propose.machine import offered, teacher_of
 from pipeline.propose.quality import RUNGS, Kept
@@ -66,16 +65,36 @@ def test_costs_that_are_a_sum_over_parts_are_foretold_exactly():
 def test_proposals_are_written_as_students_and_variants_and_every_other_line_stays(tmp_path):
     file, text = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text()
     file.write_text(text)
-    line = written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx"), ("propose_1", SMALL, "fp32-onnx")])
+    line = written.write(
+        file, read(file, Params), [("propose_1", SMALL, "int8-onnx"), ("propose_1", SMALL, "fp32-onnx")], BUDGET
+    )
     assert "propose_1, with 2 variants" in line
     params = read(file, Params)
     assert params.students["propose_1"].conv_merge == [2, 2, 2] and params.students["propose_1"].training
     assert params.variants["propose_1-int8-onnx"].model == "propose_1"
-    line = written.write(file, params, [("propose_2", LARGE, "int8-onnx")])
+    line = written.write(file, params, [("propose_2", LARGE, "int8-onnx")], BUDGET)
     assert "in place of propose_1" in line and "propose_1" not in file.read_text()
-    added = len(file.read_text().splitlines()) - len(text.splitlines())
-    left = iter(file.read_text().splitlines())
-    assert added == 10 and all(line in left for line in text.splitlines())  # each, in this order
+    left, changed = file.read_text().splitlines(), ("gate:", "threads:")
+    assert len(left) - len(text.splitlines()) == 10
+    rest = iter(left)
+    assert all(line in rest for line in text.splitlines() if not any(key in line for key in changed))  # each, in this order
+
+
+def test_the_budget_is_written_with_what_has_to_be_measured_and_judged_for_it(tmp_path):
+    asked = Budget(max_mb=2, max_ms=10, length=4, threads=1, max_wer_rise=1.5)
+    text = (ROOT / "params.yaml").read_text()
+    start = text.index("benchmark:")
+    end = text.index("\ntracking:")
+    in_lines = "benchmark:   # how\n  threads: 2   # cores\n  utterances: 60\ngate:\n  max_rise: 0.03\n  confidence: 0.95\n"
+    for content in (text, text[:start] + in_lines + text[end:], text[:start] + "benchmark: {}\ngate: {}" + text[end:]):
+        file = tmp_path / "params.yaml"
+        file.write_text(content)
+        for _ in range(2):  # the second time in place of the first
+            line = written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")], asked)
+            params = read(file, Params)
+            assert params.gate.budget == asked and params.gate.max_rise == 0.015
+            assert params.benchmark.threads == 1 and 4 in params.benchmark.lengths
+    assert "sets gate.budget, gate.max_rise; next" in line
 
 
 def test_the_first_proposal_of_a_project_without_students_opens_the_section(tmp_path):
@@ -84,7 +103,7 @@ def test_the_first_proposal_of_a_project_without_students_opens_the_section(tmp_
     start, end = text.index("students:"), text.index("schemes:")
     text = f"{text[:start]}students: {{}}   # none yet\n\n{text[end:]}"
     file.write_text("".join(line for line in text.splitlines(True) if "model: half" not in line and "model: thin" not in line))
-    written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")])
+    written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")], BUDGET)
     params = read(file, Params)
     assert list(params.students) == ["propose_1"] and params.students["propose_1"].training.steps == written.STEPS
     assert "students:   # none yet\n" in file.read_text()
@@ -93,12 +112,12 @@ def test_the_first_proposal_of_a_project_without_students_opens_the_section(tmp_
 def test_a_student_that_comes_from_an_earlier_proposal_is_not_left_without_a_parent(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text((ROOT / "params.yaml").read_text())
-    written.write(file, read(file, Params), [("propose_2", LARGE, "int8-onnx")])
+    written.write(file, read(file, Params), [("propose_2", LARGE, "int8-onnx")], BUDGET)
     before = file.read_text().replace("from: half", "from: propose_2").replace("hidden: 128", "hidden: 64")
     before = before.replace("heads: 4\n    feed_forward: 512\n    conv_channels: 48", "heads: 2\n    feed_forward: 64")
     file.write_text(before)
     with pytest.raises(BigfootError, match="unknown parent 'propose_2'"):
-        written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")])
+        written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")], BUDGET)
     assert file.read_text() == before and not list(tmp_path.glob(".*"))
 
 

@@ -150,7 +150,12 @@ IN_TERMINAL = ("Variant", "WER % [95%]", "Gate WER %", "MB", "Smaller", "p50 ms"
 
 def _markdown(report: Report) -> str:
     is_untrained = untrained(report.rows)
-    lines = ["# Comparison: UNTRAINED models" if is_untrained else "# Comparison", "", escaped(verdict(report.rows)), ""]
+    lines = [
+        "# Comparison: UNTRAINED models" if is_untrained else "# Comparison",
+        "",
+        escaped(verdict(report.rows, report.params)),
+        "",
+    ]
     lines += [f"- **{what}**: {escaped(fact)}" for what, fact in report.facts + origin_facts(report.origin, report.params)]
     lines += ["", whole_table(report.rows)]
     if is_untrained:
@@ -253,7 +258,7 @@ def _terminal(report: Report) -> str:
     cells = [[column.show(row) for column in columns] for row in report.rows]
     sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]
     heads = [column.name for column in columns]
-    table, opening = tables.plain(heads, cells, sides), _wrapped(verdict(report.rows), "")
+    table, opening = tables.plain(heads, cells, sides), _wrapped(verdict(report.rows, report.params), "")
     lines = [*opening, "", table, ""] if untrained(report.rows) else [table, "", *opening, ""]
     needed = [(what, fact) for what, fact in report.facts if what not in ("Versions", "Energy", "Train")]
     for what, fact in needed:

@@ -60,7 +60,7 @@ def page(report: Report, panels: dict[str, str]) -> str:
     return templates.get_template("page.html").render(
         title=headline.title(report.rows),
         plain=headline.plain(report.rows),
-        verdict=headline.verdict(report.rows),
+        verdict=headline.verdict(report.rows, report.params),
         cards=headline.cards(report.rows),
         is_synthetic=bool(report.evidence.corpus.get("synthetic")),
         sections=[section for section in sections if section.parts],

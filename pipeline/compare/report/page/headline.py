@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.common.numbers import percent, points, times
+from pipeline.common.numbers import percent, points, shown, times
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report.page.parts import Code, Section, Steps
@@ -25,10 +25,31 @@ class Card(NamedTuple):
     beside: str
 
 
-def verdict(rows: Sequence[Row]) -> str:
-    """One sentence with figures: the champion and its cost, or why there is no champion."""
+def verdict(rows: Sequence[Row], params: Params) -> str:
+    """What was asked of `bigfoot propose` and what came of it, if anything was; then the champion, or why there is none."""
     if untrained(rows):
         return UNTRAINED
+    return f"{_asked(rows, params)}{_champion(rows)}"
+
+
+def _asked(rows: Sequence[Row], params: Params) -> str:
+    """Asked for ..., got ...; "" where there was no budget."""
+    if (budget := params.gate.budget) is None:
+        return ""
+    wanted = f"Asked for at most {budget}, {percent(params.gate.max_rise)} points more {rows[0].objective.upper()}"
+    if (champion := champion_of(rows)) is None:
+        return f"{wanted}, got no champion. "
+    ms = (champion.latency_by_length or {}).get(f"{budget.length:g}") if params.benchmark.threads == budget.threads else None
+    over = [name for name, got, most in (("size", champion["disk_mb"], budget.max_mb), ("time", ms, budget.max_ms))
+            if got is not None and got > most]  # fmt: skip
+    rise = points(champion[f"{rows[0].objective}_rise"])
+    got = f"{_shown(champion, 'disk_mb')} MB, {shown(ms, '.1f', ' ms', 'ms not measured')}, {rise} points"
+    exceeded = f" (over in {' and '.join(over)})" if over else ""
+    return f"{wanted}, got {got}{exceeded}. "
+
+
+def _champion(rows: Sequence[Row]) -> str:
+    """One sentence with figures: the champion and its cost, or why there is no champion."""
     reference, champion, rate = rows[0], champion_of(rows), rows[0].objective
     if champion is None:
         nearest = _nearest(rows)
