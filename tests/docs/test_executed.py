@@ -54,7 +54,7 @@ EXECUTED = {
     "dvc import": NO_NET,
     "dvc remote add": "tests/docs/test_remotes.py::test_another_clone_pulls_from_a_folder_and_runs_nothing",
     "bigfoot use": "tests/test_cli.py::test_use_swaps_profiles_freely",
-    "bigfoot propose": "tests/propose/test_propose.py::test_kl_is_of_the_teacher_whose_own_is_0 (slow)",
+    "bigfoot propose": "tests/propose/test_propose.py::test_the_command_writes_proposals_that_fit_and_are_checked",
     "bigfoot check": "tests/test_cli.py::test_check_prints_what_is_in_params_and_its_purpose_or_the_first_error",
     "bigfoot table": "tests/test_cli.py::test_table_prints_the_last_comparison_and_where_to_look_next",
     "bigfoot track": "tests/tracking/test_sync.py::test_bigfoot_track_catches_up_and_logs_what_it_did",
