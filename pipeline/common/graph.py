@@ -190,13 +190,12 @@ def _unblock(repo: "Repo") -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    from dvc.rwlock import SCHEMA
-    from voluptuous import Invalid
-
     try:
-        SCHEMA(json.loads(path.read_bytes()))
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return True
-    except (ValueError, Invalid):
+    except ValueError:
         return False
-    return True
+    if not isinstance(content, dict) or not set(content) <= {"read", "write"}:
+        return False
+    return all(isinstance(files, dict) for files in content.values())
