@@ -13,17 +13,19 @@ from scipy.stats import t
 CONFIDENCE = 0.95
 
 
-def interval(reference: np.ndarray, times: np.ndarray, starts: np.ndarray, utterances: np.ndarray) -> tuple[float, float]:
+def interval(
+    reference: np.ndarray, times: np.ndarray, starts: np.ndarray | None, utterances: np.ndarray
+) -> tuple[float, float]:
     """95% interval of sum(reference) / sum(times); all are [timings]: seconds, number of the start, number of the utterance.
 
-    `reference` and `times` are of the same utterances in the same starts. There have to be two starts or more.
+    `reference` and `times` are of the same utterances in the same starts. There have to be two starts or more; None: all were
+    timed in one process, whose own speed is then not in the interval.
     """
-    by_start = np.log(_sums(reference, starts) / _sums(times, starts))
     by_utterance = _sums(reference, utterances) / reference.sum() - _sums(times, utterances) / times.sum()
-    groups = [
-        (by_start.var(ddof=1) / len(by_start), len(by_start) - 1),
-        (_of_a_sum(by_utterance), max(1, len(by_utterance) - 1)),
-    ]
+    groups = [(_of_a_sum(by_utterance), max(1, len(by_utterance) - 1))]
+    if starts is not None:
+        by_start = np.log(_sums(reference, starts) / _sums(times, starts))
+        groups.append((by_start.var(ddof=1) / len(by_start), len(by_start) - 1))
     variance = sum(part for part, _ in groups)
     if not variance:
         ratio = float(reference.sum() / times.sum())

@@ -50,11 +50,11 @@ def overhead(recognizer: Recognizer, audios: list[np.ndarray], rounds: int) -> d
                 ways[name](index)
                 if number >= 0:
                     seconds[name][number, index] = time.perf_counter() - began
-    whole = seconds.pop("transcribe")
-    numbers, utterances = (index.ravel() for index in np.indices(whole.shape))
-    figures = {"ms": round(1000 * float(np.median(whole, axis=0).mean()), 3)}
-    for name, alone in seconds.items():
-        low, high = ratio.interval(whole.ravel(), alone.ravel(), numbers, utterances)
+    whole = np.median(seconds.pop("transcribe"), axis=0)
+    figures = {"ms": round(1000 * float(whole.mean()), 3)}
+    for name, times in seconds.items():
+        alone = np.median(times, axis=0)
+        low, high = ratio.interval(whole, alone, None, np.arange(len(audios)))
         ratios = {name: float(whole.sum() / alone.sum()), f"{name}_low": low, f"{name}_high": high}
         figures |= {key: round(value, 4) for key, value in ratios.items()}
     return figures
