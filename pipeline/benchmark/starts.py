@@ -36,19 +36,18 @@ class Group:
     def rows(self) -> tuple[dict[str, dict], float | None]:
         """The figures of each variant, and the machine's idle power in W."""
         began, settings, once = time.monotonic(), self.settings, {}
-        each, idle = -(-settings.rounds // settings.restarts), None
-        most = max(settings.restarts, settings.most_rounds // each)
-        while self.starts < settings.restarts or (self.starts < most and not self._is_narrow()):
-            is_first = self.starts == 0
+        each, most, idle, is_narrow = settings.rounds_per_start, settings.most_starts, None, False
+        while self.starts < settings.restarts or (self.starts < most and not is_narrow):
             with processes.started(self.names, settings.threads) as workers:
                 self._open(workers)
-                if is_first:
-                    once = {name: workers[name].ask("profile") for name in self.names}
+                if self.starts == 0:
+                    profiles = {name: workers[name].ask("profile") for name in self.names}
                     energy, idle = consumption.run(workers, settings)
-                    once = {name: once[name] | energy[name] for name in self.names}
+                    once = {name: profiles[name] | energy[name] for name in self.names}
                 self._take(workers, range(self.starts * each, (self.starts + 1) * each))
             self.starts += 1
-            wide = "" if self._is_narrow() else ", intervals are still wide"
+            is_narrow = self._is_narrow()
+            wide = "" if is_narrow else ", intervals are still wide"
             least = (time.monotonic() - began) / self.starts * max(0, settings.restarts - self.starts)
             log.info(
                 "benchmark: start %d of %d to %d%s, at least %.0f s left", self.starts, settings.restarts, most, wide, least

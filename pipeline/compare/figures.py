@@ -384,6 +384,12 @@ def keys(more_tests: Iterable[str] = ()) -> dict[str, Figure]:
     return by_key
 
 
+def places(first_test: str, more_tests: Iterable[str]) -> list[tuple[str, str, str]]:
+    """[(split, prefix, suffix of its figures' keys)]: dev, gate, and all test sets; the first has neither prefix nor suffix."""
+    own = [(split, f"{split}_", "") for split in DECIDING]
+    return [*own, (first_test, "", ""), *((test, "", f"/{test}") for test in more_tests)]
+
+
 def split_of(key: str, first_test: str) -> str | None:
     """The split that the figure with this key belongs to; None for a figure that belongs to no split.
 

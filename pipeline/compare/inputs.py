@@ -17,7 +17,7 @@ from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import GATE, drawn, open_corpus, read_dropped, split_folder, test_sets
+from pipeline.speech.corpus import GATE, drawn, open_corpus, read_dropped, scored_splits, split_folder
 from pipeline.speech.scoring import Objective, scoring
 from pipeline.speech.shards import Size
 
@@ -27,9 +27,8 @@ class Evidence:
     """The contents of the files that a comparison is made of.
 
     scores, kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes and opened (the file that the runtime
-    opens) are by name of variant; training, curves
-    and training_wh (the student's own plus that of its parents) by name of model. dropped: the utterances that prepare left
-    out, each with the check that it failed.
+    opens) are by name of variant; training, curves and training_wh (the student's own plus that of its parents) by name of
+    model. dropped: the utterances that prepare left out, each with the check that it failed.
     """
 
     corpus: dict
@@ -72,7 +71,8 @@ def gather(params: Params, root: Path) -> Evidence:
     folder = project.corpus(params.corpus.name)
     opened = open_corpus(folder)
     most, seed = params.evaluate.max_hours, params.evaluate.seed
-    corpus, sets = opened.info, {name: drawn(opened.utterances(name), most, seed) for name in ("dev", GATE, *opened.test_sets)}
+    corpus = opened.info
+    sets = {name: drawn(opened.utterances(name), most, seed) for name in scored_splits(corpus["splits"])}
     _require_counts(folder, corpus)
     run = timings.read(project.timings)
     scored = {}
@@ -107,7 +107,7 @@ def gather(params: Params, root: Path) -> Evidence:
 
 def _require_counts(folder: Path, corpus: dict) -> None:
     """Raise BigfootError where corpus.json doesn't count what the report says of each split."""
-    for split in ("train", "dev", GATE, *test_sets(corpus["splits"])):
+    for split in ("train", *scored_splits(corpus["splits"])):
         if lacking := sorted(set(Size.__annotations__) - set(corpus["splits"].get(split, {}))):
             where = f"{folder / 'corpus.json'}: splits.{split}"
             raise BigfootError(f"{where} has no {', '.join(lacking)}: {again('dvc repro prepare')}")

@@ -25,12 +25,11 @@ def measured(evidence: Evidence) -> list[Row]:
     """Every figure of every variant, except those of the gate; None where it was not measured."""
     rows, (first, *more), objective = [], evidence.test_sets, evidence.objective
     bounds = {test: _rises(evidence, test, wer.CONFIDENCE) for test in evidence.test_sets}
-    teacher = evidence.timings.variants[REFERENCE]
+    teacher, best = evidence.timings.variants[REFERENCE], _best_of_the_teacher(evidence)
     for name, score in evidence.scores.items():
         timing, training = evidence.timings.variants[name], evidence.training[score.model]
         values: dict[str, float | None] = dict.fromkeys(figures.keys(more))
-        own = [(split, f"{split}_", "") for split in figures.DECIDING]
-        for split, prefix, suffix in [(first, "", ""), *own, *((test, "", f"/{test}") for test in more)]:
+        for split, prefix, suffix in figures.places(first, more):
             values |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, split).items()}
         values |= {
             f"test_{objective}_rise_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in bounds.items()
@@ -40,7 +39,7 @@ def measured(evidence: Evidence) -> list[Row]:
         values["co2_g_per_audio_hour"] = co2_g(timing.energy_wh_per_audio_hour, evidence.country)
         values["train_co2_g"] = co2_g(values["train_energy_wh"], evidence.country)
         values["shrink"] = teacher.disk_mb / timing.disk_mb
-        values |= _over_the_teachers_best(evidence, name)
+        values |= _over_the_teachers_best(evidence, name, best)
         values["train_payback_hours"] = payback.hours(evidence.training_wh[score.model], teacher, timing)
         remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
         rows.append(
@@ -53,7 +52,7 @@ def measured(evidence: Evidence) -> list[Row]:
     return rows
 
 
-def best_of_the_teacher(evidence: Evidence) -> dict[str, str]:
+def _best_of_the_teacher(evidence: Evidence) -> dict[str, str]:
     """{"float": its fastest variant in floating point, "int8": in int8}, of Bigfoot's own; absent where there is none."""
     best = {}
     for precision, starts in (("float", ("fp32", "bf16")), ("int8", ("int8",))):
@@ -67,15 +66,15 @@ def best_of_the_teacher(evidence: Evidence) -> dict[str, str]:
     return best
 
 
-def _over_the_teachers_best(evidence: Evidence, name: str) -> dict[str, float | None]:
+def _over_the_teachers_best(evidence: Evidence, name: str, best: Mapping[str, str]) -> dict[str, float | None]:
     """The gains over what a user of the large model has without a small one: another runtime, or int8."""
     timing = evidence.timings.variants[name]
     found: dict[str, float | None] = {}
-    for precision, best in best_of_the_teacher(evidence).items():
+    for precision, other in best.items():
         ends = ("", "_low", "_high")
-        known: Sequence[float | None] = timing.speedups.get(best, [None] * 3)  # not in memory at the same time
+        known: Sequence[float | None] = timing.speedups.get(other, [None] * 3)  # not in memory at the same time
         found |= {f"speedup_over_{precision}{end}": value for end, value in zip(ends, known, strict=True)}
-        found[f"shrink_over_{precision}"] = evidence.timings.variants[best].disk_mb / timing.disk_mb
+        found[f"shrink_over_{precision}"] = evidence.timings.variants[other].disk_mb / timing.disk_mb
     return found
 
 

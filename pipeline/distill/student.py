@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from pipeline.distill.pseudo_labels import pseudo_labels
 from pipeline.distill.surgery import student
 from pipeline.models import vocabulary
 from pipeline.models.folder import check_sums, load_model, save_model
+from pipeline.models.forward import frames_in_one
 from pipeline.models.training import read_metrics
 from pipeline.params import Student
 from pipeline.speech.audio import SAMPLE_RATE
@@ -104,7 +104,7 @@ def make_student(
 def _frames_in_one(model, teacher_folder: Path) -> int:
     """How many frames of the teacher are one of the student's."""
     teacher = read_json(teacher_folder / "config.json", "dvc repro teacher")
-    return math.prod(model.config.conv_stride) // math.prod(teacher["conv_stride"])
+    return frames_in_one(model.config.conv_stride, teacher["conv_stride"])
 
 
 def _at_frames(store: LogitsStore, factor: int, blank: int) -> Callable[[Utterance], np.ndarray]:

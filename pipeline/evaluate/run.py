@@ -19,7 +19,7 @@ from pipeline.evaluate.scores import Score, SetScore
 from pipeline.evaluate.wer import score
 from pipeline.params import Evaluate
 from pipeline.recognition import seal
-from pipeline.speech.corpus import GATE, Corpus, drawn
+from pipeline.speech.corpus import Corpus, drawn, scored_splits
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 
@@ -34,7 +34,7 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     Raises BigfootError where the variant can't be opened or its files have changed.
     """
     info = seal.read(variant_folder)
-    names = ("dev", GATE, *corpus.test_sets)
+    names = scored_splits(corpus.info["splits"])
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
     is_much = sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
     threads = 1 if is_much or cluster.is_used() else None

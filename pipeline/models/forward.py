@@ -10,9 +10,11 @@ it wrote into the padding. Here the statistics are computed over the utterance a
 """
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.models.families import is_group_norm, is_pre_norm
+from pipeline.models.operations import lengths
 from pipeline.speech.audio import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -135,9 +137,12 @@ def frames_per_second(config) -> float:
 
 def frame_count(config, samples):
     """The number of frames for a number of samples, an int or an array of them; below 1 where they are too few for one."""
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        samples = (samples - kernel) // stride + 1
-    return samples
+    return lengths({"conv_kernel": config.conv_kernel, "conv_stride": config.conv_stride}, samples)[-1]
+
+
+def frames_in_one(strides: Sequence[int], others: Sequence[int]) -> int:
+    """How many frames of a model with the strides `others` are one of a model with `strides`, both as in conv_stride."""
+    return math.prod(strides) // math.prod(others)
 
 
 def inside(frames: int, lengths):

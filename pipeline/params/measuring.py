@@ -1,5 +1,6 @@
 """Sections `variants`, `evaluate`, `benchmark`, `gate` and `tracking`: what is made from models, and how it is measured."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -75,6 +76,14 @@ class Benchmark(Section):
     @property
     def most_rounds(self) -> int:
         return 3 * self.rounds if self.max_rounds is None else self.max_rounds
+
+    @property
+    def rounds_per_start(self) -> int:
+        return math.ceil(self.rounds / self.restarts)
+
+    @property
+    def most_starts(self) -> int:
+        return max(self.restarts, self.most_rounds // self.rounds_per_start)
 
     @model_validator(mode="after")
     def _times_every_utterance(self) -> "Benchmark":

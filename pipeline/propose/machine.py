@@ -24,6 +24,7 @@ from pipeline.propose.costs import Costs
 from pipeline.propose.size import Sizes
 from pipeline.propose.untrained import Untrained
 from pipeline.quantize.openvino_controlled import OpenvinoInt8Controlled
+from pipeline.quantize.openvino_trained import OpenvinoInt8Trained
 from pipeline.quantize.schemes import make, require_packages
 from pipeline.speech.corpus import Corpus, open_corpus
 
@@ -96,7 +97,7 @@ def offered(schemes: Mapping[str, dict], runtime: str) -> dict[str, dict]:
     chosen = {}
     for name, settings in schemes.items():
         scheme = make(name, settings)
-        fixed = not isinstance(scheme, OpenvinoInt8Controlled) and "Trained" not in type(scheme).__name__
+        fixed = not isinstance(scheme, OpenvinoInt8Controlled | OpenvinoInt8Trained)
         if scheme.kind == "own" and scheme.runtime in wanted and fixed:
             require_packages(name, settings)
             chosen[name] = settings

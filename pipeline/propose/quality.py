@@ -8,7 +8,6 @@ halving (Jamieson & Talwalkar 2016; optuna's pruner) gives most of the time to t
 """
 
 import logging
-import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pipeline.distill.pooling import pooled
 from pipeline.distill.student import importance_audio
 from pipeline.distill.surgery import student
 from pipeline.models import vocabulary
-from pipeline.models.forward import ignore_padding
+from pipeline.models.forward import frames_in_one, ignore_padding, inside
 from pipeline.models.inference import BATCH_SECONDS, device_of_choice, frame_logits, model_inputs, padded
 from pipeline.params import Student
 from pipeline.propose.machine import Teacher
@@ -92,7 +91,7 @@ class Quality:
     def _spoken(self, split: str, config) -> list[Spoken]:
         """Utterances with the teacher's logits at the frames of a student with this config."""
         teacher = self.teacher.config
-        factor = math.prod(config.conv_stride) // math.prod(teacher.conv_stride)
+        factor = frames_in_one(config.conv_stride, teacher.conv_stride)
         if factor == 1:
             return self.heard[split]
         blank = vocabulary.of(self.teacher.processor.tokenizer, teacher.vocab_size).blank
@@ -120,7 +119,7 @@ class Quality:
         for step in range(1, RUNGS[-1] + 1):
             model.train()
             inputs, lengths, expected = (tensor.to(device) for tensor in next(batches))
-            mask = (torch.arange(inputs.shape[1], device=device) < lengths[:, None]).long()
+            mask = inside(inputs.shape[1], lengths).long()
             frames = model._get_feat_extract_output_lengths(lengths)
             logits = model(inputs, attention_mask=mask).logits
             kl_loss(logits[:, : expected.shape[1]], expected, frames, 1.0).backward()

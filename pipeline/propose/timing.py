@@ -73,9 +73,9 @@ class _Bench:
 def _turns(workers: list[processes.Process], length: float) -> float:
     """The ratio of the second worker's usual seconds to the first's, who take turns; of one worker its usual seconds."""
     times: list[list[float]] = []
-    while len(times) <= TURNS and (len(times) <= FEWEST or np.sum(times) < ENOUGH_SECONDS):
-        times.append([worker.ask("length", seconds=length)["seconds"] for worker in workers])
-    usual = np.percentile(times[1:], USUAL, axis=0)  # a runtime prepares for a length in its first call
+    while len(times) < TURNS and (len(times) < FEWEST or np.sum(times) < ENOUGH_SECONDS):
+        times.append([worker.ask("length", seconds=length)["seconds"] for worker in workers])  # each after an untimed one
+    usual = np.percentile(times, USUAL, axis=0)
     return float(usual[-1] / usual[0]) if len(workers) > 1 else float(usual[0])
 
 

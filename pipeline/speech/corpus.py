@@ -146,6 +146,11 @@ def test_sets(splits: Iterable[str]) -> list[str]:
     return [split for split in splits if split not in ("train", "dev", GATE, UNLABELLED)]
 
 
+def scored_splits(splits: Iterable[str]) -> list[str]:
+    """The splits on which a variant's errors are counted: dev, gate, and the test sets among `splits`."""
+    return ["dev", GATE, *test_sets(splits)]
+
+
 def spread(items: Sequence, count: int) -> list:
     """`count` items, evenly spaced, first and last included; all items where there are not more than `count`."""
     chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)

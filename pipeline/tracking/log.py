@@ -24,7 +24,7 @@ from pipeline.compare.comparison import Row
 from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params
 from pipeline.project import Project
-from pipeline.speech.corpus import GATE, read_info, split_folder, test_sets
+from pipeline.speech.corpus import GATE, read_info, scored_splits, split_folder
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, Store, final_figures, is_number
 
@@ -128,7 +128,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     if model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}:
         store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
     _log_metrics(store, run_id, row.figures, model_id, datasets)
-    _log_inputs(store, run_id, {split: datasets[split] for split in ("dev", GATE, *test_sets(datasets))})
+    _log_inputs(store, run_id, {split: datasets[split] for split in scored_splits(datasets)})
     store.client.set_terminated(run_id, "FINISHED")
     return 1
 

@@ -18,13 +18,12 @@ from pipeline.common import tables
 from pipeline.common.energy import co2_g
 from pipeline.common.numbers import percent, points, shown, times
 from pipeline.compare.comparison import Row
-from pipeline.compare.figures import BY_NAME
+from pipeline.compare.figures import BY_NAME, places
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.report import columns, markdown
 from pipeline.compare.report.page.headline import UNTRAINED
 from pipeline.params import Params
 from pipeline.quantize import examples
-from pipeline.speech.corpus import GATE
 from pipeline.speech.normalization import described
 
 LIBRARIES = {"onnxruntime": "onnx", "openvino": "openvino", "torch": "transformers"}  # as the hub names them
@@ -152,16 +151,10 @@ def _results(row: Row, evidence: Evidence, source) -> list:
             metric_name=f"{metric.upper()} on {split}, a fraction",
             metric_value=row[key],
         )
-        for split, prefix, suffix in _splits(evidence)
+        for split, prefix, suffix in places(evidence.test_sets[0], evidence.test_sets[1:])
         for metric in ("wer", "cer")
         if row[key := f"{prefix}{metric}{suffix}"] is not None
     ]
-
-
-def _splits(evidence: Evidence) -> list[tuple[str, str, str]]:
-    """[(split, prefix, suffix of its figures' keys)]: dev, gate, and all test sets; the first has neither prefix nor suffix."""
-    first, *more = evidence.test_sets
-    return [("dev", "dev_", ""), (GATE, f"{GATE}_", ""), (first, "", ""), *((test, "", f"/{test}") for test in more)]
 
 
 def _emissions(model: str, evidence: Evidence, params: Params) -> dict | None:
@@ -258,7 +251,7 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
     if evidence.untrained:
         return "None: the model is UNTRAINED."
     sets, lines = evidence.scores[row.variant].sets, []
-    for split, prefix, suffix in _splits(evidence):
+    for split, prefix, suffix in places(evidence.test_sets[0], evidence.test_sets[1:]):
         rates = []
         for rate in ("wer", "cer"):
             value, low, high = (row[f"{prefix}{rate}{end}{suffix}"] for end in ("", "_low", "_high"))

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from pipeline.common.errors import BigfootError
-from pipeline.models.forward import frames_per_second
+from pipeline.models.forward import frames_in_one, frames_per_second
 from pipeline.models.wavlm import call_projections
 
 
@@ -47,7 +47,7 @@ def lower(model, config) -> tuple[nn.Module, set[str]]:
     """A CTC model with the config that `lowered` made of its own, and the names of the tensors that this changed."""
     slow = type(model)(config)
     call_projections(slow)
-    factor = math.prod(config.conv_stride) // math.prod(model.config.conv_stride)
+    factor = frames_in_one(config.conv_stride, model.config.conv_stride)
     weights, own = model.state_dict(), slow.state_dict()
     changed = {name for name in weights if weights[name].shape != own[name].shape}
     slow.load_state_dict({name: weight for name, weight in weights.items() if name not in changed}, strict=False)

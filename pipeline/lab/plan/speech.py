@@ -11,7 +11,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import Corpus
 from pipeline.prepare import raw
 from pipeline.prepare.checks import examine
-from pipeline.speech.corpus import GATE, read_info, test_sets
+from pipeline.speech.corpus import GATE, read_info
 
 SAMPLE = 16  # utterances of a split that are checked
 LETTERS, SPECIAL = 30, 3  # an alphabet's size while it isn't known; blank, unknown and word gap
@@ -35,10 +35,6 @@ class Speech:
     def seconds(self) -> float:
         """Of an utterance of train, on average."""
         return 3600 * self.hours["train"] / self.utterances["train"] if self.utterances.get("train") else SECONDS
-
-    @property
-    def tests(self) -> list[str]:
-        return test_sets(self.hours)
 
 
 def of(corpus: Corpus, folder: Path, data: Path) -> Speech:

@@ -20,7 +20,7 @@ from pipeline.quantize.schemes import make
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.speech.audio import SAMPLE_RATE
-from pipeline.speech.corpus import GATE, UNLABELLED
+from pipeline.speech.corpus import UNLABELLED, scored_splits
 
 FLAC_GB = 60 / 960  # per hour, as in LibriSpeech
 BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.4, "int4w": 0.7}  # per parameter; convolutions may stay in float32
@@ -111,7 +111,7 @@ class Plan:
         if not self.speech.hours:
             return Need(None)
         most = self.params.evaluate.max_hours
-        heard = sum(self._heard(name, most) for name in ("dev", GATE, *self.speech.tests))
+        heard = sum(self._heard(name, most) for name in scored_splits(self.speech.hours))
         _, scheme = self._variant(key)
         return Need(self.machine.start(scheme.runtime) + heard * (self._hearing(key) + self.machine.loading))
 
@@ -119,12 +119,11 @@ class Plan:
         """At most: all of its rounds."""
         settings, seconds = self.params.benchmark, 0.0
         each = self.speech.seconds
-        per_start = math.ceil(settings.rounds / settings.restarts)
-        starts = max(settings.restarts, settings.most_rounds // per_start)
+        starts = settings.most_starts
         threads = 1 if settings.threads == 1 else 2  # both numbers of threads, each after a run of the sample
         for key in self.params.variants:
             hearing, start = self._hearing(key), self.machine.start(self._variant(key)[1].runtime)
-            heard = each * starts * threads * (per_start * (settings.turn + 1) + settings.utterances)
+            heard = each * starts * threads * (settings.rounds_per_start * (settings.turn + 1) + settings.utterances)
             heard += each * (starts * BATCHES * settings.batch + PROFILED * settings.utterances)
             seconds += starts * start + heard * hearing
             for length in settings.lengths:
