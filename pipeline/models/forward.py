@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.models.families import is_group_norm, is_pre_norm
-from pipeline.models.operations import lengths
 from pipeline.speech.audio import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -137,7 +136,16 @@ def frames_per_second(config) -> float:
 
 def frame_count(config, samples):
     """The number of frames for a number of samples, an int or an array of them; below 1 where they are too few for one."""
-    return lengths({"conv_kernel": config.conv_kernel, "conv_stride": config.conv_stride}, samples)[-1]
+    return frame_counts(config.conv_kernel, config.conv_stride, samples)[-1]
+
+
+def frame_counts(kernels: Sequence[int], strides: Sequence[int], samples) -> list:
+    """The frames that each convolution of the feature encoder gives for so many samples; the last are the encoder's."""
+    given = []
+    for kernel, stride in zip(kernels, strides, strict=True):
+        samples = (samples - kernel) // stride + 1
+        given.append(samples)
+    return given
 
 
 def frames_in_one(strides: Sequence[int], others: Sequence[int]) -> int:

@@ -6,6 +6,8 @@ are not counted, because they need few products. What a runtime saves or adds is
 number of products, each at a lower cost.
 """
 
+from pipeline.models.forward import frame_counts
+
 SECONDS, RATE = 5.0, 16_000
 
 
@@ -21,8 +23,8 @@ def macs(config: dict, samples: int) -> dict[str, float]:
     attention 2 x frames x frames x hidden per layer, for the scores and for the weighted sums.
     """
     channels, convolutions = 1, []
-    frames = samples
-    for frames, out, kernel in zip(lengths(config, samples), config["conv_dim"], config["conv_kernel"], strict=True):
+    counts = frame_counts(config["conv_kernel"], config["conv_stride"], samples)
+    for frames, out, kernel in zip(counts, config["conv_dim"], config["conv_kernel"], strict=True):
         convolutions.append(frames * out * channels * kernel)
         channels = out
     hidden, layers = config["hidden_size"], config["num_hidden_layers"]
@@ -43,12 +45,3 @@ def macs(config: dict, samples: int) -> dict[str, float]:
         "linears": frames * (channels * hidden + layers * layer + hidden * config["vocab_size"]),
         "attention": layers * 2 * frames * frames * hidden,
     }
-
-
-def lengths(config: dict, samples: int) -> list[int]:
-    """The frames that each convolution of the feature encoder gives for so many samples; the last are the encoder's."""
-    given = []
-    for kernel, stride in zip(config["conv_kernel"], config["conv_stride"], strict=True):
-        samples = (samples - kernel) // stride + 1
-        given.append(samples)
-    return given

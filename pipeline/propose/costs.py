@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from pipeline.models.operations import RATE, lengths, macs
+from pipeline.models.forward import frame_counts
+from pipeline.models.operations import RATE, macs
 from pipeline.recognition.runtimes import OPENVINO_STEP
 
 
@@ -46,7 +47,7 @@ class Costs:
 
     def _memory(self, config: dict, disk_mb: float) -> list[float]:
         """What memory grows with: the process itself, the weights, the activations of the feature encoder and of a layer."""
-        frames = lengths(config, round(self.longest * RATE))
+        frames = _frames(config, round(self.longest * RATE))
         convolutions = max(count * width for count, width in zip(frames, config["conv_dim"], strict=True))
         width = max(config["intermediate_size"], 4 * config["hidden_size"])
         layer = frames[-1] * (width + frames[-1] * config["num_attention_heads"])
@@ -57,7 +58,7 @@ def parts(config: dict, seconds: float) -> list[float]:
     """What time grows with, for so many seconds of audio: products of each part, numbers that pass norms, counts."""
     samples = round(seconds * RATE)
     samples += -samples % OPENVINO_STEP
-    frames, layers, hidden = lengths(config, samples), config["num_hidden_layers"], config["hidden_size"]
+    frames, layers, hidden = _frames(config, samples), config["num_hidden_layers"], config["hidden_size"]
     passed = [count * width for count, width in zip(frames, config["conv_dim"], strict=True)]
     last, width = frames[-1], config["intermediate_size"]
     return [
@@ -72,6 +73,10 @@ def parts(config: dict, seconds: float) -> list[float]:
         float(layers),
         float(len(frames)),
     ]
+
+
+def _frames(config: dict, samples: int) -> list[int]:
+    return frame_counts(config["conv_kernel"], config["conv_stride"], samples)
 
 
 def _fitted(rows: Sequence[tuple[Sequence[float], float]]) -> np.ndarray:
