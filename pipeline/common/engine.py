@@ -119,7 +119,7 @@ class _Processes:
         return self._workers
 
     def submit(self, piece: tuple[Any, ...]) -> Future:
-        with _interrupts_ignored(), _deaths_as_lines():  # by a new worker from its first moment on, as a process inherits it
+        with _interrupts_held(), _deaths_as_lines():
             return self._pool.submit(self._function, *piece)
 
     def unfinished(self, pieces: set[Future]) -> set[Future]:
@@ -168,13 +168,27 @@ def _deaths_as_lines() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C does nothing in this process, or in those that it starts, while the block runs."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may change it
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block here, and never comes to a process that starts in it, since that inherits the mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _handler_put_off():
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _handler_put_off() -> Iterator[None]:
+    """Ctrl-C that another thread takes, which has no mask, is raised again after the block."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may change it, and only there it runs
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -48,6 +49,29 @@ def test_pieces_are_taken_only_as_they_are_needed():
     taken: list[int] = []
     results = engine.mapped(square, ((taken.append(n) or n,) for n in range(100)), 1)
     assert next(results) == 0 and len(taken) <= 2
+
+
+@pytest.mark.parametrize("thread", ["main", "another"])
+def test_ctrl_c_while_a_piece_is_handed_over_is_not_lost(monkeypatch, thread):
+    class Pool(engine.ProcessPoolExecutor):
+        def submit(self, *call):
+            if thread == "main":
+                signal.raise_signal(signal.SIGINT)
+            else:  # one that started before has no mask
+                pressed.set()
+                taken.wait()
+            return super().submit(*call)
+
+    def press() -> None:
+        pressed.wait()
+        signal.raise_signal(signal.SIGINT)
+        taken.set()
+
+    pressed, taken = threading.Event(), threading.Event()
+    threading.Thread(target=press, daemon=True).start()
+    monkeypatch.setattr(engine, "ProcessPoolExecutor", Pool)
+    with pytest.raises(KeyboardInterrupt):
+        list(engine.mapped(square, [(1,), (2,)], 1))
 
 
 def count_to(number: int) -> None:
