@@ -2,7 +2,8 @@
 
 Decision: a score depends on files alone (not on time or host), so that DVC may keep it for ever. Little audio is recognized in
 this process, with the threads that the runtime chooses; much of it, or any on a cluster, in one process per core, with one
-thread each, which is the faster way on every runtime. What is recognized lies in `scratch` until all is, so a run that was
+thread each, which is the faster way on every runtime. A GPU of this machine, where it can run the variant, does all of it in
+batches in this process. What is recognized lies in `scratch` until all is, so a run that was
 killed goes on.
 """
 
@@ -18,7 +19,7 @@ from pipeline.evaluate import pieces, scores
 from pipeline.evaluate.scores import Score, SetScore
 from pipeline.evaluate.wer import score
 from pipeline.params import Evaluate
-from pipeline.recognition import seal
+from pipeline.recognition import runtimes, seal
 from pipeline.speech.corpus import Corpus, drawn, scored_splits
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
@@ -36,12 +37,13 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     info = seal.read(variant_folder)
     names = scored_splits(corpus.info["splits"])
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    is_much = sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
+    on_gpu = not cluster.is_used() and runtimes.gpu_runs(info)
+    is_much = not on_gpu and sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
     threads = 1 if is_much or cluster.is_used() else None
     folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
     scored = {}
     for name in names:
-        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, folder)
+        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, on_gpu, folder)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
         scored[name] = _score_set(f"{info['variant']} on {name}", corpus, chosen[name], done, settings)
     found = Score(
