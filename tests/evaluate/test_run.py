@@ -131,15 +131,15 @@ def test_a_run_that_was_stopped_recognizes_only_what_is_left(variant, corpus, tm
     monkeypatch.setattr(pieces, "PIECE", 2)
     whole = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "whole.json", tmp_path / "scratch")
     calls: list[int] = []
-    transcribe = Recognizer.transcribe
+    transcribe = Recognizer.transcribe_batch
 
-    def stopped(self, samples):
-        calls.append(len(samples))
+    def stopped(self, audios):
+        calls.append(len(audios))
         if len(calls) == 9:
             raise KeyboardInterrupt
-        return transcribe(self, samples)
+        return transcribe(self, audios)
 
-    monkeypatch.setattr(Recognizer, "transcribe", stopped)
+    monkeypatch.setattr(Recognizer, "transcribe_batch", stopped)
     with pytest.raises(KeyboardInterrupt):
         evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
     assert evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch") == whole
