@@ -6,6 +6,7 @@ only for a PyTorch variant.
 
 import filecmp
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -36,6 +37,7 @@ License = Annotated[str | None, typer.Option(help="The license of the weights, s
 def main() -> None:
     """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
     log_to(sys.stderr)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that workers end and temporary files go
     with errors_as_lines():
         app()
 
