@@ -108,7 +108,7 @@ def test_what_listens_and_is_not_ray_is_one_line(monkeypatch, says):
         thread.start()
         try:
             with pytest.raises(OSError, match="not Ray|timed out|reset"):
-                cluster._knock("127.0.0.1:%d" % server.getsockname()[1])
+                cluster._knock(f"127.0.0.1:{server.getsockname()[1]}")
         finally:
             ended.set()
             thread.join()
