@@ -35,17 +35,7 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     Raises BigfootError where the variant can't be opened or its files have changed.
     """
     info = seal.read(variant_folder)
-    names = scored_splits(corpus.info["splits"])
-    chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    on_gpu = not cluster.is_used() and runtimes.gpu_runs(info)
-    is_much = not on_gpu and sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
-    threads = 1 if is_much or cluster.is_used() else None
-    folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
-    scored = {}
-    for name in names:
-        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, on_gpu, folder)
-        done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
-        scored[name] = _score_set(f"{info['variant']} on {name}", corpus, chosen[name], done, settings)
+    scored = score_sets(settings, variant_folder, corpus, scored_splits(corpus.info["splits"]), scratch)
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
         files=seal.mark(info),
@@ -55,6 +45,24 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     scores.write(out, found)
     shutil.rmtree(scratch, ignore_errors=True)
     return found
+
+
+def score_sets(
+    settings: Evaluate, variant_folder: Path, corpus: Corpus, names: Iterable[str], scratch: Path
+) -> dict[str, SetScore]:
+    """The scores of a variant on these sets. Raises BigfootError as `evaluate` does; leaves `scratch` behind."""
+    info = seal.read(variant_folder)
+    chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
+    on_gpu = not cluster.is_used() and runtimes.gpu_runs(info)
+    is_much = not on_gpu and sum(utterance.duration for rows in chosen.values() for utterance in rows) > MUCH_AUDIO
+    threads = 1 if is_much or cluster.is_used() else None
+    folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
+    scored = {}
+    for name, utterances in chosen.items():
+        planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder)
+        done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
+        scored[name] = _score_set(f"{info['variant']} on {name}", corpus, utterances, done, settings)
+    return scored
 
 
 def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate) -> SetScore:
