@@ -21,7 +21,7 @@ from pipeline.evaluate.wer import score
 from pipeline.params import Evaluate
 from pipeline.recognition import runtimes, seal
 from pipeline.speech.corpus import Corpus, drawn, scored_splits
-from pipeline.speech.scoring import scoring
+from pipeline.speech.scoring import Scoring, scoring
 from pipeline.speech.shards import Utterance
 
 MUCH_AUDIO = 3600.0  # seconds in all sets, from which on several processes recognize
@@ -35,7 +35,8 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     Raises BigfootError where the variant can't be opened or its files have changed.
     """
     info = seal.read(variant_folder)
-    scored = score_sets(settings, variant_folder, corpus, scored_splits(corpus.info["splits"]), scratch)
+    names = scored_splits(corpus.info["splits"])
+    scored = score_sets(settings, variant_folder, corpus, names, scoring(corpus.info), scratch)
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
         files=seal.mark(info),
@@ -48,7 +49,7 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
 
 
 def score_sets(
-    settings: Evaluate, variant_folder: Path, corpus: Corpus, names: Iterable[str], scratch: Path
+    settings: Evaluate, variant_folder: Path, corpus: Corpus, names: Iterable[str], scored_as: Scoring, scratch: Path
 ) -> dict[str, SetScore]:
     """The scores of a variant on these sets. Raises BigfootError as `evaluate` does; leaves `scratch` behind."""
     info = seal.read(variant_folder)
@@ -61,11 +62,13 @@ def score_sets(
     for name, utterances in chosen.items():
         planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
-        scored[name] = _score_set(f"{info['variant']} on {name}", corpus, utterances, done, settings)
+        scored[name] = _score_set(f"{info['variant']} on {name}", scored_as, utterances, done, settings)
     return scored
 
 
-def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate) -> SetScore:
+def _score_set(
+    title: str, scored_as: Scoring, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate
+) -> SetScore:
     """The score of the utterances of a set; `done` gives the files of its pieces as they are recognized."""
     found: list[tuple[str, float | None]] = []
     with Progress(title, sum(utterance.duration for utterance in utterances), "s of audio") as progress:
@@ -73,7 +76,6 @@ def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: It
             before = len(found)
             found += pieces.read(piece)
             progress.advance(sum(utterance.duration for utterance in utterances[before : len(found)]))
-    scored_as = scoring(corpus.info)
     hypotheses = [scored_as.written(hypothesis) for hypothesis, _ in found]
     scored = score(utterances, hypotheses, settings.bootstrap, settings.seed)
     log.info(

@@ -4,7 +4,6 @@ Decision: only what can't be heard or has no text is left out, and each of these
 whoever asks for the errors on these recordings wants all of them counted.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +22,7 @@ KEPT = Checks(longer_than_stated="report", silent="report", too_short="report", 
 
 
 def prepare(table: Path, scored_as: Scoring, out: Path) -> list[Dropped]:
-    """Write the corpus into `out`; returns the utterances that were left out.
+    """Write the split SPLIT of a corpus into `out`; returns the utterances that were left out.
 
     `table` is as for the source `folder` (docs/recordings.md). Raises BigfootError where it can't be read, or no utterance is
     left.
@@ -50,6 +49,5 @@ def prepare(table: Path, scored_as: Scoring, out: Path) -> list[Dropped]:
     if len(dropped) == len(raws):
         why = f", the first because {dropped[0]['why']}" if dropped else ""
         raise BigfootError(f"{table}: none of its {len(raws):,} utterances can be scored{why}")
-    info = {"name": table.name, "source": "folder", **rules, "splits": {SPLIT: writer.close(rules)}, "dropped": len(dropped)}
-    (out / "corpus.json").write_text(json.dumps(info, ensure_ascii=False), encoding="utf-8")
+    writer.close(rules)
     return dropped
