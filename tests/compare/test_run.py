@@ -418,13 +418,14 @@ def test_a_variant_folder_with_another_variant_in_it_is_refused(tmp_path):
         compare(params, tmp_path, tmp_path / "reports")
 
 
-def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
+def test_the_stage_prints_the_verdict_and_needs_no_tracking_server(tmp_path):
     plant(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "pipeline.stages.compare"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "reports" / "table.txt").read_text() in done.stdout
+    assert done.stdout.startswith("Champion half.int8-openvino: ") and "`bigfoot table`" in done.stdout
+    assert done.stdout.partition("\n\n")[0] in (tmp_path / "reports" / "table.txt").read_text()
     assert done.stdout.count("warning: ") == 1 and not done.stderr
 
 
