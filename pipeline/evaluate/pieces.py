@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.common.files import write_json
 from pipeline.evaluate.noise import snr_db
+from pipeline.recognition import gpu
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, open_corpus
 from pipeline.speech.shards import Utterance
@@ -53,4 +54,4 @@ def read(piece: Path) -> Iterator[tuple[str, float | None]]:
 
 @lru_cache(maxsize=1)
 def _recognizer(variant: Path, threads: int | None, on_gpu: bool) -> Recognizer:
-    return Recognizer.load(variant, threads, on_gpu)
+    return gpu.load(variant) if on_gpu else Recognizer.load(variant, threads)

@@ -19,7 +19,7 @@ from pipeline.evaluate import pieces, scores
 from pipeline.evaluate.scores import Score, SetScore
 from pipeline.evaluate.wer import score
 from pipeline.params import Evaluate
-from pipeline.recognition import runtimes, seal
+from pipeline.recognition import gpu, seal
 from pipeline.speech.corpus import Corpus, drawn, scored_splits
 from pipeline.speech.scoring import Scoring, scoring
 from pipeline.speech.shards import Utterance
@@ -54,7 +54,7 @@ def score_sets(
     """The scores of a variant on these sets. Raises BigfootError as `evaluate` does; leaves `scratch` behind."""
     info = seal.read(variant_folder)
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    on_gpu = not cluster.is_used() and runtimes.gpu_runs(info)
+    on_gpu = not cluster.is_used() and gpu.can_run(info)
     is_much = not on_gpu and sum(utterance.duration for rows in chosen.values() for utterance in rows) > MUCH_AUDIO
     threads = 1 if is_much or cluster.is_used() else None
     folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])

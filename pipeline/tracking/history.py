@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.common.numbers import percent, times
 from pipeline.params import Params
-from pipeline.tracking.candidate import figures
+from pipeline.tracking.candidate import summary
 from pipeline.tracking.registry import CHAMPION, PREVIOUS, TAG, evidence_of, named, opened, promoted_as
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ class History:
     versions: list[tuple[str, "ModelVersion"]]
 
     def text(self) -> str:
-        lines = [f"{state:<11}  {named(version)}  {_summary(version)}" for state, version in self.versions]
-        return "\n".join([self.uri, *lines])
+        return "\n".join([self.uri, *(_line(*each) for each in self.versions)])
 
     def as_json(self) -> str:
         versions = [
@@ -50,15 +48,7 @@ def history(root: Path, params: Params) -> History:
         return History(registry.at(CHAMPION), versions)
 
 
-def _summary(version: "ModelVersion") -> str:
-    """A version's evidence in one line."""
+def _line(state: str, version: "ModelVersion") -> str:
     evidence = evidence_of(version) or {}
-    known = figures(evidence)
-    objective = evidence.get("objective", "wer")
-    if known[objective] is None:
-        return "no evidence from Bigfoot"
-    gains = f"{times(known['speedup'])} faster, {times(known['shrink'])} smaller than its teacher"
     when = evidence.get("promoted_at", "?")[:16].replace("T", " ")
-    return (
-        f"{objective.upper()} {percent(known[objective])}%, {gains}; timed on {evidence.get('host', '?')}; promoted {when} UTC"
-    )
+    return f"{state:<11}  {named(version)}  {summary(evidence)}; promoted {when} UTC"

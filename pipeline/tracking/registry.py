@@ -20,7 +20,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.git import is_worktree
 from pipeline.compare import comparison
 from pipeline.params import Gate, Params
-from pipeline.tracking.candidate import Candidate, candidate_of, judge
+from pipeline.tracking.candidate import Candidate, candidate_of, judge, summary
 from pipeline.tracking.database import explained
 from pipeline.tracking.store import Store
 
@@ -210,12 +210,16 @@ class Registry:
 
     def _register(self, candidate: Candidate) -> "ModelVersion":
         if not self.client.search_registered_models(f"name='{self.name}'"):
-            self.client.create_registered_model(self.name)
+            about = f"The recognizers of {self.name} that kept the budget; the one in use is {self.at(CHAMPION)}."
+            self.client.create_registered_model(self.name, description=about)
         tags = {TAG + name: value for name, value in candidate.evidence.items()}
         model = self.client.get_logged_model(candidate.model_id)
         # A server resolves models:/ID itself; with a database, MLflow would search the process's default store for it.
         source = f"models:/{model.model_id}" if self.is_served else model.artifact_location
-        made = self.client.create_model_version(self.name, source, candidate.run_id, tags, model_id=model.model_id)
+        about = f"{candidate.variant}: {summary(candidate.evidence)}"
+        made = self.client.create_model_version(
+            self.name, source, candidate.run_id, tags, description=about, model_id=model.model_id
+        )
         self._link(candidate.model_id, made)
         return made
 

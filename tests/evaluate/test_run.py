@@ -13,7 +13,7 @@ from pipeline.evaluate import pieces, run, scores
 from pipeline.evaluate.noise import snr_db
 from pipeline.evaluate.run import evaluate
 from pipeline.quantize.run import quantize
-from pipeline.recognition import runtimes, seal
+from pipeline.recognition import gpu, seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
@@ -63,10 +63,10 @@ def test_the_batches_of_a_gpu_have_the_text_of_single_utterances(corpus, norm, d
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("this machine has no GPU; the same batches run on the CPU")
     quantize("fp32", {}, save_model(tmp_path / "teacher", norm=norm), None, tmp_path / "teacher.fp32")
-    monkeypatch.setattr(runtimes, "GPU", device)
+    monkeypatch.setattr(gpu, "DEVICE", device)
     texts = []
     for is_on_gpu in (False, True):
-        monkeypatch.setattr(runtimes, "gpu_runs", lambda info, answer=is_on_gpu: answer)
+        monkeypatch.setattr(gpu, "can_run", lambda info, answer=is_on_gpu: answer)
         scored = evaluate(SETTINGS, tmp_path / "teacher.fp32", open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
         texts.append([row.hypothesis for one in scored.sets.values() for row in one.hypotheses])
     assert texts[0] == texts[1] and len("".join(texts[0])) > 50
@@ -85,7 +85,7 @@ def test_a_gpu_runs_only_pytorch_in_float32(monkeypatch, change, is_possible):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert runtimes.gpu_runs({"runtime": "torch", "file": "model.safetensors"} | change) is is_possible
+    assert gpu.can_run({"runtime": "torch", "file": "model.safetensors"} | change) is is_possible
 
 
 def test_hypotheses_meet_the_users_table_only_if_asked_to(variant, corpus, tmp_path):
