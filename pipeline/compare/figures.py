@@ -18,7 +18,7 @@ from pipeline.common import numbers
 # The source of a figure: a set's score, bounds on test sets, timings.json, a model's metrics.json, or other figures.
 TEXT, BOUND, TIMING, TRAINING, DERIVED = "text", "bound", "timing", "training", "derived"
 DECIDING = ("dev", "gate")  # splits that decide; they stand before a figure of text: dev_wer
-OPENING = ("wer", "cer", "disk_mb", "latency_p50_ms", "speedup")  # the charts that MLflow opens with
+OPENING = ("wer", "cer", "disk_mb", "latency_p50_ms", "speedup")  # the charts that MLflow begins with
 
 
 @dataclass(frozen=True)
@@ -386,20 +386,20 @@ def keys(more_tests: Iterable[str] = ()) -> dict[str, Figure]:
 
 
 def logged_as(key: str) -> str:
-    """The name of a figure in MLflow, whose charts are grouped by what stands before a slash: those of OPENING come first.
+    """The name of a figure in MLflow, which groups charts by what stands before a slash, in the order of those names.
 
-    wer -> wer, wer_low -> errors/wer_low, wer/noisy -> errors/wer/noisy, shrink -> size/shrink.
+    wer -> headline/wer, wer_low -> text/wer_low, wer/noisy -> text/wer/noisy, shrink -> size/shrink.
     """
-    return key if key in OPENING else f"{_group(_figure(key))}/{key}"
+    return f"{'headline' if key in OPENING else _group(_figure(key))}/{key}"
 
 
 def _group(figure: Figure) -> str:
     if figure.source in (TEXT, BOUND) or figure.name.endswith("er_rise_upper") or figure.name.startswith(DECIDING):
-        return "errors"
+        return "text"
     if figure.name.startswith("train_"):
         return "training"
     if "_per_audio_hour" in figure.name:
-        return "energy"
+        return "power"
     return "size" if figure.unit in ("MB", "parameters", "1/s") or figure.name.startswith("shrink") else "speed"
 
 

@@ -35,7 +35,7 @@ STAGES = {"training": "train", "comparison": "compare", "variant": "compare"}  #
 ABOUT = (
     "One large wav2vec 2.0 recognizer, smaller ones made of it, and what each costs. `train MODEL` is a training with its "
     "curve; `compare PROFILE` is a comparison, and below it is one run per variant. Filter "
-    "`tags.\"bigfoot.kind\" = 'variant'`, and sort by `wer`, `disk_mb` or `speedup`. WER and CER are fractions: 0.05 is 5%."
+    "`tags.\"bigfoot.kind\" = 'variant'`, and sort by `headline/wer`. WER and CER are fractions: 0.05 is 5%."
 )
 PROBE_SECONDS = 3.0
 BATCH = 1000  # MLflow's own limit of metrics per request
@@ -75,14 +75,14 @@ class Store:
 
     @property
     def page(self) -> str:
-        """Where MLflow shows the variants, the fastest first; its own first page is the one for language models, and empty.
+        """Where MLflow charts the variants, the fastest first; its own first page is the one for language models, and empty.
 
         A database has no page until `mlflow ui` serves it, by default at port 5000.
         """
-        server = self.uri.rstrip("/") if self.uri.startswith("http") else "http://127.0.0.1:5000"
+        server = safe(self.uri.rstrip("/")) if self.uri.startswith("http") else "http://127.0.0.1:5000"
         query = {
-            "workflowType": "machine_learning", "searchFilter": f"tags.`{KIND}` = 'variant'",
-            "orderByKey": "metrics.`speedup`", "orderByAsc": "false",
+            "workflowType": "machine_learning", "compareRunsMode": "CHART", "searchFilter": f"tags.`{KIND}` = 'variant'",
+            "orderByKey": "metrics.`headline/speedup`", "orderByAsc": "false",
         }  # fmt: skip
         return f"{server}/#/experiments/{self.experiment_id}/runs?{urlencode(query, quote_via=quote)}"
 

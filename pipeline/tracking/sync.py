@@ -37,7 +37,7 @@ def sync(params: Params, root: Path) -> bool:
     log.info("MLflow: %s (%s, experiment %s)", result, safe(store.uri), store.experiment)
     if made:
         how = f"`mlflow ui --backend-store-uri {store.uri}`, then " if store.database else ""
-        log.info("MLflow: the variants are at %s%s", how, safe(store.page))
+        log.info("MLflow: the variants are at %s%s", how, store.page)
     if decision:
         log.info("Registry: %s", decision)
     return True
