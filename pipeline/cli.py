@@ -323,14 +323,17 @@ def rollback() -> None:
 def export(
     name: Named,
     out: Annotated[Path, typer.Argument(help="The folder to write")],
+    layout: Annotated[
+        str | None, typer.Option("--for", help="Lay a variant out for other runtimes: onnx. docs/deploy.md says which")
+    ] = None,
     license: License = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty")] = False,
 ) -> None:
-    """Copy a model or variant into a folder, with its model card as README.md."""
+    """Copy a model or variant into a folder, with its model card as README.md; with --for, as other runtimes open it."""
     from pipeline.apps import push
     from pipeline.project import Project
 
-    print(f"{name} with its card is in {push.export(Project().root, name, out, force, license)}")
+    print(f"{name} with its card is in {push.export(Project().root, name, out, force, license, layout)}")
 
 
 @app.command()
