@@ -1,0 +1,162 @@
+"""The page in a real browser: it hears a file as microphone, gives the recognizer's text of any file, and works offline."""
+
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from pipeline.recognition.recognizer import Recognizer
+from pipeline.speech import audio
+from tests.apps.web.conftest import silence, speak
+from tests.browser import Browser, served
+
+pytestmark = pytest.mark.slow
+
+FREE = "document.querySelector('#listen')?.disabled === false"
+DONE = f"{FREE} && document.querySelector('#status').textContent === ''"
+ALLOWED = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+
+def text(browser: Browser, selector: str) -> str:
+    return browser.run(f"document.querySelector('{selector}').textContent").strip()
+
+
+def answers(browser: Browser) -> list[str]:
+    """The text in each model's card."""
+    return browser.run("[...document.querySelectorAll('#answers .words')].map((one) => one.textContent.trim())")
+
+
+def open_file(browser: Browser, file) -> list[str]:
+    browser.upload("#file", file)
+    browser.until(f"{DONE} && document.querySelector('#recording-title').textContent === '{file.name}'")
+    return answers(browser)
+
+
+def test_a_sentence_is_seen_as_it_is_spoken_and_stays(page, tmp_path):
+    spoken = np.concatenate([silence(2), speak("one two two one"), silence(2), speak("two one"), silence(3)])
+    soundfile.write(tmp_path / "mic.wav", soxr.resample(spoken, 16_000, 48_000), 48_000, subtype="PCM_16")
+    options = [*ALLOWED, f"--use-file-for-fake-audio-capture={tmp_path}/mic.wav%noloop"]
+    with served(page) as (address, _), Browser(tmp_path / "profile", options) as browser:
+        browser.go(address)
+        browser.until(FREE)
+        browser.run("document.querySelector('#listen').click()")
+        browser.until("document.querySelector('#listen').textContent === 'Stop'")
+        seen, final, deadline = set(), "", time.monotonic() + 30
+        while final != "one two two one two one" and time.monotonic() < deadline:
+            seen.add(text(browser, "#partial"))
+            final = text(browser, "#final")
+            time.sleep(0.05)
+        assert final == "one two two one two one"
+        growing = sorted({words for words in seen if words}, key=len)
+        assert len(growing) >= 3 and all("one two two one".startswith(words[:3]) or "two one".startswith(words[:3]) for words in growing)
+        assert "RTFx" in text(browser, "#speed")
+        browser.run("document.querySelector('#listen').click()")
+        browser.until(f"{DONE} && document.querySelector('#recording-title').textContent === 'What you said'")
+        assert text(browser, "#final") == final and len(answers(browser)) == 1
+        assert not browser.wrong
+
+
+def test_fifty_files_of_many_formats_give_the_recognizers_text(page, project, tmp_path):
+    recognizer = Recognizer.load(project / "variants/half.fp32-onnx")
+    rng = np.random.default_rng(1)
+    formats = [("wav", 16_000, 1), ("flac", 16_000, 1), ("wav", 44_100, 2), ("ogg", 48_000, 1), ("mp3", 44_100, 1)]
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        for number in range(50):
+            form, rate, channels = formats[number % len(formats)]
+            said = " ".join(rng.choice(["one", "two", "ten", "net", "town"], rng.integers(1, 9)))
+            wave = soxr.resample(speak(said, number), 16_000, rate)
+            file = tmp_path / f"{number}.{form}"
+            soundfile.write(file, np.stack([wave] * channels, 1), rate)
+            assert open_file(browser, file) == [recognizer.transcribe(audio.read(file))] == [said]
+        assert not browser.wrong
+
+
+def test_a_file_of_a_minute_is_recognized_in_windows_that_meet(page, project, tmp_path):
+    said = " ".join(["one two ten"] * 40)
+    audio.write(tmp_path / "long.wav", speak(said))
+    assert len(speak(said)) > 60 * 16_000
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        assert open_file(browser, tmp_path / "long.wav") == [said]
+
+
+def test_models_answer_side_by_side_and_errors_against_typed_words_are_marked(page, tmp_path):
+    with served(page) as (address, asked), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        assert not [path for path in asked if "thin" in path]  # loaded only when it is chosen
+        browser.run("document.querySelector('input[value=\"thin.fp32-onnx\"]').click()")
+        audio.write(tmp_path / "a.wav", speak("one two"))
+        assert open_file(browser, tmp_path / "a.wav") == ["one two", "one to"]
+        browser.run("document.querySelector('#said').value = 'One, two!'")
+        browser.run("document.querySelector('#said').dispatchEvent(new Event('input'))")
+        cards = browser.run("[...document.querySelectorAll('#answers section')].map((one) => one.innerText)")
+        assert "0.0% WER (0 of 2 words)" in cards[0] and "50.0% WER (1 of 2 words)" in cards[1]
+        assert browser.run("document.querySelector('#answers del').textContent") == "two"
+        assert browser.run("document.querySelector('#answers ins').textContent") == "to"
+        browser.run("document.querySelector('.example').click()")
+        browser.until(f"{DONE} && document.querySelector('#recording-title').textContent === 'Example'")
+        assert answers(browser)[0] == text(browser, ".example").rpartition(" (")[0] == browser.run("said.value")
+
+
+def test_after_the_first_visit_it_works_without_a_network(page, tmp_path):
+    audio.write(tmp_path / "a.wav", speak("ten"))
+    with Browser(tmp_path / "profile") as browser:
+        with served(page) as (address, asked):
+            browser.go(address)
+            browser.until(FREE)
+            assert "works offline" in text(browser, "#offline")
+            assert [asked.count(f"/{file}") for file in ("runtime/ort.wasm.gzip", "models/half.fp32-onnx/onnx/model.onnx")] == [1, 1]
+        browser.go(address)  # nobody answers there now
+        browser.until(FREE)
+        assert open_file(browser, tmp_path / "a.wav") == ["ten"]
+        browser.run("document.querySelector('input[value=\"thin.fp32-onnx\"]').click()")
+        browser.upload("#file", tmp_path / "a.wav")
+        browser.until(f"{FREE} && !document.querySelector('#message').hidden")
+        assert "can't be fetched: is the network away?" in text(browser, "#message")
+
+
+def test_what_goes_wrong_is_said_in_one_line(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("no sound")
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.tell("Browser.setPermission", permission={"name": "microphone"}, setting="denied")
+        browser.go(address)
+        browser.until(FREE)
+        browser.upload("#file", tmp_path / "notes.txt")
+        browser.until(f"{FREE} && document.querySelector('#message').textContent.startsWith('notes.txt can')")
+        browser.run("document.querySelector('#listen').click()")
+        browser.until(f"{FREE} && /microphone/.test(document.querySelector('#message').textContent)")
+        browser.run("document.querySelectorAll('input[name=model]').forEach((one) => (one.checked = false))")
+        browser.upload("#file", tmp_path / "notes.txt")
+        browser.until(f"{FREE} && document.querySelector('#message').textContent === 'Choose a model below.'")
+
+
+def test_the_browser_refuses_other_hosts(page, tmp_path):
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        refused = """new Promise((resolve) => {
+            addEventListener("securitypolicyviolation", ({ blockedURI }) => resolve(blockedURI));
+            fetch("https://example.org/").catch(() => {});
+        })"""
+        assert browser.run(refused) == "https://example.org/"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_it_fits_the_screen(page, tmp_path, width, scheme):
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        browser.run("document.querySelector('details').open = true")
+        browser.run("document.querySelector('.example').click()")
+        browser.until(f"{DONE} && document.querySelectorAll('#answers section').length === 1")
+        browser.picture(tmp_path / "page.png", width, scheme)
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        small = "[...document.querySelectorAll('button, .button, .models label')].filter((one) => one.offsetHeight < 44).length"
+        assert browser.run(small) == 0
