@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import soxr
@@ -160,3 +161,44 @@ def test_it_fits_the_screen(page, tmp_path, width, scheme):
         assert browser.run("document.documentElement.scrollWidth") <= width
         small = "[...document.querySelectorAll('button, .button, .models label')].filter((one) => one.offsetHeight < 44).length"
         assert browser.run(small) == 0
+
+
+def test_an_hour_of_speech_needs_no_more_memory_than_its_first_minutes(page, tmp_path):
+    """The page's own worker is handed an hour of talk without pauses, as fast as it takes it."""
+    stream = """(async (minutes, samples) => {
+        const [model] = (await (await fetch("models.json")).json()).models;
+        if (!window.test) {
+            window.test = { worker: new Worker("worker.js", { type: "module" }), at: 0, words: 0 };
+            window.test.worker.postMessage({ id: 1, ask: "listen", model, rate: 16000 });
+            await new Promise((resolve) => (test.worker.onmessage = ({ data }) => data.id === 1 && resolve()));
+        }
+        const { worker } = window.test;
+        for (const end = test.at + minutes * 60 * 16000; test.at < end; test.at += 16000) {
+            const block = Float32Array.from({ length: 16000 }, (_, index) => samples[(test.at + index) % samples.length]);
+            const passed = new Promise((resolve) => (worker.onmessage = ({ data }) => resolve(data)));
+            worker.postMessage({ ask: "block", samples: block });
+            const { heard, failed } = await passed;
+            if (failed) throw new Error(failed);
+            test.words += heard.final.length;
+        }
+        return test.words;
+    })"""
+    words = " ".join(["one two ten net"] * 8) + " "
+    samples = f"Float32Array.from([{','.join(f'{one:.4f}' for one in speak(words))}])"
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        browser.run(f"window.samples = {samples}; 0")
+        browser.run(f"{stream}(5, window.samples)")
+        early = _memory(browser)
+        heard = [browser.run(f"{stream}(11, window.samples)") for _ in range(5)][-1]
+        assert heard == pytest.approx(3600 / (len(speak(words)) / 16_000) * 32, abs=60)  # a window's words are not yet final
+        assert _memory(browser) < early + 60
+
+
+def _memory(browser: Browser) -> float:
+    """MB of the page's process, the largest of the browser's."""
+    browser.tell("HeapProfiler.collectGarbage")
+    processes = psutil.Process(browser.process.pid).children(recursive=True)
+    renderers = [one for one in processes if "--type=renderer" in one.cmdline()]
+    return max(one.memory_info().rss for one in renderers) / 1e6

@@ -40,8 +40,8 @@ function secondsOf(file) {
   });
 }
 
-/** Opens the microphone; `take` gets its blocks. Returns {rate, stop}. Raises Error with a text for people. */
-export async function microphone(take) {
+/** Opens the microphone: `take` gets its blocks, `lost` is called if it goes away. Returns {rate, stop}. Raises as `decoded` does. */
+export async function microphone(take, lost) {
   if (!navigator.mediaDevices) throw new Error("The microphone needs https, or a page from this machine (localhost).");
   const plain = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   let stream;
@@ -50,6 +50,7 @@ export async function microphone(take) {
   } catch (error) {
     throw new Error(REFUSED[error.name] ?? `The microphone can't be opened (${error.message}).`);
   }
+  stream.getAudioTracks()[0].addEventListener("ended", lost);
   const context = new AudioContext();
   await context.resume(); // Safari starts it suspended
   await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));

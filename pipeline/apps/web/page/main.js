@@ -24,7 +24,7 @@ function ask(question, content = {}) {
 
 worker.addEventListener("message", ({ data: { id, error, loading, bytes, all, heard, failed, ...answer } }) => {
   if (loading) view.status(`Loading ${loading}: ${view.megabytes(bytes)} of ${view.megabytes(all)} MB`);
-  else if (failed) doing(() => stop(failed));
+  else if (failed) doing(() => fail(failed));
   else if (!id) view.heard(heard);
   else {
     const { resolve, reject } = waiting.get(id);
@@ -48,7 +48,7 @@ async function recognize() {
   for (const model of chosen()) {
     view.status(`${model.name} is at work`);
     answers.push({ model, ...(await ask("recognize", { model, samples })) });
-    view.answers(answers, built.objective);
+    view.answers(answers, built);
   }
   view.status("");
 }
@@ -70,7 +70,7 @@ async function openExample({ file, text }) {
 async function listen() {
   const [model] = chosen();
   view.status("Waiting for the microphone");
-  const opened = await microphone((block) => worker.postMessage({ ask: "block", samples: block }));
+  const opened = await microphone((block) => worker.postMessage({ ask: "block", samples: block }), () => doing(lost));
   try {
     await ask("listen", { model, rate: opened.rate });
   } catch (error) {
@@ -81,10 +81,19 @@ async function listen() {
   view.listens(model);
 }
 
-async function stop(failure = "") {
-  const [opened] = [source, (source = null)];
-  await opened?.stop();
-  if (failure) throw new Error(failure);
+async function close() {
+  const opened = source;
+  source = null;
+  await opened.stop();
+}
+
+async function fail(reason) {
+  await close();
+  throw new Error(reason);
+}
+
+async function stop() {
+  await close();
   const spoken = await ask("stop");
   view.heard(spoken.heard);
   view.status("");
@@ -92,6 +101,11 @@ async function stop(failure = "") {
   samples = spoken.samples;
   view.opened("What you said", wave(samples), "", true);
   await recognize();
+}
+
+async function lost() {
+  await stop();
+  throw new Error("The microphone went away: is it unplugged?");
 }
 
 /** One thing at a time; what goes wrong is said in one line. */
@@ -108,7 +122,7 @@ async function doing(work) {
 
 const pressed = (id, kind, react) => document.getElementById(id).addEventListener(kind, react);
 pressed("listen", "click", () => doing(source ? stop : listen));
-pressed("said", "input", () => view.answers(answers, built.objective));
+pressed("said", "input", () => view.answers(answers, built));
 pressed("file", "change", ({ target }) => {
   const [file] = target.files;
   target.value = ""; // so that the same file can be opened again

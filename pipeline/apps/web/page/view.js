@@ -2,7 +2,7 @@
 
 import { align, asWritten, errors } from "./score.js";
 
-const UNSURE = 0.6; // of a word's confidence, below which it is marked
+const UNSURE = 0.9; // of a word's confidence, below which it is marked; how often such words are wrong is in docs/web.md
 
 const element = (id) => document.getElementById(id);
 
@@ -104,11 +104,11 @@ export function opened(title, audio, text, isLive) {
 }
 
 /** A card for each model's answer to the recording. */
-export function answers(all, objective) {
-  element("answers").replaceChildren(...all.map((answer) => card(answer, objective)));
+export function answers(all, built) {
+  element("answers").replaceChildren(...all.map((answer) => card(answer, built)));
 }
 
-function card({ model, words, milliseconds, seconds }, objective) {
+function card({ model, words, milliseconds, seconds }, { objective, language }) {
   const figures = [speed(milliseconds, seconds)];
   const split = (list) => (objective === "cer" ? [...list.join(" ")] : list);
   const reference = split(asWritten(said(), model.tokens));
@@ -121,7 +121,7 @@ function card({ model, words, milliseconds, seconds }, objective) {
     text = steps.flatMap((step) => [...corrected(step), objective === "cer" ? "" : " "]);
   }
   const list = made("ul", figures.map((figure) => made("li", figure)));
-  return made("section", [made("h3", model.name), made("p", text, { className: "words", dir: "auto" }), list]);
+  return made("section", [made("h3", model.name), made("p", text, { className: "words", dir: "auto", lang: language }), list]);
 }
 
 const speed = (milliseconds, seconds) =>
@@ -129,7 +129,7 @@ const speed = (milliseconds, seconds) =>
 
 function marked(words) {
   return words.flatMap(({ text, confidence }, index) => {
-    const word = confidence < UNSURE ? made("span", text, { className: "unsure", title: "the model is unsure of this word" }) : text;
+    const word = confidence < UNSURE ? made("span", text, { className: "unsure", title: `confidence ${confidence.toFixed(2)}` }) : text;
     return index ? [" ", word] : [word];
   });
 }
