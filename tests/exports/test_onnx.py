@@ -17,7 +17,7 @@ from tests.tiny import VOCAB, save_model, speech
 
 FILES = {"README.md", "config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json"}
 AUDIOS = [speech(seconds, seed) for seed, seconds in enumerate((0.01, 0.025, 0.3, 1.7))]
-CARD = "# A card\n\n## License\n\nunknown\n\n## How to run it\n\nformer text\n"
+CARD = "# A card\n\n## License\n\nunknown\n\n## How to run it\n\nHow it was run\n"
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_the_weights_of_a_variant_are_not_touched(variants, tmp_path):
 def test_the_card_keeps_its_text_and_says_how_to_run_the_folder(variants, tmp_path):
     layouts.write(variants["group", True, "int8-onnx"], tmp_path / "a", "onnx", CARD)
     card = (tmp_path / "a/README.md").read_text()
-    assert card.startswith("# A card\n\n## License\n\nunknown\n\n## How to run it\n") and "former" not in card
+    assert card.startswith("# A card\n\n## License\n\nunknown\n\n## How to run it\n") and "How it was run" not in card
     programs = re.findall(r"^### (\S+).*?^```\w+$(.*?)^```$", card, re.M | re.S)
     assert [name for name, _ in programs] == ["sherpa-onnx:", "transformers.js:", "ONNX", "Optimum"]
     assert all("onnx/model_quantized.onnx" in code or "q8" in code or '"model_quantized.onnx"' in code for _, code in programs)
