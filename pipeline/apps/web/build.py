@@ -59,7 +59,7 @@ def build(root: Path, names: Sequence[str], out: Path) -> list[str]:
 
 
 def _chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """The rows of the named variants, else of all in ONNX: the champion, those within the budget from small to large, others."""
+    """The rows of the named variants, else of all in ONNX: the champion, those within the budget by size, the others."""
     known = {row.variant: row for row in rows if row.runtime == "onnxruntime" and row.kind == "own"}
     if not known:
         raise BigfootError("no compared variant is in ONNX, which is what a browser runs: add one with scheme int8-onnx")
@@ -90,9 +90,11 @@ def _model(root: Path, row: Row, page: Path, objective: str) -> dict[str, Any]:
     (graph,) = folder.glob("onnx/*.onnx")
     info = seal.read_info(Project(root).variant(row.variant))
     return {
-        "name": row.variant, "champion": row.champion, "file": graph.relative_to(page).as_posix(), "bytes": graph.stat().st_size,
+        "name": row.variant, "champion": row.champion,
+        "file": graph.relative_to(page).as_posix(), "bytes": graph.stat().st_size,
         "rate": row[objective], "low": row[f"{objective}_low"], "high": row[f"{objective}_high"],
-        "tokens": info["vocab"], "blank": info["blank"], "hop": math.prod(info["conv_strides"]), "field": seal.receptive_field(info),
+        "tokens": info["vocab"], "blank": info["blank"],
+        "hop": math.prod(info["conv_strides"]), "field": seal.receptive_field(info),
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A project whose models hear letters as pitches, so that what a page should show is known to the letter, and the page of it."""
+"""A project whose models hear letters as pitches, so that it is known what a page has to show, and the page of it."""
 
 import json
 import shutil

@@ -71,7 +71,8 @@ def test_words_and_confidences_are_those_of_transcribe():
     info = {"vocab": TEXTS, "blank": 0, "conv_strides": [320], "sample_rate": 16000}
     decoder = WordDecoder(info)
     expected = decoder.decode(logits) + decoder.end()
-    script = "return words({ data: Float32Array.from(input.data), dims: [1, input.frames, input.tokens.length] }, input.tokens, 0);"
+    script = """const dims = [1, input.frames, input.tokens.length];
+    return words({ data: Float32Array.from(input.data), dims }, input.tokens, 0);"""
     found = node("decode.js", "words", script, {"data": logits.ravel().tolist(), "frames": len(logits), "tokens": TEXTS})
     assert [word["text"] for word in found] == [word.word for word in expected] == greedy(logits.argmax(-1), TEXTS, 0).split()
     assert [word["confidence"] for word in found] == pytest.approx([word.confidence for word in expected], abs=1e-4)
