@@ -84,7 +84,7 @@ def _runtime(root: Path, out: Path) -> int:
 
 def _model(root: Path, row: Row, page: Path, objective: str) -> dict[str, Any]:
     """Export a variant into the page; returns what the page has to know of it."""
-    folder = push.export(root, row.variant, page / "models" / row.variant, layout="onnx")
+    folder = push.export(root, row.variant, page / "exported" / row.variant, layout="onnx")
     if list(folder.glob("onnx/*_data")):
         raise BigfootError(f"{row.variant} has weights of more than 2 GB, too many for a browser: name other variants")
     (graph,) = folder.glob("onnx/*.onnx")
@@ -133,7 +133,7 @@ def _list_files(page: Path, first: set[str]) -> None:
     digest = hashlib.sha256()
     for name, path in files.items():
         digest.update(f"{name}\n".encode() + hashlib.sha256(path.read_bytes()).digest())
-    later = {name for name in files if name.startswith(("models/", "examples/"))} - first
+    later = {name for name in files if name.startswith(("exported/", "examples/"))} - first
     stored = ["./", *sorted(set(files) - later - {"index.html", "sw.js"})]  # a browser asks for the folder, not for index.html
     text = f"const VERSION = {json.dumps(digest.hexdigest()[:16])};\nconst FILES = {json.dumps(stored, indent=1)};\n"
     (page / "files.js").write_text(text, encoding="utf-8")

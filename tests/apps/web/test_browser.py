@@ -1,6 +1,8 @@
 """The page in a real browser: it hears a file as microphone, gives the recognizer's text of any file, and works offline."""
 
+import re
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import psutil
@@ -11,7 +13,7 @@ import soxr
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from tests.apps.web.conftest import silence, speak
-from tests.browser import Browser, served
+from tests.browser import Browser, served, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +114,7 @@ def test_after_the_first_visit_it_works_without_a_network(page, tmp_path):
             browser.go(address)
             browser.until(FREE)
             assert "works offline" in text(browser, "#offline")
-            assert asked.count("/runtime/ort.wasm.gzip") == asked.count("/models/half.fp32-onnx/onnx/model.onnx") == 1
+            assert asked.count("/runtime/ort.wasm.gzip") == asked.count("/exported/half.fp32-onnx/onnx/model.onnx") == 1
         browser.go(address)  # nobody answers there now
         browser.until(FREE)
         assert open_file(browser, tmp_path / "a.wav") == ["ten"]
@@ -137,15 +139,25 @@ def test_what_goes_wrong_is_said_in_one_line(page, tmp_path):
         browser.until(f"{FREE} && document.querySelector('#message').textContent === 'Choose a model below.'")
 
 
-def test_the_browser_refuses_other_hosts(page, tmp_path):
-    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+def test_no_other_host_is_asked_and_the_browser_would_refuse(page, tmp_path):
+    """Whatever isn't on this machine would go to a proxy, which counts."""
+    with ExitStack() as stack:
+        address, _ = stack.enter_context(served(page))
+        proxy, foreign = stack.enter_context(served(tmp_path))
+        browser = stack.enter_context(Browser(tmp_path / "profile", [f"--proxy-server={proxy.rstrip('/')}"]))
         browser.go(address)
         browser.until(FREE)
+        browser.run("document.querySelector('input[value=\"thin.fp32-onnx\"]').click()")
+        browser.run("document.querySelector('.example').click()")
+        browser.until(f"{DONE} && document.querySelectorAll('#answers section').length === 2")
         refused = """new Promise((resolve) => {
             addEventListener("securitypolicyviolation", ({ blockedURI }) => resolve(blockedURI));
             fetch("https://example.org/").catch(() => {});
         })"""
         assert browser.run(refused) == "https://example.org/"
+        assert not [one for one in foreign if not re.search("google|gvt1", one)]  # those are the browser's own
+        browser.go("http://example.org/")
+        wait_for(lambda: "http://example.org/" in foreign, 10, "the proxy doesn't count")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

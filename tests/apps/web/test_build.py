@@ -45,15 +45,25 @@ def test_the_champion_is_first_and_each_model_is_an_export_with_its_card_and_fig
     assert half["rate"] == pytest.approx(20 / 500) and half["low"] < half["rate"] < half["high"]
     assert (half["tokens"], half["blank"], half["hop"], half["field"]) == (TOKENS, 0, 320, 400)
     file = root / "web" / half["file"]
-    assert file.stat().st_size == half["bytes"] and "0.04" in (root / "web/models/half.fp32-onnx/README.md").read_text()
+    assert file.stat().st_size == half["bytes"] and "0.04" in (root / "web/exported/half.fp32-onnx/README.md").read_text()
     assert said[0].startswith("half.fp32-onnx: 0.0 MB")
+
+
+def test_the_champion_is_first_whatever_its_size_and_gate(built):
+    root, _ = built
+    rows = json.loads((root / "reports/comparison.json").read_text())
+    for row in rows:
+        row["champion"] = row["variant"] == "thin.fp32-onnx"
+    (root / "reports/comparison.json").write_text(json.dumps(rows))
+    build(root, [], root / "web")
+    assert [model["name"] for model in about(root)["models"]] == ["thin.fp32-onnx", "half.fp32-onnx"]
 
 
 def test_named_variants_alone_are_in_the_page_in_their_order(built):
     root, _ = built
     said = build(root, ["thin.fp32-onnx"], root / "web")
     assert [model["name"] for model in about(root)["models"]] == ["thin.fp32-onnx"]
-    assert not (root / "web/models/half.fp32-onnx").exists() and "The champion, half.fp32-onnx, is not among them" in said
+    assert not (root / "web/exported/half.fp32-onnx").exists() and "The champion, half.fp32-onnx, is not among them" in said
     with pytest.raises(BigfootError, match="teacher.fp32 is none of the compared variants in ONNX"):
         build(root, ["teacher.fp32"], root / "web")
 
@@ -62,7 +72,7 @@ def test_the_service_worker_stores_all_files_but_models_and_examples_that_come_l
     root, _ = built
     files = {path.relative_to(root / "web").as_posix() for path in (root / "web").rglob("*") if path.is_file()}
     first = about(root)["models"][0]["file"]
-    later = {name for name in files if name.startswith(("models/", "examples/"))} - {first}
+    later = {name for name in files if name.startswith(("exported/", "examples/"))} - {first}
     assert set(listed(root)) == files - later - {"index.html", "sw.js", "files.js"} | {"./"}
     code = " ".join(path.read_text() for path in PAGE.glob("*.js")) + (PAGE / "index.html").read_text()
     needed = set(re.findall(r'"(?:\./)?([\w/]+\.(?:js|mjs|css|svg|gzip|json))"', code)) - {"sw.js", "files.js"}

@@ -20,8 +20,10 @@ pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="no node here")
 HOUR = """
 // A model that hears each word as a stretch of one loudness: k/100 for word k.
 let longest = 0;
+const contexts = new Set();
 const hear = async (samples, first) => {
   longest = Math.max(longest, samples.length / 16000);
+  contexts.add(first);
   const words = [];
   for (let frame = first; frame < samples.length / 320; frame++) {
     const word = Math.round(100 * samples[frame * 320]);
@@ -46,7 +48,7 @@ for (let at = 0; at < input.seconds * 16000; at += block.length) {
   if (live.due) heard.push(...(await live.pass()).final);
 }
 heard.push(...(await live.pass(true)).final);
-return { heard: heard.map(({ text }) => text), longest, buffer };
+return { heard: heard.map(({ text }) => text), longest, buffer, contexts: [...contexts] };
 """
 
 
@@ -126,6 +128,7 @@ def test_an_hour_of_speech_is_heard_word_by_word_in_a_bounded_window(pause, phra
     words = [1 + word % 90 for word in range(9000) if word % phrase < phrase - pause]
     assert found["heard"] == words
     assert found["longest"] < 23 and found["buffer"] < 23
+    assert found["contexts"] == ([0] if pause else [0, 100])  # 2 s of what was said before, where there was no pause
 
 
 def test_silence_and_the_noise_of_a_room_are_never_recognized():

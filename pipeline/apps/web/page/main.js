@@ -84,7 +84,7 @@ async function listen() {
 async function close() {
   const opened = source;
   source = null;
-  await opened.stop();
+  await opened?.stop(); // none where Stop was pressed meanwhile
 }
 
 async function fail(reason) {

@@ -51,7 +51,6 @@ function choice(model, isFirst, rate) {
 }
 
 export const isChosen = (name) => document.querySelector(`input[name=model][value="${CSS.escape(name)}"]`).checked;
-export const said = () => element("said").value;
 
 export function status(text) {
   element("status").textContent = text;
@@ -111,7 +110,7 @@ export function answers(all, built) {
 function card({ model, words, milliseconds, seconds }, { objective, language }) {
   const figures = [speed(milliseconds, seconds)];
   const split = (list) => (objective === "cer" ? [...list.join(" ")] : list);
-  const reference = split(asWritten(said(), model.tokens));
+  const reference = split(asWritten(element("said").value, model.tokens));
   let text = words.length ? marked(words) : [made("i", "no words")];
   if (reference.length) {
     const steps = align(reference, split(words.map((word) => word.text)));
