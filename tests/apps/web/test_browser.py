@@ -1,6 +1,7 @@
 """The page in a real browser: it hears a file as microphone, gives the recognizer's text of any file, and works offline."""
 
 import re
+import shutil
 import time
 from contextlib import ExitStack
 
@@ -226,3 +227,24 @@ def test_without_https_files_are_recognized_and_the_microphone_says_what_it_need
         assert open_file(browser, tmp_path / "a.wav") == ["ten"]
         browser.run("document.querySelector('#listen').click()")
         browser.until(f"{FREE} && document.querySelector('#message').textContent.startsWith('The microphone needs https')")
+
+
+def test_what_cannot_be_stored_still_works_and_says_so(page, tmp_path):
+    shutil.copytree(page, tmp_path / "web")
+    (tmp_path / "web/icon.svg").unlink()  # so the service worker can't store all
+    audio.write(tmp_path / "a.wav", speak("ten"))
+    with served(tmp_path / "web") as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        assert "needs the network each time" in text(browser, "#offline")
+        assert open_file(browser, tmp_path / "a.wav") == ["ten"]
+
+
+def test_a_reload_past_the_store_starts_too(page, tmp_path):
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        browser.run("window.before = true")
+        browser.tell("Page.reload", ignoreCache=True)
+        browser.until(f"!window.before && {FREE}")
+        assert "works offline" in text(browser, "#offline")
