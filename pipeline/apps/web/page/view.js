@@ -32,7 +32,7 @@ export function show(built, use) {
   );
   element("rate-name").textContent = rate;
   element("rate-meaning").textContent =
-    `Wrong, missing and extra ${units} per 100 ${units} of the text. Beside a model: on the test set ${built.test} ` +
+    `Wrong, missing and extra ${units} per 100 ${units} of the text. Beside a model: on the test set “${built.test}” ` +
     `(${built.test_words.toLocaleString("en")} words) of the corpus ${built.corpus}, with its 95% interval, measured by bigfoot evaluate. ` +
     "Beside a recording: against the text that you typed.";
   element("runtime-size").textContent = megabytes(built.runtime_bytes);
