@@ -6,6 +6,7 @@ only for a PyTorch variant.
 
 import filecmp
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -25,17 +26,30 @@ app = typer.Typer(
     name="bigfoot",
     help="Turn one large wav2vec 2.0 recognizer into a family of small ones. `dvc repro` makes them; this does the rest.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # which joins the lines of a paragraph
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")]
+
+def _named(given: str) -> str:
+    """A variant by its name, folder or slug, as every command takes it."""
+    from pipeline.project import Project
+
+    return Project().variant_name(given)
+
+
+MAKE, COMPARE, RUN, MLFLOW = "Make students and variants", "Compare", "Use a variant", "Champion and MLflow"  # groups of --help
+VARIANT = "Its name (half.int8-openvino), folder, or an MLflow model: models:/NAME@champion"
+Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)", parser=_named, metavar="NAME")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 License = Annotated[str | None, typer.Option(help="The license of the weights, such as apache-2.0, for the card")]
 
 
 def main() -> None:
     """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
     log_to(sys.stderr)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that workers end and temporary files go
     with errors_as_lines():
         app()
 
@@ -55,14 +69,9 @@ def options(
     """Options of `bigfoot` itself, before any command."""
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def transcribe(
-    variant: Annotated[
-        str,
-        typer.Argument(
-            help="A variant's folder, such as variants/half.int8-openvino, or an MLflow model: models:/NAME@champion"
-        ),
-    ],
+    variant: Annotated[str, typer.Argument(help=VARIANT)],
     files: Annotated[
         list[str], typer.Argument(help="Recordings of any format, rate and length; folders, at any depth; - for stdin")
     ],
@@ -88,9 +97,9 @@ def transcribe(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def align(
-    variant: Annotated[str, typer.Argument(help="A variant's folder, or an MLflow model, as in `bigfoot transcribe`")],
+    variant: Annotated[str, typer.Argument(help=VARIANT)],
     files: Annotated[list[str], typer.Argument(help="Recordings or folders of them; the transcript of a.wav is in a.txt")],
     form: Annotated[
         Literal["json", "srt", "textgrid", "ctm"], typer.Option("--format", help="The format of the output")
@@ -119,7 +128,31 @@ def align(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
+def evaluate(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[VARIANT]... TABLE", help="Variants, by default the champion, and a table of recordings and texts"
+        ),
+    ],
+    json: AsJson = False,
+) -> None:
+    """Count the errors of variants on your own recordings: WER and CER with intervals, their difference, the worst utterances.
+
+    Trains and changes nothing. A variant is given as in `bigfoot transcribe`. The table is one as for training: .csv, .tsv,
+    .jsonl, a Kaldi folder (docs/recordings.md); its texts are written by the rules that the variant was made with. Only what
+    can't be heard or has no text is left out, and counted.
+    """
+    from pipeline.apps.evaluation import formats, run
+    from pipeline.project import Project
+
+    *variants, table = names
+    result = run.evaluate(Project(), variants, Path(table))
+    print(formats.as_json(result) if json else formats.text(result), end="")
+
+
+@app.command(rich_help_panel=MAKE)
 def check(
     plan: Annotated[bool, typer.Option("--plan", help="Print the hours and the disk that `dvc repro` would take")] = False,
 ) -> None:
@@ -162,7 +195,7 @@ def check(
         print(run.text(params, project))
 
 
-@app.command()
+@app.command(rich_help_panel=MAKE)
 def propose(
     max_mb: Annotated[float, typer.Option(min=0.0001, help="Megabytes (10^6 bytes) of a variant's folder, at most")],
     max_ms: Annotated[float, typer.Option(min=0.001, help="Milliseconds for --length seconds of audio, at most")],
@@ -188,7 +221,7 @@ def propose(
     print(run.propose(Project(), budget))
 
 
-@app.command()
+@app.command(rich_help_panel=MLFLOW)
 def track(
     rebuild: Annotated[
         bool,
@@ -206,21 +239,23 @@ def track(
     (sync.rebuild if rebuild else sync.sync)(load_params(), Project().root)
 
 
-@app.command()
-def table() -> None:
-    """Print the last comparison, and where to find more."""
+@app.command(rich_help_panel=COMPARE)
+def table(json: AsJson = False) -> None:
+    """Print the last comparison, and where to find more; as JSON one object per variant with all its figures."""
     from pipeline.common.files import read_text
     from pipeline.project import Project
 
-    path = Project().table
+    path = Project().comparison if json else Project().table
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run `dvc repro` first, in the project's folder")
     print(read_text(path, "dvc repro compare"))
+    if json:
+        return
     print("More: reports/index.html · dvc metrics show · dvc plots show · mlflow ui --backend-store-uri sqlite:///mlflow.db")
 
 
-@app.command()
-def schemes() -> None:
+@app.command(rich_help_panel=COMPARE)
+def schemes(json: AsJson = False) -> None:
     """List the schemes: each one's precision, granularity, hardware, limits and settings, and whether this machine runs it.
 
     `schemes` and `variants` in params.yaml name schemes. "yes" means that this machine makes and runs it as intended;
@@ -228,10 +263,10 @@ def schemes() -> None:
     """
     from pipeline.quantize import table
 
-    print(table.text(), end="")
+    print(table.as_json() if json else table.text(), end="")
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def results() -> None:
     """Publish the last comparison: copy its figures to results/, and write RESULTS.md and README's tables from there.
 
@@ -247,10 +282,13 @@ def results() -> None:
     print(f"{copied}; RESULTS.md and README.md are updated")
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def web(
     variants: Annotated[
-        list[str] | None, typer.Argument(help="Variants in ONNX, the first of which is loaded at once; by default all of them")
+        list[str] | None,
+        typer.Argument(
+            help="Variants in ONNX, the first of which is loaded at once; by default all of them", parser=_named, metavar="NAME"
+        ),
     ] = None,
 ) -> None:
     """Build web/, a page that recognizes speech in the browser: static files, for any file server.
@@ -265,11 +303,15 @@ def web(
     print("The page is in web/: `python -m http.server -d web -b 127.0.0.1` shows it at http://localhost:8000")
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def gate(
     variants: Annotated[
-        list[str] | None, typer.Argument(help="Variants that have to pass; if none is named, there has to be a champion")
+        list[str] | None,
+        typer.Argument(
+            help="Variants that have to pass; if none is named, there has to be a champion", parser=_named, metavar="NAME"
+        ),
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Print whether each variant is within the budget of params.yaml, and why; for CI, exit status 0 if so, 1 if not.
 
@@ -278,24 +320,28 @@ def gate(
     from pipeline.compare import gate
     from pipeline.project import Project, load_params
 
-    is_open, lines = gate.check(Project().root, load_params(), variants or [])
-    print("\n".join(lines))
-    if not is_open:
+    verdict = gate.check(Project().root, load_params(), variants or [])
+    print(verdict.as_json() if json else verdict.text())
+    if not verdict.is_open:
         raise typer.Exit(1)
 
 
-@app.command()
-def champion() -> None:
+@app.command(rich_help_panel=MLFLOW)
+def champion(json: AsJson = False) -> None:
     """Show the champion in MLflow's registry with its evidence, and the former ones."""
     from pipeline.project import Project, load_params
-    from pipeline.tracking import registry
+    from pipeline.tracking.history import history
 
-    print("\n".join(registry.history(Project().root, load_params())))
+    found = history(Project().root, load_params())
+    print(found.as_json() if json else found.text())
 
 
-@app.command()
+@app.command(rich_help_panel=MLFLOW)
 def promote(
-    variant: Annotated[str, typer.Argument(help="A variant of the last comparison, such as half.int8-openvino")],
+    variant: Annotated[
+        str,
+        typer.Argument(help="A variant of the last comparison, such as half.int8-openvino", parser=_named, metavar="NAME"),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Even if it is worse, fails the gate or can't be compared")] = False,
 ) -> None:
     """Make a variant the champion in MLflow's registry, even one that was rolled back.
@@ -308,7 +354,7 @@ def promote(
     print(registry.promote(Project().root, load_params(), variant, force))
 
 
-@app.command()
+@app.command(rich_help_panel=MLFLOW)
 def rollback() -> None:
     """Make the former champion the champion again; the present one is not promoted again by itself."""
     from pipeline.project import Project, load_params
@@ -317,7 +363,7 @@ def rollback() -> None:
     print(registry.rollback(Project().root, load_params()))
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def export(
     name: Named,
     out: Annotated[Path, typer.Argument(help="The folder to write")],
@@ -334,7 +380,7 @@ def export(
     print(f"{name} with its card is in {push.export(Project().root, name, out, force, license, layout)}")
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def export_corpus(out: Annotated[Path, typer.Argument(help="The folder to write")]) -> None:
     """Copy the prepared corpus of params.yaml into a folder: a FLAC file per utterance, and a JSONL manifest per split."""
     from pipeline.apps import corpus_files
@@ -345,7 +391,7 @@ def export_corpus(out: Annotated[Path, typer.Argument(help="The folder to write"
     print(f"{corpus_files.export(corpus, out):,} utterances are in {out}")
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def push(
     name: Named,
     repo: Annotated[str, typer.Argument(help="A repository on the hub, such as me/half-int8; created if it is missing")],
@@ -362,7 +408,7 @@ def push(
     print(f"{name} is at {push.push(Project().root, name, repo, private, endpoint, revision, license, force)}")
 
 
-@app.command()
+@app.command(rich_help_panel=MAKE)
 def use(
     profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite unsaved edits of params.yaml")] = False,

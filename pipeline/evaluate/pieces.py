@@ -14,29 +14,36 @@ from pipeline.speech.shards import Utterance
 
 PIECE = 128  # utterances
 
-Piece = tuple[Path, Path, str, list[int], int | None, Path]
+Piece = tuple[Path, Path, str, list[int], int | None, bool, Path]
 
 
 def planned(
-    variant: Path, corpus: Corpus, utterances: Sequence[Utterance], threads: int | None, folder: Path
+    variant: Path, corpus: Corpus, utterances: Sequence[Utterance], threads: int | None, on_gpu: bool, folder: Path
 ) -> Iterator[Piece]:
     """The arguments of `recognize` for each piece of these utterances of one split, in order."""
     for start in range(0, len(utterances), PIECE):
         chosen = utterances[start : start + PIECE]
         split, rows = chosen[0].split, [utterance.row for utterance in chosen]
         name = blake2b(f"{corpus.utterances(split).info['digest']} {split} {rows}".encode(), digest_size=16).hexdigest()
-        yield variant, corpus.folder, split, rows, threads, folder / f"{name}.json"
+        yield variant, corpus.folder, split, rows, threads, on_gpu, folder / f"{name}.json"
 
 
-def recognize(variant: Path, corpus: Path, split: str, rows: list[int], threads: int | None, out: Path) -> Path:
+def recognize(variant: Path, corpus: Path, split: str, rows: list[int], threads: int | None, on_gpu: bool, out: Path) -> Path:
     """Write [[hypothesis, signal-to-noise ratio in dB or null], ...] of these rows; where it is written already, do nothing.
 
-    Utterances are transcribed one by one, as in the benchmark: what is scored is what is timed, and padding has no effect.
+    On a CPU utterances are transcribed one by one, as in the benchmark: what is scored is what is timed, and batches would gain
+    2%. A GPU gets batches of similar lengths, in which padding has no effect (see Recognizer).
     """
     if not out.is_file():
-        recognizer, opened = _recognizer(variant, threads), open_corpus(corpus)
+        recognizer, opened = _recognizer(variant, threads, on_gpu), open_corpus(corpus)
         sounds = (opened.audio(opened.utterances(split)[row]) for row in rows)
-        write_json(out, [[recognizer.transcribe(samples), snr_db(samples)] for samples in sounds])
+        batches = [list(sounds)] if on_gpu else ([samples] for samples in sounds)
+        found = [
+            [text, snr_db(samples)]
+            for audios in batches
+            for text, samples in zip(recognizer.transcribe_batch(audios), audios, strict=True)
+        ]
+        write_json(out, found)
     return out
 
 
@@ -45,5 +52,5 @@ def read(piece: Path) -> Iterator[tuple[str, float | None]]:
 
 
 @lru_cache(maxsize=1)
-def _recognizer(variant: Path, threads: int | None) -> Recognizer:
-    return Recognizer.load(variant, threads=threads)
+def _recognizer(variant: Path, threads: int | None, on_gpu: bool) -> Recognizer:
+    return Recognizer.load(variant, threads, on_gpu)

@@ -2,7 +2,8 @@
 
 Decision: a score depends on files alone (not on time or host), so that DVC may keep it for ever. Little audio is recognized in
 this process, with the threads that the runtime chooses; much of it, or any on a cluster, in one process per core, with one
-thread each, which is the faster way on every runtime. What is recognized lies in `scratch` until all is, so a run that was
+thread each, which is the faster way on every runtime. A GPU of this machine, where it can run the variant, does all of it in
+batches in this process. What is recognized lies in `scratch` until all is, so a run that was
 killed goes on.
 """
 
@@ -18,9 +19,9 @@ from pipeline.evaluate import pieces, scores
 from pipeline.evaluate.scores import Score, SetScore
 from pipeline.evaluate.wer import score
 from pipeline.params import Evaluate
-from pipeline.recognition import seal
+from pipeline.recognition import runtimes, seal
 from pipeline.speech.corpus import Corpus, drawn, scored_splits
-from pipeline.speech.scoring import scoring
+from pipeline.speech.scoring import Scoring, scoring
 from pipeline.speech.shards import Utterance
 
 MUCH_AUDIO = 3600.0  # seconds in all sets, from which on several processes recognize
@@ -35,15 +36,7 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     """
     info = seal.read(variant_folder)
     names = scored_splits(corpus.info["splits"])
-    chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    is_much = sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
-    threads = 1 if is_much or cluster.is_used() else None
-    folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
-    scored = {}
-    for name in names:
-        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, folder)
-        done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
-        scored[name] = _score_set(f"{info['variant']} on {name}", corpus, chosen[name], done, settings)
+    scored = score_sets(settings, variant_folder, corpus, names, scoring(corpus.info), scratch)
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
         files=seal.mark(info),
@@ -55,7 +48,27 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     return found
 
 
-def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate) -> SetScore:
+def score_sets(
+    settings: Evaluate, variant_folder: Path, corpus: Corpus, names: Iterable[str], scored_as: Scoring, scratch: Path
+) -> dict[str, SetScore]:
+    """The scores of a variant on these sets. Raises BigfootError as `evaluate` does; leaves `scratch` behind."""
+    info = seal.read(variant_folder)
+    chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
+    on_gpu = not cluster.is_used() and runtimes.gpu_runs(info)
+    is_much = not on_gpu and sum(utterance.duration for rows in chosen.values() for utterance in rows) > MUCH_AUDIO
+    threads = 1 if is_much or cluster.is_used() else None
+    folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
+    scored = {}
+    for name, utterances in chosen.items():
+        planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder)
+        done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
+        scored[name] = _score_set(f"{info['variant']} on {name}", scored_as, utterances, done, settings)
+    return scored
+
+
+def _score_set(
+    title: str, scored_as: Scoring, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate
+) -> SetScore:
     """The score of the utterances of a set; `done` gives the files of its pieces as they are recognized."""
     found: list[tuple[str, float | None]] = []
     with Progress(title, sum(utterance.duration for utterance in utterances), "s of audio") as progress:
@@ -63,7 +76,6 @@ def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: It
             before = len(found)
             found += pieces.read(piece)
             progress.advance(sum(utterance.duration for utterance in utterances[before : len(found)]))
-    scored_as = scoring(corpus.info)
     hypotheses = [scored_as.written(hypothesis) for hypothesis, _ in found]
     scored = score(utterances, hypotheses, settings.bootstrap, settings.seed)
     log.info(

@@ -51,8 +51,8 @@ class Recognizer:
         self._receptive_field = seal.receptive_field(info)
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int | None = None) -> "Recognizer":
-        """Open a variant folder; `threads`: how many the runtime uses (None: its own choice).
+    def load(cls, folder: str | Path, threads: int | None = None, on_gpu: bool = False) -> "Recognizer":
+        """Open a variant folder; `threads`: how many the runtime uses (None: its own choice); `on_gpu`: see runtimes.gpu_runs.
 
         Raises BigfootError where the folder is not a variant, a file is missing, or a file has changed since the variant was
         made.
@@ -63,8 +63,8 @@ class Recognizer:
         info = _as_of_today(seal.read_info(folder))
         seal.require_runnable(folder, info)
         seal.check(folder, info, remembered=True)
-        run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))
-        return cls(info, run)
+        run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"), on_gpu)
+        return cls(info | {"padding": "mask"} if on_gpu else info, run)
 
     def frames(self, samples: int) -> int:
         """The number of frames for a number of samples: of most models one every 320 (20 ms), each of which needs 400."""

@@ -4,7 +4,8 @@
 
 ONNX and OpenVINO graphs ignore padding (pipeline.quantize.export), so lengths may differ. PyTorch and peers
 (pipeline.quantize.peers) run transformers' own forward pass, which does not, so there all lengths equal `samples`. ONNX
-Runtime, OpenVINO and CTranslate2 open in half a second, without PyTorch or transformers. Everything runs on the CPU.
+Runtime, OpenVINO and CTranslate2 open in half a second, without PyTorch or transformers. Everything runs on the CPU, but for
+`evaluate` on a GPU, where PyTorch's float32 variants run in batches that ignore padding, as graphs do.
 Operations outside int8 use the variant's `precision`: float32, or bfloat16 where the variant asks for it. OpenVINO's defaults
 would choose bfloat16 where the CPU has it, and would quantize the inputs of int8 and int4 weights to int8 where the CPU has
 VNNI; both are turned off. A CPU without bfloat16 still runs a bfloat16 variant: OpenVINO in float32, PyTorch in a slow
@@ -39,15 +40,19 @@ class Opened:
         return self.run(waveforms, lengths)
 
 
+GPU = "cuda"  # PyTorch's name
 OPENVINO_STEP = 8000  # samples
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # OpenVINO's and variant.json's name: PyTorch's name
 
 
-def start(folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32") -> Run:
+def start(
+    folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32", on_gpu: bool = False
+) -> Run:
     """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime', 'openvino', 'ctranslate2'); `threads`: None lets it choose.
 
-    `precision` ("f32" or "bf16") is the precision of the computation; ONNX Runtime uses its graph's, float32 or int8.
-    PyTorch's number of threads belongs to the process, not to the model: the last value holds for all models.
+    `on_gpu`: only what `gpu_runs` can. `precision` ("f32" or "bf16") is the precision of the computation; ONNX Runtime uses its
+    graph's, float32 or int8. PyTorch's number of threads belongs to the process, not to the model: the last value holds for
+    all models.
     """
     if runtime not in RUNTIMES:
         raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(RUNTIMES)}")
@@ -56,12 +61,21 @@ def start(folder: Path, runtime: str, file: str, threads: int | None = None, pre
     if not (folder / file).is_file():
         raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantize again")
     try:
-        return RUNTIMES[runtime](folder, file, threads, precision)
+        return _torch_on_gpu(folder) if on_gpu else RUNTIMES[runtime](folder, file, threads, precision)
     except BigfootError:
         raise
     except Exception as error:  # for a damaged file each runtime raises its own kind of error
         reason = " ".join(str(error).split())[:200]
         raise BigfootError(f"{folder}: {file} can't be opened, copy it again or quantize again ({reason})") from None
+
+
+def gpu_runs(info: dict) -> bool:
+    """Whether this machine has a GPU that runs this variant with the text that a CPU gives: PyTorch's in float32."""
+    if info["runtime"] != "torch" or info["file"] != "model.safetensors" or info.get("precision", "f32") != "f32":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def openvino_settings(threads: int | None, precision: str = "f32") -> dict:
@@ -83,6 +97,31 @@ def _torch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return model(torch.from_numpy(waveforms).to(model.dtype)).logits.float().numpy()
+
+    return Opened(run, model)
+
+
+def _torch_on_gpu(folder: Path) -> Run:
+    import torch
+
+    from pipeline.recognition import torch_model
+
+    torch.backends.cudnn.allow_tf32 = False  # PyTorch's default for convolutions, of 10 bits instead of 23
+    return padded_torch_run(torch_model.load_float(folder).to(GPU))
+
+
+def padded_torch_run(model) -> Opened:
+    """The function of a PyTorch model, on the model's device, that takes different lengths."""
+    import torch
+
+    from pipeline.models.forward import padding_invariant
+
+    network = padding_invariant(model)
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            inputs = torch.from_numpy(waveforms).to(model.device), torch.from_numpy(lengths).to(model.device)
+            return network(*inputs).cpu().numpy()
 
     return Opened(run, model)
 

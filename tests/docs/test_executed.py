@@ -39,6 +39,7 @@ EXECUTED = {
     "mlflow models serve": "tests/tracking/test_serving.py (slow), over HTTP",
     "curl --silent http://127.0.0.1:5001/invocations": "tests/tracking/test_serving.py (slow) posts the same",
     "echo ": "what is posted by the command after it",
+    "bigfoot evaluate": "tests/apps/evaluation/test_evaluation.py::test_the_command_takes_a_name_a_slug_and_a_folder",
     "bigfoot champion": "tests/tracking/test_registry.py::test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so",
     "bigfoot export": "tests/apps/test_push.py::test_the_commands_do_what_the_page_says",
     "bigfoot push": "tests/apps/test_push.py::test_the_commands_do_what_the_page_says",

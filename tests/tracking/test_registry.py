@@ -16,6 +16,7 @@ from pipeline.params import Gate
 from pipeline.speech import audio
 from pipeline.tracking import registry, sync
 from pipeline.tracking.candidate import Candidate, judge
+from pipeline.tracking.history import history
 from pipeline.tracking.store import Store
 from tests import tiny
 from tests.planted import FIGURES, plant, plant_variant
@@ -168,7 +169,7 @@ def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so(params, ours):
 
 def test_rollbacks_go_back_one_by_one_and_stop_at_the_first(params, project, ours):
     with pytest.raises(BigfootError, match=f"{NAME} .*`bigfoot track`"):
-        registry.history(project, params)
+        history(project, params)
     for shrink in (4.0, 4.5, 5.0):
         considered(ours, str(shrink), shrink=shrink)
     for left in (2, 1):
