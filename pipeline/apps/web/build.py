@@ -45,7 +45,8 @@ def build(root: Path, names: Sequence[str], out: Path) -> list[str]:
     if out.exists() and any(out.iterdir()) and not (out / "files.js").is_file():
         raise BigfootError(f"{out} has something other than the page in it: move it away")
     corpus = open_corpus(Project(root).corpus(compared.corpus))
-    with tempfile.TemporaryDirectory(prefix=".web-", dir=root) as scratch:
+    Project(root).scratch.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="web-", dir=Project(root).scratch) as scratch:
         page = Path(scratch) / "page"
         shutil.copytree(PAGE, page)
         runtime_bytes = _runtime(root, page / "runtime")

@@ -126,7 +126,7 @@ def test_a_folder_with_something_else_is_left_alone_and_a_missing_runtime_is_nam
     before = (root / "web/files.js").read_text()
     with pytest.raises(BigfootError, match="run `make web`, which installs it with npm"):
         build(root, [], root / "web")
-    assert (root / "web/files.js").read_text() == before and not list(root.glob(".web-*"))
+    assert (root / "web/files.js").read_text() == before and not list((root / ".bigfoot").glob("web-*"))
 
 
 def test_the_command_builds_the_page_and_says_how_to_see_it(built):
