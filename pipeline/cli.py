@@ -282,24 +282,25 @@ def results() -> None:
     print(f"{copied}; RESULTS.md and README.md are updated")
 
 
-@app.command(name="app", rich_help_panel=RUN)
-def open_page(
+@app.command(rich_help_panel=RUN)
+def web(
     variants: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Variants' folders; by default teacher.fp32 and the champion, or else the first four of variants/"),
+        list[str] | None,
+        typer.Argument(
+            help="Variants in ONNX, the first of which is loaded at once; by default all of them", parser=_named, metavar="NAME"
+        ),
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port of the page")] = 7860,
-    host: Annotated[str, typer.Option(help="0.0.0.0 opens the page, without a password, to the network")] = "127.0.0.1",
 ) -> None:
-    """Open a local page: record or drop a file, and compare the texts of several variants, side by side.
+    """Build web/, a page that recognizes speech in the browser: static files, for any file server.
 
-    It shows each text, its errors if you type the correct text, latency and energy. Needs the extra `app`: `make app`
-    installs it and opens the page. docs/app.md explains the figures.
+    In it are the variants of the last comparison that are in ONNX, the champion first. Needs onnxruntime-web in node_modules/:
+    `make web` installs it and builds. docs/web.md explains the page and its figures.
     """
-    from pipeline.apps import page
+    from pipeline.apps.web import build
     from pipeline.project import Project
 
-    page.run(Project().root, variants or [], host, port)
+    print("\n".join(build.build(Project().root, variants or [], Project().page)))
+    print("The page is in web/: `python -m http.server -d web -b 127.0.0.1` shows it at http://localhost:8000")
 
 
 @app.command(rich_help_panel=COMPARE)
@@ -366,14 +367,17 @@ def rollback() -> None:
 def export(
     name: Named,
     out: Annotated[Path, typer.Argument(help="The folder to write")],
+    layout: Annotated[
+        str | None, typer.Option("--for", help="Lay a variant out for other runtimes: onnx. docs/deploy.md says which")
+    ] = None,
     license: License = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty")] = False,
 ) -> None:
-    """Copy a model or variant into a folder, with its model card as README.md."""
+    """Copy a model or variant into a folder, with its model card as README.md; with --for, as other runtimes open it."""
     from pipeline.apps import push
     from pipeline.project import Project
 
-    print(f"{name} with its card is in {push.export(Project().root, name, out, force, license)}")
+    print(f"{name} with its card is in {push.export(Project().root, name, out, force, license, layout)}")
 
 
 @app.command(rich_help_panel=RUN)

@@ -127,6 +127,11 @@ class Project:
         return self.reports / "table.json"
 
     @property
+    def page(self) -> Path:
+        """The page that recognizes in a browser."""
+        return self.root / "web"
+
+    @property
     def results(self) -> Path:
         """Published results, under git."""
         return self.root / "results"
