@@ -1,0 +1,63 @@
+"""Names beside points of a plot, each where it covers no other name and as few marks and intervals as possible."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+HEIGHTS = (5, -12, 17, -24, 29, -36, 41, -48, 53, -60, 66, -72, 80, -86, 95, -100)  # in points, from the mark
+SIDES = (6, -6)  # in points: to the right of the mark, and to its left
+FAR = 20  # points beyond which a line leads from a name to its mark
+MARK = 6  # points
+
+
+class Named(NamedTuple):
+    """A point with the name to write beside it, "" for none, and the ends of its interval, all in the units of the axes."""
+
+    name: str
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+def write(axes, points: Sequence[Named]) -> None:
+    """Write the names, inside the frame where they fit. The figure has 72 dots per inch, so that a dot is a point."""
+    from matplotlib.transforms import Bbox
+
+    axes.get_xlim()  # makes matplotlib compute the limits, which decide the places
+    frame = axes.get_window_extent()
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return tuple(axes.transData.transform((x, y)))
+
+    marks, bars = [], []
+    for point in points:
+        (x, y), (_, low), (_, high) = at(point.x, point.y), at(point.x, point.low), at(point.x, point.high)
+        marks.append(Bbox.from_extents(x - MARK, y - MARK, x + MARK, y + MARK))
+        bars.append(Bbox.from_extents(x - 2, low - 3, x + 2, high + 3))
+    names: list[Bbox] = []
+
+    def cost(box: Bbox, height: float) -> tuple[float, ...]:
+        """Less is better: names covered, then parts outside the frame, marks, intervals, the way to the mark."""
+        outside = not (frame.x0 < box.x0 and box.x1 < frame.x1 and frame.y0 < box.y0 and box.y1 < frame.y1)
+        return (box.count_overlaps(names), outside, 3 * box.count_overlaps(marks) + box.count_overlaps(bars), abs(height))
+
+    for point in points:
+        if not point.name:
+            continue
+        tried = []
+        for height in HEIGHTS:
+            for side in SIDES:
+                text = _annotate(axes, point, side, height)
+                tried.append((cost(text.get_window_extent(), height), height, side))
+                text.remove()
+        _, height, side = min(tried, key=lambda each: each[0])
+        names.append(Bbox(_annotate(axes, point, side, height, is_led=abs(height) > FAR).get_window_extent()))
+
+
+def _annotate(axes, point: Named, side: float, height: float, is_led: bool = False):
+    corner = (0 if side > 0 else 1, 0 if height > 0 else 1)  # of the name, the nearest to the mark
+    line = {"arrowstyle": "-", "linewidth": 0.6, "color": "gray", "relpos": corner, "shrinkA": 0} if is_led else None
+    return axes.annotate(
+        point.name, (point.x, point.y), (side, height), textcoords="offset points",
+        ha="left" if side > 0 else "right", arrowprops=line,
+    )  # fmt: skip
