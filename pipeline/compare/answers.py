@@ -18,7 +18,7 @@ from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
 
 PURPOSES = {
-    "no measurable rise on gate": "the largest gain among those whose paired 95% interval of the rise on gate includes 0 or less",
+    "no measurable rise on gate": "the largest gain among those whose paired 95% interval of the rise includes 0, or less",
     "fewer errors on gate": "the largest gain among those with fewer errors on gate than the champion",
     "champion": "the largest gain by gate.prefer: speed, size, or the smaller of the two",
     "smallest": "the fewest megabytes",
@@ -32,9 +32,10 @@ NEAREST = "nearest"  # the purpose where no variant keeps the budget: the lowest
 class Difference:
     """A variant against another one, `other`.
 
-    `wrong` and `other_wrong` of the `length` units (words or characters) of the test set are wrong; `rise` is the error rate minus
-    the other's, a fraction, with its paired 95% interval. `smaller` and `faster` are ratios; the interval of `faster` is
-    None where the two were not timed against each other, and `is_faster_measurable` then compares their speedups' intervals.
+    `wrong` and `other_wrong` are errors in the `length` units (words or characters) of the test set; `rise` is the error rate
+    minus the other's, a fraction, with its paired 95% interval. `smaller` and `faster` are ratios; the interval of `faster`
+    is None where the two were not timed against each other: the intervals of their speedups then tell whether the difference is
+    measurable.
     """
 
     other: str
@@ -109,22 +110,24 @@ def nearest(rows: Sequence[Row]) -> Row | None:
 def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, list[str]]:
     """{variant: the purposes it is best for}, ordered by errors on gate; `no_rise`: those without a measurable rise.
 
-    Of two that are equally good for a purpose the one with fewer errors on gate is taken, then the faster, then the smaller, then
-    the first. A purpose that nothing fits is left out. Where nothing keeps the budget, the one answer is the nearest.
+    Of two that are equally good for a purpose, the one with fewer errors on gate is taken, then the faster, the smaller, the
+    first. A purpose that nothing fits is left out. Where nothing keeps the budget, the one answer is the nearest.
     """
     passing, champion = within_budget(rows), champion_of(rows)
     if not passing:
         near = nearest(rows)
         return {near.variant: [NEAREST]} if near else {}
     gains = {row.variant: gain(row.figures, prefer) for row in passing}
+    times = {row.variant: row["speedup"] for row in passing}
     is_metered = all(row.energy is not None and row.energy_note is None for row in passing)
-    fits = {
-        "no measurable rise on gate": {row.variant: gains[row.variant] for row in passing if row.variant in no_rise},
-        "fewer errors on gate": {row.variant: gains[row.variant] for row in passing if champion and _errors(row) < _errors(champion)},
+    safer = [row for row in passing if champion and _errors(row) < _errors(champion)]
+    fits: dict[str, Mapping[str, float | None]] = {
+        "no measurable rise on gate": {name: gained for name, gained in gains.items() if name in no_rise},
+        "fewer errors on gate": {row.variant: gains[row.variant] for row in safer},
         "champion": {champion.variant: 0.0} if champion else {},
         "smallest": {row.variant: _less(row["disk_mb"]) for row in passing},
-        "fastest": {row.variant: row["speedup"] for row in passing},
-        "cheapest": {row.variant: _less(row.energy) if is_metered else row["speedup"] for row in passing},
+        "fastest": times,
+        "cheapest": {row.variant: _less(row.energy) for row in passing} if is_metered else times,
     }
     best: dict[str, list[str]] = {}
     for purpose, values in fits.items():

@@ -60,8 +60,8 @@ class Mistake(TypedDict):
     """An utterance of reports/worst.json: its reference, and the texts of the teacher and of one variant.
 
     An alignment is [[operation, reference word, recognized word], ...]; the operation is equal, substitute, delete or insert,
-    and a missing word is "". `duration` is in seconds. `kinds` counts the variant's errors by kind, see `kinds_of`. Where the CER
-    decides, characters take the place of words.
+    and a missing word is "". `duration` is in seconds. `kinds` counts the variant's errors (`kinds_of`). Where the CER decides,
+    characters take the place of words.
     """
 
     id: str

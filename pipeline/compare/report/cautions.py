@@ -1,7 +1,7 @@
 """Warnings for a reader of the figures, one sentence each: about the timings, and about the CPU that was timed.
 
-Decision: a CPU that lacks instructions is named where that was measured to matter: where a low precision is no faster than floating point
-of the same model in the same runtime. The flags alone don't tell; a missing one is the likely cause of a loss that was seen.
+Decision: what a CPU lacks is named where that was measured to matter: where a low precision is no faster than floating point of
+the same model in the same runtime. The flags alone don't tell; a missing one is the likely cause of a loss that was seen.
 """
 
 from pipeline.benchmark.timings import Timings

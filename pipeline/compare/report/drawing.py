@@ -1,7 +1,7 @@
 """How pictures are drawn: without a display, a date or a random id, so that the same figures give the same bytes.
 
-Text and axes have the page's own color (INK becomes the page's), and no picture has a ground, so that one picture works on light and on
-dark pages.
+Text and axes get the page's own color (in the place of INK), and no picture has a ground, so that one picture works on light
+and on dark pages; for the same reason the other colors are as far from white as from black.
 """
 
 import functools

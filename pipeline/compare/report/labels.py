@@ -48,10 +48,12 @@ def write(axes, points: Sequence[Named]) -> None:
         for height in HEIGHTS:
             for side in SIDES:
                 text = _annotate(axes, point, side, height)
-                tried.append((cost(text.get_window_extent(), height), height, side))
+                box = text.get_window_extent()
+                tried.append((cost(box, height), height, side, Bbox(box)))
                 text.remove()
-        _, height, side = min(tried, key=lambda each: each[0])
-        names.append(Bbox(_annotate(axes, point, side, height, is_led=abs(height) > FAR).get_window_extent()))
+        _, height, side, box = min(tried, key=lambda each: each[0])
+        _annotate(axes, point, side, height, is_led=abs(height) > FAR)
+        names.append(box)
 
 
 def _annotate(axes, point: Named, side: float, height: float, is_led: bool = False):

@@ -1,12 +1,13 @@
 """What models and schemes look like: one color per model and one marker per scheme, the same in every plot of a report.
 
-Decision: colors follow the order of the models in params.yaml, so another variant, or another student at the end, changes none. Where
-there are more models than colors, those that decide have theirs: the teacher, the champion and the fronts; the rest is
+Decision: colors follow the order of the models in params.yaml, so another variant, or another student at the end, changes none.
+Where there are more models than colors, those that decide have theirs: the teacher, the champion and the fronts. The rest is
 gray, and the legend counts it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.compare.comparison import Row
 
@@ -21,7 +22,7 @@ class Looks:
     """`colors` by model, without those that are gray; `markers` by scheme."""
 
     colors: Mapping[str, str]
-    markers: Mapping[str, object]
+    markers: Mapping[str, Any]  # matplotlib's
 
     def color(self, model: str) -> str:
         return self.colors.get(model, OTHERS)

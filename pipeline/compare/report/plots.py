@@ -7,7 +7,7 @@ import csv
 import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.common.numbers import percent, shown
 from pipeline.compare.comparison import Row, champion_of, untrained
@@ -32,8 +32,8 @@ MOST_POINTS = 300  # at most, per curve; more than a phone has pixels for
 def tables(folder: Path, rows: Sequence[Row], curves: dict[str, list[dict]], models: Sequence[str]) -> None:
     """variants.csv, one row per variant; loss.csv and dev_error_rate.csv, one row per model and step that has the figure.
 
-    What `dvc plots` draws has one name for WER and CER: dvc.yaml doesn't know which of them decides. Models come in the order of
-    `models`, by which the templates color them.
+    What `dvc plots` draws has one name for WER and CER: dvc.yaml doesn't know which of them decides. Models come in the order
+    of `models`, by which the templates color them.
     """
     ordered = sorted(rows, key=lambda row: models.index(row.model))
     lines = [[getattr(row, key) if key in NAMES else at(row, _decisive(key, row)) for key in TABLE] for row in ordered]
@@ -177,7 +177,7 @@ class Curve(NamedTuple):
     name: str
     model: str
     points: list[tuple[float, float]]
-    marker: object = ""
+    marker: Any = ""
     width: float = 1.5
 
 

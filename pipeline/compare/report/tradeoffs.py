@@ -12,10 +12,10 @@ from pipeline.compare.comparison import Row
 
 CHANCE = "may be chance"
 CURSE = (
-    "It was picked for its gains in these same timings, so expect slightly less of a new run (winner's curse); its errors on {} "
-    "picked nothing."
+    "It was picked for its gains in these same timings, so expect slightly less of a new run (winner's curse); "
+    "its errors on {} picked nothing."
 )
-BESIDE = "On {} {} rises by {} points, above gate's bound of {}: that bound holds for speech like gate's, and {} has other utterances."
+BESIDE = "On {0} {1} rises by {2} points, above gate's bound of {3}: it holds for speech like gate's, and {0} is other speech."
 
 
 def best_for(answer: Answer, prefer: str) -> str:
@@ -74,7 +74,7 @@ def beside(row: Row, test: str) -> str:
     rise, bound = row[f"{row.objective}_rise"], row[f"{row.objective}_rise_upper"]
     if rise is None or bound is None or rise <= bound:
         return ""
-    return BESIDE.format(test, row.objective.upper(), points(rise), points(bound), test)
+    return BESIDE.format(test, row.objective.upper(), points(rise), points(bound))
 
 
 def purposes(found: Sequence[Answer]) -> list[tuple[str, str]]:

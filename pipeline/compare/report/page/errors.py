@@ -14,8 +14,8 @@ MOST_AUDIO = 20  # utterances of the whole page
 MOST_BYTES = 400_000  # of an utterance's audio, about 15 s
 KINDS = {"replaced": "replaced", "lost": "lost", "inserted": "inserted", "slips": "misspelled"}
 ABOUT_WORST = (
-    "Each line of words: above the reference, below the recognized text. Struck out: lost, or replaced by another word; underlined: "
-    "recognized instead, or inserted; dotted: misspelled in one letter."
+    "Each line of words: above the reference, below the recognized text. Struck out: lost, or replaced by another word; "
+    "underlined: recognized instead, or inserted; dotted: misspelled in one letter."
 )
 
 
@@ -48,8 +48,8 @@ def pairs(alignment: list[list[str]]) -> list[tuple[str, str]]:
 def worst(utterances: Sequence[Mistake], sounds: Mapping[tuple[str, str], bytes]) -> Section:
     """The audio and the reference aligned with the variant's text; utterances with misspelled words alone are folded.
 
-    At most MOST_AUDIO utterances have their audio, an equal part of each set's, and none of more than MOST_BYTES, so that a page
-    can still be mailed.
+    At most MOST_AUDIO utterances have their audio, as many of each set, and none of more than MOST_BYTES, so that a page can
+    still be mailed.
     """
     parts: list[object] = []
     sets = list(dict.fromkeys(utterance["set"] for utterance in utterances))

@@ -109,7 +109,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first heading is that of the lines' names. At first only the columns named in `main` are shown; () is all."""
+    """A table; the first heading is that of the lines' names. At first it shows the columns in `main`; () means all."""
 
     kind: ClassVar = "table"
     caption: str

@@ -11,6 +11,7 @@ from pipeline.compare.report.drawing import inline
 from pipeline.compare.report.looks import Looks
 from pipeline.compare.report.page.parts import Cell, Facts, Line, Meanings, Plot, Plots, Section, Table, Text
 
+
 def table(rows: Sequence[Row], columns: Sequence[Column], remarks: Sequence[str]) -> Section:
     """All variants; the page at first shows the columns ESSENTIAL. `remarks` are about the figures."""
     first, *others = columns
@@ -26,7 +27,8 @@ def table(rows: Sequence[Row], columns: Sequence[Column], remarks: Sequence[str]
         tuple(of_objective(name, rows[0].objective) for name in ESSENTIAL),
     )
     meanings = Meanings("What the columns mean", [(column.name, column.about) for column in columns])
-    return Section("variants", "All variants", [figures, *(Text(f"{remark[:1].upper()}{remark[1:]}.") for remark in remarks), meanings])
+    said = [Text(f"{remark[:1].upper()}{remark[1:]}.") for remark in remarks]
+    return Section("variants", "All variants", [figures, *said, meanings])
 
 
 def pareto(rows: Sequence[Row], panels: dict[str, str]) -> Section:
@@ -39,7 +41,7 @@ def pareto(rows: Sequence[Row], panels: dict[str, str]) -> Section:
         text = f"{rate_name} against {label}. Champion: {champion.variant if champion else 'none'}. On the front: {names}."
         caption = f"{rate_name} against {label}: lower and further left is better. On the dashed front: {names}."
         drawn.append(Plot(inline(svg, key, text), caption))
-    about = Text("Color is the model, here and in every plot; shape is the scheme, the large mark the champion; bars are 95% intervals.")
+    about = Text("Color is the model, in every plot; shape is the scheme, the large mark the champion; bars are 95% intervals.")
     return Section("pareto", "Size, speed and energy against errors", [about, Plots(drawn)])
 
 
