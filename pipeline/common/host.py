@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Required, TypedDict
@@ -67,6 +68,13 @@ def elsewhere(recorded: dict) -> str | None:
 def kind(host: dict) -> str:
     """The part of what `describe` recorded that decides a host's speed: "AMD EPYC, 2 cores, avx2"."""
     return ", ".join([str(host.get("cpu")), f"{host.get('cores')} cores", *(host.get("features") or [])])
+
+
+def instructions(features: Sequence[str]) -> str:
+    """What low precision finds on a CPU with these features, in plain words: "VNNI and bfloat16"; "" where they are unknown."""
+    names = {"VNNI": ("avx512_vnni", "avx_vnni"), "AMX": ("amx_int8", "amx_bf16"), "bfloat16": BF16}
+    found = [name for name, flags in names.items() if set(flags) & set(features)]
+    return " and ".join(found) or ("AVX2 alone" if "avx2" in features else "")
 
 
 def timed_on(timings: dict) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-HEIGHTS = (5, -12, 17, -24, 29, -36, 41, -48, 53, -60, 66, -72, 80, -86, 95, -100)  # in points, from the mark
+HEIGHTS = sorted(range(-180, 180, 5), key=abs)  # in points, from the mark
 SIDES = (6, -6)  # in points: to the right of the mark, and to its left
 FAR = 20  # points beyond which a line leads from a name to its mark
 MARK = 6  # points
@@ -45,13 +45,12 @@ def write(axes, points: Sequence[Named]) -> None:
         if not point.name:
             continue
         tried = []
-        for height in HEIGHTS:
-            for side in SIDES:
-                text = _annotate(axes, point, side, height)
-                box = text.get_window_extent()
-                tried.append((cost(box, height), height, side, Bbox(box)))
-                text.remove()
-        _, height, side, box = min(tried, key=lambda each: each[0])
+        for side in SIDES:
+            text = _annotate(axes, point, side, height=0)
+            box = text.get_window_extent()
+            text.remove()
+            tried += [(cost(box.translated(0, height), height), height, side, box.translated(0, height)) for height in HEIGHTS]
+        _, height, side, box = min(tried, key=lambda place: place[0])
         _annotate(axes, point, side, height, is_led=abs(height) > FAR)
         names.append(box)
 
