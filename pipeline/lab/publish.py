@@ -1,10 +1,11 @@
 """RESULTS.md and README's tables, written from the files in results/ alone: no figure in a table is typed by hand.
 
 `results/PROFILE/` holds the output of `compare` from the profile's last published run (comparison.json, comparison.md,
-pareto.svg) and, optionally, two texts written by hand: notes.md, and elsewhere.md, which says in a sentence what another kind of CPU
-gives and stands in README too. They are small text files under git, so that a change of a published figure is a diff. `bigfoot results` copies the reports on disk there, and writes both documents again from all of results/. Two texts come
-from commands that no longer exist, and are appended as well: results/digits/peers.md and results/paper/paper_scale.md. Links in
-these texts lead from their own folder; in RESULTS.md they lead from the project's.
+pareto.svg) and, optionally, two texts written by hand: notes.md, and elsewhere.md, a sentence on what another CPU gives,
+which stands in README too. All are small text files under git, so that a change of a published figure is a diff. `bigfoot
+results` copies the reports on disk there, and writes both documents again from all of results/. Two texts come from commands
+that no longer exist, and are appended as well: results/digits/peers.md and results/paper/paper_scale.md. Links in these texts
+lead from their own folder; in RESULTS.md they lead from the project's.
 """
 
 import re
@@ -112,7 +113,7 @@ def _short(folder: Path) -> str:
 
 
 def _machine(folder: Path) -> str:
-    """The kind of machine that was timed, from comparison.md: "AMD EPYC, 2 cores, VNNI and bfloat16"; "" where it is not said."""
+    """The kind of machine that was timed, by comparison.md: "AMD EPYC, 2 cores, VNNI and bfloat16"; "" if unknown."""
     found = re.search(r"^- \*\*Machine\*\*: [^:]*: (.*?, \d+ cores)((?:, [a-z0-9_]+)*), ", _text(folder / REPORT), re.MULTILINE)
     return ", ".join(filter(None, [found[1], host.instructions(found[2].split(", "))])) if found else ""
 

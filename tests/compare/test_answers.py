@@ -164,6 +164,8 @@ def test_a_rise_on_test_above_the_bound_of_gate_is_remarked_and_no_other(tmp_pat
 def test_the_winners_curse_is_named_where_the_champions_figures_are(tmp_path):
     _, files = compared(tmp_path, CLOSE)
     assert all(joined(files[name]).count("(winner") == 1 for name in ("table.txt", "comparison.md", "index.html"))
+    cards = {file.stem: "(winner" in file.read_text() for file in (tmp_path / "reports" / "cards").iterdir()}
+    assert [name for name, is_said in cards.items() if is_said] == ["thin.int8-onnx"]
 
 
 @pytest.mark.parametrize(
