@@ -1,9 +1,9 @@
 """The answers of a comparison, defined here alone: which variants a person may choose, and what each costs and gains.
 
 Decision: one champion hides a choice, so there are up to six answers, each the best of those within the budget (teacher.fp32
-and peers aside) for one purpose of PURPOSES. A variant that is best for several purposes is one answer. Answers are
-ordered by their errors on gate; each is measured against teacher.fp32 and against the answer before it, which is the price of
-going one step further. Errors are those of the first test set, which chose none of them. reports/answers.json holds all of it.
+and peers aside) for one purpose of PURPOSES. A variant that is best for several purposes is one answer. Answers are ordered by
+their errors on gate; each is measured against teacher.fp32 and against the one before it that gains most, which is the price
+of going further. Errors are those of the first test set, which chose none of them. reports/answers.json holds all of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from pipeline.evaluate import wer
 from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
 
+NEAREST = "nearest"
 PURPOSES = {
     "no measurable rise on gate": "the largest gain among those whose paired 95% interval of the rise includes 0, or less",
     "fewer errors on gate": "the largest gain among those with fewer errors on gate than the champion",
@@ -24,8 +25,8 @@ PURPOSES = {
     "smallest": "the fewest megabytes",
     "fastest": "the shortest time for the same utterances",
     "cheapest": "the least energy per hour of audio where a meter measured it for all of them, else the shortest time",
+    NEAREST: "the lowest bound of the rise on gate, because no variant keeps the budget",
 }
-NEAREST = "nearest"  # the purpose where no variant keeps the budget: the lowest bound of the rise
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Difference:
 class Answer:
     """A variant with what it is best for; `passed`: whether it keeps the budget.
 
-    `against`: teacher.fp32 and, except for the first answer, the answer before it.
+    `against`: teacher.fp32 and, except for the first answer, that of the answers before it which gains most.
     """
 
     variant: str
@@ -90,7 +91,8 @@ def answers(rows: Sequence[Row], evidence: Evidence, prefer: str) -> list[Answer
     by_name = {row.variant: row for row in rows}
     found: list[Answer] = []
     for name, purposes in chosen.items():
-        others = dict.fromkeys([REFERENCE, *(answer.variant for answer in found[-1:])])
+        before = max(found, key=lambda answer: gain(by_name[answer.variant].figures, prefer) or 0.0, default=None)
+        others = [REFERENCE, *([before.variant] if before else [])]
         against = [_difference(by_name[name], by_name[other], evidence) for other in others]
         found.append(Answer(name, purposes, by_name[name].gate.passed is True, against))
     return found

@@ -1,6 +1,7 @@
 """Names beside points of a plot, each where it covers no other name and as few marks and intervals as possible."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 HEIGHTS = sorted(range(-180, 180, 5), key=abs)  # in points, from the mark
@@ -19,12 +20,15 @@ class Named(NamedTuple):
     high: float
 
 
-def write(axes, points: Sequence[Named]) -> None:
-    """Write the names, inside the frame where they fit. The figure has 72 dots per inch, so that a dot is a point."""
+def write(axes, points: Sequence[Named], steps: Sequence[tuple[float, float]]) -> None:
+    """Write the names, inside the frame where they fit; a line goes down by `steps`, from the left.
+
+    The figure has 72 dots per inch, so that a dot is a point.
+    """
     from matplotlib.transforms import Bbox
 
     axes.get_xlim()  # makes matplotlib compute the limits, which decide the places
-    frame = axes.get_window_extent()
+    frame = axes.get_window_extent().padded(-10)  # fonts of browsers differ
 
     def at(x: float, y: float) -> tuple[float, float]:
         return tuple(axes.transData.transform((x, y)))
@@ -34,6 +38,8 @@ def write(axes, points: Sequence[Named]) -> None:
         (x, y), (_, low), (_, high) = at(point.x, point.y), at(point.x, point.low), at(point.x, point.high)
         marks.append(Bbox.from_extents(x - MARK, y - MARK, x + MARK, y + MARK))
         bars.append(Bbox.from_extents(x - 2, low - 3, x + 2, high + 3))
+    for (left, y), (right, low) in pairwise(at(*step) for step in steps):
+        bars += [Bbox.from_extents(left, y - 1, right, y + 1), Bbox.from_extents(right - 1, low, right + 1, y)]
     names: list[Bbox] = []
 
     def cost(box: Bbox, height: float) -> tuple[float, ...]:

@@ -145,7 +145,7 @@ def _pareto_panel(rows: Sequence[Row], key: str, looks: Looks) -> str:
     shapes = [Line2D([], [], color="gray", ls="", marker=marker, label=scheme) for scheme, marker in looks.markers.items()]
     for handles, height in ((colors, 0.042 * -(-schemes // 3)), (shapes, 0)):
         drawn.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, height), **LEGEND)
-    labels.write(axes, beside)
+    labels.write(axes, beside, best)
     text = svg(drawn)
     for number, row in enumerate(rows):
         tooltip = f"{row.variant}: {name.upper()} {percent(row[name])}%, {shown(at(row, key), '.3g')} {BY_NAME[key].axis}"

@@ -1,4 +1,4 @@
-"""The answers of a comparison in words: what each gains and loses against the teacher and against the answer before it.
+"""The answers of a comparison in words: what each gains and loses against the teacher and against the best before it.
 
 A difference that its interval can't tell from none is followed by "may be chance".
 """
@@ -20,7 +20,8 @@ BESIDE = "On {0} {1} rises by {2} points, above gate's bound of {3}: it holds fo
 
 def best_for(answer: Answer, prefer: str) -> str:
     """ "Best of both (champion), smallest"."""
-    names = {"champion": "best of both (champion)"} if prefer == "both" else {}
+    names = {"fewer errors on gate": "fewer errors on gate than the champion"}
+    names |= {"champion": "best of both (champion)"} if prefer == "both" else {}
     text = ", ".join(names.get(purpose, purpose) for purpose in answer.best_for)
     return text[:1].upper() + text[1:] + ("" if answer.passed else " (over the budget)")
 
@@ -84,7 +85,7 @@ def purposes(found: Sequence[Answer]) -> list[tuple[str, str]]:
 
 
 def facts(found: Sequence[Answer], prefer: str) -> list[tuple[str, str]]:
-    """One fact per answer for the table on the terminal, with the price of the step from the answer before it."""
+    """One fact per answer for the table on the terminal, with the price of the step from the best before it."""
     return [
         ("Answer", f"{best_for(each, prefer)}: {each.variant}, {figures(each)}. {against(each.against[-1])}.") for each in found
     ]

@@ -29,7 +29,7 @@ def written(points):
         axes.errorbar(point.x, point.y, yerr=[[point.y - point.low], [point.high - point.y]], marker="o")
     axes.set(ylim=(0, 13.7), xscale="log")
     axes.margins(x=0.2)
-    labels.write(axes, points)
+    labels.write(axes, points, [(1.0, 7.4)])
     return axes
 
 

@@ -137,9 +137,7 @@ def answers(found: Sequence[Answer], rows: Sequence[Row], params: Params, test: 
         remark = "" if by_name[answer.variant].champion else tradeoffs.beside(by_name[answer.variant], test)
         lines += [("Beware", remark)] if remark else []
         choices.append(Choice(answer.variant, tradeoffs.best_for(answer, params.gate.prefer), tradeoffs.figures(answer), lines))
-    about = (
-        "From the fewest errors on gate to the most; each is also held against the one before it. In brackets: 95% intervals."
-    )
+    about = "From the fewest errors on gate to the most, each also against the best before it. In brackets: 95% intervals."
     chosen = Meanings("How they were chosen", tradeoffs.purposes(found))
     return Section("answers", title, [Text(about), Choices(choices), chosen])
 
