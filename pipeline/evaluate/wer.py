@@ -107,6 +107,15 @@ def paired_rise(
     return paired_rises(reference, {"other": other}, confidence, resamples, seed, objective)["other"]
 
 
+def paired_interval(first: SetScore, other: SetScore, objective: Objective = "wer") -> tuple[float, float]:
+    """95% interval of the error rate of `other` minus that of `first` on the same utterances.
+
+    Both ends are bounds as `paired_rise` gives them, each of which holds with half the doubt.
+    """
+    sure = (1 + CONFIDENCE) / 2
+    return -paired_rise(other, first, sure, objective=objective), paired_rise(first, other, sure, objective=objective)
+
+
 def paired_rises(
     reference: SetScore,
     others: Mapping[str, SetScore],

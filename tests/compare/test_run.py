@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
 from pipeline.compare import belonging, figures
-from pipeline.compare.report import plots
+from pipeline.compare.report import looks, plots
 from pipeline.compare.report.page.headline import verdict
 from pipeline.compare.rows import gain
 from pipeline.compare.run import compare
@@ -63,7 +63,7 @@ def test_gains_are_also_over_the_teachers_fastest_float_and_int8_variants(tmp_pa
     half = rows["half.int8-openvino"]
     assert (half["speedup"], half["speedup_over_float"], half["speedup_over_int8"]) == (5.0, 30 / 8, 25 / 8)
     assert half["speedup_over_int8_low"] == pytest.approx(0.9 * 25 / 8) and half["shrink_over_int8"] == 1.25
-    said = verdict(list(rows.values()), plant(tmp_path, planted))
+    said = verdict(list(rows.values()), plant(tmp_path, planted), "test")
     assert "3.8x faster than the teacher's fastest float, 3.1x faster than the teacher's fastest int8 variant" in said
     alone = {name: planted[name] for name in ("teacher.fp32", "half.int8-openvino")}
     (tmp_path / "alone").mkdir()
@@ -77,10 +77,10 @@ def test_the_headline_says_what_was_asked_for_and_what_came_of_it(tmp_path):
 
     def said(rows, **changes) -> str:
         gate = params.gate.model_copy(update={"budget": Budget(**asked | changes)})
-        return verdict(rows, params.model_copy(update={"gate": gate}))
+        return verdict(rows, params.model_copy(update={"gate": gate}), "test")
 
     measured = [replace(row, latency_by_length={"10": 6.0}) for row in rows]
-    assert "Asked for" not in verdict(rows, params)
+    assert "Asked for" not in verdict(rows, params, "test")
     wanted = "Asked for at most 20 MB and 5 ms for 10 s of audio with 2 threads, 1.00 points more WER, got "
     assert said(measured).startswith(f"{wanted}2.00 MB, 6.0 ms, +0.10 points (over in time). Champion half.int8-openvino")
     assert "(over in size and time)" in said(measured, max_mb=1) and "(over" not in said(measured, max_ms=6)
@@ -519,7 +519,7 @@ def test_the_page_needs_nothing_else_and_the_plot_is_one_svg(tmp_path):
 
 
 def test_no_two_schemes_have_the_same_marker():
-    assert len(set(plots.MARKERS)) == len(plots.MARKERS) >= len(SCHEMES)
+    assert len(set(looks.MARKERS)) == len(looks.MARKERS) >= len(SCHEMES)
 
 
 def test_tables_for_dvc_plots_have_one_row_per_variant_and_one_curve_per_model(tmp_path):

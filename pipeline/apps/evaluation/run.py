@@ -18,7 +18,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison
 from pipeline.evaluate.run import score_sets
 from pipeline.evaluate.scores import SetScore
-from pipeline.evaluate.wer import CONFIDENCE, paired_rise
+from pipeline.evaluate.wer import paired_interval
 from pipeline.params import Evaluate
 from pipeline.prepare import one_set
 from pipeline.prepare.one_set import SPLIT
@@ -102,8 +102,5 @@ def _scoring(info: dict, folder: Path) -> Scoring:
 
 
 def _difference(first: SetScore, other: SetScore, objective: Objective) -> Difference:
-    """Both ends are bounds of the gate's kind, each of which holds with half the doubt."""
-    sure = (1 + CONFIDENCE) / 2
-    low = -paired_rise(other, first, sure, objective=objective)
-    high = paired_rise(first, other, sure, objective=objective)
-    return Difference(getattr(other, objective) - getattr(first, objective), low, high)
+    value = getattr(other, objective) - getattr(first, objective)
+    return Difference(value, *paired_interval(first, other, objective))

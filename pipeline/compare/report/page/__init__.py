@@ -5,14 +5,17 @@ is for three readers in this order: those who decide, those who check, and those
 where Jinja escapes every text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.compare.answers import Answer
 from pipeline.compare.breakdown import Breakdown, Mistake
 from pipeline.compare.comparison import Row
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
+from pipeline.compare.report.cautions import lacking
 from pipeline.compare.report.columns import Column
+from pipeline.compare.report.looks import Looks
 from pipeline.compare.report.page import data, errors, headline, training, variants
 from pipeline.params import Params
 
@@ -33,18 +36,25 @@ class Report:
     breakdown: Breakdown | None
     worst: list[Mistake]
     sounds: Mapping[tuple[str, str], bytes]
+    answers: Sequence[Answer]
+
+    @property
+    def test(self) -> str:
+        """The first test set."""
+        return self.evidence.test_sets[0]
 
 
-def page(report: Report, panels: dict[str, str]) -> str:
-    """The HTML; panels are the Pareto plots of `plots.panels`."""
+def page(report: Report, panels: dict[str, str], looks: Looks) -> str:
+    """The HTML; panels are the Pareto plots of `plots.panels`, `looks` those of models and schemes in all plots."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     sections = [
+        headline.answers(report.answers, report.rows, report.params, report.test),
         headline.next_steps(report.rows, report.params),
-        variants.table(report.rows, report.columns),
+        variants.table(report.rows, report.columns, lacking(report.evidence)),
         variants.pareto(report.rows, panels),
-        variants.by_length(report.rows),
-        training.curves(report.evidence.curves, report.evidence.training, report.evidence.objective),
+        variants.by_length(report.rows, looks),
+        training.curves(report.evidence.curves, report.evidence.training, report.evidence.objective, looks),
         errors.breakdown(report.breakdown, report.rows),
         errors.worst(report.worst, report.sounds),
         variants.gate(report.rows),
@@ -60,7 +70,7 @@ def page(report: Report, panels: dict[str, str]) -> str:
     return templates.get_template("page.html").render(
         title=headline.title(report.rows),
         plain=headline.plain(report.rows),
-        verdict=headline.verdict(report.rows, report.params),
+        verdict=headline.verdict(report.rows, report.params, report.test),
         cards=headline.cards(report.rows),
         is_synthetic=bool(report.evidence.corpus.get("synthetic")),
         sections=[section for section in sections if section.parts],
