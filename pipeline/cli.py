@@ -136,6 +136,7 @@ def evaluate(
             metavar="[VARIANT]... TABLE", help="Variants, by default the champion, and a table of recordings and texts"
         ),
     ],
+    page: Annotated[Path | None, typer.Option(help="Write an HTML file, too, which plays the worst utterances")] = None,
     json: AsJson = False,
 ) -> None:
     """Count the errors of variants on your own recordings: WER and CER with intervals, their difference, the worst utterances.
@@ -145,10 +146,13 @@ def evaluate(
     can't be heard or has no text is left out, and counted.
     """
     from pipeline.apps.evaluation import formats, run
+    from pipeline.apps.evaluation import page as html
     from pipeline.project import Project
 
     *variants, table = names
     result = run.evaluate(Project(), variants, Path(table))
+    if page:
+        page.write_text(html.page(result), encoding="utf-8")
     print(formats.as_json(result) if json else formats.text(result), end="")
 
 

@@ -7,7 +7,7 @@ intervals of the error rates suggest, because what is hard for one is hard for t
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from pipeline.apps.transcription import variant
 from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison
+from pipeline.compare.breakdown import MOST_WORST
 from pipeline.evaluate.run import score_sets
-from pipeline.evaluate.scores import SetScore
+from pipeline.evaluate.scores import Hypothesis, SetScore
 from pipeline.evaluate.wer import paired_interval
 from pipeline.params import Evaluate
 from pipeline.prepare import one_set
@@ -42,13 +43,23 @@ class Difference:
 
 @dataclass(frozen=True)
 class Result:
-    """The scores by variant, in the order named; `differences` are to the first of them, which has none."""
+    """The scores by variant, in the order named; `differences` are to the first of them, which has none.
+
+    `worst` numbers the utterances with the most errors of any variant, worst first; `sounds` are theirs, as FLAC files.
+    """
 
     table: str
     objective: Objective
     scores: dict[str, SetScore]
     differences: dict[str, dict[Objective, Difference]]
     left_out: list[Dropped]
+    worst: list[int]
+    sounds: dict[int, bytes]
+
+    @property
+    def by_utterance(self) -> list[tuple[Hypothesis, ...]]:
+        """What each variant wrote, for each utterance."""
+        return list(zip(*(score.hypotheses for score in self.scores.values()), strict=True))
 
 
 def evaluate(project: Project, names: Sequence[str], table: Path) -> Result:
@@ -79,9 +90,19 @@ def evaluate(project: Project, names: Sequence[str], table: Path) -> Result:
         for info, folder in zip(infos, folders, strict=True):
             pieces = scratch / str(len(scores))
             scores |= {info["variant"]: score_sets(Evaluate(), folder, corpus, [SPLIT], rules[0], pieces)[SPLIT]}
+        worst = _worst(scores, rules[0].objective)
+        rows = corpus.utterances(SPLIT)
+        sounds = {at: corpus.flac(rows[at]) for at in worst}
     first, *others = scores
     differences = {name: {each: _difference(scores[first], scores[name], each) for each in OBJECTIVES} for name in others}
-    return Result(str(table), rules[0].objective, scores, differences, left_out)
+    return Result(str(table), rules[0].objective, scores, differences, left_out, worst, sounds)
+
+
+def _worst(scores: Mapping[str, SetScore], objective: Objective) -> list[int]:
+    by_utterance = zip(*(score.hypotheses for score in scores.values()), strict=True)
+    wrong = [max(row.counts(objective)[0] for row in rows) for rows in by_utterance]
+    order = sorted(range(len(wrong)), key=lambda at: -wrong[at])
+    return [at for at in order if wrong[at]][:MOST_WORST]
 
 
 def _champion(project: Project) -> str:

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import soundfile
 
-from pipeline.apps.evaluation import formats, run
+from pipeline.apps.evaluation import formats, page, run
 from pipeline.common.errors import BigfootError
 from pipeline.project import Project
 from pipeline.recognition.recognizer import Recognizer
@@ -90,6 +90,13 @@ def test_the_json_has_every_utterance_and_the_same_rates(project, table):
     assert [one["variant"] for one in content["variants"]] == ["one.fp32-onnx", "two.fp32-onnx"]
     assert [one["wer"] for one in content["variants"]] == [score.wer for score in result.scores.values()]
     assert all(len(one["utterances"]) == 3 for one in content["variants"]) and content["left_out"][0]["id"] == "gone"
+
+
+def test_the_page_plays_the_worst_and_escapes_what_others_named(project, table):
+    result = run.evaluate(project, ["one.fp32-onnx", "two.fp32-onnx"], table.rename(table.with_name("a<b>.csv")))
+    html = page.page(result)
+    assert html.count("<audio") == 3 == len(result.worst) and html.count("data:audio/flac;base64,ZkxhQ") == 3
+    assert "two.fp32-onnx, " in html and "a&lt;b&gt;.csv: 3 utterances" in html and "a<b>" not in html
 
 
 def test_variants_of_other_text_rules_are_refused(project, variant, table):

@@ -17,6 +17,7 @@ from pipeline.compare.report.cautions import lacking
 from pipeline.compare.report.columns import Column
 from pipeline.compare.report.looks import Looks
 from pipeline.compare.report.page import data, errors, headline, training, variants
+from pipeline.compare.report.page.parts import Section
 from pipeline.params import Params
 
 
@@ -46,8 +47,6 @@ class Report:
 
 def page(report: Report, panels: dict[str, str], looks: Looks) -> str:
     """The HTML; panels are the Pareto plots of `plots.panels`, `looks` those of models and schemes in all plots."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     sections = [
         headline.answers(report.answers, report.rows, report.params, report.test),
         headline.next_steps(report.rows, report.params),
@@ -62,16 +61,37 @@ def page(report: Report, panels: dict[str, str], looks: Looks) -> str:
         data.measuring(report.facts, report.evidence.timings),
         data.reproduce(report.origin, report.params),
     ]
+    return rendered(
+        title=headline.title(report.rows),
+        lead=headline.plain(report.rows),
+        verdict=headline.verdict(report.rows, report.params, report.test),
+        cards=headline.cards(report.rows),
+        is_synthetic=bool(report.evidence.corpus.get("synthetic")),
+        sections=sections,
+    )
+
+
+def rendered(
+    title: str,
+    lead: str,
+    verdict: str,
+    sections: Sequence[Section],
+    cards: Sequence[headline.Card] = (),
+    is_synthetic: bool = False,
+) -> str:
+    """A page with this head, and the sections that have parts."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     templates = Environment(
         loader=PackageLoader("pipeline.compare.report.page"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     templates.globals["nothing"] = "\N{NO-BREAK SPACE}"
     return templates.get_template("page.html").render(
-        title=headline.title(report.rows),
-        plain=headline.plain(report.rows),
-        verdict=headline.verdict(report.rows, report.params, report.test),
-        cards=headline.cards(report.rows),
-        is_synthetic=bool(report.evidence.corpus.get("synthetic")),
+        title=title,
+        lead=lead,
+        verdict=verdict,
+        cards=cards,
+        is_synthetic=is_synthetic,
         sections=[section for section in sections if section.parts],
     )

@@ -56,7 +56,7 @@ def worst(utterances: Sequence[Mistake], sounds: Mapping[tuple[str, str], bytes]
     for test in sets:
         of_set = [utterance for utterance in utterances if utterance["set"] == test]
         short = {u["id"]: flac for u in of_set if len(flac := sounds.get((test, u["id"]), b"")) in range(1, MOST_BYTES + 1)}
-        audio = {name: _playable(flac) for name, flac in list(short.items())[: MOST_AUDIO // len(sets)]}
+        audio = {name: playable(flac) for name, flac in list(short.items())[: MOST_AUDIO // len(sets)]}
         wrong = [utterance for utterance in of_set if utterance["errors"] > utterance["kinds"]["slips"]]
         slips = [utterance for utterance in of_set if utterance not in wrong]
         parts += [Subheading(test), Alignments("", [_shown(utterance, audio) for utterance in wrong])] if wrong else []
@@ -73,22 +73,25 @@ def described(utterance: Mistake) -> str:
     return f"{utterance['errors']} wrong ({', '.join(kinds)})"
 
 
-def _shown(utterance: Mistake, audio: Mapping[str, str]) -> Aligned:
-    words = [
+def words(alignment: list[list[str]]) -> list[Pair]:
+    return [
         Pair(word, other, "" if word == other else "slip" if is_slip(word, other) else "wrong")
-        for word, other in pairs(utterance["alignment"])
+        for word, other in pairs(alignment)
     ]
+
+
+def _shown(utterance: Mistake, audio: Mapping[str, str]) -> Aligned:
     who = f"{utterance['id']}, speaker {utterance['speaker']}" if utterance["speaker"] else utterance["id"]
     teacher = "wrote the reference" if utterance["teacher"] == utterance["reference"] else utterance["teacher"] or "(nothing)"
     return Aligned(
         f"{who}: {utterance['variant']} {described(utterance)}",
-        words,
+        words(utterance["alignment"]),
         f"The teacher ({utterance['teacher_errors']} wrong): {teacher}",
         audio.get(utterance["id"]),
     )
 
 
-def _playable(flac: bytes) -> str:
+def playable(flac: bytes) -> str:
     """A data: URL."""
     return f"data:audio/flac;base64,{b64encode(flac).decode()}"
 

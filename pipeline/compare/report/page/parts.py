@@ -134,7 +134,7 @@ class Aligned:
 
     title: str
     words: Sequence[Pair]
-    teacher: str
+    below: str
     audio: str | None
 
 
