@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
@@ -32,6 +32,7 @@ from pipeline.params import Budget, Params
 from pipeline.project import load_params
 
 MOST_AT_ONCE = 16
+PROFILES = Path(__file__).parents[1] / "profiles"
 Start = Callable[..., PrefectFuture]
 AWAY = "no MLflow server at"  # from the message of pipeline/tracking
 
@@ -66,8 +67,13 @@ RUNNER = cast(TaskRunner[PrefectFuture], ThreadPoolTaskRunner(max_workers=MOST_A
 @flow(name="shrink", flow_run_name="shrink-{profile}", task_runner=RUNNER)
 def shrink(
     profile: Annotated[
-        Literal["in use", "quickstart", "digits"] | str,
-        Field(description="A file in profiles/, without .yaml; 'in use' is the current params.yaml"),
+        str,
+        Field(
+            description="A file in profiles/, without .yaml; 'in use' is the current params.yaml",
+            json_schema_extra={
+                "enum": ["in use", *sorted(file.stem for file in PROFILES.glob("*.yaml"))]
+            },  # a list to choose from
+        ),
     ] = "in use",
     overrides: Annotated[
         list[str], Field(description="Changed parameters, as in `dvc exp run --set-param`: students.half.layers=3")

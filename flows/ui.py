@@ -16,6 +16,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import yaml
+
 from flows import guard
 from flows.repro import GPU_TAG
 from pipeline.common.command import stage_main
@@ -24,6 +26,7 @@ from pipeline.project import Project
 
 POOL, GPU_QUEUE = "bigfoot", "gpu"
 START_SECONDS = 120
+AUTOMATIONS = Path(__file__).with_name("automations.yaml")
 
 
 def main() -> None:
@@ -34,13 +37,13 @@ def main() -> None:
     prefect_url, mlflow_url = (f"http://127.0.0.1:{port}" for port in (prefect, mlflow))
     environment = os.environ | {
         "PREFECT_HOME": str(kept), "PREFECT_API_URL": f"{prefect_url}/api", "MLFLOW_TRACKING_URI": mlflow_url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
     run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{project.database}"
     environment["PREFECT_SERVER_UI_API_URL"] = f"{prefect_url}/api"  # otherwise its pages always call port 4200
     local = {key: value for key, value in environment.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     with contextlib.ExitStack() as services:
-        print("Starting Prefect and MLflow ...", flush=True)
+        print("Starting Prefect and MLflow, which may take a minute on a busy machine ...", flush=True)
         start = lambda name, command, env: services.enter_context(_service(name, command, env, kept / f"{name}.log"))  # noqa: E731
         start("prefect-server", [*run, "server", "start", "--host", "127.0.0.1", "--port", str(prefect)], local)
         start(
@@ -48,8 +51,9 @@ def main() -> None:
             [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1",
              "--backend-store-uri", store, "--artifacts-destination", str(project.artifacts)], local,
         )  # fmt: skip
-        _wait(f"{prefect_url}/api/health", kept / "prefect-server.log")
-        _wait(f"{mlflow_url}/health", kept / "mlflow-server.log")
+        _wait("Prefect", f"{prefect_url}/api/health", kept / "prefect-server.log")
+        _wait("MLflow", f"{mlflow_url}/health", kept / "mlflow-server.log")
+        print("Registering the deployments ...", flush=True)
         for arguments in (
             ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
             ["work-queue", "create", GPU_QUEUE, "--pool", POOL],
@@ -57,6 +61,8 @@ def main() -> None:
             ["--no-prompt", "deploy", "--all"],
         ):
             _prefect(arguments, environment)
+        if not _has_automation(environment):
+            _prefect(["automation", "create", "--from-file", str(AUTOMATIONS)], environment)
         worker = start("worker", [*run, "worker", "start", "--pool", POOL], environment | {"BIGFOOT_PROJECT": str(folder)})
         print(f"\nPrefect: {prefect_url}/deployments\nMLflow:  {mlflow_url}\n\nctrl-C stops both and the worker.", flush=True)
         worker.wait()
@@ -85,8 +91,16 @@ def _prefect(arguments: list[str], environment: Mapping[str, str]) -> None:
         raise BigfootError(f"prefect {' '.join(arguments)} failed: {' '.join(output.split())[-400:]}")
 
 
-def _wait(address: str, log: Path) -> None:
+def _has_automation(environment: Mapping[str, str]) -> bool:
+    """Whether an earlier `make ui` has installed AUTOMATIONS: Prefect would install them once more."""
+    name = yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))["automations"][0]["name"]
+    listed = [sys.executable, "-m", "prefect", "automation", "inspect", name]
+    return not subprocess.run(listed, env=environment, capture_output=True).returncode
+
+
+def _wait(name: str, address: str, log: Path) -> None:
     """Wait until a server answers; raises BigfootError, which names its log, after START_SECONDS."""
+    print(f"waiting for {name} at {address}, its log is {log}", flush=True)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):

@@ -31,7 +31,8 @@ class Ui:
 
     def __init__(self, folder: Path):
         self.folder, self.prefect, self.mlflow = folder, free_port(), free_port()
-        add_code(folder)
+        if not (folder / "flows").exists():
+            add_code(folder)
         environment = os.environ | {"BIGFOOT_PREFECT_PORT": str(self.prefect), "BIGFOOT_MLFLOW_PORT": str(self.mlflow)}
         for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "PREFECT_API_DATABASE_CONNECTION_URL"):
             environment.pop(name, None)
@@ -83,7 +84,8 @@ def ui(project):
 
     yield start
     for running in started:
-        os.kill(running.process.pid, signal.SIGINT)
+        if running.process.poll() is None:
+            running.process.send_signal(signal.SIGINT)
         running.process.wait(60)
         left = [p for p in psutil.process_iter(["cmdline"]) if str(running.folder) in " ".join(p.info["cmdline"] or [])]
         assert not left, left
@@ -113,6 +115,25 @@ def test_a_canceled_run_ends_its_stage_and_leaves_dvc_unlocked(ui):
     running.wait_for(run, "Cancelled")
     psutil.wait_procs(sleepers)  # where the stage outlives its flow run, the suite's time limit ends this
     subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=running.folder, check=True, capture_output=True)
+
+
+def test_a_run_whose_worker_is_killed_ends(ui, tmp_path):
+    """With the worker all of `make ui` ends; when it is back, the automation finds that the run sends no heartbeat."""
+    running = ui(teacher="sleep 6300 && mkdir -p models && echo 1 > models/teacher")
+    run = running.start("nightly")
+    while not (sleepers := _sleepers()):
+        time.sleep(0.3)
+    time.sleep(31)  # its first heartbeat
+    for process in psutil.Process(running.process.pid).children(recursive=True) + sleepers:
+        if any(word in " ".join(process.cmdline()) for word in ("worker", "engine", "sleep", "dvc", "guard")):
+            process.kill()
+    running.process.wait(60)
+    again = Ui(running.folder)
+    try:
+        assert "no heartbeat" in again.wait_for(run, "Crashed", seconds=400)["message"]
+    finally:
+        again.process.send_signal(signal.SIGINT)
+        again.process.wait(60)
 
 
 def test_a_port_in_use_is_an_error_of_one_line(project, tmp_path):
