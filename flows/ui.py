@@ -37,7 +37,8 @@ def main() -> None:
     prefect_url, mlflow_url = (f"http://127.0.0.1:{port}" for port in (prefect, mlflow))
     environment = os.environ | {
         "PREFECT_HOME": str(kept), "PREFECT_API_URL": f"{prefect_url}/api", "MLFLOW_TRACKING_URI": mlflow_url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
     run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{project.database}"
     environment["PREFECT_SERVER_UI_API_URL"] = f"{prefect_url}/api"  # otherwise its pages always call port 4200

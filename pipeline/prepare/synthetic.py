@@ -3,9 +3,9 @@
 It needs neither network nor data, and its bytes are the same every time. It can show that the machinery works; its figures
 don't hold for human speech. Voices AND sentences of dev, gate and test never occur in train. So that the task is not trivial,
 rate, pitch and level vary, half of the utterances have the echo of a simulated room, half begin and end with a pause, as
-recordings do, and noise of a random color lies 15 to 40 dB below the speech; all of it is seeded by the utterance. Train has few voices, so two thirds of its utterances are spoken
-by a random variation of their voice, with formants moved, raised and widened: another throat with the same manner of speech.
-Dev, half of which becomes gate, and test use the voices unchanged.
+recordings do, and noise of a random color lies 15 to 40 dB below the speech; all of it is seeded by the utterance. Train has
+few voices, so two thirds of its utterances are spoken by a random variation of their voice, with formants moved, raised and
+widened: another throat with the same manner of speech. Dev, half of which becomes gate, and test use the voices unchanged.
 
 The voices are espeak-ng 1.52's variants of `en-us`, by name. Not used are the freak voices (whispers, robots, demons, croaks,
 toys), the bare synthesizer tests (klatt*), and one whose breath noise can't be seeded (Reed). Voices that are near copies of
