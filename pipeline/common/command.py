@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import TextIO
 
 from pipeline.common.errors import BigfootError, one_line
@@ -31,6 +32,14 @@ def log_to(stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_OneLine("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def quiet_interrupts(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """For `sys.excepthook`: Ctrl-C is one line, at any time, imports included; all else is shown as Python does."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("stopped: `dvc repro` goes on with what is left", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager

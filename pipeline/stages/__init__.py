@@ -1,8 +1,8 @@
 """Thin command lines, one module per DVC stage with the stage's name: each reads its params and calls one pure function.
 
 That function gets its settings, its input folders and its output folder. Paths are defined only in pipeline/project.py.
-A stage that DVC started ends with DVC, also where DVC is killed. This is watched from here on, before the stage's own imports,
-which take seconds.
+A stage that DVC started ends with DVC, also where DVC is killed, and Ctrl-C ends it with one line. Both hold from here on, before
+the stage's own imports, which take seconds.
 """
 
 import os
@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from pipeline.common.command import quiet_interrupts, stage_main
 from pipeline.common.parent import end_with_starter
 
 DVC_STAGE = "DVC_STAGE"  # DVC sets it for the commands of stages
 if DVC_STAGE in os.environ:
     end_with_starter(DVC_STAGE)
+sys.excepthook = quiet_interrupts
 
-from pipeline.common.command import stage_main  # noqa: E402
 from pipeline.common.errors import BigfootError, Busy  # noqa: E402
 from pipeline.common.files import write_whole  # noqa: E402
 from pipeline.params import Params, Variant  # noqa: E402

@@ -1,6 +1,7 @@
-"""A stage works on its outs alone: a second start is one line, and what a killed process held or kept is free or gone."""
+"""A stage works on its outs alone: a second start and Ctrl-C are one line, what a killed one held or kept is free or gone."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,16 @@ def test_a_second_start_says_who_runs_the_stage(holder, monkeypatch):
     assert str(refused.value) == f"student@half runs here already, as process {holder.pid}: wait for it, or stop it"
     with stages._lock("student@thin"):  # another stage's outs are free
         pass
+
+
+def test_ctrl_c_is_one_line(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == "stopped: `dvc repro` goes on with what is left\n" and process.returncode
 
 
 def test_a_killed_process_holds_nothing(holder):
