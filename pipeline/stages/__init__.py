@@ -1,8 +1,8 @@
 """Thin command lines, one module per DVC stage with the stage's name: each reads its params and calls one pure function.
 
 That function gets its settings, its input folders and its output folder. Paths are defined only in pipeline/project.py.
-A stage that DVC started ends with DVC, also where DVC is killed, and Ctrl-C ends it with one line. Both hold from here on, before
-the stage's own imports, which take seconds.
+A stage that DVC started ends with DVC, also where DVC is killed, and Ctrl-C ends it with one line. Both hold from here on,
+before the stage's own imports, which take seconds.
 """
 
 import os
