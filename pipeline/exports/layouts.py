@@ -32,10 +32,10 @@ def write(variant: Path, out: Path, layout: str, card: str) -> None:
     (out / "README.md").write_text(usage.replaced(card, how), encoding="utf-8")
 
 
-def require(layout: str) -> None:
-    """Raise BigfootError where there is no such layout."""
+def require(layout: str, where: str = "") -> None:
+    """Raise BigfootError where there is no such layout; `where` begins the message."""
     if layout not in LAYOUTS:
-        raise BigfootError(f"there is no layout '{layout}', known are: {', '.join(LAYOUTS)}")
+        raise BigfootError(f"{where}there is no layout '{layout}', known are: {', '.join(LAYOUTS)}")
 
 
 def _onnx(variant: Path, info: dict, out: Path) -> str:

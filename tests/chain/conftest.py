@@ -73,6 +73,7 @@ def fresh_project(folder: Path) -> Path:
     split = [name.split(".") for name in VARIANTS]
     chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
     chosen["schemes"] = {scheme: {} for _, scheme in split}
+    chosen["exports"] = {"teacher.int8-onnx": ["onnx"]}
     chosen["benchmark"] |= {
         "utterances": 3, "restarts": 2, "rounds": 2, "max_rounds": 2, "turn": 2, "batch": 2, "lengths": [1], "cold_starts": 1,
         "energy_seconds": 1.0, "energy_rounds": 2,
