@@ -21,6 +21,8 @@ from pipeline.quantize.peers import (
     PeerOnnxOptimumMatMul,
     PeerOpenvino,
     PeerOpenvinoBf16,
+    PeerSherpaOnnx,
+    PeerSherpaOnnxInt8,
     PeerTorchao,
 )
 from pipeline.quantize.torch_bf16 import TorchBf16
@@ -49,6 +51,8 @@ SCHEMES: dict[str, type[Scheme]] = {
     "peer-openvino": PeerOpenvino,
     "peer-openvino-bf16": PeerOpenvinoBf16,
     "peer-ctranslate2": PeerCTranslate2,
+    "peer-sherpa-onnx": PeerSherpaOnnx,
+    "peer-sherpa-onnx-int8": PeerSherpaOnnxInt8,
 }
 
 
