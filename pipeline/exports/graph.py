@@ -14,7 +14,7 @@ holds recordings of one length.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -65,12 +65,12 @@ def is_quantized(model: onnx.ModelProto) -> bool:
     )
 
 
-def channels(model: onnx.ModelProto, convolutions: int) -> list[int]:
-    """The widths of the feature encoder's convolutions, read from their weights [out, in, kernel]."""
-    found = {}
-    for tensor in model.graph.initializer:
-        if match := re.search(r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight$", tensor.name):
-            layer, (out, taken, _) = int(match[1]), tensor.dims
+def channels(weights: Iterable[tuple[str, Sequence[int]]], convolutions: int) -> list[int]:
+    """The widths of the feature encoder's convolutions, from the names and shapes [out, in, kernel] of a graph's weights."""
+    found: dict[int, int] = {}
+    for name, shape in weights:
+        if match := re.search(r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight$", name):
+            layer, out, taken = int(match[1]), *shape[:2]
             found[layer] = out
             if layer:
                 found.setdefault(layer - 1, taken)  # the exporter computes a group-norm encoder's first weights anew

@@ -1,6 +1,7 @@
 """`write` lays a finished variant out as a folder that other runtimes open without Bigfoot.
 
     onnx      sherpa-onnx, transformers.js, onnxruntime-web, ONNX Runtime and Optimum: one folder for all
+    openvino  Optimum Intel's OVModelForCTC, and OpenVINO in any language
 
 A layout is a function (variant folder, its variant.json, folder to write) -> what the card says of how to run it.
 """
@@ -48,18 +49,33 @@ def _onnx(variant: Path, info: dict, out: Path) -> str:
     model = onnx.load(variant / info["file"], load_external_data=False)
     is_quantized = graph.is_quantized(model)
     file = out / "onnx" / ("model_quantized.onnx" if is_quantized else "model.onnx")
-    channels = graph.channels(model, len(info["conv_kernels"]))
+    weights = [(tensor.name, list(tensor.dims)) for tensor in model.graph.initializer]
+    channels = graph.channels(weights, len(info["conv_kernels"]))
     graph.rewire(model, info)
     beside = graph.name_weights(model, f"{file.name}_data")
     file.parent.mkdir(exist_ok=True)
     onnx.save(model, file)
     if beside:
         shutil.copyfile(variant / beside, file.with_name(f"{file.name}_data"))
-    huggingface.write(out, info, names, channels, is_quantized, bool(beside))
+    defaults = {"dtype": "q8" if is_quantized else "fp32", "use_external_data_format": bool(beside)}
+    huggingface.write(out, info, names, channels, {"transformers.js_config": defaults})
     if not (obstacle := sherpa.obstacle(info)):
         (out / "tokens.txt").write_text(sherpa.tokens(info), encoding="utf-8")
     return usage.onnx(file.relative_to(out).as_posix(), info, obstacle, huggingface.gap_name(info))
 
 
-LAYOUTS: dict[str, Layout] = {"onnx": _onnx}
-RUNTIMES = {"onnx": "onnxruntime"}  # of the variants that a layout takes
+def _openvino(variant: Path, info: dict, out: Path) -> str:
+    """openvino_model.xml and .bin, and Hugging Face's JSON files."""
+    import openvino
+
+    from pipeline.exports import openvino_graph
+
+    names = huggingface.token_names(info)
+    model, channels = openvino_graph.rewired(variant / info["file"], info)
+    openvino.save_model(model, out / "openvino_model.xml", compress_to_fp16=False)
+    huggingface.write(out, info, names, channels, {})
+    return usage.openvino(info, huggingface.gap_name(info))
+
+
+LAYOUTS: dict[str, Layout] = {"onnx": _onnx, "openvino": _openvino}
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}  # of the variants that a layout takes

@@ -1,6 +1,5 @@
 """Layout `onnx`: its files, and in plain ONNX Runtime the recognizer's scores for raw audio of any length."""
 
-import json
 import re
 
 import numpy as np
@@ -10,37 +9,10 @@ import pytest
 
 from pipeline.common.errors import BigfootError
 from pipeline.exports import layouts
-from pipeline.quantize.run import quantize
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import text
-from tests.tiny import VOCAB, save_model, speech
-
-FILES = {"README.md", "config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json"}
-AUDIOS = [speech(seconds, seed) for seed, seconds in enumerate((0.01, 0.025, 0.3, 1.7))]
-CARD = "# A card\n\n## License\n\nunknown\n\n## How to run it\n\nHow it was run\n"
-
-
-@pytest.fixture(scope="module")
-def variants(tmp_path_factory):
-    """{(norm, normalize, scheme): folder}, each made when a test first needs it."""
-    folder = tmp_path_factory.mktemp("variants")
-
-    class Made(dict):
-        def __missing__(self, key):
-            norm, normalize, scheme = key
-            model = save_model(folder / f"{norm}_{normalize}", norm)
-            settings = json.loads((model / "processor_config.json").read_text())
-            settings["feature_extractor"]["do_normalize"] = normalize
-            (model / "processor_config.json").write_text(json.dumps(settings))
-            quantize(scheme, {}, model, None, folder / f"{norm}_{normalize}.{scheme}")
-            return self.setdefault(key, folder / f"{norm}_{normalize}.{scheme}")
-
-    return Made()
-
-
-def folded(logits: np.ndarray) -> np.ndarray:
-    """Logits [frames, vocab] of tiny models, in which the blank has the scores of all tokens that write nothing."""
-    return np.concatenate([logits[:, :4].max(1, keepdims=True), np.full((len(logits), 3), -1e4), logits[:, 4:]], 1)
+from tests.exports.conftest import AUDIOS, CARD, FILES, folded
+from tests.tiny import VOCAB, speech
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
@@ -110,6 +82,6 @@ def test_transformers_reads_the_folders_processor_and_config(variants, tmp_path)
 def test_variants_that_the_layout_is_not_for_are_refused_in_one_line(variants, tmp_path):
     with pytest.raises(BigfootError, match="group_True.fp32 is for torch: layout onnx takes .* for onnxruntime"):
         layouts.write(variants["group", True, "fp32"], tmp_path / "out", "onnx", CARD)
-    with pytest.raises(BigfootError, match="no layout 'onyx', known are: onnx"):
+    with pytest.raises(BigfootError, match="no layout 'onyx', known are: onnx, openvino"):
         layouts.write(variants["group", True, "fp32-onnx"], tmp_path / "out", "onyx", CARD)
     assert not (tmp_path / "out").exists()

@@ -24,7 +24,10 @@ from pipeline.compare.comparison import Row, untrained
 from pipeline.compare.figures import BY_NAME
 from pipeline.compare.report.columns import ENERGY
 
-MARKERS = (*"osD^vP*X<>dhp8H", *((points, 1, 0) for points in (3, 4, 5, 6, 8, 10)))  # at least one per scheme; the last are stars
+MARKERS = (
+    *"osD^vP*X<>dhp8H",
+    *((points, 1, 0) for points in (3, 4, 5, 6, 8, 10)),
+)  # at least one per scheme; the last are stars
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
 OTHERS = "#808080"  # of all that have no color of their own
