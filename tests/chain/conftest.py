@@ -54,12 +54,7 @@ def project(tmp_path_factory) -> Path:
 
 def fresh_project(folder: Path) -> Path:
     """What git tracks, as it is on disk, with tiny params, committed."""
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, tracked.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    copy_tracked(folder)
     yaml = YAML(typ="safe")
     chosen = yaml.load(folder / "params.yaml")
     chosen["corpus"]["source"] |= {"train_utterances": 40, "dev_utterances": 8, "test_utterances": 8}
@@ -79,6 +74,21 @@ def fresh_project(folder: Path) -> Path:
         "energy_seconds": 1.0, "energy_rounds": 2,
     }  # fmt: skip
     yaml.dump(chosen, folder / "params.yaml")
+    return committed(folder)
+
+
+def copy_tracked(folder: Path) -> None:
+    """What git tracks, as it is on disk, without what any stage has made."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+
+
+def committed(folder: Path) -> Path:
+    """The folder as a repository with all of it in one commit."""
     for command in (
         ["git", "init", "-q"],
         ["git", "add", "-A"],
