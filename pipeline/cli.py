@@ -325,7 +325,9 @@ def export(
     out: Annotated[Path, typer.Argument(help="The folder to write")],
     layout: Annotated[
         str | None,
-        typer.Option("--for", help="Lay a variant out for other runtimes: onnx or openvino; docs/deploy.md says which"),
+        typer.Option(
+            "--for", help="Lay a variant out for other runtimes: onnx, openvino or onnx-asr; docs/deploy.md says which"
+        ),
     ] = None,
     license: License = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty")] = False,

@@ -2,6 +2,7 @@
 
     onnx      sherpa-onnx, transformers.js, onnxruntime-web, ONNX Runtime and Optimum: one folder for all
     openvino  Optimum Intel's OVModelForCTC, and OpenVINO in any language
+    onnx-asr  onnx-asr, once a release has its model type wav2vec2-ctc
 
 A layout is a function (variant folder, its variant.json, folder to write) -> what the card says of how to run it.
 """
@@ -9,10 +10,15 @@ A layout is a function (variant folder, its variant.json, folder to write) -> wh
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import write_json
 from pipeline.exports import huggingface, usage
 from pipeline.recognition import seal
+
+if TYPE_CHECKING:
+    import onnx
 
 Layout = Callable[[Path, dict, Path], str]
 
@@ -35,33 +41,66 @@ def write(variant: Path, out: Path, layout: str, card: str) -> None:
 
 def require(layout: str, where: str = "") -> None:
     """Raise BigfootError where there is no such layout; `where` begins the message."""
+    if layout in REFUSED:
+        raise BigfootError(f"{where}{layout} {REFUSED[layout]}: known layouts are {', '.join(LAYOUTS)}")
     if layout not in LAYOUTS:
         raise BigfootError(f"{where}there is no layout '{layout}', known are: {', '.join(LAYOUTS)}")
 
 
 def _onnx(variant: Path, info: dict, out: Path) -> str:
     """onnx/model.onnx (float) or onnx/model_quantized.onnx, Hugging Face's JSON files, and tokens.txt for sherpa-onnx."""
-    import onnx
-
     from pipeline.exports import graph, sherpa
 
     names = huggingface.token_names(info)
-    model = onnx.load(variant / info["file"], load_external_data=False)
-    is_quantized = graph.is_quantized(model)
-    file = out / "onnx" / ("model_quantized.onnx" if is_quantized else "model.onnx")
+    model, is_quantized = _read(variant, info)
     weights = [(tensor.name, list(tensor.dims)) for tensor in model.graph.initializer]
     channels = graph.channels(weights, len(info["conv_kernels"]))
     graph.rewire(model, info)
-    beside = graph.name_weights(model, f"{file.name}_data")
-    file.parent.mkdir(exist_ok=True)
-    onnx.save(model, file)
-    if beside:
-        shutil.copyfile(variant / beside, file.with_name(f"{file.name}_data"))
-    defaults = {"dtype": "q8" if is_quantized else "fp32", "use_external_data_format": bool(beside)}
+    file = out / "onnx" / ("model_quantized.onnx" if is_quantized else "model.onnx")
+    is_large = _save(model, variant, file)
+    defaults = {"dtype": "q8" if is_quantized else "fp32", "use_external_data_format": is_large}
     huggingface.write(out, info, names, channels, {"transformers.js_config": defaults})
     if not (obstacle := sherpa.obstacle(info)):
         (out / "tokens.txt").write_text(sherpa.tokens(info), encoding="utf-8")
     return usage.onnx(file.relative_to(out).as_posix(), info, obstacle, huggingface.gap_name(info))
+
+
+def _onnx_asr(variant: Path, info: dict, out: Path) -> str:
+    """model.onnx (float) or model.int8.onnx, vocab.txt and config.json."""
+    from pipeline.exports import onnx_asr, sherpa
+
+    if mangled := sherpa.mangled(info):
+        raise BigfootError(f"{info['variant']}: onnx-asr would not print the token {mangled!r} as it is")
+    model, is_quantized = _read(variant, info)
+    onnx_asr.rewire(model, info)
+    _save(model, variant, out / ("model.int8.onnx" if is_quantized else "model.onnx"))
+    (out / "vocab.txt").write_text(sherpa.tokens(info), encoding="utf-8")
+    write_json(out / "config.json", onnx_asr.config(info))
+    return usage.onnx_asr(is_quantized)
+
+
+def _read(variant: Path, info: dict) -> "tuple[onnx.ModelProto, bool]":
+    """A variant's graph, without weights that lie beside it, and whether it is in int8."""
+    import onnx
+
+    from pipeline.exports import graph
+
+    model = onnx.load(variant / info["file"], load_external_data=False)
+    return model, graph.is_quantized(model)
+
+
+def _save(model: "onnx.ModelProto", variant: Path, file: Path) -> bool:
+    """Write a graph, and beside it the weights of a large one; returns whether it is one."""
+    import onnx
+
+    from pipeline.exports import graph
+
+    file.parent.mkdir(exist_ok=True)
+    beside = graph.name_weights(model, f"{file.name}_data")
+    onnx.save(model, file)
+    if beside:
+        shutil.copyfile(variant / beside, file.with_name(f"{file.name}_data"))
+    return bool(beside)
 
 
 def _openvino(variant: Path, info: dict, out: Path) -> str:
@@ -77,5 +116,7 @@ def _openvino(variant: Path, info: dict, out: Path) -> str:
     return usage.openvino(info, huggingface.gap_name(info))
 
 
-LAYOUTS: dict[str, Layout] = {"onnx": _onnx, "openvino": _openvino}
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}  # of the variants that a layout takes
+LAYOUTS: dict[str, Layout] = {"onnx": _onnx, "openvino": _openvino, "onnx-asr": _onnx_asr}
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino", "onnx-asr": "onnxruntime"}  # of the variants that a layout takes
+_PYTORCH = "takes no ONNX graph, but an export of its own from PyTorch, of one fixed length, which Bigfoot doesn't make"
+REFUSED = {"executorch": _PYTORCH, "litert": _PYTORCH, "coreml": _PYTORCH}  # and why

@@ -108,6 +108,20 @@ In other languages: openvino_model.xml has one input, `input_values`: raw audio,
 output, `logits`, is float32 [batch, frames, {vocabulary}]. vocab.json has the tokens' ids; the blank is `<pad>`, the gap
 between words is `{gap}`.
 """
+ONNX_ASR = """### onnx-asr
+
+Its releases up to 0.12.0 refuse this folder, since they don't have the model type wav2vec2-ctc yet; its repository has it since
+July 2026. It drops spaces before apostrophes and other signs.
+
+```python
+import sys
+import onnx_asr
+
+model = onnx_asr.load_model("wav2vec2-ctc", ".", quantization={quantization})
+for path in sys.argv[1:]:
+    print(model.recognize(path))  # one channel, 16 bits
+```
+"""
 LIMITS = """Audio goes in as it is: the graph normalizes it if the model was trained so. A batch holds recordings of one length.
 Bigfoot's figures are of recordings cut at 30 s: cut longer ones yourself, at pauses.
 """
@@ -139,3 +153,8 @@ def openvino(info: dict, gap: str) -> str:
     """Of the layout `openvino`."""
     values = {"precision": info.get("precision", "f32"), "vocabulary": len(info["vocab"]), "gap": gap}
     return "\n".join([LIMITS, OPENVINO.format(**values)])
+
+
+def onnx_asr(is_quantized: bool) -> str:
+    """Of the layout `onnx-asr`."""
+    return ONNX_ASR.format(quantization='"int8"' if is_quantized else None)

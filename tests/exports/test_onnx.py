@@ -82,6 +82,6 @@ def test_transformers_reads_the_folders_processor_and_config(variants, tmp_path)
 def test_variants_that_the_layout_is_not_for_are_refused_in_one_line(variants, tmp_path):
     with pytest.raises(BigfootError, match="group_True.fp32 is for torch: layout onnx takes .* for onnxruntime"):
         layouts.write(variants["group", True, "fp32"], tmp_path / "out", "onnx", CARD)
-    with pytest.raises(BigfootError, match="no layout 'onyx', known are: onnx, openvino"):
+    with pytest.raises(BigfootError, match="no layout 'onyx', known are: onnx, openvino, onnx-asr"):
         layouts.write(variants["group", True, "fp32-onnx"], tmp_path / "out", "onyx", CARD)
     assert not (tmp_path / "out").exists()

@@ -177,6 +177,15 @@ def test_a_node_runtime_writes_the_recognizers_texts(exports, recordings, record
     hold(export, ["node", *program], recordings, record_property, LD_LIBRARY_PATH=str(modules / "sherpa-onnx-linux-x64"))
 
 
+def test_the_release_of_onnx_asr_refuses_the_layout_until_it_has_the_model_type(quickstart, tmp_path):
+    """Its repository has it (2c2fe19 gave all 150 texts, in batches too): the day this fails, hold its texts."""
+    quantize("int8-onnx", {}, quickstart / "models/thin", None, tmp_path / "variant")
+    layouts.write(tmp_path / "variant", tmp_path / "out", "onnx-asr", CARD)
+    command = [environments.python("onnx-asr"), Export(tmp_path / "out", 0, []).program("onnx-asr").name]
+    with pytest.raises(AssertionError, match="Model 'wav2vec2-ctc' not supported"):
+        run(command, tmp_path / "out")
+
+
 class Pages(SimpleHTTPRequestHandler):
     """Serves the page, `server.folders` and `server.recordings`, and keeps what is posted as `server.heard`."""
 

@@ -128,7 +128,7 @@ def test_params_as_committed_is_the_quickstart():
         (
             "exports: {}",
             "exports: {thin.int8-onnx: [onyx]}",
-            r"exports\.thin\.int8-onnx: .* no layout 'onyx', known are: onnx, openvino",
+            r"exports\.thin\.int8-onnx: .* no layout 'onyx', known are: onnx, openvino, onnx-asr",
         ),
         ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own.onnx: {like: fp32-onnx}\n", r"schemes\.own\.onnx: a scheme's name has"),
     ],
