@@ -170,7 +170,7 @@ def require_data(project: Project, params: "Params") -> None:
 
 
 def load_params(path: str | Path = Project().params) -> "Params":
-    """Read and check params.yaml; raises BigfootError as `read` does, and where a scheme, one of its settings or a layout is unknown."""
+    """Read and check params.yaml; raises BigfootError as `read` does, and where a scheme, its settings or a layout is wrong."""
     from pipeline.exports import layouts
     from pipeline.params import Params, read
     from pipeline.quantize import schemes
@@ -178,9 +178,9 @@ def load_params(path: str | Path = Project().params) -> "Params":
     if not Path(path).is_file():
         raise BigfootError(f"{path} is missing: run this in the project's folder, or `bigfoot use PROFILE` to make one")
     params = read(path, Params)
-    for name, settings in params.schemes.items():
-        schemes.make(name, settings)
+    made = {name: schemes.make(name, settings) for name, settings in params.schemes.items()}
     for name, wanted in params.exports.items():
+        scheme = made[name.partition(".")[2]]
         for layout in wanted:
-            layouts.require(layout, f"exports.{name}: ")
+            layouts.require(layout, f"exports.{name}", scheme.runtime, scheme.kind)
     return params

@@ -26,25 +26,29 @@ Layout = Callable[[Path, dict, Path], str]
 def write(variant: Path, out: Path, layout: str, card: str) -> None:
     """Write a layout's files into the folder `out`, and `card`, the variant's model card, with its section on use replaced.
 
-    Raises BigfootError where the layout is unknown or not for this variant, or the variant was changed.
+    Raises BigfootError where the layout is unknown or not for this variant, or the variant was changed or is of an older
+    Bigfoot.
     """
-    require(layout)
     info = seal.read(variant)
+    require(layout, variant.name, info["runtime"], info.get("kind", "own"))
+    if info.get("version", 1) < seal.VERSION:
+        raise BigfootError(f"{variant} is of an older Bigfoot: quantize the model again")
     seal.require_runnable(variant, info)
-    if info["runtime"] != (runtime := RUNTIMES[layout]) or info.get("kind") == "peer":
-        kind = "a peer" if info.get("kind") == "peer" else f"for {info['runtime']}"
-        raise BigfootError(f"{info['variant']} is {kind}: layout {layout} takes Bigfoot's own variants for {runtime}")
     out.mkdir(parents=True, exist_ok=True)
     how = LAYOUTS[layout](variant, info, out)
     (out / "README.md").write_text(usage.replaced(card, how), encoding="utf-8")
 
 
-def require(layout: str, where: str = "") -> None:
-    """Raise BigfootError where there is no such layout; `where` begins the message."""
+def require(layout: str, variant: str, runtime: str, kind: str) -> None:
+    """Raise BigfootError where there is no such layout, or it isn't for a variant of this runtime and kind."""
+    known = f"known are: {', '.join(LAYOUTS)}"
     if layout in REFUSED:
-        raise BigfootError(f"{where}{layout} {REFUSED[layout]}: known layouts are {', '.join(LAYOUTS)}")
+        raise BigfootError(f"{variant}: {layout} {REFUSED[layout]}; of layouts {known}")
     if layout not in LAYOUTS:
-        raise BigfootError(f"{where}there is no layout '{layout}', known are: {', '.join(LAYOUTS)}")
+        raise BigfootError(f"{variant}: there is no layout '{layout}', {known}")
+    if runtime != RUNTIMES[layout] or kind == "peer":
+        found = "a peer" if kind == "peer" else f"for {runtime}"
+        raise BigfootError(f"{variant} is {found}: layout {layout} takes Bigfoot's own variants for {RUNTIMES[layout]}")
 
 
 def _onnx(variant: Path, info: dict, out: Path) -> str:

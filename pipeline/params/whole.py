@@ -31,7 +31,7 @@ class Params(Section):
     benchmark: Benchmark = Field(description="how speed, memory and energy are measured")
     gate: Gate = Field(description="the budget that decides what is promoted")
     exports: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
-        description="layouts for other runtimes, by a variant's name: `thin.int8-onnx: [onnx]`; docs/deploy.md has them; {}: none"
+        description="layouts for other runtimes, by a variant's name: `thin.int8-onnx: [onnx]`, see deploy.md; {}: none"
     )
     tracking: Tracking = Field(description="where runs are logged")
     time_limits: dict[str, Annotated[float, Field(gt=0, le=100_000)]] = Field(

@@ -21,10 +21,9 @@ from pipeline.quantize.peers import (
     PeerOnnxOptimumMatMul,
     PeerOpenvino,
     PeerOpenvinoBf16,
-    PeerSherpaOnnx,
-    PeerSherpaOnnxInt8,
     PeerTorchao,
 )
+from pipeline.quantize.peers_sherpa import PeerSherpaOnnx, PeerSherpaOnnxInt8
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.quantize.torch_int8 import TorchInt8

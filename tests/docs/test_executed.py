@@ -45,7 +45,7 @@ EXECUTED = {
     "make audit": "not executed: it asks a service of known vulnerabilities; tests/lab/test_licenses.py holds its other half",
     "pip install bigfoot-asr[ray]": "not executed, the extra is declared; tests/common/test_cluster.py (slow) runs on Ray",
     "RAY_ADDRESS=": "tests/chain/test_cluster.py (slow)",
-    "make peers": "not executed: it installs CTranslate2 and sherpa-onnx, with which tests/quantize/test_peers.py then makes a variant",
+    "make peers": "not executed: it installs what tests/quantize/test_peers.py then makes variants with",
     "dvc repro": "tests/chain/test_chain.py::test_a_second_repro_has_nothing_to_do",
     "dvc exp run": "tests/docs/test_own_data.py::test_sweeps_are_experiments_and_what_they_found_is_in_mlflow",
     "dvc exp show": "tests/docs/test_own_data.py::test_sweeps_are_experiments_and_what_they_found_is_in_mlflow",
