@@ -36,7 +36,7 @@ ui: setup
 results: setup
 	bigfoot results
 
-# What the scheme peer-ctranslate2 needs: docs/peers.md.
+# What the schemes peer-ctranslate2 and peer-sherpa-onnx need: docs/peers.md.
 peers: setup $(VENV)/.peers-installed
 
 $(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed

@@ -372,7 +372,10 @@ def export(
     name: Named,
     out: Annotated[Path, typer.Argument(help="The folder to write")],
     layout: Annotated[
-        str | None, typer.Option("--for", help="Lay a variant out for other runtimes: onnx. docs/deploy.md says which")
+        str | None,
+        typer.Option(
+            "--for", help="Lay a variant out for other runtimes: onnx, openvino or onnx-asr; docs/deploy.md says which"
+        ),
     ] = None,
     license: License = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty")] = False,

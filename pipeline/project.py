@@ -106,6 +106,14 @@ class Project:
         """All figures of the last comparison."""
         return self.reports / "comparison.json"
 
+    def card(self, name: str) -> Path:
+        """The card of a model or variant of the last comparison."""
+        return self.reports / "cards" / f"{name}.md"
+
+    def export(self, variant: str) -> Path:
+        """A variant's layouts for other runtimes, one folder each."""
+        return self.root / "exports" / variant
+
     @property
     def compared_params(self) -> Path:
         """The params that the last comparison used."""
@@ -176,13 +184,17 @@ def require_data(project: Project, params: "Params") -> None:
 
 
 def load_params(path: str | Path = Project().params) -> "Params":
-    """Read and check params.yaml; raises BigfootError as `read` does, and where a scheme or one of its settings is unknown."""
+    """Read and check params.yaml; raises BigfootError as `read` does, and where a scheme, its settings or a layout is wrong."""
+    from pipeline.exports import layouts
     from pipeline.params import Params, read
     from pipeline.quantize import schemes
 
     if not Path(path).is_file():
         raise BigfootError(f"{path} is missing: run this in the project's folder, or `bigfoot use PROFILE` to make one")
     params = read(path, Params)
-    for name, settings in params.schemes.items():
-        schemes.make(name, settings)
+    made = {name: schemes.make(name, settings) for name, settings in params.schemes.items()}
+    for name, wanted in params.exports.items():
+        scheme = made[name.partition(".")[2]]
+        for layout in wanted:
+            layouts.require(layout, f"exports.{name}", scheme.runtime, scheme.kind)
     return params

@@ -1,8 +1,8 @@
-"""The counts of docs/reliability.md, recorded by the tests themselves: `pytest --record ...` writes docs/reliability.json.
+"""What tests count for docs/reliability.md and docs/deploy.md: `pytest --record ...` writes docs/reliability.json.
 
-A test with the mark `shows(table, what, then)` is a row of the page, or one case of a row, where `{name}` in `what` is filled
-from its parameters. What it gives pytest's `record_property` are the row's counts, added up over the cases. A row is written
-where each of its cases passed, with when and where that was. `python -m tests.docs.reliability` makes the page.
+A test with the mark `shows(table, what, then)` is a row of a page, or one case of a row, where `{name}` in `what` and `then` is
+filled from its parameters. What it gives pytest's `record_property` are the row's counts, added up over the cases. A row is
+written where each of its cases passed, with when and where that was. `python -m tests.docs.reliability` makes the pages.
 """
 
 import json
@@ -41,7 +41,7 @@ class Recorder:
             if not report.passed:
                 self.failed.add(test)
             elif report.when == "call":
-                row = self.rows.setdefault(test, {"table": table, "what": what.format(**params), "then": then})
+                row = self.rows.setdefault(test, {"table": table, "what": what.format(**params), "then": then.format(**params)})
                 for name, count in {"tried": 1, **dict(report.user_properties)}.items():
                     row[name] = row.get(name, 0) + count
         return report

@@ -94,7 +94,7 @@ def _find(root: Path, name: str) -> tuple[Path, Path]:
     folders = {path.name: path for parent in parents for path in sorted(parent.glob("*")) if path.is_dir()}
     if (folder := folders.get(name)) is None:
         raise BigfootError(f"no model or variant {name}: known are {', '.join(folders) or 'none, is this the project?'}")
-    card = project.reports / "cards" / f"{name}.md"
+    card = project.card(name)
     if not card.is_file():
         raise BigfootError(f"{name} has no card ({card}): it is not in the last comparison, run `dvc repro compare`")
     return folder, card

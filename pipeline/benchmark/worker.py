@@ -92,6 +92,8 @@ class Worker:
             import onnxruntime  # noqa: F401
         elif runtime == "ctranslate2":
             import ctranslate2  # noqa: F401
+        elif runtime == "sherpa_onnx":
+            import sherpa_onnx  # noqa: F401
         else:
             import openvino
 

@@ -16,7 +16,7 @@ from pipeline.compare.comparison import Row
 from pipeline.compare.report.columns import standing
 from pipeline.params import Gate, Params
 
-DECIDES_NOTHING = {"tracking", "time_limits"}
+DECIDES_NOTHING = {"exports", "tracking", "time_limits"}
 PREFERRED = {
     "both": "the variant whose smaller gain, in speed or in size, is the largest",
     "speed": "the fastest variant",

@@ -14,7 +14,7 @@ holds recordings of one length.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -26,26 +26,33 @@ from pipeline.recognition import seal
 INPUT, OUTPUT = "input_values", "logits"
 NEVER = -1e4  # a score that no token of a model has; not infinite, which log-softmax and float16 don't bear
 PREFIX = "export_"  # of the names of new nodes and values
+RAW = f"{PREFIX}raw"  # the variant's own scores
 
 
 def rewire(model: onnx.ModelProto, info: dict) -> None:
     """Rewire a variant's graph in place; raises BigfootError where it isn't a graph that Bigfoot made."""
+    audio = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", "samples"])
+    surround(model, info, [audio], _before(info), _after(info), OUTPUT)
+
+
+def surround(
+    model: onnx.ModelProto, info: dict, inputs: list[onnx.ValueInfoProto], before: "Nodes", after: "Nodes", output: str
+) -> None:
+    """Put nodes before and after a variant's own: those before make `waveform` and `lengths`, those after read RAW."""
     graph = model.graph
     names = {value.name for value in graph.input} - {tensor.name for tensor in graph.initializer}
-    if names != {"waveform", "lengths"} or [value.name for value in graph.output] != [OUTPUT]:
+    if names != {"waveform", "lengths"} or [value.name for value in graph.output] != ["logits"]:
         raise BigfootError(f"{info['variant']} has inputs {', '.join(sorted(names))}, not Bigfoot's: quantize the model again")
-    before = _before(info)
     for node in graph.node:
-        node.output[:] = [f"{PREFIX}raw" if name == OUTPUT else name for name in node.output]
-        node.input[:] = [f"{PREFIX}raw" if name == OUTPUT else name for name in node.input]
-    after = _after(info)
+        node.output[:] = [RAW if name == "logits" else name for name in node.output]
+        node.input[:] = [RAW if name == "logits" else name for name in node.input]
     nodes = [*before.nodes, *graph.node, *after.nodes]
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
     graph.initializer.extend([*before.constants, *after.constants])
     shape: list[str | int | None] = ["batch", "frames", len(info["vocab"])]
-    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", "samples"]))
-    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape))
+    graph.input.extend(inputs)
+    graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, shape))
 
 
 def name_weights(model: onnx.ModelProto, name: str) -> str | None:
@@ -65,28 +72,28 @@ def is_quantized(model: onnx.ModelProto) -> bool:
     )
 
 
-def channels(model: onnx.ModelProto, convolutions: int) -> list[int]:
-    """The widths of the feature encoder's convolutions, read from their weights [out, in, kernel]."""
-    found = {}
-    for tensor in model.graph.initializer:
-        if match := re.search(r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight$", tensor.name):
-            layer, (out, taken, _) = int(match[1]), tensor.dims
+def channels(weights: Iterable[tuple[str, Sequence[int]]], convolutions: int) -> list[int]:
+    """The widths of the feature encoder's convolutions, from the names and shapes [out, in, kernel] of a graph's weights."""
+    found: dict[int, int] = {}
+    for name, shape in weights:
+        if match := re.search(r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight$", name):
+            layer, out, taken = int(match[1]), *shape[:2]
             found[layer] = out
             if layer:
                 found.setdefault(layer - 1, taken)  # the exporter computes a group-norm encoder's first weights anew
     return [found[layer] for layer in range(convolutions)]
 
 
-class _Nodes:
+class Nodes:
     """Nodes and their constants, in the order in which they are computed."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def add(self, kind: str, inputs: Sequence[str], name: str, **attributes) -> str:
-        """Add a node with one output, or the first of several; returns the output's name."""
-        output = name if name in ("waveform", "lengths", OUTPUT) else PREFIX + name
+    def add(self, kind: str, inputs: Sequence[str], name: str, is_named: bool = False, **attributes) -> str:
+        """Add a node with one output; returns the output's name: `name` itself if it `is_named` so, else a new one."""
+        output = name if is_named else PREFIX + name
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"/{PREFIX}{name}", **attributes))
         return output
 
@@ -94,54 +101,63 @@ class _Nodes:
         self.constants.append(numpy_helper.from_array(np.asarray(value), PREFIX + name))
         return PREFIX + name
 
+    def integers(self, name: str, *values: int) -> str:
+        """A constant of int64."""
+        return self.constant(name, np.array(values, dtype=np.int64))
 
-def _before(info: dict) -> _Nodes:
+
+def _before(info: dict) -> Nodes:
     """input_values -> the variant's own inputs."""
-    nodes = _Nodes()
-    add, constant = nodes.add, nodes.constant
-    least = constant("least", np.array([seal.receptive_field(info)], dtype=np.int64))
+    nodes = Nodes()
+    add, integers = nodes.add, nodes.integers
     shape = add("Shape", [INPUT], "shape")
-    samples = add("Gather", [shape, constant("one", np.array([1], dtype=np.int64))], "samples")
-    audio = _normalized(nodes, samples) if info["normalize"] else INPUT
-    enough = add("Max", [samples, least], "enough")
-    lacking = add("Sub", [enough, samples], "lacking")
-    pads = add("Concat", [constant("nowhere", np.zeros(3, dtype=np.int64)), lacking], "pads", axis=0)
-    add("Pad", [audio, pads], "waveform")
-    batch = add("Gather", [shape, constant("zero", np.array([0], dtype=np.int64))], "batch")
-    add("Expand", [enough, batch], "lengths")
+    samples = add("Gather", [shape, integers("one", 1)], "samples")
+    audio = INPUT
+    if info["normalize"]:
+        count, axis = add("Cast", [samples], "count", to=TensorProto.FLOAT), integers("axis", 1)
+        mean = add("Div", [add("ReduceSum", [INPUT, axis], "sum"), count], "mean")
+        audio = scaled(nodes, add("Sub", [INPUT, mean], "centered"), count, axis)
+    enough = pad(nodes, audio, samples, info)
+    add("Expand", [enough, add("Gather", [shape, integers("zero", 0)], "batch")], "lengths", is_named=True)
     return nodes
 
 
-def _normalized(nodes: _Nodes, samples: str) -> str:
-    """The audio with zero mean and unit variance, as the recognizer computes it."""
-    add, axis = nodes.add, nodes.constant("axis", np.array([1], dtype=np.int64))
-    count = add("Cast", [samples], "count", to=TensorProto.FLOAT)
-    mean = add("Div", [add("ReduceSum", [INPUT, axis], "sum"), count], "mean")
-    centered = add("Sub", [INPUT, mean], "centered")
+def scaled(nodes: Nodes, centered: str, count: str, axis: str) -> str:
+    """Centered audio with unit variance, as the recognizer computes it."""
+    add = nodes.add
     squares = add("ReduceSum", [add("Mul", [centered, centered], "squared"), axis], "squares")
-    variance = add(
-        "Add", [add("Div", [squares, count], "spread"), nodes.constant("least_variance", np.float32(1e-7))], "variance"
-    )
+    spread = add("Div", [squares, count], "spread")
+    variance = add("Add", [spread, nodes.constant("least_variance", np.float32(1e-7))], "variance")
     return add("Div", [centered, add("Sqrt", [variance], "deviation")], "normalized")
 
 
-def _after(info: dict) -> _Nodes:
-    """The variant's own scores, export_raw -> logits, in which of the tokens that write nothing only the blank may win."""
-    nodes = _Nodes()
+def pad(nodes: Nodes, audio: str, samples: str, info: dict) -> str:
+    """Pad the audio to `waveform`, which is long enough for a frame; returns its samples."""
+    enough = nodes.add("Max", [samples, nodes.integers("least", seal.receptive_field(info))], "enough")
+    lacking = nodes.add("Sub", [enough, samples], "lacking")
+    pads = nodes.add("Concat", [nodes.integers("nowhere", 0, 0, 0), lacking], "pads", axis=0)
+    nodes.add("Pad", [audio, pads], "waveform", is_named=True)
+    return enough
+
+
+def _after(info: dict) -> Nodes:
+    """The variant's own scores -> logits."""
+    nodes = Nodes()
+    nodes.add("Identity", [folded(nodes, info)], OUTPUT, is_named=True)
+    return nodes
+
+
+def folded(nodes: Nodes, info: dict) -> str:
+    """The variant's own scores, in which of the tokens that write nothing only the blank may win."""
     silent = silent_tokens(info)
     if not silent:
-        nodes.add("Identity", [f"{PREFIX}raw"], OUTPUT)
-        return nodes
-    ids = np.arange(len(info["vocab"]))
-    scores = nodes.add(
-        "Gather", [f"{PREFIX}raw", nodes.constant("silent", np.array([info["blank"], *silent]))], "scores", axis=2
-    )
-    best, never = f"{PREFIX}best", nodes.constant("never", np.float32(NEVER))
-    one = nodes.constant("first", np.array([1], dtype=np.int64))
-    nodes.nodes.append(helper.make_node("TopK", [scores, one], [best, f"{PREFIX}which"], name=f"/{PREFIX}best", axis=2))
-    others = nodes.add("Where", [nodes.constant("is_silent", np.isin(ids, silent)), never, f"{PREFIX}raw"], "others")
-    nodes.add("Where", [nodes.constant("is_blank", ids == info["blank"]), best, others], OUTPUT)
-    return nodes
+        return RAW
+    ids, best, never = np.arange(len(info["vocab"])), f"{PREFIX}best", nodes.constant("never", np.float32(NEVER))
+    scores = nodes.add("Gather", [RAW, nodes.integers("silent", info["blank"], *silent)], "scores", axis=2)
+    taken = [scores, nodes.integers("first", 1)]
+    nodes.nodes.append(helper.make_node("TopK", taken, [best, f"{PREFIX}which"], name=f"/{PREFIX}best", axis=2))
+    others = nodes.add("Where", [nodes.constant("is_silent", np.isin(ids, silent)), never, RAW], "others")
+    return nodes.add("Where", [nodes.constant("is_blank", ids == info["blank"]), best, others], "folded")
 
 
 def silent_tokens(info: dict) -> list[int]:

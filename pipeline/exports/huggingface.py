@@ -37,8 +37,11 @@ def gap_name(info: dict) -> str:
     return "\u2581" if "|" in info["vocab"] else "|"
 
 
-def write(out: Path, info: dict, names: list[str], channels: list[int], is_quantized: bool, is_external: bool) -> None:
-    """Write config.json, preprocessor_config.json, tokenizer_config.json, vocab.json and tokenizer.json."""
+def write(out: Path, info: dict, names: list[str], channels: list[int], more: dict) -> None:
+    """Write config.json, preprocessor_config.json, tokenizer_config.json, vocab.json and tokenizer.json.
+
+    `channels`: the widths of the feature encoder's convolutions; `more`: further keys of config.json.
+    """
     vocab = {name: index for index, name in enumerate(names)}
     settings = {
         "unk_token": UNKNOWN if UNKNOWN in vocab else BLANK, "pad_token": BLANK, "bos_token": None, "eos_token": None,
@@ -46,7 +49,7 @@ def write(out: Path, info: dict, names: list[str], channels: list[int], is_quant
         "clean_up_tokenization_spaces": False, "tokenizer_class": "Wav2Vec2CTCTokenizer",
         "processor_class": "Wav2Vec2Processor",
     }  # fmt: skip
-    write_json(out / "config.json", _config(info, channels, is_quantized, is_external))
+    write_json(out / "config.json", _config(info, channels) | more)
     write_json(out / "preprocessor_config.json", PREPROCESSOR | {"sampling_rate": info["sample_rate"]})
     write_json(out / "tokenizer_config.json", settings)
     write_json(out / "vocab.json", vocab)
@@ -60,13 +63,11 @@ PREPROCESSOR = {
 }  # fmt: skip
 
 
-def _config(info: dict, channels: list[int], is_quantized: bool, is_external: bool) -> dict:
-    defaults = {"dtype": "q8" if is_quantized else "fp32", "use_external_data_format": is_external}
+def _config(info: dict, channels: list[int]) -> dict:
     return {
         "model_type": "wav2vec2", "architectures": ["Wav2Vec2ForCTC"], "vocab_size": len(info["vocab"]),
         "pad_token_id": info["blank"], "bos_token_id": None, "eos_token_id": None,
         "conv_dim": channels, "conv_kernel": info["conv_kernels"], "conv_stride": info["conv_strides"],
-        "transformers.js_config": defaults,
     }  # fmt: skip
 
 

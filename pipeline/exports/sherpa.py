@@ -14,10 +14,13 @@ def obstacle(info: dict) -> str | None:
     """Why sherpa-onnx can't run a variant; None where it can."""
     if not info["normalize"]:
         return "it normalizes all audio, and this model was trained on audio as it is"
-    for text in info["vocab"]:
-        if text != " " and _MANGLED.fullmatch(text):
-            return f"it would not print the token {text!r} as it is"
-    return None
+    token = mangled(info)
+    return None if token is None else f"it would not print the token {token!r} as it is"
+
+
+def mangled(info: dict) -> str | None:
+    """The first token that tokens.txt can't hold; None where there is none."""
+    return next((text for text in info["vocab"] if text != " " and _MANGLED.fullmatch(text)), None)
 
 
 def tokens(info: dict) -> str:

@@ -84,6 +84,44 @@ for path in sys.argv[1:]:
     print(*processor.batch_decode(logits.argmax(-1))[0].split())
 ```
 """
+OPENVINO = """### Optimum Intel
+
+`pip install optimum-intel[openvino] "datasets<5.2" soundfile`. The settings are those of Bigfoot's own measurements; OpenVINO's
+defaults may compute in bfloat16.
+
+```python
+import sys
+import soundfile
+from optimum.intel import OVModelForCTC
+from transformers import AutoProcessor
+
+settings = {{"INFERENCE_PRECISION_HINT": "{precision}", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}}
+model = OVModelForCTC.from_pretrained(".", ov_config=settings)
+processor = AutoProcessor.from_pretrained(".")
+for path in sys.argv[1:]:
+    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    logits = model(**processor(samples, sampling_rate=rate, return_tensors="np")).logits
+    print(*processor.batch_decode(logits.argmax(-1))[0].split())
+```
+
+In other languages: openvino_model.xml has one input, `input_values`: raw audio, float32 [batch, samples] at 16 kHz. Its one
+output, `logits`, is float32 [batch, frames, {vocabulary}]. vocab.json has the tokens' ids; the blank is `<pad>`, the gap
+between words is `{gap}`.
+"""
+ONNX_ASR = """### onnx-asr
+
+Its releases up to 0.12.0 refuse this folder, since they don't have the model type wav2vec2-ctc yet; its repository has it since
+July 2026. It drops spaces before apostrophes and other signs.
+
+```python
+import sys
+import onnx_asr
+
+model = onnx_asr.load_model("wav2vec2-ctc", ".", quantization={quantization})
+for path in sys.argv[1:]:
+    print(model.recognize(path))  # one channel, 16 bits
+```
+"""
 LIMITS = """Audio goes in as it is: the graph normalizes it if the model was trained so. A batch holds recordings of one length.
 Bigfoot's figures are of recordings cut at 30 s: cut longer ones yourself, at pauses.
 """
@@ -109,3 +147,14 @@ def onnx(file: str, info: dict, obstacle: str | None, gap: str) -> str:
     }
     sherpa = [NO_SHERPA] if obstacle else [SHERPA, SHERPA_TIMES] if frame != FRAME else [SHERPA]
     return "\n".join(part.format(**values) for part in [LIMITS, *sherpa, TRANSFORMERS_JS, ONNXRUNTIME, OPTIMUM])
+
+
+def openvino(info: dict, gap: str) -> str:
+    """Of the layout `openvino`."""
+    values = {"precision": info.get("precision", "f32"), "vocabulary": len(info["vocab"]), "gap": gap}
+    return "\n".join([LIMITS, OPENVINO.format(**values)])
+
+
+def onnx_asr(is_quantized: bool) -> str:
+    """Of the layout `onnx-asr`."""
+    return ONNX_ASR.format(quantization='"int8"' if is_quantized else None)

@@ -30,6 +30,9 @@ class Params(Section):
     evaluate: Evaluate = Field(description="intervals of error rates")
     benchmark: Benchmark = Field(description="how speed, memory and energy are measured")
     gate: Gate = Field(description="the budget that decides what is promoted")
+    exports: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        description="layouts for other runtimes, by a variant's name: `thin.int8-onnx: [onnx]`, see deploy.md; {}: none"
+    )
     tracking: Tracking = Field(description="where runs are logged")
     time_limits: dict[str, Annotated[float, Field(gt=0, le=100_000)]] = Field(
         default_factory=dict,
@@ -53,6 +56,10 @@ class Params(Section):
                 raise ValueError(f"variants.{key}: unknown scheme '{variant.scheme}', known: {', '.join(self.schemes)}")
             if key != variant.slug:
                 raise ValueError(f"variants.{key}: has to be named {variant.slug}, after its model and scheme")
+        names = [variant.name for variant in self.variants.values()]
+        for name in self.exports:
+            if name not in names:
+                raise ValueError(f"exports.{name}: is no variant here, known: {', '.join(names)}")
         if self.teacher.init == "config":  # a pretrained teacher's shape is not known before it is loaded
             for name in self.students:
                 shape(name, self.students, self.teacher.config)

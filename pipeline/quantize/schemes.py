@@ -23,6 +23,7 @@ from pipeline.quantize.peers import (
     PeerOpenvinoBf16,
     PeerTorchao,
 )
+from pipeline.quantize.peers_sherpa import PeerSherpaOnnx, PeerSherpaOnnxInt8
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.quantize.torch_int8 import TorchInt8
@@ -49,6 +50,8 @@ SCHEMES: dict[str, type[Scheme]] = {
     "peer-openvino": PeerOpenvino,
     "peer-openvino-bf16": PeerOpenvinoBf16,
     "peer-ctranslate2": PeerCTranslate2,
+    "peer-sherpa-onnx": PeerSherpaOnnx,
+    "peer-sherpa-onnx-int8": PeerSherpaOnnxInt8,
 }
 
 

@@ -3,8 +3,8 @@
     run(waveforms float32 [batch, samples], lengths int64 [batch]) -> logits float32 [batch, frames or more, vocab]
 
 ONNX and OpenVINO graphs ignore padding (pipeline.quantize.export), so lengths may differ. PyTorch and peers
-(pipeline.quantize.peers) run transformers' own forward pass, which does not, so there all lengths equal `samples`. ONNX
-Runtime, OpenVINO and CTranslate2 open in half a second, without PyTorch or transformers. Everything runs on the CPU.
+(pipeline.quantize.peers) run transformers' own forward pass, or take no lengths, so there all lengths equal `samples`. ONNX
+Runtime, OpenVINO, CTranslate2 and sherpa-onnx open in half a second, without PyTorch or transformers. All run on the CPU.
 Operations outside int8 use the variant's `precision`: float32, or bfloat16 where the variant asks for it. OpenVINO's defaults
 would choose bfloat16 where the CPU has it, and would quantize the inputs of int8 and int4 weights to int8 where the CPU has
 VNNI; both are turned off. A CPU without bfloat16 still runs a bfloat16 variant: OpenVINO in float32, PyTorch in a slow
@@ -14,6 +14,7 @@ OpenVINO compiles convolutions for every new length, which takes 10 to 30 ms, se
 lengths are rounded up to half a second: at most 60 shapes, each compiled once, for 5 to 10% more computation.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import BigfootError
+from pipeline.recognition import seal
 
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -40,11 +42,14 @@ class Opened:
 
 
 OPENVINO_STEP = 8000  # samples
+TOKENS = "tokens.txt"  # beside the graph that sherpa-onnx opens
+SHERPA_FRAME = 0.02  # seconds that it takes for a frame, whatever the model's frames are
+LEAST_HOP = 100  # samples; frames beyond a recording's are cut off
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # OpenVINO's and variant.json's name: PyTorch's name
 
 
 def start(folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32") -> Run:
-    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime', 'openvino', 'ctranslate2'); `threads`: None lets it choose.
+    """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime', 'openvino' ...); `threads`: None lets it choose.
 
     `precision` ("f32" or "bf16") is the precision of the computation; ONNX Runtime uses its graph's, float32 or int8.
     PyTorch's number of threads belongs to the process, not to the model: the last value holds for all models.
@@ -129,8 +134,7 @@ def openvino_run(compiled) -> Opened:
 
 
 def _ctranslate2(folder: Path, file: str, threads: int | None, precision: str) -> Run:
-    if find_spec("ctranslate2") is None:
-        raise BigfootError(f"{folder}: ctranslate2, which runs it, is not installed: `make peers` installs the extra `peers`")
+    _require_peer(folder, "ctranslate2")
     import ctranslate2
 
     model = ctranslate2.models.Wav2Vec2(
@@ -143,4 +147,42 @@ def _ctranslate2(folder: Path, file: str, threads: int | None, precision: str) -
     return run
 
 
-RUNTIMES = {"torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino, "ctranslate2": _ctranslate2}
+def _sherpa_onnx(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    """sherpa-onnx tells which token it heard in which frame, but no scores: that token's is 1, the others' are 0."""
+    _require_peer(folder, "sherpa_onnx")
+    import sherpa_onnx
+
+    info = seal.read_info(folder)
+    ids = {text: index for index, text in enumerate(info["vocab"]) if text}
+    model = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
+        model=str(folder / file), tokens=str(folder / TOKENS), num_threads=threads or os.cpu_count() or 1
+    )
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        streams = [model.create_stream() for _ in waveforms]
+        for stream, waveform in zip(streams, waveforms, strict=True):
+            stream.accept_waveform(info["sample_rate"], waveform)
+        model.decode_streams(streams)
+        scores = np.zeros((len(streams), waveforms.shape[1] // LEAST_HOP + 1, len(info["vocab"])), dtype=np.float32)
+        scores[:, :, info["blank"]] = 0.5
+        for row, stream in zip(scores, streams, strict=True):
+            for token, second in zip(stream.result.tokens, stream.result.timestamps, strict=True):
+                row[round(second / SHERPA_FRAME), ids[token]] = 1.0
+        return scores
+
+    return run
+
+
+def _require_peer(folder: Path, package: str) -> None:
+    """Raise BigfootError where a peer's package is not installed."""
+    if find_spec(package) is None:
+        raise BigfootError(f"{folder}: {package}, which runs it, is not installed: `make peers` installs the extra `peers`")
+
+
+RUNTIMES = {
+    "torch": _torch,
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+    "ctranslate2": _ctranslate2,
+    "sherpa_onnx": _sherpa_onnx,
+}

@@ -54,12 +54,7 @@ def project(tmp_path_factory) -> Path:
 
 def fresh_project(folder: Path) -> Path:
     """What git tracks, as it is on disk, with tiny params, committed."""
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, tracked.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    copy_tracked(folder)
     yaml = YAML(typ="safe")
     chosen = yaml.load(folder / "params.yaml")
     chosen["corpus"]["source"] |= {"train_utterances": 40, "dev_utterances": 8, "test_utterances": 8}
@@ -73,11 +68,27 @@ def fresh_project(folder: Path) -> Path:
     split = [name.split(".") for name in VARIANTS]
     chosen["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, scheme in split}
     chosen["schemes"] = {scheme: {} for _, scheme in split}
+    chosen["exports"] = {"teacher.int8-onnx": ["onnx"]}
     chosen["benchmark"] |= {
         "utterances": 3, "restarts": 2, "rounds": 2, "max_rounds": 2, "turn": 2, "batch": 2, "lengths": [1], "cold_starts": 1,
         "energy_seconds": 1.0, "energy_rounds": 2,
     }  # fmt: skip
     yaml.dump(chosen, folder / "params.yaml")
+    return committed(folder)
+
+
+def copy_tracked(folder: Path) -> None:
+    """What git tracks, as it is on disk, without what any stage has made."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+
+
+def committed(folder: Path) -> Path:
+    """The folder as a repository with all of it in one commit."""
     for command in (
         ["git", "init", "-q"],
         ["git", "add", "-A"],

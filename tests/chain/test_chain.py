@@ -45,6 +45,13 @@ def test_a_stage_opens_no_output_of_another_that_it_does_not_declare(project):
     assert readers == set(stages) - {"prepare"} and not undeclared, sorted(undeclared)
 
 
+def test_an_export_has_the_card_of_the_comparison(project):
+    files = {path.relative_to(project / "exports").as_posix() for path in (project / "exports").rglob("*")}
+    assert {"teacher.int8-onnx/onnx/onnx/model_quantized.onnx", "teacher.int8-onnx/onnx/tokens.txt"} <= files
+    card = (project / "exports/teacher.int8-onnx/onnx/README.md").read_text()
+    assert "## Metrics" in card and "sherpa_onnx" in card and "bigfoot transcribe" not in card
+
+
 def test_dvc_shows_metrics_and_plots(project):
     shown = json.loads(run_dvc(project, "metrics", "show", "--json"))
     assert shown[""]["data"]["reports/metrics.json"]["data"]["teacher_wer"] is not None

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import onnx
@@ -9,38 +10,11 @@ import onnxruntime
 import pytest
 
 from pipeline.common.errors import BigfootError
-from pipeline.exports import layouts
-from pipeline.quantize.run import quantize
+from pipeline.exports import huggingface, layouts
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import text
-from tests.tiny import VOCAB, save_model, speech
-
-FILES = {"README.md", "config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json"}
-AUDIOS = [speech(seconds, seed) for seed, seconds in enumerate((0.01, 0.025, 0.3, 1.7))]
-CARD = "# A card\n\n## License\n\nunknown\n\n## How to run it\n\nHow it was run\n"
-
-
-@pytest.fixture(scope="module")
-def variants(tmp_path_factory):
-    """{(norm, normalize, scheme): folder}, each made when a test first needs it."""
-    folder = tmp_path_factory.mktemp("variants")
-
-    class Made(dict):
-        def __missing__(self, key):
-            norm, normalize, scheme = key
-            model = save_model(folder / f"{norm}_{normalize}", norm)
-            settings = json.loads((model / "processor_config.json").read_text())
-            settings["feature_extractor"]["do_normalize"] = normalize
-            (model / "processor_config.json").write_text(json.dumps(settings))
-            quantize(scheme, {}, model, None, folder / f"{norm}_{normalize}.{scheme}")
-            return self.setdefault(key, folder / f"{norm}_{normalize}.{scheme}")
-
-    return Made()
-
-
-def folded(logits: np.ndarray) -> np.ndarray:
-    """Logits [frames, vocab] of tiny models, in which the blank has the scores of all tokens that write nothing."""
-    return np.concatenate([logits[:, :4].max(1, keepdims=True), np.full((len(logits), 3), -1e4), logits[:, 4:]], 1)
+from tests.exports.conftest import AUDIOS, CARD, FILES, folded
+from tests.tiny import VOCAB, speech
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
@@ -108,8 +82,29 @@ def test_transformers_reads_the_folders_processor_and_config(variants, tmp_path)
 
 
 def test_variants_that_the_layout_is_not_for_are_refused_in_one_line(variants, tmp_path):
-    with pytest.raises(BigfootError, match="group_True.fp32 is for torch: layout onnx takes .* for onnxruntime"):
-        layouts.write(variants["group", True, "fp32"], tmp_path / "out", "onnx", CARD)
-    with pytest.raises(BigfootError, match="no layout 'onyx', known are: onnx"):
-        layouts.write(variants["group", True, "fp32-onnx"], tmp_path / "out", "onyx", CARD)
+    own = variants["group", True, "fp32-onnx"]
+    cases = {
+        (variants["group", True, "fp32"], "onnx"): "group_True.fp32 is for torch: layout onnx takes .* for onnxruntime",
+        (variants["group", True, "peer-onnx-optimum"], "onnx"): "group_True.peer-onnx-optimum is a peer: layout onnx takes",
+        (own, "onyx"): "group_True.fp32-onnx: there is no layout 'onyx', known are: onnx, openvino, onnx-asr",
+    }
+    for (variant, layout), error in cases.items():
+        with pytest.raises(BigfootError, match=error):
+            layouts.write(variant, tmp_path / "out", layout, CARD)
+    older = shutil.copytree(own, tmp_path / "older")
+    info = json.loads((older / "variant.json").read_text())
+    (older / "variant.json").write_text(json.dumps({key: info[key] for key in info if key != "sha256"} | {"version": 1}))
+    with pytest.raises(BigfootError, match="older is of an older Bigfoot: quantize the model again"):
+        layouts.write(older, tmp_path / "out", "onnx", CARD)
     assert not (tmp_path / "out").exists()
+
+
+def test_two_tokens_that_write_the_same_are_refused():
+    with pytest.raises(BigfootError, match="v: tokens 2 and 3 both write 'a'"):
+        huggingface.token_names({"variant": "v", "vocab": ["", " ", "a", "a"], "blank": 0})
+    assert huggingface.token_names({"variant": "v", "vocab": ["", " ", "|", ""], "blank": 3}) == [
+        "<unk>",
+        "\u2581",
+        "|",
+        "<pad>",
+    ]

@@ -124,6 +124,12 @@ def test_params_as_committed_is_the_quickstart():
         ("calibration_utterances: 64", "calibration_uterances: 64", r"schemes\.int8-openvino\.calibration_uterances"),
         ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  int3-onnx: {}\n", "schemes.int3-onnx: there is no such scheme"),
         ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own: {like: int3-onnx}\n", r"schemes\.own\.like: there is no such scheme"),
+        ("exports: {}", "exports: {thin-int8-onnx: [onnx]}", r"exports\.thin-int8-onnx: is no variant .* thin\.int8-onnx"),
+        (
+            "exports: {}",
+            "exports: {thin.int8-onnx: [onyx]}",
+            r"exports\.thin\.int8-onnx: .* no layout 'onyx', known are: onnx, openvino, onnx-asr",
+        ),
         ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own.onnx: {like: fp32-onnx}\n", r"schemes\.own\.onnx: a scheme's name has"),
     ],
 )

@@ -84,7 +84,7 @@ def test_the_budget_is_written_with_what_has_to_be_measured_and_judged_for_it(tm
     asked = Budget(max_mb=2, max_ms=10, length=4, threads=1, max_wer_rise=1.5)
     text = (ROOT / "params.yaml").read_text()
     start = text.index("benchmark:")
-    end = text.index("\ntracking:")
+    end = text.index("\nexports:")
     in_lines = "benchmark:   # how\n  threads: 2   # cores\n  utterances: 60\ngate:\n  max_rise: 0.03\n  confidence: 0.95\n"
     for content in (text, text[:start] + in_lines + text[end:], text[:start] + "benchmark: {}\ngate: {}" + text[end:]):
         file = tmp_path / "params.yaml"

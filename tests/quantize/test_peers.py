@@ -19,6 +19,7 @@ from tests.tiny import save_model, speech
 
 FLOAT, LOWERED = 1e-3, 0.35  # how far logits may move: root mean square, as a part of their standard deviation
 PEERS = [name for name, scheme in SCHEMES.items() if scheme.kind == "peer"]
+SHERPA = {"peer-sherpa-onnx": "fp32-onnx", "peer-sherpa-onnx-int8": "int8-onnx"}  # and whose graph it runs
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +31,11 @@ def folders(tmp_path_factory):
 
 
 def test_peers_are_named_and_marked_as_such():
-    assert [name for name in SCHEMES if name.startswith("peer-")] == PEERS and len(PEERS) == 6
+    assert [name for name in SCHEMES if name.startswith("peer-")] == PEERS and len(PEERS) == 8
     assert all(SCHEMES[name].padding == "exact" for name in PEERS)
 
 
-@pytest.mark.parametrize("scheme", PEERS)
+@pytest.mark.parametrize("scheme", [scheme for scheme in PEERS if scheme not in SHERPA])
 @pytest.mark.parametrize("shape", ["group", "large"])
 def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape, tmp_path):
     if scheme == "peer-ctranslate2" and (shape == "group" or not find_spec("ctranslate2")):
@@ -52,9 +53,34 @@ def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape,
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".pt", ".pth", ".pkl", ".ckpt")]
 
 
-@pytest.mark.parametrize("scheme", ["peer-onnx-optimum-matmul", "peer-openvino", "peer-ctranslate2"])
+@pytest.mark.parametrize("shape", ["group", "large"])
+@pytest.mark.parametrize("scheme", SHERPA)
+def test_sherpa_onnx_writes_what_the_graph_that_it_runs_writes(folders, scheme, shape, tmp_path):
+    pytest.importorskip("sherpa_onnx", reason="`make peers` installs it")
+    for name in (scheme, SHERPA[scheme]):
+        quantize(name, {}, folders[shape], None, tmp_path / name)
+    assert {path.name for path in (tmp_path / scheme).iterdir()} == {"model.onnx", "tokens.txt", "variant.json"}
+    peer, own = (Recognizer.load(tmp_path / name, threads=1) for name in (scheme, SHERPA[scheme]))
+    for seconds in (0.01, 0.7, 1.5):  # in windows of a longer one it would normalize each by itself
+        audio = speech(seconds)
+        scores = peer.logits(audio)
+        assert scores.shape == own.logits(audio).shape and peer.text(scores) == own.transcribe(audio)
+
+
+def test_sherpa_onnx_is_refused_for_a_model_that_it_would_hear_wrongly(tmp_path, monkeypatch):
+    monkeypatch.setattr(schemes, "find_spec", lambda package: True)
+    model = save_model(tmp_path / "model")
+    settings = json.loads((model / "processor_config.json").read_text())
+    settings["feature_extractor"]["do_normalize"] = False
+    (model / "processor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(BigfootError, match="sherpa-onnx can't run model: it normalizes all audio"):
+        quantize("peer-sherpa-onnx", {}, model, None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("scheme", ["peer-onnx-optimum-matmul", "peer-openvino", "peer-ctranslate2", "peer-sherpa-onnx-int8"])
 def test_a_peer_is_timed_and_profiled_as_any_variant(folders, scheme, tmp_path):
-    if scheme == "peer-ctranslate2" and not find_spec("ctranslate2"):
+    if scheme.startswith(("peer-ctranslate2", "peer-sherpa")) and not find_spec(SCHEMES[scheme].runtime):
         pytest.skip("`make peers` installs it")
     quantize(scheme, {}, folders["large"], None, tmp_path / "variant")
     audio.write(tmp_path / "a.flac", speech(1.0))
@@ -83,15 +109,17 @@ def test_ctranslate2s_error_names_what_it_does_not_support(shape, reason, tmp_pa
 
 
 def test_a_package_that_is_not_installed_is_named_with_its_extra(folders, monkeypatch, tmp_path):
+    peers = {"peer-ctranslate2": "ctranslate2", "peer-sherpa-onnx": "sherpa_onnx"}
     for module in (schemes, runtimes):
-        monkeypatch.setattr(module, "find_spec", lambda package: None if package == "ctranslate2" else find_spec(package))
-    error = "^schemes.peer-ctranslate2: ctranslate2 is not installed: `make peers` installs the extra `peers`$"
-    with pytest.raises(BigfootError, match=error):
-        quantize("peer-ctranslate2", {}, folders["large"], None, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "model.bin").touch()
-    with pytest.raises(BigfootError, match="`make peers` installs the extra `peers`"):
-        runtimes.start(tmp_path, "ctranslate2", "model.bin")
+        monkeypatch.setattr(module, "find_spec", lambda package: None if package in peers.values() else find_spec(package))
+    (tmp_path / "model").touch()
+    for scheme, package in peers.items():
+        error = f"^schemes.{scheme}: {package} is not installed: `make peers` installs the extra `peers`$"
+        with pytest.raises(BigfootError, match=error):
+            quantize(scheme, {}, folders["large"], None, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        with pytest.raises(BigfootError, match=f"{package}, which runs it, .*`make peers` installs the extra `peers`"):
+            runtimes.start(tmp_path, package, "model")
 
 
 @pytest.mark.skipif(find_spec("ctranslate2") is not None, reason="it is installed, so nothing is refused")

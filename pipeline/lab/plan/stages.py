@@ -52,6 +52,7 @@ class Plan:
         needs: dict[str, Callable[[str], Need]] = {
             "prepare": self.prepare, "teacher": self.train, "teacher_logits": self.teacher_logits, "student": self.train,
             "quantize": self.quantize, "evaluate": self.evaluate, "benchmark": self.benchmark, "compare": self.compare,
+            "export": self.export,
         }  # fmt: skip
         return needs[kind](key)
 
@@ -137,6 +138,11 @@ class Plan:
     def compare(self, _: str) -> Need:
         """Tables, plots, cards and the log of a variant take about as long as to start a light process."""
         return Need(self.machine.starts["mlflow"] + len(self.params.variants) * self.machine.starts["light"])
+
+    def export(self, name: str) -> Need:
+        key = name.replace(".", "-", 1)
+        size = _gb(self._variant(key)[0].parameters, self._name(key))
+        return Need(self.machine.starts["light"], size * len(self.params.exports[name]))
 
     def _filled(self, training: Training) -> float:
         """Seconds of audio in a batch of utterances of the mean length, padding included."""
