@@ -109,7 +109,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     """Log a row as a child run, with its figures, their datasets and the variant as a LoggedModel; 1 where the run is new."""
     from mlflow.entities import LoggedModelOutput
 
-    slug = f"{row.model}-{row.scheme}"
+    slug = Variant(model=row.model, scheme=row.scheme).slug
     tags = {key: getattr(row, key) for key in WHO}
     inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
     tags |= {"untrained": shared["untrained"]}

@@ -1,0 +1,131 @@
+"""The decoding of a scheme such as int8-onnx+lm: a language model beside the weights, and what of it is chosen on dev.
+
+A scheme's name may end in + and the name of a decoding; then its settings hold `lm`, the language model:
+
+    schemes:
+      int8-onnx: {}
+      int8-onnx+lm: {lm: {order: 3}}
+
+Decision: it is a scheme, because that is what a variant is named by, and all that a DVC stage of a variant depends on. The price:
+settings of the scheme without it are written again, and its weights are made again (to the same bytes). The two weights are the
+best of ALPHAS x BETAS at a beam of BEAM on at most HOURS of dev, and then the beam is the smallest of BEAMS with no more errors
+than any of them: neither gate nor test chooses anything. Of equally good weights the smaller are taken.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from pipeline.common.errors import BigfootError
+from pipeline.common.settings import Settings
+from pipeline.quantize import ngrams
+from pipeline.recognition import decoding, runtimes
+from pipeline.recognition.recognizer import Recognizer
+from pipeline.speech.corpus import Corpus, drawn
+from pipeline.speech.scoring import count_errors, scoring
+
+MARK = "+"  # between the name of a scheme and that of its decoding
+ALPHAS, BETAS = (0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.0, 2.0)
+BEAMS, BEAM = (8, 16, 32, 64, 128), 32
+HOURS, SEED = 0.5, 7
+
+
+class LanguageModel(Settings):
+    """`schemes.NAME.lm`: where the language model of a decoding comes from."""
+
+    file: str | None = Field(
+        None, description="an ARPA file (.arpa, .arpa.gz) or KenLM's binary of one; null: an n-gram of the training text"
+    )
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="of the file, which DVC doesn't watch: `bigfoot lm` and sha256sum print it"
+    )
+    order: int = Field(3, ge=1, le=6, description="words of the longest n-gram")
+    least_count: int = Field(
+        1, ge=1, le=1_000_000, description="n-grams of two words and more that occur less often are left out"
+    )
+
+    @model_validator(mode="after")
+    def _file_is_pinned(self) -> "LanguageModel":
+        if (self.file is None) != (self.sha256 is None):
+            raise ValueError("file and sha256 belong together: give both, or neither for an n-gram of the training text")
+        if self.file is not None and self.model_fields_set & {"order", "least_count"}:
+            raise ValueError("order and least_count are for an n-gram of the training text, not for a file: leave them out")
+        return self
+
+
+def of(scheme: str, settings: Mapping | None) -> LanguageModel | None:
+    """The language model of a scheme; None where its name has no decoding. Raises BigfootError where name and settings differ."""
+    given = (settings or {}).get("lm")
+    if (MARK in scheme) != (given is not None):
+        raise BigfootError(
+            f"schemes.{scheme}: a scheme decodes with a language model if its name ends in {MARK} and a name, and it has the "
+            f"setting lm: write both (int8-onnx{MARK}lm: {{lm: {{order: 3}}}}), or neither"
+        )
+    if given is None:
+        return None
+    try:
+        return LanguageModel.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(["schemes", scheme, "lm", *map(str, first["loc"])])
+        message = first["msg"].removeprefix("Value error, ")
+        raise BigfootError(f"{key}: {message} (settings of lm: {', '.join(LanguageModel.model_fields)})") from None
+
+
+def write(model: LanguageModel, corpus: Corpus, folder: Path, info: dict) -> dict:
+    """Write the language model into a variant's folder, whose `info` is complete but for its decoding; returns `decoding`.
+
+    That is what `pipeline.recognition.decoding` reads, and the evidence: `dev`, errors on dev as {"greedy": ..., "beam search":
+    ..., "of": words, "utterances": ...}. Raises BigfootError where the file is another one, or can't be read.
+    """
+    file = _put(model, corpus, folder)
+    run = runtimes.start(folder, info["runtime"], info["file"], precision=info["precision"])
+    utterances, recognizer = drawn(corpus.utterances("dev"), HOURS, SEED), Recognizer(info, run)
+    logits = [recognizer.logits(corpus.audio(utterance)) for utterance in utterances]
+    references, rules = [utterance.text for utterance in utterances], scoring(corpus.info)
+
+    def errors(texts: list[str]) -> int:
+        pairs = zip(references, texts, strict=True)
+        return sum(count_errors(reference, rules.written(text), rules.objective).errors for reference, text in pairs)
+
+    def searched(alpha: float, beta: float, beam: int) -> int:
+        settings = {"file": file, "alpha": alpha, "beta": beta, "beam": beam}
+        decoder = decoding.BeamDecoder(info | {"decoding": settings}, folder)
+        return errors([decoder.text(each) for each in logits])
+
+    of_weights = {weights: searched(*weights, BEAM) for weights in product(ALPHAS, BETAS)}
+    alpha, beta = min(of_weights, key=lambda weights: (of_weights[weights], weights))
+    of_beams = {beam: searched(alpha, beta, beam) for beam in BEAMS}
+    beam = next(beam for beam in BEAMS if of_beams[beam] <= min(of_beams.values()))
+    lengths = [count_errors(reference, reference, rules.objective).length for reference in references]
+    dev = {
+        "greedy": errors([recognizer.text(each) for each in logits]), "beam search": of_beams[beam],
+        "of": int(np.sum(lengths)), "objective": rules.objective, "utterances": len(utterances),
+    }  # fmt: skip
+    return {"file": file, "alpha": alpha, "beta": beta, "beam": beam, "settings": model.model_dump(), "dev": dev}
+
+
+def _put(model: LanguageModel, corpus: Corpus, folder: Path) -> str:
+    """Put the language model into a variant's folder; returns its file's name there."""
+    if model.file is None:
+        texts = (utterance.text for utterance in corpus.utterances("train"))
+        ngrams.estimate(texts, model.order, model.least_count).write(folder / "lm.arpa.gz")
+        return "lm.arpa.gz"
+    source = Path(model.file)
+    if not source.is_file():
+        raise BigfootError(f"lm.file: {source} is missing: put it there, or correct the path")
+    with source.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != model.sha256:
+        raise BigfootError(f"lm.file: {source} is another file than lm.sha256 says: set it to {found}, or get the right one")
+    decoding.vocabulary(source)
+    name = f"lm{''.join(source.suffixes[-2:]) if source.suffix == '.gz' else source.suffix}"
+    shutil.copyfile(source, folder / name)
+    if (words := source.with_name("unigrams.txt")).is_file():
+        shutil.copyfile(words, folder / words.name)
+    return name

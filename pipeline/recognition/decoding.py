@@ -1,0 +1,200 @@
+"""Prefix beam search: the text of CTC logits with an n-gram language model, hot words, or both (extra `lm`).
+
+The text with the highest sum is chosen: ln P(text | audio) + alpha x ln P(text) of the language model + beta x its words, and a
+bonus where a word begins like a hot word. The search is that of pyctcdecode (after Hannun et al. 2014) in ctc-beam-decoder's
+C++; KenLM, which is in its wheel, reads the language model.
+
+Decisions, and what they cost:
+- What decodes a variant lies in its folder and is named in its variant.json: the language model, its two weights and the width
+  of the beam. So whatever opens, scores, times or serves a variant decodes it in the same way, without a further setting.
+- Tokens that write nothing (<s>, [UNK]) count as blank, as they do in greedy decoding.
+- More than 30 s are decoded in pieces of up to 30 s, each cut within the longest pause of its second half, so memory does not
+  grow with the recording. ctc-beam-decoder takes no state of a language model, so each piece begins as a sentence does.
+- Of each frame, tokens below e^-5 are left out, and texts more than e^10 less likely than the best (the library's defaults).
+"""
+
+import gzip
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.common.errors import BigfootError
+
+PIECE_SECONDS = 30.0
+BEAM = 64  # of hot words in a variant without a decoding
+HOT_WORD_WEIGHT = 10.0  # the bonus of a whole hot word, in nats
+MOST_HOT_WORDS, LONGEST_HOT_WORD = 100, 50  # of a request; letters
+SPECIAL = ("<s>", "</s>", "<unk>")  # words that are in every language model and in no text
+KENLM = b"mmap lm http://kheafield.com/code"  # how KenLM's binary files begin
+NOT_THERE = (
+    "ctc-beam-decoder, which searches with language models and hot words, is not installed: `make lm` installs the extra `lm`, "
+    "on Linux x86-64 with glibc 2.35 or newer (on macOS arm64 and Windows: pip install ctc-beam-decoder)"
+)
+
+
+class BeamDecoder:
+    """Logits -> text; `info` is a variant.json, `folder` the variant's, which has the language model if `info` names one.
+
+    Raises BigfootError where ctc-beam-decoder is not installed or can't be loaded here, where the model writes no gaps between
+    words, and where the language model can't be read.
+    """
+
+    def __init__(self, info: dict, folder: Path | None = None):
+        self.texts = ["", *sorted({text for text in info["vocab"] if text})]
+        self._columns = np.zeros((len(info["vocab"]), len(self.texts)), dtype=np.float32)
+        for index, text in enumerate(info["vocab"]):
+            self._columns[index, self.texts.index("" if index == info["blank"] else text)] = 1
+        self.piece_frames = int(PIECE_SECONDS * info["sample_rate"]) // math.prod(info["conv_strides"])
+        self._beam = info.get("decoding", {}).get("beam", BEAM)
+        if " " not in self.texts:
+            raise BigfootError("the model writes no gaps between words, and language models and hot words need words: leave them out")
+        self._search = _search(self.texts, info.get("decoding"), folder)
+
+    def text(self, logits: np.ndarray, hot_words: Sequence[str] = (), weight: float = HOT_WORD_WEIGHT) -> str:
+        """The text of a recording's logits [frames, vocab]; `hot_words` as `checked` returns them."""
+        pieces = Pieces(self)
+        texts = [self.piece_text(piece, hot_words, weight) for piece in (*pieces.add(logits), *pieces.end())]
+        return " ".join(" ".join(texts).split())
+
+    def piece_text(self, piece: np.ndarray, hot_words: Sequence[str] = (), weight: float = HOT_WORD_WEIGHT) -> str:
+        """The text of log probabilities [frames, texts], one or more frames that are decoded together."""
+        hot = [word for phrase in hot_words for word in phrase.split()]
+        found = self._search.decode(piece, beam_width=self._beam, hotwords=hot, hotword_weight=weight)
+        return " ".join(found.split())
+
+    def log_probs(self, logits: np.ndarray) -> np.ndarray:
+        """Logits [frames, vocab] -> the log probability of writing each of `texts`, "" first: float32 [frames, texts]."""
+        odds = np.exp(logits - logits.max(-1, keepdims=True))
+        shares = odds / odds.sum(-1, keepdims=True) @ self._columns
+        return np.log(np.maximum(shares, 1e-15)).astype(np.float32)
+
+    def checked(self, hot_words: Iterable[str]) -> list[str]:
+        """Hot words in the letters that the model writes, whose case is taken over.
+
+        Raises BigfootError where they are too many or too long, or one has a letter that the model doesn't write.
+        """
+        words = [str(word) for word in hot_words]
+        if len(words) > MOST_HOT_WORDS:
+            raise BigfootError(f"{len(words)} hot words, more than the {MOST_HOT_WORDS} accepted: leave some out")
+        return [self._in_letters(word) for word in words]
+
+    def _in_letters(self, word: str) -> str:
+        if not word.strip() or len(word) > LONGEST_HOT_WORD:
+            raise BigfootError(f"hot word {word[:LONGEST_HOT_WORD]!r}: has to have 1 to {LONGEST_HOT_WORD} letters")
+        letters = set("".join(self.texts))
+        written = min((word, word.lower(), word.upper()), key=lambda form: len(set(form) - letters))
+        if lacking := sorted(set(written) - letters):
+            raise BigfootError(
+                f"hot word {word!r}: the model doesn't write {lacking[0]!r}, only {' '.join(sorted(letters - {' '}))}: spell it so"
+            )
+        return written
+
+    def cut(self, piece: np.ndarray) -> int:
+        """The frame at which log probabilities [frames, texts] are cut: within the longest pause of their second half."""
+        half = len(piece) // 2
+        is_silent = np.isin(piece[half:].argmax(-1), (0, self.texts.index(" ")))
+        edges = np.flatnonzero(np.diff(is_silent, prepend=False, append=False))
+        starts, stops = edges[::2], edges[1::2]
+        if not len(starts):
+            return len(piece)
+        longest = (stops - starts).argmax()
+        return half + int(starts[longest] + stops[longest] + 1) // 2
+
+
+class Pieces:
+    """Consecutive logits of a recording [frames, vocab] -> its pieces, the log probabilities that are decoded together."""
+
+    def __init__(self, decoder: BeamDecoder):
+        self._decoder = decoder
+        self._rest = np.zeros((0, len(decoder.texts)), dtype=np.float32)
+
+    def add(self, logits: np.ndarray) -> Iterator[np.ndarray]:
+        """The pieces that are complete with these frames."""
+        self._rest = np.concatenate([self._rest, self._decoder.log_probs(logits)]) if len(logits) else self._rest
+        while len(self._rest) > self._decoder.piece_frames:
+            stop = self._decoder.cut(self._rest[: self._decoder.piece_frames])
+            piece, self._rest = self._rest[:stop], self._rest[stop:]
+            yield piece
+
+    def end(self) -> Iterator[np.ndarray]:
+        """The last piece, if there are frames."""
+        if len(self._rest):
+            yield self._rest
+        self._rest = self._rest[:0]
+
+
+def require_installed() -> None:
+    """Raise BigfootError, with what to do, where ctc-beam-decoder is not installed."""
+    if find_spec("ctc_beam_decoder") is None:
+        raise BigfootError(NOT_THERE)
+
+
+def _search(texts: list[str], decoding: dict | None, folder: Path | None) -> Any:
+    """ctc-beam-decoder's object for these texts, with the language model of a variant's `decoding`."""
+    require_installed()
+    from ctc_beam_decoder import BeamSearchDecoder
+
+    model: dict[str, Any] = {}
+    if decoding and folder:
+        path = folder / decoding["file"]
+        words = vocabulary(path) if path.is_file() else None
+        model = {"kenlm_model_path": path, "unigrams": words, "alpha": decoding["alpha"], "beta": decoding["beta"]}
+    try:
+        with _hushed():
+            search = BeamSearchDecoder(texts, **model)
+    except OSError as error:  # a missing file, or a glibc that is older than the library's
+        reason = " ".join(str(error).split())[:200]
+        raise BigfootError(f"{NOT_THERE}; here it can't be loaded ({reason})") from None
+    except (ValueError, RuntimeError) as error:
+        where = folder / decoding["file"] if decoding and folder else "ctc-beam-decoder"
+        raise BigfootError(f"{where} can't be read as a language model ({' '.join(str(error).split())[:200]})") from None
+    if (search.n_columns, search.blank_id) != (len(texts), 0):  # it takes a letter such as _ for something else
+        raise BigfootError(f"ctc-beam-decoder misreads one of the model's tokens: {' '.join(texts[1:])}: decode greedily")
+    return search
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep KenLM's progress bar, which C++ writes, off stderr."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def vocabulary(path: Path) -> list[str]:
+    """The words of a language model: an ARPA file's own, of a KenLM binary those of unigrams.txt beside it.
+
+    Raises BigfootError where it is neither.
+    """
+    with path.open("rb") as file:
+        head = file.read(len(KENLM))
+    if head == KENLM:
+        beside = path.with_name("unigrams.txt")
+        if not beside.is_file():
+            raise BigfootError(f"{path} is a KenLM binary, which keeps no words: put them into {beside}, one a line")
+        return [word for word in beside.read_text(encoding="utf-8").split() if word not in SPECIAL]
+    words: list[str] = []
+    try:
+        with (gzip.open if head[:2] == b"\x1f\x8b" else open)(path, "rt", encoding="utf-8") as lines:
+            section = next((True for line in lines if line.strip() == "\\1-grams:"), False)
+            for line in lines:
+                parts = line.split()
+                if line.startswith("\\"):
+                    break
+                words += [parts[1]] if len(parts) > 1 and parts[1] not in SPECIAL else []
+    except (OSError, EOFError, UnicodeDecodeError):
+        section = False
+    if not section or not words:
+        raise BigfootError(f"{path} is not a language model: give an ARPA file (.arpa or .arpa.gz), or KenLM's binary of one")
+    return words
