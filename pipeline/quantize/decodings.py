@@ -12,7 +12,6 @@ best of ALPHAS x BETAS at a beam of BEAM on at most HOURS of dev, and then the b
 than any of them: neither gate nor test chooses anything. Of equally good weights the smaller are taken.
 """
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from itertools import product
@@ -22,11 +21,13 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_text, sha256
 from pipeline.common.settings import Settings
 from pipeline.quantize import ngrams
 from pipeline.recognition import decoding, runtimes
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, drawn
+from pipeline.speech.normalization import normalize
 from pipeline.speech.scoring import count_errors, scoring
 
 MARK = "+"  # between the name of a scheme and that of its decoding
@@ -110,6 +111,32 @@ def write(model: LanguageModel, corpus: Corpus, folder: Path, info: dict) -> dic
     return {"file": file, "alpha": alpha, "beta": beta, "beam": beam, "settings": model.model_dump(), "dev": dev}
 
 
+def made(out: Path, corpus: Corpus, text: Path | None, order: int, least_count: int) -> str:
+    """Write the n-gram model of a text file, None: of the corpus's split train; returns its figures on dev, for a person."""
+    if not out.name.endswith((".arpa", ".arpa.gz")):
+        raise BigfootError(f"{out}: its name has to end in .arpa or .arpa.gz")
+    rules = scoring(corpus.info)
+    if text is None:
+        lines = [utterance.text for utterance in corpus.utterances("train")]
+    else:
+        lines = [normalize(line, rules.rules, rules.language) for line in read_text(text, None).splitlines()]
+    if not any(lines):
+        raise BigfootError(f"{text or 'the split train'} has no words: nothing can be learned from it")
+    model = ngrams.estimate(filter(None, lines), order, least_count)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        model.write(out)
+    except OSError as error:
+        raise BigfootError(f"{out} can't be written: {error.strerror or error}") from None
+    perplexity, unknown = model.perplexity(utterance.text for utterance in corpus.utterances("dev"))
+    counts = ", ".join(f"{len(grams):,} of {n}" for n, grams in enumerate(model.probabilities, 1))
+    return (
+        f"{out}: {out.stat().st_size / 1e6:.3g} MB, n-grams: {counts}\n"
+        f"dev: perplexity {perplexity:.1f} per word, {unknown:.1%} of its words unknown\n"
+        f"in params.yaml: lm: {{file: {out}, sha256: {sha256(out)}}}"
+    )
+
+
 def _put(model: LanguageModel, corpus: Corpus, folder: Path) -> str:
     """Put the language model into a variant's folder; returns its file's name there."""
     if model.file is None:
@@ -119,9 +146,7 @@ def _put(model: LanguageModel, corpus: Corpus, folder: Path) -> str:
     source = Path(model.file)
     if not source.is_file():
         raise BigfootError(f"lm.file: {source} is missing: put it there, or correct the path")
-    with source.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != model.sha256:
+    if (found := sha256(source)) != model.sha256:
         raise BigfootError(f"lm.file: {source} is another file than lm.sha256 says: set it to {found}, or get the right one")
     decoding.vocabulary(source)
     name = f"lm{''.join(source.suffixes[-2:]) if source.suffix == '.gz' else source.suffix}"

@@ -40,7 +40,12 @@ KINDS = {  # runtime: packages, imports, code that computes the logits
 
 def text(runtime: str, file: str, is_greedy: bool = True) -> str | None:
     """The program for a variant that `runtime` runs from `file`; None where it can't run without Bigfoot."""
-    if not is_greedy or runtime not in KINDS or file.startswith("plain.") or (runtime == "torch" and file != "model.safetensors"):
+    if (
+        not is_greedy
+        or runtime not in KINDS
+        or file.startswith("plain.")
+        or (runtime == "torch" and file != "model.safetensors")
+    ):
         return None
     packages, imports, run = KINDS[runtime]
     return PROGRAM.format(packages=packages, imports=imports, run=run.format(file=file))

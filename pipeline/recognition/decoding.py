@@ -53,7 +53,9 @@ class BeamDecoder:
         self.piece_frames = int(PIECE_SECONDS * info["sample_rate"]) // math.prod(info["conv_strides"])
         self._beam = info.get("decoding", {}).get("beam", BEAM)
         if " " not in self.texts:
-            raise BigfootError("the model writes no gaps between words, and language models and hot words need words: leave them out")
+            raise BigfootError(
+                "the model writes no gaps between words, and language models and hot words need words: leave them out"
+            )
         self._search = _search(self.texts, info.get("decoding"), folder)
 
     def text(self, logits: np.ndarray, hot_words: Sequence[str] = (), weight: float = HOT_WORD_WEIGHT) -> str:
@@ -91,7 +93,7 @@ class BeamDecoder:
         written = min((word, word.lower(), word.upper()), key=lambda form: len(set(form) - letters))
         if lacking := sorted(set(written) - letters):
             raise BigfootError(
-                f"hot word {word!r}: the model doesn't write {lacking[0]!r}, only {' '.join(sorted(letters - {' '}))}: spell it so"
+                f"hot word {word!r}: the model doesn't write {lacking[0]!r}, only {' '.join(sorted(letters - {' '}))}"
             )
         return written
 

@@ -22,7 +22,7 @@ from pipeline.common.git import origin
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.models.training import read_curve, read_metrics
-from pipeline.params import Params
+from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.speech.corpus import GATE, read_info, scored_splits, split_folder
 from pipeline.tracking import package
