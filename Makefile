@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui app results peers remote docs audit test test-all coverage setup lint lock clean
+.PHONY: demo ui app results peers lm remote docs audit test test-all coverage setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -41,6 +41,14 @@ peers: setup $(VENV)/.peers-installed
 
 $(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.lock
+	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
+# What language models and hot words need: docs/decoding.md.
+lm: setup $(VENV)/.lm-installed
+
+$(VENV)/.lm-installed: requirements-lm.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-lm.lock
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
@@ -92,8 +100,8 @@ coverage: setup
 	mkdir -p .bigfoot/coverage
 	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
-# With what the tests of S3, PostgreSQL and the peers need.
-test-all: remote peers
+# With what the tests of S3, PostgreSQL, the peers and language models need.
+test-all: remote peers lm
 	pytest -m "" --timeout 3600
 
 lint: setup
@@ -103,14 +111,15 @@ lint: setup
 	mypy pipeline flows
 
 # Renews the versions in all locks within pyproject.toml's bounds; needs uv. The locks of extras hold what those need, in the main
-# lock's versions where it has them; app takes back two of these (see pyproject.toml).
+# lock's versions where it has them; app takes back two of these (see pyproject.toml), lm wants a newer glibc.
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra media --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
-	for extra in peers remote docs audit; do \
+	for extra in peers remote docs audit lm; do \
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
-		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done
+		--python-version 3.11 --python-platform x86_64-manylinux_$$([ $$extra = lm ] && echo 2_35 || echo 2_28) \
+		--custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done
 	sed -E '/^(pillow|tomlkit)==/,/[^\\]$$/d' requirements.lock > .app-constraints.txt
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['app'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint .app-constraints.txt --generate-hashes --no-emit-index-url --no-annotate \

@@ -6,10 +6,12 @@ A scheme's name may end in + and the name of a decoding; then its settings hold 
       int8-onnx: {}
       int8-onnx+lm: {lm: {order: 3}}
 
-Decision: it is a scheme, because that is what a variant is named by, and all that a DVC stage of a variant depends on. The price:
-settings of the scheme without it are written again, and its weights are made again (to the same bytes). The two weights are the
-best of ALPHAS x BETAS at a beam of BEAM on at most HOURS of dev, and then the beam is the smallest of BEAMS with no more errors
-than any of them: neither gate nor test chooses anything. Of equally good weights the smaller are taken.
+Decision: it is a scheme, because a variant is named by that, and a variant's DVC stage depends on its settings alone. The
+price: settings of the scheme without it are written again, and its weights are made again (to the same bytes). A file outside
+the corpus is no dependency that DVC could watch, so params.yaml pins its hash.
+
+The two weights are the best of ALPHAS x BETAS at a beam of BEAM on at most HOURS of dev; then the beam is the smallest of BEAMS
+with no more errors than any other. Neither gate nor test chooses anything. Of equally good weights the smaller are taken.
 """
 
 import shutil
@@ -43,7 +45,7 @@ class LanguageModel(Settings):
         None, description="an ARPA file (.arpa, .arpa.gz) or KenLM's binary of one; null: an n-gram of the training text"
     )
     sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="of the file, which DVC doesn't watch: `bigfoot lm` and sha256sum print it"
+        None, pattern=r"^[0-9a-f]{64}$", description="of the file, which DVC doesn't watch: sha256sum prints it"
     )
     order: int = Field(3, ge=1, le=6, description="words of the longest n-gram")
     least_count: int = Field(
@@ -60,12 +62,12 @@ class LanguageModel(Settings):
 
 
 def of(scheme: str, settings: Mapping | None) -> LanguageModel | None:
-    """The language model of a scheme; None where its name has no decoding. Raises BigfootError where name and settings differ."""
+    """The language model of a scheme, None where there is none. Raises BigfootError where its name and settings disagree."""
     given = (settings or {}).get("lm")
     if (MARK in scheme) != (given is not None):
         raise BigfootError(
-            f"schemes.{scheme}: a scheme decodes with a language model if its name ends in {MARK} and a name, and it has the "
-            f"setting lm: write both (int8-onnx{MARK}lm: {{lm: {{order: 3}}}}), or neither"
+            f"schemes.{scheme}: a scheme that decodes with a language model has a {MARK} in its name and the setting lm: "
+            f"write both (int8-onnx{MARK}lm: {{lm: {{order: 3}}}}), or neither"
         )
     if given is None:
         return None

@@ -75,11 +75,12 @@ class LanguageModel:
 
 
 def estimate(texts: Iterable[str], order: int, least_count: int = 1) -> LanguageModel:
-    """The model of n-grams of up to `order` words; those of two and more that occur less than `least_count` times are left out."""
+    """The model of n-grams of up to `order` words; of two words and more, only those that occur `least_count` times."""
     raw = _counts(texts, order)
     vocabulary = {gram[0] for gram in raw[0]} - {BEGIN} | {UNKNOWN, END}
     shorter: dict[Ngram, float] = {(): 1 / len(vocabulary)}  # what single words are interpolated with
-    probabilities, backoffs = [], {}
+    probabilities: list[dict[Ngram, float]] = []
+    backoffs: dict[Ngram, float] = {}
     for n in range(1, order + 1):
         counts = _adjusted(raw, n)
         discounts = _discounts(counts)

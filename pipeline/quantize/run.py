@@ -22,9 +22,9 @@ def quantize(
 ) -> dict:
     """Make a variant of the model in `model_folder` and write it to `out_folder`; returns its variant.json.
 
-    `corpus` is needed where the scheme calibrates or decodes with a language model, and may be None otherwise. An existing `out_folder` is replaced, but not
-    before the new variant is complete. Raises BigfootError for an unknown scheme or setting, a package that is not
-    installed, or a model that is not a wav2vec 2.0 CTC recognizer.
+    `corpus` is needed where the scheme calibrates or has a language model, and may be None otherwise. An existing `out_folder`
+    is replaced, but not before the new variant is complete. Raises BigfootError for an unknown scheme or setting, a package
+    that is not installed, or a model that is not a wav2vec 2.0 CTC recognizer.
     """
     require_packages(scheme, settings)
     chosen = make(scheme, settings)

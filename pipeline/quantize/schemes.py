@@ -58,7 +58,7 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
     """The scheme of that name with these settings; raises BigfootError where either is unknown or wrong.
 
     A setting `like` names another scheme: then `scheme` is a new name for that scheme with these settings. What follows a + in
-    the name, and the setting `lm`, is a decoding (`pipeline.quantize.decodings`), of which the scheme itself knows nothing.
+    the name, and the setting `lm`, belong to a decoding (`decodings`), which isn't part of the scheme that is returned.
     """
     decodings.of(scheme, settings)
     settings = {key: value for key, value in (settings or {}).items() if key != "lm"}
@@ -70,7 +70,8 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
         )
     if not all(re.fullmatch(NAME, part) for part in (weights, *([decoded] if decodings.MARK in scheme else []))):
         raise BigfootError(
-            f"schemes.{scheme}: a scheme's name has only small letters, digits and dashes, such as int8-openvino-16 or int8-onnx+lm"
+            f"schemes.{scheme}: a scheme's name has only small letters, digits and dashes, such as int8-openvino-16, "
+            "and what decodes it after a +, such as int8-onnx+lm"
         )
     try:
         return SCHEMES[kind].model_validate(settings)

@@ -10,6 +10,8 @@ Decisions, and what they cost:
 - Tokens that write nothing (<s>, [UNK]) count as blank, as they do in greedy decoding.
 - More than 30 s are decoded in pieces of up to 30 s, each cut within the longest pause of its second half, so memory does not
   grow with the recording. ctc-beam-decoder takes no state of a language model, so each piece begins as a sentence does.
+- The library takes a gap after the last word for one more word, an unknown one, and then loses the right text. So with a
+  language model two frames are added to each piece, in which a gap and the end of the text, as a word, are certain.
 - Of each frame, tokens below e^-5 are left out, and texts more than e^10 less likely than the best (the library's defaults).
 """
 
@@ -28,9 +30,14 @@ from pipeline.common.errors import BigfootError
 
 PIECE_SECONDS = 30.0
 BEAM = 64  # of hot words in a variant without a decoding
-HOT_WORD_WEIGHT = 10.0  # the bonus of a whole hot word, in nats
+HOT_WORD_WEIGHT = 3.0  # the bonus of a whole hot word, in nats; with more, words that sound alike become it: docs/decoding.md
+UNKNOWN_COST = (
+    10.0  # what a word that the language model doesn't know costs, besides its probability: log10, as the library has it
+)
 MOST_HOT_WORDS, LONGEST_HOT_WORD = 100, 50  # of a request; letters
-SPECIAL = ("<s>", "</s>", "<unk>")  # words that are in every language model and in no text
+END = "</s>"
+IMPOSSIBLE = math.log(1e-15)
+SPECIAL = ("<s>", END, "<unk>")  # words that are in every language model and in no text
 KENLM = b"mmap lm http://kheafield.com/code"  # how KenLM's binary files begin
 NOT_THERE = (
     "ctc-beam-decoder, which searches with language models and hot words, is not installed: `make lm` installs the extra `lm`, "
@@ -51,12 +58,15 @@ class BeamDecoder:
         for index, text in enumerate(info["vocab"]):
             self._columns[index, self.texts.index("" if index == info["blank"] else text)] = 1
         self.piece_frames = int(PIECE_SECONDS * info["sample_rate"]) // math.prod(info["conv_strides"])
-        self._beam = info.get("decoding", {}).get("beam", BEAM)
+        decoding = info.get("decoding", {})
+        self._beam, self._alpha = decoding.get("beam", BEAM), decoding.get("alpha", 0.0)
         if " " not in self.texts:
             raise BigfootError(
                 "the model writes no gaps between words, and language models and hot words need words: leave them out"
             )
-        self._search = _search(self.texts, info.get("decoding"), folder)
+        path = folder / decoding["file"] if folder and decoding else None
+        self._known = set(vocabulary(path)) if path else None  # words of the language model
+        self._search = _search(self.texts, path, self._known, decoding)
 
     def text(self, logits: np.ndarray, hot_words: Sequence[str] = (), weight: float = HOT_WORD_WEIGHT) -> str:
         """The text of a recording's logits [frames, vocab]; `hot_words` as `checked` returns them."""
@@ -67,8 +77,19 @@ class BeamDecoder:
     def piece_text(self, piece: np.ndarray, hot_words: Sequence[str] = (), weight: float = HOT_WORD_WEIGHT) -> str:
         """The text of log probabilities [frames, texts], one or more frames that are decoded together."""
         hot = [word for phrase in hot_words for word in phrase.split()]
+        if self._known is not None:
+            piece = self._ended(piece)
+            if weight and not self._known.issuperset(hot):
+                weight += self._alpha * UNKNOWN_COST * math.log(10)  # back
         found = self._search.decode(piece, beam_width=self._beam, hotwords=hot, hotword_weight=weight)
-        return " ".join(found.split())
+        return " ".join(word for word in found.split() if word != END)
+
+    def _ended(self, piece: np.ndarray) -> np.ndarray:
+        """The piece with a column of END more, and with the two frames that end the text."""
+        ended = np.full((len(piece) + 2, len(self.texts) + 1), IMPOSSIBLE, dtype=np.float32)
+        ended[:-2, :-1] = piece
+        ended[-2, self.texts.index(" ")] = ended[-1, -1] = 0.0
+        return ended
 
     def log_probs(self, logits: np.ndarray) -> np.ndarray:
         """Logits [frames, vocab] -> the log probability of writing each of `texts`, "" first: float32 [frames, texts]."""
@@ -131,31 +152,34 @@ class Pieces:
         self._rest = self._rest[:0]
 
 
+def is_installed() -> bool:
+    return find_spec("ctc_beam_decoder") is not None
+
+
 def require_installed() -> None:
     """Raise BigfootError, with what to do, where ctc-beam-decoder is not installed."""
-    if find_spec("ctc_beam_decoder") is None:
+    if not is_installed():
         raise BigfootError(NOT_THERE)
 
 
-def _search(texts: list[str], decoding: dict | None, folder: Path | None) -> Any:
-    """ctc-beam-decoder's object for these texts, with the language model of a variant's `decoding`."""
+def _search(texts: list[str], path: Path | None, known: set[str] | None, weights: dict) -> Any:
+    """ctc-beam-decoder's object for these texts, with the language model at `path`, which knows these words."""
     require_installed()
     from ctc_beam_decoder import BeamSearchDecoder
 
     model: dict[str, Any] = {}
-    if decoding and folder:
-        path = folder / decoding["file"]
-        words = vocabulary(path) if path.is_file() else None
-        model = {"kenlm_model_path": path, "unigrams": words, "alpha": decoding["alpha"], "beta": decoding["beta"]}
+    if known is not None:
+        texts = [*texts, END]
+        model = {"kenlm_model_path": path, "unigrams": [*sorted(known), END], "unk_score_offset": -UNKNOWN_COST}
+        model |= {key: weights[key] for key in ("alpha", "beta")}
     try:
         with _hushed():
             search = BeamSearchDecoder(texts, **model)
-    except OSError as error:  # a missing file, or a glibc that is older than the library's
+    except OSError as error:  # such as a glibc that is older than the library's
         reason = " ".join(str(error).split())[:200]
         raise BigfootError(f"{NOT_THERE}; here it can't be loaded ({reason})") from None
     except (ValueError, RuntimeError) as error:
-        where = folder / decoding["file"] if decoding and folder else "ctc-beam-decoder"
-        raise BigfootError(f"{where} can't be read as a language model ({' '.join(str(error).split())[:200]})") from None
+        raise BigfootError(f"{path} can't be read as a language model ({' '.join(str(error).split())[:200]})") from None
     if (search.n_columns, search.blank_id) != (len(texts), 0):  # it takes a letter such as _ for something else
         raise BigfootError(f"ctc-beam-decoder misreads one of the model's tokens: {' '.join(texts[1:])}: decode greedily")
     return search
@@ -179,6 +203,8 @@ def vocabulary(path: Path) -> list[str]:
 
     Raises BigfootError where it is neither.
     """
+    if not path.is_file():
+        raise BigfootError(f"{path} is missing, the variant is incomplete: copy it again, or quantize again")
     with path.open("rb") as file:
         head = file.read(len(KENLM))
     if head == KENLM:
