@@ -1,15 +1,25 @@
 """Words of a beam search: its own text, with the times and confidences that the greedy path would give it."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.apps.transcription import transcribe_file
 from pipeline.apps.transcription.searched import SearchedWords, aligned
 from pipeline.apps.transcription.words import WordDecoder
+from pipeline.quantize import ngrams
 from pipeline.recognition import decoding
 from pipeline.recognition.decoding import BeamDecoder
+from pipeline.recognition.recognizer import Recognizer
+from pipeline.speech import audio
 from tests.apps.transcription.test_words import INFO, VOCAB, likely
+from tests.planted import bigfoot
+from tests.tiny import speech
 
 pytestmark = pytest.mark.skipif(not decoding.is_installed(), reason="needs the extra lm: make lm")
 PATHS = st.lists(st.sampled_from(range(len(VOCAB))), min_size=1, max_size=40)
@@ -69,3 +79,39 @@ def test_times_go_on_over_pieces():
     words = [*searched.decode(logits[:2000]), *searched.decode(logits[2000:]), *searched.end()]
     greedy = WordDecoder(INFO)
     assert words == [*greedy.decode(logits), *greedy.end()] and len(words) == 900
+
+
+# ---------------------------------------------------------------- bigfoot transcribe
+
+
+@pytest.fixture(scope="module")
+def decoded(variant, tmp_path_factory):
+    """The variant, with a decoding; and a recording of three pieces, with the words that its greedy path has."""
+    folder = tmp_path_factory.mktemp("decoded")
+    soundfile.write(folder / "a.wav", speech(70.0), 16_000)
+    words = Recognizer.load(variant).transcribe(audio.read(folder / "a.wav")).split()
+    shutil.copytree(variant, folder / "local.fp32-onnx+lm")
+    ngrams.estimate([" ".join(words[at : at + 8]) for at in range(0, len(words) // 2, 8)], 2).write(
+        folder / "local.fp32-onnx+lm/lm.arpa.gz"
+    )
+    path = folder / "local.fp32-onnx+lm/variant.json"
+    info = json.loads(path.read_text()) | {"variant": "local.fp32-onnx+lm"}
+    path.write_text(json.dumps(info | {"decoding": {"file": "lm.arpa.gz", "alpha": 0.5, "beta": 0.0, "beam": 8}}))
+    return folder
+
+
+def test_a_long_recordings_words_are_those_of_the_beam_search(variant, decoded):
+    folder = decoded / "local.fp32-onnx+lm"
+    transcript = transcribe_file(folder, decoded / "a.wav", threads=1)
+    assert transcript.text == Recognizer.load(folder).transcribe(audio.read(decoded / "a.wav"))
+    assert transcript.text != transcribe_file(variant, decoded / "a.wav", threads=1).text and transcript.words[-1].start > 65
+
+
+def test_hot_words_come_from_the_command_line_and_what_cant_be_written_is_one_line(variant, decoded):
+    done = bigfoot("transcribe", variant, decoded / "a.wav", "--hot-word", "Zoe", "--hot-word", "anna", cwd=decoded)
+    expected = transcribe_file(variant, decoded / "a.wav", threads=1, hot_words=["zoe", "anna"])
+    assert (done.returncode, done.stdout) == (0, f"{expected.text}\n")
+    assert expected.text != transcribe_file(variant, decoded / "a.wav", threads=1).text
+    done = bigfoot("transcribe", variant, decoded / "a.wav", decoded / "a.wav", "--hot-word", "Zoë", cwd=decoded)
+    assert (done.returncode, done.stdout) == (1, "") and done.stderr.count("\n") == 1
+    assert "hot word 'Zoë': the model doesn't write 'ë', only ' a b" in done.stderr
