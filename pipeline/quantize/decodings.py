@@ -14,8 +14,9 @@ The two weights are the best of ALPHAS x BETAS at a beam of BEAM on at most HOUR
 with no more errors than any other. Neither gate nor test chooses anything. Of equally good weights the smaller are taken.
 """
 
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 
@@ -30,12 +31,14 @@ from pipeline.recognition import decoding, runtimes
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, drawn
 from pipeline.speech.normalization import normalize
-from pipeline.speech.scoring import count_errors, scoring
+from pipeline.speech.scoring import UNITS, count_errors, scoring
 
 MARK = "+"  # between the name of a scheme and that of its decoding
-ALPHAS, BETAS = (0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.0, 2.0)
+ALPHAS, BETAS = (0.1, 0.25, 0.5, 1.0, 1.5), (0.0, 1.0, 2.0, 4.0)
 BEAMS, BEAM = (8, 16, 32, 64, 128), 32
 HOURS, SEED = 0.5, 7
+
+log = logging.getLogger(__name__)
 
 
 class LanguageModel(Settings):
@@ -88,29 +91,33 @@ def write(model: LanguageModel, corpus: Corpus, folder: Path, info: dict) -> dic
     """
     file = _put(model, corpus, folder)
     run = runtimes.start(folder, info["runtime"], info["file"], precision=info["precision"])
-    utterances, recognizer = drawn(corpus.utterances("dev"), HOURS, SEED), Recognizer(info, run)
+    utterances, recognizer, rules = drawn(corpus.utterances("dev"), HOURS, SEED), Recognizer(info, run), scoring(corpus.info)
     logits = [recognizer.logits(corpus.audio(utterance)) for utterance in utterances]
-    references, rules = [utterance.text for utterance in utterances], scoring(corpus.info)
 
-    def errors(texts: list[str]) -> int:
-        pairs = zip(references, texts, strict=True)
-        return sum(count_errors(reference, rules.written(text), rules.objective).errors for reference, text in pairs)
+    def errors(decode: Callable[[np.ndarray], str]) -> int:
+        pairs = ((utterance.text, rules.written(decode(each))) for utterance, each in zip(utterances, logits, strict=True))
+        return sum(count_errors(reference, text, rules.objective).errors for reference, text in pairs)
 
     def searched(alpha: float, beta: float, beam: int) -> int:
         settings = {"file": file, "alpha": alpha, "beta": beta, "beam": beam}
-        decoder = decoding.BeamDecoder(info | {"decoding": settings}, folder)
-        return errors([decoder.text(each) for each in logits])
+        return errors(decoding.BeamDecoder(info | {"decoding": settings}, folder).text)
 
-    of_weights = {weights: searched(*weights, BEAM) for weights in product(ALPHAS, BETAS)}
+    chosen, least = _chosen(searched)
+    of = sum(count_errors(utterance.text, utterance.text, rules.objective).length for utterance in utterances)
+    greedy = errors(recognizer.text)
+    name, unit = info["variant"], UNITS[rules.objective]
+    log.info("%s: %d errors on dev, %d greedily, of %d %s; %s", name, least, greedy, of, unit, chosen)
+    dev = {"greedy": greedy, "beam search": least, "of": of, "objective": rules.objective, "utterances": len(utterances)}
+    return {"file": file, **chosen, "settings": model.model_dump(), "dev": dev}
+
+
+def _chosen(errors: Callable[[float, float, int], int]) -> tuple[dict[str, float], int]:
+    """The weights and the beam with the fewest errors, and how many these are."""
+    of_weights = {(alpha, beta): errors(alpha, beta, BEAM) for alpha, beta in product(ALPHAS, BETAS)}
     alpha, beta = min(of_weights, key=lambda weights: (of_weights[weights], weights))
-    of_beams = {beam: searched(alpha, beta, beam) for beam in BEAMS}
-    beam = next(beam for beam in BEAMS if of_beams[beam] <= min(of_beams.values()))
-    lengths = [count_errors(reference, reference, rules.objective).length for reference in references]
-    dev = {
-        "greedy": errors([recognizer.text(each) for each in logits]), "beam search": of_beams[beam],
-        "of": int(np.sum(lengths)), "objective": rules.objective, "utterances": len(utterances),
-    }  # fmt: skip
-    return {"file": file, "alpha": alpha, "beta": beta, "beam": beam, "settings": model.model_dump(), "dev": dev}
+    of_beams = {beam: errors(alpha, beta, beam) for beam in BEAMS}
+    beam = min(of_beams, key=lambda beam: (of_beams[beam], beam))
+    return {"alpha": alpha, "beta": beta, "beam": beam}, of_beams[beam]
 
 
 def made(out: Path, corpus: Corpus, text: Path | None, order: int, least_count: int) -> str:

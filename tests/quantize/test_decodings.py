@@ -87,7 +87,7 @@ def test_the_chosen_weights_make_no_more_errors_on_dev_than_any_others(place, ma
         decoder = decoding.BeamDecoder(info | {"decoding": info["decoding"] | settings}, made)
         return sum(decodings.count_errors(text, decoder.text(logits)).errors for text, logits in texts)
 
-    assert errors() == info["decoding"]["dev"]["beam search"] <= min(errors(alpha=0.25, beta=0.0), errors(alpha=1.5, beta=2.0))
+    assert errors() == info["decoding"]["dev"]["beam search"] <= min(errors(alpha=0.1, beta=0.0), errors(alpha=1.5, beta=4.0))
 
 
 @needs_library
