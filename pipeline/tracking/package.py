@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.recognition import seal
+from pipeline.recognition import decoding, seal
 from pipeline.speech import audio
 from pipeline.tracking.closure import closure
 
@@ -29,6 +29,8 @@ def save(variant: Path, runtime: str, out: Path) -> None:
     Raises BigfootError where the variant's files are not as they were made.
     """
     info = seal.read(variant)
+    if "decoding" in info:
+        decoding.require_installed()
     import mlflow
     import pandas
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
