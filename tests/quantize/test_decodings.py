@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import params
+from pipeline.benchmark import processes
 from pipeline.benchmark.run import benchmark
 from pipeline.common.errors import BigfootError
 from pipeline.evaluate.run import evaluate
@@ -91,7 +92,7 @@ def test_the_chosen_weights_make_no_more_errors_on_dev_than_any_others(place, ma
 
 
 @needs_library
-def test_what_evaluate_scores_and_benchmark_times_is_the_beam_search(place, made, tmp_path):
+def test_what_evaluate_scores_and_benchmark_times_is_the_beam_search(place, made, tmp_path, monkeypatch):
     corpus, recognizer = open_corpus(place / "corpus"), Recognizer.load(made)
     scored = evaluate(params.Evaluate(bootstrap=100), made, corpus, tmp_path / "score.json", tmp_path / "scratch")
     texts = [row.hypothesis for row in scored.sets["test"].hypotheses]
@@ -99,6 +100,7 @@ def test_what_evaluate_scores_and_benchmark_times_is_the_beam_search(place, made
     assert texts == [recognizer.transcribe(corpus.audio(u)) for u in corpus.utterances("test")]
     greedy = Recognizer.load(place / "teacher.fp32-onnx")
     assert texts != [greedy.transcribe(corpus.audio(u)) for u in corpus.utterances("test")]
+    monkeypatch.setattr(processes, "HOST_LOCK", tmp_path / "lock")  # nothing here is a figure that others could disturb
     brief = params.Benchmark(
         threads=1,
         utterances=2,
