@@ -19,7 +19,7 @@ import gzip
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,7 @@ def _search(texts: list[str], path: Path | None, known: set[str] | None, weights
         model = {"kenlm_model_path": path, "unigrams": [*sorted(known), END], "unk_score_offset": -UNKNOWN_COST}
         model |= {key: weights[key] for key in ("alpha", "beta")}
     try:
-        with _hushed():
+        with _hushed() if model else nullcontext():
             search = BeamSearchDecoder(texts, **model)
     except OSError as error:  # such as a glibc that is older than the library's
         reason = " ".join(str(error).split())[:200]
