@@ -27,7 +27,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_text, sha256
 from pipeline.common.settings import Settings
 from pipeline.quantize import ngrams
-from pipeline.recognition import decoding, runtimes
+from pipeline.recognition import decoding, language_model, runtimes
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, drawn
 from pipeline.speech.normalization import normalize
@@ -157,7 +157,7 @@ def _put(model: LanguageModel, corpus: Corpus, folder: Path) -> str:
         raise BigfootError(f"lm.file: {source} is missing: put it there, or correct the path")
     if (found := sha256(source)) != model.sha256:
         raise BigfootError(f"lm.file: {source} is another file than lm.sha256 says: set it to {found}, or get the right one")
-    decoding.vocabulary(source)
+    language_model.words(source)
     name = f"lm{''.join(source.suffixes[-2:]) if source.suffix == '.gz' else source.suffix}"
     shutil.copyfile(source, folder / name)
     if (words := source.with_name("unigrams.txt")).is_file():

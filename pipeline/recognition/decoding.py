@@ -15,7 +15,6 @@ Decisions, and what they cost:
 - Of each frame, tokens below e^-5 are left out, and texts more than e^10 less likely than the best (the library's defaults).
 """
 
-import gzip
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +26,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import BigfootError
+from pipeline.recognition import language_model
+from pipeline.recognition.language_model import END
 
 PIECE_SECONDS = 30.0
 BEAM = 64  # of hot words in a variant without a decoding
@@ -35,10 +36,7 @@ UNKNOWN_COST = (
     10.0  # what a word that the language model doesn't know costs, besides its probability: log10, as the library has it
 )
 MOST_HOT_WORDS, LONGEST_HOT_WORD = 100, 50  # of a request; letters
-END = "</s>"
 IMPOSSIBLE = math.log(1e-15)
-SPECIAL = ("<s>", END, "<unk>")  # words that are in every language model and in no text
-KENLM = b"mmap lm http://kheafield.com/code"  # how KenLM's binary files begin
 NOT_THERE = (
     "ctc-beam-decoder, which searches with language models and hot words, is not installed: `make lm` installs the extra `lm`, "
     "on Linux x86-64 with glibc 2.35 or newer (on macOS arm64 and Windows: pip install ctc-beam-decoder)"
@@ -65,7 +63,7 @@ class BeamDecoder:
                 "the model writes no gaps between words, and language models and hot words need words: leave them out"
             )
         path = folder / decoding["file"] if folder and decoding else None
-        self._known = set(vocabulary(path)) if path else None  # words of the language model
+        self._known = set(language_model.words(path)) if path else None  # words of the language model
         self._search = _search(self.texts, path, self._known, decoding)
 
     def text(self, logits: np.ndarray, hot_words: Sequence[str] = (), weight: float = HOT_WORD_WEIGHT) -> str:
@@ -196,33 +194,3 @@ def _hushed() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nothing)
-
-
-def vocabulary(path: Path) -> list[str]:
-    """The words of a language model: an ARPA file's own, of a KenLM binary those of unigrams.txt beside it.
-
-    Raises BigfootError where it is neither.
-    """
-    if not path.is_file():
-        raise BigfootError(f"{path} is missing, the variant is incomplete: copy it again, or quantize again")
-    with path.open("rb") as file:
-        head = file.read(len(KENLM))
-    if head == KENLM:
-        beside = path.with_name("unigrams.txt")
-        if not beside.is_file():
-            raise BigfootError(f"{path} is a KenLM binary, which keeps no words: put them into {beside}, one a line")
-        return [word for word in beside.read_text(encoding="utf-8").split() if word not in SPECIAL]
-    words: list[str] = []
-    try:
-        with (gzip.open if head[:2] == b"\x1f\x8b" else open)(path, "rt", encoding="utf-8") as lines:
-            section = next((True for line in lines if line.strip() == "\\1-grams:"), False)
-            for line in lines:
-                parts = line.split()
-                if line.startswith("\\"):
-                    break
-                words += [parts[1]] if len(parts) > 1 and parts[1] not in SPECIAL else []
-    except (OSError, EOFError, UnicodeDecodeError):
-        section = False
-    if not section or not words:
-        raise BigfootError(f"{path} is not a language model: give an ARPA file (.arpa or .arpa.gz), or KenLM's binary of one")
-    return words

@@ -14,7 +14,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.evaluate.run import evaluate
 from pipeline.quantize import decodings, schemes
 from pipeline.quantize.run import quantize
-from pipeline.recognition import decoding, seal
+from pipeline.recognition import decoding, language_model, seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
@@ -64,7 +64,7 @@ def test_the_variant_holds_the_same_weights_and_its_decoding(place, made):
 @needs_library
 def test_the_language_model_is_of_train_alone_and_gate_and_test_choose_nothing(place, made, tmp_path):
     train = {word for u in open_corpus(place / "corpus").utterances("train") for word in u.text.split()}
-    assert set(decoding.vocabulary(made / "lm.arpa.gz")) == train
+    assert set(language_model.words(made / "lm.arpa.gz")) == train
     shutil.copytree(place / "corpus", tmp_path / "corpus")
 
     def spoil(splits):
@@ -227,7 +227,7 @@ def test_bigfoot_lm_says_what_it_made(place, tmp_path):
     assert "perplexity" in said and "of its words unknown" in said and f"file: {tmp_path}/a.arpa, sha256: " in said
     (tmp_path / "text.txt").write_text("Hello, World!\n\nhello 2 you\n")
     decodings.made(tmp_path / "b.arpa.gz", corpus, tmp_path / "text.txt", 3, 1)
-    assert set(decoding.vocabulary(tmp_path / "b.arpa.gz")) >= {"hello", "world", "you"}, "written by the corpus's rules"
+    assert set(language_model.words(tmp_path / "b.arpa.gz")) >= {"hello", "world", "you"}, "written by the corpus's rules"
     for out, text, complaint in (
         ("a.bin", None, "has to end in .arpa or .arpa.gz"),
         ("c.arpa", tmp_path / "none.txt", "none.txt is missing"),

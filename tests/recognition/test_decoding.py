@@ -190,16 +190,11 @@ def test_hot_words_take_over_the_models_case():
 
 
 @needs_library
-def test_what_is_no_language_model_is_refused(tmp_path):
-    (tmp_path / "lm.arpa").write_text("hello\n")
-    with pytest.raises(BigfootError, match="is not a language model: give an ARPA file"):
-        decoder(tmp_path)
+def test_what_kenlm_cant_read_is_one_line(tmp_path):
     (tmp_path / "lm.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\nno number\ta\n\n\\end\\\n")
-    with pytest.raises(BigfootError, match="can't be read as a language model"):
+    with pytest.raises(BigfootError, match="can't be read as a language model") as raised:
         decoder(tmp_path)
-    (tmp_path / "lm.bin").write_bytes(decoding.KENLM + b" format version 5\n\0" + bytes(100))
-    with pytest.raises(BigfootError, match="a KenLM binary, which keeps no words: put them into .*unigrams.txt"):
-        decoder(tmp_path, file="lm.bin")
+    assert "\n" not in str(raised.value)
 
 
 @needs_library

@@ -418,7 +418,8 @@ def carried(saved: Path) -> list[str]:
 ALWAYS_CARRIED = [
     "code/bigfoot/__init__.py", "code/bigfoot/common/__init__.py", "code/bigfoot/common/errors.py",
     "code/bigfoot/common/files.py", "code/bigfoot/common/shapes.py", "code/bigfoot/common/sums.py",
-    "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/decoding.py", "code/bigfoot/recognition/recognizer.py",
+    "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/decoding.py",
+    "code/bigfoot/recognition/language_model.py", "code/bigfoot/recognition/recognizer.py",
     "code/bigfoot/recognition/runtimes.py", "code/bigfoot/recognition/seal.py", "code/bigfoot/recognition/uploads.py",
     "code/bigfoot/speech/__init__.py", "code/bigfoot/speech/audio.py", "code/bigfoot/speech/headers.py",
     "code/bigfoot/speech/level.py", "code/bigfoot/speech/mp3.py", "code/bigfoot/speech/sndfile.py",
@@ -593,6 +594,18 @@ def test_http_one_file_three_files_and_the_example(server, saved, alone):
     assert server.transcribe(*files) == (200, {"predictions": [alone(file) for file in files]})
     status, answer = server.post((saved / "serving_input_example.json").read_bytes())
     assert (status, answer) == (200, {"predictions": [alone(package.example())]})
+
+
+@pytest.mark.slow
+@needs_library
+def test_http_hot_words_come_with_a_request(server, variant):
+    recording = encoded(tiny.speech(2.0))
+    rows = [{"audio": base64.b64encode(recording).decode()}]
+    status, answer = server.post({"dataframe_records": rows, "params": {"hot_words": ["anna", "bob"]}})
+    assert status == 200, answer
+    assert answer["predictions"][0]["text"] == Recognizer.load(variant).transcribe(audio.read(recording), ["anna", "bob"])
+    status, answer = server.post({"dataframe_records": rows, "params": {"hot_words": ["é"]}})
+    assert status == 400 and "the model doesn't write" in answer["message"]
 
 
 @pytest.mark.slow
