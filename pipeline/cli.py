@@ -228,7 +228,8 @@ def schemes() -> None:
     """List the schemes: each one's precision, granularity, hardware, limits and settings, and whether this machine runs it.
 
     `schemes` and `variants` in params.yaml name schemes. "yes" means that this machine makes and runs it as intended;
-    otherwise the list shows what happens where the CPU lacks a feature. Settings are shown with their defaults.
+    otherwise the list shows what happens where the CPU lacks a feature. Settings are shown with their defaults. Each may decode
+    with a language model, under a name such as int8-onnx+lm: docs/decoding.md.
     """
     from pipeline.quantize import table
 

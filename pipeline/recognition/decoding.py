@@ -1,8 +1,8 @@
 """Prefix beam search: the text of CTC logits with an n-gram language model, hot words, or both (extra `lm`).
 
 The text with the highest sum is chosen: ln P(text | audio) + alpha x ln P(text) of the language model + beta x its words, and a
-bonus where a word begins like a hot word. The search is that of pyctcdecode (after Hannun et al. 2014) in ctc-beam-decoder's
-C++; KenLM, which is in its wheel, reads the language model.
+bonus for hot words, in parts while one is being spelled. The search is that of pyctcdecode (after Hannun et al. 2014), in
+ctc-beam-decoder's C++; KenLM, which is in its wheel, reads the language model.
 
 Decisions, and what they cost:
 - What decodes a variant lies in its folder and is named in its variant.json: the language model, its two weights and the width
@@ -32,9 +32,7 @@ from pipeline.recognition.language_model import END
 PIECE_SECONDS = 30.0
 BEAM = 64  # of hot words in a variant without a decoding
 HOT_WORD_WEIGHT = 3.0  # the bonus of a whole hot word, in nats; with more, words that sound alike become it: docs/decoding.md
-UNKNOWN_COST = (
-    10.0  # what a word that the language model doesn't know costs, besides its probability: log10, as the library has it
-)
+UNKNOWN_COST = 10.0  # of a word that the language model doesn't know: powers of ten that its probability is lower
 MOST_HOT_WORDS, LONGEST_HOT_WORD = 100, 50  # of a request; letters
 IMPOSSIBLE = math.log(1e-15)
 NOT_THERE = (
@@ -78,7 +76,7 @@ class BeamDecoder:
         if self._known is not None:
             piece = self._ended(piece)
             if weight and not self._known.issuperset(hot):
-                weight += self._alpha * UNKNOWN_COST * math.log(10)  # back
+                weight += self._alpha * UNKNOWN_COST * math.log(10)  # what it costs
         found = self._search.decode(piece, beam_width=self._beam, hotwords=hot, hotword_weight=weight)
         return " ".join(word for word in found.split() if word != END)
 
@@ -177,7 +175,8 @@ def _search(texts: list[str], path: Path | None, known: set[str] | None, weights
         reason = " ".join(str(error).split())[:200]
         raise BigfootError(f"{NOT_THERE}; here it can't be loaded ({reason})") from None
     except (ValueError, RuntimeError) as error:
-        raise BigfootError(f"{path} can't be read as a language model ({' '.join(str(error).split())[:200]})") from None
+        fault = f"{path} can't be read as a language model" if path else "ctc-beam-decoder doesn't take the model's tokens"
+        raise BigfootError(f"{fault} ({' '.join(str(error).split())[:200]})") from None
     if (search.n_columns, search.blank_id) != (len(texts), 0):  # it takes a letter such as _ for something else
         raise BigfootError(f"ctc-beam-decoder misreads one of the model's tokens: {' '.join(texts[1:])}: decode greedily")
     return search
