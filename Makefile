@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui web results peers remote docs audit test test-all coverage setup lint lock clean
+.PHONY: demo ui web results peers lm remote docs audit test test-all coverage setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -41,6 +41,14 @@ peers: setup $(VENV)/.peers-installed
 
 $(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.lock
+	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
+# What language models and hot words need: docs/decoding.md.
+lm: setup $(VENV)/.lm-installed
+
+$(VENV)/.lm-installed: requirements-lm.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-lm.lock
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
@@ -91,8 +99,8 @@ coverage: setup
 	mkdir -p .bigfoot/coverage
 	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
-# With what the tests of S3, PostgreSQL and the peers need.
-test-all: remote peers
+# With what the tests of S3, PostgreSQL, the peers and language models need.
+test-all: remote peers lm
 	pytest -m "" --timeout 3600
 
 lint: setup
@@ -101,15 +109,16 @@ lint: setup
 	lint-imports
 	mypy pipeline flows
 
-# Renews the versions in all locks within pyproject.toml's and package.json's bounds; needs uv and npm. The locks of extras hold what those need, in the main
-# lock's versions where it has them; package-lock.json is that of `make web`.
+# Renews the versions in all locks within pyproject.toml's and package.json's bounds; needs uv and npm. The locks of extras hold what
+# those need, in the main lock's versions where it has them; lm wants a newer glibc. package-lock.json is that of `make web`.
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra media --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
-	for extra in peers remote docs audit; do \
+	for extra in peers remote docs audit lm; do \
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
-		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done
+		--python-version 3.11 --python-platform x86_64-manylinux_$$([ $$extra = lm ] && echo 2_35 || echo 2_28) \
+		--custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done
 	npm update --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean:

@@ -81,6 +81,10 @@ def transcribe(
         Literal["mix", "first", "split"],
         typer.Option(help="Of several channels: their mix, the first one, or each by itself (a speaker per channel)"),
     ] = "mix",
+    hot_words: Annotated[
+        list[str] | None,
+        typer.Option("--hot-word", help="A name or word to expect, made likelier; give it once for each: docs/decoding.md"),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed in parallel, in one process each")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker; by default the runtime chooses")] = None,
 ) -> None:
@@ -93,7 +97,7 @@ def transcribe(
     from pipeline.apps.transcription import run
     from pipeline.project import Project
 
-    if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers, channels):
+    if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers, channels, hot_words or ()):
         raise typer.Exit(1)
 
 
@@ -263,11 +267,34 @@ def schemes(json: AsJson = False) -> None:
     """List the schemes: each one's precision, granularity, hardware, limits and settings, and whether this machine runs it.
 
     `schemes` and `variants` in params.yaml name schemes. "yes" means that this machine makes and runs it as intended;
-    otherwise the list shows what happens where the CPU lacks a feature. Settings are shown with their defaults.
+    otherwise the list shows what happens where the CPU lacks a feature. Settings are shown with their defaults. Each may decode
+    with a language model, under a name such as int8-onnx+lm: docs/decoding.md.
     """
     from pipeline.quantize import table
 
     print(table.as_json() if json else table.text(), end="")
+
+
+@app.command(rich_help_panel=MAKE)
+def lm(
+    out: Annotated[Path, typer.Argument(help="The file to write: .arpa, or .arpa.gz, which is smaller")],
+    text: Annotated[
+        Path | None, typer.Option(help="Learn from this file, a sentence a line, not from the text of the split train")
+    ] = None,
+    order: Annotated[int, typer.Option(min=1, max=6, help="Words of the longest n-gram")] = 3,
+    least_count: Annotated[int, typer.Option(min=1, help="Leave out longer n-grams that occur less often")] = 1,
+) -> None:
+    """Make an n-gram language model, and print how well it foretells the text of dev. docs/decoding.md explains the figures.
+
+    A file is written by the rules of corpus.text first. A scheme such as int8-onnx+lm makes its own from the split train; this
+    is for other text, and to choose an order.
+    """
+    from pipeline.project import Project, load_params
+    from pipeline.quantize import decodings
+    from pipeline.speech.corpus import open_corpus
+
+    params = load_params()
+    print(decodings.made(out, open_corpus(Project().corpus(params.corpus.name)), text, order, least_count))
 
 
 @app.command(rich_help_panel=COMPARE)

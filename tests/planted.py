@@ -22,6 +22,7 @@ from tests import corpora
 
 ROOT = Path(__file__).parent.parent
 WORDS_EACH = 10  # words per utterance
+DECODING = {"file": "weights.bin", "alpha": 0.5, "beta": 0.0, "beam": 8}  # of a scheme with a +
 
 # variant: (wrong words on dev, gate and test, disk_mb, latency_p50_ms)
 FIGURES = {
@@ -51,12 +52,13 @@ def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.
         model, _, scheme = name.partition(".")
         sets = {split: score_set(utterances, wrong, seed=0 if number < 3 else number) for split in ("dev", "gate", "test")}
         head = {"variant": name, "model": model, "scheme": scheme}
-        runtime = {"onnx": "onnxruntime", "openvino": "openvino"}.get(scheme.rpartition("-")[2], "torch")
+        runtime = {"onnx": "onnxruntime", "openvino": "openvino"}.get(scheme.partition("+")[0].rpartition("-")[2], "torch")
         folder = root / "variants" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "variant.json").unlink(missing_ok=True)
         (folder / "weights.bin").write_bytes(name.encode())
         info = {**head, "runtime": runtime, "file": "weights.bin", "files": seal.seal(folder)}
+        info |= {"decoding": DECODING} if "+" in scheme else {}
         write(folder / "variant.json", info)
         write(root / "scores" / f"{name}.json", {**head, "files": seal.mark(info), "first_test": "test", "sets": sets})
         timings["variants"][name]["files"] = seal.mark(info)
@@ -119,7 +121,8 @@ def _params(root: Path, figures: dict) -> params.Params:
     yaml = YAML()
     raw = yaml.load(ROOT / "profiles" / "quickstart.yaml")
     parts = [name.partition(".") for name in figures]
-    raw["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, _, scheme in parts}
+    raw["variants"] = {f"{model}-{scheme}".replace("+", "-"): {"model": model, "scheme": scheme} for model, _, scheme in parts}
+    raw["schemes"].update({scheme: {"lm": {}} for _, _, scheme in parts if "+" in scheme})
     more = {model for model, _, _ in parts} - {"teacher", *raw["students"]}
     raw["schemes"].update({scheme: {} for _, _, scheme in parts if scheme not in raw["schemes"]})
     raw["students"].update({model: dict(raw["students"]["half"]) for model in sorted(more)})

@@ -27,8 +27,9 @@ class Evidence:
     """The contents of the files that a comparison is made of.
 
     scores, kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes and opened (the file that the runtime
-    opens) are by name of variant; training, curves and training_wh (the student's own plus that of its parents) by name of
-    model. dropped: the utterances that prepare left out, each with the check that it failed.
+    opens) are by name of variant, and so are decodings, those of variants that aren't decoded greedily; training, curves and
+    training_wh (the student's own plus that of its parents) by name of model. dropped: the utterances that prepare left out,
+    each with the check that it failed.
     """
 
     corpus: dict
@@ -38,6 +39,7 @@ class Evidence:
     schemes: dict[str, str]
     runtimes: dict[str, str]
     opened: dict[str, str]
+    decodings: dict[str, dict]
     training: dict[str, dict]
     curves: dict[str, list[dict]]
     dropped: list[dict]
@@ -97,6 +99,7 @@ def gather(params: Params, root: Path) -> Evidence:
         schemes={v.name: str(params.schemes[v.scheme].get("like", v.scheme)) for v in variants},
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
+        decodings={name: info["decoding"] for name, info in infos.items() if "decoding" in info},
         training={m: read_metrics(project.model(m), _made_by(m)) for m in models},
         curves={m: read_curve(project.model(m), _made_by(m)) for m in models},
         dropped=read_dropped(folder, corpus),

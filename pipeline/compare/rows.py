@@ -53,13 +53,17 @@ def measured(evidence: Evidence) -> list[Row]:
 
 
 def _best_of_the_teacher(evidence: Evidence) -> dict[str, str]:
-    """{"float": its fastest variant in floating point, "int8": in int8}, of Bigfoot's own; absent where there is none."""
+    """{"float": its fastest variant in floating point, "int8": in int8}, of Bigfoot's own, decoded greedily; absent where there
+    is none."""
     best = {}
     for precision, starts in (("float", ("fp32", "bf16")), ("int8", ("int8",))):
         names = [
             name
             for name, scheme in evidence.schemes.items()
-            if evidence.scores[name].model == "teacher" and evidence.kinds[name] == "own" and scheme.startswith(starts)
+            if evidence.scores[name].model == "teacher"
+            and evidence.kinds[name] == "own"
+            and scheme.startswith(starts)
+            and name not in evidence.decodings
         ]
         if names:
             best[precision] = max(names, key=lambda name: evidence.timings.variants[name].speedup)

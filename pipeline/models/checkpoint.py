@@ -2,7 +2,8 @@
 
 Only JSON and tensors are read: safetensors, or a pytorch_model.bin with weights_only, so that no pickled code runs. Whatever
 processor class the folder names (Wav2Vec2ProcessorWithLM, a custom one), its tokenizer's and feature extractor's files are
-read, and a plain Wav2Vec2Processor is made of them. A tensor that doesn't fit config.json stops the stage (weights.py).
+read, and a plain Wav2Vec2Processor is made of them; a language model stays where it is, and one line says how to use it. A
+tensor that doesn't fit config.json stops the stage (weights.py).
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import NoReturn, TypedDict
 
 from pipeline.common import shapes
 from pipeline.common.errors import Away, BigfootError, is_away
+from pipeline.common.files import sha256
 from pipeline.models import families, vocabulary, weights
 from pipeline.models.description import extractor
 from pipeline.models.vocabulary import Vocabulary
@@ -65,6 +67,17 @@ class Checkpoint:
             if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
                 raise BigfootError(f"{self.source}: {key} in config.json has to be a list of whole numbers above 0")
         return config
+
+    def language_model(self) -> str:
+        """What to do with the language model that the model brings (of a Wav2Vec2ProcessorWithLM), in one line; "" without."""
+        if self.json("alphabet.json") is None:
+            return ""
+        if not self.is_folder:
+            return f"the teacher {self.source} brings a language model, which is left out: docs/decoding.md says how to use it"
+        folder = Path(self.source) / "language_model"
+        for file in sorted(path for path in folder.glob("*") if path.name.endswith((".bin", ".arpa", ".arpa.gz"))):
+            return f"the teacher brings a language model; a scheme uses it by lm: {{file: {file}, sha256: {sha256(file)}}}"
+        return f"the teacher brings a language model, but {folder} has no .arpa, .arpa.gz or .bin (KenLM): it is left out"
 
     def vocabulary(self, language: str | None) -> Vocabulary:
         """The vocabulary of the model's CTC head; `language`: see `Vocabulary`."""

@@ -9,7 +9,10 @@ from pipeline.params.section import MOST, NAME, Hours, Section, Seed
 
 
 class Variant(Section):
-    """A model in a scheme; `name` is its folder and run name, `slug` its name where dots are refused."""
+    """A model in a scheme; `name` is its folder and run name, `slug` its name where dots and + are refused.
+
+    A scheme's name may end in a decoding: thin.int8-onnx+lm, in short thin-int8-onnx-lm.
+    """
 
     model: str = Field(pattern=NAME, description="teacher, or a student by its name")
     scheme: str = Field(description="a key of `schemes`")
@@ -20,7 +23,7 @@ class Variant(Section):
 
     @property
     def slug(self) -> str:
-        return f"{self.model}-{self.scheme}"
+        return f"{self.model}-{self.scheme}".replace("+", "-")
 
 
 class Evaluate(Section):

@@ -25,7 +25,10 @@ class Params(Section):
     teacher: Teacher = Field(description="the model that is shrunk")
     logits: Logits = Field(description="the teacher's outputs that students learn from")
     students: dict[Annotated[str, Field(pattern=NAME)], Student] = Field(description="the smaller models, by name; {}: none")
-    schemes: dict[str, dict] = Field(description="ways to lower precision, by name, each with its settings: `bigfoot schemes`")
+    schemes: dict[str, dict] = Field(
+        description="ways to lower precision, by name, each with its settings: `bigfoot schemes`; names with a +, such as "
+        "int8-onnx+lm, decode with a language model: docs/decoding.md"
+    )
     variants: dict[str, Variant] = Field(description="what is made and measured, each under the key MODEL-SCHEME")
     evaluate: Evaluate = Field(description="intervals of error rates")
     benchmark: Benchmark = Field(description="how speed, memory and energy are measured")

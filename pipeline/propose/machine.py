@@ -89,7 +89,8 @@ def machine(teacher: Teacher, schemes: Mapping[str, dict], threads: int, seconds
 
 
 def offered(schemes: Mapping[str, dict], runtime: str) -> dict[str, dict]:
-    """The schemes of params.yaml that a student is proposed in: our own, for this runtime, of a size known beforehand.
+    """The schemes of params.yaml that a student is proposed in: our own, without a language model, for this runtime, of a size
+    known beforehand.
 
     Raises BigfootError where there is none.
     """
@@ -98,7 +99,7 @@ def offered(schemes: Mapping[str, dict], runtime: str) -> dict[str, dict]:
     for name, settings in schemes.items():
         scheme = make(name, settings)
         fixed = not isinstance(scheme, OpenvinoInt8Controlled | OpenvinoInt8Trained)
-        if scheme.kind == "own" and scheme.runtime in wanted and fixed:
+        if scheme.kind == "own" and scheme.runtime in wanted and fixed and "lm" not in settings:
             require_packages(name, settings)
             chosen[name] = settings
     if not chosen:

@@ -2,7 +2,8 @@
 
 Decision: the shortest correct program, to copy from: a 16 kHz mono file of up to a minute, in one pass. For resampling, long
 recordings and batches there is `bigfoot transcribe`. PyTorch's int8 has no example, because pipeline.recognition.torch_model
-and pipeline.recognition.torchao_model assemble its weights when they are loaded; peers have none either.
+and pipeline.recognition.torchao_model assemble its weights when they are loaded; peers have none either, nor has
+what decodes with a language model.
 """
 
 PROGRAM = '''"""Transcribe a 16 kHz mono file without Bigfoot: pip install {packages}; python example.py FILE"""
@@ -37,9 +38,14 @@ KINDS = {  # runtime: packages, imports, code that computes the logits
 }
 
 
-def text(runtime: str, file: str) -> str | None:
+def text(runtime: str, file: str, is_greedy: bool = True) -> str | None:
     """The program for a variant that `runtime` runs from `file`; None where it can't run without Bigfoot."""
-    if runtime not in KINDS or file.startswith("plain.") or (runtime == "torch" and file != "model.safetensors"):
+    if (
+        not is_greedy
+        or runtime not in KINDS
+        or file.startswith("plain.")
+        or (runtime == "torch" and file != "model.safetensors")
+    ):
         return None
     packages, imports, run = KINDS[runtime]
     return PROGRAM.format(packages=packages, imports=imports, run=run.format(file=file))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.common.files import sealed, write_json
 from pipeline.models.description import describe
-from pipeline.quantize import examples
+from pipeline.quantize import decodings, examples
 from pipeline.quantize.schemes import make, require_packages
 from pipeline.recognition import seal
 from pipeline.speech.corpus import Corpus
@@ -22,9 +22,9 @@ def quantize(
 ) -> dict:
     """Make a variant of the model in `model_folder` and write it to `out_folder`; returns its variant.json.
 
-    `corpus` is needed where the scheme calibrates and may be None otherwise. An existing `out_folder` is replaced, but not
-    before the new variant is complete. Raises BigfootError for an unknown scheme or setting, a package that is not
-    installed, or a model that is not a wav2vec 2.0 CTC recognizer.
+    `corpus` is needed where the scheme calibrates or has a language model, and may be None otherwise. An existing `out_folder`
+    is replaced, but not before the new variant is complete. Raises BigfootError for an unknown scheme or setting, a package
+    that is not installed, or a model that is not a wav2vec 2.0 CTC recognizer.
     """
     require_packages(scheme, settings)
     chosen = make(scheme, settings)
@@ -50,7 +50,10 @@ def quantize(
     half_done.mkdir(parents=True)
     try:
         info |= chosen.write(model_folder, corpus, half_done) or {}
-        if (example := examples.text(chosen.runtime, chosen.file)) is not None:
+        if model := decodings.of(scheme, settings):
+            assert corpus is not None
+            info |= {"decoding": decodings.write(model, corpus, half_done, info)}
+        if (example := examples.text(chosen.runtime, chosen.file, is_greedy=model is None)) is not None:
             (half_done / "example.py").write_text(example, encoding="utf-8")
         info = sealed(info | {"files": seal.seal(half_done)})
         write_json(half_done / "variant.json", info)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pydantic import ValidationError
 
 from pipeline.common.errors import BigfootError
+from pipeline.quantize import decodings
 from pipeline.quantize.base import Scheme
 from pipeline.quantize.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
 from pipeline.quantize.openvino import OpenvinoBf16, OpenvinoFp32, OpenvinoInt4Weights, OpenvinoInt8
@@ -28,6 +29,7 @@ from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.quantize.torch_int8 import TorchInt8
 from pipeline.quantize.torchao_int8 import TorchaoInt8
+from pipeline.recognition import decoding
 
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 SCHEMES: dict[str, type[Scheme]] = {
@@ -58,17 +60,21 @@ SCHEMES: dict[str, type[Scheme]] = {
 def make(scheme: str, settings: Mapping | None = None) -> Scheme:
     """The scheme of that name with these settings; raises BigfootError where either is unknown or wrong.
 
-    A setting `like` names another scheme: then `scheme` is a new name for that scheme with these settings.
+    A setting `like` names another scheme: then `scheme` is a new name for that scheme with these settings. What follows a + in
+    the name, and the setting `lm`, belong to a decoding (`decodings`), which isn't part of the scheme that is returned.
     """
-    settings = dict(settings or {})
-    kind = settings.pop("like", scheme)
+    decodings.of(scheme, settings)
+    settings = {key: value for key, value in (settings or {}).items() if key != "lm"}
+    weights, _, decoded = scheme.partition(decodings.MARK)
+    kind = settings.pop("like", weights)
     if kind not in SCHEMES:
         raise BigfootError(
-            f"schemes.{scheme}{'' if kind == scheme else '.like'}: there is no such scheme, known are {', '.join(SCHEMES)}"
+            f"schemes.{scheme}{'' if kind == weights else '.like'}: there is no such scheme, known are {', '.join(SCHEMES)}"
         )
-    if kind != scheme and not re.fullmatch(NAME, scheme):
+    if not all(re.fullmatch(NAME, part) for part in (weights, *([decoded] if decodings.MARK in scheme else []))):
         raise BigfootError(
-            f"schemes.{scheme}: a scheme's name has only small letters, digits and dashes, such as int8-openvino-16"
+            f"schemes.{scheme}: a scheme's name has only small letters, digits and dashes, such as int8-openvino-16, "
+            "and what decodes it after a +, such as int8-onnx+lm"
         )
     try:
         return SCHEMES[kind].model_validate(settings)
@@ -86,3 +92,5 @@ def require_packages(scheme: str, settings: Mapping | None = None) -> None:
         if find_spec(package) is None:
             cure = f"`make {chosen.extra}` installs the extra `{chosen.extra}`" if chosen.extra else "install requirements.lock"
             raise BigfootError(f"schemes.{scheme}: {package} is not installed: {cure}")
+    if decodings.of(scheme, settings):
+        decoding.require_installed()

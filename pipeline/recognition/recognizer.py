@@ -13,18 +13,20 @@ Decisions, and what they cost:
   Windows meet without a missing or a doubled frame. But attention is limited to its window, and a group-norm feature encoder
   computes its statistics there, so a frame's logits may differ from those of one pass: mostly near a seam, and with such an
   encoder everywhere. How much of the text changes is measured (pipeline.lab.seams, docs/transcribe.md).
+- Text is decoded greedily, or as variant.json's `decoding` says: by beam search with a language model. Hot words make it a beam
+  search in any variant (pipeline.recognition.decoding).
 - Audio shorter than the receptive field (25 ms; at 25 frames per second 45 ms) is padded with zeros and gives one frame. Empty
   audio gives no frame and no text.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.common.errors import BigfootError
-from pipeline.recognition import runtimes, seal
+from pipeline.recognition import decoding, runtimes, seal
 from pipeline.speech import text
 
 WINDOW_SECONDS = 30.0
@@ -42,9 +44,10 @@ class Recognizer:
     of the runtime, and may raise to end a long recording.
     """
 
-    def __init__(self, info: dict, run: runtimes.Run):
+    def __init__(self, info: dict, run: runtimes.Run, folder: Path | None = None):
         self.info = info
         self._run = run
+        self._beam_decoder = decoding.BeamDecoder(info, folder) if "decoding" in info else None
         self.before_pass: Callable[[], None] = lambda: None
         self._hop = math.prod(info["conv_strides"])
         self._window = int(WINDOW_SECONDS * info["sample_rate"])
@@ -64,7 +67,7 @@ class Recognizer:
         seal.require_runnable(folder, info)
         seal.check(folder, info, remembered=True)
         run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))
-        return cls(info, run)
+        return cls(info, run, folder)
 
     def frames(self, samples: int) -> int:
         """The number of frames for a number of samples: of most models one every 320 (20 ms), each of which needs 400."""
@@ -109,17 +112,31 @@ class Recognizer:
                 buffer = np.concatenate([buffer, (next(remaining) - shift) * scale])
             yield self._run_batch([buffer[: end - begin]])[0][skipped : skipped + kept]
 
-    def transcribe(self, audio: np.ndarray) -> str:
-        """The text of one recording, by greedy CTC decoding."""
-        return self.transcribe_batch([audio])[0]
+    def transcribe(self, audio: np.ndarray, hot_words: Sequence[str] = ()) -> str:
+        """The text of one recording; `hot_words`, such as names, are made likelier. Raises BigfootError as `decoder`."""
+        return self.transcribe_batch([audio], hot_words)[0]
 
-    def transcribe_batch(self, audios: list[np.ndarray]) -> list[str]:
+    def transcribe_batch(self, audios: list[np.ndarray], hot_words: Sequence[str] = ()) -> list[str]:
         """The texts of several recordings; see `batch_logits`."""
-        return [self.text(logits) for logits in self.batch_logits(audios)]
+        self.decoder(hot_words)  # what is wrong with hot words is said before the work
+        return [self.text(logits, hot_words) for logits in self.batch_logits(audios)]
 
-    def text(self, logits: np.ndarray) -> str:
-        """The text of logits [frames, vocab], by greedy CTC decoding."""
-        return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"])
+    def text(self, logits: np.ndarray, hot_words: Sequence[str] = ()) -> str:
+        """The text of logits [frames, vocab]."""
+        if (decoder := self.decoder(hot_words)) is None:
+            return text.greedy(logits.argmax(-1), self.info["vocab"], self.info["blank"])
+        return decoder.text(logits, decoder.checked(hot_words))
+
+    def decoder(self, hot_words: Sequence[str] = ()) -> decoding.BeamDecoder | None:
+        """The beam search of this variant or, with hot words, of any variant; None where the decoding is greedy.
+
+        Raises BigfootError where ctc-beam-decoder is not installed, and where hot words are not accepted.
+        """
+        if hot_words and self._beam_decoder is None and "decoding" not in self.info:
+            self._beam_decoder = decoding.BeamDecoder(self.info)
+        if hot_words and self._beam_decoder is not None:
+            self._beam_decoder.checked(hot_words)
+        return self._beam_decoder if hot_words or "decoding" in self.info else None
 
     def waveform(self, audio: np.ndarray) -> np.ndarray:
         """A recording as the runtime's input, float32 [samples]: checked, normalized, long enough for one frame."""

@@ -18,6 +18,7 @@ from pipeline.common.files import SEAL, again
 
 VERSION = 2
 SAMPLE_RATE = 16_000  # of all models that Bigfoot makes
+WIDEST = 10_000  # of a beam, or a weight in it
 LONGEST = 1000  # samples or frames, of a kernel or stride: wav2vec 2.0's longest kernel has 10
 REMEDY = "copy the variant again, or quantize again"
 RUNS = ("runtime", "file", "vocab", "blank", "normalize", "padding", "sample_rate", "conv_kernels", "conv_strides")
@@ -30,8 +31,20 @@ class Sum(TypedDict):
     sha256: str
 
 
+class Decoding(TypedDict):
+    """How a variant's beam search decodes: see `pipeline.recognition.decoding`. `file`: its language model's."""
+
+    file: str
+    alpha: float
+    beta: float
+    beam: int
+
+
 class Info(TypedDict, total=False):
-    """The keys that are read. `vocab`: what each token writes; `precision`: of operations outside int8."""
+    """The keys that are read. `vocab`: what each token writes; `precision`: of operations outside int8.
+
+    `decoding`: absent where the decoding is greedy.
+    """
 
     version: int
     variant: str
@@ -49,6 +62,7 @@ class Info(TypedDict, total=False):
     sample_rate: int
     conv_kernels: list[int]
     conv_strides: list[int]
+    decoding: Decoding
     params: int | None
     macs_per_second: float | None
     language: str
@@ -68,7 +82,8 @@ def read_info(folder: Path, command: str | None = None) -> dict:
         raise BigfootError(f"{path} has version {info['version']}, newer than this Bigfoot's {VERSION}: update Bigfoot")
     if info.get("version", 1) == VERSION and not (SEAL in info and info.get("files")):
         raise BigfootError(f"{path} has lost its seal: {again(command)}")
-    for name in (info["file"], *info.get("files", {})):
+    decoding = info.get("decoding", {})
+    for name in filter(None, (info["file"], decoding.get("file"), *info.get("files", {}))):
         if "\0" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise BigfootError(f"{path} names {name!r}, which is not in its folder: {again(command)}")
     return info
@@ -80,12 +95,16 @@ def require_runnable(folder: Path, info: dict) -> None:
     for key in RUNS:
         if key not in info:
             raise BigfootError(f"{path} has no {key}: quantize the model again")
-    kernels, strides = info["conv_kernels"], info["conv_strides"]
+    kernels, strides, decoding = info["conv_kernels"], info["conv_strides"], info.get("decoding", {})
     problems = {
         f"blank is {info['blank']}, of {len(info['vocab'])} tokens": not 0 <= info["blank"] < len(info["vocab"]),
         f"sample_rate is {info['sample_rate']}, not {SAMPLE_RATE}": info["sample_rate"] != SAMPLE_RATE,
         "conv_kernels and conv_strides are not those of convolutions": len(kernels) != len(strides)
         or not all(1 <= length <= LONGEST for length in (*kernels, *strides)),
+        f"decoding has a beam or a weight beyond {WIDEST}": not all(
+            0 <= decoding.get(key, 1) <= WIDEST for key in ("alpha", "beta", "beam")
+        )
+        or decoding.get("beam") == 0,
     }
     for problem, is_so in problems.items():
         if is_so:

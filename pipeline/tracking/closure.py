@@ -2,7 +2,8 @@
 
 Which modules these are follows from the imports: those of pyfunc.py, of the modules it imports, and so on, function-local
 imports included, so there is no list to keep up to date. Of recognition/runtimes.py only the runtime's own function counts:
-an ONNX or OpenVINO model carries no PyTorch modules.
+an ONNX or OpenVINO model carries no PyTorch modules. The library of the beam search is required where the variant has one;
+elsewhere hot words are refused unless it is there.
 
 Decision: the package is named `bigfoot_` and a hash of its code, and every `from pipeline...` in it is renamed. Models
 that carry the same code share it in one process, models with different code keep apart, and no other package called
@@ -23,6 +24,7 @@ OWN = "pipeline"
 ROOT = Path(__file__).parents[2]  # paths of modules are relative to it
 ENTRY = Path(OWN, "tracking", "pyfunc.py")
 RUNTIMES = Path(OWN, "recognition", "runtimes.py")
+DECODING, SEARCH = Path(OWN, "recognition", "decoding.py"), "_search"  # what imports the beam search's library
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Closure:
 
 
 @functools.cache
-def closure(runtime: str) -> Closure:
-    """What pyfunc.py needs to run a variant on `runtime`, a key of runtimes.RUNTIMES."""
+def closure(runtime: str, searches: bool) -> Closure:
+    """What pyfunc.py needs to run a variant on `runtime`, a key of runtimes.RUNTIMES; `searches`: it has a beam search."""
     others = {function.__name__ for name, function in runtimes.RUNTIMES.items() if name != runtime}
     sources: dict[Path, str] = {}
     libraries: set[str] = set()
@@ -55,7 +57,8 @@ def closure(runtime: str) -> Closure:
         if path in sources:
             continue
         sources[path] = (ROOT / path).read_text(encoding="utf-8")
-        for name in _imported(ast.parse(sources[path]), others if path == RUNTIMES else set()):
+        skipped = {RUNTIMES: others, DECODING: set() if searches else {SEARCH}}.get(path, set())
+        for name in _imported(ast.parse(sources[path]), skipped):
             library = name.partition(".")[0]
             if _is_own(name):
                 waiting += _files(name)

@@ -24,7 +24,7 @@ from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.compare.report.columns import standing
 from pipeline.models.training import read_curve, read_metrics
-from pipeline.params import Params
+from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.speech.corpus import GATE, read_info, scored_splits, split_folder
 from pipeline.tracking import package
@@ -125,7 +125,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     """Log a row as a child run, with its figures, their datasets and the variant as a LoggedModel; 1 where the run is new."""
     from mlflow.entities import LoggedModelOutput
 
-    slug = f"{row.model}-{row.scheme}"
+    slug = Variant(model=row.model, scheme=row.scheme).slug
     tags = {key: getattr(row, key) for key in WHO}
     inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
     tags |= {"untrained": shared["untrained"]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.recognition import seal
+from pipeline.recognition import decoding, seal
 from pipeline.speech import audio
 from pipeline.tracking.closure import closure
 
@@ -28,16 +28,19 @@ def save(variant: Path, runtime: str, out: Path) -> None:
 
     Raises BigfootError where the variant's files are not as they were made.
     """
-    seal.read(variant)
+    info = seal.read(variant)
+    if "decoding" in info:
+        decoding.require_installed()
     import mlflow
     import pandas
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     signature = mlflow.models.ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, "audio")]),
         outputs=Schema([ColSpec(DataType.string, "text"), ColSpec(DataType.double, "duration")]),
+        params=ParamSchema([ParamSpec("hot_words", DataType.string, [], shape=(-1,))]),
     )
-    carried = closure(runtime)
+    carried = closure(runtime, searches="decoding" in info)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it reports each check of the example
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it advises inferring the signature from the example

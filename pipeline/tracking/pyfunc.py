@@ -3,7 +3,8 @@
     model = mlflow.pyfunc.load_model("models:/MODEL_ID")
     model.predict(pandas.DataFrame({"audio": [Path("speech.wav").read_bytes()]}))     # -> columns text, duration
 
-`audio` is a whole file (WAV, FLAC, MP3, OGG, any rate) as bytes, which a served model accepts as base64 in JSON.
+`audio` is a whole file (WAV, FLAC, MP3, OGG, any rate) as bytes, which a served model accepts as base64 in JSON. A request's
+params may have `hot_words`, a list of names and words to expect (docs/decoding.md).
 
 Decision: the files of a request are transcribed one by one, under a lock. A Recognizer is not safe to share between threads,
 and MLflow's server answers each request in a thread of its own; one file at a time bounds memory and gives the same text
@@ -59,11 +60,12 @@ class Transcriber(PythonModel):
         from pipeline.common.errors import BigfootError
 
         files, rows = list(model_input["audio"]), []
+        hot_words = list((params or {}).get("hot_words", ()))
         if len(files) > self.limits.files:
             raise _refused(f"{len(files)} files in one request, more than the {self.limits.files} accepted here: send fewer")
         for position, content in enumerate(files, 1):
             try:
-                rows.append(self._transcribe(content, deadline))
+                rows.append(self._transcribe(content, hot_words, deadline))
             except MlflowException:
                 raise
             except BigfootError as error:
@@ -73,7 +75,7 @@ class Transcriber(PythonModel):
                 raise MlflowException("transcribing failed, see the server's log", INTERNAL_ERROR) from error
         return pandas.DataFrame(rows, columns=["text", "duration"], index=model_input.index)
 
-    def _transcribe(self, content: object, deadline: float) -> tuple[str, float]:
+    def _transcribe(self, content: object, hot_words: list[str], deadline: float) -> tuple[str, float]:
         from pipeline.recognition import uploads
         from pipeline.speech import audio
 
@@ -86,7 +88,7 @@ class Transcriber(PythonModel):
         try:
             waveform = uploads.decode_upload(content, self.limits)
             self.recognizer.before_pass = require_time
-            return self.recognizer.transcribe(waveform), len(waveform) / audio.SAMPLE_RATE
+            return self.recognizer.transcribe(waveform, hot_words), len(waveform) / audio.SAMPLE_RATE
         finally:
             self.lock.release()
 

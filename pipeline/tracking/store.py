@@ -125,7 +125,7 @@ class Store:
         """Log nested params flat, as a.b.c; lists and null as JSON would write them."""
         from mlflow.entities import Param
 
-        entries = [Param(key, str(value)) for key, value in flat(params).items()]
+        entries = [Param(key.replace("+", "-"), str(value)) for key, value in flat(params).items()]
         for start in range(0, len(entries), 100):
             self.client.log_batch(run_id, params=entries[start : start + 100])
 

@@ -6,6 +6,7 @@ without a mask, layer-norm models ('large') with one.
 """
 
 import json
+import logging
 import shutil
 import tempfile
 import unicodedata
@@ -27,6 +28,8 @@ from pipeline.train.bookkeeping import Bookkeeping
 
 HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
 BLANK, UNKNOWN, WORD_GAP = "<pad>", "<unk>", "|"
+
+log = logging.getLogger(__name__)
 
 
 def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookkeeping: Bookkeeping) -> dict:
@@ -68,7 +71,7 @@ def check_pretrained(teacher: Teacher, data: Path) -> str:
     """Raise BigfootError where the pretrained model in `data` can't be taken in: its files, and the names and shapes of its
     tensors. No values are loaded.
 
-    Returns a line for readers where the model is on the hub and so is not looked at; else "".
+    Returns a line for readers where the model is on the hub and so is not looked at, or brings a language model; else "".
     """
     _refuse_head_keys(teacher)
     if teacher.init != "pretrained":
@@ -82,6 +85,7 @@ def check_pretrained(teacher: Teacher, data: Path) -> str:
         own = teacher.alphabet == "model"
         size = {"vocab_size": len(checkpoint.vocabulary(teacher.target_lang).texts)} if own else {}
         checkpoint.check(not own, teacher.target_lang, size | teacher.config)
+        return checkpoint.language_model()
     return ""
 
 
@@ -109,6 +113,8 @@ def _from_pretrained(teacher: Teacher, data: Path, texts: Iterable[str]):
     known = checkpoint.vocabulary(teacher.target_lang) if own else _of_corpus(alphabet(texts))
     if own:
         check_spelling(known, texts, checkpoint.source)
+    if line := checkpoint.language_model():
+        log.info("%s", line)
     masked = not families.is_group_norm(SimpleNamespace(**config))
     processor = _processor(known, masked, checkpoint.normalizes())
     settings = _head(processor) | ({"vocab_size": len(known.texts)} if own else {}) | teacher.config

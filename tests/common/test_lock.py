@@ -12,7 +12,7 @@ def versions(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9._-]+)==([^ \\;]+)", (ROOT / name).read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("group", ["peers", "remote", "audit"])
+@pytest.mark.parametrize("group", ["peers", "remote", "audit", "lm"])
 def test_both_locks_agree_and_the_extra_is_pinned_with_hashes(group):
     main, own = versions("requirements.lock"), versions(f"requirements-{group}.lock")
     assert {name: main[name] for name in own if name in main} == {name: own[name] for name in own if name in main}

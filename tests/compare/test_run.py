@@ -57,6 +57,19 @@ def test_the_champion_gains_most_among_those_whose_wer_holds(tmp_path):
     assert "more than the 1.00 allowed" in reasons(rows)["thin.int8-openvino"]
 
 
+def test_a_smaller_model_with_a_language_model_stands_beside_a_larger_one_without(tmp_path):
+    rows = run(tmp_path, FIGURES | {"thin.int8-openvino+lm": (18, 0.6, 5.0)})
+    greedy, decoded = rows[-2:]
+    assert (decoded.variant, decoded.model, decoded.scheme) == ("thin.int8-openvino+lm", "thin", "int8-openvino+lm")
+    assert (decoded["wer"], decoded["disk_mb"], decoded["latency_p50_ms"]) == (0.009, 0.6, 5.0)
+    assert champion(rows) == decoded.variant and not greedy.gate.passed, "the gate judges it like any other"
+    report = (tmp_path / "reports/comparison.md").read_text()
+    assert "greedy decoding, but for names with a + (beam search, language model)" in report
+    card = (tmp_path / "reports/cards/thin.int8-openvino+lm.md").read_text()
+    assert "by beam search with a language model" in card and "example.py" not in card
+    assert "greedy CTC decoding" in (tmp_path / "reports/cards/thin.int8-openvino.md").read_text()
+
+
 def test_gains_are_also_over_the_teachers_fastest_float_and_int8_variants(tmp_path):
     planted = FIGURES | {"teacher.fp32-onnx": (20, 8.0, 30.0)}
     rows = {row.variant: row for row in run(tmp_path, planted)}

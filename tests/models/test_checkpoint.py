@@ -1,5 +1,6 @@
 """Models as they lie on the hub: taken in with the right tensors and tokens, or refused in one line that names the cause."""
 
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.common.errors import BigfootError
 from pipeline.models import folder
+from pipeline.models.checkpoint import Checkpoint
 from pipeline.params import Teacher
 from pipeline.quantize.run import quantize
 from pipeline.recognition.recognizer import Recognizer
@@ -63,15 +65,25 @@ def expected(source):
 
 
 @pytest.mark.accepts(
-    "Models", "a processor with a language model (`Wav2Vec2ProcessorWithLM`)", "taken without the language model"
+    "Models",
+    "a processor with a language model (`Wav2Vec2ProcessorWithLM`)",
+    "taken without its language model; a line says how to use that",
 )
 def test_a_processor_with_a_language_model_is_taken_without_it(source, expected):
     edit(source / "processor_config.json", processor_class="Wav2Vec2ProcessorWithLM")
     edit(source / "tokenizer_config.json", processor_class="Wav2Vec2ProcessorWithLM")
     (source / "language_model").mkdir()
     (source / "alphabet.json").write_text("{}")
+    checkpoint = Checkpoint(str(source), is_folder=True)
+    assert checkpoint.language_model().endswith("has no .arpa, .arpa.gz or .bin (KenLM): it is left out")
+    (source / "language_model" / "5gram.bin").write_bytes(b"words")
+    (source / "language_model" / "attrs.json").write_text("{}")
+    used = f"lm: {{file: {source}/language_model/5gram.bin, sha256: {hashlib.sha256(b'words').hexdigest()}}}"
+    assert checkpoint.language_model() == f"the teacher brings a language model; a scheme uses it by {used}"
     model, processor = take_in(source)
     assert torch.equal(logits_of(model), expected) and type(processor).__name__ == "Wav2Vec2Processor"
+    (source / "alphabet.json").unlink()
+    assert Checkpoint(str(source), is_folder=True).language_model() == ""
 
 
 @pytest.mark.accepts(

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ import soundfile
 from hypothesis import strategies as st
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import sealed, write_json
+from pipeline.quantize import ngrams
 from pipeline.quantize.run import quantize
-from pipeline.recognition import uploads
+from pipeline.recognition import decoding, seal, uploads
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from pipeline.tracking import closure, package
@@ -33,6 +36,7 @@ from tests.fuzz import counts, fuzz, mutated, shows
 from tests.planted import ROOT
 from tests.recordings import with_stated_frames
 
+needs_library = pytest.mark.skipif(not decoding.is_installed(), reason="needs the extra lm: make lm")
 LIMITS = uploads.Limits(files=3, mb=0.2, seconds=4)
 
 
@@ -194,7 +198,7 @@ def test_a_fault_of_the_server_is_not_called_the_clients(model, monkeypatch):
 def test_a_recognizer_is_never_in_two_threads_at_once(model, monkeypatch):
     inside, most = [], []
 
-    def transcribe(self, waveform):
+    def transcribe(self, waveform, hot_words):
         inside.append(1)
         most.append(len(inside))
         time.sleep(0.02)
@@ -205,6 +209,50 @@ def test_a_recognizer_is_never_in_two_threads_at_once(model, monkeypatch):
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: predict(model, encoded(tiny.speech(0.1))), range(8)))
     assert len(answers) == 8 and max(most) == 1
+
+
+@needs_library
+def test_a_request_may_have_hot_words_and_what_is_wrong_with_them_is_said(model, variant):
+    import pandas
+    from mlflow.exceptions import MlflowException
+
+    recording, alone = encoded(tiny.speech(2.0)), Recognizer.load(variant)
+    recordings, words = pandas.DataFrame({"audio": [recording]}), ["anna", "bob marley"]
+    plain, expected = (alone.transcribe(audio.read(recording), hot_words) for hot_words in ([], words))
+    assert model.predict(recordings, params={"hot_words": words})["text"][0] == expected != plain
+    assert model.predict(recordings)["text"][0] == model.predict(recordings, params={"hot_words": []})["text"][0] == plain
+    for given, reason in (
+        (["x"] * 101, "101 hot words, more than the 100 accepted"),
+        (["x" * 51], "1 to 50 letters"),
+        (["é"], "doesn't write 'é'"),
+        ("anna", "hot_words"),
+        ([1], "hot_words"),
+    ):
+        with pytest.raises(MlflowException, match=reason) as raised:
+            model.predict(recordings, params={"hot_words": given})
+        assert raised.value.get_http_status_code() == 400
+    assert model.predict(recordings)["text"][0] == plain
+
+
+@needs_library
+def test_a_variant_that_searches_carries_its_language_model_and_requires_the_library(variant, tmp_path):
+    import mlflow
+    import pandas
+
+    folder = tmp_path / "teacher.fp32-onnx+lm"
+    shutil.copytree(variant, folder)
+    words = Recognizer.load(variant).transcribe(tiny.speech(2.0)).split()
+    ngrams.estimate([" ".join(words[::2])], 2).write(folder / "lm.arpa.gz")
+    info = json.loads((folder / "variant.json").read_text())
+    info |= {"decoding": {"file": "lm.arpa.gz", "alpha": 0.5, "beta": 0.0, "beam": 8}, "files": seal.seal(folder)}
+    del info["files"]["variant.json"]
+    write_json(folder / "variant.json", sealed({key: value for key, value in info.items() if key != "sha256"}))
+    package.save(folder, "onnxruntime", tmp_path / "saved")
+    assert f"ctc_beam_decoder=={version('ctc_beam_decoder')}" in (tmp_path / "saved/requirements.txt").read_text().split()
+    served = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+    recording = encoded(tiny.speech(2.0))
+    text = served.predict(pandas.DataFrame({"audio": [recording]}))["text"][0]
+    assert text == Recognizer.load(folder).transcribe(audio.read(recording)) != " ".join(words)
 
 
 def test_signature_and_example_are_there_and_the_example_is_what_the_model_takes(saved, model):
@@ -370,7 +418,8 @@ def carried(saved: Path) -> list[str]:
 ALWAYS_CARRIED = [
     "code/bigfoot/__init__.py", "code/bigfoot/common/__init__.py", "code/bigfoot/common/errors.py",
     "code/bigfoot/common/files.py", "code/bigfoot/common/shapes.py", "code/bigfoot/common/sums.py",
-    "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/recognizer.py",
+    "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/decoding.py",
+    "code/bigfoot/recognition/language_model.py", "code/bigfoot/recognition/recognizer.py",
     "code/bigfoot/recognition/runtimes.py", "code/bigfoot/recognition/seal.py", "code/bigfoot/recognition/uploads.py",
     "code/bigfoot/speech/__init__.py", "code/bigfoot/speech/audio.py", "code/bigfoot/speech/headers.py",
     "code/bigfoot/speech/level.py", "code/bigfoot/speech/mp3.py", "code/bigfoot/speech/sndfile.py",
@@ -404,7 +453,9 @@ def test_an_import_that_can_not_be_renamed_is_refused(tmp_path, monkeypatch, lin
     changed_checkout(tmp_path, "recognition/runtimes.py", "import numpy as np\n", f"import numpy as np\n{line}\n")
     monkeypatch.setattr(closure, "ROOT", tmp_path)
     with pytest.raises(ValueError, match=r"runtimes.py, line \d+: write `from pipeline"):
-        closure.closure.__wrapped__("openvino").write(tmp_path / "out")  # without what it remembers of this checkout
+        closure.closure.__wrapped__("openvino", searches=False).write(
+            tmp_path / "out"
+        )  # without what it remembers of this checkout
 
 
 @pytest.mark.parametrize(
@@ -435,7 +486,7 @@ def test_a_model_runs_beside_a_foreign_package_called_pipeline_without_bigfoot(v
 def test_models_of_two_bigfoot_versions_in_one_process_give_their_own_texts(model, variant, tmp_path):
     import mlflow
 
-    changed_checkout(tmp_path, "recognition/recognizer.py", "self.transcribe_batch([audio])[0]", '"changed"')
+    changed_checkout(tmp_path, "recognition/recognizer.py", "self.transcribe_batch([audio], hot_words)[0]", '"changed"')
     program = f"from pathlib import Path; from pipeline.tracking import package; package.save(Path({str(variant)!r}), "
     program += "'onnxruntime', Path('saved'))"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -543,6 +594,18 @@ def test_http_one_file_three_files_and_the_example(server, saved, alone):
     assert server.transcribe(*files) == (200, {"predictions": [alone(file) for file in files]})
     status, answer = server.post((saved / "serving_input_example.json").read_bytes())
     assert (status, answer) == (200, {"predictions": [alone(package.example())]})
+
+
+@pytest.mark.slow
+@needs_library
+def test_http_hot_words_come_with_a_request(server, variant):
+    recording = encoded(tiny.speech(2.0))
+    rows = [{"audio": base64.b64encode(recording).decode()}]
+    status, answer = server.post({"dataframe_records": rows, "params": {"hot_words": ["anna", "bob"]}})
+    assert status == 200, answer
+    assert answer["predictions"][0]["text"] == Recognizer.load(variant).transcribe(audio.read(recording), ["anna", "bob"])
+    status, answer = server.post({"dataframe_records": rows, "params": {"hot_words": ["é"]}})
+    assert status == 400 and "the model doesn't write" in answer["message"]
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.compare import figures
 from pipeline.compare.run import compare
+from pipeline.recognition import decoding
 from pipeline.tracking import live, log, store, sync
 from pipeline.tracking.store import KIND, Store
 from tests import tiny
@@ -96,6 +97,17 @@ def test_logging_the_same_thing_twice_gives_one_run(compared):
     sync.sync(params, folder)
     assert {run.info.run_id: len(run.data.metrics) for run in runs(folder)} == before
     assert len(models(folder)) == len(TWO)
+
+
+@pytest.mark.skipif(not decoding.is_installed(), reason="needs the extra lm: make lm")
+def test_a_decoding_is_in_the_names_of_its_run_and_model(project):
+    params = plant(project, TWO | {"thin.int8-openvino+lm": (18, 0.6, 5.0)})
+    compare(params, project, project / "reports")
+    sync.sync(params, project)
+    names = {run.info.run_name: run for run in runs(project, "variant")}
+    assert names["thin.int8-openvino+lm"].data.params["scheme"] == "int8-openvino+lm"
+    assert "thin-int8-openvino-lm" in {model.name for model in models(project)}
+    assert "schemes.int8-openvino-lm.lm" in runs(project, "comparison")[0].data.params, "MLflow takes no + in a key"
 
 
 def test_a_new_comparison_of_the_same_variants_logs_their_models_once(compared):

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pipeline.apps.transcription import files, formats, outputs, variant
 from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.apps.transcription.formats import Transcript
+from pipeline.apps.transcription.searched import SearchedWords
 from pipeline.apps.transcription.words import Word, WordDecoder
 from pipeline.common import cluster, engine
 from pipeline.common.errors import BigfootError, one_line
@@ -21,23 +22,29 @@ from pipeline.speech.audio import Channel
 
 
 def transcribe_file(
-    recognizer: Recognizer | str | Path, file: str | Path, threads: int | None = None, channels: Channels = "mix"
+    recognizer: Recognizer | str | Path,
+    file: str | Path,
+    threads: int | None = None,
+    channels: Channels = "mix",
+    hot_words: Sequence[str] = (),
 ) -> Transcript:
     """The transcript of an audio file of any format, rate and length, with word times and confidences.
 
     Of several channels it is of their mix, of the first, or of each of them (split), whose words are merged by time.
+    `hot_words`, such as names, are made likelier.
     `recognizer` may be a variant's folder, which is then opened with `threads` CPU threads; for several files open it once.
     Raises BigfootError where the variant or the file can't be read.
     """
     if not isinstance(recognizer, Recognizer):
         recognizer = Recognizer.load(recognizer, threads=threads)
-    return transcribe_recording(recognizer, Recording(str(file), Path(file), Path(file)), channels)
+    return transcribe_recording(recognizer, Recording(str(file), Path(file), Path(file)), channels, hot_words)
 
 
 def transcribe_recording(
     recognizer: Recognizer,
     recording: Recording,
     channels: Channels = "mix",
+    hot_words: Sequence[str] = (),
     advance: Callable[[float], None] = lambda seconds: None,
 ) -> Transcript:
     """The transcript of a recording, which is read twice where it is longer than a window, and as often for each channel.
@@ -47,19 +54,29 @@ def transcribe_recording(
     picked = files.channels(recording, channels)
     seconds, words = 0.0, []
     for channel in picked:
-        seconds, spoken = _words(recognizer, recording, channel, lambda done: advance(done / len(picked)))
+        decoder = _decoder(recognizer, hot_words)
+        seconds, spoken = _words(recognizer, recording, channel, decoder, lambda done: advance(done / len(picked)))
         words += [replace(word, channel=channel + 1) for word in spoken] if channels == "split" and channel != "mix" else spoken
     words.sort(key=lambda word: word.start)
     return Transcript(recording.name, round(seconds, 3), words, recognizer.info.get("variant", ""))
 
 
+def _decoder(recognizer: Recognizer, hot_words: Sequence[str]) -> WordDecoder | SearchedWords:
+    """What finds the words in logits: on the greedy path, or by the variant's beam search or that of hot words."""
+    search = recognizer.decoder(hot_words)
+    return WordDecoder(recognizer.info) if search is None else SearchedWords(recognizer.info, search, hot_words)
+
+
 def _words(
-    recognizer: Recognizer, recording: Recording, channel: Channel, advance: Callable[[float], None]
+    recognizer: Recognizer,
+    recording: Recording,
+    channel: Channel,
+    decoder: WordDecoder | SearchedWords,
+    advance: Callable[[float], None],
 ) -> tuple[float, list[Word]]:
     """The seconds of a recording, and the words of one channel."""
     rate = recognizer.info["sample_rate"]
     measured, pieces = files.measured(recording, channel, keep=int(WINDOW_SECONDS * rate))
-    decoder = WordDecoder(recognizer.info)
     words: list[Word] = []
     for logits in recognizer.stream(pieces, measured.samples, measured.mean, measured.variance):
         words += decoder.decode(logits)
@@ -76,11 +93,13 @@ def transcribe(
     threads: int | None = None,
     workers: int = 1,
     channels: Channels = "mix",
+    hot_words: Sequence[str] = (),
 ) -> bool:
     """Write transcripts to stdout, or to one file each in `out`; returns whether every name has one.
 
     `model`: a variant's folder, or an MLflow model in `database` (see variant.py). A recording that can't be read is one
-    line on stderr. Raises BigfootError where the variant can't be opened, or outputs would get mixed up.
+    line on stderr. Raises BigfootError where the variant can't be opened, outputs would get mixed up, or hot words are not
+    accepted.
     """
     with ExitStack() as stack:
         recordings = files.find(names, stack)
@@ -90,7 +109,9 @@ def transcribe(
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
         progress = stack.enter_context(Progress("transcribe", _total_seconds(recordings), "seconds of audio"))
         stack.callback(_recognizer.cache_clear)  # the next call may find another variant in the folder
-        results = stack.enter_context(closing(_spread(folder, recordings, channels, threads, workers, progress.advance)))
+        results = stack.enter_context(
+            closing(_spread(folder, recordings, channels, hot_words, threads, workers, progress.advance))
+        )
         is_complete = True
         for target, result in zip(targets, results, strict=True):
             with tqdm.external_write_mode():  # the bar makes room
@@ -132,6 +153,7 @@ def _spread(
     folder: Path,
     recordings: Sequence[Recording | Failure],
     channels: Channels,
+    hot_words: Sequence[str],
     threads: int | None,
     workers: int,
     advance: Callable[[float], None],
@@ -144,16 +166,19 @@ def _spread(
         workers = 0
     else:
         threads = threads or max(1, engine.cores() // workers)
-    return engine.mapped(_transcribed, ((folder, threads, channels, each) for each in recordings), workers, advance)
+    return engine.mapped(_transcribed, ((folder, threads, channels, hot_words, each) for each in recordings), workers, advance)
 
 
-def _transcribed(folder: Path, threads: int | None, channels: Channels, recording: Recording | Failure) -> Transcript | Failure:
-    """The transcript, or the reason why there is none. Raises BigfootError where the variant can't be opened."""
+def _transcribed(
+    folder: Path, threads: int | None, channels: Channels, hot_words: Sequence[str], recording: Recording | Failure
+) -> Transcript | Failure:
+    """The transcript, or the reason why there is none. Raises BigfootError where the variant or hot words can't be used."""
     if isinstance(recording, Failure):
         return recording
     recognizer = _recognizer(folder, threads)
+    recognizer.decoder(hot_words)
     try:
-        return transcribe_recording(recognizer, recording, channels, engine.advance)
+        return transcribe_recording(recognizer, recording, channels, hot_words, engine.advance)
     except BigfootError as error:
         return Failure.of(recording, error)
 

@@ -73,7 +73,7 @@ def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: Eviden
     sections = [
         _opening(name, model, row, teacher, evidence),
         "## How it was made\n\n" + _making(name, model, row, params),
-        "## Intended use\n\n" + _use(evidence, params),
+        "## Intended use\n\n" + _use(name, evidence, params),
         "## Training data\n\n" + _data(evidence),
         "## License\n\n" + _license(params),
         "## Metrics\n\n" + _metrics(row, evidence),
@@ -88,7 +88,7 @@ def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: Eviden
 
 def _running(name: str, evidence: Evidence) -> str:
     runtime, opened = evidence.runtimes[name], evidence.opened[name]
-    if not examples.text(runtime, opened):
+    if not examples.text(runtime, opened, name not in evidence.decodings):
         return RUN_BIGFOOT
     alone = RUN_EXAMPLE.format(packages=examples.KINDS[runtime][0])
     return "\n\n".join([*([RUN_MODEL] if runtime == "torch" else []), alone, RUN_BIGFOOT])
@@ -104,7 +104,7 @@ def _front_matter(name: str, model: str, row: Row | None, evidence: Evidence, pa
     tags = ["automatic-speech-recognition", "wav2vec2", "ctc", "bigfoot"]
     library: str | None = "transformers"
     if row and name != model:
-        runs_alone = examples.text(row.runtime, evidence.opened[name])
+        runs_alone = examples.text(row.runtime, evidence.opened[name], name not in evidence.decodings)
         library = LIBRARIES[row.runtime] if runs_alone else None
         tags += [row.runtime, row.scheme]
     tags += ["untrained"] if evidence.untrained else []
@@ -218,14 +218,17 @@ def _yaml(content: Mapping) -> str:
     return yaml.safe_dump(dict(content), sort_keys=False, width=100)
 
 
-def _use(evidence: Evidence, params: Params) -> str:
+def _use(name: str, evidence: Evidence, params: Params) -> str:
     if evidence.untrained:
         return "None, except to measure the size and speed of a model of this shape."
     rules = evidence.corpus.get("text", {})
     written = f" The text follows the rules of the corpus ({described(rules)})." if rules else ""
+    decoded = (
+        "by beam search with a language model" if name in evidence.decodings else "greedy CTC decoding without a language model"
+    )
     return (
         f"Speech to text in the language {params.corpus.language}, of recordings like those of the corpus below: mono, "
-        f"16 kHz, greedy CTC decoding without a language model.{written} Speech of another kind (other speakers, "
+        f"16 kHz, {decoded}.{written} Speech of another kind (other speakers, "
         "microphones, noise, words or languages) has to be measured first. Not for decisions about people."
     )
 

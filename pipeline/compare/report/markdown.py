@@ -84,9 +84,8 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
         for name in (*evidence.test_sets, "dev", GATE, "train")
     ]
     if not evidence.untrained:
-        facts.append(
-            (evidence.objective.upper(), f"first test set ({first}), greedy decoding; intervals: 95%, resampling {unit}")
-        )
+        decoded = "greedy decoding" + (", but for names with a + (beam search, language model)" if evidence.decodings else "")
+        facts.append((evidence.objective.upper(), f"first test set ({first}), {decoded}; intervals: 95%, resampling {unit}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
     return facts + [("Beware", caution) for caution in [*lacking(evidence), *cautions(evidence.timings)]]
