@@ -87,6 +87,8 @@ class WordDecoder:
             return []
         if text.isspace():
             return self.end()
+        if continues and not self._open:  # its word was ended within it
+            return []
         if continues:  # from the previous part
             self._open[-1].last, self._open[-1].confidence = last, max(confidence, self._open[-1].confidence)
         else:
