@@ -17,6 +17,7 @@ import typer
 
 from pipeline.common.command import errors_as_lines, log_to
 from pipeline.common.errors import BigfootError
+from pipeline.speech.live import Live
 
 if TYPE_CHECKING:
     from pipeline.project import Project
@@ -30,6 +31,11 @@ app = typer.Typer(
 )
 
 Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")]
+Chunk = Annotated[float, typer.Option(help="Live: seconds of audio that are recognized at a time", rich_help_panel="Live")]
+Left = Annotated[float, typer.Option(help="Live: seconds heard before a chunk", rich_help_panel="Live")]
+Right = Annotated[
+    float, typer.Option(help="Live: seconds waited for after a chunk: fewer errors, later", rich_help_panel="Live")
+]
 License = Annotated[str | None, typer.Option(help="The license of the weights, such as apache-2.0, for the card")]
 
 
@@ -64,8 +70,8 @@ def transcribe(
         ),
     ],
     files: Annotated[
-        list[str], typer.Argument(help="Recordings of any format, rate and length; folders, at any depth; - for stdin")
-    ],
+        list[str] | None, typer.Argument(help="Recordings of any format, rate and length; folders, at any depth; - for stdin")
+    ] = None,
     form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="The format of the output")] = "txt",
     out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
     channels: Annotated[
@@ -74,18 +80,41 @@ def transcribe(
     ] = "mix",
     workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed in parallel, in one process each")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker; by default the runtime chooses")] = None,
+    is_live: Annotated[
+        bool,
+        typer.Option("--live", help="While it is spoken: - is PCM on stdin, no name the microphone", rich_help_panel="Live"),
+    ] = False,
+    chunk: Chunk = Live.chunk,
+    left: Left = Live.left,
+    right: Right = Live.right,
 ) -> None:
     """Transcribe recordings, in the order named: as text, or with the times of words as JSON or subtitles.
 
     Text is one line per file, which begins with the file's name if there are several; JSON is one object per line. A file
     that can't be read is one line on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md
-    explains times and confidences.
+    explains times and confidences, docs/live.md --live.
     """
     from pipeline.apps.transcription import run
     from pipeline.project import Project
 
+    if is_live:
+        from pipeline.apps.live import run as live
+
+        if out_dir or workers > 1 or channels != "mix" or len(files or []) > 1:
+            raise BigfootError("--live takes one source and writes to stdout: leave out --out-dir, --workers and --channels")
+        live.transcribe(variant, files[0] if files else None, form, Project().database, _live(chunk, left, right), threads)
+        return
+    if not files:
+        raise BigfootError("name the recordings, or - for stdin; for the microphone add --live")
     if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers, channels):
         raise typer.Exit(1)
+
+
+def _live(chunk: float, left: float, right: float) -> Live:
+    try:
+        return Live(chunk, left, right)
+    except ValueError as error:
+        raise BigfootError(f"--{error}") from None
 
 
 @app.command()

@@ -8,7 +8,7 @@ text of all utterances is that of the whole stream.
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -28,6 +28,12 @@ class Utterance:
     @property
     def text(self) -> str:
         return " ".join(word.word for word in self.words)
+
+    def as_object(self) -> dict:
+        """For JSON; `start` and `end` are null where there are no words."""
+        words = [{key: value for key, value in asdict(word).items() if key != "channel"} for word in self.words]
+        start, end = (words[0]["start"], words[-1]["end"]) if words else (None, None)
+        return {"text": self.text, "start": start, "end": end, "words": words}
 
 
 class Session:
