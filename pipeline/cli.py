@@ -31,11 +31,9 @@ app = typer.Typer(
 )
 
 Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")]
-Chunk = Annotated[float, typer.Option(help="Live: seconds of audio that are recognized at a time", rich_help_panel="Live")]
-Left = Annotated[float, typer.Option(help="Live: seconds heard before a chunk", rich_help_panel="Live")]
-Right = Annotated[
-    float, typer.Option(help="Live: seconds waited for after a chunk: fewer errors, later", rich_help_panel="Live")
-]
+Chunk = Annotated[float, typer.Option(help="Seconds of audio that are recognized at a time", rich_help_panel="Live")]
+Left = Annotated[float, typer.Option(help="Seconds heard again before each chunk", rich_help_panel="Live")]
+Right = Annotated[float, typer.Option(help="Seconds waited for after each chunk: fewer errors, later", rich_help_panel="Live")]
 License = Annotated[str | None, typer.Option(help="The license of the weights, such as apache-2.0, for the card")]
 
 
@@ -294,6 +292,26 @@ def open_page(
     from pipeline.project import Project
 
     page.run(Project().root, variants or [], host, port)
+
+
+@app.command()
+def serve(
+    variant: Annotated[str, typer.Argument(help="A variant's folder, or an MLflow model, as in `bigfoot transcribe`")],
+    host: Annotated[str, typer.Option(help="0.0.0.0 opens the server, without a password, to the network")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0: a free one")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Recognizers that streams are shared out among")] = 1,
+    chunk: Chunk = Live.chunk,
+    left: Left = Live.left,
+    right: Right = Live.right,
+) -> None:
+    """Serve a variant: /v1/audio/transcriptions for OpenAI's clients, /v1/live for streams, /health and /metrics.
+
+    Limits are environment variables, BIGFOOT_SERVE_...; SIGTERM lets what is under way end. docs/serve.md explains both.
+    """
+    from pipeline.apps.serving import run
+    from pipeline.project import Project
+
+    run.serve(variant, Project().database, _live(chunk, left, right), host, port, workers)
 
 
 @app.command()
