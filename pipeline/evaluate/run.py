@@ -15,12 +15,13 @@ from pathlib import Path
 from pipeline.common import cluster, engine, graph
 from pipeline.common.progress import Progress
 from pipeline.evaluate import pieces, scores
-from pipeline.evaluate.scores import Score, SetScore
-from pipeline.evaluate.wer import score
+from pipeline.evaluate.scores import LiveScore, Score, SetScore
+from pipeline.evaluate.wer import rise_interval, score
 from pipeline.params import Evaluate
 from pipeline.recognition import seal
 from pipeline.speech.corpus import Corpus, drawn, scored_splits
-from pipeline.speech.scoring import scoring
+from pipeline.speech.live import Live
+from pipeline.speech.scoring import Objective, scoring
 from pipeline.speech.shards import Utterance
 
 MUCH_AUDIO = 3600.0  # seconds in all sets, from which on several processes recognize
@@ -39,20 +40,35 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     is_much = sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
     threads = 1 if is_much or cluster.is_used() else None
     folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
-    scored = {}
-    for name in names:
-        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, folder)
+
+    def scored(name: str, live: Live | None = None) -> SetScore:
+        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, folder, live)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
-        scored[name] = _score_set(f"{info['variant']} on {name}", corpus, chosen[name], done, settings)
+        heard = f", live with a right context of {live.right:g} s" if live else ""
+        return _score_set(f"{info['variant']} on {name}{heard}", corpus, chosen[name], done, settings)
+
+    sets, first, objective = {name: scored(name) for name in names}, corpus.test_sets[0], scoring(corpus.info).objective
+    lives = [_live_score(live, sets[first], scored(first, live), objective, settings) for live in _lives(settings)]
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
         files=seal.mark(info),
-        first_test=corpus.test_sets[0],
-        sets=scored,
+        first_test=first,
+        sets=sets,
+        live=lives,
     )
     scores.write(out, found)
     shutil.rmtree(scratch, ignore_errors=True)
     return found
+
+
+def _lives(settings: Evaluate) -> list[Live]:
+    asked = settings.live
+    return [Live(asked.chunk, asked.left, right) for right in asked.right] if asked else []
+
+
+def _live_score(live: Live, whole: SetScore, heard: SetScore, objective: Objective, settings: Evaluate) -> LiveScore:
+    rise, low, high = rise_interval(whole, heard, settings.bootstrap, settings.seed, objective)
+    return LiveScore(live.chunk, live.left, live.right, heard.wer, heard.cer, rise, low, high)
 
 
 def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate) -> SetScore:

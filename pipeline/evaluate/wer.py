@@ -95,6 +95,20 @@ def interval(errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resample
     return float(low), float(high)
 
 
+def rise_interval(
+    reference: SetScore, other: SetScore, resamples: int, seed: int, objective: Objective
+) -> tuple[float, float, float]:
+    """The rise of the error rate of `other` over that of `reference` and its 95% interval, by `interval`, paired by utterance.
+
+    Where no utterance differs, the interval reaches as far down as up. Raises BigfootError where the scores are not of the same
+    utterances.
+    """
+    rises, (_, lengths) = np.array(_rise(reference, other, objective)), _counts(reference.hypotheses, objective)
+    _, groups = units(reference.hypotheses)
+    low, high = interval(rises, lengths, groups, resamples, seed)
+    return float(rises.sum() / lengths.sum()), low if rises.any() else -high, high
+
+
 def paired_rise(
     reference: SetScore,
     other: SetScore,

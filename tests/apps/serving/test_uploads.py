@@ -1,4 +1,4 @@
-"""`/v1/audio/transcriptions` answers as OpenAI's does, refuses the rest with a reason, and the server lives on and stops well."""
+"""`/v1/audio/transcriptions` answers as OpenAI's does, refuses the rest with a reason, and the server stops well."""
 
 import http.client
 import io

@@ -12,6 +12,7 @@ from pipeline.compare.breakdown import Breakdown, Mistake
 from pipeline.compare.comparison import Row
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
+from pipeline.compare.report import live
 from pipeline.compare.report.columns import Column
 from pipeline.compare.report.page import data, errors, headline, training, variants
 from pipeline.params import Params
@@ -44,6 +45,7 @@ def page(report: Report, panels: dict[str, str]) -> str:
         variants.table(report.rows, report.columns),
         variants.pareto(report.rows, panels),
         variants.by_length(report.rows),
+        live.section(report.rows, report.evidence),
         training.curves(report.evidence.curves, report.evidence.training, report.evidence.objective),
         errors.breakdown(report.breakdown, report.rows),
         errors.worst(report.worst, report.sounds),
