@@ -5,7 +5,6 @@ An utterance begins with its first letter. It ends after `live.silence` without 
 text of all utterances is that of the whole stream.
 """
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -70,7 +69,7 @@ class Session:
                 self._lasts = 1  # the word that is under way
             elif self._lasts >= self._longest:
                 yield from self._ended(self._decoder.end())
-        ahead = copy.deepcopy(self._decoder)  # what it says of the right context may change
+        ahead = self._decoder.copy()  # what it says of the right context may change
         utterance = Utterance([*self._words, *ahead.decode(part.tentative), *ahead.end()], is_final=False)
         if utterance.text != self._shown:
             self._shown = utterance.text

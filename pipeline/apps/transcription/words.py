@@ -12,6 +12,7 @@ The method, and its limits:
 """
 
 import math
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,12 @@ class WordDecoder:
         self._frames = 0  # so far
         self._last = -1  # the last frame's token
         self._open: list[_Token] = []  # of the word that is not yet ended
+
+    def copy(self) -> "WordDecoder":
+        """Another decoder in the same state."""
+        other = copy(self)
+        other._open = [copy(token) for token in self._open]
+        return other
 
     def decode(self, logits: np.ndarray) -> list[Word]:
         """The words that end in the next frames: float32 [frames, vocab]."""
