@@ -61,7 +61,7 @@ EXECUTED = {
     "bigfoot results": "tests/lab/test_publish.py::test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays",
     "bigfoot align": "tests/apps/alignment/test_run.py::test_each_recording_is_aligned_with_the_text_beside_it",
     "bigfoot transcribe": "tests/test_cli.py::test_transcribe_writes_the_recognizers_text",
-    "bigfoot transcribe variants/thin.int8-onnx --live": "tests/apps/live/test_run.py names what is missing without a microphone",
+    "bigfoot transcribe variants/thin.int8-onnx --live": "tests/apps/live/test_run.py (the microphone is none)",
     "arecord ": "needs a microphone; tests/apps/live/test_run.py pipes the same PCM",
     "ffmpeg ": "needs a camera; tests/apps/live/test_run.py pipes the same PCM",
     "bigfoot serve": "tests/apps/serving/test_uploads.py and test_streams.py",

@@ -107,6 +107,20 @@ def test_the_running_mean_and_variance_come_to_those_of_the_file():
     assert abs(last.mean()) < 0.1 and 0.8 < last.std() < 1.3
 
 
+def test_a_word_that_is_said_softly_stays_softer_than_the_others():
+    windows = []
+
+    def run(waveforms, lengths):
+        windows.append(waveforms[0])
+        return local_frames(waveforms)
+
+    audio = spoken(20.0)
+    audio[10 * RATE : 12 * RATE] *= np.float32(0.25)
+    heard(Recognizer(INFO | {"normalize": True}, run), audio, Live(left=0.0))
+    loud, soft = (np.concatenate([windows[round(at / 0.32)] for at in times]).std() for times in ((9, 9.3), (10.7, 11)))
+    assert 0.2 < soft / loud < 0.35
+
+
 @pytest.mark.parametrize("background", [0.0, 0.0003, 0.003])
 def test_pauses_are_blank_and_cost_no_pass(background):
     passes = []

@@ -74,11 +74,18 @@ def test_the_utterances_together_are_the_text_of_the_file(text, chunk, longest, 
     assert utterances[-1].is_final
 
 
-def test_the_longest_utterance_ends_between_words():
-    found = finals(heard("___" + "aa bb cc " * 40, Live(longest=1.0)))
+@pytest.mark.parametrize("longest", [0.9, 0.92, 0.94, 0.96, 0.98, 1.0])
+def test_the_longest_utterance_ends_between_words(longest):
+    found = finals(heard("___" + "abc def gh_ " * 30, Live(longest=longest)))
 
-    assert " ".join(found) == " ".join(["a", "b", "c"] * 40)
-    assert len(found) > 6 and all(len(text) * 3 <= 2 * 50 for text in found)
+    assert " ".join(found) == " ".join(["abc", "def", "gh"] * 30)
+    assert len(found) > 6 and all(len(text) <= 50 for text in found)
+
+
+@pytest.mark.parametrize("frames", range(10, 30))
+def test_the_word_that_was_under_way_ends_at_the_next_pause(frames):
+    session, audio = Session(Recognizer(TEXT, reads), Live(longest=frames / 50)), spelled("___abc def gh abc def" + "_" * 99)
+    assert " ".join(finals(session.feed(audio))) == "abc def gh abc def"
 
 
 def test_without_gaps_between_words_an_utterance_is_cut_at_its_longest():
