@@ -140,6 +140,7 @@ def test_a_stop_lets_what_is_under_way_end_and_answers_the_rest_with_503(variant
     until(lambda: served.figure("bigfoot_files") == 1)
     served.process.send_signal(number)
     until(lambda: served.get("/health").status_code == 503)
+    time.sleep(0.5)  # uvicorn by itself would be closed by now
     assert served.post(file(AUDIO)).status_code == 503
     client.send(FORM[100:])
     answer = client.getresponse()
