@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from pipeline.apps.live.pcm import Pcm
 from pipeline.apps.live.session import Session
+from pipeline.apps.serving.streams import IDLE_SECONDS
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.live import Live
 from tests import tiny
@@ -125,8 +126,10 @@ def test_a_stop_gives_a_stream_its_last_utterance_and_refuses_the_next(variant, 
     stream.send(pcm(AUDIO))
     answers = [json.loads(stream.recv(timeout=60))]
     until(lambda: served.figure('bigfoot_audio_seconds_total{kind="live"}') >= 3.99)
+    stopped_at = time.monotonic()
     returned, err = served.stop()
     answers += rest(stream)
+    assert time.monotonic() - stopped_at < IDLE_SECONDS - 5  # at once, not when the stream is given up
     assert (returned, err) == (0, "") and stream.close_code == 1001
     assert final(answers) == expected
 

@@ -96,6 +96,12 @@ def test_a_body_that_is_no_form_is_refused(server, body, kind, status):
     assert answer.status_code == status and answer.json()["error"]["message"]
 
 
+def test_a_body_without_a_stated_length_is_read_no_further_than_a_file_may_go(server):
+    address = f"http://{server.address}/v1/audio/transcriptions"
+    endless = (bytes(100_000) for _ in range(500))
+    assert requests.post(address, data=endless, timeout=60).status_code == 413
+
+
 def test_health_and_metrics_say_what_is_served_and_done(server):
     assert (server.get("/health").status_code, server.get("/health").json()) == (
         200,
