@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui app results peers remote docs audit test test-all coverage setup lint lock clean
+.PHONY: demo ui web results peers remote docs audit test test-all coverage setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -44,14 +44,12 @@ $(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
-# A page on this machine where variants answer side by side; installs Gradio first, with an older pillow and tomlkit than the
-# lock's, which is what Gradio takes.
-app: setup $(VENV)/.app-installed
-	bigfoot app
+# The page that recognizes in a browser, as static files in web/; needs npm (Node.js 20 or newer) for the runtime inside it.
+web: setup node_modules/.installed
+	bigfoot web
 
-$(VENV)/.app-installed: requirements-app.lock $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-app.lock
-	$(BIN)/python -m pip check --disable-pip-version-check
+node_modules/.installed: package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # What DVC and MLflow need for S3 and PostgreSQL: docs/remotes.md, docs/mlflow.md.
@@ -77,6 +75,7 @@ audit: setup $(VENV)/.audit-installed
 	mkdir -p .bigfoot
 	cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file .bigfoot/sbom.json
 	for lock in requirements*.lock; do echo $$lock; pip-audit --disable-pip --require-hashes --requirement $$lock || exit 1; done
+	npm audit
 
 $(VENV)/.audit-installed: requirements-audit.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-audit.lock
@@ -102,8 +101,8 @@ lint: setup
 	lint-imports
 	mypy pipeline flows
 
-# Renews the versions in all locks within pyproject.toml's bounds; needs uv. The locks of extras hold what those need, in the main
-# lock's versions where it has them; app takes back two of these (see pyproject.toml).
+# Renews the versions in all locks within pyproject.toml's and package.json's bounds; needs uv and npm. The locks of extras hold what those need, in the main
+# lock's versions where it has them; package-lock.json is that of `make web`.
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra media --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
@@ -111,11 +110,7 @@ lock:
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'])" \
 		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done
-	sed -E '/^(pillow|tomlkit)==/,/[^\\]$$/d' requirements.lock > .app-constraints.txt
-	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['app'])" \
-		| tr ' ' '\n' | uv pip compile - --constraint .app-constraints.txt --generate-hashes --no-emit-index-url --no-annotate \
-		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements-app.lock
-	rm .app-constraints.txt
+	npm update --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) .bigfoot
+	rm -rf $(VENV) .bigfoot node_modules web

@@ -3,6 +3,8 @@
 import logging
 import sys
 
+# NNCF imports what compiles extensions of PyTorch, which warns where there is no GPU.
+logging.getLogger("torch.utils.cpp_extension").addFilter(lambda record: "No CUDA runtime" not in record.getMessage())
 # transformers imports torchao, which calls a function that PyTorch is going to remove: PyTorch warns of it twice.
 logging.getLogger("torch.utils._pytree").addFilter(lambda record: "is an Enum subclass" not in record.getMessage())
 

@@ -6,6 +6,7 @@ only for a PyTorch variant.
 
 import filecmp
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -26,11 +27,23 @@ app = typer.Typer(
     name="bigfoot",
     help="Turn one large wav2vec 2.0 recognizer into a family of small ones. `dvc repro` makes them; this does the rest.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # which joins the lines of a paragraph
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)")]
+
+def _named(given: str) -> str:
+    """A variant by its name, folder or slug, as every command takes it."""
+    from pipeline.project import Project
+
+    return Project().variant_name(given)
+
+
+MAKE, COMPARE, RUN, MLFLOW = "Make students and variants", "Compare", "Use a variant", "Champion and MLflow"  # groups of --help
+VARIANT = "Its name (half.int8-openvino), folder, or an MLflow model: models:/NAME@champion"
+Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)", parser=_named, metavar="NAME")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 Chunk = Annotated[float, typer.Option(help="Seconds of audio that are recognized at a time", rich_help_panel="Live")]
 Left = Annotated[float, typer.Option(help="Seconds heard again before each chunk", rich_help_panel="Live")]
 Right = Annotated[float, typer.Option(help="Seconds waited for after each chunk: fewer errors, later", rich_help_panel="Live")]
@@ -40,6 +53,7 @@ License = Annotated[str | None, typer.Option(help="The license of the weights, s
 def main() -> None:
     """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
     log_to(sys.stderr)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that workers end and temporary files go
     with errors_as_lines():
         app()
 
@@ -59,14 +73,9 @@ def options(
     """Options of `bigfoot` itself, before any command."""
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def transcribe(
-    variant: Annotated[
-        str,
-        typer.Argument(
-            help="A variant's folder, such as variants/half.int8-openvino, or an MLflow model: models:/NAME@champion"
-        ),
-    ],
+    variant: Annotated[str, typer.Argument(help=VARIANT)],
     files: Annotated[
         list[str] | None, typer.Argument(help="Recordings of any format, rate and length; folders, at any depth; - for stdin")
     ] = None,
@@ -115,9 +124,9 @@ def _live(chunk: float, left: float, right: float) -> Live:
         raise BigfootError(f"--{error}") from None
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def align(
-    variant: Annotated[str, typer.Argument(help="A variant's folder, or an MLflow model, as in `bigfoot transcribe`")],
+    variant: Annotated[str, typer.Argument(help=VARIANT)],
     files: Annotated[list[str], typer.Argument(help="Recordings or folders of them; the transcript of a.wav is in a.txt")],
     form: Annotated[
         Literal["json", "srt", "textgrid", "ctm"], typer.Option("--format", help="The format of the output")
@@ -146,7 +155,35 @@ def align(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
+def evaluate(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[VARIANT]... TABLE", help="Variants, by default the champion, and a table of recordings and texts"
+        ),
+    ],
+    page: Annotated[Path | None, typer.Option(help="Write an HTML file, too, which plays the worst utterances")] = None,
+    json: AsJson = False,
+) -> None:
+    """Count the errors of variants on your own recordings: WER and CER with intervals, their difference, the worst utterances.
+
+    Trains and changes nothing. A variant is given as in `bigfoot transcribe`. The table is one as for training: .csv, .tsv,
+    .jsonl, a Kaldi folder (docs/recordings.md); its texts are written by the rules that the variant was made with. Only what
+    can't be heard or has no text is left out, and counted.
+    """
+    from pipeline.apps.evaluation import formats, run
+    from pipeline.apps.evaluation import page as html
+    from pipeline.project import Project
+
+    *variants, table = names
+    result = run.evaluate(Project(), variants, Path(table))
+    if page:
+        page.write_text(html.page(result), encoding="utf-8")
+    print(formats.as_json(result) if json else formats.text(result), end="")
+
+
+@app.command(rich_help_panel=MAKE)
 def check(
     plan: Annotated[bool, typer.Option("--plan", help="Print the hours and the disk that `dvc repro` would take")] = False,
 ) -> None:
@@ -189,7 +226,7 @@ def check(
         print(run.text(params, project))
 
 
-@app.command()
+@app.command(rich_help_panel=MAKE)
 def propose(
     max_mb: Annotated[float, typer.Option(min=0.0001, help="Megabytes (10^6 bytes) of a variant's folder, at most")],
     max_ms: Annotated[float, typer.Option(min=0.001, help="Milliseconds for --length seconds of audio, at most")],
@@ -215,7 +252,7 @@ def propose(
     print(run.propose(Project(), budget))
 
 
-@app.command()
+@app.command(rich_help_panel=MLFLOW)
 def track(
     rebuild: Annotated[
         bool,
@@ -233,21 +270,23 @@ def track(
     (sync.rebuild if rebuild else sync.sync)(load_params(), Project().root)
 
 
-@app.command()
-def table() -> None:
-    """Print the last comparison, and where to find more."""
+@app.command(rich_help_panel=COMPARE)
+def table(json: AsJson = False) -> None:
+    """Print the last comparison, and where to find more; as JSON one object per variant with all its figures."""
     from pipeline.common.files import read_text
     from pipeline.project import Project
 
-    path = Project().table
+    path = Project().comparison if json else Project().table
     if not path.is_file():
         raise BigfootError(f"{path} is missing: run `dvc repro` first, in the project's folder")
     print(read_text(path, "dvc repro compare"))
+    if json:
+        return
     print("More: reports/index.html · dvc metrics show · dvc plots show · mlflow ui --backend-store-uri sqlite:///mlflow.db")
 
 
-@app.command()
-def schemes() -> None:
+@app.command(rich_help_panel=COMPARE)
+def schemes(json: AsJson = False) -> None:
     """List the schemes: each one's precision, granularity, hardware, limits and settings, and whether this machine runs it.
 
     `schemes` and `variants` in params.yaml name schemes. "yes" means that this machine makes and runs it as intended;
@@ -255,10 +294,10 @@ def schemes() -> None:
     """
     from pipeline.quantize import table
 
-    print(table.text(), end="")
+    print(table.as_json() if json else table.text(), end="")
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def results() -> None:
     """Publish the last comparison: copy its figures to results/, and write RESULTS.md and README's tables from there.
 
@@ -274,29 +313,30 @@ def results() -> None:
     print(f"{copied}; RESULTS.md and README.md are updated")
 
 
-@app.command(name="app")
-def open_page(
+@app.command(rich_help_panel=RUN)
+def web(
     variants: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Variants' folders; by default teacher.fp32 and the champion, or else the first four of variants/"),
+        list[str] | None,
+        typer.Argument(
+            help="Variants in ONNX, the first of which is loaded at once; by default all of them", parser=_named, metavar="NAME"
+        ),
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port of the page")] = 7860,
-    host: Annotated[str, typer.Option(help="0.0.0.0 opens the page, without a password, to the network")] = "127.0.0.1",
 ) -> None:
-    """Open a local page: record or drop a file, and compare the texts of several variants, side by side.
+    """Build web/, a page that recognizes speech in the browser: static files, for any file server.
 
-    It shows each text, its errors if you type the correct text, latency and energy. Needs the extra `app`: `make app`
-    installs it and opens the page. docs/app.md explains the figures.
+    In it are the variants of the last comparison that are in ONNX, the champion first. Needs onnxruntime-web in node_modules/:
+    `make web` installs it and builds. docs/web.md explains the page and its figures.
     """
-    from pipeline.apps import page
+    from pipeline.apps.web import build
     from pipeline.project import Project
 
-    page.run(Project().root, variants or [], host, port)
+    print("\n".join(build.build(Project().root, variants or [], Project().page)))
+    print("The page is in web/: `python -m http.server -d web -b 127.0.0.1` shows it at http://localhost:8000")
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def serve(
-    variant: Annotated[str, typer.Argument(help="A variant's folder, or an MLflow model, as in `bigfoot transcribe`")],
+    variant: Annotated[str, typer.Argument(help=VARIANT)],
     host: Annotated[str, typer.Option(help="0.0.0.0 opens the server, without a password, to the network")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0: a free one")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Recognizers that streams are shared out among")] = 1,
@@ -314,11 +354,15 @@ def serve(
     run.serve(variant, Project().database, _live(chunk, left, right), host, port, workers)
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def gate(
     variants: Annotated[
-        list[str] | None, typer.Argument(help="Variants that have to pass; if none is named, there has to be a champion")
+        list[str] | None,
+        typer.Argument(
+            help="Variants that have to pass; if none is named, there has to be a champion", parser=_named, metavar="NAME"
+        ),
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Print whether each variant is within the budget of params.yaml, and why; for CI, exit status 0 if so, 1 if not.
 
@@ -327,24 +371,28 @@ def gate(
     from pipeline.compare import gate
     from pipeline.project import Project, load_params
 
-    is_open, lines = gate.check(Project().root, load_params(), variants or [])
-    print("\n".join(lines))
-    if not is_open:
+    verdict = gate.check(Project().root, load_params(), variants or [])
+    print(verdict.as_json() if json else verdict.text())
+    if not verdict.is_open:
         raise typer.Exit(1)
 
 
-@app.command()
-def champion() -> None:
+@app.command(rich_help_panel=MLFLOW)
+def champion(json: AsJson = False) -> None:
     """Show the champion in MLflow's registry with its evidence, and the former ones."""
     from pipeline.project import Project, load_params
-    from pipeline.tracking import registry
+    from pipeline.tracking.history import history
 
-    print("\n".join(registry.history(Project().root, load_params())))
+    found = history(Project().root, load_params())
+    print(found.as_json() if json else found.text())
 
 
-@app.command()
+@app.command(rich_help_panel=MLFLOW)
 def promote(
-    variant: Annotated[str, typer.Argument(help="A variant of the last comparison, such as half.int8-openvino")],
+    variant: Annotated[
+        str,
+        typer.Argument(help="A variant of the last comparison, such as half.int8-openvino", parser=_named, metavar="NAME"),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Even if it is worse, fails the gate or can't be compared")] = False,
 ) -> None:
     """Make a variant the champion in MLflow's registry, even one that was rolled back.
@@ -357,7 +405,7 @@ def promote(
     print(registry.promote(Project().root, load_params(), variant, force))
 
 
-@app.command()
+@app.command(rich_help_panel=MLFLOW)
 def rollback() -> None:
     """Make the former champion the champion again; the present one is not promoted again by itself."""
     from pipeline.project import Project, load_params
@@ -366,21 +414,24 @@ def rollback() -> None:
     print(registry.rollback(Project().root, load_params()))
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def export(
     name: Named,
     out: Annotated[Path, typer.Argument(help="The folder to write")],
+    layout: Annotated[
+        str | None, typer.Option("--for", help="Lay a variant out for other runtimes: onnx. docs/deploy.md says which")
+    ] = None,
     license: License = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty")] = False,
 ) -> None:
-    """Copy a model or variant into a folder, with its model card as README.md."""
+    """Copy a model or variant into a folder, with its model card as README.md; with --for, as other runtimes open it."""
     from pipeline.apps import push
     from pipeline.project import Project
 
-    print(f"{name} with its card is in {push.export(Project().root, name, out, force, license)}")
+    print(f"{name} with its card is in {push.export(Project().root, name, out, force, license, layout)}")
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def export_corpus(out: Annotated[Path, typer.Argument(help="The folder to write")]) -> None:
     """Copy the prepared corpus of params.yaml into a folder: a FLAC file per utterance, and a JSONL manifest per split."""
     from pipeline.apps import corpus_files
@@ -391,7 +442,7 @@ def export_corpus(out: Annotated[Path, typer.Argument(help="The folder to write"
     print(f"{corpus_files.export(corpus, out):,} utterances are in {out}")
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def push(
     name: Named,
     repo: Annotated[str, typer.Argument(help="A repository on the hub, such as me/half-int8; created if it is missing")],
@@ -408,7 +459,7 @@ def push(
     print(f"{name} is at {push.push(Project().root, name, repo, private, endpoint, revision, license, force)}")
 
 
-@app.command()
+@app.command(rich_help_panel=MAKE)
 def use(
     profile: Annotated[str, typer.Argument(help="The name of a file in profiles/, without .yaml")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite unsaved edits of params.yaml")] = False,

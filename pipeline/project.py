@@ -81,6 +81,15 @@ class Project:
         """A variant's folder, by its name MODEL.SCHEME."""
         return self.variants / name
 
+    def variant_name(self, given: str) -> str:
+        """A variant's or model's name, given as that (half.int8-onnx), as its folder (variants/half.int8-onnx) or slug
+        (half-int8-onnx); anything else comes back as it is."""
+        path = Path(given)
+        if path.name != given and (self.root / path).resolve().parent in (self.variants.resolve(), self.models.resolve()):
+            return path.name
+        model, hyphen, scheme = given.partition("-")
+        return f"{model}.{scheme}" if hyphen and model.isidentifier() and "/" not in given else given
+
     def score(self, variant: str) -> Path:
         return self.root / "scores" / f"{variant}.json"
 
@@ -116,6 +125,11 @@ class Project:
     def table_rows(self) -> Path:
         """The same table as a list with one {heading: text} per variant, for Prefect."""
         return self.reports / "table.json"
+
+    @property
+    def page(self) -> Path:
+        """The page that recognizes in a browser."""
+        return self.root / "web"
 
     @property
     def results(self) -> Path:

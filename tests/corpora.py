@@ -32,7 +32,8 @@ def write(folder: Path, splits: Mapping[str, Iterable[Row]], **facts: object) ->
         write_split(folder, UNLABELLED, [], rules)
     info = {"name": folder.name, "synthetic": True, "license": "CC0-1.0", **rules, "splits": sizes, **facts}
     (folder / "corpus.json").write_text(json.dumps(info))
-    (folder / "dropped.jsonl").touch()
+    (folder / "report").mkdir(exist_ok=True)
+    (folder / "report/dropped.jsonl").touch()
     return folder
 
 

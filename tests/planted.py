@@ -121,6 +121,7 @@ def _params(root: Path, figures: dict) -> params.Params:
     parts = [name.partition(".") for name in figures]
     raw["variants"] = {f"{model}-{scheme}": {"model": model, "scheme": scheme} for model, _, scheme in parts}
     more = {model for model, _, _ in parts} - {"teacher", *raw["students"]}
+    raw["schemes"].update({scheme: {} for _, _, scheme in parts if scheme not in raw["schemes"]})
     raw["students"].update({model: dict(raw["students"]["half"]) for model in sorted(more)})
     raw["gate"] = {"max_rise": 0.01}
     yaml.dump(raw, root / "params.yaml")

@@ -55,7 +55,7 @@ FILES = {
     "timings.json": "compare",
     "variants/half.int8-openvino/variant.json": "compare",
     "corpora/quickstart/corpus.json": "compare",
-    "corpora/quickstart/dropped.jsonl": "compare",
+    "corpora/quickstart/report/dropped.jsonl": "compare",
     "corpora/quickstart/test/test/split.json": "compare",
     "corpora/quickstart/test/test/00000.arrow": "compare",
     "models/half/metrics.json": "compare",
@@ -85,7 +85,7 @@ def project(tmp_path_factory):
     plant(folder, utterances=30)
     corpus = folder / "corpora/quickstart"
     write(corpus / "corpus.json", json.loads((corpus / "corpus.json").read_text()) | {"dropped": 1})
-    (corpus / "dropped.jsonl").write_text('{"id": "a", "split": "train", "check": "nan", "why": "all of it"}\n')
+    (corpus / "report/dropped.jsonl").write_text('{"id": "a", "split": "train", "check": "nan", "why": "all of it"}\n')
     for file in (folder / "timings.json", *folder.glob("scores/*.json")):
         write(file, sealed(json.loads(file.read_text())))
     with pytest.MonkeyPatch.context() as patch:

@@ -11,24 +11,33 @@ from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.compare import comparison
+from pipeline.exports import layouts
 from pipeline.models.folder import check_sums
 from pipeline.project import Project
 from pipeline.recognition import seal
 
 
-def export(root: Path, name: str, out: Path, force: bool = False, license: str | None = None) -> Path:
+def export(
+    root: Path, name: str, out: Path, force: bool = False, license: str | None = None, layout: str | None = None
+) -> Path:
     """Copy a model or variant into the folder `out`, its card as README.md; returns `out`.
 
-    Raises BigfootError where the name is unknown, the card is missing, a variant's files are not those that were compared,
-    or, without `force`, `out` is not empty. `force` overwrites files of the same names and keeps all others.
+    `layout` (pipeline.exports.layouts): a variant is laid out for other runtimes, not copied. Raises BigfootError where the
+    name is unknown, the card is missing, a variant's files are not those that were compared, a layout is unknown or not for
+    the variant, or, without `force`, `out` is not empty. `force` overwrites files of the same names and keeps all others.
     """
     folder, card = _find(root, name)
+    if layout and folder.parent == Project(root).models:
+        raise BigfootError(f"{name} is a model: --for takes a variant, such as {name}.int8-onnx")
     _check_files(root, folder)
     if not force and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BigfootError(f"{out} is not empty: name another folder, or add --force to write into it")
     try:
-        shutil.copytree(folder, out, dirs_exist_ok=True)
-        (out / "README.md").write_text(_licensed(card, license), encoding="utf-8")
+        if layout:
+            layouts.write(folder, out, layout, _licensed(card, license))
+        else:
+            shutil.copytree(folder, out, dirs_exist_ok=True)
+            (out / "README.md").write_text(_licensed(card, license), encoding="utf-8")
     except OSError as error:
         raise BigfootError(f"{out} can't be written: {error.strerror or error}") from None
     return out

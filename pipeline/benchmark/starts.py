@@ -14,6 +14,7 @@ from pipeline.benchmark import cold_start, consumption, lengths, processes, roun
 from pipeline.benchmark.processes import Process
 from pipeline.benchmark.rounds import Timed
 from pipeline.benchmark.timings import REFERENCE
+from pipeline.common.numbers import clock
 from pipeline.params import Benchmark
 from pipeline.speech.shards import Utterance
 
@@ -49,9 +50,8 @@ class Group:
             is_narrow = self._is_narrow()
             wide = "" if is_narrow else ", intervals are still wide"
             least = (time.monotonic() - began) / self.starts * max(0, settings.restarts - self.starts)
-            log.info(
-                "benchmark: start %d of %d to %d%s, at least %.0f s left", self.starts, settings.restarts, most, wide, least
-            )
+            left = f", at least {clock(least)} left" if least else ""
+            log.info("benchmark: start %d of %d to %d%s%s", self.starts, settings.restarts, most, wide, left)
         for folder in self.folders:
             log.info("benchmark: cold start of %s", folder.name)
             once[folder.name] |= cold_start.measure(folder, self.files[0], settings.threads, settings.cold_starts)

@@ -17,6 +17,8 @@ ADDRESS = "RAY_ADDRESS"  # Ray's own variable: where it is set, work goes to tha
 RETRIES = 5  # of a piece whose machine was lost
 POLL_SECONDS = 0.5
 KNOCK_SECONDS = 5.0
+HTTP2_SETTINGS = b"\4\0"  # type and flags of the frame that both sides of HTTP/2 send first (RFC 9113, 3.4); Ray speaks gRPC
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + HTTP2_SETTINGS + b"\0\0\0\0"
 
 
 def is_used() -> bool:
@@ -86,10 +88,17 @@ def _ray() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Raises OSError where nothing answers at HOST:PORT, after which Ray itself looks for minutes."""
+    """Raises OSError where nothing answers at HOST:PORT, or not as Ray does; Ray itself would knock there for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+    if not port.isdecimal():
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        connection.sendall(HTTP2_GREETING)
+        answer = connection.recv(9)
+        if answer[3:5] != HTTP2_SETTINGS:
+            raise OSError("what listens there is not Ray")
 
 
 def _there(folder: str, function: Callable[..., Result], piece: tuple[Any, ...]) -> Result:

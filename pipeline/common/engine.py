@@ -169,7 +169,7 @@ def _deaths_as_lines() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block here, and never comes to a process that starts in it, since that inherits the mask."""
+    """Ctrl-C waits for the end of the block, and never comes to a process that starts in it, since that inherits the mask."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with _handler_put_off():

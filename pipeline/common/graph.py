@@ -196,6 +196,8 @@ def _is_whole(path: Path) -> bool:
         return True
     except ValueError:
         return False
+    except OSError as error:
+        raise BigfootError(f"{path}, DVC's list of running processes, can't be read ({error.strerror}): remove it") from None
     if not isinstance(content, dict) or not set(content) <= {"read", "write"}:
         return False
     return all(isinstance(files, dict) for files in content.values())

@@ -2,11 +2,14 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Required, TypedDict
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16", "sve")
+VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")  # Linux's names of CPU features that add int8 products in 32 bits
+BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 PACKAGES = ("torch", "torchao", "transformers", "onnxruntime", "openvino", "nncf", "numpy", "codecarbon")
 
 
@@ -65,6 +68,13 @@ def elsewhere(recorded: dict) -> str | None:
 def kind(host: dict) -> str:
     """The part of what `describe` recorded that decides a host's speed: "AMD EPYC, 2 cores, avx2"."""
     return ", ".join([str(host.get("cpu")), f"{host.get('cores')} cores", *(host.get("features") or [])])
+
+
+def instructions(features: Sequence[str]) -> str:
+    """What low precision finds on a CPU with these features, in plain words: "VNNI and bfloat16"; "" where they are unknown."""
+    names = {"VNNI": ("avx512_vnni", "avx_vnni"), "AMX": ("amx_int8", "amx_bf16"), "bfloat16": BF16}
+    found = [name for name, flags in names.items() if set(flags) & set(features)]
+    return " and ".join(found) or ("AVX2 alone" if "avx2" in features else "")
 
 
 def timed_on(timings: dict) -> str:

@@ -16,7 +16,7 @@ from pipeline.compare.inputs import Evidence
 from pipeline.evaluate import wer
 from pipeline.evaluate.scores import Hypothesis
 from pipeline.evaluate.wer import align
-from pipeline.speech.scoring import Objective
+from pipeline.speech.scoring import Objective, count_errors
 
 SECONDS, DECIBELS = (1, 2, 4, 8, 16), (10, 20, 30, 40)
 UNKNOWN = "unknown"
@@ -24,6 +24,8 @@ MOST_SPEAKERS = 50
 MOST_WORST = 20
 LEAST_UNITS = 10
 RESAMPLES, SEED = 2000, 7
+SLIP = 3  # letters
+KINDS = {"substitute": "replaced", "delete": "lost", "insert": "inserted"}
 
 
 Rates = dict[str, float | None]  # by variant; None where the references of a group have no word, or units are too few
@@ -58,7 +60,8 @@ class Mistake(TypedDict):
     """An utterance of reports/worst.json: its reference, and the texts of the teacher and of one variant.
 
     An alignment is [[operation, reference word, recognized word], ...]; the operation is equal, substitute, delete or insert,
-    and a missing word is "". `duration` is in seconds. Where the CER decides, characters take the place of words.
+    and a missing word is "". `duration` is in seconds. `kinds` counts the variant's errors (`kinds_of`). Where the CER decides,
+    characters take the place of words.
     """
 
     id: str
@@ -72,6 +75,7 @@ class Mistake(TypedDict):
     hypothesis: str
     errors: int
     teacher_errors: int
+    kinds: dict[str, int]
     alignment: list[list[str]]
     teacher_alignment: list[list[str]]
 
@@ -179,11 +183,30 @@ def _speakers(rows: list[Hypothesis]) -> tuple[list[str], list[str]]:
     return names, [*dict.fromkeys([*sorted(speaker for speaker in kept if speaker), UNKNOWN, rest])]
 
 
+def kinds_of(alignment: list[list[str]], objective: Objective) -> dict[str, int]:
+    """{"replaced", "lost", "inserted", "slips"}: words recognized as others, missed, added, and misspelled in one letter.
+
+    A word counts as misspelled if the longer of the two has at least SLIP letters; of characters, none does.
+    """
+    counts = dict.fromkeys(("replaced", "lost", "inserted", "slips"), 0)
+    for operation, word, other in alignment:
+        if operation != "equal":
+            size = 1 if objective == "wer" else max(len(word), len(other))
+            counts["slips" if objective == "wer" and is_slip(word, other) else KINDS[operation]] += size
+    return counts
+
+
+def is_slip(word: str, other: str) -> bool:
+    """Whether the two differ in one letter only."""
+    return bool(word and other) and max(len(word), len(other)) >= SLIP and count_errors(word, other, "cer").errors == 1
+
+
 def _mistake(test: str, variant: str, row: Hypothesis, teacher: Hypothesis, objective: Objective) -> Mistake:
+    alignment = align(row.reference, row.hypothesis, objective)
     return {
         "id": row.id, "speaker": row.speaker, "set": test, "duration": row.duration, "snr_db": row.snr_db,
         "reference": row.reference, "variant": variant, "teacher": teacher.hypothesis, "hypothesis": row.hypothesis,
         "errors": row.counts(objective)[0], "teacher_errors": teacher.counts(objective)[0],
-        "alignment": align(row.reference, row.hypothesis, objective),
+        "kinds": kinds_of(alignment, objective), "alignment": alignment,
         "teacher_alignment": align(row.reference, teacher.hypothesis, objective),
     }  # fmt: skip

@@ -18,6 +18,7 @@ from pipeline.common import numbers
 # The source of a figure: a set's score, bounds on test sets, timings.json, a model's metrics.json, or other figures.
 TEXT, BOUND, TIMING, TRAINING, DERIVED = "text", "bound", "timing", "training", "derived"
 DECIDING = ("dev", "gate")  # splits that decide; they stand before a figure of text: dev_wer
+OPENING = ("wer", "cer", "disk_mb", "latency_p50_ms", "speedup")  # the charts that MLflow begins with
 
 
 @dataclass(frozen=True)
@@ -382,6 +383,30 @@ def keys(more_tests: Iterable[str] = ()) -> dict[str, Figure]:
         if figure.source in (TEXT, BOUND):
             by_key |= {f"{figure.name}/{test}": figure for test in more_tests}
     return by_key
+
+
+def logged_as(key: str) -> str:
+    """The name of a figure in MLflow, which groups charts by what stands before a slash, in the order of those names.
+
+    wer -> headline/wer, wer_low -> text/wer_low, wer/noisy -> text/wer/noisy, shrink -> size/shrink.
+    """
+    return f"{'headline' if key in OPENING else _group(_figure(key))}/{key}"
+
+
+def _group(figure: Figure) -> str:
+    if figure.source in (TEXT, BOUND) or figure.name.endswith("er_rise_upper") or figure.name.startswith(DECIDING):
+        return "text"
+    if figure.name.startswith("train_"):
+        return "training"
+    if "_per_audio_hour" in figure.name:
+        return "power"
+    return "size" if figure.unit in ("MB", "parameters", "1/s") or figure.name.startswith("shrink") else "speed"
+
+
+def _figure(key: str) -> Figure:
+    """The figure of a key as `keys` has it."""
+    name, _, test = key.partition("/")
+    return keys([test] if test else [])[name]
 
 
 def places(first_test: str, more_tests: Iterable[str]) -> list[tuple[str, str, str]]:

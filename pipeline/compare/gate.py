@@ -4,11 +4,15 @@ Nothing is judged again: compare has judged, on the split gate, and this reads r
 changed since the comparison is refused, so that nobody takes an old verdict for a new one.
 """
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.common import numbers
 from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison
+from pipeline.compare.comparison import Row
 from pipeline.compare.report.columns import standing
 from pipeline.params import Gate, Params
 
@@ -20,10 +24,29 @@ PREFERRED = {
 }
 
 
-def check(root: Path, params: Params, names: list[str]) -> tuple[bool, list[str]]:
-    """(whether the gate is open, the lines to print).
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the gate is open, of which rows, and the budget in words."""
 
-    The gate is open if every variant in `names` passes or, where no variant is named, if there is a champion. Raises
+    is_open: bool
+    rows: Sequence[Row]
+    budget: str
+    has_champion: bool
+
+    def text(self) -> str:
+        width = max(len(row.variant) for row in self.rows)
+        lines = [f"{standing(row):<8}  {row.variant:<{width}}  {row.gate.reason}" for row in self.rows]
+        if not self.has_champion:
+            lines.append("no champion: no variant except the teacher itself keeps the budget")
+        return "\n".join([self.budget, *lines])
+
+    def as_json(self) -> str:
+        variants = [{"variant": row.variant, "champion": row.champion, **asdict(row.gate)} for row in self.rows]
+        return json.dumps({"open": self.is_open, "budget": self.budget, "variants": variants}, indent=1, ensure_ascii=False)
+
+
+def check(root: Path, params: Params, names: list[str]) -> Verdict:
+    """The gate is open if every variant in `names` passes or, where no variant is named, if there is a champion. Raises
     BigfootError where a name is not that of a compared variant, and where `params` changed since the comparison.
     """
     compared = comparison.read(root)
@@ -32,11 +55,7 @@ def check(root: Path, params: Params, names: list[str]) -> tuple[bool, list[str]
         raise BigfootError(f"{', '.join(changed)} of params.yaml changed after the last comparison: run `dvc repro` first")
     rows = [compared.row(name) for name in names] or compared.rows
     is_open = all(row.gate.passed for row in rows) if names else compared.champion is not None
-    width = max(len(row.variant) for row in rows)
-    lines = [f"{standing(row):<8}  {row.variant:<{width}}  {row.gate.reason}" for row in rows]
-    if not names and not is_open:
-        lines.append("no champion: no variant except the teacher itself keeps the budget")
-    return is_open, [_budget(params.gate, params.corpus.objective), *lines]
+    return Verdict(is_open, rows, _budget(params.gate, params.corpus.objective), bool(names) or compared.champion is not None)
 
 
 def _budget(gate: Gate, objective: str) -> str:

@@ -5,10 +5,11 @@ Decision: tables, plots, page and MLflow are all made from one row per variant, 
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.common.files import write_json
-from pipeline.compare import breakdown, comparison
+from pipeline.compare import answers, breakdown, comparison
 from pipeline.compare.breakdown import Mistake
 from pipeline.compare.comparison import Row
 from pipeline.compare.inputs import gather
@@ -33,7 +34,9 @@ def compare(params: Params, root: Path, out: Path, origin: Origin = Origin()) ->
     worst = [] if evidence.untrained else breakdown.worst(rows, evidence)
     write_json(out / "breakdown.json", by_group or {})
     write_json(out / "worst.json", worst)
-    markdown.write(out, rows, evidence, params, origin, by_group, worst, sounds(worst, open_corpus(folder)))
+    found = answers.answers(rows, evidence, params.gate.prefer)
+    write_json(out / "answers.json", [asdict(answer) for answer in found])
+    markdown.write(out, rows, evidence, params, origin, by_group, worst, sounds(worst, open_corpus(folder)), found)
     cards.write(out / "cards", rows, evidence, params)
     comparison.write(out, rows, params)
     write_json(out / "metrics.json", headline(rows, evidence.timings))

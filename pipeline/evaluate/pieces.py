@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.common.files import write_json
 from pipeline.evaluate.noise import snr_db
+from pipeline.recognition import gpu
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, open_corpus
 from pipeline.speech.live import Live
@@ -17,7 +18,7 @@ from pipeline.speech.shards import Utterance
 
 PIECE = 128  # utterances
 
-Piece = tuple[Path, Path, str, list[int], int | None, Path, Live | None]
+Piece = tuple[Path, Path, str, list[int], int | None, bool, Path, Live | None]
 
 
 def planned(
@@ -25,6 +26,7 @@ def planned(
     corpus: Corpus,
     utterances: Sequence[Utterance],
     threads: int | None,
+    on_gpu: bool,
     folder: Path,
     live: Live | None = None,
 ) -> Iterator[Piece]:
@@ -34,24 +36,38 @@ def planned(
         split, rows = chosen[0].split, [utterance.row for utterance in chosen]
         content = f"{corpus.utterances(split).info['digest']} {split} {rows} {live or ''}".strip()
         name = blake2b(content.encode(), digest_size=16).hexdigest()
-        yield variant, corpus.folder, split, rows, threads, folder / f"{name}.json", live
+        yield variant, corpus.folder, split, rows, threads, on_gpu, folder / f"{name}.json", live
 
 
 def recognize(
-    variant: Path, corpus: Path, split: str, rows: list[int], threads: int | None, out: Path, live: Live | None = None
+    variant: Path,
+    corpus: Path,
+    split: str,
+    rows: list[int],
+    threads: int | None,
+    on_gpu: bool,
+    out: Path,
+    live: Live | None = None,
 ) -> Path:
     """Write [[hypothesis, signal-to-noise ratio in dB or null], ...] of these rows; where it is written already, do nothing.
 
-    Utterances are transcribed one by one, as in the benchmark: what is scored is what is timed, and padding has no effect. With
-    `live` each is heard in chunks.
+    On a CPU utterances are transcribed one by one, as in the benchmark: what is scored is what is timed, and batches would gain
+    2%. A GPU gets batches of similar lengths, in which padding has no effect (see Recognizer).
+    With `live` each is heard in chunks.
     """
     if not out.is_file():
-        recognizer, opened = _recognizer(variant, threads), open_corpus(corpus)
+        recognizer, opened = _recognizer(variant, threads, on_gpu), open_corpus(corpus)
         sounds = (opened.audio(opened.utterances(split)[row]) for row in rows)
         if live:
             write_json(out, [[_heard(recognizer, samples, live), None] for samples in sounds])
-        else:
-            write_json(out, [[recognizer.transcribe(samples), snr_db(samples)] for samples in sounds])
+            return out
+        batches = [list(sounds)] if on_gpu else ([samples] for samples in sounds)
+        found = [
+            [text, snr_db(samples)]
+            for audios in batches
+            for text, samples in zip(recognizer.transcribe_batch(audios), audios, strict=True)
+        ]
+        write_json(out, found)
     return out
 
 
@@ -67,5 +83,5 @@ def read(piece: Path) -> Iterator[tuple[str, float | None]]:
 
 
 @lru_cache(maxsize=1)
-def _recognizer(variant: Path, threads: int | None) -> Recognizer:
-    return Recognizer.load(variant, threads=threads)
+def _recognizer(variant: Path, threads: int | None, on_gpu: bool) -> Recognizer:
+    return gpu.load(variant) if on_gpu else Recognizer.load(variant, threads)

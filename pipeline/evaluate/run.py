@@ -2,7 +2,8 @@
 
 Decision: a score depends on files alone (not on time or host), so that DVC may keep it for ever. Little audio is recognized in
 this process, with the threads that the runtime chooses; much of it, or any on a cluster, in one process per core, with one
-thread each, which is the faster way on every runtime. What is recognized lies in `scratch` until all is, so a run that was
+thread each, which is the faster way on every runtime. A GPU of this machine, where it can run the variant, does all of it in
+batches in this process. What is recognized lies in `scratch` until all is, so a run that was
 killed goes on.
 """
 
@@ -16,12 +17,12 @@ from pipeline.common import cluster, engine, graph
 from pipeline.common.progress import Progress
 from pipeline.evaluate import pieces, scores
 from pipeline.evaluate.scores import LiveScore, Score, SetScore
-from pipeline.evaluate.wer import rise_interval, score
+from pipeline.evaluate.wer import paired_interval, score
 from pipeline.params import Evaluate
-from pipeline.recognition import seal
+from pipeline.recognition import gpu, seal
 from pipeline.speech.corpus import Corpus, drawn, scored_splits
 from pipeline.speech.live import Live
-from pipeline.speech.scoring import Objective, scoring
+from pipeline.speech.scoring import Objective, Scoring, scoring
 from pipeline.speech.shards import Utterance
 
 MUCH_AUDIO = 3600.0  # seconds in all sets, from which on several processes recognize
@@ -36,19 +37,12 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     """
     info = seal.read(variant_folder)
     names = scored_splits(corpus.info["splits"])
-    chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    is_much = sum(utterance.duration for name in names for utterance in chosen[name]) > MUCH_AUDIO
-    threads = 1 if is_much or cluster.is_used() else None
-    folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
-
-    def scored(name: str, live: Live | None = None) -> SetScore:
-        planned = pieces.planned(variant_folder, corpus, chosen[name], threads, folder, live)
-        done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
-        heard = f", live with a right context of {live.right:g} s" if live else ""
-        return _score_set(f"{info['variant']} on {name}{heard}", corpus, chosen[name], done, settings)
-
-    sets, first, objective = {name: scored(name) for name in names}, corpus.test_sets[0], scoring(corpus.info).objective
-    lives = [_live_score(live, sets[first], scored(first, live), objective, settings) for live in _lives(settings)]
+    scored_as, first = scoring(corpus.info), corpus.test_sets[0]
+    sets = score_sets(settings, variant_folder, corpus, names, scored_as, scratch)
+    lives = []
+    for live in _lives(settings):
+        heard = score_sets(settings, variant_folder, corpus, [first], scored_as, scratch, live)[first]
+        lives.append(_live_score(live, sets[first], heard, scored_as.objective))
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
         files=seal.mark(info),
@@ -66,12 +60,43 @@ def _lives(settings: Evaluate) -> list[Live]:
     return [Live(asked.chunk, asked.left, right) for right in asked.right] if asked else []
 
 
-def _live_score(live: Live, whole: SetScore, heard: SetScore, objective: Objective, settings: Evaluate) -> LiveScore:
-    rise, low, high = rise_interval(whole, heard, settings.bootstrap, settings.seed, objective)
+def _live_score(live: Live, whole: SetScore, heard: SetScore, objective: Objective) -> LiveScore:
+    rise = getattr(heard, objective) - getattr(whole, objective)
+    low, high = paired_interval(whole, heard, objective)
     return LiveScore(live.chunk, live.left, live.right, heard.wer, heard.cer, rise, low, high)
 
 
-def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate) -> SetScore:
+def score_sets(
+    settings: Evaluate,
+    variant_folder: Path,
+    corpus: Corpus,
+    names: Iterable[str],
+    scored_as: Scoring,
+    scratch: Path,
+    live: Live | None = None,
+) -> dict[str, SetScore]:
+    """The scores of a variant on these sets, heard in chunks where `live` is given.
+
+    Raises BigfootError as `evaluate` does; leaves `scratch` behind.
+    """
+    info = seal.read(variant_folder)
+    chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
+    on_gpu = live is None and not cluster.is_used() and gpu.can_run(info)
+    is_much = not on_gpu and sum(utterance.duration for rows in chosen.values() for utterance in rows) > MUCH_AUDIO
+    threads = 1 if is_much or cluster.is_used() else None
+    folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
+    heard = f", live with a right context of {live.right:g} s" if live else ""
+    scored = {}
+    for name, utterances in chosen.items():
+        planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder, live)
+        done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
+        scored[name] = _score_set(f"{info['variant']} on {name}{heard}", scored_as, utterances, done, settings)
+    return scored
+
+
+def _score_set(
+    title: str, scored_as: Scoring, utterances: list[Utterance], done: Iterable[Path], settings: Evaluate
+) -> SetScore:
     """The score of the utterances of a set; `done` gives the files of its pieces as they are recognized."""
     found: list[tuple[str, float | None]] = []
     with Progress(title, sum(utterance.duration for utterance in utterances), "s of audio") as progress:
@@ -79,7 +104,6 @@ def _score_set(title: str, corpus: Corpus, utterances: list[Utterance], done: It
             before = len(found)
             found += pieces.read(piece)
             progress.advance(sum(utterance.duration for utterance in utterances[before : len(found)]))
-    scored_as = scoring(corpus.info)
     hypotheses = [scored_as.written(hypothesis) for hypothesis, _ in found]
     scored = score(utterances, hypotheses, settings.bootstrap, settings.seed)
     log.info(

@@ -95,20 +95,6 @@ def interval(errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resample
     return float(low), float(high)
 
 
-def rise_interval(
-    reference: SetScore, other: SetScore, resamples: int, seed: int, objective: Objective
-) -> tuple[float, float, float]:
-    """The rise of the error rate of `other` over that of `reference` and its 95% interval, by `interval`, paired by utterance.
-
-    Where no utterance differs, the interval reaches as far down as up. Raises BigfootError where the scores are not of the same
-    utterances.
-    """
-    rises, (_, lengths) = np.array(_rise(reference, other, objective)), _counts(reference.hypotheses, objective)
-    _, groups = units(reference.hypotheses)
-    low, high = interval(rises, lengths, groups, resamples, seed)
-    return float(rises.sum() / lengths.sum()), low if rises.any() else -high, high
-
-
 def paired_rise(
     reference: SetScore,
     other: SetScore,
@@ -119,6 +105,15 @@ def paired_rise(
 ) -> float:
     """Upper bound of the rise of the error rate of `other` over that of `reference`: `paired_rises` of a single variant."""
     return paired_rises(reference, {"other": other}, confidence, resamples, seed, objective)["other"]
+
+
+def paired_interval(first: SetScore, other: SetScore, objective: Objective = "wer") -> tuple[float, float]:
+    """95% interval of the error rate of `other` minus that of `first` on the same utterances.
+
+    Both ends are bounds as `paired_rise` gives them, each of which holds with half the doubt.
+    """
+    sure = (1 + CONFIDENCE) / 2
+    return -paired_rise(other, first, sure, objective=objective), paired_rise(first, other, sure, objective=objective)
 
 
 def paired_rises(

@@ -1,16 +1,18 @@
 """RESULTS.md and README's tables, written from the files in results/ alone: no figure in a table is typed by hand.
 
 `results/PROFILE/` holds the output of `compare` from the profile's last published run (comparison.json, comparison.md,
-pareto.svg) and, optionally, notes.md, written by hand: small text files under git, so that a change of a published figure is a
-diff. `bigfoot results` copies the reports on disk there, and writes both documents again from all of results/. Two texts come
-from commands that no longer exist, and are appended as well: results/digits/peers.md and results/paper/paper_scale.md. Links in
-these texts lead from their own folder; in RESULTS.md they lead from the project's.
+pareto.svg) and, optionally, two texts written by hand: notes.md, and elsewhere.md, a sentence on what another CPU gives,
+which stands in README too. All are small text files under git, so that a change of a published figure is a diff. `bigfoot
+results` copies the reports on disk there, and writes both documents again from all of results/. Two texts come from commands
+that no longer exist, and are appended as well: results/digits/peers.md and results/paper/paper_scale.md. Links in these texts
+lead from their own folder; in RESULTS.md they lead from the project's.
 """
 
+import re
 import shutil
 from pathlib import Path
 
-from pipeline.common import tables
+from pipeline.common import host, tables
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_text
 from pipeline.compare import comparison, figures
@@ -21,6 +23,7 @@ from pipeline.project import Project
 
 FIGURES, REPORT = Project().comparison.name, Project().report.name
 KEPT = (FIGURES, REPORT, "pareto.svg")
+ELSEWHERE = "elsewhere.md"
 PAPER_SCALE = Path("paper/paper_scale.md")
 FIRST = ("digits", "quickstart")  # people before synthetic speech; all others follow by name
 TITLES = {
@@ -80,7 +83,7 @@ def results_page(folders: list[Path]) -> str:
         if (folder / "pareto.svg").is_file():
             parts += [f"![Errors against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Reproduce: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
-        for notes in (folder / "peers.md", folder / "notes.md"):
+        for notes in (folder / ELSEWHERE, folder / "peers.md", folder / "notes.md"):
             parts += ["", _text(notes).rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"
 
@@ -103,9 +106,16 @@ def _comparison(folder: Path) -> str:
 def _short(folder: Path) -> str:
     rows = _rows(folder)
     selected = markdown.for_readme(rows)
-    criteria = "each model's fastest, and those that none beats in errors, MB and latency at once"
-    of = f"{len(selected)} of {len(rows)} variants: {criteria}"
-    return f"**{_title(folder)}** ({of}; [all figures, machine, intervals](RESULTS.md))\n\n{markdown.short_table(selected)}"
+    about = "; ".join(filter(None, [f"{len(selected)} of {len(rows)} variants", _machine(folder), "[all figures](RESULTS.md)"]))
+    table = f"**{_title(folder)}** ({about})\n\n{markdown.short_table(selected)}"
+    elsewhere = folder / ELSEWHERE
+    return f"{table}\n\n{_text(elsewhere).strip()}" if elsewhere.is_file() else table
+
+
+def _machine(folder: Path) -> str:
+    """The kind of machine that was timed, by comparison.md: "AMD EPYC, 2 cores, VNNI and bfloat16"; "" if unknown."""
+    found = re.search(r"^- \*\*Machine\*\*: [^:]*: (.*?, \d+ cores)((?:, [a-z0-9_]+)*), ", _text(folder / REPORT), re.MULTILINE)
+    return ", ".join(filter(None, [found[1], host.instructions(found[2].split(", "))])) if found else ""
 
 
 def _rows(folder: Path) -> list[Row]:

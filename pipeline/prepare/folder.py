@@ -38,6 +38,12 @@ def read(source: FolderSource, data: Path) -> Noted:
     return Noted(raws, [note, turned])
 
 
+def one_table(source: FolderSource, data: Path, split: str) -> list[Raw]:
+    """The utterances of `source.manifest`, all of them in this split."""
+    assert source.manifest is not None
+    return _table(source, Finder(data), source.manifest, split)
+
+
 def _from_one_table(source: FolderSource, finder: Finder) -> tuple[list[Raw], str]:
     assert source.manifest is not None
     if source.split:

@@ -57,7 +57,6 @@ class Tally:
 
 def write(folder: Path, info: dict, whole: Whole, tally: Tally, checks: Checks) -> None:
     """Write data.md and the histograms seconds.svg and words.svg; the same corpus gives the same bytes."""
-    folder.mkdir(parents=True)
     splits = {split: whole.kept(split) for split in info["splits"]}
     _histogram(folder / "seconds.svg", "seconds per utterance", {split: rows["seconds"] for split, rows in splits.items()})
     with_text = {split: rows["words"] for split, rows in splits.items() if split != UNLABELLED}

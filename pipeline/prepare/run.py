@@ -128,12 +128,13 @@ def _require_kept(corpus: params.Corpus, whole: Whole) -> None:
 
 
 def _write_splits(folder: Path, whole: Whole, tally: report.Tally, rules: dict) -> dict[str, dict]:
-    """The kept utterances as shards, the others as dropped.jsonl; returns the sizes of the splits, in the source's order.
+    """The kept utterances as shards, the others as report/dropped.jsonl; returns the sizes of the splits, in order.
 
     UNLABELLED is written without rows too, since stages that learn from it depend on it.
     """
     writers = {split: SplitWriter(split_folder(folder, split)) for split in dict.fromkeys([*whole.splits, UNLABELLED])}
-    with (folder / "dropped.jsonl").open("w", encoding="utf-8") as dropped:
+    (folder / "report").mkdir()
+    with (folder / "report/dropped.jsonl").open("w", encoding="utf-8") as dropped:
         for row, flac in whole.examined():
             tally.add(row)
             if row.is_kept:

@@ -9,14 +9,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pipeline.common.host import BF16 as BF16
+from pipeline.common.host import VNNI as VNNI
 from pipeline.common.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.speech.corpus import Corpus
 
 FACTS = ("Lowers", "Granularity", "Hardware", "Limits")
-VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")  # Linux's names of CPU features that add int8 products in 32 bits
-BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 class Scheme(Settings):

@@ -1,5 +1,6 @@
 """The table that `bigfoot schemes` prints: one row per scheme, with its settings and whether this machine runs it."""
 
+import json
 import shutil
 import textwrap
 from collections.abc import Collection
@@ -40,9 +41,14 @@ def here(scheme: type[Scheme], features: Collection[str]) -> str:
     return verdict
 
 
+def as_json() -> str:
+    """A list with one object per scheme."""
+    return json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows()], indent=1, ensure_ascii=False)
+
+
 def text() -> str:
-    """The table, as wide as the terminal, or 200 columns where there is none; in a narrow terminal one paragraph per scheme."""
-    width = shutil.get_terminal_size((200, 0)).columns
+    """The table, as wide as the terminal, or 80 columns where there is none; in a narrow terminal one paragraph per scheme."""
+    width = shutil.get_terminal_size((80, 0)).columns
     return _paragraphs(width) if width < LEAST_WIDTH else _table(width)
 
 

@@ -49,9 +49,7 @@ class Recognizer:
         self.before_pass: Callable[[], None] = lambda: None
         self._hop = math.prod(info["conv_strides"])
         self._window = int(WINDOW_SECONDS * info["sample_rate"])
-        self._receptive_field = 1 + sum(
-            (kernel - 1) * math.prod(info["conv_strides"][:layer]) for layer, kernel in enumerate(info["conv_kernels"])
-        )
+        self._receptive_field = seal.receptive_field(info)
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None) -> "Recognizer":

@@ -92,6 +92,14 @@ def require_runnable(folder: Path, info: dict) -> None:
             raise BigfootError(f"{path}: {problem}: {again(None)}")
 
 
+def receptive_field(info: Mapping) -> int:
+    """The fewest samples that give a frame."""
+    samples = 1
+    for kernel, stride in zip(reversed(info["conv_kernels"]), reversed(info["conv_strides"]), strict=True):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
 def seal(folder: Path) -> dict[str, dict]:
     """The sums of all files in a folder."""
     return sums.of(folder, (file for file in folder.rglob("*") if file.is_file()))

@@ -1,6 +1,6 @@
 """A prepared corpus: corpus.json, which describes it, and one folder per split, which `shards` reads and writes.
 
-corpora/NAME/corpus.json  train/  dev/  gate/  test/SET/ for each test set  unlabelled/  report/  dropped.jsonl
+corpora/NAME/corpus.json  train/  dev/  gate/  test/SET/ for each test set  unlabelled/  report/
 
 train teaches, dev chooses (checkpoints, what stays in float), gate judges (whether a variant keeps the budget), and no decision
 reads a test set. What chose on its words can't judge on them too: the best of ten checkpoints looks better there than it is.
@@ -173,8 +173,8 @@ def read_info(folder: Path) -> dict:
 
 
 def read_dropped(folder: Path, info: dict) -> list[dict]:
-    """dropped.jsonl of a corpus's folder; raises BigfootError where it has not the lines that corpus.json (`info`) counts."""
-    path, count = folder / "dropped.jsonl", info.get("dropped", 0)
+    """report/dropped.jsonl of a corpus; raises BigfootError where it has not the lines that corpus.json (`info`) counts."""
+    path, count = folder / "report/dropped.jsonl", info.get("dropped", 0)
     rows: list[dict] = [*shapes.read_lines(path, Dropped, COMMAND)] if count or path.is_file() else []
     if len(rows) != count:
         raise BigfootError(f"{path} has {len(rows)} lines where corpus.json counts {count}: run `{forced(COMMAND)}`")

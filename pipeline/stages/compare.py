@@ -10,7 +10,8 @@ from pipeline.tracking import sync
 def main() -> None:
     params, project = load_params(), Project()
     compare(params, project.root, project.reports, origin.read(project.root, params))
-    print(project.table.read_text(encoding="utf-8"), flush=True)
+    _, verdict, *_ = project.table.read_text(encoding="utf-8").split("\n\n")
+    print(f"{verdict}\n\nAll figures: `bigfoot table`, or {project.reports}/index.html in a browser", flush=True)
     sync.sync(params, project.root)
 
 

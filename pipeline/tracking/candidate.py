@@ -113,6 +113,16 @@ def figures(evidence: Mapping[str, str]) -> dict[str, float | None]:
     return {key: float(evidence[key]) if key in evidence else None for key in FIGURES}
 
 
+def summary(evidence: Mapping[str, str]) -> str:
+    """The evidence of a promotion in one line."""
+    known = figures(evidence)
+    objective = evidence.get("objective", "wer")
+    if known[objective] is None:
+        return "no evidence from Bigfoot"
+    gains = f"{numbers.times(known['speedup'])} faster, {numbers.times(known['shrink'])} smaller than its teacher"
+    return f"{objective.upper()} {numbers.percent(known[objective])}%, {gains}; timed on {evidence.get('host', '?')}"
+
+
 def times(factor: float | None) -> str:
     return numbers.shown(factor, ".2f", "x", "an unknown factor")
 

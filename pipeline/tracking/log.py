@@ -12,21 +12,23 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.benchmark import timings
 from pipeline.common.files import sha256
 from pipeline.common.git import origin
+from pipeline.common.numbers import percent, times
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
+from pipeline.compare.report.columns import standing
 from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params
 from pipeline.project import Project
 from pipeline.speech.corpus import GATE, read_info, scored_splits, split_folder
 from pipeline.tracking import package
-from pipeline.tracking.store import KEY, Store, final_figures, is_number
+from pipeline.tracking.store import KEY, NOTE, Store, final_figures, is_number
 
 if TYPE_CHECKING:
     from mlflow.entities import Dataset
@@ -92,17 +94,31 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
         "champion": compared.champion.variant if compared.champion else "none",
         "untrained": "yes" if comparison.untrained(compared.rows) else "no",
         "synthetic": "yes" if settings["corpus"]["source"]["kind"] == "synthetic" else "no",
-        "host": run.host["name"], "timed at": run.measured_at,
+        "host": run.host["name"], "timed at": run.measured_at, NOTE: _about(compared),
     }  # fmt: skip
     parent = store.run("comparison", key, f"compare {settings['profile']}", tags, settings).info.run_id
     made = 1
     for row in compared.rows:
         made += _variant(store, row, parent, key, {**tags, "training": training.get(row.model)}, datasets, lock)
-    _log_metrics(store, parent, comparison.read_headline(report / "metrics.json"))
+    _log_metrics(store, parent, comparison.read_headline(report / "metrics.json"), _of_whom)
     _log_inputs(store, parent, datasets)
     store.client.log_artifacts(parent, str(report), report.name)
     store.client.set_terminated(parent, "FINISHED")
     return made
+
+
+def _about(compared: comparison.Comparison) -> str:
+    """The description of a comparison."""
+    teacher, champion, rate = compared.rows[0], compared.champion, compared.rows[0].objective
+    if comparison.untrained(compared.rows):
+        return "UNTRAINED models: size and speed are measured, errors would mean nothing."
+    if champion is None:
+        return "No champion: no variant keeps the budget."
+    return (
+        f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
+        f"{teacher.variant}, {rate.upper()} {percent(champion[rate])}% against {percent(teacher[rate])}%. "
+        "The report with its page is under Artifacts, in reports/."
+    )
 
 
 def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mapping, datasets: dict, lock: dict) -> int:
@@ -116,7 +132,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     tags |= {key: shared[key] for key in inherited}
     assert row.gate is not None  # of every row that was read
     verdict = {True: "passed", False: "failed", None: "untrained"}[row.gate.passed]
-    tags |= {"gate": verdict, "gate.reason": row.gate.reason}
+    tags |= {"gate": verdict, "gate.reason": row.gate.reason, NOTE: f"{standing(row)}: {row.gate.reason}"}
     tags |= {"champion": "yes" if row.champion else "no", "mlflow.parentRunId": parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")
     params = {key: getattr(row, key) for key in ("model", "scheme", "runtime")}  # MLflow's compare page groups by params
@@ -127,7 +143,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     model_id = _logged_model(store, slug, row, run_id)
     if model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}:
         store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
-    _log_metrics(store, run_id, row.figures, model_id, datasets)
+    _log_metrics(store, run_id, row.figures, figures.logged_as, model_id, datasets)
     _log_inputs(store, run_id, {split: datasets[split] for split in scored_splits(datasets)})
     store.client.set_terminated(run_id, "FINISHED")
     return 1
@@ -176,9 +192,14 @@ def _log_inputs(store: Store, run_id: str, datasets: dict) -> None:
 
 
 def _log_metrics(
-    store: Store, run_id: str, values: Mapping, model_id: str | None = None, datasets: Mapping | None = None
+    store: Store,
+    run_id: str,
+    values: Mapping,
+    named: Callable[[str], str],
+    model_id: str | None = None,
+    datasets: Mapping | None = None,
 ) -> None:
-    """Log those of `values` that are numbers. Figures of a model are linked to it and to their dataset."""
+    """Log those of `values` that are numbers, as they are `named`. Figures of a model are linked to it and to their dataset."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -187,8 +208,14 @@ def _log_metrics(
         if is_number(value):
             dataset = _dataset_of(name, datasets or {})
             linked = {"dataset_name": dataset.name, "dataset_digest": dataset.digest} if dataset else {}
-            metrics.append(Metric(name, float(value), now, 0, model_id=model_id, **linked))
+            metrics.append(Metric(named(name), float(value), now, 0, model_id=model_id, **linked))
     store.client.log_batch(run_id, metrics=metrics)
+
+
+def _of_whom(key: str) -> str:
+    """champion_wer -> champion/wer: MLflow groups charts by what stands before a slash."""
+    whose, _, name = key.partition("_")
+    return f"{whose}/{name}" if whose in ("champion", "teacher") else key
 
 
 def _dataset_of(key: str, datasets: "Mapping[str, Dataset]") -> "Dataset | None":

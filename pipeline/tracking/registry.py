@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.git import is_worktree
-from pipeline.common.numbers import percent
 from pipeline.compare import comparison
 from pipeline.params import Gate, Params
-from pipeline.tracking.candidate import Candidate, candidate_of, figures, judge, times
+from pipeline.tracking.candidate import Candidate, candidate_of, judge, summary
 from pipeline.tracking.database import explained
 from pipeline.tracking.store import Store
 
@@ -45,7 +44,7 @@ def keep_up(store: Store, params: Params) -> str | None:
     with store.lock():
         if compared.champion is None:
             now = registry.aliased(CHAMPION)
-            return f"{_named(now)} stays {registry.at(CHAMPION)}: the last comparison has no champion" if now else None
+            return f"{named(now)} stays {registry.at(CHAMPION)}: the last comparison has no champion" if now else None
         if _is_trial(store.root):
             return (
                 f"{compared.champion.variant} is the champion of an experiment, which promotes nothing by itself: "
@@ -66,11 +65,11 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
         registry.settle()
         return None
     if own and TAG + "rejected" in own.tags:
-        return f"{_named(own)} was rolled back and stays so: `bigfoot promote {candidate.variant}` promotes it again"
-    is_better, why = judge(_evidence(now), candidate.evidence, budget)
+        return f"{named(own)} was rolled back and stays so: `bigfoot promote {candidate.variant}` promotes it again"
+    is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better:
-        return f"{_named(now)} stays {registry.at(CHAMPION)}: {candidate.variant} {why}"
-    return f"{_named(registry.promote(candidate, own))} is {registry.at(CHAMPION)}: {why}"
+        return f"{named(now)} stays {registry.at(CHAMPION)}: {candidate.variant} {why}"
+    return f"{named(registry.promote(candidate, own))} is {registry.at(CHAMPION)}: {why}"
 
 
 def promote(root: Path, params: Params, variant: str, force: bool = False) -> str:
@@ -88,7 +87,7 @@ def promote(root: Path, params: Params, variant: str, force: bool = False) -> st
     assert row.gate is not None  # of every row that was read
     if not row.gate.passed and not force:
         raise BigfootError(f"{variant} doesn't pass the gate ({row.gate.reason}): --force promotes it anyway")
-    with _opened(root, params) as (store, registry):
+    with opened(root, params) as (store, registry):
         project(store, params)  # only what has been logged can be promoted
         with store.lock():
             return insist(registry, candidate_of(store, compared, row), compared.budget, force)
@@ -98,12 +97,12 @@ def insist(registry: "Registry", candidate: Candidate, budget: Gate, force: bool
     """Promote a candidate where it is better, or by force; returns the message, or raises BigfootError, as `promote` does."""
     own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
     if own and now and own.version == now.version:
-        return f"{_named(now)} is {registry.at(CHAMPION)} already"
-    is_better, why = judge(_evidence(now), candidate.evidence, budget)
+        return f"{named(now)} is {registry.at(CHAMPION)} already"
+    is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better and not force:
-        raise BigfootError(f"{_named(now)} stays champion, {candidate.variant} {why} (--force promotes it anyway)")
+        raise BigfootError(f"{named(now)} stays champion, {candidate.variant} {why} (--force promotes it anyway)")
     made = registry.promote(candidate, own)
-    return f"{_named(made)} is {registry.at(CHAMPION)}: {why if is_better else 'by force'}"
+    return f"{named(made)} is {registry.at(CHAMPION)}: {why if is_better else 'by force'}"
 
 
 def rollback(root: Path, params: Params) -> str:
@@ -111,34 +110,20 @@ def rollback(root: Path, params: Params) -> str:
 
     Raises BigfootError where there is no champion, or no former one.
     """
-    with _opened(root, params) as (store, registry), store.lock():
+    with opened(root, params) as (store, registry), store.lock():
         now = registry.current()
         before = registry.before(now)
         if before is None:
-            raise BigfootError(f"{_named(now)} is the first champion of {registry.name}: there is no former one")
+            raise BigfootError(f"{named(now)} is the first champion of {registry.name}: there is no former one")
         registry.tag(now, rejected=_now())
         registry.point(CHAMPION, before)
         registry.settle()
     undo = f"bigfoot promote {now.tags.get(TAG + 'variant', 'VARIANT')}"
-    return f"{_named(before)} is {registry.at(CHAMPION)} again; {_named(now)} is only promoted again by `{undo}`"
-
-
-def history(root: Path, params: Params) -> list[str]:
-    """One line each for the champion and the former ones, the newest first; raises BigfootError where there is no champion."""
-    with _opened(root, params) as (_, registry):
-        now = registry.current()
-        before = registry.before(now)
-        others = [version for version in registry.versions() if _promoted(version) and version.version != now.version]
-        lines = [f"champion     {_named(now)}  {_summary(now)}"]
-        for version in sorted(others, key=_promoted, reverse=True):
-            is_previous = before is not None and version.version == before.version
-            state = PREVIOUS if is_previous else "rolled back" if TAG + "rejected" in version.tags else "former"
-            lines.append(f"{state:<11}  {_named(version)}  {_summary(version)}")
-        return [registry.at(CHAMPION), *lines]
+    return f"{named(before)} is {registry.at(CHAMPION)} again; {named(now)} is only promoted again by `{undo}`"
 
 
 @contextmanager
-def _opened(root: Path, params: Params) -> Iterator[tuple[Store, "Registry"]]:
+def opened(root: Path, params: Params) -> Iterator[tuple[Store, "Registry"]]:
     """The store and its registry for a command; an MLflow error becomes a BigfootError."""
     store = Store(params.tracking.experiment, root)
     from mlflow.exceptions import MlflowException
@@ -183,20 +168,20 @@ class Registry:
 
     def before(self, champion: "ModelVersion") -> "ModelVersion | None":
         """The last champion before this one that was not rolled back."""
-        last = _promoted(champion) or float("inf")  # a version that was given the alias by hand counts as the newest
+        last = promoted_as(champion) or float("inf")  # a version that was given the alias by hand counts as the newest
         former = [
             version
             for version in self.versions()
-            if version.version != champion.version and 0 < _promoted(version) < last and TAG + "rejected" not in version.tags
+            if version.version != champion.version and 0 < promoted_as(version) < last and TAG + "rejected" not in version.tags
         ]
-        return max(former, key=_promoted, default=None)
+        return max(former, key=promoted_as, default=None)
 
     def promote(self, candidate: Candidate, version: "ModelVersion | None") -> "ModelVersion":
         """Give the alias to a candidate's version, which is registered where there is none yet.
 
         Tags are set first, so that a promotion that a kill interrupts is simply done again.
         """
-        number = 1 + max(map(_promoted, self.versions()), default=0)
+        number = 1 + max(map(promoted_as, self.versions()), default=0)
         if version is None:
             version = self._register(candidate)
         else:
@@ -225,12 +210,16 @@ class Registry:
 
     def _register(self, candidate: Candidate) -> "ModelVersion":
         if not self.client.search_registered_models(f"name='{self.name}'"):
-            self.client.create_registered_model(self.name)
+            about = f"The recognizers of {self.name} that kept the budget; the one in use is {self.at(CHAMPION)}."
+            self.client.create_registered_model(self.name, description=about)
         tags = {TAG + name: value for name, value in candidate.evidence.items()}
         model = self.client.get_logged_model(candidate.model_id)
         # A server resolves models:/ID itself; with a database, MLflow would search the process's default store for it.
         source = f"models:/{model.model_id}" if self.is_served else model.artifact_location
-        made = self.client.create_model_version(self.name, source, candidate.run_id, tags, model_id=model.model_id)
+        about = f"{candidate.variant}: {summary(candidate.evidence)}"
+        made = self.client.create_model_version(
+            self.name, source, candidate.run_id, tags, description=about, model_id=model.model_id
+        )
         self._link(candidate.model_id, made)
         return made
 
@@ -245,31 +234,17 @@ class Registry:
 # ---------------------------------------------------------------- tags as text
 
 
-def _promoted(version: "ModelVersion") -> int:
+def promoted_as(version: "ModelVersion") -> int:
     """The number of its last promotion; 0 where it was never promoted."""
     return int(version.tags.get(TAG + "promoted", 0))
 
 
-def _evidence(version: "ModelVersion | None") -> dict[str, str] | None:
+def evidence_of(version: "ModelVersion | None") -> dict[str, str] | None:
     return None if version is None else {name.removeprefix(TAG): value for name, value in version.tags.items()}
 
 
-def _named(version: "ModelVersion") -> str:
+def named(version: "ModelVersion") -> str:
     return f"{version.tags.get(TAG + 'variant', version.name)} (version {version.version})"
-
-
-def _summary(version: "ModelVersion") -> str:
-    """A version's evidence in one line."""
-    evidence = _evidence(version) or {}
-    known = figures(evidence)
-    objective = evidence.get("objective", "wer")
-    if known[objective] is None:
-        return "no evidence from Bigfoot"
-    gains = f"{times(known['speedup'])} faster, {times(known['shrink'])} smaller than its teacher"
-    when = evidence.get("promoted_at", "?")[:16].replace("T", " ")
-    return (
-        f"{objective.upper()} {percent(known[objective])}%, {gains}; timed on {evidence.get('host', '?')}; promoted {when} UTC"
-    )
 
 
 def _now() -> str:

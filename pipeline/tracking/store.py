@@ -8,6 +8,7 @@ MLFLOW_TRACKING_URI, otherwise sqlite:///mlflow.db in the project's folder. `imp
 inside functions.
 """
 
+import getpass
 import logging
 import os
 import time
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from pipeline.common.addresses import request, safe
 from pipeline.common.errors import Away, BigfootError
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 KEY, KIND = "bigfoot.key", "bigfoot.kind"
+NOTE = "mlflow.note.content"  # MLflow's tag of a description, in Markdown
+STAGES = {"training": "train", "comparison": "compare", "variant": "compare"}  # which make the runs of a kind
+ABOUT = (
+    "One large wav2vec 2.0 recognizer, smaller ones made of it, and what each costs. `train MODEL` is a training with its "
+    "curve; `compare PROFILE` is a comparison, and below it is one run per variant. Filter "
+    "`tags.\"bigfoot.kind\" = 'variant'`, and sort by `headline/wer`. WER and CER are fractions: 0.05 is 5%."
+)
 PROBE_SECONDS = 3.0
 BATCH = 1000  # MLflow's own limit of metrics per request
 
@@ -65,6 +73,19 @@ class Store:
             except Exception as error:  # MLflow, SQLAlchemy and alembic have their own
                 raise database.explained(error, self.database) from None
 
+    @property
+    def page(self) -> str:
+        """Where MLflow charts the variants, the fastest first; its own first page is the one for language models, and empty.
+
+        A database has no page until `mlflow ui` serves it, by default at port 5000.
+        """
+        server = safe(self.uri.rstrip("/")) if self.uri.startswith("http") else "http://127.0.0.1:5000"
+        query = {
+            "workflowType": "machine_learning", "compareRunsMode": "CHART", "searchFilter": f"tags.`{KIND}` = 'variant'",
+            "orderByKey": "metrics.`headline/speedup`", "orderByAsc": "false",
+        }  # fmt: skip
+        return f"{server}/#/experiments/{self.experiment_id}/runs?{urlencode(query, quote_via=quote)}"
+
     def lock(self, name: str = "mlflow", seconds: float = 60) -> "BaseFileLock":
         """Held from searching for a run to creating it, so that two processes never create it twice.
 
@@ -88,13 +109,14 @@ class Store:
     ) -> "Run":
         """The run of that kind and key: the existing one, otherwise a new one with these tags and params.
 
-        A tag that is None is left out.
+        A tag that is None is left out. NOTE is the run's description.
         """
         with self.lock():
             run = self.find(kind, key)
             if run is None:
                 known = {key: str(value) for key, value in (tags or {}).items() if value is not None}
-                run = self.client.create_run(self.experiment_id, tags={KIND: kind, KEY: key, **known}, run_name=name)
+                tags = {KIND: kind, KEY: key, **_origin(kind), **known}
+                run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
         if params and not run.data.params:  # a kill may have come before the params were logged
             self.log_params(run.info.run_id, params)
         return run
@@ -130,10 +152,19 @@ class Store:
         experiment = self.client.get_experiment_by_name(self.experiment)
         if experiment is None:
             place = database.place(self.database, self.experiment) if self.database else None  # a server chooses it itself
-            return self.client.create_experiment(self.experiment, artifact_location=place)
+            return self.client.create_experiment(self.experiment, artifact_location=place, tags={NOTE: ABOUT})
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
+
+
+def _origin(kind: str) -> dict[str, str]:
+    """Who made a run, and with what, under the names that MLflow's pages show."""
+    try:
+        user = {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):  # in a container, of a user without a name
+        user = {}
+    return {**user, "mlflow.source.type": "LOCAL", "mlflow.source.name": f"bigfoot {STAGES[kind]}"}
 
 
 def uri(root: Path) -> str:
@@ -190,5 +221,6 @@ def flat(nested: Mapping, prefix: str = "") -> dict[str, object]:
 
 
 def final_figures(metrics: Mapping[str, object]) -> dict[str, object]:
-    """A model's metrics.json as one row of a curve; its error rate on dev is the best, not the last: best_dev_wer."""
-    return {"step": 0, **{f"best_{name}" if name in ("dev_wer", "dev_cer") else name: value for name, value in metrics.items()}}
+    """A model's metrics.json as one row of a curve; its error rate on dev is the best, not the last: training/best_dev_wer."""
+    best = {name: f"best_{name}" for name in ("dev_wer", "dev_cer")}
+    return {"step": 0, **{f"training/{best.get(name, name)}": value for name, value in metrics.items()}}

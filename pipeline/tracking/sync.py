@@ -35,6 +35,9 @@ def sync(params: Params, root: Path) -> bool:
         return False
     result = f"{made} new runs in {time.monotonic() - started:.0f} s" if made else "up to date"
     log.info("MLflow: %s (%s, experiment %s)", result, safe(store.uri), store.experiment)
+    if made:
+        how = f"`mlflow ui --backend-store-uri {store.uri}`, then " if store.database else ""
+        log.info("MLflow: the variants are at %s%s", how, store.page)
     if decision:
         log.info("Registry: %s", decision)
     return True

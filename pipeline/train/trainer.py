@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
-from pipeline.common import energy
+from pipeline.common import energy, progress
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
@@ -94,11 +94,20 @@ def train(job: Job, out: Path) -> dict:
         save_model(trainer.accelerator.unwrap_model(trainer.model), job.processor, out)
         (out / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.ledger.curve))
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        _say_what_is_kept(job, metrics)
         if trainer.ledger.run:
             trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
         shutil.rmtree(folder, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return metrics
+
+
+def _say_what_is_kept(job: Job, metrics: dict) -> None:
+    rate = _dev_rate(job)
+    log.info(
+        "%s: kept step %s of %s, the best on dev: %s %.2f%%; loss and errors by step: curve.jsonl", job.bookkeeping.model,
+        metrics["best_step"], metrics["steps"], rate.removeprefix("dev_").upper(), 100 * metrics[rate],
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- batches
@@ -289,6 +298,7 @@ class Ledger(TrainerCallback):
     def __init__(self, job: Job, folder: Path):
         self.job, self.folder = job, folder
         self.curve: list[dict] = []
+        self.shown = -math.inf  # when a line was last printed
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
         self.run: LiveRun | None = None  # only the main process has one
 
@@ -319,7 +329,10 @@ class Ledger(TrainerCallback):
         self.curve.append({"step": state.global_step} | {k: v if math.isfinite(v) else None for k, v in row.items()})
         if self.run:
             self.run.log(state.global_step, row)
-        log.info("%s: %s", self.job.bookkeeping.model, self._line(state, row))
+        now = time.monotonic()
+        if now - self.shown >= progress.SECONDS or _dev_rate(self.job) in row:
+            self.shown = now
+            log.info("%s: %s", self.job.bookkeeping.model, self._line(state, row))
 
     def on_save(self, args, state, control, **_):
         PartialState().wait_for_everyone()  # each process writes a file of its own into the checkpoint

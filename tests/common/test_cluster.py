@@ -1,7 +1,9 @@
 """On a real Ray cluster of two nodes pieces are done as in processes of this machine, also where a node is killed."""
 
 import os
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -85,3 +87,28 @@ def test_a_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch):
     with pytest.raises(Away, match="^the Ray cluster 127.0.0.1:1 can't be reached: .*refused"):
         list(engine.mapped(square, [(1,)]))
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", None], ids=["it hangs up", "something else", "nothing"])
+def test_what_listens_and_is_not_ray_is_one_line(monkeypatch, says):
+    """A cluster that answers is in the slow tests above."""
+    monkeypatch.setattr(cluster, "KNOCK_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                if says is None:
+                    ended.wait(20)
+                else:
+                    connection.sendall(says)
+
+        ended = threading.Event()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            with pytest.raises(OSError, match="not Ray|timed out|reset"):
+                cluster._knock(f"127.0.0.1:{server.getsockname()[1]}")
+        finally:
+            ended.set()
+            thread.join()

@@ -4,12 +4,15 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.compare import breakdown
 from pipeline.compare.comparison import Row, Verdict
 from pipeline.evaluate.scores import Hypothesis
 from pipeline.evaluate.wer import align
+from pipeline.speech.scoring import count_errors
 
 
 def rows_of(errors: list[int], **more) -> list[Hypothesis]:
@@ -134,3 +137,22 @@ def test_an_alignment_names_what_was_put_in_left_out_and_mistaken():
         ["equal", "one", "one"], ["substitute", "two", "too"], ["equal", "three", "three"], ["insert", "", "four"],
     ]  # fmt: skip
     assert align("one two", "") == [["delete", "one", ""], ["delete", "two", ""]]
+
+
+def test_errors_are_counted_by_kind_and_one_wrong_letter_is_no_lost_word():
+    alignment = [
+        ["equal", "one", "one"], ["substitute", "zero", "zeron"], ["substitute", "four", "for"], ["substitute", "two", "ten"],
+        ["substitute", "a", "i"], ["delete", "six", ""], ["insert", "", "six"],
+    ]  # fmt: skip
+    assert breakdown.kinds_of(alignment, "wer") == {"replaced": 2, "lost": 1, "inserted": 1, "slips": 2}
+    by_character = [["substitute", "ab", "cd"], ["delete", "efg", ""], ["insert", "", "h"]]
+    assert breakdown.kinds_of(by_character, "cer") == {"replaced": 2, "lost": 3, "inserted": 1, "slips": 0}
+
+
+WORDS = st.lists(st.sampled_from("one two three tree four for".split()), max_size=6).map(" ".join)
+
+
+@given(WORDS, WORDS, st.sampled_from(["wer", "cer"]))
+def test_the_kinds_add_up_to_the_errors(reference, hypothesis, objective):
+    counted = count_errors(reference, hypothesis, objective).errors
+    assert sum(breakdown.kinds_of(align(reference, hypothesis, objective), objective).values()) == counted

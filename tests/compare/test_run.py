@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
 from pipeline.compare import belonging, figures
-from pipeline.compare.report import plots
+from pipeline.compare.report import looks, plots
 from pipeline.compare.report.page.headline import verdict
 from pipeline.compare.rows import gain
 from pipeline.compare.run import compare
@@ -63,7 +63,7 @@ def test_gains_are_also_over_the_teachers_fastest_float_and_int8_variants(tmp_pa
     half = rows["half.int8-openvino"]
     assert (half["speedup"], half["speedup_over_float"], half["speedup_over_int8"]) == (5.0, 30 / 8, 25 / 8)
     assert half["speedup_over_int8_low"] == pytest.approx(0.9 * 25 / 8) and half["shrink_over_int8"] == 1.25
-    said = verdict(list(rows.values()), plant(tmp_path, planted))
+    said = verdict(list(rows.values()), plant(tmp_path, planted), "test")
     assert "3.8x faster than the teacher's fastest float, 3.1x faster than the teacher's fastest int8 variant" in said
     alone = {name: planted[name] for name in ("teacher.fp32", "half.int8-openvino")}
     (tmp_path / "alone").mkdir()
@@ -77,10 +77,10 @@ def test_the_headline_says_what_was_asked_for_and_what_came_of_it(tmp_path):
 
     def said(rows, **changes) -> str:
         gate = params.gate.model_copy(update={"budget": Budget(**asked | changes)})
-        return verdict(rows, params.model_copy(update={"gate": gate}))
+        return verdict(rows, params.model_copy(update={"gate": gate}), "test")
 
     measured = [replace(row, latency_by_length={"10": 6.0}) for row in rows]
-    assert "Asked for" not in verdict(rows, params)
+    assert "Asked for" not in verdict(rows, params, "test")
     wanted = "Asked for at most 20 MB and 5 ms for 10 s of audio with 2 threads, 1.00 points more WER, got "
     assert said(measured).startswith(f"{wanted}2.00 MB, 6.0 ms, +0.10 points (over in time). Champion half.int8-openvino")
     assert "(over in size and time)" in said(measured, max_mb=1) and "(over" not in said(measured, max_ms=6)
@@ -418,13 +418,14 @@ def test_a_variant_folder_with_another_variant_in_it_is_refused(tmp_path):
         compare(params, tmp_path, tmp_path / "reports")
 
 
-def test_the_stage_prints_the_table_and_needs_no_tracking_server(tmp_path):
+def test_the_stage_prints_the_verdict_and_needs_no_tracking_server(tmp_path):
     plant(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "pipeline.stages.compare"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "reports" / "table.txt").read_text() in done.stdout
+    assert done.stdout.startswith("Champion half.int8-openvino: ") and "`bigfoot table`" in done.stdout
+    assert done.stdout.partition("\n\n")[0] in (tmp_path / "reports" / "table.txt").read_text()
     assert done.stdout.count("warning: ") == 1 and not done.stderr
 
 
@@ -518,7 +519,7 @@ def test_the_page_needs_nothing_else_and_the_plot_is_one_svg(tmp_path):
 
 
 def test_no_two_schemes_have_the_same_marker():
-    assert len(set(plots.MARKERS)) == len(plots.MARKERS) >= len(SCHEMES)
+    assert len(set(looks.MARKERS)) == len(looks.MARKERS) >= len(SCHEMES)
 
 
 def test_tables_for_dvc_plots_have_one_row_per_variant_and_one_curve_per_model(tmp_path):

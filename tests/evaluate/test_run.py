@@ -13,7 +13,7 @@ from pipeline.evaluate import pieces, run, scores
 from pipeline.evaluate.noise import snr_db
 from pipeline.evaluate.run import evaluate
 from pipeline.quantize.run import quantize
-from pipeline.recognition import seal
+from pipeline.recognition import gpu, seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
@@ -66,6 +66,39 @@ def test_the_first_test_set_is_also_heard_live_with_each_right_context_that_para
     assert (all_of_it.wer, all_of_it.rise) == (0, 0) and all_of_it.rise_low == -all_of_it.rise_high < 0
 
 
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_batches_of_a_gpu_have_the_text_of_single_utterances(corpus, norm, device, tmp_path, monkeypatch):
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU; the same batches run on the CPU")
+    quantize("fp32", {}, save_model(tmp_path / "teacher", norm=norm), None, tmp_path / "teacher.fp32")
+    monkeypatch.setattr(gpu, "DEVICE", device)
+    texts = []
+    for is_on_gpu in (False, True):
+        monkeypatch.setattr(gpu, "can_run", lambda info, answer=is_on_gpu: answer)
+        scored = evaluate(SETTINGS, tmp_path / "teacher.fp32", open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
+        texts.append([row.hypothesis for one in scored.sets.values() for row in one.hypotheses])
+    assert texts[0] == texts[1] and len("".join(texts[0])) > 50
+
+
+@pytest.mark.parametrize(
+    ("change", "is_possible"),
+    [
+        ({}, True),
+        ({"precision": "bf16"}, False),
+        ({"file": "model.int8.safetensors"}, False),
+        ({"runtime": "onnxruntime"}, False),
+    ],
+)
+def test_a_gpu_runs_only_pytorch_in_float32(monkeypatch, change, is_possible):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert gpu.can_run({"runtime": "torch", "file": "model.safetensors"} | change) is is_possible
+
+
 def test_hypotheses_meet_the_users_table_only_if_asked_to(variant, corpus, tmp_path):
     info = json.loads((corpus / "corpus.json").read_text())
     letter = next(c for c in open_corpus(corpus).utterances("dev")[0].text if c != " ")
@@ -109,15 +142,15 @@ def test_a_run_that_was_stopped_recognizes_only_what_is_left(variant, corpus, tm
     monkeypatch.setattr(pieces, "PIECE", 2)
     whole = evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "whole.json", tmp_path / "scratch")
     calls: list[int] = []
-    transcribe = Recognizer.transcribe
+    transcribe = Recognizer.transcribe_batch
 
-    def stopped(self, samples):
-        calls.append(len(samples))
+    def stopped(self, audios):
+        calls.append(len(audios))
         if len(calls) == 9:
             raise KeyboardInterrupt
-        return transcribe(self, samples)
+        return transcribe(self, audios)
 
-    monkeypatch.setattr(Recognizer, "transcribe", stopped)
+    monkeypatch.setattr(Recognizer, "transcribe_batch", stopped)
     with pytest.raises(KeyboardInterrupt):
         evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
     assert evaluate(SETTINGS, variant, open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch") == whole

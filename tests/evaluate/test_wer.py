@@ -217,3 +217,12 @@ def test_the_bound_of_the_cer_holds_as_often_as_it_says():
 
 def test_characters_are_aligned_in_runs():
     assert wer.align("你好吗", "你好嘛", "cer") == [["equal", "你好", "你好"], ["substitute", "吗", "嘛"]]
+
+
+def test_a_paired_interval_turns_with_the_pair_and_each_end_has_half_the_doubt():
+    references = [Reference("one two three", id=f"u{n}") for n in range(60)]
+    first = wer.score(references, ["one two three" if n % 6 else "one two" for n in range(60)])
+    other = wer.score(references, ["one two three" if n % 4 else "one" for n in range(60)])
+    low, high = wer.paired_interval(first, other)
+    assert wer.paired_interval(other, first) == (-high, -low) and low < other.wer - first.wer < high
+    assert high == wer.paired_rise(first, other, 0.975) and low == -wer.paired_rise(other, first, 0.975)

@@ -99,6 +99,20 @@ def test_kept_texts_are_appended_with_links_that_lead_from_there(published):
     assert (published / "RESULTS.md").read_text().endswith(f"### Peers\n\n{notes}\n{PAPER}")
 
 
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [("", ""), (", avx2", ", AVX2 alone"), (", avx2, avx512_vnni, avx512_bf16", ", VNNI and bfloat16")],
+)
+def test_the_readme_names_the_kind_of_cpu_and_what_another_gives(published, features, said):
+    kept, elsewhere = published / "results/quickstart/comparison.md", published / "results/quickstart/elsewhere.md"
+    kept.write_text(kept.read_text().replace("a planted CPU, 2 cores", f"a planted CPU, 2 cores{features}"))
+    elsewhere.write_text("Another CPU gives less.\n")
+    publish.write(published)
+    readme = (published / "README.md").read_text()
+    assert f"variants; a planted CPU, 2 cores{said}; [all figures](RESULTS.md))" in readme
+    assert all("Another CPU gives less.\n" in (published / name).read_text() for name in ("README.md", "RESULTS.md"))
+
+
 def test_without_a_comparison_on_disk_both_are_written_from_what_is_kept(published):
     before = (published / "RESULTS.md").read_text()
     shutil.rmtree(published / "reports")

@@ -86,7 +86,7 @@ def _report(tmp_path):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_dropped_and_explained(tmp_path, fault):
     info = _prepare(tmp_path, fault, "drop")
-    dropped = [json.loads(line) for line in (tmp_path / "tiny" / "dropped.jsonl").read_text().splitlines()]
+    dropped = [json.loads(line) for line in (tmp_path / "tiny" / "report/dropped.jsonl").read_text().splitlines()]
     assert [(row["id"], row["split"], row["check"]) for row in dropped] == [("train1", "train", fault)]
     assert dropped[0]["why"] and info["dropped"] == 1 and info["splits"]["train"]["utterances"] == 2
     assert "train1" not in [u.id for u in open_corpus(tmp_path / "tiny").utterances("train")]
@@ -136,7 +136,7 @@ def call(data):
 
 def reasons(corpus) -> dict[str, str]:
     """{id: why it was dropped}."""
-    return {row["id"]: row["why"] for row in map(json.loads, (corpus / "dropped.jsonl").read_text().splitlines())}
+    return {row["id"]: row["why"] for row in map(json.loads, (corpus / "report/dropped.jsonl").read_text().splitlines())}
 
 
 def test_the_words_that_cant_be_spelled_are_named(tmp_path):
@@ -201,7 +201,7 @@ def test_the_first_channel_of_two_in_opposite_phase_is_speech(tmp_path):
     FAULTS["opposite_phase"](data)
     assert prepare(recordings.corpus(data, channels="first"), tmp_path / "tiny", workers=0)["dropped"] == 0
     assert prepare(recordings.corpus(data), tmp_path / "mixed", workers=0)["dropped"] == 1
-    assert "train1.wav has channels of opposite phase" in (tmp_path / "mixed/dropped.jsonl").read_text()
+    assert "train1.wav has channels of opposite phase" in (tmp_path / "mixed/report/dropped.jsonl").read_text()
 
 
 def test_integers_stored_as_floats_are_scaled_not_clipped_and_reported(tmp_path):
@@ -255,7 +255,7 @@ def test_audio_much_shorter_than_its_manifest_says_is_truncated(tmp_path):
     change(data / "train.jsonl", 0, duration=0.51)
     change(data / "train.jsonl", 1, duration=2.0)
     prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    assert '"id": "train1", "split": "train", "check": "truncated"' in (tmp_path / "tiny" / "dropped.jsonl").read_text()
+    assert '"id": "train1", "split": "train", "check": "truncated"' in (tmp_path / "tiny" / "report/dropped.jsonl").read_text()
 
 
 @pytest.mark.accepts("Languages and text", "characters in dev, gate and test that train lacks", "they count as errors")

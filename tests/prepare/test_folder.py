@@ -195,7 +195,7 @@ def test_a_missing_file_is_named_with_the_one_that_was_probably_meant(tmp_path, 
     recordings.sound(data / "other" / "train1.wav", seed=7)
     change(data / "train.jsonl", 1, audio=written)
     prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    (dropped,) = [json.loads(line) for line in (tmp_path / "tiny" / "dropped.jsonl").read_text().splitlines()]
+    (dropped,) = [json.loads(line) for line in (tmp_path / "tiny" / "report/dropped.jsonl").read_text().splitlines()]
     assert dropped["check"] == "missing" and dropped["why"].endswith(" is missing; audio/train1.wav is there")
     assert written in dropped["why"]
 

@@ -34,7 +34,12 @@ def test_a_corpus_says_where_it_came_from_and_what_is_in_it(tmp_path):
     assert info["splits"]["train"] == {
         "utterances": 2, "seconds": 1.0, "speakers": 2, "words": 2, "digest": info["splits"]["train"]["digest"],
     }  # fmt: skip
-    assert {path.name for path in (tmp_path / "tiny" / "report").iterdir()} == {"data.md", "seconds.svg", "words.svg"}
+    assert {path.name for path in (tmp_path / "tiny" / "report").iterdir()} == {
+        "data.md",
+        "dropped.jsonl",
+        "seconds.svg",
+        "words.svg",
+    }
 
 
 def test_all_cores_and_one_process_make_the_same_bytes(tmp_path):

@@ -86,7 +86,7 @@ def test_segments_of_integers_stored_as_float_have_the_scale_of_their_file(tmp_p
     rows = [{"audio": "audio/long.wav", "text": "abc", "offset": n, "duration": 1} for n in range(3)]
     lines(data / "train.jsonl", rows)
     prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    dropped = [json.loads(line) for line in (tmp_path / "tiny/dropped.jsonl").read_text().splitlines()]
+    dropped = [json.loads(line) for line in (tmp_path / "tiny/report/dropped.jsonl").read_text().splitlines()]
     assert [(row["id"], row["check"]) for row in dropped] == [("long-1.000", "silent"), ("long-2.000", "nan")]
     (kept,) = open_corpus(tmp_path / "tiny").utterances("train")
     assert kept.id == "long-0.000"
@@ -106,7 +106,7 @@ def test_a_stated_duration_is_held_against_the_audio_both_ways(tmp_path):
     for number, duration in enumerate((0.5, 0.2, 1.0)):
         recordings.change(data / "train.jsonl", number, duration=duration)
     info = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
-    dropped = [json.loads(line) for line in (tmp_path / "tiny" / "dropped.jsonl").read_text().splitlines()]
+    dropped = [json.loads(line) for line in (tmp_path / "tiny" / "report/dropped.jsonl").read_text().splitlines()]
     assert {row["id"]: row["check"] for row in dropped} == {"train1": "longer_than_stated", "train2": "truncated"}
     assert dropped[0]["why"] == "0.50 s of audio where the manifest says 0.20 s" and info["splits"]["train"]["utterances"] == 2
 
@@ -119,7 +119,9 @@ def test_a_segment_beyond_its_file_is_left_out_and_the_last_line_says_so_for_eac
         prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
     counts = "train 1 and 1, dev 1 and 0, gate 1 and 0, test 2 and 0"
     assert caplog.messages[-1] == f"prepare: 5 utterances kept, 1 dropped ({counts})"
-    assert '"id": "train0-0.400", "split": "train", "check": "truncated"' in (tmp_path / "tiny/dropped.jsonl").read_text()
+    assert (
+        '"id": "train0-0.400", "split": "train", "check": "truncated"' in (tmp_path / "tiny/report/dropped.jsonl").read_text()
+    )
 
 
 def test_a_header_that_states_days_is_refused_before_a_segment_of_it_is_read(tmp_path):

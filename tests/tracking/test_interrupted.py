@@ -15,7 +15,8 @@ import pytest
 
 from pipeline.apps.transcription.variant import opened
 from pipeline.common.errors import Busy
-from pipeline.tracking import registry, sync
+from pipeline.tracking import sync
+from pipeline.tracking.history import history
 from pipeline.tracking.store import Store
 from tests.docs import services
 from tests.planted import ROOT, bigfoot
@@ -75,7 +76,7 @@ def test_a_database_that_another_process_holds_costs_one_line(compared, caplog):
     expected = f"another process holds {folder}/mlflow.db: wait for it, or stop it: `bigfoot track` catches up"
     assert line == f"warning: not in MLflow yet, {expected}"
     with pytest.raises(Busy, match="another process holds"):
-        registry.history(folder, params)
+        history(folder, params)
     held.execute("ROLLBACK")
     assert sync.sync(params, folder) and len(runs(folder)) == 5
 

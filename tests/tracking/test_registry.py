@@ -16,6 +16,7 @@ from pipeline.params import Gate
 from pipeline.speech import audio
 from pipeline.tracking import registry, sync
 from pipeline.tracking.candidate import Candidate, judge
+from pipeline.tracking.history import history
 from pipeline.tracking.store import Store
 from tests import tiny
 from tests.planted import FIGURES, plant, plant_variant
@@ -160,7 +161,7 @@ def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so(params, ours):
     assert aliases(ours) == {"champion": 1}
     lines = run(cli.app, ["champion"]).stdout.splitlines()
     assert lines[0] == f"models:/{NAME}@champion" and len(lines) == 3
-    assert lines[1].startswith(f"champion     {HALF} (version 1)  WER 1.10%, 5.00x faster, 4.00x smaller")
+    assert lines[1].startswith(f"champion     {HALF} (version 1)  WER 1.10%, 5.0x faster, 4.0x smaller")
     assert lines[2].startswith(f"rolled back  {HALF} (version 2)")
     registry.insist(ours, candidate(ours, "smaller", shrink=5.0), BUDGET, force=False)
     assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
@@ -168,7 +169,7 @@ def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so(params, ours):
 
 def test_rollbacks_go_back_one_by_one_and_stop_at_the_first(params, project, ours):
     with pytest.raises(BigfootError, match=f"{NAME} .*`bigfoot track`"):
-        registry.history(project, params)
+        history(project, params)
     for shrink in (4.0, 4.5, 5.0):
         considered(ours, str(shrink), shrink=shrink)
     for left in (2, 1):

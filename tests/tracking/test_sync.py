@@ -82,7 +82,9 @@ def test_every_variant_is_a_child_run_with_the_same_keys(compared):
         *(f"speedup_over_int8{end}" for end in ("", "_low", "_high")),
     }  # the teacher has no int8 variant
     for run in children:
-        assert set(run.data.metrics) == set(figures.keys()) - absent
+        assert set(run.data.metrics) == {figures.logged_as(key) for key in set(figures.keys()) - absent}
+        groups = [key.partition("/")[0] for key in sorted(run.data.metrics)]
+        assert groups[:5] == ["headline"] * 5 and groups[5] != "headline"  # MLflow's charts begin with these five
         assert {"variant", "model", "scheme", "runtime", "host", "training"} <= set(run.data.tags)
         assert run.info.status == "FINISHED"
 
@@ -127,7 +129,7 @@ def test_params_dvc_hashes_corpus_and_reports_are_there(compared):
     sync.sync(params, folder)
     (parent,) = runs(folder, "comparison")
     assert parent.data.params["gate.max_rise"] == "0.01"
-    assert parent.data.metrics["champion_speedup"] == 5.0
+    assert parent.data.metrics["champion/speedup"] == 5.0
     assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} == {
         f"quickstart-{s}" for s in ("train", "dev", "gate", "test")
     }
@@ -144,9 +146,9 @@ def test_figures_belong_to_their_model_and_data_set(compared):
     store = Store("bigfoot", folder)
     model = next(m for m in models(folder) if m.name == "half-int8-openvino")
     datasets = {metric.key: metric.dataset_name for metric in store.client.get_logged_model(model.model_id).metrics}
-    named = {"wer": "test", "dev_wer": "dev", "gate_wer": "gate", "wer_rise_upper": "gate"}
+    named = {"headline/wer": "test", "text/dev_wer": "dev", "text/gate_wer": "gate", "text/wer_rise_upper": "gate"}
     assert {key: datasets[key] for key in named} == {key: f"quickstart-{split}" for key, split in named.items()}
-    assert datasets["disk_mb"] is None
+    assert datasets["headline/disk_mb"] is None
 
 
 def test_a_logged_model_transcribes_files_wherever_it_is_loaded(project):
@@ -209,7 +211,7 @@ def test_a_curve_goes_to_mlflow_while_training_goes_on(project, monkeypatch):
     run.finish({"dev_wer": 0.2, "energy_mode": "estimated"})
     (there,) = runs(project)
     assert there.info.status == "FINISHED" and there.data.params == {"a.b": "1"}
-    assert there.data.metrics["best_dev_wer"] == 0.2
+    assert there.data.metrics["training/best_dev_wer"] == 0.2
 
 
 def test_a_resumed_training_is_the_same_run_without_doubled_steps(project):

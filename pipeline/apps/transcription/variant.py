@@ -1,4 +1,4 @@
-"""The folder of a variant, which is named by its path or as an MLflow model.
+"""The folder of a variant, which is given by its path, its name in the project, or as an MLflow model.
 
 A LoggedModel holds the variant's folder below artifacts/ (see pipeline/tracking/log.py), beside the code that serving needs.
 Only the folder is used, with this Bigfoot's own Recognizer, so no downloaded code is run.
@@ -13,19 +13,22 @@ from pathlib import Path
 
 from pipeline.common.addresses import safe
 from pipeline.common.errors import Away, BigfootError, is_away
+from pipeline.project import Project
 
 SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
 
 @contextmanager
 def opened(variant: str, database: Path) -> Iterator[Path]:
-    """The folder of a variant, by its path or MLflow URI; a downloaded one is removed afterwards.
+    """The folder of a variant, by its path, name or MLflow URI; a downloaded one is removed afterwards.
 
-    An MLflow model is in MLFLOW_TRACKING_URI, otherwise in `database`, a project's mlflow.db. Raises BigfootError where
-    it can't be fetched, Away where the server can't be reached.
+    An MLflow model is in MLFLOW_TRACKING_URI, otherwise in `database`, a project's mlflow.db. Raises BigfootError where it
+    can't be fetched, Away where the server can't be reached.
     """
     if not variant.startswith(SCHEMES):
-        yield Path(variant)
+        project = Project(database.parent)
+        named = project.variant(project.variant_name(variant))
+        yield named if named.is_dir() and not Path(variant).is_dir() else Path(variant)
         return
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
         yield _fetched(variant, database, Path(scratch))

@@ -20,7 +20,7 @@ from pipeline.common.numbers import percent, points, shown, times
 from pipeline.compare.comparison import Row
 from pipeline.compare.figures import BY_NAME, places
 from pipeline.compare.inputs import Evidence
-from pipeline.compare.report import columns, markdown
+from pipeline.compare.report import columns, markdown, tradeoffs
 from pipeline.compare.report.page.headline import UNTRAINED
 from pipeline.params import Params
 from pipeline.quantize import examples
@@ -183,6 +183,7 @@ def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evi
     if row and row is not teacher and name != model:
         gains = f"{times(row['speedup'], UNKNOWN)} faster and {times(row['shrink'], UNKNOWN)} smaller"
         text += f" Compared with teacher.fp32 it is {gains}, in one run on one machine. The budget: {row.gate.reason}."
+        text += f" {tradeoffs.CURSE.format(evidence.test_sets[0])}" if row.champion else ""
     if evidence.corpus.get("synthetic"):
         origin = "Measured" if evidence.untrained else "Trained and measured"
         text += f"\n\n**{origin} on SYNTHETIC speech, spoken by no person: its figures do not apply to people.**"
@@ -264,7 +265,8 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
     rise = (
         f"Rise in {objective.upper()} over teacher.fp32: {test} points on {first}, {gate} on gate, where it is at most {most}."
     )
-    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise} dev chose and gate judged; no test set did."
+    remark = f" {beside}" if (beside := tradeoffs.beside(row, first)) else ""
+    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise}{remark} dev chose and gate judged; no test set did."
 
 
 IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb", "ram_model_mb")

@@ -1,7 +1,55 @@
-"""Warnings for a reader of timings.json, one sentence each."""
+"""Warnings for a reader of the figures, one sentence each: about the timings, and about the CPU that was timed.
+
+Decision: what a CPU lacks is named where that was measured to matter: where a low precision is no faster than floating point of
+the same model in the same runtime. The flags alone don't tell; a missing one is the likely cause of a loss that was seen.
+"""
 
 from pipeline.benchmark.timings import Timings
 from pipeline.common import host
+from pipeline.common.numbers import times
+from pipeline.compare.inputs import Evidence
+
+NEEDS = {"int8": (host.VNNI, "neither VNNI nor AMX"), "bf16": (host.BF16, "no bfloat16 instructions")}
+RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
+
+
+def lacking(evidence: Evidence) -> list[str]:
+    """One sentence for each precision that gains nothing here and needs instructions that this CPU lacks.
+
+    [] where the CPU's features are unknown.
+    """
+    features, sentences = set(evidence.timings.host.get("features") or []), []
+    for precision, (needed, lack) in NEEDS.items():
+        slow = _no_faster_than_float(evidence, precision)
+        if features and not features & set(needed) and slow:
+            sentences.append(
+                f"the CPU has {lack}, and {precision} is no faster than floating point here ({'; '.join(slow)}): on a CPU that "
+                "has them it gains more"
+            )
+    return sentences
+
+
+def _no_faster_than_float(evidence: Evidence, precision: str) -> list[str]:
+    """["OpenVINO: teacher 1.5x against 1.8x", ...]: for each runtime the variant that loses most against float."""
+    speedup = {name: timing.speedup for name, timing in evidence.timings.variants.items() if evidence.kinds.get(name) == "own"}
+
+    def fastest(runtime: str, model: str, start: str) -> float | None:
+        found = [
+            gained
+            for name, gained in speedup.items()
+            if evidence.runtimes[name] == runtime and evidence.scores[name].model == model
+            and evidence.schemes[name].startswith(start)
+        ]  # fmt: skip
+        return max(found, default=None)
+
+    losses: dict[str, tuple[float, str]] = {}
+    for name in speedup:
+        runtime, model = evidence.runtimes[name], evidence.scores[name].model
+        low, full = fastest(runtime, model, precision), fastest(runtime, model, "fp32")
+        if low is not None and full is not None and low <= full:
+            text = f"{RUNTIMES.get(runtime, runtime)}: {model} {times(low)} against {times(full)}"
+            losses[runtime] = min(losses.get(runtime, (low / full, text)), (low / full, text))
+    return [text for _, text in losses.values()]
 
 
 def cautions(timings: Timings) -> list[str]:

@@ -12,6 +12,7 @@ from pipeline.compare.figures import BY_NAME, FIGURES, KINDS, TEXT, Figure
 
 NOT_RESOLVED = "not resolved"  # energy below the resolution of the method
 ENERGY = "energy_wh_per_audio_hour"
+ESSENTIAL = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 
 
 @dataclass(frozen=True)

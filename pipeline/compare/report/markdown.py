@@ -15,16 +15,17 @@ from pipeline.common.files import write_json
 from pipeline.common.host import kind
 from pipeline.common.numbers import percent, shown, times
 from pipeline.common.tables import escaped
+from pipeline.compare.answers import Answer
 from pipeline.compare.breakdown import Breakdown, Mistake, rates
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import of_objective
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
-from pipeline.compare.report import columns, live, plots
-from pipeline.compare.report.cautions import cautions
+from pipeline.compare.report import columns, live, plots, tradeoffs
+from pipeline.compare.report.cautions import cautions, lacking
 from pipeline.compare.report.page import Report, page
 from pipeline.compare.report.page.data import REPRODUCE, origin_facts
-from pipeline.compare.report.page.errors import pairs, worst_groups
+from pipeline.compare.report.page.errors import described, pairs, worst_groups
 from pipeline.compare.report.page.headline import verdict
 from pipeline.params import Params
 from pipeline.project import Project
@@ -44,23 +45,28 @@ def write(
     breakdown: Breakdown | None = None,
     worst: Sequence[Mistake] = (),
     sounds: Mapping[tuple[str, str], bytes] | None = None,
+    answers: Sequence[Answer] = (),
 ) -> None:
     """comparison.md, table.txt, table.json, index.html, plots/*.csv and, for trained models, pareto.svg into the folder `out`.
 
     breakdown and worst are the contents of breakdown.json and worst.json; without them their sections are left out.
-    sounds: {(set, id): FLAC file} of the worst utterances, which the page plays.
+    sounds: {(set, id): FLAC file} of the worst utterances, which the page plays. answers: those of `compare.answers`.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
-    report = Report(rows, columns.of(rows), facts_of(evidence), evidence, params, origin, breakdown, list(worst), sounds or {})
-    panels = plots.panels(rows)
+    report = Report(
+        rows, columns.of(rows), facts_of(evidence), evidence, params, origin, breakdown, list(worst), sounds or {}, answers
+    )  # fmt: skip
+    models = ["teacher", *params.students]
+    looks = plots.looks_of(rows, models)
+    panels = plots.panels(rows, looks)
     if panels:
         (out / "pareto.svg").write_text(plots.pareto(panels), encoding="utf-8")
-    plots.tables(out / "plots", rows, evidence.curves)
+    plots.tables(out / "plots", rows, evidence.curves, models)
     (out / Project().report.name).write_text(_markdown(report), encoding="utf-8")
     (out / Project().table.name).write_text(_terminal(report), encoding="utf-8")
     write_json(out / Project().table_rows.name, _rows(report))
-    (out / "index.html").write_text(page(report, panels), encoding="utf-8")
+    (out / "index.html").write_text(page(report, panels, looks), encoding="utf-8")
 
 
 # ---------------------------------------------------------------- the facts
@@ -83,7 +89,7 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
         )
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
-    return facts + [("Beware", caution) for caution in cautions(evidence.timings)]
+    return facts + [("Beware", caution) for caution in [*lacking(evidence), *cautions(evidence.timings)]]
 
 
 def _size(split: dict, evaluated: int | None) -> str:
@@ -143,7 +149,6 @@ def _load(load: object) -> str:
 # ---------------------------------------------------------------- the table
 
 
-IN_README = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 LOWER_IS_BETTER = ("wer", "disk_mb", "latency_p50_ms")
 IN_TERMINAL = ("Variant", "WER % [95%]", "Gate WER %", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
 
@@ -153,7 +158,8 @@ def _markdown(report: Report) -> str:
     lines = [
         "# Comparison: UNTRAINED models" if is_untrained else "# Comparison",
         "",
-        escaped(verdict(report.rows, report.params)),
+        escaped(verdict(report.rows, report.params, report.test)),
+        *tradeoffs.markdown(report.answers, report.params.gate.prefer),
         "",
     ]
     lines += [f"- **{what}**: {escaped(fact)}" for what, fact in report.facts + origin_facts(report.origin, report.params)]
@@ -224,7 +230,7 @@ def _worst(worst: Sequence[Mistake], objective: str) -> list[str]:
         lines += ["", f"The worst utterances of {test}, as [reference > recognized]:", ""]
         for mistake in [mistake for mistake in worst if mistake["set"] == test][:WORST]:
             words = (word if word == other else f"[{word} > {other}]" for word, other in pairs(mistake["alignment"]))
-            head = f"{mistake['id']}, {mistake['variant']} {mistake['errors']} wrong, the teacher {mistake['teacher_errors']}"
+            head = f"{mistake['id']}, {mistake['variant']} {described(mistake)}, the teacher {mistake['teacher_errors']}"
             lines.append(f"- {escaped(head)}: {escaped(gap.join(words))}")
     return lines
 
@@ -248,7 +254,7 @@ def short_table(rows: list[Row]) -> str:
     """The table in Markdown with its most informative columns."""
     rows = [rows[0], *sorted(rows[1:], key=lambda row: -(row["disk_mb"] or 0))]
     objective = rows[0].objective
-    wanted = [of_objective(name, objective) for name in IN_README]
+    wanted = [of_objective(name, objective) for name in columns.ESSENTIAL]
     return table(rows, {column.name: column.show for column in columns.known((), objective) if column.name in wanted})
 
 
@@ -268,10 +274,10 @@ def _terminal(report: Report) -> str:
     cells = [[column.show(row) for column in columns] for row in report.rows]
     sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]
     heads = [column.name for column in columns]
-    table, opening = tables.plain(heads, cells, sides), _wrapped(verdict(report.rows, report.params), "")
+    table, opening = tables.plain(heads, cells, sides), _wrapped(verdict(report.rows, report.params, report.test), "")
     lines = [*opening, "", table, ""] if untrained(report.rows) else [table, "", *opening, ""]
     needed = [(what, fact) for what, fact in report.facts if what not in ("Versions", "Energy", "Train")]
-    for what, fact in needed:
+    for what, fact in [*tradeoffs.facts(report.answers, report.params.gate.prefer), *needed]:
         lines += _wrapped(f"{what + ':':<9}{fact}", " " * 9)
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pipeline.compare import belonging
-from pipeline.compare.report import plots
+from pipeline.compare.report import looks
 from pipeline.compare.run import compare
 from pipeline.evaluate.scores import Hypothesis, Score, SetScore
 from pipeline.speech.shards import Utterance
@@ -28,11 +28,11 @@ def reports(tmp_path_factory):
 
 def test_models_beyond_the_colors_are_gray_and_counted_and_each_point_is_named(reports):
     svg = (reports / "pareto.svg").read_text()
-    assert svg.count(f">{1 + MODELS - len(plots.COLORS)} other models<") == 3, "a panel each"
+    assert svg.count(f">{1 + MODELS - len(looks.COLORS)} other models<") == 3, "a panel each"
     for panel in svg.split("<svg")[2:]:
         named = re.findall(r"<title>([^:<]+):", panel)
         assert sorted(named) == sorted(FIGURES)
-        assert all(panel.count(f"stroke: {color}; stroke-width: 5") == 1 for color in (*plots.COLORS, plots.OTHERS))
+        assert all(panel.count(f"stroke: {color}; stroke-width: 5") == 1 for color in (*looks.COLORS, looks.OTHERS))
         assert ">teacher<" in panel and " (champion)<" in panel
 
 
@@ -41,10 +41,9 @@ def test_those_that_decide_come_first(reports):
     assert (reports / "pareto.svg").read_text().count(f">{champion}<") == 3, "it has a color in each panel"
 
 
-def test_lines_beyond_the_looks_are_gray_and_counted(reports):
+def test_lines_beyond_the_colors_are_gray_and_counted(reports):
     page = (reports / "index.html").read_text()
-    assert len(set(plots.LINES)) == len(plots.LINES)
-    assert page.count(f">{1 + MODELS - len(plots.LINES)} others<") == 2, "loss, and errors on dev"
+    assert page.count(f">{1 + MODELS - len(looks.COLORS)} others<") == 2, "loss, and errors on dev"
 
 
 def test_the_check_of_scores_takes_time_in_proportion_to_utterances(tmp_path):

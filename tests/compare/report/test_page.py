@@ -16,9 +16,10 @@ from pipeline.compare import figures, origin
 from pipeline.compare.comparison import Row, Verdict
 from pipeline.compare.inputs import gather
 from pipeline.compare.origin import Origin
-from pipeline.compare.report import columns, plots
+from pipeline.compare.report import columns, looks
 from pipeline.compare.report.markdown import write as write_report
 from pipeline.compare.report.page import errors
+from pipeline.compare.report.page.parts import Alignments
 from pipeline.compare.rows import judge, measured
 from pipeline.compare.run import compare
 from tests.planted import FIGURES, plant
@@ -29,6 +30,7 @@ GROUP |= {"unit": "utterances", "wer_low": {}, "wer_high": {}}
 WORST = {
     "id": "u7", "speaker": HOSTILE, "set": "test", "reference": "one two three", "variant": "half.int8-openvino",
     "teacher": "one two", "hypothesis": f"one ten four {HOSTILE}", "errors": 3, "teacher_errors": 1,
+    "kinds": {"replaced": 1, "lost": 1, "inserted": 1, "slips": 0},
     "alignment": [["equal", "one", "one"], ["substitute", "two", "ten"], ["delete", "three", ""], ["insert", "", HOSTILE]],
 }  # fmt: skip
 VOID = {"meta", "br", "input", "link", "img"}
@@ -139,6 +141,35 @@ def test_the_table_is_whole_without_a_script(full):
     assert "data-v" in table.all("td")[0] and not any("hidden" in attributes for _, attributes in table.tags)
 
 
+def test_the_essential_columns_are_shown_first_and_all_others_by_a_box_that_needs_no_script(full):
+    body = full.text.split("<script>")[0]
+    pairs = zip(columns_of(body), heads_of(body), strict=True)
+    shown = [head for head, attributes in pairs if attributes.get("class") != "rest"]
+    assert shown == list(columns.ESSENTIAL) and len(columns_of(body)) > 20
+    (box,) = [attributes for attributes in full.page.all("input") if attributes["type"] == "checkbox"]
+    assert {"for": box["id"]} in full.page.all("label") and ".all:not(:checked) ~ .scroll .rest { display: none }" in body
+    for row in re.findall(r"<tr.*?</tr>", sortable(body), re.DOTALL):
+        assert row.count('class="rest"') == len(columns_of(body)) - len(shown), "cells go with their headings"
+
+
+def sortable(body):
+    return re.search(r'<table class="sortable">.*?</table>', body, re.DOTALL)[0]
+
+
+def heads_of(body):
+    return [attributes for attributes in Page(sortable(body)).all("th") if attributes["scope"] == "col"]
+
+
+def columns_of(body):
+    return Page(sortable(body)).text["th"][: len(heads_of(body))]
+
+
+def test_the_first_column_covers_what_is_scrolled_under_it(full):
+    """Without a place of its own in front, the arrows of other headings, which are translucent, are painted over it."""
+    (rule,) = re.findall(r"^th:first-child \{.*position: sticky.*\}$", full.text, re.MULTILINE)
+    assert "z-index: 1" in rule and "background: Canvas" in rule
+
+
 def test_hostile_texts_are_shown_and_not_run(full):
     assert len(full.page.all("script")) == 1 and HOSTILE not in full.text and "&lt;script&gt;alert(1)" in full.text
 
@@ -158,7 +189,7 @@ def test_energy_that_is_not_resolved_has_no_column_no_card_and_no_plot(full, bar
 def test_errors_are_broken_down_and_the_worst_are_aligned_where_that_is_known(full, bare):
     assert "25.00" in full.page.text["td"] and "By noise" not in full.text
     assert {"By speaker: test", "By speaker: far"} <= set(full.page.text["h3"]) and "far by speaker:" in full.markdown
-    assert full.page.text["del"][1:] == ["two", "three", "\xa0"] and full.page.text["ins"][1:3] == ["ten", "\xa0"]
+    assert full.page.text["del"] == ["two", "three"] and full.page.text["ins"] == ["ten", HOSTILE]
     assert (
         "one [two > ten] [three > ] [ > &lt;script>" in full.markdown
         and "<script" not in full.markdown
@@ -220,7 +251,7 @@ def test_colors_are_told_from_white_and_from_near_black():
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    for color in plots.COLORS:
+    for color in looks.COLORS:
         assert 1.05 / (luminance(color) + 0.05) >= 3 and (luminance(color) + 0.05) / (luminance("#121212") + 0.05) >= 3, color
 
 
@@ -238,7 +269,7 @@ def test_a_figure_that_was_not_measured_is_a_dash_and_never_zero():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
-def test_a_browser_sorts_by_a_heading_both_ways_and_leaves_columns_out(full, tmp_path):
+def test_a_browser_sorts_by_a_heading_both_ways_and_shows_all_columns_on_request(full, tmp_path):
     """Buttons are pressed as Enter and Space press them, with a click event of no mouse."""
     press = """<script>
     const button = (name) => [...document.querySelectorAll("th button")].find((one) => one.textContent === name);
@@ -246,8 +277,9 @@ def test_a_browser_sorts_by_a_heading_both_ways_and_leaves_columns_out(full, tmp
     const states = [];
     button("MB").click(); states.push(names());
     button("MB").click(); states.push(names(), button("MB").parentElement.getAttribute("aria-sort"));
-    [...document.querySelectorAll("fieldset label")].find((one) => one.textContent.trim() === "CER %").firstChild.click();
-    states.push(button("CER %").parentElement.hidden);
+    const display = () => getComputedStyle(button("CER %").parentElement).display;
+    states.push(display());
+    document.querySelector(".all").click(); states.push(display());
     document.title = states.join("|");
     </script></body>"""
     file = tmp_path / "page.html"
@@ -258,9 +290,10 @@ def test_a_browser_sorts_by_a_heading_both_ways_and_leaves_columns_out(full, tmp
     options += " --disable-component-update --virtual-time-budget=5000 --window-size=1280,900 --dump-dom"
     command = ["chromium", *options.split(), f"--user-data-dir={tmp_path}/profile", file.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=540)
-    up, down, order, is_hidden = re.search("<title>(.*?)</title>", done.stdout)[1].split("|")
+    up, down, order, before, after = re.search("<title>(.*?)</title>", done.stdout)[1].split("|")
     by_size = sorted(FIGURES, key=lambda name: FIGURES[name][1])
-    assert up.split() == by_size and down.split() == by_size[::-1] and order == "descending" and is_hidden == "true"
+    assert up.split() == by_size and down.split() == by_size[::-1] and order == "descending"
+    assert before == "none" and after == "table-cell"
 
 
 def test_the_worst_utterances_can_be_listened_to(tmp_path):
@@ -273,3 +306,24 @@ def test_the_worst_utterances_can_be_listened_to(tmp_path):
     flac = base64.b64encode(b"no audio").decode()  # what a planted corpus has
     assert page.count(f'<audio controls preload="none" src="data:audio/flac;base64,{flac}">') == len(worst) == 20
     assert "base64" not in str(errors.worst(worst, {("test", row["id"]): bytes(500_000) for row in worst}).parts)
+
+
+def mistakes(count, test="test", **kinds):
+    kinds = dict.fromkeys(("replaced", "lost", "inserted", "slips"), 0) | kinds
+    return [{**WORST, "id": f"u{n}", "set": test, "kinds": kinds, "errors": sum(kinds.values())} for n in range(count)]
+
+
+def test_at_most_twenty_utterances_of_the_page_have_their_audio_and_that_is_said():
+    worst = [*mistakes(20, lost=1), *mistakes(20, "far", lost=1)]
+    parts = errors.worst(worst, {(each["set"], each["id"]): b"flac" for each in worst}).parts
+    heard = [bool(shown.audio) for part in parts if isinstance(part, Alignments) for shown in part.utterances]
+    assert len(heard) == 40 and sum(heard) == 20 and sum(heard[:20]) == 10, "as many of each set"
+    assert str(parts).count("10 of 20 have their audio here") == 2
+
+
+def test_utterances_that_are_only_misspelled_are_folded_apart_from_lost_words():
+    worst = [*mistakes(2, lost=1, slips=3), *mistakes(3, slips=1)]
+    open_, folded = [part for part in errors.worst(worst, {}).parts if isinstance(part, Alignments)]
+    assert (open_.summary, len(open_.utterances)) == ("", 2) and len(folded.utterances) == 3
+    assert folded.summary == "3 more of test with misspelled words alone"
+    assert open_.utterances[0].title.endswith("half.int8-openvino 4 wrong (1 lost, 3 misspelled)")

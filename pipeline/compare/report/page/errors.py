@@ -4,13 +4,19 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
 from pipeline.common.numbers import percent
-from pipeline.compare.breakdown import Breakdown, Group, Mistake, rates
+from pipeline.compare.breakdown import Breakdown, Group, Mistake, is_slip, rates
 from pipeline.compare.comparison import Row, champion_of
 from pipeline.compare.report.columns import with_range
-from pipeline.compare.report.page.parts import Alignments, Cell, KeyToAlignments, Line, Section, Subheading, Table, Text
+from pipeline.compare.report.page.parts import Aligned, Alignments, Cell, Line, Pair, Section, Subheading, Table, Text
 
 GROUPS = 20  # of a table
+MOST_AUDIO = 20  # utterances of the whole page
 MOST_BYTES = 400_000  # of an utterance's audio, about 15 s
+KINDS = {"replaced": "replaced", "lost": "lost", "inserted": "inserted", "slips": "misspelled"}
+ABOUT_WORST = (
+    "Each line of words: above the reference, below the recognized text. Struck out: lost, or replaced by another word; "
+    "underlined: recognized instead, or inserted; dotted: misspelled in one letter."
+)
 
 
 def breakdown(breakdown: Breakdown | None, rows: Sequence[Row]) -> Section:
@@ -40,16 +46,54 @@ def pairs(alignment: list[list[str]]) -> list[tuple[str, str]]:
 
 
 def worst(utterances: Sequence[Mistake], sounds: Mapping[tuple[str, str], bytes]) -> Section:
-    """The audio, the texts of reference, teacher and variant, and the reference aligned with the variant's text.
+    """The audio and the reference aligned with the variant's text; utterances with misspelled words alone are folded.
 
-    Audio of more than MOST_BYTES is left out, so that a page can still be mailed.
+    At most MOST_AUDIO utterances have their audio, as many of each set, and none of more than MOST_BYTES, so that a page can
+    still be mailed.
     """
     parts: list[object] = []
-    for test in dict.fromkeys(utterance["set"] for utterance in utterances):
-        short = {name: flac for (of, name), flac in sounds.items() if of == test and len(flac) <= MOST_BYTES}
-        audio = {name: f"data:audio/flac;base64,{b64encode(flac).decode()}" for name, flac in short.items()}
-        parts += [Subheading(test), Alignments([utterance for utterance in utterances if utterance["set"] == test], audio)]
-    return Section("worst", "The worst utterances", [KeyToAlignments(), *parts] if parts else [])
+    sets = list(dict.fromkeys(utterance["set"] for utterance in utterances))
+    for test in sets:
+        of_set = [utterance for utterance in utterances if utterance["set"] == test]
+        short = {u["id"]: flac for u in of_set if len(flac := sounds.get((test, u["id"]), b"")) in range(1, MOST_BYTES + 1)}
+        audio = {name: playable(flac) for name, flac in list(short.items())[: MOST_AUDIO // len(sets)]}
+        wrong = [utterance for utterance in of_set if utterance["errors"] > utterance["kinds"]["slips"]]
+        slips = [utterance for utterance in of_set if utterance not in wrong]
+        parts += [Subheading(test), Alignments("", [_shown(utterance, audio) for utterance in wrong])] if wrong else []
+        summary = f"{len(slips)} more of {test} with misspelled words alone" if wrong else f"{test}: misspelled words alone"
+        parts += [Alignments(summary, [_shown(utterance, audio) for utterance in slips])] if slips else []
+        if len(audio) < len(of_set):
+            parts.append(Text(f"{len(audio)} of {len(of_set)} have their audio here, so that the page stays small."))
+    return Section("worst", "The worst utterances", [Text(ABOUT_WORST), *parts] if parts else [])
+
+
+def described(utterance: Mistake) -> str:
+    """ "4 wrong (2 replaced, 1 lost, 1 misspelled)"."""
+    kinds = [f"{count} {KINDS[kind]}" for kind, count in utterance["kinds"].items() if count]
+    return f"{utterance['errors']} wrong ({', '.join(kinds)})"
+
+
+def words(alignment: list[list[str]]) -> list[Pair]:
+    return [
+        Pair(word, other, "" if word == other else "slip" if is_slip(word, other) else "wrong")
+        for word, other in pairs(alignment)
+    ]
+
+
+def _shown(utterance: Mistake, audio: Mapping[str, str]) -> Aligned:
+    who = f"{utterance['id']}, speaker {utterance['speaker']}" if utterance["speaker"] else utterance["id"]
+    teacher = "wrote the reference" if utterance["teacher"] == utterance["reference"] else utterance["teacher"] or "(nothing)"
+    return Aligned(
+        f"{who}: {utterance['variant']} {described(utterance)}",
+        words(utterance["alignment"]),
+        f"The teacher ({utterance['teacher_errors']} wrong): {teacher}",
+        audio.get(utterance["id"]),
+    )
+
+
+def playable(flac: bytes) -> str:
+    """A data: URL."""
+    return f"data:audio/flac;base64,{b64encode(flac).decode()}"
 
 
 def _table(factor: str, test: str, groups: list[Group], rows: Sequence[Row]) -> Table:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipeline.common.numbers import percent, points, shown, times
+from pipeline.compare.answers import Answer, nearest
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import BY_NAME
-from pipeline.compare.report.page.parts import Code, Section, Steps
+from pipeline.compare.report import tradeoffs
+from pipeline.compare.report.page.parts import Choice, Choices, Code, Meanings, Section, Steps, Text
 from pipeline.params import Params
 from pipeline.project import Project
 from pipeline.speech.scoring import UNITS
@@ -25,11 +27,14 @@ class Card(NamedTuple):
     beside: str
 
 
-def verdict(rows: Sequence[Row], params: Params) -> str:
-    """What was asked of `bigfoot propose` and what came of it, if anything was; then the champion, or why there is none."""
+def verdict(rows: Sequence[Row], params: Params, test: str) -> str:
+    """What was asked of `bigfoot propose` and what came of it, if anything was; then the champion, or why there is none.
+
+    `test` is the first test set, whose errors are shown.
+    """
     if untrained(rows):
         return UNTRAINED
-    return f"{_asked(rows, params)}{_champion(rows)}"
+    return f"{_asked(rows, params)}{_champion(rows, test)}"
 
 
 def _asked(rows: Sequence[Row], params: Params) -> str:
@@ -48,18 +53,22 @@ def _asked(rows: Sequence[Row], params: Params) -> str:
     return f"{wanted}, got {got}{exceeded}. "
 
 
-def _champion(rows: Sequence[Row]) -> str:
-    """One sentence with figures: the champion and its cost, or why there is no champion."""
+def _champion(rows: Sequence[Row], test: str) -> str:
+    """The champion and its cost with figures, and how far they may be trusted; or why there is no champion."""
     reference, champion, rate = rows[0], champion_of(rows), rows[0].objective
     if champion is None:
-        nearest = _nearest(rows)
-        reason = f" The nearest, {nearest.variant}: {nearest.gate.reason}." if nearest else ""
+        near = nearest(rows)
+        reason = f" The nearest, {near.variant}: {near.gate.reason}." if near else ""
         return f"No champion: no variant keeps the budget.{reason}"
-    errors = f"{rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}%"
-    return (
+    sentences = [
         f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
-        f"{reference.variant}{_over_the_best(champion)}, {errors} ({champion.gate.reason})."
-    )
+        f"{reference.variant}{_over_the_best(champion)}.",
+        f"On {test}: {rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}%. On gate, which judges: "
+        f"{champion.gate.reason.removeprefix('gate ')}.",
+        tradeoffs.beside(champion, test),
+        tradeoffs.CURSE.format(test),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _over_the_best(champion: Row) -> str:
@@ -117,15 +126,31 @@ def cards(rows: Sequence[Row]) -> list[Card]:
     return figures
 
 
+def answers(found: Sequence[Answer], rows: Sequence[Row], params: Params, test: str) -> Section:
+    """The choice, each answer with what it costs; the champion's own limits are beside the headline already."""
+    title, by_name = "Which one to take", {row.variant: row for row in rows}
+    if not found:
+        return Section("answers", title, [])
+    choices = []
+    for answer in found:
+        lines = [(f"Against {each.other}", tradeoffs.differences(each)) for each in answer.against]
+        remark = "" if by_name[answer.variant].champion else tradeoffs.beside(by_name[answer.variant], test)
+        lines += [("Beware", remark)] if remark else []
+        choices.append(Choice(answer.variant, tradeoffs.best_for(answer, params.gate.prefer), tradeoffs.figures(answer), lines))
+    about = "From the fewest errors on gate to the most, each also against the best before it. In brackets: 95% intervals."
+    chosen = Meanings("How they were chosen", tradeoffs.purposes(found))
+    return Section("answers", title, [Text(about), Choices(choices), chosen])
+
+
 def next_steps(rows: Sequence[Row], params: Params) -> Section:
     if untrained(rows):
         return Section("next", "What to do next", [])
     champion = champion_of(rows)
     if champion is None:
-        nearest = _nearest(rows)
+        near = nearest(rows)
         budget = f"gate.max_rise in params.yaml allows {points(params.gate.max_rise)} points of {rows[0].objective.upper()}"
         steps = [
-            f"The nearest is {nearest.variant}: {nearest.gate.reason}." if nearest else "List more variants.",
+            f"The nearest is {near.variant}: {near.gate.reason}." if near else "List more variants.",
             f"If that is good enough, allow it: {budget}, and dvc repro compares again in seconds.",
             "If not, give the students more steps or layers; if gate has too few words to decide, add speech to it or to dev.",
         ]
@@ -137,11 +162,6 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
         "Try it on your own recordings before you rely on it.",
     ]
     return Section("next", "What to do next", [Steps(steps), Code([f"bigfoot transcribe {folder} recording.wav"])])
-
-
-def _nearest(rows: Sequence[Row]) -> Row | None:
-    own = [row for row in rows[1:] if row.kind != "peer"]
-    return min(own, key=lambda row: row.known(f"{row.objective}_rise_upper"), default=None)
 
 
 def _shown(row: Row, key: str) -> str:

@@ -1,15 +1,13 @@
 """The parts of a section of the page. The macro in templates/parts.html with the name of a part's `kind` draws it.
 
-All texts are plain: the template escapes them. Only a plot is already HTML (see `plots.inline`).
+All texts are plain: the template escapes them. Only a plot is already HTML (see `drawing.inline`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from markupsafe import Markup
-
-from pipeline.compare.breakdown import Mistake
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,27 @@ class Facts:
 
 @dataclass(frozen=True)
 class Meanings:
-    """Facts that are folded at first."""
+    """Facts that are folded at first, under `summary`."""
 
     kind: ClassVar = "meanings"
+    summary: str
     pairs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A variant, what it is best for, its figures, and how it differs from others."""
+
+    variant: str
+    best_for: str
+    figures: str
+    lines: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Choices:
+    kind: ClassVar = "choices"
+    choices: Sequence[Choice]
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first heading is that of the lines' names. A phone at first shows only the columns named in `main`."""
+    """A table; the first heading is that of the lines' names. At first it shows the columns in `main`; () means all."""
 
     kind: ClassVar = "table"
     caption: str
@@ -105,14 +120,28 @@ class Table:
 
 
 @dataclass(frozen=True)
-class KeyToAlignments:
-    kind: ClassVar = "key_to_alignments"
+class Pair:
+    """A word of the reference and what was recognized, either may be ""; `look`: "" (equal), "slip" or "wrong"."""
+
+    word: str
+    other: str
+    look: str
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """An utterance word by word; `audio` is a data: URL, None where it is left out."""
+
+    title: str
+    words: Sequence[Pair]
+    below: str
+    audio: str | None
 
 
 @dataclass(frozen=True)
 class Alignments:
-    """The utterances of one set in reports/worst.json."""
+    """Utterances of one set; folded under `summary` where there is one."""
 
     kind: ClassVar = "alignments"
-    utterances: Sequence[Mistake]
-    audio: Mapping[str, str]  # data: URLs by id
+    summary: str
+    utterances: Sequence[Aligned]

@@ -2,6 +2,8 @@
 
 from pipeline.common.numbers import percent, shown
 from pipeline.compare.report import plots
+from pipeline.compare.report.drawing import inline
+from pipeline.compare.report.looks import Looks
 from pipeline.compare.report.page.parts import Cell, Line, Plot, Plots, Section, Table
 
 OF_LOSS = (
@@ -10,12 +12,12 @@ OF_LOSS = (
 )
 
 
-def curves(curves: dict[str, list[dict]], training: dict[str, dict], objective: str = "wer") -> Section:
+def curves(curves: dict[str, list[dict]], training: dict[str, dict], objective: str, looks: Looks) -> Section:
     """The section; models that were not trained here have no curve."""
     name = objective.upper()
     about = {"loss": OF_LOSS, f"dev_{objective}": f"{name} on dev by step, which chooses the best checkpoint."}
-    drawn = {key: plots.curves(curves, key) for key in about}
-    figures = [Plot(plots.inline(svg, f"curve-{key}", about[key]), about[key]) for key, svg in drawn.items() if svg]
+    drawn = {key: plots.curves(curves, key, looks) for key in about}
+    figures = [Plot(inline(svg, f"curve-{key}", about[key]), about[key]) for key, svg in drawn.items() if svg]
     lines = [_line(model, curve, training[model], objective) for model, curve in curves.items() if curve]
     heads = ["Model", "Steps", "First loss", "Last loss", f"Best dev {name} %", "At step", "Hours", "Wh"]
     table = Table(f"First and last loss, best dev {name}, duration and energy of each training", heads, lines)

@@ -6,13 +6,14 @@ from pipeline.common.numbers import shown
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import BY_NAME, of_objective
 from pipeline.compare.report import plots
-from pipeline.compare.report.columns import Column
+from pipeline.compare.report.columns import ESSENTIAL, Column
+from pipeline.compare.report.drawing import inline
+from pipeline.compare.report.looks import Looks
 from pipeline.compare.report.page.parts import Cell, Facts, Line, Meanings, Plot, Plots, Section, Table, Text
 
-MAIN = ("WER % [95%]", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")  # columns that a phone shows at first
 
-
-def table(rows: Sequence[Row], columns: Sequence[Column]) -> Section:
+def table(rows: Sequence[Row], columns: Sequence[Column], remarks: Sequence[str]) -> Section:
+    """All variants; the page at first shows the columns ESSENTIAL. `remarks` are about the figures."""
     first, *others = columns
     lines = [
         Line(first.show(row), [Cell(column.show(row), column.value(row)) for column in others], row.champion) for row in rows
@@ -23,9 +24,11 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> Section:
         [column.name for column in columns],
         lines,
         "sortable",
-        tuple(of_objective(name, rows[0].objective) for name in MAIN),
+        tuple(of_objective(name, rows[0].objective) for name in ESSENTIAL),
     )
-    return Section("variants", "All variants", [figures, Meanings([(column.name, column.about) for column in columns])])
+    meanings = Meanings("What the columns mean", [(column.name, column.about) for column in columns])
+    said = [Text(f"{remark[:1].upper()}{remark[1:]}.") for remark in remarks]
+    return Section("variants", "All variants", [figures, *said, meanings])
 
 
 def pareto(rows: Sequence[Row], panels: dict[str, str]) -> Section:
@@ -37,24 +40,24 @@ def pareto(rows: Sequence[Row], panels: dict[str, str]) -> Section:
         names = ", ".join(row.variant for row, x, rate in points if (x, rate) in best)
         text = f"{rate_name} against {label}. Champion: {champion.variant if champion else 'none'}. On the front: {names}."
         caption = f"{rate_name} against {label}: lower and further left is better. On the dashed front: {names}."
-        drawn.append(Plot(plots.inline(svg, key, text), caption))
-    about = Text("Color is the model, shape the scheme, the large mark the champion; bars are 95% intervals.")
+        drawn.append(Plot(inline(svg, key, text), caption))
+    about = Text("Color is the model, in every plot; shape is the scheme, the large mark the champion; bars are 95% intervals.")
     return Section("pareto", "Size, speed and energy against errors", [about, Plots(drawn)])
 
 
-def by_length(rows: Sequence[Row]) -> Section:
+def by_length(rows: Sequence[Row], looks: Looks) -> Section:
     """The section, empty where lengths were not timed."""
     section, title = "lengths", "Latency by length of audio"
-    svg = plots.by_length(rows)
+    svg = plots.by_length(rows, looks)
     if svg is None:
         return Section(section, title, [])
     timed = {row.variant: dict(plots.lengths(row)) for row in rows}
     seconds = sorted({length for ms in timed.values() for length in ms})
     lines = [Line(name, [Cell(shown(ms.get(s), ".1f"), ms.get(s)) for s in seconds]) for name, ms in timed.items()]
-    about = "Latency by length of audio, one line per variant; the figures are in the table below."
+    about = "Latency by length of audio, one line per variant, the champion's wide; the figures are in the table below."
     caption = "Milliseconds to transcribe audio of each length"
     figures = Table(caption, ["Variant", *(f"{s:g} s" for s in seconds)], lines)
-    return Section(section, title, [Plots([Plot(plots.inline(svg, "length", about), about)]), figures])
+    return Section(section, title, [Plots([Plot(inline(svg, "length", about), about)]), figures])
 
 
 def gate(rows: Sequence[Row]) -> Section:

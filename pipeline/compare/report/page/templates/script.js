@@ -15,7 +15,6 @@ for (const table of document.querySelectorAll("table.sortable")) {
     known.sort((a, b) => (up ? 1 : -1) * compare(value(a, column), value(b, column)));
     body.append(...known, ...unknown);
   };
-  const names = heads.map((head) => head.textContent);
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -23,30 +22,4 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.addEventListener("click", () => sort(column));
     head.append(button);
   });
-  const show = (column, on) => {
-    for (const row of [table.tHead.rows[0], ...rows]) row.cells[column].hidden = !on;
-  };
-  const few = matchMedia("(max-width: 40rem)").matches;
-  const choice = document.createElement("details"), set = document.createElement("fieldset"), boxes = [];
-  choice.append(document.createElement("summary"), set);
-  choice.firstChild.textContent = "Choose columns";
-  set.append(document.createElement("legend"));
-  set.firstChild.textContent = "Columns shown";
-  const add = (text, checked, change) => {
-    const label = document.createElement("label"), box = document.createElement("input");
-    box.type = "checkbox";
-    box.checked = checked;
-    box.addEventListener("change", () => change(box.checked));
-    label.append(box, " ", text);
-    set.append(label);
-    return box;
-  };
-  add("all", !few, (on) => boxes.forEach(([box, column]) => { box.checked = on; show(column, on); }));
-  heads.forEach((head, column) => {
-    if (!column) return;
-    const on = !few || "main" in head.dataset;
-    boxes.push([add(names[column], on, (now) => show(column, now)), column]);
-    show(column, on);
-  });
-  table.closest(".scroll").before(choice);
 }

@@ -1,0 +1,48 @@
+// Logits -> words, by greedy CTC decoding. Words and confidences equal those of `bigfoot transcribe`
+// (pipeline/apps/transcription/words.py): a token's confidence is the highest probability among its frames, a word's the mean
+// over its tokens.
+
+/**
+ * The words in the frames from `first` on.
+ * @param logits {data: Float32Array, dims: [1, frames, tokens]}
+ * @param tokens what each token writes: "" for nothing, " " between words
+ * @returns [{text, confidence, first, last}], `first` and `last` being frames
+ */
+export function words({ data, dims }, tokens, blank, first = 0) {
+  const [frames, size] = dims.slice(-2);
+  const found = [];
+  let word = null;
+  let previous = -1;
+  for (let frame = first; frame < frames; frame++) {
+    const scores = data.subarray(frame * size, (frame + 1) * size);
+    const { token, probability } = likeliest(scores);
+    const text = token === blank ? "" : tokens[token];
+    if (text && !text.trim()) {
+      word = null;
+    } else if (text) {
+      if (!word) found.push((word = { texts: [], confidences: [], first: frame }));
+      if (token === previous) {
+        word.confidences.push(Math.max(word.confidences.pop(), probability));
+      } else {
+        word.texts.push(text);
+        word.confidences.push(probability);
+      }
+      word.last = frame;
+    }
+    previous = token;
+  }
+  return found.map(({ texts, confidences, first, last }) => ({
+    text: texts.join(""),
+    confidence: confidences.reduce((sum, one) => sum + one) / confidences.length,
+    first,
+    last,
+  }));
+}
+
+function likeliest(scores) {
+  let token = 0;
+  for (let index = 1; index < scores.length; index++) if (scores[index] > scores[token]) token = index;
+  let sum = 0;
+  for (const score of scores) sum += Math.exp(score - scores[token]);
+  return { token, probability: 1 / sum };
+}

@@ -1,0 +1,180 @@
+"""The answers of a comparison, defined here alone: which variants a person may choose, and what each costs and gains.
+
+Decision: one champion hides a choice, so there are up to six answers, each the best of those within the budget (teacher.fp32
+and peers aside) for one purpose of PURPOSES. A variant that is best for several purposes is one answer. Answers are ordered by
+their errors on gate; each is measured against teacher.fp32 and against the one before it that gains most, which is the price
+of going further. Errors are those of the first test set, which chose none of them. reports/answers.json holds all of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.benchmark.timings import REFERENCE
+from pipeline.compare.comparison import Row, champion_of, untrained
+from pipeline.compare.inputs import Evidence
+from pipeline.compare.rows import gain
+from pipeline.evaluate import wer
+from pipeline.speech.corpus import GATE
+from pipeline.speech.scoring import UNITS
+
+NEAREST = "nearest"
+PURPOSES = {
+    "no measurable rise on gate": "the largest gain among those whose paired 95% interval of the rise includes 0, or less",
+    "fewer errors on gate": "the largest gain among those with fewer errors on gate than the champion",
+    "champion": "the largest gain by gate.prefer: speed, size, or the smaller of the two",
+    "smallest": "the fewest megabytes",
+    "fastest": "the shortest time for the same utterances",
+    "cheapest": "the least energy per hour of audio where a meter measured it for all of them, else the shortest time",
+    NEAREST: "the lowest bound of the rise on gate, because no variant keeps the budget",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant against another one, `other`.
+
+    `wrong` and `other_wrong` are errors in the `length` units (words or characters) of the test set; `rise` is the error rate
+    minus the other's, a fraction, with its paired 95% interval. `smaller` and `faster` are ratios; the interval of `faster`
+    is None where the two were not timed against each other: the intervals of their speedups then tell whether the difference is
+    measurable.
+    """
+
+    other: str
+    test: str
+    unit: str
+    length: int
+    wrong: int
+    other_wrong: int
+    rise: float
+    rise_low: float
+    rise_high: float
+    disk_mb: float
+    other_disk_mb: float
+    smaller: float
+    latency_p50_ms: float
+    other_latency_p50_ms: float
+    faster: float
+    faster_low: float | None
+    faster_high: float | None
+    is_faster_measurable: bool
+
+    @property
+    def is_rise_measurable(self) -> bool:
+        """Whether the interval leaves no doubt that the error rates differ."""
+        return not self.rise_low <= 0 <= self.rise_high
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A variant with what it is best for; `passed`: whether it keeps the budget.
+
+    `against`: teacher.fp32 and, except for the first answer, that of the answers before it which gains most.
+    """
+
+    variant: str
+    best_for: Sequence[str]
+    passed: bool
+    against: Sequence[Difference]
+
+
+def answers(rows: Sequence[Row], evidence: Evidence, prefer: str) -> list[Answer]:
+    """The answers in the order of their errors on gate; [] for UNTRAINED models, and where there is none but the teacher."""
+    if untrained(rows):
+        return []
+    reference, objective = evidence.scores[REFERENCE].sets[GATE], evidence.objective
+    no_rise = {
+        row.variant
+        for row in within_budget(rows)
+        if wer.paired_interval(reference, evidence.scores[row.variant].sets[GATE], objective)[0] <= 0
+    }
+    chosen = choose(rows, no_rise, prefer)
+    by_name = {row.variant: row for row in rows}
+    found: list[Answer] = []
+    for name, purposes in chosen.items():
+        before = max(found, key=lambda answer: gain(by_name[answer.variant].figures, prefer) or 0.0, default=None)
+        others = [REFERENCE, *([before.variant] if before else [])]
+        against = [_difference(by_name[name], by_name[other], evidence) for other in others]
+        found.append(Answer(name, purposes, by_name[name].gate.passed is True, against))
+    return found
+
+
+def within_budget(rows: Sequence[Row]) -> list[Row]:
+    """The variants that may be answers. A peer never passes."""
+    return [row for row in rows if row.gate.passed and row.variant != REFERENCE]
+
+
+def nearest(rows: Sequence[Row]) -> Row | None:
+    """The variant with the lowest bound of the rise on gate, whether or not it passes."""
+    own = [row for row in rows if row.kind != "peer" and row.variant != REFERENCE]
+    return min(own, key=lambda row: row.known(f"{row.objective}_rise_upper"), default=None)
+
+
+def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, list[str]]:
+    """{variant: the purposes it is best for}, ordered by errors on gate; `no_rise`: those without a measurable rise.
+
+    Of two that are equally good for a purpose, the one with fewer errors on gate is taken, then the faster, the smaller, the
+    first. A purpose that nothing fits is left out. Where nothing keeps the budget, the one answer is the nearest.
+    """
+    passing, champion = within_budget(rows), champion_of(rows)
+    if not passing:
+        near = nearest(rows)
+        return {near.variant: [NEAREST]} if near else {}
+    gains = {row.variant: gain(row.figures, prefer) for row in passing}
+    times = {row.variant: row["speedup"] for row in passing}
+    is_metered = all(row.energy is not None and row.energy_note is None for row in passing)
+    safer = [row for row in passing if champion and _errors(row) < _errors(champion)]
+    fits: dict[str, Mapping[str, float | None]] = {
+        "no measurable rise on gate": {name: gained for name, gained in gains.items() if name in no_rise},
+        "fewer errors on gate": {row.variant: gains[row.variant] for row in safer},
+        "champion": {champion.variant: 0.0} if champion else {},
+        "smallest": {row.variant: _less(row["disk_mb"]) for row in passing},
+        "fastest": times,
+        "cheapest": {row.variant: _less(row.energy) for row in passing} if is_metered else times,
+    }
+    best: dict[str, list[str]] = {}
+    for purpose, values in fits.items():
+        known = [(value, row) for row in passing if (value := values.get(row.variant)) is not None]
+        if known:
+            _, row = max(known, key=lambda each: (each[0], *_quality(each[1])))
+            best.setdefault(row.variant, []).append(purpose)
+    order = sorted((row for row in passing if row.variant in best), key=lambda row: (_errors(row), gains[row.variant] or 0.0))
+    return {row.variant: best[row.variant] for row in order}
+
+
+def _less(value: float | None) -> float | None:
+    """A figure of which less is better, as one of which more is."""
+    return None if value is None else -value
+
+
+def _errors(row: Row) -> float:
+    return row.known(f"gate_{row.objective}")
+
+
+def _quality(row: Row) -> tuple[float, float, float]:
+    return -_errors(row), row["speedup"] or 0.0, -(row["disk_mb"] or 0.0)
+
+
+def _difference(row: Row, other: Row, evidence: Evidence) -> Difference:
+    test, objective = evidence.test_sets[0], evidence.objective
+    mine, theirs = (evidence.scores[each.variant].sets[test] for each in (row, other))
+    low, high = wer.paired_interval(theirs, mine, objective)
+    (wrong, length), (other_wrong, _) = (
+        map(sum, zip(*(each.counts(objective) for each in score.hypotheses), strict=True)) for score in (mine, theirs)
+    )
+    faster, faster_low, faster_high, differs = _faster(row, other, evidence)
+    return Difference(
+        other.variant, test, UNITS[objective], length, wrong, other_wrong,
+        row.known(objective) - other.known(objective), low, high,
+        row.known("disk_mb"), other.known("disk_mb"), other.known("disk_mb") / row.known("disk_mb"),
+        row.known("latency_p50_ms"), other.known("latency_p50_ms"), faster, faster_low, faster_high, differs,
+    )  # fmt: skip
+
+
+def _faster(row: Row, other: Row, evidence: Evidence) -> tuple[float, float | None, float | None, bool]:
+    """How much faster, the ends of the interval, and whether that can be told from no difference."""
+    timed: Mapping[str, Sequence[float]] = evidence.timings.variants[row.variant].speedups
+    if other.variant in timed:
+        estimate, low, high = timed[other.variant]
+        return estimate, low, high, not low <= 1 <= high
+    mine, theirs = ([each.known(f"speedup{end}") for end in ("", "_low", "_high")] for each in (row, other))
+    return mine[0] / theirs[0], None, None, mine[1] > theirs[2] or mine[2] < theirs[1]

@@ -1,0 +1,111 @@
+"""The section "How to run it" of an exported folder's card: one complete program per runtime, which prints a line per file."""
+
+import math
+
+from pipeline.exports.sherpa import FRAME
+
+HEADING = "## How to run it\n"
+
+SHERPA = """### sherpa-onnx: Android, iOS, C, C#, Go, Swift, Python, WebAssembly
+
+`pip install sherpa-onnx soundfile`. In the other languages the same two files go into `omnilingual.model` and `tokens` of the
+offline recognizer's model config, with greedy search; its beam search and hot words don't take this kind of model. Texts may
+hold two spaces where this program prints one.
+
+```python
+import sys
+import sherpa_onnx, soundfile
+
+recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(model="{file}", tokens="tokens.txt")
+for path in sys.argv[1:]:
+    samples, rate = soundfile.read(path, dtype="float32")  # one channel, of any rate
+    stream = recognizer.create_stream()
+    stream.accept_waveform(rate, samples)
+    recognizer.decode_stream(stream)
+    print(*stream.result.text.split())
+```
+"""
+NO_SHERPA = "sherpa-onnx can't run this model ({obstacle}), so tokens.txt, which it would need, is left out.\n"
+SHERPA_TIMES = (
+    "sherpa-onnx's times are wrong by a factor of {factor:g}: it takes 20 ms per frame, and this model has {ms:g} ms.\n"
+)
+TRANSFORMERS_JS = """### transformers.js: browsers, Node
+
+`npm install @huggingface/transformers`. A browser takes the address of a file, where Node needs its samples.
+
+```js
+import {{ readFileSync }} from "node:fs";
+import {{ env, pipeline }} from "@huggingface/transformers";
+
+env.allowRemoteModels = false;
+env.localModelPath = process.cwd() + "/";  // the folder of this one; none of both lines if it is on the hub
+const recognize = await pipeline("automatic-speech-recognition", ".", {{ dtype: "{dtype}" }});
+for (const path of process.argv.slice(2)) {{
+  const wav = readFileSync(path);  // one channel, 16 kHz, 16 bits, after a header of 44 bytes
+  const samples = new Int16Array(wav.buffer.slice(wav.byteOffset + 44, wav.byteOffset + wav.length));
+  console.log((await recognize(Float32Array.from(samples, (sample) => sample / 32768))).text);
+}}
+```
+"""
+ONNXRUNTIME = """### ONNX Runtime: C, C++, C#, Java, Python, browsers (onnxruntime-web)
+
+`pip install onnxruntime soundfile`. One input, `input_values`: raw audio, float32 [batch, samples] at 16 kHz. One output,
+`logits`: float32 [batch, frames, {vocabulary}]. vocab.json has the tokens' ids; the blank is `<pad>`, the gap between words is
+`{gap}`.
+
+```python
+import itertools, json, sys
+import onnxruntime, soundfile
+
+session = onnxruntime.InferenceSession("{file}")
+tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
+for path in sys.argv[1:]:
+    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    logits = session.run(None, {{"input_values": samples[None]}})[0][0]
+    best = [tokens[index] for index, _ in itertools.groupby(logits.argmax(-1))]
+    print(*"".join(token for token in best if token != "<pad>").replace("{gap}", " ").split())
+```
+"""
+OPTIMUM = """### Optimum
+
+`pip install optimum-onnx[onnxruntime] soundfile`
+
+```python
+import sys
+import soundfile
+from optimum.onnxruntime import ORTModelForCTC
+from transformers import AutoProcessor
+
+model = ORTModelForCTC.from_pretrained(".", subfolder="onnx", file_name="{name}")
+processor = AutoProcessor.from_pretrained(".")
+for path in sys.argv[1:]:
+    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    logits = model(**processor(samples, sampling_rate=rate, return_tensors="np")).logits
+    print(*processor.batch_decode(logits.argmax(-1))[0].split())
+```
+"""
+LIMITS = """Audio goes in as it is: the graph normalizes it if the model was trained so. A batch holds recordings of one length.
+Bigfoot's figures are of recordings cut at 30 s: cut longer ones yourself, at pauses.
+"""
+
+
+def replaced(card: str, how: str) -> str:
+    """The card with another section on how to run it; it is the last one."""
+    return card.partition(HEADING)[0].rstrip() + f"\n\n{HEADING}\n{how}"
+
+
+def onnx(file: str, info: dict, obstacle: str | None, gap: str) -> str:
+    """Of the layout `onnx`; `obstacle`: why sherpa-onnx can't run the model."""
+    frame = math.prod(info["conv_strides"])
+    values = {
+        "file": file,
+        "name": file.rpartition("/")[2],
+        "dtype": "q8" if "quantized" in file else "fp32",
+        "obstacle": obstacle,
+        "gap": gap,
+        "vocabulary": len(info["vocab"]),
+        "factor": frame / FRAME,
+        "ms": frame / info["sample_rate"] * 1000,
+    }
+    sherpa = [NO_SHERPA] if obstacle else [SHERPA, SHERPA_TIMES] if frame != FRAME else [SHERPA]
+    return "\n".join(part.format(**values) for part in [LIMITS, *sherpa, TRANSFORMERS_JS, ONNXRUNTIME, OPTIMUM])

@@ -1,0 +1,115 @@
+"""Layout `onnx`: its files, and in plain ONNX Runtime the recognizer's scores for raw audio of any length."""
+
+import json
+import re
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from pipeline.common.errors import BigfootError
+from pipeline.exports import layouts
+from pipeline.quantize.run import quantize
+from pipeline.recognition.recognizer import Recognizer
+from pipeline.speech import text
+from tests.tiny import VOCAB, save_model, speech
+
+FILES = {"README.md", "config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json"}
+AUDIOS = [speech(seconds, seed) for seed, seconds in enumerate((0.01, 0.025, 0.3, 1.7))]
+CARD = "# A card\n\n## License\n\nunknown\n\n## How to run it\n\nHow it was run\n"
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    """{(norm, normalize, scheme): folder}, each made when a test first needs it."""
+    folder = tmp_path_factory.mktemp("variants")
+
+    class Made(dict):
+        def __missing__(self, key):
+            norm, normalize, scheme = key
+            model = save_model(folder / f"{norm}_{normalize}", norm)
+            settings = json.loads((model / "processor_config.json").read_text())
+            settings["feature_extractor"]["do_normalize"] = normalize
+            (model / "processor_config.json").write_text(json.dumps(settings))
+            quantize(scheme, {}, model, None, folder / f"{norm}_{normalize}.{scheme}")
+            return self.setdefault(key, folder / f"{norm}_{normalize}.{scheme}")
+
+    return Made()
+
+
+def folded(logits: np.ndarray) -> np.ndarray:
+    """Logits [frames, vocab] of tiny models, in which the blank has the scores of all tokens that write nothing."""
+    return np.concatenate([logits[:, :4].max(1, keepdims=True), np.full((len(logits), 3), -1e4), logits[:, 4:]], 1)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("scheme", ["fp32-onnx", "int8-onnx"])
+def test_raw_audio_gives_the_recognizers_scores_in_plain_onnxruntime(variants, norm, normalize, scheme, tmp_path):
+    variant = variants[norm, normalize, scheme]
+    layouts.write(variant, tmp_path, "onnx", CARD)
+    file = "onnx/model.onnx" if scheme == "fp32-onnx" else "onnx/model_quantized.onnx"
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == FILES | {file} | ({"tokens.txt"} if normalize else set())
+    session, recognizer = onnxruntime.InferenceSession(tmp_path / file), Recognizer.load(variant)
+    shapes = [(value.name, value.shape) for value in (*session.get_inputs(), *session.get_outputs())]
+    assert shapes == [("input_values", ["batch", "samples"]), ("logits", ["batch", "frames", len(VOCAB)])]
+    for audio in AUDIOS:
+        logits = session.run(None, {"input_values": np.stack([audio, audio[::-1]])})[0]
+        wanted = recognizer.logits(audio) if scheme == "fp32-onnx" else _together(recognizer, audio)
+        np.testing.assert_allclose(logits[0], folded(wanted), atol=1e-4 if scheme == "fp32-onnx" else 0.05)
+        assert text.greedy(logits[0].argmax(-1), recognizer.info["vocab"], 0) == recognizer.text(wanted)
+
+
+def _together(recognizer: Recognizer, audio: np.ndarray) -> np.ndarray:
+    """Logits as of a batch: dynamic int8 takes its ranges from all of it."""
+    return recognizer.batch_logits([audio, audio[::-1]])[0]
+
+
+def test_audio_that_is_normalized_already_gives_the_same_scores(variants, tmp_path):
+    layouts.write(variants["group", True, "fp32-onnx"], tmp_path, "onnx", CARD)
+    session = onnxruntime.InferenceSession(tmp_path / "onnx/model.onnx")
+    audio = 0.3 + 2 * speech(1.0)
+    normalized = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
+    raw, again = (session.run(None, {"input_values": each[None].astype(np.float32)})[0] for each in (audio, normalized))
+    np.testing.assert_allclose(raw, again, atol=1e-3)
+
+
+def test_the_weights_of_a_variant_are_not_touched(variants, tmp_path):
+    variant = variants["layer", True, "int8-onnx"]
+    layouts.write(variant, tmp_path, "onnx", CARD)
+    before, after = (onnx.load(path).graph for path in (variant / "model.onnx", tmp_path / "onnx/model_quantized.onnx"))
+    kept = {tensor.name: tensor.SerializeToString() for tensor in after.initializer}
+    assert all(kept[tensor.name] == tensor.SerializeToString() for tensor in before.initializer)
+
+
+def test_the_card_keeps_its_text_and_says_how_to_run_the_folder(variants, tmp_path):
+    layouts.write(variants["group", True, "int8-onnx"], tmp_path / "a", "onnx", CARD)
+    card = (tmp_path / "a/README.md").read_text()
+    assert card.startswith("# A card\n\n## License\n\nunknown\n\n## How to run it\n") and "How it was run" not in card
+    programs = re.findall(r"^### (\S+).*?^```\w+$(.*?)^```$", card, re.M | re.S)
+    assert [name for name, _ in programs] == ["sherpa-onnx:", "transformers.js:", "ONNX", "Optimum"]
+    assert all("onnx/model_quantized.onnx" in code or "q8" in code or '"model_quantized.onnx"' in code for _, code in programs)
+    layouts.write(variants["group", False, "int8-onnx"], tmp_path / "b", "onnx", CARD)
+    assert "sherpa-onnx can't run this model (it normalizes all audio" in (tmp_path / "b/README.md").read_text()
+
+
+def test_transformers_reads_the_folders_processor_and_config(variants, tmp_path):
+    from transformers import AutoConfig, AutoProcessor
+
+    layouts.write(variants["group", True, "fp32-onnx"], tmp_path, "onnx", CARD)
+    processor, config = AutoProcessor.from_pretrained(tmp_path), AutoConfig.from_pretrained(tmp_path)
+    assert (config.conv_dim, config.inputs_to_logits_ratio, config.vocab_size) == ([16] * 7, 320, len(VOCAB))
+    audio = speech(0.3)
+    np.testing.assert_array_equal(processor(audio, sampling_rate=16_000).input_values[0], audio)
+    ids = [VOCAB.index(token) for token in "n <pad> n o | <pad> | n n".split()]
+    assert processor.batch_decode([ids])[0].split() == ["nno", "n"]
+
+
+def test_variants_that_the_layout_is_not_for_are_refused_in_one_line(variants, tmp_path):
+    with pytest.raises(BigfootError, match="group_True.fp32 is for torch: layout onnx takes .* for onnxruntime"):
+        layouts.write(variants["group", True, "fp32"], tmp_path / "out", "onnx", CARD)
+    with pytest.raises(BigfootError, match="no layout 'onyx', known are: onnx"):
+        layouts.write(variants["group", True, "fp32-onnx"], tmp_path / "out", "onyx", CARD)
+    assert not (tmp_path / "out").exists()
