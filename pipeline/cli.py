@@ -18,6 +18,7 @@ import typer
 
 from pipeline.common.command import errors_as_lines, log_to
 from pipeline.common.errors import BigfootError
+from pipeline.speech.live import Live
 
 if TYPE_CHECKING:
     from pipeline.project import Project
@@ -43,6 +44,9 @@ MAKE, COMPARE, RUN, MLFLOW = "Make students and variants", "Compare", "Use a var
 VARIANT = "Its name (half.int8-openvino), folder, or an MLflow model: models:/NAME@champion"
 Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)", parser=_named, metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
+Chunk = Annotated[float, typer.Option(help="Seconds of audio that are recognized at a time", rich_help_panel="Live")]
+Left = Annotated[float, typer.Option(help="Seconds heard again before each chunk", rich_help_panel="Live")]
+Right = Annotated[float, typer.Option(help="Seconds waited for after each chunk: fewer errors, later", rich_help_panel="Live")]
 License = Annotated[str | None, typer.Option(help="The license of the weights, such as apache-2.0, for the card")]
 
 
@@ -73,8 +77,8 @@ def options(
 def transcribe(
     variant: Annotated[str, typer.Argument(help=VARIANT)],
     files: Annotated[
-        list[str], typer.Argument(help="Recordings of any format, rate and length; folders, at any depth; - for stdin")
-    ],
+        list[str] | None, typer.Argument(help="Recordings of any format, rate and length; folders, at any depth; - for stdin")
+    ] = None,
     form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="The format of the output")] = "txt",
     out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
     channels: Annotated[
@@ -87,18 +91,42 @@ def transcribe(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed in parallel, in one process each")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker; by default the runtime chooses")] = None,
+    is_live: Annotated[
+        bool,
+        typer.Option("--live", help="While it is spoken: - is PCM on stdin, no name the microphone", rich_help_panel="Live"),
+    ] = False,
+    chunk: Chunk = Live.chunk,
+    left: Left = Live.left,
+    right: Right = Live.right,
 ) -> None:
     """Transcribe recordings, in the order named: as text, or with the times of words as JSON or subtitles.
 
     Text is one line per file, which begins with the file's name if there are several; JSON is one object per line. A file
     that can't be read is one line on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md
-    explains times and confidences.
+    explains times and confidences, docs/live.md --live.
     """
     from pipeline.apps.transcription import run
     from pipeline.project import Project
 
+    if is_live:
+        from pipeline.apps.live import run as live
+
+        if out_dir or workers > 1 or channels != "mix" or hot_words or len(files or []) > 1:
+            options = "--out-dir, --workers, --channels and --hot-word"
+            raise BigfootError(f"--live takes one source and writes to stdout: leave out {options}")
+        live.transcribe(variant, files[0] if files else None, form, Project().database, _live(chunk, left, right), threads)
+        return
+    if not files:
+        raise BigfootError("name the recordings, or - for stdin; for the microphone add --live")
     if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers, channels, hot_words or ()):
         raise typer.Exit(1)
+
+
+def _live(chunk: float, left: float, right: float) -> Live:
+    try:
+        return Live(chunk, left, right)
+    except ValueError as error:
+        raise BigfootError(f"--{error}") from None
 
 
 @app.command(rich_help_panel=RUN)
@@ -332,6 +360,26 @@ def web(
 
     print("\n".join(build.build(Project().root, variants or [], Project().page)))
     print("The page is in web/: `python -m http.server -d web -b 127.0.0.1` shows it at http://localhost:8000")
+
+
+@app.command(rich_help_panel=RUN)
+def serve(
+    variant: Annotated[str, typer.Argument(help=VARIANT)],
+    host: Annotated[str, typer.Option(help="0.0.0.0 opens the server, without a password, to the network")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0: a free one")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Recognizers that streams are shared out among")] = 1,
+    chunk: Chunk = Live.chunk,
+    left: Left = Live.left,
+    right: Right = Live.right,
+) -> None:
+    """Serve a variant: /v1/audio/transcriptions for OpenAI's clients, /v1/live for streams, /health and /metrics.
+
+    Limits are environment variables, BIGFOOT_SERVE_...; SIGTERM lets what is under way end. docs/serve.md explains both.
+    """
+    from pipeline.apps.serving import run
+    from pipeline.project import Project
+
+    run.serve(variant, Project().database, _live(chunk, left, right), host, port, workers)
 
 
 @app.command(rich_help_panel=COMPARE)

@@ -48,6 +48,7 @@ def _line(name: str, config, training: Training, params: Params, beside, stored:
         min(params.corpus.limits.max_seconds, training.batch_seconds),
         frozen=stored or training.freeze_feature_encoder_steps >= training.steps,
         checkpointing=training.gradient_checkpointing,
+        chunk=training.chunk[0] if training.chunk else None,
     )
     need = memory.foretold(config, settings)
     if beside is not None:

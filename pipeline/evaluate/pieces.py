@@ -6,38 +6,61 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.common.files import write_json
 from pipeline.evaluate.noise import snr_db
 from pipeline.recognition import gpu
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, open_corpus
+from pipeline.speech.live import Live
 from pipeline.speech.shards import Utterance
 
 PIECE = 128  # utterances
 
-Piece = tuple[Path, Path, str, list[int], int | None, bool, Path]
+Piece = tuple[Path, Path, str, list[int], int | None, bool, Path, Live | None]
 
 
 def planned(
-    variant: Path, corpus: Corpus, utterances: Sequence[Utterance], threads: int | None, on_gpu: bool, folder: Path
+    variant: Path,
+    corpus: Corpus,
+    utterances: Sequence[Utterance],
+    threads: int | None,
+    on_gpu: bool,
+    folder: Path,
+    live: Live | None = None,
 ) -> Iterator[Piece]:
     """The arguments of `recognize` for each piece of these utterances of one split, in order."""
     for start in range(0, len(utterances), PIECE):
         chosen = utterances[start : start + PIECE]
         split, rows = chosen[0].split, [utterance.row for utterance in chosen]
-        name = blake2b(f"{corpus.utterances(split).info['digest']} {split} {rows}".encode(), digest_size=16).hexdigest()
-        yield variant, corpus.folder, split, rows, threads, on_gpu, folder / f"{name}.json"
+        content = f"{corpus.utterances(split).info['digest']} {split} {rows} {live or ''}".strip()
+        name = blake2b(content.encode(), digest_size=16).hexdigest()
+        yield variant, corpus.folder, split, rows, threads, on_gpu, folder / f"{name}.json", live
 
 
-def recognize(variant: Path, corpus: Path, split: str, rows: list[int], threads: int | None, on_gpu: bool, out: Path) -> Path:
+def recognize(
+    variant: Path,
+    corpus: Path,
+    split: str,
+    rows: list[int],
+    threads: int | None,
+    on_gpu: bool,
+    out: Path,
+    live: Live | None = None,
+) -> Path:
     """Write [[hypothesis, signal-to-noise ratio in dB or null], ...] of these rows; where it is written already, do nothing.
 
     On a CPU utterances are transcribed one by one, as in the benchmark: what is scored is what is timed, and batches would gain
     2%. A GPU gets batches of similar lengths, in which padding has no effect (see Recognizer).
+    With `live` each is heard in chunks.
     """
     if not out.is_file():
         recognizer, opened = _recognizer(variant, threads, on_gpu), open_corpus(corpus)
         sounds = (opened.audio(opened.utterances(split)[row]) for row in rows)
+        if live:
+            write_json(out, [[_heard(recognizer, samples, live), None] for samples in sounds])
+            return out
         batches = [list(sounds)] if on_gpu else ([samples] for samples in sounds)
         found = [
             [text, snr_db(samples)]
@@ -46,6 +69,13 @@ def recognize(variant: Path, corpus: Path, split: str, rows: list[int], threads:
         ]
         write_json(out, found)
     return out
+
+
+def _heard(recognizer: Recognizer, samples: np.ndarray, live: Live) -> str:
+    """The text of an utterance that is heard live."""
+    stream = recognizer.stream_live(live)
+    parts = stream.feed(samples) + stream.end()
+    return recognizer.text(np.concatenate([part.settled for part in parts])) if parts else ""
 
 
 def read(piece: Path) -> Iterator[tuple[str, float | None]]:

@@ -16,12 +16,13 @@ from pathlib import Path
 from pipeline.common import cluster, engine, graph
 from pipeline.common.progress import Progress
 from pipeline.evaluate import pieces, scores
-from pipeline.evaluate.scores import Score, SetScore
-from pipeline.evaluate.wer import score
+from pipeline.evaluate.scores import LiveScore, Score, SetScore
+from pipeline.evaluate.wer import paired_interval, score
 from pipeline.params import Evaluate
 from pipeline.recognition import gpu, seal
 from pipeline.speech.corpus import Corpus, drawn, scored_splits
-from pipeline.speech.scoring import Scoring, scoring
+from pipeline.speech.live import Live
+from pipeline.speech.scoring import Objective, Scoring, scoring
 from pipeline.speech.shards import Utterance
 
 MUCH_AUDIO = 3600.0  # seconds in all sets, from which on several processes recognize
@@ -36,33 +37,66 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     """
     info = seal.read(variant_folder)
     names = scored_splits(corpus.info["splits"])
-    scored = score_sets(settings, variant_folder, corpus, names, scoring(corpus.info), scratch)
+    scored_as, first = scoring(corpus.info), corpus.test_sets[0]
+    sets = score_sets(settings, variant_folder, corpus, names, scored_as, scratch)
+    lives = []
+    for live in _lives(settings, info):
+        heard = score_sets(settings, variant_folder, corpus, [first], scored_as, scratch, live)[first]
+        lives.append(_live_score(live, sets[first], heard, scored_as.objective))
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
         files=seal.mark(info),
-        first_test=corpus.test_sets[0],
-        sets=scored,
+        first_test=first,
+        sets=sets,
+        live=lives,
     )
     scores.write(out, found)
     shutil.rmtree(scratch, ignore_errors=True)
     return found
 
 
+def _lives(settings: Evaluate, info: dict) -> list[Live]:
+    """How it is heard live, if at all; live recognition has no language model."""
+    asked = settings.live
+    if asked is None:
+        return []
+    if "decoding" in info:
+        log.info("%s is not heard live: live recognition decodes without a language model", info["variant"])
+        return []
+    return [Live(asked.chunk, asked.left, right) for right in asked.right]
+
+
+def _live_score(live: Live, whole: SetScore, heard: SetScore, objective: Objective) -> LiveScore:
+    rise = getattr(heard, objective) - getattr(whole, objective)
+    low, high = paired_interval(whole, heard, objective)
+    return LiveScore(live.chunk, live.left, live.right, heard.wer, heard.cer, rise, low, high)
+
+
 def score_sets(
-    settings: Evaluate, variant_folder: Path, corpus: Corpus, names: Iterable[str], scored_as: Scoring, scratch: Path
+    settings: Evaluate,
+    variant_folder: Path,
+    corpus: Corpus,
+    names: Iterable[str],
+    scored_as: Scoring,
+    scratch: Path,
+    live: Live | None = None,
 ) -> dict[str, SetScore]:
-    """The scores of a variant on these sets. Raises BigfootError as `evaluate` does; leaves `scratch` behind."""
+    """The scores of a variant on these sets, heard in chunks where `live` is given.
+
+    Raises BigfootError as `evaluate` does; leaves `scratch` behind.
+    """
     info = seal.read(variant_folder)
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    on_gpu = not cluster.is_used() and gpu.can_run(info)
+    on_gpu = live is None and not cluster.is_used() and gpu.can_run(info)
     is_much = not on_gpu and sum(utterance.duration for rows in chosen.values() for utterance in rows) > MUCH_AUDIO
     threads = 1 if is_much or cluster.is_used() else None
     folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
+    heard = f", live with a right context of {live.right:g} s" if live else ""
     scored = {}
     for name, utterances in chosen.items():
-        planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder)
+        planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder, live)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
-        scored[name] = _score_set(f"{info['variant']} on {name}", scored_as, utterances, done, settings)
+        scored[name] = _score_set(f"{info['variant']} on {name}{heard}", scored_as, utterances, done, settings)
     return scored
 
 

@@ -4,7 +4,7 @@ The file uses the names of these objects: {"variant": ..., "sets": {"dev": {"wer
 It is sealed, as timings.json is (`pipeline.common.files`), so that an edited figure is found.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pipeline.common.files import sealed, write_json
@@ -60,6 +60,24 @@ class SetScore:
 
 
 @dataclass(frozen=True)
+class LiveScore:
+    """The first test set heard live with one right context: WER and CER, and what they have more than those of whole files.
+
+    The rise, of the error rate that decides, is a fraction with its 95% interval, paired by utterance. `chunk`, `left` and
+    `right` are seconds.
+    """
+
+    chunk: float
+    left: float
+    right: float
+    wer: float
+    cer: float
+    rise: float
+    rise_low: float
+    rise_high: float
+
+
+@dataclass(frozen=True)
 class Score:
     """The score of one variant: dev, gate and every test set, by name. `files` is the mark of the variant's seal."""
 
@@ -69,6 +87,7 @@ class Score:
     files: str | None
     first_test: str
     sets: dict[str, SetScore]
+    live: list[LiveScore] = field(default_factory=list)
 
 
 def read(path: Path, slug: str) -> Score:

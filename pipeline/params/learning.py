@@ -6,7 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import MOST, NAME, WIDEST, Count, Fraction, Hours, Section, Seed, Speed, Text, Weight, Width
+from pipeline.params.section import (
+    MOST,
+    NAME,
+    WIDEST,
+    Count,
+    Fraction,
+    Hours,
+    Seconds,
+    Section,
+    Seed,
+    Speed,
+    Text,
+    Weight,
+    Width,
+)
 
 Decibels = Annotated[float, Field(ge=-100, le=100)]
 
@@ -63,6 +77,11 @@ class Training(Section):
     grow: list[tuple[Annotated[int, Field(ge=0, le=MOST)], Width]] = Field(
         [], description="[step, layers in use from then on]...: deep only once it can spell; []: all layers from the start"
     )
+    chunk: tuple[Seconds, Seconds] | None = Field(
+        None,
+        description="[shortest, longest] in seconds: half of the batches are seen in chunks of such a length, without what "
+        "follows, for live recognition with a short right context (docs/live.md); null: none",
+    )
     augment: Augment = Field(Augment(), description="changes to the training audio; {}: none")
     seed: Seed = Field(7, description="of everything that is drawn: new weights, the order of batches, augmentation")
 
@@ -73,6 +92,13 @@ class Training(Section):
         if grow and (grow[0][0] != 0 or not rises):
             raise ValueError("needs rising steps and layers, the first from step 0 on, such as [[0, 3], [2000, 6], [4000, 12]]")
         return grow
+
+    @field_validator("chunk")
+    @classmethod
+    def _ascends(cls, chunk: tuple[float, float] | None) -> tuple[float, float] | None:
+        if chunk and chunk[0] > chunk[1]:
+            raise ValueError("name the shortest first, such as [0.16, 0.64]")
+        return chunk
 
     @model_validator(mode="after")
     def _grows_up(self) -> "Training":
@@ -300,6 +326,8 @@ class Student(Section):
                 "training.augment.speed moves frames away from the teacher's stored logits: put speeds in logits.speeds, "
                 "or set distillation.teacher to online, with features: computed"
             )
+        if self.training.chunk and is_used(self.distillation.hidden_weight):
+            raise ValueError("hidden_weight compares whole utterances layer by layer, which training.chunk cuts: leave one out")
         if self.distillation.features == "stored":
             changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "frame_rate", "quantize_aware")}
             changes["training.augment.noise_probability"] = self.training.augment.noise_probability

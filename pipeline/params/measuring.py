@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.section import MOST, NAME, Hours, Section, Seed
+from pipeline.speech.live import Live
 
 
 class Variant(Section):
@@ -26,11 +27,34 @@ class Variant(Section):
         return f"{self.model}-{self.scheme}".replace("+", "-")
 
 
+Context = Annotated[float, Field(ge=0, le=60)]
+
+
+class EvaluateLive(Section):
+    """Seconds of audio that the first test set is recognized with, as if it were live: once for each right context."""
+
+    chunk: float = Field(Live.chunk, ge=0.02, le=60, description="recognized at a time")
+    left: Context = Field(Live.left, description="heard again before each chunk")
+    right: list[Context] = Field(
+        [0.0, 0.16, Live.right, 2 * Live.right], min_length=1, max_length=20, description="waited for after each chunk"
+    )
+
+    @field_validator("right")
+    @classmethod
+    def _ascends(cls, right: list[float]) -> list[float]:
+        if right != sorted(set(right)):
+            raise ValueError("list each right context once, in ascending order")
+        return right
+
+
 class Evaluate(Section):
     """How much of dev, gate and the test sets is recognized, and the bootstrap behind the intervals of an error rate."""
 
     max_hours: Hours | None = Field(
         None, description="of each set, drawn once, the same utterances for all variants; null: all of it"
+    )
+    live: EvaluateLive | None = Field(
+        None, description="the errors of live recognition (docs/live.md); null: none; {}: with its defaults"
     )
     bootstrap: int = Field(2000, ge=100, le=1_000_000, description="resamples")
     seed: Seed = Field(7, description="of the resamples, and of the utterances drawn")

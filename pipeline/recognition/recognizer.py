@@ -9,7 +9,7 @@ Decisions, and what they cost:
 - A waveform is normalized to zero mean and unit variance (where the model was trained so) here, over the whole file, never in
   the graph.
 - Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file. `stream`
-  takes it in blocks, so that not even the samples have to fit in memory.
+  takes it in blocks, so that not even the samples have to fit in memory. `stream_live` doesn't wait for its end (live.py).
   Windows meet without a missing or a doubled frame. But attention is limited to its window, and a group-norm feature encoder
   computes its statistics there, so a frame's logits may differ from those of one pass: mostly near a seam, and with such an
   encoder everywhere. How much of the text changes is measured (pipeline.lab.seams, docs/transcribe.md).
@@ -27,13 +27,14 @@ import numpy as np
 
 from pipeline.common.errors import BigfootError
 from pipeline.recognition import decoding, runtimes, seal
+from pipeline.recognition.live import DAMAGED, Stream
 from pipeline.speech import text
+from pipeline.speech.live import Live
 
 WINDOW_SECONDS = 30.0
 CONTEXT_SECONDS = 2.0
 LONGER = 1.25  # the longest of a batch relative to the shortest; computation on padding is wasted
 BATCH_SECONDS = 240.0  # audio and padding in one pass: attention's memory grows with it
-DAMAGED = "audio has NaN or infinite samples: its file is damaged, record or convert it again"
 
 
 class Recognizer:
@@ -111,6 +112,16 @@ class Recognizer:
             while buffer_begin + buffer.size < end:
                 buffer = np.concatenate([buffer, (next(remaining) - shift) * scale])
             yield self._run_batch([buffer[: end - begin]])[0][skipped : skipped + kept]
+
+    def stream_live(self, live: Live = Live()) -> Stream:  # noqa: B008  (it is frozen)
+        """A recording that is still being spoken: `feed` takes the next samples, `end` gives what is left (see live.py).
+
+        Raises BigfootError for a variant with a language model, which needs to see whole pieces.
+        """
+        if "decoding" in self.info:
+            plain = self.info["variant"].partition("+")[0]
+            raise BigfootError(f"{self.info['variant']} decodes with a language model, live speech is greedy: take {plain}")
+        return Stream(live, self.info, self._hop, self._receptive_field, lambda window: self._run_batch([window])[0])
 
     def transcribe(self, audio: np.ndarray, hot_words: Sequence[str] = ()) -> str:
         """The text of one recording; `hot_words`, such as names, are made likelier. Raises BigfootError as `decoder`."""

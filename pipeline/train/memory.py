@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from pipeline.models.families import is_group_norm
 from pipeline.speech.audio import SAMPLE_RATE
+from pipeline.speech.live import Live
 
 FLOAT, HALF = 4, 2  # bytes
 STATES = 4 * FLOAT
@@ -36,7 +37,8 @@ class Memory:
 class Training:
     """What decides the memory beside the model: `precision` is bf16, fp16 or fp32, `longest` the seconds of an utterance.
 
-    `frozen`: the feature encoder is not trained; `checkpointing`: gradient checkpointing.
+    `frozen`: the feature encoder is not trained; `checkpointing`: gradient checkpointing. `chunk`: the shortest chunk of
+    training.chunk in seconds; None: whole utterances.
     """
 
     precision: str
@@ -44,6 +46,12 @@ class Training:
     longest: float
     frozen: bool = False
     checkpointing: bool = False
+    chunk: float | None = None
+
+    @property
+    def windows(self) -> float:
+        """How often a layer computes a frame, at most (see chunks.py)."""
+        return 1.0 if self.chunk is None else (Live.left + self.chunk) / self.chunk
 
     @property
     def size(self) -> int:
@@ -65,7 +73,7 @@ def foretold(config, training: Training) -> Memory:
     """The memory of training a model with this config, an object of transformers of any family."""
     count, size, rates = parameters(config), training.size, _frame_rates(config)
     copies = 0 if training.precision == "fp32" else HALF * count  # autocast's, of the weights
-    layers, layer = config.num_hidden_layers, rates[-1] * _kept_by_layer(config, training)
+    layers, layer = config.num_hidden_layers, rates[-1] * _kept_by_layer(config, training) * training.windows
     outputs = [rate * width * size for rate, width in zip(rates, config.conv_dim, strict=True)]
     convolutions = [rate * _kept_by_convolution(config, i, training) for i, rate in enumerate(rates)]
     if training.frozen:
@@ -74,7 +82,7 @@ def foretold(config, training: Training) -> Memory:
     if config.model_type == "wavlm":  # the position bias, which all layers share
         around += rates[-1] * FLOAT * config.num_attention_heads * rates[-1] * training.longest
     if training.checkpointing:
-        inputs = sum(outputs[:-1]) + layers * rates[-1] * config.hidden_size * size
+        inputs = sum(outputs[:-1]) + layers * rates[-1] * config.hidden_size * size * training.windows
         # A convolution is computed again when the layers are done; its gradients are as large as what it keeps.
         per_second = max([around + inputs + layer, *(2 * kept for kept in convolutions)])
     else:

@@ -38,7 +38,7 @@ from pipeline.speech.corpus import UNLABELLED, AudioCorpus, drawn, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
-from pipeline.train import checkpoints, growing, machine
+from pipeline.train import checkpoints, chunks, growing, machine
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.ctc import ctc_loss
 
@@ -317,6 +317,7 @@ class Ledger(TrainerCallback):
         frozen_steps = training.steps if always_frozen else training.freeze_feature_encoder_steps
         if state.global_step == self.start_step or state.global_step in dict(self.job.training.grow):
             growing.use_layers(self.job.model, self.job.training.grow, state.global_step)
+        chunks.use_chunks(self.job.model, training.chunk, training.seed, state.global_step)
         if state.global_step in (self.start_step, frozen_steps):
             self._freeze_encoder(frozen=state.global_step < frozen_steps)
 

@@ -55,6 +55,17 @@ def test_dev_gate_and_every_test_set_are_scored_and_the_first_is_named(variant, 
         assert one.cer_high == one.wer_high and all(isinstance(row.snr_db, float) for row in one.hypotheses)
 
 
+def test_the_first_test_set_is_also_heard_live_with_each_right_context_that_params_ask_for(variant, corpus, tmp_path):
+    settings = params.Evaluate(bootstrap=200, live={"right": [0, 0.32, 9]})
+    scored = evaluate(settings, variant, open_corpus(corpus), tmp_path / "scores/a.json", tmp_path / "scratch")
+    none, some, all_of_it = scored.live
+
+    assert scores.read(tmp_path / "scores/a.json", "a") == scored
+    assert [(one.chunk, one.left, one.right) for one in scored.live] == [(0.32, 1.28, right) for right in (0, 0.32, 9)]
+    assert none.rise == none.wer > some.wer > 0 and none.rise_low <= none.rise <= none.rise_high and none.cer > 0
+    assert (all_of_it.wer, all_of_it.rise) == (0, 0) and all_of_it.rise_low == -all_of_it.rise_high < 0
+
+
 @pytest.mark.parametrize("norm", ["group", "layer"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_batches_of_a_gpu_have_the_text_of_single_utterances(corpus, norm, device, tmp_path, monkeypatch):

@@ -419,11 +419,13 @@ ALWAYS_CARRIED = [
     "code/bigfoot/__init__.py", "code/bigfoot/common/__init__.py", "code/bigfoot/common/errors.py",
     "code/bigfoot/common/files.py", "code/bigfoot/common/shapes.py", "code/bigfoot/common/sums.py",
     "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/decoding.py",
-    "code/bigfoot/recognition/language_model.py", "code/bigfoot/recognition/recognizer.py",
+    "code/bigfoot/recognition/language_model.py", "code/bigfoot/recognition/live.py",
+    "code/bigfoot/recognition/recognizer.py",
     "code/bigfoot/recognition/runtimes.py", "code/bigfoot/recognition/seal.py", "code/bigfoot/recognition/uploads.py",
     "code/bigfoot/speech/__init__.py", "code/bigfoot/speech/audio.py", "code/bigfoot/speech/headers.py",
-    "code/bigfoot/speech/level.py", "code/bigfoot/speech/mp3.py", "code/bigfoot/speech/sndfile.py",
-    "code/bigfoot/speech/text.py", "code/bigfoot/tracking/__init__.py", "code/bigfoot/tracking/requests.py", "pyfunc.py",
+    "code/bigfoot/speech/level.py", "code/bigfoot/speech/live.py", "code/bigfoot/speech/mp3.py",
+    "code/bigfoot/speech/sndfile.py", "code/bigfoot/speech/text.py", "code/bigfoot/tracking/__init__.py",
+    "code/bigfoot/tracking/requests.py", "pyfunc.py",
 ]  # fmt: skip
 PYTORCH = [
     "code/bigfoot/models/__init__.py", "code/bigfoot/models/families.py", "code/bigfoot/models/folder.py",

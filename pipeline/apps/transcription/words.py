@@ -12,6 +12,7 @@ The method, and its limits:
 """
 
 import math
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,12 @@ class WordDecoder:
         self._last = -1  # the last frame's token
         self._open: list[_Token] = []  # of the word that is not yet ended
 
+    def copy(self) -> "WordDecoder":
+        """Another decoder in the same state."""
+        other = copy(self)
+        other._open = [copy(token) for token in self._open]
+        return other
+
     def decode(self, logits: np.ndarray) -> list[Word]:
         """The words that end in the next frames: float32 [frames, vocab]."""
         if not len(logits):
@@ -87,6 +94,8 @@ class WordDecoder:
             return []
         if text.isspace():
             return self.end()
+        if continues and not self._open:  # its word was ended within it
+            return []
         if continues:  # from the previous part
             self._open[-1].last, self._open[-1].confidence = last, max(confidence, self._open[-1].confidence)
         else:

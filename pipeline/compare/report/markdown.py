@@ -21,7 +21,7 @@ from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import of_objective
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
-from pipeline.compare.report import columns, plots, tradeoffs
+from pipeline.compare.report import columns, live, plots, tradeoffs
 from pipeline.compare.report.cautions import cautions, lacking
 from pipeline.compare.report.page import Report, page
 from pipeline.compare.report.page.data import REPRODUCE, origin_facts
@@ -169,7 +169,11 @@ def _markdown(report: Report) -> str:
     lines += [f"- {row.variant}: {row.gate.reason}" for row in report.rows]
     return (
         "\n".join(
-            lines + _by_length_of_audio(report.rows) + _breakdown(report) + _worst(report.worst, report.rows[0].objective)
+            lines
+            + _by_length_of_audio(report.rows)
+            + _live(report)
+            + _breakdown(report)
+            + _worst(report.worst, report.rows[0].objective)
         )
         + "\n"
     )
@@ -188,6 +192,12 @@ def _by_length_of_audio(rows: list[Row]) -> list[str]:
     heads = ["Audio, s", f"{rows[0].variant}, ms", f"{champion.variant}, ms", "Faster"]
     about = "By length of audio, medians of a few transcriptions each:"
     return ["", about, "", tables.markdown(heads, timed)] if timed else []
+
+
+def _live(report: Report) -> list[str]:
+    """The errors of live recognition, where params ask for them."""
+    heads, cells = live.table(report.rows, report.evidence)
+    return ["", live.about(report.evidence), "", tables.markdown(heads, cells)] if cells else []
 
 
 def _breakdown(report: Report) -> list[str]:

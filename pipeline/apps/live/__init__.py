@@ -1,0 +1,1 @@
+"""Transcribes speech while it is being spoken: `bigfoot transcribe --live`, and what `bigfoot serve` gives its streams."""

@@ -1,0 +1,72 @@
+"""Bytes of 16-bit PCM, as they come, to samples: 16 kHz, mono, little-endian; a WAV header before them is read and checked.
+
+A header's length is ignored: who writes WAV to a pipe doesn't know it.
+"""
+
+import struct
+
+import numpy as np
+
+from pipeline.common.errors import BigfootError
+
+EXPECTED = "16-bit little-endian PCM at 16 kHz, mono, or a WAV of it"
+CONVERT = "convert it: ffmpeg -i INPUT -f s16le -ac 1 -ar 16000 -"
+OTHERS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\x1aE\xdf\xa3": "WebM", b"RIFX": "big-endian WAV", b"RF64": "RF64"}
+LONGEST_HEADER = 1 << 16
+
+
+class Pcm:
+    """The state between two pieces: half a sample, or an incomplete header."""
+
+    def __init__(self):
+        self._rest = b""
+        self._has_begun = False
+
+    def feed(self, data: bytes) -> np.ndarray:
+        """The samples that the next bytes complete: float32 [any number] within [-1, 1).
+
+        Raises BigfootError where the first bytes are those of another format.
+        """
+        self._rest += data
+        if not self._has_begun and not self._begins():
+            return np.zeros(0, dtype=np.float32)
+        whole = len(self._rest) // 2 * 2
+        samples = np.frombuffer(self._rest[:whole], dtype="<i2").astype(np.float32) / np.float32(32768)
+        self._rest = self._rest[whole:]
+        return samples
+
+    def _begins(self) -> bool:
+        """Whether the first sample is reached; a header before it is taken off."""
+        if len(self._rest) < 4:
+            return False
+        for magic, name in OTHERS.items():
+            if self._rest.startswith(magic):
+                raise BigfootError(f"this is {name}, not {EXPECTED}: {CONVERT}")
+        if self._rest.startswith(b"RIFF"):
+            begin = self._data()
+            if begin is None:
+                return False
+            self._rest = self._rest[begin:]
+        self._has_begun = True
+        return True
+
+    def _data(self) -> int | None:
+        """Where a WAV's samples begin, None where that has not come yet."""
+        at, is_known = 12, False
+        while at + 8 <= len(self._rest):
+            name, size = self._rest[at : at + 4], int.from_bytes(self._rest[at + 4 : at + 8], "little")
+            if name == b"data" and is_known:
+                return at + 8
+            if name == b"fmt " and at + 24 <= len(self._rest):
+                _require_expected(*struct.unpack_from("<HHIIHH", self._rest, at + 8))
+                is_known = True
+            at += 8 + size + size % 2
+        if at > LONGEST_HEADER or len(self._rest) > LONGEST_HEADER:
+            raise BigfootError(f"the WAV header is damaged, give {EXPECTED}: {CONVERT}")
+        return None
+
+
+def _require_expected(kind: int, channels: int, rate: int, _: int, __: int, bits: int) -> None:
+    if (kind in (1, 0xFFFE), channels, rate, bits) != (True, 1, 16_000, 16):
+        what = f"{channels} channels of {bits} bits at {rate:,} Hz" if kind in (1, 0xFFFE) else f"format {kind}"
+        raise BigfootError(f"the WAV has {what}, not {EXPECTED}: {CONVERT}")

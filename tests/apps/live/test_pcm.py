@@ -1,0 +1,64 @@
+"""PCM becomes the same samples in whatever pieces its bytes come; other formats are named in one line."""
+
+import io
+import wave
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.apps.live.pcm import Pcm
+from pipeline.common.errors import BigfootError
+from tests.tiny import speech
+
+SAMPLES = np.round(speech(0.05) * 32767).astype("<i2")
+
+
+def wav(rate: int = 16_000, channels: int = 1, width: int = 2) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(width)
+        out.setframerate(rate)
+        out.writeframes(SAMPLES.tobytes())
+    return file.getvalue()
+
+
+def piped(content: bytes) -> bytes:
+    """A WAV whose writer did not know its length, with a list of notes of odd length before the samples."""
+    unknown = b"\xff\xff\xff\xff"
+    return b"RIFF" + unknown + content[8:36] + b"LIST\3\0\0\0abc\0" + b"data" + unknown + content[44:]
+
+
+@given(st.sampled_from([SAMPLES.tobytes(), wav(), piped(wav())]), st.lists(st.integers(0, 999), min_size=1, max_size=9))
+def test_any_pieces_give_the_samples(content, sizes):
+    pcm, found, at = Pcm(), [], 0
+    for size in [*sizes * 3, len(content)]:
+        found.append(pcm.feed(content[at : at + size]))
+        at += size
+    np.testing.assert_array_equal(np.concatenate(found), SAMPLES.astype(np.float32) / 32768)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (wav(rate=44_100), "44,100 Hz"),
+        (wav(channels=2), "2 channels"),
+        (wav(width=1), "8 bits"),
+        (wav()[:20] + b"\3\0" + wav()[22:], "format 3"),
+        (b"RIFF" + bytes(100_000), "header is damaged"),
+        (b"fLaC" + bytes(9), "FLAC"),
+        (b"OggS" + bytes(9), "Ogg"),
+        (b"ID3\4" + bytes(9), "MP3"),
+        (b"\x1aE\xdf\xa3", "WebM"),
+    ],
+    ids="rate channels bits float damaged flac ogg mp3 webm".split(),
+)
+def test_another_format_is_refused_with_its_cure(content, named):
+    with pytest.raises(BigfootError, match=f"{named}.*ffmpeg"):
+        Pcm().feed(content)
+
+
+def test_an_odd_last_byte_is_no_sample():
+    assert Pcm().feed(b"\1\2\3\4\5").size == 2
