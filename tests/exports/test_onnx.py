@@ -1,8 +1,11 @@
 """Layout `onnx`: its files, and in plain ONNX Runtime the recognizer's scores for raw audio of any length."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -14,6 +17,7 @@ from pipeline.exports import huggingface, layouts
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import text
 from tests.exports.conftest import AUDIOS, CARD, FILES, folded
+from tests.planted import ROOT
 from tests.tiny import VOCAB, speech
 
 
@@ -97,6 +101,18 @@ def test_variants_that_the_layout_is_not_for_are_refused_in_one_line(variants, t
     with pytest.raises(BigfootError, match="older is of an older Bigfoot: quantize the model again"):
         layouts.write(older, tmp_path / "out", "onnx", CARD)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_export_loads_onnx_and_numpy_and_no_framework(variants, tmp_path):
+    heavy = ("torch", "transformers", "pydantic", "mlflow", "openvino", "onnxruntime")
+    script = "import sys; from pathlib import Path; from pipeline.exports import layouts;"
+    script += (
+        f"layouts.write(Path({str(variants['group', True, 'int8-onnx'])!r}), Path({str(tmp_path)!r}), 'onnx', '# A card');"
+    )
+    script += f"print([name for name in {heavy} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
 def test_two_tokens_that_write_the_same_are_refused():
