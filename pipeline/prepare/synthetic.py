@@ -2,7 +2,7 @@
 
 It needs neither network nor data, and its bytes are the same every time. It can show that the machinery works; its figures
 don't hold for human speech. Voices AND sentences of dev, gate and test never occur in train. So that the task is not trivial,
-rate, pitch and level vary, half of the utterances have the echo of a simulated room, half begin and end with a pause, as
+rate, pitch and level vary, half of the utterances have the echo of a simulated room, a third begin and end with a pause, as
 recordings do, and noise of a random color lies 15 to 40 dB below the speech; all of it is seeded by the utterance. Train has
 few voices, so two thirds of its utterances are spoken by a random variation of their voice, with formants moved, raised and
 widened: another throat with the same manner of speech. Dev, half of which becomes gate, and test use the voices unchanged.
@@ -52,7 +52,8 @@ NOISE_COLOR = (0.0, 2.0)  # power falls with frequency ** -color: 0 is white, 1 
 VARIED = 2 / 3  # of train's utterances
 TRACT = 0.12  # natural logarithm: up to so far in either direction for all formants together, then for each by itself
 FORMANT = {"frequency": 0.2, "height": 0.5, "width": 0.4}
-PAUSE_SECONDS = (0.0, 0.6)  # before and after
+PAUSED = 1 / 3  # of all utterances
+PAUSE_SECONDS = (0.0, 0.4)  # before and after
 ROOM_SECONDS = (0.1, 0.4)  # until the echo has fallen by 60 dB
 ROOM_LEVEL = (0.1, 0.4)  # energy of the echo relative to the direct sound
 
@@ -77,7 +78,7 @@ class Spoken:
         speech = _spoken(self.text, description, rate=int(rng.integers(*RATE)), pitch=int(rng.integers(*PITCH)))
         if rng.random() < 0.5:
             speech = _in_room(speech, rng)
-        if rng.random() < 0.5:
+        if rng.random() < PAUSED:
             speech = np.pad(speech, np.round(rng.uniform(*PAUSE_SECONDS, 2) * audio.SAMPLE_RATE).astype(int))
         speech += _noise(speech, rng)
         return (speech * (10 ** (rng.uniform(*PEAK_DBFS) / 20) / np.abs(speech).max())).astype(np.float32)

@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.apps.web.build import build
+from pipeline.common.files import sealed
 from pipeline.compare.run import compare
 from pipeline.recognition import seal
 from pipeline.speech import audio
@@ -60,10 +61,12 @@ def _ear(root: Path, name: str, deaf: str) -> None:
     onnx.save(_graph(deaf), folder / "model.onnx")
     model, _, scheme = name.partition(".")
     info = {
+        "version": seal.VERSION,
         "variant": name, "model": model, "scheme": scheme, "runtime": "onnxruntime", "file": "model.onnx", "vocab": TOKENS,
         "blank": 0, "normalize": True, "padding": "mask", "precision": "f32", "sample_rate": 16_000,
         "conv_kernels": [FIELD], "conv_strides": [HOP], "files": seal.seal(folder),
     }  # fmt: skip
+    info = sealed(info)
     write(folder / "variant.json", info)
     for file in (root / "scores" / f"{name}.json", root / "timings.json"):
         content = json.loads(file.read_text())
