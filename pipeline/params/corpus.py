@@ -35,7 +35,7 @@ class SyntheticSource(Section):
 
     kind: Literal["synthetic"]
     seed: Seed = Field(7, description="of sentences, voices, noise and rooms")
-    train_utterances: Count = Field(3200, description="utterances of train, 1.4 s each: 3,200 are 75 minutes")
+    train_utterances: Count = Field(3200, description="utterances of train, 1.6 s each: 3,200 are 87 minutes")
     dev_utterances: Count = Field(200, description="utterances of dev and gate, which get half of the voices each")
     test_utterances: Count = Field(150, description="utterances of test")
     words: tuple[Words, Words] = Field((2, 6), description="the fewest and the most words of a sentence")
