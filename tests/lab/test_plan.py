@@ -44,15 +44,15 @@ def with_params(plan: Plan, **sections) -> Plan:
 
 
 def test_training_takes_its_steps_times_a_batch_and_its_measurements_on_dev(plan):
-    # half: 150 steps of 5 utterances of 2 s in a batch of 10 s, one measurement on 1,800 s of dev
-    assert plan.of("student@half").seconds == 8 + 150 * 10 * 0.125 + 1800 * 0.0625
+    # half: 300 steps of 5 utterances of 2 s in a batch of 10 s, two measurements on 1,800 s of dev
+    assert plan.of("student@half").seconds == 8 + 300 * 10 * 0.125 + 2 * 1800 * 0.0625
     half = plan.params.students["half"]
-    longer = half.model_copy(update={"training": half.training.model_copy(update={"steps": 300, "accumulate": 2})})
+    longer = half.model_copy(update={"training": half.training.model_copy(update={"steps": 600, "accumulate": 2})})
     more = with_params(plan, students=plan.params.students | {"half": longer})
-    assert more.of("student@half").seconds == 8 + 300 * 2 * 10 * 0.125 + 2 * 1800 * 0.0625
+    assert more.of("student@half").seconds == 8 + 600 * 2 * 10 * 0.125 + 4 * 1800 * 0.0625
     beside = longer.model_copy(update={"distillation": longer.distillation.model_copy(update={"teacher": "online"})})
     online = with_params(plan, students={"half": beside})
-    assert online.of("student@half").seconds == more.of("student@half").seconds + 300 * 2 * 10 * 0.0625
+    assert online.of("student@half").seconds == more.of("student@half").seconds + 600 * 2 * 10 * 0.0625
     assert plan.of("student@half").gigabytes == 0.004 and plan.of("student@half").scratch == 0.024
 
 
@@ -61,8 +61,8 @@ def test_a_shallow_start_of_the_teacher_is_cheaper(plan):
     per_mac = 0.125 / deep.macs()  # so that all layers take 0.125 s
     models = {**plan.machine.models, "teacher": replace(deep, training=Rate(0.125, deep.macs(), per_mac))}
     growing = replace(plan, machine=replace(plan.machine, models=models))
-    shallow = 0.125 * deep.macs(2) / deep.macs()  # of the quickstart's teacher: 700 steps with 2 layers, 1,300 with all 4
-    expected = 8 + 8 * (700 * shallow + 1300 * 0.125) + 2 * 1800 * 0.0625
+    shallow = 0.125 * deep.macs(2) / deep.macs()  # of the quickstart's teacher: 700 steps with 2 layers, 2,300 with all 4
+    expected = 8 + 8 * (700 * shallow + 2300 * 0.125) + 2 * 1800 * 0.0625
     assert growing.of("teacher").seconds == pytest.approx(expected) and shallow < 0.12
 
 
@@ -114,7 +114,7 @@ def test_a_corpus_of_unknown_hours_is_said_and_not_counted(plan):
     table = run.written(["prepare", "teacher", "evaluate@teacher-fp32"], unknown)
     assert "hours are unknown until `dvc repro prepare` ran (data/none is empty): 2 stages are not counted" in table
     assert table.splitlines()[2].split() == ["prepare", "1", "-", "-", "-", "-"]
-    assert unknown.of("teacher").seconds == 8 + 2000 * 8 * 0.125
+    assert unknown.of("teacher").seconds == 8 + 3000 * 8 * 0.125
 
 
 def test_hours_are_those_of_the_source_until_the_corpus_is_prepared(tmp_path):

@@ -70,7 +70,7 @@ def test_params_as_committed_is_the_quickstart():
         ("language: en", "language: de", "the source synthetic speaks English, so language has to be en"),
         ("kind: synthetic", "words: [6, 2], kind: synthetic", r"corpus\.source\.words: the fewest come first: \[2, 6\]"),
         (
-            "training: {steps: 150, batch_seconds: 10, learning_rate: 5.0e-4, evaluate_every: 150}",
+            "training: {steps: 300, batch_seconds: 10, learning_rate: 5.0e-4, evaluate_every: 150}",
             "",
             r"half\.training: is missing",
         ),
@@ -95,8 +95,8 @@ def test_params_as_committed_is_the_quickstart():
         ("    layers: 2\n", "    frame_rate: 0\n", r"students\.half\.frame_rate: "),
         ("    layers: 2\n", "    frame_rate: 1.0e-300\n", r"students\.half\.frame_rate: "),
         ("confidence: 0.95", "confidence: 95", r"gate\.confidence"),
-        ("training: {steps: 150,", "training: {steps: 150, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
-        ("training: {steps: 150,", "training: {steps: 150, grow: [[0, 1], [9, 2]],", r"students\.half.*grow"),
+        ("training: {steps: 300,", "training: {steps: 300, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
+        ("training: {steps: 300,", "training: {steps: 300, grow: [[0, 1], [9, 2]],", r"students\.half.*grow"),
         ("grow: [[0, 2], [700, 4]]", "grow: [[5, 1], [9, 4]]", r"teacher\.training\.grow: needs rising"),
         ("grow: [[0, 2], [700, 4]]", "grow: [[0, 4], [9, 2]]", r"teacher\.training\.grow: needs rising"),
         (
@@ -140,8 +140,8 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("steps: 2000", "steps: true", r"teacher\.training: steps"),
-        ("steps: 2000", "steps: 1000000000", r"teacher\.training\.steps"),
+        ("steps: 3000", "steps: true", r"teacher\.training: steps"),
+        ("steps: 3000", "steps: 1000000000", r"teacher\.training\.steps"),
         ("learning_rate: 1.8e-3", "learning_rate: .inf", r"teacher\.training\.learning_rate"),
         ("learning_rate: 1.8e-3", "learning_rate: .nan", r"teacher\.training\.learning_rate"),
         ("learning_rate: 1.8e-3", "learning_rate: 1.0e+18", r"teacher\.training\.learning_rate"),
