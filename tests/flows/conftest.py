@@ -33,8 +33,8 @@ WRITE = "echo hello from {name} && mkdir -p models && echo 1 > models/{name}"
 
 def add_code(folder: Path) -> None:
     """Copy the flows and their deployments into a project, so that a worker can run them there."""
-    for name in ("flows", "pipeline"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("flows", "pipeline", "profiles"):  # the form offers the profiles that there are
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     shutil.copy(ROOT / "prefect.yaml", folder / "prefect.yaml")
 
 
