@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -511,6 +512,21 @@ def use(
     print(f"params.yaml is now the profile {profile}; next: dvc repro")
     if project.lock.is_file():
         print(_restored(project), end="")
+    if lacking := _lacking_data(project):
+        print(f"first, since {lacking}\n\n{project.purpose()}")
+
+
+def _lacking_data(project: "Project") -> str:
+    """Which data that params.yaml names is missing, if any; the purpose of a profile says where to get it."""
+    from pipeline.project import load_params, require_data
+
+    with suppress(BigfootError):  # of params: `bigfoot check` says what is wrong with them
+        params = load_params(project.params)
+        try:
+            require_data(project, params)
+        except BigfootError as error:
+            return str(error)
+    return ""
 
 
 def _has_unsaved_edits(project: "Project") -> bool:

@@ -1,6 +1,7 @@
 """`bigfoot`: one line and status 1 for errors that a user can correct, and edits of params.yaml are safe."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -103,6 +104,13 @@ def test_use_swaps_profiles_freely(project):
     for name in ("large", "small", "large"):
         assert bigfoot("use", name, cwd=project).returncode == 0
         assert (project / "params.yaml").read_text() == f"profile: {name}\n"
+
+
+def test_use_says_which_data_a_profile_wants_and_where_to_get_it(project):
+    shutil.copy(ROOT / "profiles/digits.yaml", project / "profiles/digits.yaml")
+    done = bigfoot("use", "digits", cwd=project)
+    assert not done.returncode and "params.yaml: corpus.data: data/fsdd is missing" in done.stdout
+    assert "dvc import https://github.com/Jakobovski/free-spoken-digit-dataset recordings -o data/fsdd" in done.stdout
 
 
 def test_use_never_overwrites_unsaved_edits(project):
