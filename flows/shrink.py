@@ -29,10 +29,10 @@ from flows.stage import send_stage
 from pipeline.common import graph
 from pipeline.common.errors import BigfootError, Temporary
 from pipeline.params import Budget, Params
-from pipeline.project import load_params
+from pipeline.project import Project, load_params
 
 MOST_AT_ONCE = 16
-PROFILES = Path(__file__).parents[1] / "profiles"
+PROFILES = sorted(file.stem for file in Project(Path(__file__).parents[1]).profiles.glob("*.yaml"))
 Start = Callable[..., PrefectFuture]
 AWAY = "no MLflow server at"  # from the message of pipeline/tracking
 
@@ -70,9 +70,7 @@ def shrink(
         str,
         Field(
             description="A file in profiles/, without .yaml; 'in use' is the current params.yaml",
-            json_schema_extra={
-                "enum": ["in use", *sorted(file.stem for file in PROFILES.glob("*.yaml"))]
-            },  # a list to choose from
+            json_schema_extra={"enum": ["in use", *PROFILES]},  # a list to choose from
         ),
     ] = "in use",
     overrides: Annotated[
