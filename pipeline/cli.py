@@ -183,10 +183,12 @@ def evaluate(
     from pipeline.project import Project
 
     *variants, table = names
+    if page and (page.exists() and page.suffix != ".html" or not page.parent.is_dir()):
+        raise BigfootError(f"--page {page}: give a new file, or an .html file to replace, in a folder that exists")
     result = run.evaluate(Project(), variants, Path(table))
+    print(formats.as_json(result) if json else formats.text(result), end="", flush=True)
     if page:
         page.write_text(html.page(result), encoding="utf-8")
-    print(formats.as_json(result) if json else formats.text(result), end="")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -322,6 +324,8 @@ def lm(
     from pipeline.quantize import decodings
     from pipeline.speech.corpus import open_corpus
 
+    if text and out.exists() and out.samefile(text):
+        raise BigfootError(f"{out} is the text to learn from: name another file for the model")
     params = load_params()
     print(decodings.made(out, open_corpus(Project().corpus(params.corpus.name)), text, order, least_count))
 

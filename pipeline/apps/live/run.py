@@ -90,6 +90,8 @@ def _interruptions() -> Iterator[Callable[[], bool]]:
 
 def _piped(is_over: Callable[[], bool]) -> Iterator[bytes]:
     """What comes on stdin, until its end."""
+    if sys.stdin is None:
+        raise BigfootError("stdin is closed: pipe PCM into it")
     source = sys.stdin.fileno()
     while not is_over():
         if select.select([source], [], [], POLL_SECONDS)[0]:

@@ -35,7 +35,7 @@ def serve(model: str, database: Path, live: Live, host: str, port: int, workers:
             ws_per_message_deflate=False, server_header=False,
         )  # fmt: skip
         host, port = listening.getsockname()[:2]
-        print(f"{service.name} is at http://{host}:{port}   (Ctrl-C stops it)", flush=True)
+        print(f"{service.name} is at http://{f'[{host}]' if ':' in host else host}:{port}   (Ctrl-C stops it)", flush=True)
         Server(config, service).run([listening])
 
 

@@ -94,6 +94,9 @@ class _Stream:
                     _require_end(received["text"])
                     return
                 yield received["bytes"]
+                if stopping.done():  # of a client that sends faster than it is heard, a message is always there
+                    self._close = (GOING_AWAY, "this server stops")
+                    return
         finally:
             stopping.cancel()
 

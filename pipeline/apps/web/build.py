@@ -40,6 +40,7 @@ def build(root: Path, names: Sequence[str], out: Path) -> list[str]:
     Returns lines on what is in it. Raises BigfootError where a variant is unknown or not in ONNX, the runtime isn't installed,
     or `out` has something else.
     """
+    out = out.resolve()  # a link to a web root stays one
     compared = comparison.read(root)
     chosen = _chosen(compared.rows, names)
     if out.exists() and any(out.iterdir()) and not (out / "files.js").is_file():

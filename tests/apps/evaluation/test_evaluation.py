@@ -107,9 +107,19 @@ def test_variants_of_other_text_rules_are_refused(project, variant, table):
         run.evaluate(project, ["one.fp32-onnx", "upper.fp32-onnx"], table)
 
 
-def test_two_variants_of_one_name_are_refused(project, table):
-    with pytest.raises(BigfootError, match="^one.fp32-onnx is the name of 2 of these variants"):
-        run.evaluate(project, ["one.fp32-onnx", "variants/one.fp32-onnx"], table)
+def test_two_variants_of_one_name_are_called_as_they_were_given(project, table, tmp_path):
+    shutil.copytree(project.variant("one.fp32-onnx"), tmp_path / "before/one.fp32-onnx")
+    given = ["one.fp32-onnx", str(tmp_path / "before/one.fp32-onnx")]
+    assert list(run.evaluate(project, given, table).scores) == given
+    with pytest.raises(BigfootError, match="^a variant is named twice"):
+        run.evaluate(project, ["one.fp32-onnx", "one.fp32-onnx"], table)
+
+
+@pytest.mark.parametrize("page", ["own.csv", "gone/page.html"])
+def test_a_page_that_can_not_be_written_is_refused_before_the_work(project, table, page):
+    before = table.read_bytes()
+    done = bigfoot("evaluate", "one.fp32-onnx", table, "--page", page, cwd=project.root)
+    assert done.returncode == 1 and done.stderr.startswith("error: --page ") and table.read_bytes() == before
 
 
 def test_without_a_name_or_a_champion_one_has_to_be_named(project, table):

@@ -1,6 +1,8 @@
 """`/v1/live`: the text of `transcribe --live`, and a server that outlives whatever its clients do."""
 
+import contextlib
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -132,6 +134,28 @@ def test_a_stop_gives_a_stream_its_last_utterance_and_refuses_the_next(variant, 
     assert time.monotonic() - stopped_at < IDLE_SECONDS - 5  # at once, not when the stream is given up
     assert (returned, err) == (0, "") and stream.close_code == 1001
     assert final(answers) == expected
+
+
+def test_a_stop_ends_a_stream_that_sends_faster_than_it_is_heard(variant):
+    served = Served(variant)
+    stream = served.stream()
+    content, ended = pcm(tiny.speech(20.0)), threading.Event()
+
+    def send() -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while not ended.is_set():
+                stream.send(content)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        until(lambda: served.figure('bigfoot_audio_seconds_total{kind="live"}') >= 20)
+        stopped_at = time.monotonic()
+        assert served.stop() == (0, "")
+        assert time.monotonic() - stopped_at < IDLE_SECONDS - 5
+    finally:
+        ended.set()
+        thread.join(10)
 
 
 @pytest.mark.slow
