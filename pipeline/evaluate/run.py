@@ -38,10 +38,10 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     info = seal.read(variant_folder)
     names = scored_splits(corpus.info["splits"])
     scored_as, first = scoring(corpus.info), corpus.test_sets[0]
-    sets = score_sets(settings, variant_folder, corpus, names, scored_as, scratch)
+    sets = score_sets(settings, variant_folder, info, corpus, names, scored_as, scratch)
     lives = []
     for live in _lives(settings, info):
-        heard = score_sets(settings, variant_folder, corpus, [first], scored_as, scratch, live)[first]
+        heard = score_sets(settings, variant_folder, info, corpus, [first], scored_as, scratch, live)[first]
         lives.append(_live_score(live, sets[first], heard, scored_as.objective))
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
@@ -75,17 +75,17 @@ def _live_score(live: Live, whole: SetScore, heard: SetScore, objective: Objecti
 def score_sets(
     settings: Evaluate,
     variant_folder: Path,
+    info: dict,
     corpus: Corpus,
     names: Iterable[str],
     scored_as: Scoring,
     scratch: Path,
     live: Live | None = None,
 ) -> dict[str, SetScore]:
-    """The scores of a variant on these sets, heard in chunks where `live` is given.
+    """The scores of a variant on these sets, heard in chunks where `live` is given; leaves `scratch` behind.
 
-    Raises BigfootError as `evaluate` does; leaves `scratch` behind.
+    `info` is its variant.json, as `seal.read` gives it. Raises BigfootError where the variant can't be opened.
     """
-    info = seal.read(variant_folder)
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
     on_gpu = live is None and not cluster.is_used() and gpu.can_run(info)
     is_much = not on_gpu and sum(utterance.duration for rows in chosen.values() for utterance in rows) > MUCH_AUDIO

@@ -17,11 +17,9 @@ from pipeline.apps.alignment.align import AlignedWord, align, spelled
 from pipeline.apps.alignment.formats import Alignment
 from pipeline.apps.transcription import files, outputs, variant
 from pipeline.apps.transcription.files import Failure, Recording
-from pipeline.common import shapes
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
 from pipeline.models.vocabulary import Vocabulary
-from pipeline.recognition import seal
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
 from pipeline.speech import audio
 from pipeline.speech.normalization import TextRules
@@ -45,10 +43,7 @@ def align_recordings(
         recordings = files.find(names, stack)
         write.expect(recordings)
         recognizer = Recognizer.load(stack.enter_context(variant.opened(model, database)), threads)
-        if "text" not in recognizer.info:
-            raise BigfootError(f"{model}: variant.json has no text rules: run `dvc repro`, or quantize the model again")
-        if found := shapes.problem(recognizer.info["text"], TextRules):
-            raise BigfootError(f"{model}: variant.json: text{found}: {seal.REMEDY}")
+        variant.require_text_rules(recognizer.info, model)
         progress = stack.enter_context(Progress("align", len(recordings), "recordings"))
         is_complete = True
         for recording in recordings:

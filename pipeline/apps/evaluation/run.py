@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.apps.transcription import variant
-from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison
 from pipeline.compare.breakdown import MOST_WORST
@@ -25,8 +24,7 @@ from pipeline.prepare.one_set import SPLIT
 from pipeline.project import Project
 from pipeline.recognition import seal
 from pipeline.speech.corpus import Dropped, open_corpus
-from pipeline.speech.normalization import TextRules
-from pipeline.speech.scoring import OBJECTIVES, Objective, Scoring, scoring
+from pipeline.speech.scoring import OBJECTIVES, Objective, scoring
 
 Interval = tuple[float, float]
 
@@ -73,7 +71,9 @@ def evaluate(project: Project, names: Sequence[str], table: Path) -> Result:
         names = names or [_champion(project)]
         folders = [stack.enter_context(variant.opened(name, project.database)) for name in names]
         infos = [seal.read(folder) for folder in folders]
-        rules = [_scoring(info, folder) for info, folder in zip(infos, folders, strict=True)]
+        for info, folder in zip(infos, folders, strict=True):
+            variant.require_text_rules(info, folder)
+        rules = [scoring(info) for info in infos]
         labels = [info["variant"] for info in infos]
         if len(set(labels)) < len(labels):  # of two runs, say
             labels = list(names)
@@ -88,9 +88,9 @@ def evaluate(project: Project, names: Sequence[str], table: Path) -> Result:
         left_out = one_set.prepare(table, rules[0], scratch / "corpus")
         corpus = open_corpus(scratch / "corpus")
         scores: dict[str, SetScore] = {}
-        for label, folder in zip(labels, folders, strict=True):
+        for label, info, folder in zip(labels, infos, folders, strict=True):
             pieces = scratch / str(len(scores))
-            scores |= {label: score_sets(Evaluate(), folder, corpus, [SPLIT], rules[0], pieces)[SPLIT]}
+            scores |= {label: score_sets(Evaluate(), folder, info, corpus, [SPLIT], rules[0], pieces)[SPLIT]}
         worst = _worst(scores, rules[0].objective)
         rows = corpus.utterances(SPLIT)
         sounds = {at: corpus.flac(rows[at]) for at in worst}
@@ -113,14 +113,6 @@ def _champion(project: Project) -> str:
     if champion is None:
         raise BigfootError("no variant is named, and the last comparison has no champion: name one")
     return champion.variant
-
-
-def _scoring(info: dict, folder: Path) -> Scoring:
-    if "text" not in info:
-        raise BigfootError(f"{folder}: variant.json has no text rules: run `dvc repro`, or quantize the model again")
-    if found := shapes.problem(info["text"], TextRules):
-        raise BigfootError(f"{folder}: variant.json: text{found}: {seal.REMEDY}")
-    return scoring(info)
 
 
 def _difference(first: SetScore, other: SetScore, objective: Objective) -> Difference:

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.common import shapes
 from pipeline.common.addresses import safe
 from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.project import Project
+from pipeline.recognition import seal
+from pipeline.speech.normalization import TextRules
 
 SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
@@ -32,6 +35,14 @@ def opened(variant: str, database: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
         yield _fetched(variant, database, Path(scratch))
+
+
+def require_text_rules(info: dict, name: str | Path) -> None:
+    """Raise BigfootError where a variant.json doesn't say by which rules its texts are written."""
+    if "text" not in info:
+        raise BigfootError(f"{name}: variant.json has no text rules: run `dvc repro`, or quantize the model again")
+    if found := shapes.problem(info["text"], TextRules):
+        raise BigfootError(f"{name}: variant.json: text{found}: {seal.REMEDY}")
 
 
 def _fetched(uri: str, database: Path, target: Path) -> Path:
