@@ -30,6 +30,7 @@ from pipeline.speech.shards import Utterance
 from pipeline.speech.text import frames_needed
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
+from pipeline.train.job import Job
 from pipeline.train.teacher import save_as_it_is
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def make_student(
     if line := texts.note(name, settings, model.config, durations(train), texts.frames_needed_by(train), speeds):
         log.warning(line)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
-    job = trainer.Job(
+    job = Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
         teacher_logits=_at_frames(store, factor, known.blank) if store else None, features=features, loss=imitation,
         unlabelled=settings.distillation.unlabelled,

@@ -24,7 +24,7 @@ from pipeline.common.tables import markdown
 from pipeline.speech import audio
 from pipeline.speech.corpus import durations
 from pipeline.speech.shards import ROWS, SplitWriter, Utterance, Utterances
-from pipeline.train.trainer import Batches
+from pipeline.train.batches import Batches
 
 WORKERS, READ = 2, 20_000
 

@@ -39,6 +39,14 @@ class Augment(Section):
         (10.0, 40.0), description="lowest and highest ratio of speech to that noise, in dB, drawn for each utterance"
     )
 
+    join: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="most utterances of one speaker that are joined to an example, with short pauses, as many as are drawn and "
+        "fit in batch_seconds: for corpora of short recordings; 1: none are",
+    )
+
     @field_validator("speed", "noise_snr_db")
     @classmethod
     def _rises(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -331,6 +339,7 @@ class Student(Section):
         if self.distillation.features == "stored":
             changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "frame_rate", "quantize_aware")}
             changes["training.augment.noise_probability"] = self.training.augment.noise_probability
+            changes["training.augment.join"] = self.training.augment.join > 1
             if changed := [key for key, value in changes.items() if value]:
                 raise ValueError(f"distillation.features: stored keeps the teacher's feature encoder: leave {changed[0]} out")
         if self.training.grow:

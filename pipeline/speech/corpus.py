@@ -126,6 +126,15 @@ def durations(utterances: Sequence[Utterance]) -> np.ndarray:
     return np.array([utterance.duration for utterance in utterances])
 
 
+def speakers_of(utterances: Sequence[Utterance]) -> np.ndarray:
+    """int32 [utterances], each speaker's number; -1 where the speaker is unknown."""
+    if hasattr(utterances, "speakers"):
+        return utterances.speakers
+    names = [utterance.speaker for utterance in utterances]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(filter(None, names)))}
+    return np.array([numbers.get(name, -1) for name in names], np.int32)
+
+
 def drawn(utterances: Sequence[Utterance], hours: float | None, seed: int) -> list[Utterance]:
     """Utterances in their order: all, or as many as fit in `hours` of audio, at least one, drawn by the seed."""
     seconds = durations(utterances)

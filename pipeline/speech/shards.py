@@ -1,7 +1,8 @@
 """A split of a corpus on disk: Arrow IPC files of about 500 MB with the utterances and their audio, and split.json.
 
 Decision: one file per utterance is what DVC, file systems and object stores are slowest at, so utterances are rows of few
-files. These are memory-mapped: a process holds 8 bytes per utterance, its duration, and all processes share the rest.
+files. These are memory-mapped: a process holds 8 bytes per utterance, its duration, or 12 with its speaker's number, and all
+processes share the rest.
 `datasets.load_dataset("arrow", data_files="corpora/NAME/train/*.arrow")` opens them too. split.json has a digest of all rows,
 so a stage that depends on it depends on texts and audio without DVC reading them once more.
 """
@@ -106,6 +107,13 @@ class Utterances(Sequence[Utterance]):
         """float64 [utterances], in seconds."""
         parts = [batch.column("duration").to_numpy() for batch, _ in self._batches()]
         return np.concatenate(parts) if parts else np.zeros(0)
+
+    @cached_property
+    def speakers(self) -> np.ndarray:
+        """int32 [utterances], each speaker's number; -1 where the speaker is unknown."""
+        numbers = {"": -1}
+        names = (name for batch, _ in self._batches() for name in batch.column("speaker").to_pylist())
+        return np.fromiter((numbers.setdefault(name, len(numbers) - 1) for name in names), np.int32, len(self))
 
     def flac(self, row: int) -> bytes:
         """The audio of a row as a FLAC file: 16 kHz, mono, 16 bits."""

@@ -38,6 +38,7 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
     The model is fine-tuned, or saved unchanged where `finetune` is false: zero-shot, or UNTRAINED if built from a config.
     """
     from pipeline.train import trainer
+    from pipeline.train.job import Job
 
     seed = settings.training.seed if settings.training else 0
     model, processor = build(settings, data, (utterance.text for utterance in corpus.utterances("train")), seed)
@@ -45,7 +46,7 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
         return save_as_it_is(model, processor, corpus, out, trained=not settings.is_untrained)
     is_folder = settings.init == "pretrained" and settings.name is None
     weights = sorted([*data.glob("*.safetensors"), *data.glob("*.bin")]) if is_folder else []
-    job = trainer.Job(
+    job = Job(
         model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, weights), bookkeeping
     )
     return trainer.train(job, out)

@@ -1,8 +1,8 @@
 """One Trainer for teacher and student: resumable, several processes, batches by seconds of audio, best checkpoint on dev.
 
 Decision: transformers.Trainer does the training; this module adds the order of batches, the loss and errors on dev. The order
-is one stream of `steps` batches that depends on (seed, epoch) alone, and an utterance's augmentation depends on (seed, epoch,
-utterance) alone. So a run that was killed and resumed gets the same batches as an uninterrupted run; on a CPU with the same
+is one stream of `steps` batches that depends on (seed, epoch) alone, and an example's augmentation depends on (seed, epoch,
+utterances) alone. So a run that was killed and resumed gets the same batches as an uninterrupted run; on a CPU with the same
 number of threads it ends with the same weights. A checkpoint is written at every measurement on dev, under
 .bigfoot/checkpoints/MODEL/FINGERPRINT; all are removed once the model is saved.
 """
@@ -12,64 +12,36 @@ import logging
 import math
 import shutil
 import time
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import PartialState
-from pydantic import BaseModel
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy, progress
+from pipeline.common.errors import BigfootError
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
-from pipeline.models.forward import accept_features, fewest_samples, ignore_padding, inside
-from pipeline.models.inference import STEP, dev_errors, model_inputs, padded, whole_steps
-from pipeline.params import Augment, Training
+from pipeline.models.forward import accept_features, ignore_padding
+from pipeline.models.inference import STEP, dev_errors
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, AudioCorpus, drawn, durations
+from pipeline.speech.corpus import UNLABELLED, drawn, durations, speakers_of
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
 from pipeline.train import checkpoints, chunks, growing, machine
-from pipeline.train.bookkeeping import Bookkeeping
+from pipeline.train.batches import Batches, Mixed
 from pipeline.train.ctc import ctc_loss
+from pipeline.train.examples import Speech
+from pipeline.train.job import Job
 
 log = logging.getLogger(__name__)
 LOG_EVERY = 25
 STEP_SECONDS = STEP / audio.SAMPLE_RATE
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training run: the model, its data, its settings and its loss.
-
-    `loss`: (model, batch, finished part of the run, 0 to 1) -> loss; None: CTC on the labels. `teacher_logits`: the teacher's
-    [frames, vocabulary] for an utterance, which each batch then holds; None where the loss needs none.
-    `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that such an utterance gets.
-    `features`: the feature encoder's output [frames, channels] for an utterance. The model then gets this instead of waveforms,
-    and its feature encoder is not trained.
-    """
-
-    model: torch.nn.Module
-    processor: Any
-    corpus: AudioCorpus
-    training: Training
-    settings: BaseModel
-    fingerprint: str
-    bookkeeping: Bookkeeping
-    teacher_logits: Callable[[Utterance], np.ndarray] | None = None
-    unlabelled: float = 0.0
-    pseudo_labels: Callable[[Utterance], list[int]] | None = None
-    features: Callable[[Utterance], np.ndarray] | None = None
-    loss: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
 
 
 def train(job: Job, out: Path) -> dict:
@@ -110,132 +82,6 @@ def _say_what_is_kept(job: Job, metrics: dict) -> None:
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------- batches
-
-
-class Batches:
-    """The stream of batches: lists of (epoch, index), each at most `seconds` of audio, padding included.
-
-    Within an epoch, utterances of similar length share a batch (lengths are jittered by 10%, so that batches differ between
-    epochs), and batches come in random order. `len` is the number of all batches, not of one epoch's.
-    """
-
-    batch_size, drop_last = None, False
-
-    def __init__(self, durations: np.ndarray, seconds: float, count: int, seed: int):
-        self.durations, self.seconds, self.count, self.seed = np.asarray(durations), seconds, count, seed
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        remaining, epoch = self.count, 0
-        while remaining > 0:
-            for batch in islice(self._epoch(epoch), remaining):
-                remaining -= 1
-                yield batch
-            epoch += 1
-
-    def _epoch(self, epoch: int) -> Iterator[list[tuple[int, int]]]:
-        rng = np.random.default_rng((self.seed, epoch))
-        order = np.argsort(self.durations * rng.uniform(0.9, 1.1, len(self.durations)), kind="stable")
-        starts = array("q")  # of the batches, in `order`: arrays, since lists take ten times the memory
-        longest = 0.0
-        for at, seconds in enumerate(np.ceil(self.durations[order] / STEP_SECONDS) * STEP_SECONDS):
-            longest = max(longest, seconds)
-            if not starts or longest * (at - starts[-1] + 1) > self.seconds:
-                starts.append(at)
-                longest = seconds
-        ends = [*starts[1:], len(order)]
-        for batch in rng.permutation(len(starts)):
-            yield [(epoch, index) for index in order[starts[batch] : ends[batch]].tolist()]
-
-
-class Mixed:
-    """The stream of batches of two streams of equal length: a share of them, drawn from the seed, of the second one.
-
-    `offset` is added to the second stream's indices.
-    """
-
-    batch_size, drop_last = None, False
-
-    def __init__(self, first: Batches, second: Batches, share: float, offset: int):
-        self.first, self.second, self.share, self.offset = first, second, share, offset
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        first, second = iter(self.first), iter(self.second)
-        for is_second in np.random.default_rng((self.first.seed, 1)).random(len(self)) < self.share:
-            yield [(epoch, index + self.offset) for epoch, index in next(second)] if is_second else next(first)
-
-
-class Speech(Dataset):
-    """Utterances as training items: labels, an augmented waveform or stored features, and, for a student, teacher logits."""
-
-    def __init__(self, job: Job, utterances: Dataset | Sequence[Utterance]):
-        self.job, self.utterances = job, utterances
-        self.vocabulary = vocabulary.of(job.processor.tokenizer, job.model.config.vocab_size)
-
-    def __len__(self) -> int:
-        return len(self.utterances)
-
-    def __getitem__(self, key: tuple[int, int]) -> dict:
-        epoch, index = key
-        utterance = self.utterances[index]
-        item: dict[str, Any] = {"labels": self._labels(utterance)}
-        if self.job.features is not None:
-            item["features"] = self.job.features(utterance)
-            item["samples"] = fewest_samples(self.job.model.config, len(item["features"]))
-        else:
-            rng = np.random.default_rng((self.job.training.seed, epoch, index))
-            item["waveform"] = augment(self.job.corpus.audio(utterance), self.job.training.augment, rng)
-            item["samples"] = len(item["waveform"])
-        if self.job.teacher_logits is not None:
-            item["teacher_logits"] = self.job.teacher_logits(utterance)
-        return item
-
-    def _labels(self, utterance: Utterance) -> list[int]:
-        if utterance.text:
-            return self.vocabulary.spell(utterance.text)
-        return self.job.pseudo_labels(utterance) if self.job.pseudo_labels else []
-
-    def collate(self, items: list[dict]) -> dict:
-        """A batch: input_values and attention_mask [batch, samples], labels [batch, n], lengths, teacher_logits.
-
-        With stored features, input_values are these: [batch, frames, channels].
-        """
-        frames_of, samples = self.job.model._get_feat_extract_output_lengths, torch.tensor([i["samples"] for i in items])
-        longest = whole_steps(int(samples.max()))
-        if self.job.features is not None:
-            features = [torch.from_numpy(i["features"]).float() for i in items]
-            batch = {"input_values": padded(features, int(frames_of(longest)))}
-        else:
-            batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
-        batch["attention_mask"] = inside(longest, samples).long()
-        batch["frames"] = frames_of(samples)
-        batch["labels"] = padded([torch.tensor(i["labels"], dtype=torch.long) for i in items])
-        batch["label_lengths"] = torch.tensor([len(i["labels"]) for i in items])
-        if "teacher_logits" in items[0]:
-            batch["teacher_logits"] = padded([torch.from_numpy(i["teacher_logits"]) for i in items], int(frames_of(longest)))
-        return batch
-
-
-def augment(waveform: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:
-    """float32 [T] -> float32 [T'], with a random change of speed (T' = T / factor) and white noise, as `settings` define."""
-    if settings.speed is not None:
-        factor = rng.uniform(*settings.speed)
-        waveform = audio.change_rate(waveform, audio.SAMPLE_RATE * factor, audio.SAMPLE_RATE)
-    if settings.noise_probability and rng.random() < settings.noise_probability:
-        from torchaudio.functional import add_noise
-
-        noise = torch.from_numpy(rng.standard_normal(len(waveform)).astype(np.float32))
-        snr = torch.tensor(rng.uniform(*settings.noise_snr_db), dtype=torch.float32)
-        waveform = add_noise(torch.from_numpy(waveform), noise, snr).numpy()
-    return waveform
-
-
 # ---------------------------------------------------------------- the Trainer
 
 
@@ -253,7 +99,7 @@ class SpeechTrainer(Trainer):
         job = self.job
         train = job.corpus.utterances("train")
         unlabelled = job.corpus.utterances(UNLABELLED) if job.unlabelled else ()
-        labelled = self._batches(train)
+        labelled = self._batches(train, job.training.augment.join)
         batches = Mixed(labelled, self._batches(unlabelled), job.unlabelled, len(train)) if unlabelled else labelled
         speech = Speech(job, ConcatDataset([train, unlabelled]) if unlabelled else train)
         loader = DataLoader(
@@ -265,11 +111,14 @@ class SpeechTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
-    def _batches(self, utterances: Sequence[Utterance]) -> Batches:
+    def _batches(self, utterances: Sequence[Utterance], join: int = 1) -> Batches:
         training = self.job.training
         slowest = training.augment.speed[0] if training.augment.speed else 1.0
         count = training.steps * training.accumulate * self.accelerator.num_processes
-        return Batches(durations(utterances) / slowest, training.batch_seconds, count, training.seed)
+        speakers = speakers_of(utterances) if join > 1 else None
+        if speakers is not None and speakers.max(initial=-1) < 0:
+            raise BigfootError("training.augment.join joins utterances of one speaker, but the corpus names none: leave it out")
+        return Batches(durations(utterances), training.batch_seconds, count, training.seed, slowest, join, speakers)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.job.loss is not None:

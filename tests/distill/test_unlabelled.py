@@ -16,7 +16,7 @@ from pipeline.distill.pseudo_labels import greedy_labels, pseudo_labels
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.params import Distillation
 from pipeline.speech.corpus import open_corpus
-from pipeline.train.trainer import Batches, Mixed
+from pipeline.train.batches import Batches, Mixed
 from tests import corpora, tones
 from tests.distill.surgery.parents import parent
 from tests.distill.test_loss import batch
@@ -49,9 +49,9 @@ def test_a_share_of_the_batches_is_of_the_second_stream_and_the_seed_says_which(
 
     batches = mixed(0.8)
     assert batches == mixed(0.8) and len(batches) == 1000
-    kinds = [{index >= 8 for _, index in batch} for batch in batches]
+    kinds = [{row >= 8 for _, rows in batch for row in rows} for batch in batches]
     assert all(len(kind) == 1 for kind in kinds) and 760 < sum(kind == {True} for kind in kinds) < 840
-    assert {index for batch in batches for _, index in batch} == set(range(58))
+    assert {row for batch in batches for _, rows in batch for row in rows} == set(range(58))
     assert mixed(0.0) == list(Batches([1.0] * 8, 2.0, 1000, 3))
 
 

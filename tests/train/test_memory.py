@@ -91,6 +91,7 @@ from pipeline.models import families
 from pipeline.params import Tracking, Training
 from pipeline.project import Project
 from pipeline.speech.shards import Utterance
+from pipeline.train.job import Job
 from pipeline.train import trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from transformers import AutoProcessor
@@ -109,7 +110,7 @@ def train(name, config, settings):
     model = model_class(model_class.config_class(**config))
     processor = AutoProcessor.from_pretrained(case["processor"])
     books = Bookkeeping("teacher", Project(Path.cwd()), Tracking(experiment="none"))
-    trainer.train(trainer.Job(model, processor, Noise(), training, training, name, books), Path.cwd() / name)
+    trainer.train(Job(model, processor, Noise(), training, training, name, books), Path.cwd() / name)
 
 def memory(key):
     return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)

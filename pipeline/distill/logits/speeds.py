@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, Corpus, durations
+from pipeline.speech.corpus import UNLABELLED, Corpus, durations, speakers_of
 from pipeline.speech.shards import Utterance
 
 SPLITS = ("train", UNLABELLED)  # the audio that students learn from
@@ -46,6 +46,11 @@ class EachAtSpeeds(Sequence[Utterance]):
     def __init__(self, utterances: Sequence[Utterance], speeds: list[float]):
         self._utterances, self._speeds = utterances, speeds
         self.durations = np.concatenate([durations(utterances) / speed for speed in speeds])
+
+    @property
+    def speakers(self) -> np.ndarray:
+        """int32 [utterances], each speaker's number; -1 where the speaker is unknown."""
+        return np.tile(speakers_of(self._utterances), len(self._speeds))
 
     def __len__(self) -> int:
         return len(self._utterances) * len(self._speeds)

@@ -92,7 +92,7 @@ def loading(augment: Augment) -> float:
     """Seconds to decode, augment and normalize a second of audio."""
     from transformers import Wav2Vec2FeatureExtractor
 
-    from pipeline.train.trainer import augment as augmented
+    from pipeline.train.examples import augment as augmented
 
     extractor = Wav2Vec2FeatureExtractor()
     rng = np.random.default_rng(0)
