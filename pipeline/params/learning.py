@@ -270,6 +270,9 @@ class Student(Section):
     """A smaller model: which layers of its parent it keeps, and how wide it is (null: as its parent)."""
 
     parent: str = Field(alias="from", pattern=NAME, description="the model it is cut from: teacher, or another student")
+    init: Literal["parent", "scratch"] = Field(
+        "parent", description="parent: weights cut from its parent; scratch: new ones in the same shape, as a control"
+    )
     layers: Width | list[Annotated[int, Field(ge=0, le=WIDEST)]] | None = Field(
         None, description="how many of its parent's layers it keeps, or which, counted from 0; null: all"
     )

@@ -47,7 +47,7 @@ class Choice:
 
 
 def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
-    """Build a student of `parent`, a CTC model of any family, initialized from it.
+    """Build a student of `parent`, a CTC model of any family, initialized from it, or anew where `init` is scratch.
 
     `waveforms`: training audio as model inputs, each [1, samples]; needed where `importance` is measured or convolutions are
     merged. Returns (model, rows), with one row per tensor: {"to": name, "from": the parent's name or None, "how":
@@ -55,8 +55,12 @@ def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
     larger than its parent.
     """
     final = config_of(parent.config, settings)
-    config = config_of(parent.config, settings.model_copy(update={"frame_rate": None}))
     torch.manual_seed(settings.seed)
+    if settings.init == "scratch":
+        student = type(parent)(final)
+        call_projections(student)
+        return student, [{"to": name, "from": None, "how": "fresh"} for name in student.state_dict()]
+    config = config_of(parent.config, settings.model_copy(update={"frame_rate": None}))
     student = type(parent)(config)
     call_projections(student)
     choice = _choose(parent, config, settings, waveforms)
