@@ -153,6 +153,7 @@ def _timings(figures: dict) -> dict:
             "latency_p99_ms": 1.3 * ms, "rtfx_low": 1900 / ms, "rtfx_high": 2100 / ms, "macs_per_second": 3e8,
             **{f"ms_per_audio_second_{p}": ms / 2 for p in ("p50", "p95", "p99")}, "cold_start_ms": 900.0, "load_ms": 500.0,
             "rtfx_batched": None, "ram_mb": 200.0, "ram_model_mb": 20.0, "cnn_ms": None, "encoder_ms": None,
+            "speedup_to_choose": full / ms,
             "speedup": full / ms, "speedup_low": 0.9 * full / ms, "speedup_high": 1.1 * full / ms,
             "energy_wh_per_audio_hour": 0.1, "energy_mode": "estimated", "energy_w": 50.0, "energy_above_idle_w": 5.0,
             "energy_resolution_w": 1.0, "energy_resolved": True, "energy_note": None, "turns": 5, "narrow": True, "speedups": {

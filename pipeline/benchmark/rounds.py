@@ -64,7 +64,12 @@ def speedup(times: Sequence[Timed], reference: Sequence[Timed]) -> tuple[float, 
     """How many times as long the reference takes for the same utterances in the same rounds, with a 95% interval."""
     seconds, base = (np.array([timed.seconds for timed in rows]) for rows in (times, reference))
     starts, utterances = (np.array([getattr(timed, key) for timed in times]) for key in ("start", "utterance"))
-    return float(base.sum() / seconds.sum()), *ratio.interval(base, seconds, starts, utterances)
+    return ratio_of(times, reference), *ratio.interval(base, seconds, starts, utterances)
+
+
+def ratio_of(times: Sequence[Timed], reference: Sequence[Timed]) -> float:
+    """The reference's seconds for each second of these timings."""
+    return sum(timed.seconds for timed in reference) / sum(timed.seconds for timed in times)
 
 
 def _percentiles(values: np.ndarray) -> dict[str, float]:

@@ -23,6 +23,7 @@ BUSY = 0.2  # of all cores' time
 class Timing:
     """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is narrow.
 
+    `speedup_to_choose`: of starts of their own, so that no choice is made by the timings that are reported.
     `speedups`: over each of the teacher's variants that was in memory at the same time, {its name: [estimate, low, high]}.
     """
 
@@ -44,6 +45,7 @@ class Timing:
     speedup: float
     speedup_low: float
     speedup_high: float
+    speedup_to_choose: float
     narrow: bool
     turns: int
     latency_p50_ms_one_thread: float

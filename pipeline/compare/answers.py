@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.inputs import Evidence
-from pipeline.compare.rows import gain
+from pipeline.compare.rows import gain, gain_to_choose
 from pipeline.evaluate import wer
 from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
@@ -119,8 +119,8 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
     if not passing:
         near = nearest(rows)
         return {near.variant: [NEAREST]} if near else {}
-    gains = {row.variant: gain(row.figures, prefer) for row in passing}
-    times = {row.variant: row["speedup"] for row in passing}
+    gains = {row.variant: gain_to_choose(row, prefer) for row in passing}
+    times = {row.variant: row["speedup_to_choose"] for row in passing}
     is_metered = all(row.energy is not None and row.energy_note is None for row in passing)
     safer = [row for row in passing if champion and _errors(row) < _errors(champion)]
     fits: dict[str, Mapping[str, float | None]] = {

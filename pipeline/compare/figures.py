@@ -225,6 +225,12 @@ FIGURES: tuple[Figure, ...] = (
         style=RATIO,
     ),
     *_ends("speedup", TIMING, "ratio"),
+    Figure(
+        "speedup_to_choose",
+        TIMING,
+        "ratio",
+        "speedup in starts of their own, by which the champion and the other answers are chosen",
+    ),
     *_over("float", "fastest variant in floating point"),
     *_over("int8", "fastest int8 variant"),
     Figure(

@@ -246,6 +246,19 @@ def test_each_start_has_new_processes_and_more_follow_while_an_interval_is_wide(
     assert row.speedup_high > 1.2 * row.speedup_low
 
 
+def test_what_chooses_is_timed_in_starts_of_its_own_and_not_reported(light, corpus, tmp_path, monkeypatch):
+    """The sleeper's second start, which is reported, is the slow one; the third chooses."""
+    monkeypatch.setattr(processes, "MODULE", "tests.sleeping")
+    monkeypatch.setenv(UNEVEN, str(tmp_path / "starts"))
+    (tmp_path / "starts").mkdir()
+    sleepy = Path(shutil.copytree(light, tmp_path / "sleepy.int8-onnx"))
+    timings = benchmark(BRIEF, [light, sleepy], corpus, tmp_path / "t.json")
+    row = timings.variants["sleepy.int8-onnx"]
+    assert len(list((tmp_path / "starts").iterdir())) == 3 and timings.restarts == row.turns == 2
+    assert row.speedup_to_choose > 1.5 * row.speedup
+    assert timings.variants["teacher.fp32"].speedup_to_choose == 1
+
+
 def test_with_more_threads_the_figures_with_one_are_measured_too(light, corpus, tmp_path):
     settings = BRIEF.model_copy(update={"threads": 2})
     row = benchmark(settings, [light], corpus, tmp_path / "t.json").variants["teacher.fp32"]

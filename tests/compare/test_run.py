@@ -165,6 +165,16 @@ def test_a_peer_is_measured_and_never_promoted(tmp_path):
     assert next(line for line in lines if line.startswith("| half.int8-openvino ")).rstrip(" |").endswith("| peer")
 
 
+def test_timings_that_are_not_reported_choose_the_champion(tmp_path):
+    params, file = plant(tmp_path), tmp_path / "timings.json"
+    timings = json.loads(file.read_text())
+    timings["variants"]["teacher.int8-onnx"]["speedup_to_choose"] = 50.0
+    write(file, timings)
+    assert champion(compare(params, tmp_path, tmp_path / "reports")) == "half.int8-openvino"  # which is smaller
+    rows = compare(params.model_copy(update={"gate": Gate(max_rise=0.01, prefer="speed")}), tmp_path, tmp_path / "reports")
+    assert champion(rows) == "teacher.int8-onnx" and rows[1]["speedup"] < rows[2]["speedup"]
+
+
 def test_the_teacher_is_never_its_own_champion(tmp_path):
     assert champion(run(tmp_path, {REFERENCE: FIGURES[REFERENCE]})) is None
 

@@ -12,8 +12,8 @@ from pipeline.compare.comparison import Row
 
 CHANCE = "may be chance"
 CURSE = (
-    "It was picked for its gains in these same timings, so expect slightly less of a new run (winner's curse); "
-    "its errors on {} picked nothing."
+    "The best of many measurements looks better than it is (winner's curse), so it was chosen by other timings than these; "
+    "its errors on {} chose nothing."
 )
 BESIDE = "On {0} {1} rises by {2} points, above gate's bound of {3}: it holds for speech like gate's, and {0} is other speech."
 
