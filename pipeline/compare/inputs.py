@@ -26,10 +26,10 @@ from pipeline.speech.shards import Size
 class Evidence:
     """The contents of the files that a comparison is made of.
 
-    scores, kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes and opened (the file that the runtime
-    opens) are by name of variant, and so are seconds, how long each evaluation took, and decodings, those of variants that aren't
-    decoded greedily; training, curves and training_wh (the student's own plus that of its parents) by name of model. dropped: the utterances that prepare left out,
-    each with the check that it failed.
+    scores, seconds (how long each evaluation took), kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes
+    and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that aren't
+    decoded greedily; training, curves and training_wh (the student's own plus that of its parents) by name of model. dropped:
+    the utterances that prepare left out, each with the check that it failed.
     """
 
     corpus: dict
