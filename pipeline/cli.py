@@ -6,7 +6,6 @@ only for a PyTorch variant.
 
 import filecmp
 import shutil
-import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.common.command import errors_as_lines, log_to
+from pipeline.common.command import errors_as_lines, exit_on_sigterm, log_to
 from pipeline.common.errors import BigfootError
 from pipeline.speech.live import Live
 
@@ -54,7 +53,7 @@ License = Annotated[str | None, typer.Option(help="The license of the weights, s
 def main() -> None:
     """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
     log_to(sys.stderr)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that workers end and temporary files go
+    exit_on_sigterm()
     with errors_as_lines():
         app()
 
