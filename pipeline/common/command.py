@@ -69,7 +69,10 @@ def end_if_told() -> None:
 def errors_as_lines() -> Iterator[None]:
     """End the process with one line on stderr where the block raises a BigfootError, or an error of the disk."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            _flush()
     except Exception as error:
         end_if_told()
         from pipeline.common import disk
@@ -79,6 +82,16 @@ def errors_as_lines() -> Iterator[None]:
             raise
         print(f"error: {line}", file=sys.stderr)
         sys.exit(line.status)
+
+
+def _flush() -> None:
+    """Write what is left of stdout. Raises BigfootError where it can't be written, and nothing where its reader has gone."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        if not isinstance(error, BrokenPipeError):
+            raise BigfootError(f"standard output can't be written: {error.strerror}") from None
 
 
 class _OneLine(logging.Formatter):

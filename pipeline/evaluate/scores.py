@@ -41,7 +41,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class SetScore:
-    """The score of one set: WER and CER are fractions; low and high are the ends of their 95% intervals.
+    """The score of one set: WER and CER are fractions; low and high are the ends of their 95% intervals (None: unknown).
 
     `unit` is what the intervals resample: speakers, recordings or utterances.
     """
@@ -51,10 +51,10 @@ class SetScore:
     characters: int
     wer: float
     cer: float
-    wer_low: float
-    wer_high: float
-    cer_low: float
-    cer_high: float
+    wer_low: float | None
+    wer_high: float | None
+    cer_low: float | None
+    cer_high: float | None
     substitutions: int
     deletions: int
     insertions: int
