@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui web results peers lm remote docs audit test test-all coverage setup lint lock clean
+.PHONY: demo ui web pictures results peers lm remote docs audit test test-all coverage setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -55,6 +55,10 @@ $(VENV)/.lm-installed: requirements-lm.lock $(VENV)/.installed
 # The page that recognizes in a browser, as static files in web/; needs npm (Node.js 20 or newer) for the runtime inside it.
 web: setup node_modules/.installed
 	bigfoot web
+
+# The pictures in docs/pictures, of the last run and its servers; needs chromium.
+pictures: web
+	python -m pipeline.lab.pictures
 
 node_modules/.installed: package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund

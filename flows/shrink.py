@@ -5,9 +5,11 @@ on (pipeline/common/graph.py); a task is `dvc repro --single-item STAGE`. The fl
 dependencies are complete, while fewer than `concurrency` run. A failed stage stops only the stages that depend on it: they end
 as NotRun, all others finish, and the flow fails with the failed stage's name in its message.
 
-`python -m flows.shrink` runs it with its defaults, on the configured Prefect server or else on an ephemeral one.
+`python -m flows.shrink` runs it with its defaults, on the configured Prefect server or else on one of its own.
 """
 
+import atexit
+import contextlib
 import os
 import subprocess
 import sys
@@ -23,10 +25,11 @@ from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import show, waiting, workspace
+from flows import service, show, waiting, workspace
 from flows.repro import RETRIED, Again, kind, run_stage, this_flow_run
 from flows.stage import send_stage
 from pipeline.common import graph
+from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError, Temporary
 from pipeline.params import Budget, Params
 from pipeline.project import Project, load_params
@@ -226,5 +229,17 @@ def _state(future) -> State:
     return future.state
 
 
+def main() -> None:
+    services = contextlib.ExitStack()
+    atexit.register(services.close)  # after what Prefect registers later, which sends its last lines to the server
+    services.enter_context(service.prefect_server(Project().scratch / "prefect"))
+    state = shrink(return_state=True)
+    if not state.is_completed():
+        raise BigfootError(str(state.message))
+
+
 if __name__ == "__main__":
-    shrink()
+    try:
+        stage_main(main, [])
+    except KeyboardInterrupt:
+        sys.exit("stopped: `python -m flows.shrink` goes on with what is left")

@@ -11,21 +11,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
-from flows import guard
+from flows import service
 from flows.repro import GPU_TAG
 from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
 from pipeline.project import Project
 
 POOL, GPU_QUEUE = "bigfoot", "gpu"
-START_SECONDS = 120
 AUTOMATIONS = Path(__file__).with_name("automations.yaml")
 
 
@@ -37,23 +34,22 @@ def main() -> None:
     prefect_url, mlflow_url = (f"http://127.0.0.1:{port}" for port in (prefect, mlflow))
     environment = os.environ | {
         "PREFECT_HOME": str(kept), "PREFECT_API_URL": f"{prefect_url}/api", "MLFLOW_TRACKING_URI": mlflow_url,
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **service.PRIVATE, "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
     run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{project.database}"
     environment["PREFECT_SERVER_UI_API_URL"] = f"{prefect_url}/api"  # otherwise its pages always call port 4200
     local = {key: value for key, value in environment.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     with contextlib.ExitStack() as services:
         print("Starting Prefect and MLflow, which may take a minute on a busy machine ...", flush=True)
-        start = lambda name, command, env: services.enter_context(_service(name, command, env, kept / f"{name}.log"))  # noqa: E731
+        start = lambda name, command, env: services.enter_context(service.started(command, env, kept / f"{name}.log"))  # noqa: E731
         start("prefect-server", [*run, "server", "start", "--host", "127.0.0.1", "--port", str(prefect)], local)
         start(
             "mlflow-server",
             [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1",
              "--backend-store-uri", store, "--artifacts-destination", str(project.artifacts)], local,
         )  # fmt: skip
-        _wait("Prefect", f"{prefect_url}/api/health", kept / "prefect-server.log")
-        _wait("MLflow", f"{mlflow_url}/health", kept / "mlflow-server.log")
+        service.wait_for("Prefect", f"{prefect_url}/api/health", kept / "prefect-server.log")
+        service.wait_for("MLflow", f"{mlflow_url}/health", kept / "mlflow-server.log")
         print("Registering the deployments ...", flush=True)
         for arguments in (
             ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
@@ -70,21 +66,6 @@ def main() -> None:
         raise BigfootError(f"the worker ended: see {kept / 'worker.log'}")
 
 
-@contextlib.contextmanager
-def _service(name: str, command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen]:
-    """Run a server while the block runs, with its output in a file."""
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, guard.__file__, *command], stdin=subprocess.PIPE, stdout=file, stderr=file, env=environment
-        )
-    try:
-        yield process
-    finally:
-        assert process.stdin
-        process.stdin.close()
-        process.wait()
-
-
 def _prefect(arguments: list[str], environment: Mapping[str, str]) -> None:
     done = subprocess.run([sys.executable, "-m", "prefect", *arguments], env=environment, capture_output=True, text=True)
     output = done.stdout + done.stderr
@@ -97,18 +78,6 @@ def _has_automation(environment: Mapping[str, str]) -> bool:
     name = yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))["automations"][0]["name"]
     listed = [sys.executable, "-m", "prefect", "automation", "inspect", name]
     return not subprocess.run(listed, env=environment, capture_output=True).returncode
-
-
-def _wait(name: str, address: str, log: Path) -> None:
-    """Wait until a server answers; raises BigfootError, which names its log, after START_SECONDS."""
-    print(f"waiting for {name} at {address}, its log is {log}", flush=True)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=2).close()
-            return
-        time.sleep(0.5)
-    raise BigfootError(f"{address} does not answer after {START_SECONDS} s: see {log}")
 
 
 def _port(variable: str, default: int) -> int:

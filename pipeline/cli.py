@@ -6,18 +6,17 @@ only for a PyTorch variant.
 
 import filecmp
 import shutil
-import signal
 import subprocess
 import sys
 from contextlib import suppress
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipeline.common.command import errors_as_lines, log_to
+from pipeline.common.command import errors_as_lines, exit_on_sigterm, log_to
 from pipeline.common.errors import BigfootError
 from pipeline.speech.live import Live
 
@@ -41,20 +40,24 @@ def _named(given: str) -> str:
     return Project().variant_name(given)
 
 
+def _of_live(about: str, default: float) -> Any:
+    return typer.Option(help=about, show_default=f"{default:g}", rich_help_panel="Live")
+
+
 MAKE, COMPARE, RUN, MLFLOW = "Make students and variants", "Compare", "Use a variant", "Champion and MLflow"  # groups of --help
 VARIANT = "Its name (half.int8-openvino), folder, or an MLflow model: models:/NAME@champion"
 Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)", parser=_named, metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
-Chunk = Annotated[float, typer.Option(help="Seconds of audio that are recognized at a time", rich_help_panel="Live")]
-Left = Annotated[float, typer.Option(help="Seconds heard again before each chunk", rich_help_panel="Live")]
-Right = Annotated[float, typer.Option(help="Seconds waited for after each chunk: fewer errors, later", rich_help_panel="Live")]
+Chunk = Annotated[float | None, _of_live("Seconds of audio that are recognized at a time", Live.chunk)]
+Left = Annotated[float | None, _of_live("Seconds heard again before each chunk", Live.left)]
+Right = Annotated[float | None, _of_live("Seconds waited for after each chunk: fewer errors, later", Live.right)]
 License = Annotated[str | None, typer.Option(help="The license of the weights, such as apache-2.0, for the card")]
 
 
 def main() -> None:
     """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
     log_to(sys.stderr)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that workers end and temporary files go
+    exit_on_sigterm()
     with errors_as_lines():
         app()
 
@@ -96,9 +99,9 @@ def transcribe(
         bool,
         typer.Option("--live", help="While it is spoken: - is PCM on stdin, no name the microphone", rich_help_panel="Live"),
     ] = False,
-    chunk: Chunk = Live.chunk,
-    left: Left = Live.left,
-    right: Right = Live.right,
+    chunk: Chunk = None,
+    left: Left = None,
+    right: Right = None,
 ) -> None:
     """Transcribe recordings, in the order named: as text, or with the times of words as JSON or subtitles.
 
@@ -117,15 +120,18 @@ def transcribe(
             raise BigfootError(f"--live takes one source and writes to stdout: leave out {options}")
         live.transcribe(variant, files[0] if files else None, form, Project().database, _live(chunk, left, right), threads)
         return
+    if (chunk, left, right) != (None, None, None):
+        raise BigfootError("--chunk, --left and --right are of --live: add it, or leave them out")
     if not files:
         raise BigfootError("name the recordings, or - for stdin; for the microphone add --live")
     if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers, channels, hot_words or ()):
         raise typer.Exit(1)
 
 
-def _live(chunk: float, left: float, right: float) -> Live:
+def _live(chunk: float | None, left: float | None, right: float | None) -> Live:
+    given = {"chunk": chunk, "left": left, "right": right}
     try:
-        return Live(chunk, left, right)
+        return Live(**{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
         raise BigfootError(f"--{error}") from None
 
@@ -269,13 +275,14 @@ def track(
 ) -> None:
     """Log what is on disk and not yet in MLflow: training runs, the last comparison, its variants and their models.
 
-    The store is MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder. Nothing is logged twice. If the server can't be
-    reached, a warning is printed; run the command again later.
+    The store is MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder. Nothing is logged twice. If something could not be
+    logged, one line says why and the exit status is 1; run the command again later.
     """
     from pipeline.project import Project, load_params
     from pipeline.tracking import sync
 
-    (sync.rebuild if rebuild else sync.sync)(load_params(), Project().root)
+    if not (sync.rebuild if rebuild else sync.sync)(load_params(), Project().root):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=COMPARE)
@@ -290,7 +297,8 @@ def table(json: AsJson = False) -> None:
     print(read_text(path, "dvc repro compare"))
     if json:
         return
-    print("More: reports/index.html · dvc metrics show · dvc plots show · mlflow ui --backend-store-uri sqlite:///mlflow.db")
+    print("More: `bigfoot table --json`, reports/index.html, `dvc metrics show`,")
+    print("      `dvc plots show`, `mlflow ui --backend-store-uri sqlite:///mlflow.db`")
 
 
 @app.command(rich_help_panel=COMPARE)
@@ -373,9 +381,9 @@ def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0 opens the server, without a password, to the network")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0: a free one")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Recognizers that streams are shared out among")] = 1,
-    chunk: Chunk = Live.chunk,
-    left: Left = Live.left,
-    right: Right = Live.right,
+    chunk: Chunk = None,
+    left: Left = None,
+    right: Right = None,
 ) -> None:
     """Serve a variant: /v1/audio/transcriptions for OpenAI's clients, /v1/live for streams, /health and /metrics.
 

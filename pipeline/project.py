@@ -93,6 +93,10 @@ class Project:
     def score(self, variant: str) -> Path:
         return self.root / "scores" / f"{variant}.json"
 
+    def duration(self, variant: str) -> Path:
+        """How long scoring a variant took: beside the score, which depends on files alone."""
+        return self.root / "durations" / f"{variant}.json"
+
     @property
     def timings(self) -> Path:
         return self.root / "timings.json"

@@ -276,3 +276,20 @@ def test_check_says_that_it_does_not_look_at_the_hub(tmp_path):
     own_teacher(tmp_path, "data: data/none, name: someone/wav2vec2")
     done = bigfoot("check", cwd=tmp_path)
     assert done.returncode == 0 and "the teacher someone/wav2vec2 is on the hub: the stage teacher looks at it" in done.stdout
+
+
+def test_output_that_can_not_be_written_is_one_line(project):
+    (project / "reports").mkdir()
+    (project / "reports" / "table.txt").write_text("Variant  WER\n")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "pipeline.cli", "table"]
+        done = subprocess.run(command, cwd=project, stdout=full, stderr=subprocess.PIPE, text=True, env=_environment())
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+def test_options_of_live_without_it_are_refused(variant, tmp_path):
+    audio.write(tmp_path / "a.wav", tiny.speech(1.0))
+    done = bigfoot("transcribe", variant, "a.wav", "--right", "0.5", cwd=tmp_path)
+    assert (
+        done.returncode == 1 and done.stderr == "error: --chunk, --left and --right are of --live: add it, or leave them out\n"
+    )

@@ -15,6 +15,7 @@ rounds, lengths, cold_start, profile, consumption.
 import logging
 import random
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def _written(sample: list[Utterance], corpus: Corpus, folder: Path) -> list[str]
 
 
 def _measure(folders: list[Path], files: list[str], sample: list[Utterance], settings: Benchmark) -> Timings:
-    began, before = datetime.now(UTC).isoformat(timespec="seconds"), host.describe() | {"cpu_use_before": host.use()}
+    began, started = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    before = host.describe() | {"cpu_use_before": host.use()}
     infos = {folder.name: seal.read(folder) for folder in folders}
     empty = {runtime: _empty_mb(runtime, settings.threads) for runtime in sorted({i["runtime"] for i in infos.values()})}
     variants: dict[str, Timing] = {}
@@ -76,6 +78,7 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
             variants.setdefault(name, Timing(**row, ram_model_mb=ram_model))
     return Timings(
         measured_at=began,
+        seconds=round(time.monotonic() - started, 3),
         host=before | {"load_after": host.load(), "cpu_use_after": host.use()},
         device="cpu",
         threads=settings.threads,

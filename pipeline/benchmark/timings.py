@@ -87,11 +87,12 @@ class Sample:
 class Timings:
     """One run: `host` as `pipeline.common.host.describe` returns it, `turn` utterances of the sample timed per round.
 
-    `restarts`: how many times each process was started. `precision`: how wide a speedup's interval may be, as a fraction of
-    the speedup. `groups`: how many groups of variants were in memory one after the other.
+    `seconds`: how long the run took. `restarts`: how many times each process was started. `precision`: how wide a speedup's
+    interval may be, as a fraction of the speedup. `groups`: how many groups of variants were in memory one after the other.
     """
 
     measured_at: str
+    seconds: float
     host: dict
     device: str
     threads: int

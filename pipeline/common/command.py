@@ -6,6 +6,7 @@ written. An error that may disappear by itself (the hub can't be reached) exits 
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TextIO
 from pipeline.common.errors import BigfootError, one_line
 
 ONLY = "BIGFOOT_ONLY_STAGE"  # where it is set, other stages refuse to run; flows/stage.py sets it
+_signals: list[int] = []  # that came
 
 
 def stage_main(stage: Callable[..., None], arguments: list[str] | None = None) -> None:
@@ -42,12 +44,37 @@ def quiet_interrupts(kind: type[BaseException], error: BaseException, trace: Tra
         sys.__excepthook__(kind, error, trace)
 
 
+def exit_on_sigterm() -> None:
+    """Have SIGTERM raise SystemExit, so that workers end and temporary files go."""
+
+    def end(number: int, _: object) -> None:
+        _signals.append(number)
+        end_if_told()
+
+    def report(what: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(what.exc_value, SystemExit):
+            sys.__unraisablehook__(what)
+
+    signal.signal(signal.SIGTERM, end)
+    sys.unraisablehook = report  # of the import system's callbacks, which print what they swallow
+
+
+def end_if_told() -> None:
+    """Raise SystemExit where SIGTERM came: an import of C code that it interrupts may swallow the first one, or rename it."""
+    if _signals:
+        sys.exit(128 + _signals[0])
+
+
 @contextmanager
 def errors_as_lines() -> Iterator[None]:
     """End the process with one line on stderr where the block raises a BigfootError, or an error of the disk."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            _flush()
     except Exception as error:
+        end_if_told()
         from pipeline.common import disk
 
         line = error if isinstance(error, BigfootError) else disk.as_line(error)
@@ -55,6 +82,16 @@ def errors_as_lines() -> Iterator[None]:
             raise
         print(f"error: {line}", file=sys.stderr)
         sys.exit(line.status)
+
+
+def _flush() -> None:
+    """Write what is left of stdout. Raises BigfootError where it can't be written, and nothing where its reader has gone."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        if not isinstance(error, BrokenPipeError):
+            raise BigfootError(f"standard output can't be written: {error.strerror}") from None
 
 
 class _OneLine(logging.Formatter):

@@ -1,5 +1,7 @@
 """Formats numbers for people: in tables, on the page, in cards and on command lines. What was not measured is "-"."""
 
+from collections.abc import Callable
+
 ABSENT = "-"
 
 
@@ -21,6 +23,16 @@ def points(fraction: float | None, absent: str = ABSENT) -> str:
 def times(ratio: float | None, absent: str = ABSENT) -> str:
     """A ratio: 5.04 -> 5.0x."""
     return shown(ratio, ".1f", "x", absent)
+
+
+def with_range(value: float | None, low: float | None, high: float | None, show: Callable[[float | None], str]) -> str:
+    """A figure with its interval, where both ends are known: 3.47 [1.91, 5.27]."""
+    return show(value) + ("" if low is None or high is None else f" [{show(low)}, {show(high)}]")
+
+
+def counted(count: int, what: str) -> str:
+    """1 utterance, 2,000 utterances."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def clock(seconds: float) -> str:

@@ -364,6 +364,8 @@ FIGURES: tuple[Figure, ...] = (
         heading="Paid back after h",
         style=Style(",.0f"),
     ),
+    Figure("evaluate_seconds", DERIVED, "s", "duration of the variant's evaluation; null where a killed one was continued"),
+    Figure("benchmark_seconds", DERIVED, "s", "duration of the benchmark, of all variants together"),
 )
 BY_NAME = {figure.name: figure for figure in FIGURES}
 KINDS = ("substitutions", "deletions", "insertions")
@@ -404,6 +406,8 @@ def _group(figure: Figure) -> str:
         return "text"
     if figure.name.startswith("train_"):
         return "training"
+    if figure.name.endswith("_seconds"):
+        return "stages"
     if "_per_audio_hour" in figure.name:
         return "power"
     return "size" if figure.unit in ("MB", "parameters", "1/s") or figure.name.startswith("shrink") else "speed"

@@ -26,15 +26,16 @@ from pipeline.speech.shards import Size
 class Evidence:
     """The contents of the files that a comparison is made of.
 
-    scores, kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes and opened (the file that the runtime
-    opens) are by name of variant, and so are decodings, those of variants that aren't decoded greedily; training, curves and
-    training_wh (the student's own plus that of its parents) by name of model. dropped: the utterances that prepare left out,
-    each with the check that it failed.
+    scores, seconds (how long each evaluation took), kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes
+    and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that aren't
+    decoded greedily; training, curves and training_wh (the student's own plus that of its parents) by name of model. dropped:
+    the utterances that prepare left out, each with the check that it failed.
     """
 
     corpus: dict
     timings: Timings
     scores: dict[str, Score]
+    seconds: dict[str, float | None]
     kinds: dict[str, str]
     schemes: dict[str, str]
     runtimes: dict[str, str]
@@ -95,6 +96,7 @@ def gather(params: Params, root: Path) -> Evidence:
         corpus=corpus,
         timings=run,
         scores=scored,
+        seconds={v.name: scores.read_seconds(project.duration(v.name), v.slug) for v in variants},
         kinds={name: info.get("kind", "own") for name, info in infos.items()},
         schemes={v.name: str(params.schemes[v.scheme].get("like", v.scheme)) for v in variants},
         runtimes={name: info["runtime"] for name, info in infos.items()},

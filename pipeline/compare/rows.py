@@ -40,6 +40,7 @@ def measured(evidence: Evidence) -> list[Row]:
         values["train_co2_g"] = co2_g(values["train_energy_wh"], evidence.country)
         values["shrink"] = teacher.disk_mb / timing.disk_mb
         values |= _over_the_teachers_best(evidence, name, best)
+        values |= {"evaluate_seconds": evidence.seconds[name], "benchmark_seconds": evidence.timings.seconds}
         values["train_payback_hours"] = payback.hours(evidence.training_wh[score.model], teacher, timing)
         remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
         rows.append(

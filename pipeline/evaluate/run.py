@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.common import cluster, engine, graph
+from pipeline.common.numbers import percent, with_range
 from pipeline.common.progress import Progress
 from pipeline.evaluate import pieces, scores
 from pipeline.evaluate.noise import Noise
@@ -121,9 +122,9 @@ def _score_set(
     hypotheses = [scored_as.written(hypothesis) for hypothesis, _ in found]
     scored = score(utterances, hypotheses, settings.bootstrap, settings.seed)
     log.info(
-        "%s: WER %.2f%% [%.2f, %.2f] of %d words, CER %.2f%% [%.2f, %.2f] of %d characters",
-        title, 100 * scored.wer, 100 * scored.wer_low, 100 * scored.wer_high, scored.words,
-        100 * scored.cer, 100 * scored.cer_low, 100 * scored.cer_high, scored.characters,
+        "%s: WER %s%% of %d words, CER %s%% of %d characters",
+        title, with_range(scored.wer, scored.wer_low, scored.wer_high, percent), scored.words,
+        with_range(scored.cer, scored.cer_low, scored.cer_high, percent), scored.characters,
     )  # fmt: skip
     with_ratios = zip(scored.hypotheses, found, strict=True)
     return replace(scored, hypotheses=[replace(row, snr_db=ratio) for row, (_, ratio) in with_ratios])

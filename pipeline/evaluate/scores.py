@@ -1,12 +1,15 @@
 """The results of `evaluate` for one variant, from one utterance to all sets, and their file, scores/VARIANT.json.
 
 The file uses the names of these objects: {"variant": ..., "sets": {"dev": {"wer": ..., "hypotheses": [{"id": ...}]}}}.
-It is sealed, as timings.json is (`pipeline.common.files`), so that an edited figure is found.
+It is sealed, as timings.json is (`pipeline.common.files`), so that an edited figure is found. How long it took is in a file of
+its own, durations/VARIANT.json, because a score depends on no clock.
 """
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
+from pipeline.common import shapes
 from pipeline.common.files import sealed, write_json
 from pipeline.common.objects import read_object
 from pipeline.speech.scoring import Objective
@@ -38,7 +41,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class SetScore:
-    """The score of one set: WER and CER are fractions; low and high are the ends of their 95% intervals.
+    """The score of one set: WER and CER are fractions; low and high are the ends of their 95% intervals (None: unknown).
 
     `unit` is what the intervals resample: speakers, recordings or utterances.
     """
@@ -48,10 +51,10 @@ class SetScore:
     characters: int
     wer: float
     cer: float
-    wer_low: float
-    wer_high: float
-    cer_low: float
-    cer_high: float
+    wer_low: float | None
+    wer_high: float | None
+    cer_low: float | None
+    cer_high: float | None
     substitutions: int
     deletions: int
     insertions: int
@@ -111,3 +114,18 @@ def read(path: Path, slug: str) -> Score:
 
 def write(path: Path, score: Score) -> None:
     write_json(path, sealed(asdict(score)))
+
+
+class Duration(TypedDict):
+    """Seconds from a variant's files to its score; None where a killed run had done a part of it."""
+
+    seconds: float | None
+
+
+def read_seconds(path: Path, slug: str) -> float | None:
+    """The duration of the evaluation of the variant with this slug; raises BigfootError as `read` does."""
+    return shapes.read(path, Duration, f"dvc repro evaluate@{slug}")["seconds"]
+
+
+def write_seconds(path: Path, seconds: float | None) -> None:
+    write_json(path, {"seconds": seconds})

@@ -76,14 +76,19 @@ def units(rows: Sequence[Hypothesis]) -> tuple[str, np.ndarray]:
     return "utterances", np.arange(len(rows))
 
 
-def interval(errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
+def interval(
+    errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+) -> tuple[float, float] | tuple[None, None]:
     """95% interval of sum(errors) / sum(words), all [utterances]; `groups` numbers the unit of each utterance.
 
     The percentile bootstrap (Efron 1979; of WER: Bisani and Ney 2004). Resamples without a word have no rate and are left out.
+    A single unit with errors has none: all its resamples are itself.
     """
     if not errors.any():
         return 0.0, min(1.0, 3 / int(words.sum()))
     size = groups.max() + 1
+    if size == 1:
+        return None, None
     by_group = np.bincount(groups, errors, size), np.bincount(groups, words, size)
     rng, rates = np.random.default_rng(seed), []
     for count in _parts(resamples, size):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.common import engine
 from pipeline.common.errors import BigfootError
+from pipeline.common.numbers import counted
 from pipeline.common.progress import Progress
 from pipeline.params import Checks, Corpus, FolderSource, Limits
 from pipeline.prepare import folder, parts
@@ -48,6 +49,6 @@ def prepare(table: Path, scored_as: Scoring, out: Path) -> list[Dropped]:
             progress.advance(len(rows))
     if len(dropped) == len(raws):
         why = f", the first because {dropped[0]['why']}" if dropped else ""
-        raise BigfootError(f"{table}: none of its {len(raws):,} utterances can be scored{why}")
+        raise BigfootError(f"{table}: none of its {counted(len(raws), 'utterance')} can be scored{why}")
     writer.close(rules)
     return dropped

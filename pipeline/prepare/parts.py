@@ -4,6 +4,7 @@ Decision: a part is what one worker process makes at a time, and what a run that
 hash of all that decides what is in it: the params, the code, and of each file its path, size and time of change.
 """
 
+import json
 import os
 import pickle
 from collections.abc import Iterable, Iterator
@@ -28,7 +29,8 @@ PART = 128  # utterances of the source per part
 
 def planned(raws: Iterable[Raw], corpus: params.Corpus, folder: Path) -> Iterator[tuple[list[Raw], params.Corpus, Path]]:
     """The arguments of `make` for each part of the source, in order."""
-    decides = graph.fingerprint("prepare", corpus.model_dump_json(), []).encode()
+    settings = json.dumps(corpus.model_dump(mode="json"))  # unlike pydantic's own JSON, of any name that a file may have
+    decides = graph.fingerprint("prepare", settings, []).encode()
     iterator = iter(raws)
     while chosen := list(islice(iterator, PART)):
         # Only hashed, never loaded.

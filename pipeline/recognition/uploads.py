@@ -1,9 +1,9 @@
 """Decodes uploads from untrusted clients: whole audio files as bytes, within limits, and nothing else.
 
 Decisions, and what they cost:
-- No content of a request is ever opened as a path or an address: libsndfile gets bytes only. JSON carries bytes as base64,
+- No content of a request is ever opened as a path or an address: its decoder gets bytes only. JSON carries bytes as base64,
   which MLflow decodes before this code runs, skipping invalid characters; so a path becomes bytes that are not audio.
-- FFmpeg never reads them: M4A, WebM and the like are refused here, though `bigfoot transcribe` takes them.
+- An MLflow model never gives them to FFmpeg: M4A, WebM and the like are refused. `bigfoot serve` does so in another process.
 - Size is checked before anything is read, duration from the header before anything is decoded, and again with every block
   that is decoded, since a header may state too little or nothing. So memory is bounded by the size of `seconds` of stereo at
   48 kHz (4 bytes per sample), however the file is compressed.
@@ -11,7 +11,8 @@ Decisions, and what they cost:
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,10 +20,12 @@ import numpy as np
 
 from pipeline.common.errors import BigfootError
 from pipeline.speech import audio
-from pipeline.speech.audio import AudioError, Sound
+from pipeline.speech.audio import Sound
 
 ACCEPTED = f"send the bytes of a whole {audio.FORMATS} file (in JSON as base64); paths and addresses are not accepted"
 MOST_SAMPLES_PER_SECOND = 2 * 48_000  # over all channels
+
+Opened = Callable[[bytes], AbstractContextManager[Sound]]
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,11 @@ def number(name: str, kind: Any, default):
     return value
 
 
-def decode_upload(content: object, limits: Limits) -> np.ndarray:
-    """The bytes of one audio file -> float32 [T], mono, 16 kHz; BigfootError where they are not audio or exceed the limits."""
+def decode_upload(content: object, limits: Limits, opened: Opened = audio.opened) -> np.ndarray:
+    """The bytes of one audio file -> float32 [T], mono, 16 kHz; `opened` is that of audio.py or media.py.
+
+    Raises AudioError where they are not audio, BigfootError where they are no bytes or exceed the limits.
+    """
     if not isinstance(content, bytes | bytearray | memoryview):
         raise BigfootError(f"audio is {type(content).__name__}, not bytes: {ACCEPTED}")
     content = bytes(content)
@@ -63,11 +69,8 @@ def decode_upload(content: object, limits: Limits) -> np.ndarray:
         raise BigfootError(
             f"audio has {len(content) / 1e6:.1f} MB, more than the {limits.mb:g} MB accepted here: cut or compress it"
         )
-    try:
-        with audio.opened(content) as sound:
-            return audio.speech(replace(sound, blocks=_bounded(sound, limits)))
-    except AudioError as error:
-        raise BigfootError(f"{error}; {ACCEPTED}") from None
+    with opened(content) as sound:
+        return audio.speech(replace(sound, blocks=_bounded(sound, limits)))
 
 
 def _bounded(sound: Sound, limits: Limits) -> Iterator[np.ndarray]:

@@ -2,8 +2,8 @@
 
 One decoder (libsndfile: WAV, FLAC, MP3, OGG, Opus) and one resampler (soxr) for everything, so that training, measuring
 and transcription get the same samples. torchaudio would do the same, but its import takes seconds and version 2.11 needs a
-separate codec. What libsndfile can't read, media.py hands to FFmpeg, for files of the person who runs Bigfoot; a served model
-reads the uploads of others with this module alone.
+separate codec. What libsndfile can't read, media.py hands to FFmpeg; a served MLflow model reads uploads with this module
+alone.
 
 A file's samples are checked before they are used, in one place each: its scale and the phase of its channels in level.py, and
 in `Sound` how much audio it is. A header may lie, so rate, channels and duration have bounds before anything is decoded. Hours

@@ -4,8 +4,8 @@ Decisions, and what they cost:
 - The kind is told from the file's first bytes, and FFmpeg is given that one demuxer by name and an open file, never a path.
   So nothing else is ever probed: playlists (HLS, DASH), concat scripts and SDP, which make FFmpeg open further paths or
   addresses, are not audio here. The protocols are forbidden besides.
-- PyAV is the extra `media` and is imported when such a file comes. Uploads of others are read by audio.py alone: FFmpeg's many
-  parsers are not given bytes of strangers.
+- PyAV is the extra `media` and is imported when such a file comes. FFmpeg's many parsers are given bytes of strangers only in a
+  process of its own, by `bigfoot serve`; an MLflow model reads uploads by audio.py alone.
 - Of several audio streams the first is taken, pictures are skipped. Without an audio stream a file is refused.
 - A file is cut off where all its streams end a quarter of a second before its stated duration. FFmpeg makes up the
   duration of a cut WMA, so its stated size counts. A live WebM states none (nor do AMR and AAC): if it is cut between two
@@ -58,26 +58,27 @@ def opened(source: Path | str | bytes, name: str | None = None) -> Iterator[Soun
     """As audio.opened, of any format. Raises AudioError."""
     name = name or audio.name_of(source)
     with audio.open_bytes(source, name) as file:
-        demuxer = _demuxer(file.read(16))
-        if demuxer is None:
+        kind = demuxer(file.read(16))
+        if kind is None:
             with audio.opened(source, name, f"{audio.FORMATS.replace(' or ', ', ')}, {FORMATS}") as sound:
                 yield sound
             return
         is_cut = headers.is_cut(file)
         file.seek(0)
-        with _container(name, file, demuxer, is_cut) as sound:
+        with _container(name, file, kind, is_cut) as sound:
             yield sound
 
 
-def _demuxer(start: bytes) -> str | None:
-    for demuxer, marks in _KINDS.items():
+def demuxer(start: bytes) -> str | None:
+    """FFmpeg's demuxer for a file that begins with these 16 bytes; None where libsndfile is to read it."""
+    for name, marks in _KINDS.items():
         if any(start[at : at + len(mark)] == mark for at, mark in marks):
-            return demuxer
+            return name
     return None
 
 
 @contextmanager
-def _container(name: str, file: BinaryIO, demuxer: str, is_cut: bool) -> Iterator[Sound]:
+def _container(name: str, file: BinaryIO, kind: str, is_cut: bool) -> Iterator[Sound]:
     try:
         import av
     except ImportError:
@@ -85,7 +86,7 @@ def _container(name: str, file: BinaryIO, demuxer: str, is_cut: bool) -> Iterato
             "unreadable", f"{name} is {FORMATS}: `pip install bigfoot-asr[media]` to read it, or convert it to WAV or FLAC"
         ) from None
     try:
-        container: Any = av.open(_Seekable(file), format=demuxer, options={"protocol_whitelist": "none"})
+        container: Any = av.open(_Seekable(file), format=kind, options={"protocol_whitelist": "none"})
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     size = audio.size_of(file)

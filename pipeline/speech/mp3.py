@@ -67,6 +67,19 @@ def is_mp3(file: BinaryIO) -> bool:
     return read_at(file, start, 4) != b"fLaC" and _next_frame(file, start, _PADDING) - start <= _PADDING
 
 
+def two_frames(content: bytes) -> int:
+    """How many bytes tell whether `content`, at least 4 bytes, begins with frames: 0 where it can't."""
+    size = _frame_size(content[:4])
+    return size + 4 if size else 0
+
+
+def begins_with_frames(content: bytes) -> bool:
+    """Whether a frame begins it that another one of its kind follows; a header alone may be two samples of PCM."""
+    size = _frame_size(content[:4])
+    after = content[size:][:4]
+    return size > 0 and _frame_size(after) > 0 and _kind(after) == _kind(content[:4])
+
+
 def scan(file: BinaryIO) -> Mp3:
     """Find all frames of a file of MPEG layer III."""
     length = file.seek(0, 2)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.benchmark import timings
-from pipeline.common import numbers
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import sha256_of
 from pipeline.common.git import origin
+from pipeline.common.numbers import percent, shown, times
 from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
@@ -29,6 +29,7 @@ SAME = {
     "teacher": "another teacher", "gate_set": "another gate set", "test_set": "another test set", "timed_on": "another machine",
     "objective": "another objective",
 }  # fmt: skip
+UNKNOWN = "an unknown factor"
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
         return True, f"the former champion is over the budget ({exceeded})"
     (_, old, most), (least, new, _) = (_gains(figures(evidence), budget.prefer) for evidence in (incumbent, challenger))
     if least is not None and (most is None or least > most):
-        return True, f"it gains {times(new)} over the teacher, the former champion {times(old)}"
+        return True, f"it gains {times(new, UNKNOWN)} over the teacher, the former champion {times(old, UNKNOWN)}"
     why = "is not surely better: with these intervals" if new is not None and (old is None or new > old) else "is not better:"
-    return False, f"{why} it gains {times(new)} over the teacher, the champion {times(old)}"
+    return False, f"{why} it gains {times(new, UNKNOWN)} over the teacher, the champion {times(old, UNKNOWN)}"
 
 
 def _gains(known: Mapping[str, float | None], prefer: str) -> tuple[float | None, float | None, float | None]:
@@ -119,12 +120,8 @@ def summary(evidence: Mapping[str, str]) -> str:
     objective = evidence.get("objective", "wer")
     if known[objective] is None:
         return "no evidence from Bigfoot"
-    gains = f"{numbers.times(known['speedup'])} faster, {numbers.times(known['shrink'])} smaller than its teacher"
-    return f"{objective.upper()} {numbers.percent(known[objective])}%, {gains}; timed on {evidence.get('host', '?')}"
-
-
-def times(factor: float | None) -> str:
-    return numbers.shown(factor, ".2f", "x", "an unknown factor")
+    gains = f"{times(known['speedup'])} faster, {times(known['shrink'])} smaller than its teacher"
+    return f"{objective.upper()} {percent(known[objective])}%, {gains}; timed on {evidence.get('host', '?')}"
 
 
 def _exceeded(known: Mapping[str, float | None], budget: Gate, objective: str) -> str | None:
@@ -135,7 +132,7 @@ def _exceeded(known: Mapping[str, float | None], budget: Gate, objective: str) -
     for key, most in limits.items():
         value = known[key]
         if most is not None and (value is None or value > most):
-            return f"{key} {numbers.shown(value, '.4g', absent='unknown')}, at most {most:g}"
+            return f"{key} {shown(value, '.4g', absent='unknown')}, at most {most:g}"
     return None
 
 

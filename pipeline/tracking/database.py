@@ -45,7 +45,20 @@ def make(database: Path) -> None:
 
 
 def mend(database: Path) -> bool:
-    """Rewrite the paths of artifacts where the project was moved or copied; whether anything changed."""
+    """Rewrite the paths of artifacts where the project was moved or copied; whether anything changed.
+
+    Raises BigfootError where the database is broken, is held by another process, or can't be written.
+    """
+    try:
+        return _mend(database)
+    except sqlite3.Error as error:
+        if "readonly" in str(error):
+            reason = "has paths of where the project was before, and can't be written: check its permissions and its disk"
+            raise BigfootError(f"{database} {reason}") from None
+        raise explained(error, database) from None
+
+
+def _mend(database: Path) -> bool:
     ending = f"/{Project().artifacts.name}/"
     with closing(sqlite3.connect(database)) as connection, connection:
         moved = False

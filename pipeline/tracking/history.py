@@ -1,6 +1,7 @@
 """The champion in MLflow's registry and the former ones, with their evidence: `bigfoot champion`."""
 
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from pipeline.tracking.registry import CHAMPION, PREVIOUS, TAG, evidence_of, nam
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -51,4 +54,6 @@ def history(root: Path, params: Params) -> History:
 def _line(state: str, version: "ModelVersion") -> str:
     evidence = evidence_of(version) or {}
     when = evidence.get("promoted_at", "?")[:16].replace("T", " ")
-    return f"{state:<11}  {named(version)}  {summary(evidence)}; promoted {when} UTC"
+    indent = " " * 13
+    about = textwrap.wrap(summary(evidence), WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return "\n".join([f"{state:<11}  {named(version)}, promoted {when} UTC", *about])

@@ -76,6 +76,7 @@ class Transcriber(PythonModel):
         return pandas.DataFrame(rows, columns=["text", "duration"], index=model_input.index)
 
     def _transcribe(self, content: object, hot_words: list[str], deadline: float) -> tuple[str, float]:
+        from pipeline.common.errors import BigfootError
         from pipeline.recognition import uploads
         from pipeline.speech import audio
 
@@ -87,6 +88,9 @@ class Transcriber(PythonModel):
             raise _late()
         try:
             waveform = uploads.decode_upload(content, self.limits)
+        except audio.AudioError as error:
+            raise BigfootError(f"{error}; {uploads.ACCEPTED}") from None
+        else:
             self.recognizer.before_pass = require_time
             return self.recognizer.transcribe(waveform, hot_words), len(waveform) / audio.SAMPLE_RATE
         finally:

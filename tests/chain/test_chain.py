@@ -59,6 +59,19 @@ def test_dvc_shows_metrics_and_plots(project):
     assert not plots.get("errors") and any("Errors against size" in name for name in plots["data"])
 
 
+def test_a_comparison_says_how_long_its_evaluations_and_its_benchmark_took_and_a_score_does_not(project):
+    rows = json.loads((project / "reports/comparison.json").read_text())
+    assert all(row["evaluate_seconds"] > 0.1 and row["benchmark_seconds"] > 1 for row in rows)
+    assert len({row["benchmark_seconds"] for row in rows}) == 1 < len({row["evaluate_seconds"] for row in rows})
+    score, taken = (project / folder / "teacher.int8-onnx.json" for folder in ("scores", "durations"))
+    before = score.read_bytes()
+    (project / ".bigfoot/evaluate/teacher.int8-onnx").mkdir(parents=True)  # as a killed evaluation leaves it
+    run_dvc(project, "repro", "--single-item", "--force", "evaluate@teacher-int8-onnx")
+    assert score.read_bytes() == before
+    assert json.loads(taken.read_text()) == {"seconds": None}
+    run_dvc(project, "repro")
+
+
 def test_mlflow_has_a_run_a_variant_and_models_that_transcribe(project):
     script = (
         "import mlflow, json; mlflow.set_tracking_uri('sqlite:///mlflow.db');"

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
 from pipeline.compare import belonging, figures
-from pipeline.compare.report import looks, plots
+from pipeline.compare.report import columns, looks, plots
+from pipeline.compare.report.markdown import IN_TERMINAL
 from pipeline.compare.report.page.headline import verdict
 from pipeline.compare.rows import gain
 from pipeline.compare.run import compare
@@ -222,7 +223,7 @@ def test_where_characters_decide_the_gate_the_champion_and_the_report_go_by_the_
     worst = json.loads((tmp_path / "reports" / "worst.json").read_text())[0]
     assert "".join(left for _, left, _ in worst["alignment"]) == worst["reference"]
     table, page = ((tmp_path / "reports" / name).read_text() for name in ("table.txt", "index.html"))
-    assert "CER % [95%]" in table and "Gate CER %" in table and "WER" not in table
+    assert "CER % [95%]" in table and "WER" not in table
     assert "In 1,000 characters it gets 6 wrong" in page and "CER on dev by step" in page
     card = (tmp_path / "reports" / "cards" / "half.int8-openvino.md").read_text()
     assert "Rise in CER over teacher.fp32: +0.05 points on test" in card and "\nlanguage: en\n" in card
@@ -452,12 +453,14 @@ def test_the_stage_prints_the_verdict_and_needs_no_tracking_server(tmp_path):
     assert done.stdout.count("warning: ") == 1 and not done.stderr
 
 
-def test_the_table_for_prefect_is_that_of_the_terminal_with_the_reasons(tmp_path):
-    rows = {row.variant: row for row in run(tmp_path)}
+def test_the_table_for_prefect_has_readmes_columns_and_the_reasons_and_that_of_the_terminal_fits_in_80(tmp_path):
+    figures = {name: FIGURES[name] for name in (REFERENCE, "half.int8-openvino")} | {"dash8.int8qat-openvino": (22, 0.63, 2.7)}
+    rows = {row.variant: row for row in run(tmp_path, figures)}
     shown = json.loads((tmp_path / "reports" / "table.json").read_text())
-    heads = (tmp_path / "reports" / "table.txt").read_text().splitlines()[0]
     assert {row["Variant"]: row["Reason"] for row in shown} == {name: row.gate.reason for name, row in rows.items()}
-    assert re.split(" {2,}", heads) == [head for head in shown[0] if head != "Reason"]
+    assert [head for head in shown[0] if head != "Reason"] == list(columns.ESSENTIAL)
+    table = (tmp_path / "reports" / "table.txt").read_text().splitlines()
+    assert max(map(len, table)) <= 80 and re.split(" {2,}", table[0]) == [*IN_TERMINAL]
 
 
 # ---------------------------------------------------------------- what people read

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.lab.pictures import MOST_BYTES
 from tests.docs import pages
 from tests.docs.pages import ROOT
 
@@ -225,3 +226,10 @@ def test_messages_on_the_troubleshooting_page_are_the_codes_own():
     parts = {part.strip(" :(),") for message in messages for part in re.split(r"\b[A-Z]+(?: \([A-Z]+\))?\b|'", message)}
     assert len(messages) > 25
     assert not [part for part in parts if len(part) > 8 and part not in code]
+
+
+def test_every_picture_is_linked_and_small():
+    pictures = {path.name: path.stat().st_size for path in (ROOT / "docs/pictures").iterdir()}
+    pages = " ".join(page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+    assert {name for name in pictures if f"pictures/{name})" not in pages} == set()
+    assert max(pictures.values()) <= MOST_BYTES

@@ -18,6 +18,7 @@ from pipeline.common.errors import Busy
 from pipeline.tracking import sync
 from pipeline.tracking.history import history
 from pipeline.tracking.store import Store
+from tests.chain.test_full import as_others
 from tests.docs import services
 from tests.planted import ROOT, bigfoot
 from tests.tracking.test_sync import compared, empty_database, models, own_store, project, runs  # noqa: F401
@@ -97,6 +98,25 @@ def test_a_project_that_was_moved_or_copied_finds_its_models_again(compared, tmp
         assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(Path(other.as_uri().removeprefix("file://")))
 
 
+def test_a_project_that_was_moved_to_where_nothing_can_be_written_is_one_line(compared, tmp_path):  # noqa: F811
+    params, folder = compared
+    assert sync.sync(params, folder)
+    other = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
+    (other / "mlflow.db").chmod(0o444)
+    command = [sys.executable, "-m", "pipeline.cli", "transcribe", CHAMPION, "a.wav"]
+    done = subprocess.run(
+        command, cwd=other, capture_output=True, text=True, preexec_fn=as_others, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "mlflow.db has paths of where the project was before, and can't be written" in done.stderr
+
+
+def test_track_that_can_not_log_ends_with_status_1(compared, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    done = bigfoot("track", cwd=compared[1])
+    assert done.returncode == 1 and done.stderr.startswith("warning: not in MLflow yet") and done.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.shows("killed", "`bigfoot track`", "each run and model is in MLflow once")
 def test_track_that_is_killed_at_random_logs_everything_once_in_the_end(compared, record_property):  # noqa: F811
@@ -146,7 +166,7 @@ def test_a_server_that_is_killed_while_track_sends_costs_one_warning_and_nothing
             assert track.poll() is None
         os.killpg(group, how)
         _, errors = track.communicate(timeout=300)
-        assert track.returncode == 0 and len(errors.splitlines()) == 1
+        assert track.returncode == 1 and len(errors.splitlines()) == 1
         assert errors.startswith("warning: not in MLflow yet") and "`bigfoot track` catches up" in errors
     with server(kept, port):
         assert sync.sync(params, folder), caplog.text

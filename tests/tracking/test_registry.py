@@ -110,10 +110,10 @@ def test_sync_registers_the_champion_once_with_its_evidence(params, project, our
 def test_a_better_one_takes_over_and_a_worse_one_does_not(ours):
     considered(ours)
     message = considered(ours, "larger", shrink=2.0)
-    assert all(part in message for part in (f"{HALF} (version 1) stays", f"models:/{NAME}@champion", "2.00x", "4.00x"))
+    assert all(part in message for part in (f"{HALF} (version 1) stays", f"models:/{NAME}@champion", "2.0x", "4.0x"))
     assert aliases(ours) == {"champion": 1} and len(ours.versions()) == 1
     message = considered(ours, "smaller", shrink=5.0)
-    assert all(part in message for part in ("(version 2) is", "5.00x", "4.00x"))
+    assert all(part in message for part in ("(version 2) is", "5.0x", "4.0x"))
     assert aliases(ours) == {"champion": 2, "previous": 1}
     considered(ours)  # the first one again
     assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
@@ -160,7 +160,7 @@ def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so(params, ours):
     assert "(version 2) was rolled back" in considered(ours, "smaller", shrink=5.0)
     assert aliases(ours) == {"champion": 1}
     lines = run(cli.app, ["champion"]).stdout.splitlines()
-    assert lines[0] == f"models:/{NAME}@champion" and len(lines) == 3
+    assert lines[0] == f"models:/{NAME}@champion" and len(lines) == 5 and max(map(len, lines)) <= 80
     assert lines[1].startswith(f"champion     {HALF} (version 1)  WER 1.10%, 5.0x faster, 4.0x smaller")
     assert lines[2].startswith(f"rolled back  {HALF} (version 2)")
     registry.insist(ours, candidate(ours, "smaller", shrink=5.0), BUDGET, force=False)
@@ -223,7 +223,7 @@ def test_an_incumbent_gives_way_only_to_a_larger_gain_within_the_budget(incumben
 def test_a_gain_within_the_intervals_and_a_busy_host_are_said():
     known = {**KNOWN, "speedup_high": "5.3"}
     _, why = judge(known, {**KNOWN, "speedup": "5.6", "speedup_low": "5.2"}, Gate(prefer="speed"))
-    assert why == "is not surely better: with these intervals it gains 5.60x over the teacher, the champion 5.00x"
+    assert why == "is not surely better: with these intervals it gains 5.6x over the teacher, the champion 5.0x"
     _, why = judge(KNOWN, {**KNOWN, "shrink": "9", "busy": "0.40"}, Gate())
     assert why == "was timed while other work took 40% of the CPU: benchmark an idle host"
 

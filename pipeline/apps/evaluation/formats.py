@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pipeline.apps.evaluation.run import Result
 from pipeline.common import tables
 from pipeline.common.errors import one_line
-from pipeline.common.numbers import percent, points
+from pipeline.common.numbers import counted, percent, points, with_range
 from pipeline.evaluate.scores import SetScore
 from pipeline.speech.scoring import OBJECTIVES, UNITS
 
@@ -28,7 +28,9 @@ def about(result: Result) -> str:
     """What was scored, and what was left out."""
     score = next(iter(result.scores.values()))
     minutes = sum(row.duration for row in score.hypotheses) / 60
-    scored = f"{one_line(result.table)}: {score.utterances:,} utterances, {score.words:,} words, {minutes:.1f} min"
+    scored = (
+        f"{one_line(result.table)}: {counted(score.utterances, 'utterance')}, {counted(score.words, 'word')}, {minutes:.1f} min"
+    )
     if not result.left_out:
         return scored
     counts = ", ".join(f"{count:,} {check}" for check, count in Counter(row["check"] for row in result.left_out).items())
@@ -67,8 +69,8 @@ def _table(result: Result) -> str:
 
 
 def _rate(score: SetScore, objective: str) -> str:
-    value, low, high = (percent(getattr(score, key)) for key in (objective, f"{objective}_low", f"{objective}_high"))
-    return f"{value} [{low}, {high}]"
+    value, low, high = (getattr(score, f"{objective}{end}") for end in ("", "_low", "_high"))
+    return with_range(value, low, high, percent)
 
 
 def _worst(result: Result) -> list[str]:

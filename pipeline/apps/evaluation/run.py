@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.apps.transcription import variant
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
 from pipeline.compare import comparison
 from pipeline.compare.breakdown import MOST_WORST
 from pipeline.evaluate.run import score_sets
@@ -65,8 +65,10 @@ def evaluate(project: Project, names: Sequence[str], table: Path) -> Result:
     `names`: names, folders or MLflow models. Raises BigfootError where the table or a variant can't be read, or the variants
     were made for texts of different rules.
     """
-    if not table.exists():
-        raise BigfootError(f"{table} is missing: give a table of recordings and their texts (docs/recordings.md)")
+    if not table.exists() or project.variant(project.variant_name(str(table))).is_dir():
+        problem = "is missing" if not project.variant(project.variant_name(str(table))).is_dir() else "is a variant"
+        last = "the last argument is the table of recordings and their texts (docs/recordings.md), variants come before it"
+        raise BigfootError(f"{one_line(str(table))} {problem}: {last}")
     with ExitStack() as stack:
         names = names or [_champion(project)]
         folders = [stack.enter_context(variant.opened(name, project.database)) for name in names]

@@ -8,10 +8,16 @@ import struct
 import numpy as np
 
 from pipeline.common.errors import BigfootError
+from pipeline.speech import mp3
 
 EXPECTED = "16-bit little-endian PCM at 16 kHz, mono, or a WAV of it"
 CONVERT = "convert it: ffmpeg -i INPUT -f s16le -ac 1 -ar 16000 -"
-OTHERS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\x1aE\xdf\xa3": "WebM", b"RIFX": "big-endian WAV", b"RF64": "RF64"}
+OTHERS = {  # how files of other formats begin, and where
+    (0, b"fLaC"): "FLAC", (0, b"OggS"): "Ogg", (0, b"ID3"): "MP3", (0, b"\x1aE\xdf\xa3"): "WebM", (0, b"RF64"): "RF64",
+    (0, b"RIFX"): "big-endian WAV", (0, b"caff"): "CAF", (0, b".snd"): "AU", (0, b"riff"): "W64", (0, b"#!AMR"): "AMR",
+    (8, b"AIFF"): "AIFF", (8, b"AIFC"): "AIFF", (4, b"ftyp"): "M4A or MP4",
+}  # fmt: skip
+FIRST_BYTES = 12  # of which OTHERS are told
 LONGEST_HEADER = 1 << 16
 
 
@@ -37,11 +43,13 @@ class Pcm:
 
     def _begins(self) -> bool:
         """Whether the first sample is reached; a header before it is taken off."""
-        if len(self._rest) < 4:
-            return False
-        for magic, name in OTHERS.items():
-            if self._rest.startswith(magic):
+        for (at, mark), name in OTHERS.items():
+            if self._rest[at : at + len(mark)] == mark:
                 raise BigfootError(f"this is {name}, not {EXPECTED}: {CONVERT}")
+        if len(self._rest) < max(FIRST_BYTES, mp3.two_frames(self._rest)):
+            return False
+        if mp3.begins_with_frames(self._rest):
+            raise BigfootError(f"this is MP3, not {EXPECTED}: {CONVERT}")
         if self._rest.startswith(b"RIFF"):
             begin = self._data()
             if begin is None:

@@ -4,6 +4,7 @@ A file is answered; a stream gets its last utterance and is closed (1001). A sec
 """
 
 import asyncio
+import errno
 import logging
 import socket
 from pathlib import Path
@@ -13,10 +14,12 @@ import uvicorn
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 
 from pipeline.apps.serving import streams, uploads
 from pipeline.apps.serving.service import Service
 from pipeline.apps.transcription import variant
+from pipeline.common.command import end_if_told
 from pipeline.common.errors import BigfootError
 from pipeline.speech.live import Live
 
@@ -56,6 +59,10 @@ def app(service: Service) -> FastAPI:
     async def transcriptions(request: Request) -> Response:
         return await uploads.serve(request, service)
 
+    @made.exception_handler(HTTPException)
+    async def refuse(request: Request, error: HTTPException) -> Response:
+        return uploads.error(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+
     @made.websocket("/v1/live")
     async def live(websocket: WebSocket) -> None:
         await streams.serve(websocket, service)
@@ -70,8 +77,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        end_if_told()  # before uvicorn took the signals over
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -91,4 +102,6 @@ def _socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise BigfootError(f"{host}:{port} can't be opened ({error.strerror}): choose another --port") from None
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise BigfootError(f"{host}:{port} can't be opened ({error.strerror}): choose another --port") from None
+        raise BigfootError(f"--host {host} is no address of this machine: 127.0.0.1 and 0.0.0.0 are") from None

@@ -1,8 +1,7 @@
 """`POST /v1/audio/transcriptions`, as OpenAI's clients send it: a file in a form, text in one of OpenAI's formats back.
 
 Decision: what would change the text and is not supported (a prompt, a temperature above 0, another language) is refused, never
-ignored in silence. Only libsndfile reads uploads (pipeline/recognition/uploads.py). Where a client vanishes, its file is given
-up between two windows.
+ignored in silence. Where a client vanishes, its file is given up between two windows.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
+from pipeline.apps.serving import foreign
 from pipeline.apps.serving.service import Full, Service, Worker
 from pipeline.apps.transcription import formats
 from pipeline.apps.transcription.formats import Transcript
@@ -148,7 +148,8 @@ def _transcribe(upload: Upload, service: Service, is_gone: threading.Event) -> T
 
     recognizer = service.files.recognizer
     require_client()
-    samples = decode_upload(upload.content, service.limits)
+    is_foreign = foreign.is_foreign(upload.content)
+    samples = foreign.decode(upload.content) if is_foreign else decode_upload(upload.content, service.limits)
     recognizer.before_pass = require_client
     decoder = WordDecoder(recognizer.info)
     words = decoder.decode(recognizer.logits(samples)) + decoder.end()

@@ -6,7 +6,7 @@ A figure that was not measured is "-"; a column without any figure is left out.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.common.numbers import ABSENT, shown
+from pipeline.common.numbers import ABSENT, shown, with_range
 from pipeline.compare.comparison import Row
 from pipeline.compare.figures import BY_NAME, FIGURES, KINDS, TEXT, Figure
 
@@ -63,11 +63,6 @@ def standing(row: Row) -> str:
 def energy(row: Row) -> str:
     """Wh per hour of audio as it is shown."""
     return NOT_RESOLVED if row.energy_resolved is False else BY_NAME[ENERGY].show(row.energy)
-
-
-def with_range(value: float | None, low: float | None, high: float | None, show: Callable[[float | None], str]) -> str:
-    """A figure with its interval, where both ends are known: 3.47 [1.91, 5.27]."""
-    return show(value) + ("" if low is None or high is None else f" [{show(low)}, {show(high)}]")
 
 
 def _column(figure: Figure, objective: str, test: str = "") -> Column:

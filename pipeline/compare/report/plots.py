@@ -111,7 +111,8 @@ def _pareto_panel(rows: Sequence[Row], key: str, looks: Looks) -> str:
         x = at(row, key)
         if not x:
             continue
-        rate, low, high = (100 * row.known(f"{row.objective}{end}") for end in ("", "_low", "_high"))
+        rate = 100 * row.known(row.objective)
+        low, high = (rate if (end := row[f"{row.objective}_{which}"]) is None else 100 * end for which in ("low", "high"))
         marks = axes.errorbar(
             x,
             rate,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import pytest
@@ -129,7 +130,7 @@ def test_without_a_name_or_a_champion_one_has_to_be_named(project, table):
 
 def test_a_table_of_which_nothing_is_left_is_one_line(project, table):
     table.write_text("audio,text\ngone.wav,one\n")
-    with pytest.raises(BigfootError, match=r"own.csv: none of its 1 utterances can be scored, the first because .*gone.wav"):
+    with pytest.raises(BigfootError, match=r"own.csv: none of its 1 utterance can be scored, the first because .*gone.wav"):
         run.evaluate(project, ["one.fp32-onnx"], table)
 
 
@@ -146,3 +147,25 @@ def test_length_and_level_leave_nothing_out(project, tmp_path):
     (tmp_path / "own.csv").write_text("audio,text\n" + "".join(f"{name}.wav,one\n" for name in sounds))
     result = run.evaluate(project, ["one.fp32-onnx"], tmp_path / "own.csv")
     assert not result.left_out and result.scores["one.fp32-onnx"].utterances == 3
+
+
+@pytest.mark.parametrize(("given", "problem"), [("nope", "is missing"), ("one.fp32-onnx", "is a variant")])
+def test_what_is_no_table_is_told_as_such(project, given, problem):
+    done = bigfoot("evaluate", given, cwd=project.root)
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {given} {problem}: the last argument is the table")
+
+
+def test_a_single_utterance_has_no_interval(project, table):
+    first, one, two, *_ = table.read_text().splitlines()
+    table.write_text(f"{first}\n{one.replace('!', ' SEVEN')}\n")
+    score = run.evaluate(project, ["one.fp32-onnx"], table).scores["one.fp32-onnx"]
+    assert score.deletions == 1 and (score.wer_low, score.wer_high, score.cer_low, score.cer_high) == (None,) * 4
+    shown = formats.text(run.evaluate(project, ["one.fp32-onnx"], table))
+    assert ": 1 utterance, " in shown and "[95%]" in shown and f" {100 * score.wer:.2f} " in shown
+    assert page.page(run.evaluate(project, ["one.fp32-onnx"], table))
+
+
+def test_a_table_may_have_a_name_that_is_no_text(project, table):
+    named = table.rename(table.with_name(os.fsdecode(b"caf\xe9.csv")))
+    done = bigfoot("evaluate", "one.fp32-onnx", named, cwd=project.root)
+    assert done.returncode == 0 and "3 utterances" in done.stdout, done.stderr

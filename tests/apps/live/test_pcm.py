@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.apps.live.pcm import Pcm
 from pipeline.common.errors import BigfootError
+from tests import mp3
 from tests.tiny import speech
 
 SAMPLES = np.round(speech(0.05) * 32767).astype("<i2")
@@ -52,13 +53,23 @@ def test_any_pieces_give_the_samples(content, sizes):
         (b"OggS" + bytes(9), "Ogg"),
         (b"ID3\4" + bytes(9), "MP3"),
         (b"\x1aE\xdf\xa3", "WebM"),
+        (b"FORM\0\0\0\0AIFC", "AIFF"),
+        (b"caff\0\1\0\0", "CAF"),
+        (b"\0\0\0\x1cftypM4A ", "M4A"),
+        (mp3.streamed(mp3.encoded(mp3.speech_and_silence())), "MP3"),
     ],
-    ids="rate channels bits float damaged flac ogg mp3 webm".split(),
+    ids="rate channels bits float damaged flac ogg mp3 webm aiff caf m4a frames".split(),
 )
 def test_another_format_is_refused_with_its_cure(content, named):
     with pytest.raises(BigfootError, match=f"{named}.*ffmpeg"):
         Pcm().feed(content)
 
 
+def test_samples_that_look_like_one_header_of_mp3_are_samples():
+    content = mp3.streamed(mp3.encoded(mp3.speech_and_silence()))[:4] + SAMPLES.tobytes()
+    pcm = Pcm()
+    assert sum(pcm.feed(content[at : at + 7]).size for at in range(0, len(content), 7)) == 2 + SAMPLES.size
+
+
 def test_an_odd_last_byte_is_no_sample():
-    assert Pcm().feed(b"\1\2\3\4\5").size == 2
+    assert Pcm().feed(bytes(range(1, 14))).size == 6

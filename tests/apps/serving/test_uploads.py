@@ -4,6 +4,8 @@ import http.client
 import io
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,8 +17,9 @@ import soundfile
 from pipeline.apps.transcription import transcribe_file
 from pipeline.apps.transcription.formats import FORMATS, Transcript
 from tests import tiny
-from tests.apps.serving.conftest import Served
+from tests.apps.serving.conftest import ROOT, Served
 from tests.apps.serving.test_streams import until
+from tests.media import media
 
 AUDIO = tiny.speech(2.0)
 
@@ -51,12 +54,43 @@ def test_flac_of_another_rate_is_taken(server):
     assert server.post(file(np.repeat(AUDIO, 3), 48_000, "FLAC"), "a.flac").status_code == 200
 
 
+@pytest.mark.parametrize("suffix", [".m4a", ".mp4", ".webm"])
+def test_what_phones_and_browsers_record_is_taken(server, variant, suffix, tmp_path):
+    path = media(tmp_path / f"a{suffix}", AUDIO, 16_000)
+    answer = server.post(path.read_bytes(), path.name, model="tiny.fp32-onnx")
+    assert answer.status_code == 200 and answer.json() == {"text": transcribe_file(variant, path).text}
+    too_long = media(tmp_path / f"b{suffix}", tiny.speech(61.0), 16_000)
+    assert "61." in server.post(too_long.read_bytes()).json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (
+            "raise ImportError",
+            "the audio is M4A, MP4, MOV, 3GP, WebM, Matroska, AMR, AAC or WMA: `pip install",
+        ),
+        ("import os; os.abort()", "the audio can't be decoded, it is damaged or needs too much memory"),
+        ("bytearray(3 << 30)", "the audio can't be decoded, it is damaged or needs too much memory"),
+    ],
+    ids="absent crash memory".split(),
+)
+def test_without_a_decoder_that_works_m4a_is_refused_and_the_server_goes_on(variant, broken, reason, tmp_path):
+    (tmp_path / "av.py").write_text(broken)
+    content = media(tmp_path / "a.m4a", AUDIO, 16_000).read_bytes()
+    served = Served(variant, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    answer = served.post(content, "a.m4a")
+    assert answer.status_code == 400 and answer.json()["error"]["message"].startswith(reason)
+    assert served.post(file(AUDIO)).status_code == 200
+    assert served.stop() == (0, "")
+
+
 @pytest.mark.parametrize(
     ("content", "fields", "status", "named"),
     [
         (b"no audio", {}, 400, "can't be read"),
         (b"", {}, 400, "0 bytes"),
-        (b"\0\0\0\x1cftypM4A " + bytes(5_000), {}, 400, "can't be read as WAV"),
+        (b"\0\0\0\x1cftypM4A " + bytes(5_000), {}, 400, "can't be read as M4A"),
         (file(AUDIO)[:9_000], {}, 400, "cut off"),
         (file(np.zeros(61 * 8_000, "float32"), 8_000), {}, 400, "61.0 s"),
         (bytes(2_000_001), {}, 400, "MB"),
@@ -74,7 +108,7 @@ def test_what_is_refused_has_a_status_and_a_reason_in_openais_form(server, conte
     answer = server.post(content, **fields)
     error = answer.json()["error"]
     assert answer.status_code == status and named in error["message"] and len(error["message"]) < 600
-    assert set(error) == {"message", "type", "param", "code"}
+    assert set(error) == {"message", "type", "param", "code"} and "base64" not in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +128,13 @@ def test_a_body_that_is_no_form_is_refused(server, body, kind, status):
     address = f"http://{server.address}/v1/audio/transcriptions"
     answer = requests.post(address, data=body, headers={"Content-Type": kind} if kind else {}, timeout=60)
     assert answer.status_code == status and answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/audio/transcriptions", 405), ("POST", "/v1/chat", 404)])
+def test_what_there_is_not_is_said_in_openais_form_too(server, method, path, status):
+    answer = requests.request(method, f"http://{server.address}{path}", timeout=60)
+    assert answer.status_code == status and path in answer.json()["error"]["message"]
+    assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
 def test_a_body_without_a_stated_length_is_read_no_further_than_a_file_may_go(server):
@@ -184,11 +225,23 @@ def test_many_at_once_are_all_answered_alike(server, expected):
     assert {(answer.status_code, answer.json().get("text")) for answer in answers} == {(200, expected.text)}
 
 
-def test_a_port_in_use_is_one_line(server, variant):
-    import subprocess
-    import sys
-
+def test_a_port_in_use_or_a_host_that_is_no_address_of_this_machine_is_one_line(server, variant):
     port = server.address.split(":")[1]
-    command = [sys.executable, "-m", "pipeline.cli", "serve", str(variant), "--port", port]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and "choose another --port" in done.stderr and done.stderr.count("\n") == 1
+    for option, given, remedy in (
+        ("--port", port, "choose another --port"),
+        ("--host", "203.0.113.7", "--host 203.0.113.7 is no address"),
+        ("--host", "nowhere.invalid", "--host nowhere.invalid is no address"),
+    ):
+        command = [sys.executable, "-m", "pipeline.cli", "serve", str(variant), option, given]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1 and remedy in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.35, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0])
+def test_a_stop_while_it_starts_blames_nothing(variant, seconds):
+    command = [sys.executable, "-m", "pipeline.cli", "serve", str(variant), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert err == "" and process.returncode in (0, 128 + signal.SIGTERM, -signal.SIGTERM)

@@ -12,10 +12,10 @@ import soundfile
 import soxr
 
 import tests.media
+from pipeline.lab.browser import Browser, served, wait_for
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio, media
 from tests.apps.web.conftest import silence, speak
-from tests.browser import Browser, served, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""Headless Chromium, driven by its DevTools protocol over a WebSocket: what a page's tests need of it, and no package more."""
+"""Headless Chromium, driven by its DevTools protocol over a WebSocket: what pictures and tests need, and no package more."""
 
 import base64
 import json
@@ -94,6 +94,14 @@ class Browser:
         height = self.run("document.documentElement.scrollHeight")
         self.tell("Emulation.setDeviceMetricsOverride", **{**size, "height": max(900, height)})
         file.write_bytes(base64.b64decode(self.tell("Page.captureScreenshot", format="png")["data"]))
+
+    def size(self, width: int, height: int) -> None:
+        """Have a screen of this size, a phone's where it is narrow."""
+        self.tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+
+    def screen(self) -> bytes:
+        """A PNG of what the screen shows."""
+        return base64.b64decode(self.tell("Page.captureScreenshot", format="png")["data"])
 
     def close(self) -> None:
         self.socket.close()
