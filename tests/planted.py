@@ -150,7 +150,8 @@ def _timings(figures: dict) -> dict:
     }  # fmt: skip
     variants = {
         name: {
-            "disk_mb": disk, "weights_mb": 0.9 * disk, "params": 2_000_000, "latency_p50_ms": ms, "latency_p95_ms": 1.2 * ms, "rtfx": 2000 / ms,
+            "disk_mb": disk, "weights_mb": 0.9 * disk,
+            "params": 2_000_000, "latency_p50_ms": ms, "latency_p95_ms": 1.2 * ms, "rtfx": 2000 / ms,
             "latency_p99_ms": 1.3 * ms, "rtfx_low": 1900 / ms, "rtfx_high": 2100 / ms, "macs_per_second": 3e8,
             **{f"ms_per_audio_second_{p}": ms / 2 for p in ("p50", "p95", "p99")}, "cold_start_ms": 900.0, "load_ms": 500.0,
             "rtfx_batched": None, "ram_mb": 200.0, "ram_model_mb": 20.0, "cnn_ms": None, "encoder_ms": None,
