@@ -47,8 +47,11 @@ def hours(trained: Spent | None, teacher: Timing, variant: Timing) -> float | No
 
 
 def range_of(hours: float | None, trained: Spent | None, teacher: Timing) -> tuple[float, float] | None:
-    """The ends of the hours' range; None where both energies were measured. Training and benchmark ran at different times."""
-    if hours is None or trained is None:
+    """The ends of the hours' range; None where both energies were measured, and where nothing was trained: 0 hours.
+
+    Training and benchmark ran at different times, so each has a spread of its own.
+    """
+    if not hours or trained is None:
         return None
     modeled = trained.is_modeled + energy.is_modeled(teacher.energy_mode)
     return energy.widened(hours, runs=modeled) if modeled else None

@@ -136,7 +136,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     tags |= {
         "gate": verdict,
         "gate.reason": row.gate.reason,
-        NOTE: f"{standing(row)}: {row.gate.reason}{MODELED if row.is_modeled else ''}",
+        NOTE: f"{standing(row)}: {row.gate.reason}{MODELED if _is_modeled(row) else ''}",
     }
     tags |= {"champion": "yes" if row.champion else "no", "mlflow.parentRunId": parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")
@@ -152,6 +152,11 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     _log_inputs(store, run_id, {split: datasets[split] for split in scored_splits(datasets)})
     store.client.set_terminated(run_id, "FINISHED")
     return 1
+
+
+def _is_modeled(row: Row) -> bool:
+    """Whether a figure of power has a range."""
+    return any(row[f"{figure.name}_low"] is not None for figure in figures.FIGURES if figure.power)
 
 
 def _logged_model(store: Store, slug: str, row: Row, run_id: str) -> str:

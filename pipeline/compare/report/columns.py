@@ -12,6 +12,7 @@ from pipeline.compare.comparison import Row
 from pipeline.compare.figures import BY_NAME, ENERGY, FIGURES, KINDS, TEXT, Figure
 
 NOT_RESOLVED = "not resolved"  # energy below the resolution of the method
+OF_TRAINING = ("train_energy_wh", "train_co2_g")  # which a meter may have read where it didn't read the inference
 MODELED = "modeled"  # follows a figure of power that no meter measured
 SPLIT, SHRINKS = ("precision_saves_mb", "rest_mb"), ("shrink_by_params", "shrink_by_precision", "shrink_by_rest")
 ESSENTIAL = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
@@ -88,7 +89,7 @@ def _column(figure: Figure, objective: str, test: str = "") -> Column:
     suffix, has_ends = f"/{test}" if test else "", f"{figure.name}_low" in BY_NAME
     key, low, high = (f"{figure.name}{end}{suffix}" for end in ("", "_low", "_high"))
     if figure.power:
-        return Column(figure.heading, partial(_power, figure), partial(_resolved, figure), figure.about, figure.page_only)
+        return Column(figure.heading, partial(_power, figure), partial(_told, figure), figure.about, figure.page_only)
 
     def show(row: Row) -> str:
         return with_range(row[key], row[low], row[high], figure.show) if has_ends else figure.show(row[key])
@@ -100,17 +101,19 @@ def _column(figure: Figure, objective: str, test: str = "") -> Column:
 
 
 def _power(figure: Figure, row: Row) -> str:
-    """The text of a figure of power; "-" for a modeled one without a range, which older files have."""
-    low, high = row[f"{figure.name}_low"], row[f"{figure.name}_high"]
+    """The text of a figure of power."""
     if figure.name == ENERGY and row.energy_resolved is False:
         return NOT_RESOLVED
-    if row.is_modeled and low is None and not figure.name.startswith("train_"):
-        return ABSENT
-    return with_model(row[figure.name], (low, high), figure.show)
+    return with_model(_told(figure, row), (row[f"{figure.name}_low"], row[f"{figure.name}_high"]), figure.show)
 
 
-def _resolved(figure: Figure, row: Row) -> float | None:
-    return None if figure.name == ENERGY and row.energy_resolved is False else row[figure.name]
+def _told(figure: Figure, row: Row) -> float | None:
+    """A figure of power; None where it is not resolved, or is a modeled one without a range, which older files have."""
+    value = row[figure.name]
+    if figure.name == ENERGY and row.energy_resolved is False:
+        return None
+    is_old = row.is_modeled and row[f"{figure.name}_low"] is None and figure.name not in OF_TRAINING
+    return None if value and is_old else value
 
 
 def _sum_of_kinds(row: Row) -> float | None:

@@ -14,7 +14,7 @@ from pipeline.project import Project
 from pipeline.speech.scoring import UNITS
 
 UNTRAINED = (
-    "UNTRAINED: the models were not trained. Size, speed, memory and energy follow from their shapes and are measured; "
+    "UNTRAINED: the models were not trained. Size, speed and memory follow from their shapes and are measured; "
     "word errors would mean nothing and are not shown, and nothing is promoted."
 )
 
@@ -128,7 +128,7 @@ def cards(rows: Sequence[Row]) -> list[Card]:
         ),
         Card("Smaller", _shown(champion, "shrink"), beside("disk_mb", "MB")),
         Card("Faster", _shown(champion, "speedup"), beside("latency_p50_ms", "ms")),
-        Card("Memory", f"{_shown(champion, 'ram_mb')} MB", f"teacher {_shown(teacher, 'ram_mb')} MB"),
+        Card("Model's memory", f"{_shown(champion, 'ram_model_mb')} MB", f"teacher {_shown(teacher, 'ram_model_mb')} MB"),
     ]
     if champion.energy is not None and teacher.energy is not None:
         figures.append(Card("Wh per audio hour", f"{champion.energy:.3g}", f"teacher {teacher.energy:.3g}"))
