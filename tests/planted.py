@@ -22,6 +22,7 @@ from tests import corpora
 
 ROOT = Path(__file__).parent.parent
 WORDS_EACH = 10  # words per utterance
+METERED = "cpu: intel_rapl, ram: constant"  # an energy_mode
 DECODING = {"file": "weights.bin", "alpha": 0.5, "beta": 0.0, "beam": 8}  # of a scheme with a +
 
 # variant: (wrong words on dev, gate and test, disk_mb, latency_p50_ms)
@@ -136,7 +137,7 @@ def _plant_model(folder: Path) -> None:
     curve = [{"step": 25, "loss": 2.0}, {"step": 50, "loss": 1.0}, {"step": 50, "dev_wer": 0.2}]
     metrics = {
         "dev_wer": 0.2, "params": 2_000_000, "steps": 50, "best_step": 50, "train_hours": 0.1, "train_energy_wh": 4.0,
-        "energy_mode": "estimated", "fingerprint": f"print-of-{folder.name}",
+        "energy_mode": METERED, "fingerprint": f"print-of-{folder.name}",
     }  # fmt: skip
     write(folder / "metrics.json", metrics)
     (folder / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curve))
@@ -150,13 +151,15 @@ def _timings(figures: dict) -> dict:
     }  # fmt: skip
     variants = {
         name: {
-            "disk_mb": disk, "params": 2_000_000, "latency_p50_ms": ms, "latency_p95_ms": 1.2 * ms, "rtfx": 2000 / ms,
+            "disk_mb": disk, "weights_mb": 0.9 * disk,
+            "params": 2_000_000, "latency_p50_ms": ms, "latency_p95_ms": 1.2 * ms, "rtfx": 2000 / ms,
             "latency_p99_ms": 1.3 * ms, "rtfx_low": 1900 / ms, "rtfx_high": 2100 / ms, "macs_per_second": 3e8,
             **{f"ms_per_audio_second_{p}": ms / 2 for p in ("p50", "p95", "p99")}, "cold_start_ms": 900.0, "load_ms": 500.0,
             "rtfx_batched": None, "ram_mb": 200.0, "ram_model_mb": 20.0, "cnn_ms": None, "encoder_ms": None,
+            "int8_share": 0.75 if "int8" in name else 0.0,
             "speedup_to_choose": full / ms,
             "speedup": full / ms, "speedup_low": 0.9 * full / ms, "speedup_high": 1.1 * full / ms,
-            "energy_wh_per_audio_hour": 0.1, "energy_mode": "estimated", "energy_w": 50.0, "energy_above_idle_w": 5.0,
+            "energy_wh_per_audio_hour": 0.1, "energy_mode": METERED, "energy_w": 50.0, "energy_above_idle_w": 5.0,
             "energy_resolution_w": 1.0, "energy_resolved": True, "energy_note": None, "turns": 5, "narrow": True, "speedups": {
                 other: [value[2] / ms, 0.9 * value[2] / ms, 1.1 * value[2] / ms]
                 for other, value in figures.items() if other.startswith("teacher.")

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.benchmark.processes import Process
-from pipeline.common.energy import EnergyMeter, Reading
+from pipeline.common.energy import EnergyMeter, Reading, is_modeled
 from pipeline.params import Benchmark
 
 METER_SECONDS, LEAST_SAMPLES = 0.5, 2  # between two samples of the meter; samples per block, at least
+MODELED = "modeled from the CPU's load, not measured"
 IDLE = ""  # stands for a variant's name where none works
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,7 @@ def figures(used: list[Block], idle: list[Block], mode: str | None, why: str | N
         return row | {"energy_note": f"not resolved: {above:.2f} W above idle, and rounds differ by {resolution:.2f} W"}
     hours = sum(block.audio_seconds for block in used) / 3600
     row["energy_wh_per_audio_hour"] = sum(block.wh for block in used if block.wh is not None) / hours
-    is_modeled = "cpu_load" in (mode or "") or "cpu: constant" in (mode or "")
-    return row | {"energy_resolved": True, "energy_note": "modeled from the CPU's load, not measured" if is_modeled else None}
+    return row | {"energy_resolved": True, "energy_note": MODELED if is_modeled(mode) else None}
 
 
 def _watts(blocks: list[Block]) -> list[float]:

@@ -8,6 +8,7 @@ runtime gives no names, or where less than half of the time is spent in nodes wi
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ def parts(recognizer, folder: Path, threads: int, audios: list[np.ndarray]) -> d
     if runtime == "torch":
         times = _torch(recognizer._run.model, waveforms)
     elif runtime == "onnxruntime":
-        times = _by_name(_onnxruntime(folder / recognizer.info["file"], threads, waveforms))
+        events = onnxruntime_nodes(folder / recognizer.info["file"], threads, waveforms)
+        times = _by_name([(event["name"], event["dur"] / 1e6) for event in events])
     elif runtime == "openvino":
         times = _by_name(_openvino(recognizer.info, folder, threads, waveforms))
     else:
@@ -63,29 +65,31 @@ def _torch(model, waveforms: list[np.ndarray]) -> dict:
     return spent
 
 
-def _pass(run: Run, waveform: np.ndarray) -> None:
+def hear(run: Run, waveform: np.ndarray) -> None:
+    """One forward pass of one waveform [samples]."""
     run(waveform[None], np.array([waveform.size], dtype=np.int64))
 
 
-def _onnxruntime(file: Path, threads: int, waveforms: list[np.ndarray]) -> list[tuple[str, float]]:
+def onnxruntime_nodes(
+    file: Path, threads: int, waveforms: list[np.ndarray], config: Mapping[str, str] | None = None
+) -> list[dict]:
+    """The profile's event of every operation in a pass of each waveform; `config`: further settings of the session."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+        for key, value in (config or {}).items():
+            options.add_session_config_entry(key, value)
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         for waveform in waveforms:  # once without the profiler, because the first pass allocates
-            _pass(onnxruntime_run(session), waveform)
+            hear(onnxruntime_run(session), waveform)
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         for waveform in waveforms:
-            _pass(onnxruntime_run(session), waveform)
+            hear(onnxruntime_run(session), waveform)
         events = json.loads(Path(session.end_profiling()).read_text())
-    return [
-        (event["name"], event["dur"] / 1e6)
-        for event in events
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
-    ]
+    return [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
 
 
 def _openvino(info: dict, folder: Path, threads: int, waveforms: list[np.ndarray]) -> list[tuple[str, float]]:
@@ -96,7 +100,7 @@ def _openvino(info: dict, folder: Path, threads: int, waveforms: list[np.ndarray
     nodes: list[tuple[str, float]] = []
     for warm in (True, False):
         for waveform in waveforms:
-            _pass(run, waveform)
+            hear(run, waveform)
             if not warm:
                 nodes += [(node.node_name, node.real_time.total_seconds()) for node in run.request.profiling_info]
     return nodes

@@ -9,7 +9,7 @@ variant runs on a GPU (pipeline.recognition.runtimes), so none has to be synchro
 
 latency: a 16 kHz float array in memory -> text, batch 1, after every utterance has been transcribed once (OpenVINO compiles
 for new lengths: the first run of a length is slower, by tens of milliseconds). The parts are in pipeline.benchmark: starts,
-rounds, lengths, cold_start, profile, consumption.
+rounds, lengths, cold_start, profile, int8_share, weights, consumption.
 """
 
 import logging
@@ -19,7 +19,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.benchmark import processes, timings
+from pipeline.benchmark import processes, timings, weights
 from pipeline.benchmark.starts import Group
 from pipeline.benchmark.timings import REFERENCE, Sample, Timing, Timings
 from pipeline.common import host
@@ -98,8 +98,8 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
 def _fixed(folder: Path, info: dict) -> dict:
     """What is known of a variant before it runs; None where an older variant.json lacks it."""
     return {
-        "files": seal.mark(info), "disk_mb": processes.size_mb(folder), "params": info.get("params"),
-        "macs_per_second": info.get("macs_per_second"),
+        "files": seal.mark(info), "disk_mb": processes.size_mb(folder), "weights_mb": weights.size_mb(folder, info["file"]),
+        "params": info.get("params"), "macs_per_second": info.get("macs_per_second"),
     }  # fmt: skip
 
 

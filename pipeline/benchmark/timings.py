@@ -29,6 +29,7 @@ class Timing:
 
     files: str | None
     disk_mb: float
+    weights_mb: float | None
     params: int | None
     macs_per_second: float | None
     ram_mb: float
@@ -56,6 +57,7 @@ class Timing:
     rtfx_batched: float | None
     cnn_ms: float | None
     encoder_ms: float | None
+    int8_share: float | None
     latency_by_length: dict[str, float] | None
     cold_start_ms: float | None
     load_ms: float | None

@@ -74,10 +74,11 @@ class Worker:
         return {"audio_seconds": samples / 16000}
 
     def profile(self) -> dict:
-        """Milliseconds per utterance in the feature encoder and in the encoder; None where the runtime doesn't report it."""
-        from pipeline.benchmark import profile
+        """Milliseconds in the parts of the model, and the share of products in int8; None where the runtime doesn't tell."""
+        from pipeline.benchmark import int8_share, profile
 
-        return profile.parts(self.recognizer, self.folder, self.threads, self.audios)
+        share = int8_share.share(self.recognizer, self.folder, self.threads)
+        return {**profile.parts(self.recognizer, self.folder, self.threads, self.audios), "int8_share": share}
 
     def idle(self, runtime: str) -> dict:
         """Peak memory of a process that has only imported what this runtime needs, without a variant."""

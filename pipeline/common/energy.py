@@ -3,11 +3,13 @@
 Decision: only energy is measured and stored. CO2 is energy times a country's carbon intensity, so it is computed where it is
 shown, and a change of country makes no measurement stale. The offline tracker does not use the network. Where the machine
 does not report energy (no RAPL, no NVML), codecarbon models it from CPU load and a constant for RAM. `mode` names the method
-and belongs beside every figure. A meter never makes the measured work fail: where codecarbon fails, readings are None.
+and belongs beside every figure. Such a figure follows time, so it is called modeled and has a range wherever it is shown
+(`range_of`). A meter never makes the measured work fail: where codecarbon fails, readings are None.
 """
 
 import json
 import logging
+import math
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 ANY_COUNTRY = "USA"  # the tracker requires a country; its CO2 is not used
+METERS = {"intel_rapl", "intel_power_gadget", "windows_emi", "apple_powermetrics"}  # codecarbon's names of what reads a CPU
+# The standard deviation of the logarithm of the power that codecarbon's model gave two busy threads, 14 to 38 W, in the 14
+# published runs of digits and quickstart of November 2026. tests/common/test_energy.py has them.
+SPREAD = 0.28
 log = logging.getLogger(__name__)
 
 
@@ -81,6 +87,27 @@ def _mode(tracker) -> str:
         method = getattr(hardware, "_mode", None) or {"ram": "constant", "gpu": "nvml"}.get(kind, "constant")
         parts.append(f"{kind}: {method}")
     return ", ".join(sorted(parts))
+
+
+def is_modeled(mode: str | None, on_gpu: bool = False) -> bool:
+    """Whether a figure of this mode is a model's, because nothing read the power; `on_gpu`: the work may have been a GPU's."""
+    methods = dict(part.split(": ", 1) for part in (mode or "").split(", ") if ": " in part)
+    return methods.get("cpu") not in METERS and not (on_gpu and "gpu" in methods)
+
+
+def range_of(wh: float | None, mode: str | None, on_gpu: bool = False) -> tuple[float, float] | None:
+    """The ends of the range of a modeled figure; None where it was measured, or isn't known."""
+    return widened(wh) if wh is not None and is_modeled(mode, on_gpu) else None
+
+
+def widened(value: float, runs: int = 1) -> tuple[float, float]:
+    """Between which ends the model puts 95 of 100 other runs of the same work.
+
+    `runs`: how many runs with a spread of their own the value is made of. How far the model lies from what a meter would read
+    is not known, and not in the range.
+    """
+    factor = math.exp(1.96 * SPREAD * math.sqrt(runs))
+    return value / factor, value * factor
 
 
 def co2_g(wh: float | None, country: str) -> float | None:

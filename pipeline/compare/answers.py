@@ -121,7 +121,7 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
         return {near.variant: [NEAREST]} if near else {}
     gains = {row.variant: gain_to_choose(row, prefer) for row in passing}
     times = {row.variant: row["speedup_to_choose"] for row in passing}
-    is_metered = all(row.energy is not None and row.energy_note is None for row in passing)
+    is_metered = all(row.energy is not None for row in passing)
     safer = [row for row in passing if champion and _errors(row) < _errors(champion)]
     fits: dict[str, Mapping[str, float | None]] = {
         "no measurable rise on gate": {name: gained for name, gained in gains.items() if name in no_rise},

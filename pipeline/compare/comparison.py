@@ -69,9 +69,14 @@ class Row:
         return value
 
     @property
+    def is_modeled(self) -> bool:
+        """Whether the energy of transcribing is a model's and no meter's; older files have the British spelling."""
+        return (self.energy_note or "").startswith("model")
+
+    @property
     def energy(self) -> float | None:
-        """Wh per hour of audio; None where it was not measured, or is below the noise of the method."""
-        return None if self.energy_resolved is False else self["energy_wh_per_audio_hour"]
+        """Wh per hour of audio as a meter read them; None where none did, or where they are below the noise of the method."""
+        return None if self.energy_resolved is False or self.is_modeled else self["energy_wh_per_audio_hour"]
 
     @property
     def more_tests(self) -> list[str]:

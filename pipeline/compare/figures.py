@@ -11,13 +11,14 @@ corpus's objective is cer, the bounds are `cer_rise_upper` and `test_cer_rise_up
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.common import numbers
 
 # The source of a figure: a set's score, bounds on test sets, timings.json, a model's metrics.json, or other figures.
 TEXT, BOUND, TIMING, TRAINING, DERIVED = "text", "bound", "timing", "training", "derived"
 DECIDING = ("dev", "gate")  # splits that decide; they stand before a figure of text: dev_wer
+ENERGY = "energy_wh_per_audio_hour"
 OPENING = ("wer", "cer", "disk_mb", "latency_p50_ms", "speedup")  # the charts that MLflow begins with
 
 
@@ -40,7 +41,8 @@ class Figure:
 
     `heading` is that of its column ("": it has no column), `label` its name in plots and cards. Markdown leaves `page_only`
     columns out; metrics.json holds the `headline` figures, for the objective cer those of characters. The column of a figure
-    with an `objective` is shown where that decides.
+    with an `objective` is shown where that decides. A `power` figure is modeled where no meter reads the power; its ends are
+    then those of a range, and None where it was measured.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Figure:
     page_only: bool = False
     headline: bool = False
     objective: str = ""
+    power: bool = False
 
     def show(self, value: float | None, absent: str = numbers.ABSENT) -> str:
         style = self.style
@@ -72,6 +75,7 @@ class Figure:
 PERCENT = Style(".2f", 100, unit="%")
 POINTS = Style("+.2f", 100, unit="points")
 RATIO = Style(suffix="x")
+FACTOR = Style(".2f", suffix="x")
 WHOLE = Style(".0f")
 HUNDREDTHS = Style(".2f")
 SHORT = Style(".3g")
@@ -122,6 +126,14 @@ def _ends(name: str, source: str, unit: str, headline: bool = False) -> list[Fig
         Figure(f"{name}_low", source, unit, END.format("lower", name), headline=headline),
         Figure(f"{name}_high", source, unit, END.format("upper", name), headline=headline),
     ]
+
+
+def _power(figure: Figure) -> list[Figure]:
+    """A figure of power with the ends of its range."""
+    about = "{} end of the range of `{}` where it is modeled; null where it was measured"
+    ends = [Figure(f"{figure.name}_{end}", DERIVED, figure.unit, about.format(which, figure.name), style=figure.style)
+            for end, which in (("low", "lower"), ("high", "upper"))]  # fmt: skip
+    return [replace(figure, power=True), *ends]
 
 
 def _over(precision: str, best: str) -> list[Figure]:
@@ -205,6 +217,36 @@ FIGURES: tuple[Figure, ...] = (
         style=RATIO,
     ),
     Figure(
+        "weights_mb",
+        TIMING,
+        "MB",
+        "the weights in that folder as they are stored, with scales and zero points",
+        style=HUNDREDTHS,
+    ),
+    Figure(
+        "precision_saves_mb",
+        DERIVED,
+        "MB",
+        "4 bytes for each of `params`, minus weights_mb: what a lower precision saves",
+        style=HUNDREDTHS,
+    ),
+    Figure(
+        "rest_mb",
+        DERIVED,
+        "MB",
+        "disk_mb minus weights_mb: the graph, vocabulary, JSON, and a language model",
+        style=HUNDREDTHS,
+    ),
+    Figure("shrink_by_params", DERIVED, "ratio", "the part of shrink that fewer parameters give", style=FACTOR),
+    Figure("shrink_by_precision", DERIVED, "ratio", "the part that fewer bytes per parameter give", style=FACTOR),
+    Figure(
+        "shrink_by_rest",
+        DERIVED,
+        "ratio",
+        "the part that the rest of the folder gives, mostly below 1; the product of the three is shrink",
+        style=FACTOR,
+    ),
+    Figure(
         "latency_p50_ms",
         TIMING,
         "ms",
@@ -278,6 +320,15 @@ FIGURES: tuple[Figure, ...] = (
         page_only=True,
     ),
     Figure(
+        "int8_share",
+        TIMING,
+        "fraction",
+        "part of the multiply-accumulates that the runtime really does in int8, on 5 s of audio",
+        heading="Int8 %",
+        label="multiplications in int8",
+        style=Style(".0f", 100, unit="%"),
+    ),
+    Figure(
         "rtfx",
         TIMING,
         "s/s",
@@ -326,43 +377,51 @@ FIGURES: tuple[Figure, ...] = (
         label="peak memory of the model alone",
         style=WHOLE,
     ),
-    Figure(
-        "energy_wh_per_audio_hour",
-        TIMING,
-        "Wh/h",
-        "energy of the whole machine to transcribe one hour of audio",
-        heading="Wh per audio hour",
-        label="energy",
-        style=Style(".3g", unit="Wh per audio hour"),
-        headline=True,
+    *_power(
+        Figure(
+            ENERGY,
+            TIMING,
+            "Wh/h",
+            "energy of the whole machine to transcribe one hour of audio",
+            heading="Wh per audio hour",
+            label="energy",
+            style=Style(".3g", unit="Wh per audio hour"),
+            headline=True,
+        )
     ),
-    Figure(
-        "co2_g_per_audio_hour",
-        DERIVED,
-        "g/h",
-        "CO2 of that energy, by the electricity mix of `country`",
-        heading="g CO2 per audio hour",
-        page_only=True,
-        style=SHORT,
+    *_power(
+        Figure(
+            "co2_g_per_audio_hour",
+            DERIVED,
+            "g/h",
+            "CO2 of that energy, by the electricity mix of `country`",
+            heading="g CO2 per audio hour",
+            page_only=True,
+            style=SHORT,
+        )
     ),
-    Figure(
-        "train_energy_wh",
-        TRAINING,
-        "Wh",
-        "energy of the model's own training, all resumptions together",
-        heading="Training Wh",
-        page_only=True,
-        style=SHORT,
+    *_power(
+        Figure(
+            "train_energy_wh",
+            TRAINING,
+            "Wh",
+            "energy of the model's own training, all resumptions together",
+            heading="Training Wh",
+            page_only=True,
+            style=SHORT,
+        )
     ),
-    Figure("train_co2_g", DERIVED, "g", "CO2 of that energy", heading="Training g CO2", page_only=True, style=SHORT),
+    *_power(Figure("train_co2_g", DERIVED, "g", "CO2 of that energy", heading="Training g CO2", page_only=True, style=SHORT)),
     Figure("train_hours", TRAINING, "h", "duration of the model's own training, all resumptions together", style=HUNDREDTHS),
-    Figure(
-        "train_payback_hours",
-        DERIVED,
-        "h",
-        "hours of audio after which the saved energy equals that of its training and its parents' (logits pass aside)",
-        heading="Paid back after h",
-        style=Style(",.0f"),
+    *_power(
+        Figure(
+            "train_payback_hours",
+            DERIVED,
+            "h",
+            "hours of audio after which the saved energy equals that of its training and its parents' (logits pass aside)",
+            heading="Paid back after h",
+            style=Style(",.1f"),
+        )
     ),
     Figure("evaluate_seconds", DERIVED, "s", "duration of the variant's evaluation; null where a killed one was continued"),
     Figure("benchmark_seconds", DERIVED, "s", "duration of the benchmark, of all variants together"),

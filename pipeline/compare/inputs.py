@@ -28,7 +28,8 @@ class Evidence:
 
     scores, seconds (how long each evaluation took), kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes
     and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that aren't
-    decoded greedily; training, curves and training_wh (the student's own plus that of its parents) by name of model. dropped:
+    decoded greedily; training, curves and spent (by the
+    student's own training and its parents') by name of model. dropped:
     the utterances that prepare left out, each with the check that it failed.
     """
 
@@ -44,7 +45,7 @@ class Evidence:
     training: dict[str, dict]
     curves: dict[str, list[dict]]
     dropped: list[dict]
-    training_wh: dict[str, float | None]
+    spent: dict[str, payback.Spent | None]
     country: str
 
     @property
@@ -105,7 +106,7 @@ def gather(params: Params, root: Path) -> Evidence:
         training={m: read_metrics(project.model(m), _made_by(m)) for m in models},
         curves={m: read_curve(project.model(m), _made_by(m)) for m in models},
         dropped=read_dropped(folder, corpus),
-        training_wh={m: payback.training_wh(m, parents, trained) for m in models},
+        spent={m: payback.spent(m, parents, trained) for m in models},
         country=params.country,
     )
 

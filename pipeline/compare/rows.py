@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.benchmark.timings import REFERENCE, Timings
-from pipeline.common import numbers
-from pipeline.common.energy import co2_g
+from pipeline.benchmark.timings import REFERENCE, Timing, Timings
+from pipeline.common import energy, numbers
 from pipeline.compare import figures, payback
 from pipeline.compare.comparison import Row, Verdict, champion_of
 from pipeline.compare.inputs import Evidence
@@ -36,12 +35,11 @@ def measured(evidence: Evidence) -> list[Row]:
         }
         values |= {key: getattr(timing, key) for key in figures.of(figures.TIMING)}
         values |= {key: training.get(key) for key in figures.of(figures.TRAINING)}
-        values["co2_g_per_audio_hour"] = co2_g(timing.energy_wh_per_audio_hour, evidence.country)
-        values["train_co2_g"] = co2_g(values["train_energy_wh"], evidence.country)
         values["shrink"] = teacher.disk_mb / timing.disk_mb
+        values |= _split_of_the_size(teacher, timing)
         values |= _over_the_teachers_best(evidence, name, best)
         values |= {"evaluate_seconds": evidence.seconds[name], "benchmark_seconds": evidence.timings.seconds}
-        values["train_payback_hours"] = payback.hours(evidence.training_wh[score.model], teacher, timing)
+        values |= _power(evidence, score.model, teacher, timing)
         remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
         rows.append(
             Row(
@@ -51,6 +49,40 @@ def measured(evidence: Evidence) -> list[Row]:
             )
         )  # fmt: skip
     return rows
+
+
+def _power(evidence: Evidence, model: str, teacher: Timing, timing: Timing) -> dict[str, float | None]:
+    """Energy, CO2 and payback, each with the ends of its range where it is modeled."""
+    training, spent = evidence.training[model], evidence.spent[model]
+    used, trained = timing.energy_wh_per_audio_hour, training.get("train_energy_wh")
+    used_ends = energy.range_of(used, timing.energy_mode) or (None, None)
+    trained_ends = energy.range_of(trained, training.get("energy_mode"), on_gpu=True) or (None, None)
+    hours = payback.hours(spent, teacher, timing)
+    found: dict[str, Sequence[float | None]] = {
+        figures.ENERGY: (used, *used_ends),
+        "train_energy_wh": (trained, *trained_ends),
+        "train_payback_hours": (hours, *(payback.range_of(hours, spent, teacher) or (None, None))),
+    }
+    for wh, co2 in ((figures.ENERGY, "co2_g_per_audio_hour"), ("train_energy_wh", "train_co2_g")):
+        found[co2] = [energy.co2_g(value, evidence.country) for value in found[wh]]
+    return {f"{key}{end}": value for key, each in found.items() for end, value in zip(("", "_low", "_high"), each, strict=True)}
+
+
+def _split_of_the_size(teacher: Timing, timing: Timing) -> dict[str, float | None]:
+    """disk_mb: parameters at 4 bytes, minus what precision saves, plus the rest; shrink: the product of what each gives.
+
+    {} where the parameters or the weights' bytes are not known.
+    """
+    if timing.weights_mb is None or timing.params is None:
+        return {}
+    split: dict[str, float | None] = {
+        "precision_saves_mb": 4 * timing.params / 1e6 - timing.weights_mb, "rest_mb": timing.disk_mb - timing.weights_mb,
+    }  # fmt: skip
+    if teacher.weights_mb is None or teacher.params is None:
+        return split
+    fewer, lighter = teacher.params / timing.params, teacher.weights_mb / timing.weights_mb
+    split |= {"shrink_by_params": fewer, "shrink_by_precision": lighter / fewer}
+    return split | {"shrink_by_rest": teacher.disk_mb / timing.disk_mb / lighter}
 
 
 def _best_of_the_teacher(evidence: Evidence) -> dict[str, str]:
@@ -127,9 +159,14 @@ def headline(rows: Sequence[Row], timings: Timings) -> dict[str, str | float | N
     names = [figures.of_objective(figure.name, objective) for figure in figures.FIGURES if figure.headline]
     flat: dict[str, str | float | None] = {"champion": champion.variant if champion else None}
     flat |= {"timed_on": timings.timed_on, "timed_at": timings.measured_at}
-    flat |= {f"champion_{name}": champion[name] if champion else None for name in names}
+    flat |= {f"champion_{name}": _measured(champion, name) if champion else None for name in names}
     not_of_teacher = ("shrink", "speedup", f"{objective}_rise_upper")
-    return flat | {f"teacher_{name}": rows[0][name] for name in names if name not in not_of_teacher}
+    return flat | {f"teacher_{name}": _measured(rows[0], name) for name in names if name not in not_of_teacher}
+
+
+def _measured(row: Row, name: str) -> float | None:
+    """A figure; None where it is only modeled, which no list of bare numbers can say."""
+    return row.energy if name == figures.ENERGY else row[name]
 
 
 def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:

@@ -33,6 +33,7 @@ from pipeline.tracking.store import KEY, NOTE, Store, final_figures, is_number
 if TYPE_CHECKING:
     from mlflow.entities import Dataset
 
+MODELED = ". Energy, CO2 and payback are modeled, not measured: `_low` and `_high` are their ranges."
 WHO = ("variant", "model", "scheme", "runtime")  # tags of a variant's run and of its model
 
 
@@ -132,7 +133,11 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     tags |= {key: shared[key] for key in inherited}
     assert row.gate is not None  # of every row that was read
     verdict = {True: "passed", False: "failed", None: "untrained"}[row.gate.passed]
-    tags |= {"gate": verdict, "gate.reason": row.gate.reason, NOTE: f"{standing(row)}: {row.gate.reason}"}
+    tags |= {
+        "gate": verdict,
+        "gate.reason": row.gate.reason,
+        NOTE: f"{standing(row)}: {row.gate.reason}{MODELED if _is_modeled(row) else ''}",
+    }
     tags |= {"champion": "yes" if row.champion else "no", "mlflow.parentRunId": parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")
     params = {key: getattr(row, key) for key in ("model", "scheme", "runtime")}  # MLflow's compare page groups by params
@@ -147,6 +152,11 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     _log_inputs(store, run_id, {split: datasets[split] for split in scored_splits(datasets)})
     store.client.set_terminated(run_id, "FINISHED")
     return 1
+
+
+def _is_modeled(row: Row) -> bool:
+    """Whether a figure of power has a range."""
+    return any(row[f"{figure.name}_low"] is not None for figure in figures.FIGURES if figure.power)
 
 
 def _logged_model(store: Store, slug: str, row: Row, run_id: str) -> str:

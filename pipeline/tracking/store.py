@@ -17,10 +17,11 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from pipeline.common.addresses import request, safe
+from pipeline.common.energy import range_of
 from pipeline.common.errors import Away, BigfootError
 from pipeline.project import Project
 from pipeline.tracking import database
@@ -35,7 +36,8 @@ STAGES = {"training": "train", "comparison": "compare", "variant": "compare"}  #
 ABOUT = (
     "One large wav2vec 2.0 recognizer, smaller ones made of it, and what each costs. `train MODEL` is a training with its "
     "curve; `compare PROFILE` is a comparison, and below it is one run per variant. Filter "
-    "`tags.\"bigfoot.kind\" = 'variant'`, and sort by `headline/wer`. WER and CER are fractions: 0.05 is 5%."
+    "`tags.\"bigfoot.kind\" = 'variant'`, and sort by `headline/wer`. WER and CER are fractions: 0.05 is 5%. "
+    "Energy, CO2 and payback are modeled, not measured, where they have a range (`_low`, `_high`)."
 )
 PROBE_SECONDS = 3.0
 BATCH = 1000  # MLflow's own limit of metrics per request
@@ -220,7 +222,12 @@ def flat(nested: Mapping, prefix: str = "") -> dict[str, object]:
     return entries
 
 
-def final_figures(metrics: Mapping[str, object]) -> dict[str, object]:
-    """A model's metrics.json as one row of a curve; its error rate on dev is the best, not the last: training/best_dev_wer."""
+def final_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's metrics.json as one row of a curve; its error rate on dev is the best, not the last: training/best_dev_wer.
+
+    Energy that was modeled has the ends of its range.
+    """
     best = {name: f"best_{name}" for name in ("dev_wer", "dev_cer")}
-    return {"step": 0, **{f"training/{best.get(name, name)}": value for name, value in metrics.items()}}
+    wh, mode = (metrics.get(name) for name in ("train_energy_wh", "energy_mode"))
+    ends = dict(zip(("train_energy_wh_low", "train_energy_wh_high"), range_of(wh, mode, on_gpu=True) or (), strict=False))
+    return {"step": 0, **{f"training/{best.get(name, name)}": value for name, value in {**metrics, **ends}.items()}}

@@ -8,7 +8,7 @@ IDLE = [Block(10, 0.010), Block(10, 0.011)]  # 3.6 and 3.96 W
 
 
 def test_what_is_well_above_idle_is_the_whole_machines_use_per_hour_of_audio():
-    row = figures([Block(10, 0.040, 1800), Block(10, 0.042, 1800)], IDLE, "cpu: rapl")
+    row = figures([Block(10, 0.040, 1800), Block(10, 0.042, 1800)], IDLE, "cpu: intel_rapl")
     assert row["energy_resolved"] and row["energy_note"] is None
     assert row["energy_wh_per_audio_hour"] == pytest.approx(0.082)
     assert row["energy_above_idle_w"] == pytest.approx(14.76 - 3.78) and row["energy_resolution_w"] == pytest.approx(0.72)
@@ -32,5 +32,5 @@ def test_a_modeled_power_is_noted_as_modeled():
     ],
 )
 def test_what_the_meter_cannot_resolve_is_null_with_a_reason(used, note):
-    row = figures(used, IDLE, "cpu: rapl")
+    row = figures(used, IDLE, "cpu: intel_rapl")
     assert row["energy_wh_per_audio_hour"] is None and row["energy_resolved"] is False and note in row["energy_note"]

@@ -104,9 +104,11 @@ def test_every_variant_has_every_figure_and_the_teacher_is_the_reference(timings
         for what in ("latency_{}_ms", "ms_per_audio_second_{}"):
             low, high, highest = (getattr(row, what.format(q)) for q in ("p50", "p95", "p99"))
             assert 0 < low <= high <= highest, (name, what)
-        assert row.ram_model_mb < row.ram_mb
+        assert row.ram_model_mb < row.ram_mb and 0 < row.weights_mb < row.disk_mb
         assert row.speedup_one_thread == row.speedup and row.latency_p50_ms_one_thread == row.latency_p50_ms  # threads: 1
         assert set(row.latency_by_length) == {"0.5", "1"} and min(row.latency_by_length.values()) > 0
+    shares = {name: row.int8_share for name, row in timings.variants.items()}
+    assert shares["teacher.fp32"] == shares["teacher.fp32-openvino"] == 0 and 0.2 < shares["teacher.int8-onnx"] < 1
     assert timings.variants["teacher.fp32"].speedup == 1 and timings.variants["teacher.fp32"].narrow
 
 

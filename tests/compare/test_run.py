@@ -78,7 +78,8 @@ def test_gains_are_also_over_the_teachers_fastest_float_and_int8_variants(tmp_pa
     assert (half["speedup"], half["speedup_over_float"], half["speedup_over_int8"]) == (5.0, 30 / 8, 25 / 8)
     assert half["speedup_over_int8_low"] == pytest.approx(0.9 * 25 / 8) and half["shrink_over_int8"] == 1.25
     said = verdict(list(rows.values()), plant(tmp_path, planted), "test")
-    assert "3.8x faster than the teacher's fastest float, 3.1x faster than the teacher's fastest int8 variant" in said
+    assert "3.8x faster and 4.0x smaller than the teacher's fastest float" in said
+    assert "3.1x faster and 1.2x smaller than the teacher's fastest int8 variant" in said
     alone = {name: planted[name] for name in ("teacher.fp32", "half.int8-openvino")}
     (tmp_path / "alone").mkdir()
     half = run(tmp_path / "alone", alone)[1]
@@ -181,6 +182,28 @@ def test_the_teacher_is_never_its_own_champion(tmp_path):
 
 
 # ---------------------------------------------------------------- figures
+
+
+def test_the_size_and_the_gain_are_split_into_parameters_precision_and_the_rest(tmp_path):
+    """The teacher: 2,000,000 parameters, 8.0 MB of weights in 8.4 MB; half: 500,000, in int8 0.6 MB in 0.7 MB."""
+    params = plant(tmp_path)
+    timings = json.loads((tmp_path / "timings.json").read_text())
+    timings["variants"]["teacher.fp32"] |= {"disk_mb": 8.4, "weights_mb": 8.0}
+    timings["variants"]["half.int8-openvino"] |= {"disk_mb": 0.7, "weights_mb": 0.6, "params": 500_000}
+    timings["variants"]["thin.int8-openvino"] |= {"weights_mb": None}
+    write(tmp_path / "timings.json", timings)
+    _, _, half, thin = compare(params, tmp_path, tmp_path / "reports")
+    assert half["precision_saves_mb"] == pytest.approx(2.0 - 0.6) and half["rest_mb"] == pytest.approx(0.7 - 0.6)
+    gains = [half[f"shrink_by_{part}"] for part in ("params", "precision", "rest")]
+    assert gains == pytest.approx([4, 8 / 0.6 / 4, (8.4 / 0.7) / (8 / 0.6)]) and math.prod(gains) == pytest.approx(
+        half["shrink"]
+    )
+    assert thin["rest_mb"] is thin["shrink_by_params"] is None  # what is not known has no share, and isn't 0
+    said = "4.00x by fewer parameters, 3.33x by their precision, 0.90x by the rest of the folder"
+    assert said in (tmp_path / "reports/comparison.md").read_text()
+    assert "2.00 - 1.40 + 0.10" in (tmp_path / "reports/index.html").read_text()
+    card = (tmp_path / "reports/cards/half.int8-openvino.md").read_text()
+    assert "2.00 - 1.40 + 0.10" in card and "4.00x 3.33x 0.90x" in card and "Multiplications in int8, %" in card
 
 
 def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.benchmark import consumption
 from pipeline.compare import figures
 from pipeline.compare.run import compare
 from pipeline.recognition import decoding
@@ -21,7 +22,7 @@ from pipeline.tracking import live, log, store, sync
 from pipeline.tracking.store import KIND, Store
 from tests import tiny
 from tests.docs import services
-from tests.planted import FIGURES, ROOT, plant, plant_variant
+from tests.planted import FIGURES, ROOT, plant, plant_variant, write
 
 TWO = {name: FIGURES[name] for name in ("teacher.fp32", "half.int8-openvino")}
 
@@ -82,12 +83,34 @@ def test_every_variant_is_a_child_run_with_the_same_keys(compared):
         "shrink_over_int8",
         *(f"speedup_over_int8{end}" for end in ("", "_low", "_high")),
     }  # the teacher has no int8 variant
+    absent |= {f"{figure.name}{end}" for figure in figures.FIGURES if figure.power for end in ("_low", "_high")}  # metered
     for run in children:
         assert set(run.data.metrics) == {figures.logged_as(key) for key in set(figures.keys()) - absent}
         groups = [key.partition("/")[0] for key in sorted(run.data.metrics)]
         assert groups[:5] == ["headline"] * 5 and groups[5] != "headline"  # MLflow's charts begin with these five
         assert {"variant", "model", "scheme", "runtime", "host", "training"} <= set(run.data.tags)
         assert run.info.status == "FINISHED"
+
+
+def test_energy_that_no_meter_measured_is_called_modeled_and_has_its_range(project):
+    params = plant(project, TWO)
+    timings = json.loads((project / "timings.json").read_text())
+    for timing in timings["variants"].values():
+        timing |= {"energy_mode": "cpu: cpu_load, ram: constant", "energy_note": consumption.MODELED}
+    write(project / "timings.json", timings)
+    trained = project / "models/half/metrics.json"
+    write(trained, json.loads(trained.read_text()) | {"energy_mode": "cpu: cpu_load, ram: constant"})
+    compare(params, project, project / "reports")
+    assert sync.sync(params, project)
+    for run in runs(project, "variant"):
+        assert "modeled, not measured" in run.data.tags[store.NOTE]
+        low, high = (run.data.metrics[f"power/energy_wh_per_audio_hour_{end}"] for end in ("low", "high"))
+        assert low < run.data.metrics["power/energy_wh_per_audio_hour"] < high
+    (comparison,) = runs(project, "comparison")
+    assert not [name for name in comparison.data.metrics if "energy" in name] and "modeled" in store.ABOUT
+    metrics = {run.info.run_name: run.data.metrics for run in runs(project, "training")}
+    assert "training/train_energy_wh_low" in metrics["train half"] and "training/train_energy_wh" in metrics["train teacher"]
+    assert "training/train_energy_wh_low" not in metrics["train teacher"], "a meter read the teacher's"
 
 
 def test_logging_the_same_thing_twice_gives_one_run(compared):

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.common import tables
-from pipeline.common.energy import co2_g
-from pipeline.common.numbers import percent, points, shown, times
+from pipeline.common.energy import co2_g, is_modeled, range_of, widened
+from pipeline.common.numbers import ABSENT, percent, points, shown, times
 from pipeline.compare.comparison import Row
-from pipeline.compare.figures import BY_NAME, places
+from pipeline.compare.figures import BY_NAME, ENERGY, places
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.report import columns, markdown, tradeoffs
 from pipeline.compare.report.page.headline import UNTRAINED
@@ -160,13 +160,15 @@ def _results(row: Row, evidence: Evidence, source) -> list:
 def _emissions(model: str, evidence: Evidence, params: Params) -> dict | None:
     """The training of this model alone, in the form of the hub's key co2_eq_emissions; None where it was not measured."""
     trained = evidence.training[model]
-    grams = co2_g(trained.get("train_energy_wh"), params.country)
+    wh, mode = trained.get("train_energy_wh"), trained.get("energy_mode")
+    grams = co2_g(wh, params.country)
     if grams is None:
         return None
+    ends = [shown(co2_g(end, params.country), ".3g") for end in range_of(wh, mode, on_gpu=True) or ()]
     is_new = model == "teacher" and params.teacher.init == "config"
     return {
         "emissions": grams,
-        "source": f"codecarbon ({trained.get('energy_mode')})",
+        "source": f"codecarbon ({mode})" + (f", modeled: {' to '.join(ends)} g" if ends else ""),
         "training_type": "pre-training" if is_new else "fine-tuning",
         "geographical_location": params.country,
     }
@@ -272,7 +274,7 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
     return f"{table}\n\nIntervals resample {sets[first].unit}. {rise}{remark} dev chose and gate judged; no test set did."
 
 
-IN_CARD = ("params", "disk_mb", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb", "ram_model_mb")
+IN_CARD = ("params", "disk_mb", "int8_share", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb", "ram_model_mb")
 
 
 def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
@@ -284,7 +286,12 @@ def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
         lines.append([heading, *(figure.show(each[figure.name], UNKNOWN) for each in (row, teacher))])
     faster = columns.with_range(row["speedup"], row["speedup_low"], row["speedup_high"], lambda value: times(value, UNKNOWN))
     lines += [["Faster", faster, times(1)], ["Smaller", times(row["shrink"], UNKNOWN), times(1)]]
-    for figure in (BY_NAME[f"speedup_over_{precision}"] for precision in ("float", "int8")):
+    splits = {
+        "Smaller by parameters, precision, rest": columns.split_of_the_gain,
+        "Parameters at 4 bytes, minus what precision saves, plus the rest, MB": columns.split_of_the_size,
+    }
+    lines += [[what, show(row), show(teacher)] for what, show in splits.items() if show(row) != ABSENT]
+    for figure in (BY_NAME[f"{gain}_over_{precision}"] for precision in ("float", "int8") for gain in ("speedup", "shrink")):
         if row[figure.name] is not None:
             lines.append(
                 [f"{figure.heading}: the teacher's fastest", *(times(each[figure.name], UNKNOWN) for each in (row, teacher))]
@@ -315,17 +322,35 @@ def _limits(evidence: Evidence) -> str:
 
 def _energy(model: str, row: Row | None, evidence: Evidence, params: Params) -> str:
     trained, chain = evidence.training[model], _chain(model, params)
-    mode, lines = trained.get("energy_mode"), []
-    if trained.get("train_energy_wh") is None:
+    mode, spent, lines = trained.get("energy_mode"), trained.get("train_energy_wh"), []
+    if spent is None:
         lines.append("- Training of this model: not measured.")
     else:
-        hours, spent = shown(trained.get("train_hours"), ".2f", " h", UNKNOWN), trained["train_energy_wh"]
-        energy, co2 = shown(spent, ".3g", " Wh"), shown(co2_g(spent, params.country), ".3g", " g CO2", UNKNOWN)
-        lines.append(f"- Training of this model: {hours}, {energy}, {co2} (codecarbon, {mode}; country {params.country}).")
-        costs = [wh for each in chain if (wh := evidence.training.get(each, {}).get("train_energy_wh")) is not None]
+        hours, ends = shown(trained.get("train_hours"), ".2f", " h", UNKNOWN), range_of(spent, mode, on_gpu=True)
+        used = _used(spent, ends, params.country)
+        lines.append(f"- Training of this model: {hours}, {used} (codecarbon, {mode}; country {params.country}).")
+        runs = [evidence.training.get(each, {}) for each in chain]
+        costs = [wh for run in runs if (wh := run.get("train_energy_wh")) is not None]
         if len(chain) > 1 and len(costs) == len(chain):
-            lines.append(f"- Together with its ancestors ({', '.join(chain[:-1])}): {sum(costs):.3g} Wh.")
-    if row and row["energy_wh_per_audio_hour"] is not None:
-        co2 = shown(row["co2_g_per_audio_hour"], ".3g", " g CO2", UNKNOWN)
-        lines.append(f"- Inference, one hour of audio: {row['energy_wh_per_audio_hour']:.3g} Wh, {co2}.")
+            together = widened(sum(costs)) if any(is_modeled(run.get("energy_mode"), on_gpu=True) for run in runs) else None
+            total = columns.with_model(sum(costs), together, _wh)
+            lines.append(f"- Together with its ancestors ({', '.join(chain[:-1])}): {total}.")
+    if row and (wh := row[ENERGY]) is not None:
+        low, high = row[f"{ENERGY}_low"], row[f"{ENERGY}_high"]
+        ends = None if low is None or high is None else (low, high)
+        lines.append(f"- Inference, one hour of audio: {_used(wh, ends, params.country)}.")
     return "\n".join(lines)
+
+
+def _used(wh: float, ends: tuple[float, float] | None, country: str) -> str:
+    """Energy and its CO2, each with its range where it is modeled."""
+    co2 = [co2_g(value, country) for value in (wh, *(ends or ()))]
+    return f"{columns.with_model(wh, ends, _wh)}, {columns.with_model(co2[0], co2[1:], _grams)}"
+
+
+def _wh(value: float | None) -> str:
+    return shown(value, ".3g", " Wh", UNKNOWN)
+
+
+def _grams(value: float | None) -> str:
+    return shown(value, ".3g", " g CO2", UNKNOWN)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.benchmark.timings import REFERENCE, Timings
 from pipeline.common import tables
+from pipeline.common.energy import SPREAD, is_modeled
 from pipeline.common.files import write_json
 from pipeline.common.host import kind
 from pipeline.common.numbers import percent, shown, times
@@ -33,6 +34,10 @@ from pipeline.speech.corpus import GATE
 
 __all__ = ["REPRODUCE", "facts_of", "short_table", "table", "timing_facts", "write"]
 
+MODELED = (
+    "modeled figures follow time and add nothing to it. Their range holds 95 of 100 other runs of the same work, by how the "
+    f"model's power differed between published runs ({SPREAD:.0%}); what a meter would read is not known"
+)
 GROUPS, WORST = 8, 5  # groups per breakdown and worst utterances per test set in Markdown; the page has more
 
 
@@ -130,13 +135,18 @@ def timing_facts(timings: Timings) -> list[tuple[str, str]]:
 
 
 def _energy_facts(evidence: Evidence) -> list[tuple[str, str]]:
-    """How the energy of inference and of training was measured."""
-    measured = evidence.timings.variants.values()
-    modes = [("inference", timing.energy_mode) for timing in measured]
-    modes += [("training", metrics.get("energy_mode")) for metrics in evidence.training.values()]
-    notes = [timing.energy_note for timing in measured if timing.energy_note]
+    """How the energy of inference and of training was measured or modeled."""
+    timed, trained = evidence.timings.variants.values(), evidence.training.values()
+    modes = [("inference", timing.energy_mode, False) for timing in timed]
+    modes += [("training", metrics.get("energy_mode"), True) for metrics in trained]
+    notes = [timing.energy_note for timing in timed if timing.energy_note and not timing.energy_resolved]
     mix = f", electricity of {country}" if (country := evidence.country) else ""
-    facts = [("Energy", f"of {what}: codecarbon, {mode}{mix}") for what, mode in dict.fromkeys(modes) if mode]
+    facts = [
+        ("Energy", f"of {what}: {'modeled' if is_modeled(mode, on_gpu) else 'measured'} by codecarbon, {mode}{mix}")
+        for what, mode, on_gpu in dict.fromkeys(modes)
+        if mode
+    ]
+    facts += [("Energy", MODELED)] if any(is_modeled(mode, on_gpu) for _, mode, on_gpu in modes if mode) else []
     return facts + [("Energy", note) for note in dict.fromkeys(notes)]
 
 

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from pipeline.common.numbers import percent, shown
 from pipeline.compare.comparison import Row, champion_of, untrained
-from pipeline.compare.figures import BY_NAME
+from pipeline.compare.figures import BY_NAME, ENERGY
 from pipeline.compare.report import labels, looks
-from pipeline.compare.report.columns import ENERGY
 from pipeline.compare.report.drawing import LEGEND, figure, log_scale, own_ids, styled, svg
 from pipeline.compare.report.labels import Named
 from pipeline.compare.report.looks import INK, OTHERS, Looks
@@ -160,7 +159,7 @@ def _on_front(rows: Sequence[Row], key: str) -> list[tuple[Row, float, float]]:
 
 
 def at(row: Row, key: str) -> float | None:
-    """The figure as it is plotted: energy only where it is above the noise."""
+    """The figure as it is plotted: energy only where a meter measured it, since a modeled one only follows time."""
     return row.energy if key == ENERGY else row[key]
 
 

@@ -14,7 +14,7 @@ from pipeline.project import Project
 from pipeline.speech.scoring import UNITS
 
 UNTRAINED = (
-    "UNTRAINED: the models were not trained. Size, speed, memory and energy follow from their shapes and are measured; "
+    "UNTRAINED: the models were not trained. Size, speed and memory follow from their shapes and are measured; "
     "word errors would mean nothing and are not shown, and nothing is promoted."
 )
 
@@ -62,7 +62,7 @@ def _champion(rows: Sequence[Row], test: str) -> str:
         return f"No champion: no variant keeps the budget.{reason}"
     sentences = [
         f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
-        f"{reference.variant}{_over_the_best(champion)}.",
+        f"{reference.variant}{_over_the_best(champion)}.{_smaller_by(champion)}",
         f"On {test}: {rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}%. On gate, which judges: "
         f"{champion.gate.reason.removeprefix('gate ')}.",
         tradeoffs.beside(champion, test),
@@ -73,11 +73,20 @@ def _champion(rows: Sequence[Row], test: str) -> str:
 
 def _over_the_best(champion: Row) -> str:
     """The gains over the teacher in its fastest runtime and in int8, as far as they are known."""
-    known = {
-        name: champion[f"speedup_over_{key}"] for key, name in (("float", "fastest float"), ("int8", "fastest int8 variant"))
-    }
-    gains = [f"{times(gain)} faster than the teacher's {name}" for name, gain in known.items() if gain is not None]
+    gains = [
+        f"{times(faster)} faster and {times(champion[f'shrink_over_{key}'])} smaller than the teacher's {name}"
+        for key, name in (("float", "fastest float"), ("int8", "fastest int8 variant"))
+        if (faster := champion[f"speedup_over_{key}"]) is not None
+    ]
     return f" ({', '.join(gains)})" if gains else ""
+
+
+def _smaller_by(champion: Row) -> str:
+    """Where its size comes from; "" where that is not known."""
+    if champion["shrink_by_params"] is None:
+        return ""
+    params, precision, rest = (_shown(champion, f"shrink_by_{part}") for part in ("params", "precision", "rest"))
+    return f" Smaller: {params} by fewer parameters, {precision} by their precision, {rest} by the rest of the folder."
 
 
 def title(rows: Sequence[Row]) -> str:
@@ -119,7 +128,7 @@ def cards(rows: Sequence[Row]) -> list[Card]:
         ),
         Card("Smaller", _shown(champion, "shrink"), beside("disk_mb", "MB")),
         Card("Faster", _shown(champion, "speedup"), beside("latency_p50_ms", "ms")),
-        Card("Memory", f"{_shown(champion, 'ram_mb')} MB", f"teacher {_shown(teacher, 'ram_mb')} MB"),
+        Card("Model's memory", f"{_shown(champion, 'ram_model_mb')} MB", f"teacher {_shown(teacher, 'ram_model_mb')} MB"),
     ]
     if champion.energy is not None and teacher.energy is not None:
         figures.append(Card("Wh per audio hour", f"{champion.energy:.3g}", f"teacher {teacher.energy:.3g}"))

@@ -1,7 +1,9 @@
 """The training of teacher and students: loss and errors on dev by step, duration and energy."""
 
+from pipeline.common.energy import range_of
 from pipeline.common.numbers import percent, shown
-from pipeline.compare.report import plots
+from pipeline.compare.figures import BY_NAME
+from pipeline.compare.report import columns, plots
 from pipeline.compare.report.drawing import inline
 from pipeline.compare.report.looks import Looks
 from pipeline.compare.report.page.parts import Cell, Line, Plot, Plots, Section, Table
@@ -26,6 +28,7 @@ def curves(curves: dict[str, list[dict]], training: dict[str, dict], objective: 
 
 def _line(model: str, curve: list[dict], metrics: dict, objective: str) -> Line:
     loss, dev = plots.series(curve, "loss"), plots.series(curve, f"dev_{objective}")
+    wh = metrics.get("train_energy_wh")
     best: tuple[int, float] | tuple[None, None] = min(dev, key=lambda point: point[1], default=(None, None))
     figures = [
         shown(max(row["step"] for row in curve), ",d"),
@@ -34,6 +37,6 @@ def _line(model: str, curve: list[dict], metrics: dict, objective: str) -> Line:
         percent(best[1]),
         shown(best[0], ",d"),
         shown(metrics.get("train_hours"), ".2f"),
-        shown(metrics.get("train_energy_wh"), ".3g"),
+        columns.with_model(wh, range_of(wh, metrics.get("energy_mode"), on_gpu=True), BY_NAME["train_energy_wh"].show),
     ]
     return Line(model, [Cell(figure) for figure in figures])

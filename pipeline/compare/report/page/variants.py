@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.common.numbers import shown
 from pipeline.compare.comparison import Row, champion_of, untrained
-from pipeline.compare.figures import BY_NAME, of_objective
+from pipeline.compare.figures import BY_NAME, ENERGY, of_objective
 from pipeline.compare.report import plots
 from pipeline.compare.report.columns import ESSENTIAL, Column
 from pipeline.compare.report.drawing import inline
@@ -42,7 +42,8 @@ def pareto(rows: Sequence[Row], panels: dict[str, str]) -> Section:
         caption = f"{rate_name} against {label}: lower and further left is better. On the dashed front: {names}."
         drawn.append(Plot(inline(svg, key, text), caption))
     about = Text("Color is the model, in every plot; shape is the scheme, the large mark the champion; bars are 95% intervals.")
-    return Section("pareto", "Size, speed and energy against errors", [about, Plots(drawn)])
+    title = "Size, speed and energy against errors" if ENERGY in panels else "Size and speed against errors"
+    return Section("pareto", title, [about, Plots(drawn)])
 
 
 def by_length(rows: Sequence[Row], looks: Looks) -> Section:

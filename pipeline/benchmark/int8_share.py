@@ -1,0 +1,146 @@
+"""What share of a forward pass's multiply-accumulates the runtime does in int8, read from what it executed.
+
+Decision: a scheme's name promises nothing. A runtime may leave a product in float, or fall back to it on a CPU without int8. So
+each runtime hears SECONDS of silence and tells which operations it ran, with shapes and element types: ONNX Runtime in its
+profile, OpenVINO in its runtime graph, PyTorch in its dispatcher. A product counts as int8 where both its factors are; weights
+that are only stored in a lower precision don't.
+
+Runtimes fuse operations, and what is fused is easily overlooked. So the products that were found are compared with those that
+the model's shape needs (`pipeline.models.operations`). Where more than 1% is missing, and where a runtime tells nothing, the
+share is None.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.benchmark import profile
+from pipeline.models.operations import RATE, SECONDS
+from pipeline.recognition.runtimes import Opened
+
+LEAST_FOUND = 0.99  # of the products that the shape needs; a padding-invariant graph has a few more
+
+ONNX_INT8 = {
+    "ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm", "QLinearConv", "QLinearMatMul",
+}  # fmt: skip
+ONNX_WEIGHT = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}  # convolutions, and which input is the weight
+# In a MatMulNBits only the weights have a lower precision.
+ONNX_PRODUCTS = ONNX_INT8 | {"FusedGemm", "FusedMatMul", "Gemm", "MatMul", "MatMulNBits"}
+OPENVINO_INT8 = {"i8", "u8"}
+
+Shape = Sequence[int]
+
+
+class Product(NamedTuple):
+    """The multiply-accumulates of an operation that was executed."""
+
+    macs: float
+    is_int8: bool
+
+
+def share(recognizer, folder: Path, threads: int) -> float | None:
+    """The share in an open variant, from 0 to 1; None where it can't be known (see this module's docstring)."""
+    info, waveform = recognizer.info, np.zeros(round(SECONDS * RATE), dtype=np.float32)
+    if info["runtime"] == "torch":
+        products = torch_products(recognizer._run.model, waveform)
+    elif info["runtime"] == "onnxruntime":
+        products = onnxruntime_products(folder / info["file"], threads, waveform)
+    elif info["runtime"] == "openvino":
+        products = openvino_products(recognizer._run, waveform)
+    else:
+        return None
+    needed = info.get("macs_per_second")
+    return of(products, needed * SECONDS) if needed else None
+
+
+def of(products: Iterable[Product], needed: float) -> float | None:
+    """The share in int8 of the products that were found; None where they are fewer than the model's shape needs."""
+    products = list(products)
+    found = sum(product.macs for product in products)
+    if found < LEAST_FOUND * needed:
+        return None
+    return sum(product.macs for product in products if product.is_int8) / found
+
+
+def _matmul(first: Shape, out: Shape) -> float:
+    """A matrix [..., m, k], or its transpose, times another one is [..., m, n]: m x n x k."""
+    return math.prod(out) * (first[-1] if first[-2] == out[-2] else first[-2])
+
+
+def _convolution(weight: Shape, out: Shape) -> float:
+    """Over time, with a weight [..., in of a group, kernel]: so many products for each value of the output."""
+    return math.prod(out) * weight[-2] * weight[-1]
+
+
+def onnxruntime_products(file: Path, threads: int, waveform: np.ndarray) -> list[Product]:
+    """Those of the optimized graph. Packed weights would have no shape; that they aren't packed changes no operation."""
+    products = []
+    for event in profile.onnxruntime_nodes(file, threads, [waveform], {"session.disable_prepacking": "1"}):
+        kind = event["args"]["op_name"]
+        inputs, (out, *_) = (
+            [shape for value in event["args"][f"{side}_type_shape"] for shape in value.values()] for side in ("input", "output")
+        )
+        if kind in ONNX_WEIGHT:
+            products.append(Product(_convolution(inputs[ONNX_WEIGHT[kind]], out), kind in ONNX_INT8))
+        elif kind in ONNX_PRODUCTS:
+            products.append(Product(_matmul(inputs[0], out), kind in ONNX_INT8))
+    return products
+
+
+def openvino_products(run: Opened, waveform: np.ndarray) -> list[Product]:
+    """Those of the graph that was compiled for this CPU, which has the shapes and types of what it ran last."""
+    profile.hear(run, waveform)
+    products, nodes = [], run.model.get_runtime_model().get_ordered_ops()
+    for node in nodes:
+        kind, names = (node.get_rt_info()[key].astype(str) for key in ("layerType", "originalLayersNames"))
+        factors = [_factor(port) for port in node.input_values()]
+        if kind == "Convolution":
+            products.append(Product(_convolution(factors[1][0], node.get_output_shape(0)), _are_int8(factors[:2])))
+        elif kind in ("FullyConnected", "MatMul"):
+            products.append(Product(_matmul(factors[0][0], node.get_output_shape(0)), _are_int8(factors[:2])))
+        elif kind == "Subgraph" and "softmax" in names.lower():
+            products += _fused_attention(factors, node.get_output_shape(0), frames=nodes[-1].get_input_shape(0)[1])
+    return products
+
+
+def _factor(port) -> tuple[Shape, str]:
+    """The shape and the element type of an input."""
+    return port.get_partial_shape().get_min_shape(), port.get_element_type().get_type_name()
+
+
+def _are_int8(factors: Sequence[tuple[Shape, str]]) -> bool:
+    return all(kind in OPENVINO_INT8 for _, kind in factors)
+
+
+def _fused_attention(factors: Sequence[tuple[Shape, str]], out: Shape, frames: int) -> list[Product]:
+    """Queries times keys, and their softmax times the values, in one operation: all have the size of `out`, a mask has not.
+
+    [] where it isn't that. The softmax is quantized again where the values are in int8.
+    """
+    size = math.prod(out)
+    operands = [factor for factor in factors if math.prod(factor[0]) == size]
+    if len(operands) != 3:
+        return []
+    *scored, values = operands
+    return [Product(size * frames, _are_int8(scored)), Product(size * frames, _are_int8([values]))]
+
+
+def torch_products(model, waveform: np.ndarray) -> list[Product]:
+    """Those that PyTorch's own counter finds, and those in int8, which it doesn't know."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+    int8 = {
+        torch.ops.quantized.linear_dynamic: lambda first, *_, out_shape: 2 * _matmul(first, out_shape),
+        torch.ops.aten._int_mm: lambda first, *_, out_shape: 2 * _matmul(first, out_shape),  # torchao's
+    }
+    attention = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
+    }
+    with FlopCounterMode(display=False, custom_mapping=int8 | attention) as counter, torch.inference_mode():
+        model(torch.from_numpy(waveform[None]).to(model.dtype))
+    counted = counter.get_flop_counts()["Global"]  # two for a multiply-accumulate
+    return [Product(flops / 2, operation in int8) for operation, flops in counted.items()]
