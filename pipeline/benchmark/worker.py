@@ -94,6 +94,8 @@ class Worker:
             import ctranslate2  # noqa: F401
         elif runtime == "sherpa_onnx":
             import sherpa_onnx  # noqa: F401
+        elif runtime == "executorch":
+            import executorch.runtime  # noqa: F401
         else:
             import openvino
 

@@ -1,8 +1,9 @@
 """`write` lays a finished variant out as a folder that other runtimes open without Bigfoot.
 
-    onnx      sherpa-onnx, transformers.js, onnxruntime-web, ONNX Runtime and Optimum: one folder for all
-    openvino  Optimum Intel's OVModelForCTC, and OpenVINO in any language
-    onnx-asr  onnx-asr, once a release has its model type wav2vec2-ctc
+    onnx        sherpa-onnx, transformers.js, onnxruntime-web, ONNX Runtime and Optimum: one folder for all
+    openvino    Optimum Intel's OVModelForCTC, and OpenVINO in any language
+    onnx-asr    onnx-asr, once a release has its model type wav2vec2-ctc
+    executorch  ExecuTorch
 
 A layout is a function (variant folder, its variant.json, folder to write) -> what the card says of how to run it.
 """
@@ -46,9 +47,11 @@ def require(layout: str, variant: str, runtime: str, kind: str) -> None:
         raise BigfootError(f"{variant}: {layout} {REFUSED[layout]}; of layouts {known}")
     if layout not in LAYOUTS:
         raise BigfootError(f"{variant}: there is no layout '{layout}', {known}")
-    if runtime != RUNTIMES[layout] or kind == "peer":
-        found = "a peer" if kind == "peer" else f"for {runtime}"
-        raise BigfootError(f"{variant} is {found}: layout {layout} takes Bigfoot's own variants for {RUNTIMES[layout]}")
+    wanted, is_peer = TAKES[layout]
+    if runtime != wanted or (kind == "peer") != is_peer:
+        found = f"a peer for {runtime}" if kind == "peer" else f"for {runtime}"
+        takes = f"the schemes that {wanted} runs, peer-{wanted} ..." if is_peer else f"Bigfoot's own variants for {wanted}"
+        raise BigfootError(f"{variant} is {found}: layout {layout} takes {takes}")
 
 
 def _onnx(variant: Path, info: dict, out: Path) -> str:
@@ -120,7 +123,22 @@ def _openvino(variant: Path, info: dict, out: Path) -> str:
     return usage.openvino(info, huggingface.gap_name(info))
 
 
-LAYOUTS: dict[str, Layout] = {"onnx": _onnx, "openvino": _openvino, "onnx-asr": _onnx_asr}
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino", "onnx-asr": "onnxruntime"}  # of the variants that a layout takes
-_PYTORCH = "takes no ONNX graph, but an export of its own from PyTorch, of one fixed length, which Bigfoot doesn't make"
-REFUSED = {"executorch": _PYTORCH, "litert": _PYTORCH, "coreml": _PYTORCH}  # and why
+def _executorch(variant: Path, info: dict, out: Path) -> str:
+    """model.pte and vocab.json."""
+    names = huggingface.token_names(info)
+    shutil.copyfile(variant / info["file"], out / "model.pte")
+    write_json(out / "vocab.json", {name: index for index, name in enumerate(names)})
+    return usage.executorch(info, huggingface.gap_name(info))
+
+
+LAYOUTS: dict[str, Layout] = {"onnx": _onnx, "openvino": _openvino, "onnx-asr": _onnx_asr, "executorch": _executorch}
+TAKES = {  # the runtime of the variants that a layout takes, and whether they are peers
+    "onnx": ("onnxruntime", False),
+    "openvino": ("openvino", False),
+    "onnx-asr": ("onnxruntime", False),
+    "executorch": ("executorch", True),
+}
+REFUSED = {  # and why
+    "litert": "takes no ONNX graph, but an export of its own from PyTorch, of one fixed length, which Bigfoot doesn't make",
+    "coreml": "runs on Apple's systems alone, where Bigfoot was never tried, so nothing would show that its texts are right",
+}

@@ -3,6 +3,8 @@
 import math
 
 from pipeline.exports.sherpa import FRAME
+from pipeline.recognition import seal
+from pipeline.recognition.recognizer import WINDOW_SECONDS
 
 HEADING = "## How to run it\n"
 
@@ -122,6 +124,38 @@ for path in sys.argv[1:]:
     print(model.recognize(path))  # one channel, 16 bits
 ```
 """
+EXECUTORCH = """### ExecuTorch: Android, iOS, Linux, macOS, Windows
+
+`pip install executorch torch soundfile`. Phones need neither Python nor PyTorch, but ExecuTorch's package for Android or for
+Swift, with XNNPACK.
+
+```python
+import itertools, json, math, sys
+import soundfile, torch
+from executorch.runtime import Runtime
+
+hop, longest = {hop}, {longest}  # samples: from frame to frame, and the most that the program takes
+method = Runtime.get().load_program("model.pte").load_method("forward")
+tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
+for path in sys.argv[1:]:
+    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    if len(samples) > longest:
+        sys.exit(f"{{path}} is longer than {{longest / 16000:g}} s: cut it at pauses")
+    audio = torch.zeros(1, hop * max(2, math.ceil(len(samples) / hop)))
+    audio[0, : len(samples)] = torch.from_numpy(samples)
+    logits = method.execute([audio, torch.tensor([len(samples)])])[0][0]
+    frames = max(1, 1 + (len(samples) - {field}) // hop)
+    best = [tokens[index] for index, _ in itertools.groupby(logits[:frames].argmax(-1).tolist())]
+    print(*"".join(token for token in best if token != "<pad>").replace("{gap}", " ").split())
+```
+
+Two inputs: raw audio at 16 kHz, float32 [1, samples], padded with zeros to whole frames, two at least; and int64 [1], how many
+samples are not padding. One output: float32 [1, frames, {vocabulary}], of which the first 1 + (samples - {field}) // {hop} are
+the recording's. vocab.json has the tokens' ids; the blank is `<pad>`, the gap between words is `{gap}`.
+
+Audio goes in as it is: the program normalizes it if the model was trained so. It takes 30 s at most: cut longer ones yourself,
+at pauses.
+"""
 LIMITS = """Audio goes in as it is: the graph normalizes it if the model was trained so. A batch holds recordings of one length.
 Bigfoot's figures are of recordings cut at 30 s: cut longer ones yourself, at pauses.
 """
@@ -158,3 +192,10 @@ def openvino(info: dict, gap: str) -> str:
 def onnx_asr(is_quantized: bool) -> str:
     """Of the layout `onnx-asr`."""
     return ONNX_ASR.format(quantization='"int8"' if is_quantized else None)
+
+
+def executorch(info: dict, gap: str) -> str:
+    """Of the layout `executorch`."""
+    longest = round(WINDOW_SECONDS * info["sample_rate"])
+    values = {"hop": math.prod(info["conv_strides"]), "longest": longest, "field": seal.receptive_field(info)}
+    return EXECUTORCH.format(**values, vocabulary=len(info["vocab"]), gap=gap)

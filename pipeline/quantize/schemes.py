@@ -24,6 +24,7 @@ from pipeline.quantize.peers import (
     PeerOpenvinoBf16,
     PeerTorchao,
 )
+from pipeline.quantize.peers_executorch import PeerExecutorch, PeerExecutorchInt8
 from pipeline.quantize.peers_sherpa import PeerSherpaOnnx, PeerSherpaOnnxInt8
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
@@ -54,6 +55,8 @@ SCHEMES: dict[str, type[Scheme]] = {
     "peer-ctranslate2": PeerCTranslate2,
     "peer-sherpa-onnx": PeerSherpaOnnx,
     "peer-sherpa-onnx-int8": PeerSherpaOnnxInt8,
+    "peer-executorch": PeerExecutorch,
+    "peer-executorch-int8": PeerExecutorchInt8,
 }
 
 
