@@ -28,7 +28,7 @@ class PeerExecutorch(Peer):
 
     runtime = "executorch"
     file = "model.pte"
-    packages = ("torch", "transformers", "executorch")
+    packages = ("torch", "torchao", "transformers", "executorch")
     runs_on = ("executorch",)
     extra = "peers"
 
@@ -49,8 +49,6 @@ class PeerExecutorchInt8(PeerExecutorch):
     Hardware: any CPU; on phones without PyTorch
     Limits: as peer-executorch
     """
-
-    packages = ("torch", "torchao", "transformers", "executorch")
 
     def lower(self, model: "nn.Module") -> None:
         import torch

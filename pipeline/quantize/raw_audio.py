@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pipeline.exports.graph import NEVER, silent_tokens
-from pipeline.models.forward import padding_invariant
+from pipeline.models.forward import inside, padding_invariant
 from pipeline.recognition import seal
 from pipeline.recognition.recognizer import WINDOW_SECONDS
 
@@ -33,7 +33,7 @@ def module(model: "nn.Module", info: dict) -> "nn.Module":
     """The module of a CTC model."""
     import torch
 
-    silent, ids = silent_tokens(info), torch.arange(len(info["vocab"]))
+    silent, ids, field = silent_tokens(info), torch.arange(len(info["vocab"])), seal.receptive_field(info)
 
     class RawAudio(torch.nn.Module):
         def __init__(self):
@@ -45,16 +45,17 @@ def module(model: "nn.Module", info: dict) -> "nn.Module":
 
         def forward(self, audio: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
             signal = self.normalized(audio, length) if info["normalize"] else audio
-            scores = self.scores(signal, length.clamp(min=seal.receptive_field(info)))
+            scores = self.scores(signal, length.clamp(min=field))
             best = scores.index_select(2, self.writes_nothing).amax(2, keepdim=True)
             return torch.where(self.is_blank, best, torch.where(self.is_silent, NEVER, scores))
 
         def normalized(self, audio, length):
-            """Padding, which is zero before and is not afterwards, is counted out of the variance."""
+            """Padding, which is counted out of the variance, isn't zero any more, but for what the first frame hears."""
             count = length[:, None].float().clamp(min=1)
             mean = audio.sum(1, keepdim=True) / count
             centered = audio - mean
             squares = (centered * centered).sum(1, keepdim=True) - (audio.shape[1] - count) * mean * mean
-            return centered * torch.rsqrt(squares / count + 1e-7)
+            signal = centered * torch.rsqrt(squares / count + 1e-7)
+            return torch.cat([signal[:, :field] * inside(field, length), signal[:, field:]], 1)
 
     return RawAudio().eval()
