@@ -199,6 +199,25 @@ def _executorch(folder: Path, file: str, threads: int | None, precision: str) ->
     return run
 
 
+def _ai_edge_litert(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    """A recording runs in the shortest signature that holds it."""
+    _require_peer(folder, "ai_edge_litert")
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(folder / file), num_threads=threads or os.cpu_count())
+    runners = [interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()]
+    sizes = [int(runner.get_input_details()["audio"]["shape"][1]) for runner in runners]
+    by_length = sorted(zip(sizes, runners, strict=True), key=lambda each: each[0])
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        fixed, runner = next(each for each in by_length if each[0] >= waveforms.shape[1])
+        whole = np.pad(waveforms, ((0, 0), (0, fixed - waveforms.shape[1])))
+        rows = zip(whole, lengths.astype(np.int32), strict=True)
+        return np.concatenate([runner(audio=row[None], length=length[None])["output_0"] for row, length in rows])
+
+    return run
+
+
 def _require_peer(folder: Path, package: str) -> None:
     """Raise BigfootError where a peer's package is not installed."""
     if find_spec(package) is None:
@@ -212,4 +231,5 @@ RUNTIMES = {
     "ctranslate2": _ctranslate2,
     "sherpa_onnx": _sherpa_onnx,
     "executorch": _executorch,
+    "ai_edge_litert": _ai_edge_litert,
 }

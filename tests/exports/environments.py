@@ -23,6 +23,7 @@ PYTHON = {
     "optimum-onnx": ["optimum-onnx[onnxruntime]==0.1.0", "transformers==4.57.6", SOUNDFILE],
     "optimum-intel": ["optimum-intel[openvino]==2.2.0", "transformers==5.5.4", "datasets==5.0.1", SOUNDFILE],
     "executorch": [f"executorch=={PEERS['executorch']}", f"torch=={MAIN['torch']}", SOUNDFILE],
+    "ai-edge-litert": [f"ai-edge-litert=={PEERS['ai-edge-litert']}", SOUNDFILE],
     "onnx-asr": ["onnx-asr[cpu]==0.12.0", SOUNDFILE],
 }
 NODE = {"@huggingface/transformers": "4.3.2", "sherpa-onnx": "1.13.8", "sherpa-onnx-node": "1.13.8"}

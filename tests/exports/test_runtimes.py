@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.common.errors import BigfootError
 from pipeline.exports import layouts
 from pipeline.quantize.run import quantize
+from pipeline.quantize.schemes import require_packages
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
@@ -35,10 +37,13 @@ LAYOUT = {
     "int8-openvino": "openvino",
     "peer-executorch": "executorch",
     "peer-executorch-int8": "executorch",
+    "peer-litert": "litert",
+    "peer-litert-int8": "litert",
 }
 MOVED = 0.05  # of the texts; WebAssembly's int8 products are other ones, and a peer's int8 is not Bigfoot's
 REPEATED = 3  # times that a program hears each recording, so that its start is little beside them
 PHONES = "Android, iOS, Linux, macOS, Windows, WebAssembly"
+NATIVE = "Android, iOS, Linux, macOS, Windows"
 DESKTOPS = "Linux, macOS, Windows"
 
 
@@ -154,6 +159,14 @@ def record(record_property, export: Export, texts: int, equal: int, milliseconds
         record_property(name, value)
 
 
+def require(scheme: str) -> None:
+    """Skip where what makes a peer is not installed."""
+    try:
+        require_packages(scheme)
+    except BigfootError as error:
+        pytest.skip(str(error))
+
+
 def cases(*runtimes: tuple[str, ...]) -> dict:
     """Arguments of `parametrize` for (runtime, scheme, platforms ...), in which `label` is the runtime with its version."""
     values = [(environments.label(runtime), runtime, *rest) for runtime, *rest in runtimes]
@@ -170,15 +183,16 @@ def cases(*runtimes: tuple[str, ...]) -> dict:
         ("optimum-onnx", "int8-onnx", DESKTOPS, "Optimum"),
         ("optimum-onnx", "fp32-onnx", DESKTOPS, "Optimum"),
         ("optimum-intel", "int8-openvino", DESKTOPS, "Optimum Intel"),
-        ("executorch", "peer-executorch", "Android, iOS, Linux, macOS, Windows", "ExecuTorch"),
-        ("executorch", "peer-executorch-int8", "Android, iOS, Linux, macOS, Windows", "ExecuTorch"),
+        ("executorch", "peer-executorch", NATIVE, "ExecuTorch"),
+        ("executorch", "peer-executorch-int8", NATIVE, "ExecuTorch"),
+        ("ai-edge-litert", "peer-litert", PHONES, "LiteRT"),
+        ("ai-edge-litert", "peer-litert-int8", PHONES, "LiteRT"),
     )
 )
 def test_a_python_runtime_writes_the_recognizers_texts(
     exports, recordings, record_property, label, runtime, scheme, platforms, heading
 ):
-    if scheme.startswith("peer-"):
-        pytest.importorskip(runtime, reason="`make peers` installs what makes it")
+    require(scheme)
     export = exports(scheme)
     command = [environments.python(runtime), export.program(heading).name]
     hold(export, command, recordings, record_property, HF_HUB_OFFLINE="1")

@@ -19,7 +19,8 @@ from tests.planted import ROOT, bigfoot
 from tests.tiny import save_model, speech
 
 FLOAT, LOWERED = 1e-3, 0.35  # how far logits may move: root mean square, as a part of their standard deviation
-FLOATS = ("peer-openvino", "peer-executorch")
+FLOATS = ("peer-openvino", "peer-executorch", "peer-litert")
+PROGRAMS = ("peer-executorch", "peer-litert")
 PEERS = [name for name, scheme in SCHEMES.items() if scheme.kind == "peer"]
 SHERPA = {"peer-sherpa-onnx": "fp32-onnx", "peer-sherpa-onnx-int8": "int8-onnx"}  # and whose graph it runs
 
@@ -32,16 +33,25 @@ def folders(tmp_path_factory):
     return {"group": save_model(place / "group", hidden=64), "large": large}
 
 
+def require(scheme: str) -> None:
+    """Skip where what makes a peer is not installed."""
+    try:
+        schemes.require_packages(scheme)
+    except BigfootError as error:
+        pytest.skip(str(error))
+
+
 def test_peers_are_named_and_marked_as_such():
-    assert [name for name in SCHEMES if name.startswith("peer-")] == PEERS and len(PEERS) == 10
+    assert [name for name in SCHEMES if name.startswith("peer-")] == PEERS and len(PEERS) == 12
     assert all(SCHEMES[name].padding == "exact" for name in PEERS)
 
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in PEERS if scheme not in SHERPA])
 @pytest.mark.parametrize("shape", ["group", "large"])
 def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape, tmp_path):
-    if not find_spec(SCHEMES[scheme].runtime) or (scheme, shape) == ("peer-ctranslate2", "group"):
-        pytest.skip("is not installed, or refuses this model: see below")
+    if (scheme, shape) == ("peer-ctranslate2", "group"):
+        pytest.skip("it refuses this model: see below")
+    require(scheme)
     info = quantize(scheme, {}, folders[shape], None, tmp_path / f"{shape}.{scheme}")
     quantize("fp32", {}, folders[shape], None, tmp_path / "fp32")
     assert info["kind"] == "peer"
@@ -49,7 +59,7 @@ def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape,
     peer, exact = (Recognizer.load(tmp_path / name, threads=1) for name in (f"{shape}.{scheme}", "fp32"))
     for logits, wanted in zip(peer.batch_logits(audios), exact.batch_logits(audios), strict=True):
         assert logits.shape == wanted.shape
-        expected = folded(wanted) if "executorch" in scheme else wanted  # its programs are deployed as they are
+        expected = folded(wanted) if scheme.startswith(PROGRAMS) else wanted  # they are deployed as they are
         apart = np.sqrt(np.mean((logits - expected) ** 2)) / wanted.std()
         assert apart < (FLOAT if scheme in FLOATS else LOWERED), apart
         assert apart > 1e-6 or scheme in (*FLOATS, "peer-openvino-bf16"), "a lower precision has to change something"
@@ -81,16 +91,17 @@ def test_sherpa_onnx_is_refused_for_a_model_that_it_would_hear_wrongly(tmp_path,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("scheme", PROGRAMS)
 @pytest.mark.parametrize("normalize", [True, False])
-def test_an_executorch_program_takes_raw_audio_with_any_padding(normalize, tmp_path):
-    pytest.importorskip("executorch", reason="`make peers` installs it")
+def test_a_program_takes_raw_audio_with_any_padding(scheme, normalize, tmp_path):
+    require(scheme)
     model = save_model(tmp_path / "model")
     settings = json.loads((model / "processor_config.json").read_text())
     settings["feature_extractor"]["do_normalize"] = normalize
     (model / "processor_config.json").write_text(json.dumps(settings))
-    for scheme in ("peer-executorch", "fp32"):
-        quantize(scheme, {}, model, None, tmp_path / scheme)
-    program = runtimes.start(tmp_path / "peer-executorch", "executorch", "model.pte")
+    for name in (scheme, "fp32"):
+        quantize(name, {}, model, None, tmp_path / name)
+    program = runtimes.start(tmp_path / scheme, SCHEMES[scheme].runtime, SCHEMES[scheme].file)
     exact = Recognizer.load(tmp_path / "fp32")
     for seconds in (0.01, 0.3, 1.7):
         audio = 0.3 + 2 * speech(seconds)  # loud, and not around zero
@@ -100,13 +111,12 @@ def test_an_executorch_program_takes_raw_audio_with_any_padding(normalize, tmp_p
             np.testing.assert_allclose(logits[: len(wanted)], wanted, atol=1e-3)
 
 
-TIMED = ["peer-onnx-optimum-matmul", "peer-openvino", "peer-ctranslate2", "peer-sherpa-onnx-int8", "peer-executorch"]
+TIMED = ["peer-onnx-optimum-matmul", "peer-openvino", "peer-ctranslate2", "peer-sherpa-onnx-int8", *PROGRAMS]
 
 
 @pytest.mark.parametrize("scheme", TIMED)
 def test_a_peer_is_timed_and_profiled_as_any_variant(folders, scheme, tmp_path):
-    if not find_spec(SCHEMES[scheme].runtime):
-        pytest.skip("`make peers` installs it")
+    require(scheme)
     quantize(scheme, {}, folders["large"], None, tmp_path / "variant")
     audio.write(tmp_path / "a.flac", speech(1.0))
     worker = Worker()
@@ -134,7 +144,7 @@ def test_ctranslate2s_error_names_what_it_does_not_support(shape, reason, tmp_pa
 
 
 def test_a_package_that_is_not_installed_is_named_with_its_extra(folders, monkeypatch, tmp_path):
-    peers = {"peer-ctranslate2": "ctranslate2", "peer-sherpa-onnx": "sherpa_onnx", "peer-executorch": "executorch"}
+    peers = {name: SCHEMES[name].runtime for name in ("peer-ctranslate2", "peer-sherpa-onnx", *PROGRAMS)}
     for module in (schemes, runtimes):
         monkeypatch.setattr(module, "find_spec", lambda package: None if package in peers.values() else find_spec(package))
     (tmp_path / "model").touch()
