@@ -109,7 +109,7 @@ coverage: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
 # With what the tests of S3, PostgreSQL, the peers and language models need.
-test-all: remote peers lm
+test-all: remote peers litert lm
 	pytest -m "" --timeout 3600
 
 lint: setup

@@ -4,7 +4,6 @@ import math
 
 from pipeline.exports.sherpa import FRAME
 from pipeline.recognition import seal
-from pipeline.recognition.recognizer import WINDOW_SECONDS
 
 HEADING = "## How to run it\n"
 
@@ -229,7 +228,7 @@ def onnx_asr(is_quantized: bool) -> str:
 
 def executorch(info: dict, gap: str) -> str:
     """Of the layout `executorch`."""
-    return EXECUTORCH.format(**_program(info, gap), longest=round(WINDOW_SECONDS * info["sample_rate"]))
+    return EXECUTORCH.format(**_program(info, gap), longest=info["longest"])
 
 
 def litert(info: dict, gap: str) -> str:

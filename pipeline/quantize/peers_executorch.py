@@ -4,6 +4,7 @@ A program takes audio of any length up to 30 s (pipeline.quantize.raw_audio). It
 ONNX graph, and is deployed as it was measured: the layout `executorch` copies it.
 """
 
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,10 +33,11 @@ class PeerExecutorch(Peer):
     runs_on = ("executorch",)
     extra = "peers"
 
-    def write(self, model_folder: Path, corpus, out: Path) -> None:
-        model = torch_model.load_float(model_folder, attention="eager")
+    def write(self, model_folder: Path, corpus, out: Path) -> dict:
+        model, info = torch_model.load_float(model_folder, attention="eager"), describe(model_folder)
         self.lower(model)
-        (out / self.file).write_bytes(_program(model, describe(model_folder)))
+        (out / self.file).write_bytes(_program(model, info))
+        return {"longest": raw_audio.longest(info)}
 
     def lower(self, model: "nn.Module") -> None:
         """Lower the precision of a model in place."""
@@ -64,8 +66,8 @@ def _program(model: "nn.Module", info: dict) -> bytes:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    hop, longest = raw_audio.hop(info), raw_audio.longest(info)
-    frames = torch.export.Dim("frames", min=2, max=longest)
+    hop = raw_audio.hop(info)
+    frames = torch.export.Dim("frames", min=2, max=math.ceil(raw_audio.longest(info) / hop))
     example = (torch.zeros(1, 100 * hop), torch.tensor([99 * hop]))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -45,7 +45,7 @@ class PeerLitert(Peer):
     def write(self, model_folder: Path, corpus, out: Path) -> dict:
         with tempfile.TemporaryDirectory() as scratch:
             programs = [f"seconds_{seconds}={_exported(model_folder, seconds, Path(scratch))}" for seconds in LENGTHS]
-            command = [PYTHON, "-I", CONVERTER, out / self.file, self.lowered, *programs]
+            command: list[str | Path] = [PYTHON, "-I", CONVERTER, out / self.file, self.lowered, *programs]
             done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
         if done.returncode:
             reason = (done.stderr.strip() or "no message").splitlines()[-1][:300]

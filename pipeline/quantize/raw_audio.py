@@ -25,8 +25,8 @@ def hop(info: dict) -> int:
 
 
 def longest(info: dict) -> int:
-    """The most frames of audio that a program takes: the recognizer's window."""
-    return math.ceil(WINDOW_SECONDS * info["sample_rate"] / hop(info))
+    """The most samples that a program takes: the recognizer's window."""
+    return round(WINDOW_SECONDS * info["sample_rate"])
 
 
 def module(model: "nn.Module", info: dict) -> "nn.Module":

@@ -26,7 +26,7 @@ def variant(layout, variants, tmp_path):
     runtime, file = MADE[layout]
     folder.mkdir()
     (folder / file).write_bytes(b"program")
-    info |= {"kind": "peer", "runtime": runtime, "file": file}
+    info |= {"kind": "peer", "runtime": runtime, "file": file, "longest": 480_000}
     write_json(folder / "variant.json", sealed(info | {"files": seal.seal(folder)}))
     return folder
 

@@ -1,6 +1,7 @@
 """Each peer's variant gives the logits of the model it was made from, to its precision; others are refused in one line."""
 
 import json
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from pipeline.benchmark.worker import Worker
 from pipeline.common.errors import BigfootError
-from pipeline.quantize import schemes
+from pipeline.quantize import peers_litert, schemes
 from pipeline.quantize.run import quantize
 from pipeline.quantize.schemes import SCHEMES
 from pipeline.recognition import runtimes
@@ -33,6 +34,11 @@ def folders(tmp_path_factory):
     return {"group": save_model(place / "group", hidden=64), "large": large}
 
 
+def slow(schemes: Iterable[str]) -> list:
+    """The schemes as parameters; programs, whose makers' converters take a minute, marked as slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name.startswith(PROGRAMS) else []) for name in schemes]
+
+
 def require(scheme: str) -> None:
     """Skip where what makes a peer is not installed."""
     try:
@@ -46,7 +52,7 @@ def test_peers_are_named_and_marked_as_such():
     assert all(SCHEMES[name].padding == "exact" for name in PEERS)
 
 
-@pytest.mark.parametrize("scheme", [scheme for scheme in PEERS if scheme not in SHERPA])
+@pytest.mark.parametrize("scheme", slow(scheme for scheme in PEERS if scheme not in SHERPA))
 @pytest.mark.parametrize("shape", ["group", "large"])
 def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape, tmp_path):
     if (scheme, shape) == ("peer-ctranslate2", "group"):
@@ -91,7 +97,7 @@ def test_sherpa_onnx_is_refused_for_a_model_that_it_would_hear_wrongly(tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("scheme", PROGRAMS)
+@pytest.mark.parametrize("scheme", slow(PROGRAMS))
 @pytest.mark.parametrize("normalize", [True, False])
 def test_a_program_takes_raw_audio_with_any_padding(scheme, normalize, tmp_path):
     require(scheme)
@@ -114,7 +120,7 @@ def test_a_program_takes_raw_audio_with_any_padding(scheme, normalize, tmp_path)
 TIMED = ["peer-onnx-optimum-matmul", "peer-openvino", "peer-ctranslate2", "peer-sherpa-onnx-int8", *PROGRAMS]
 
 
-@pytest.mark.parametrize("scheme", TIMED)
+@pytest.mark.parametrize("scheme", slow(TIMED))
 def test_a_peer_is_timed_and_profiled_as_any_variant(folders, scheme, tmp_path):
     require(scheme)
     quantize(scheme, {}, folders["large"], None, tmp_path / "variant")
@@ -155,6 +161,13 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(folders, monkey
         assert not (tmp_path / "out").exists()
         with pytest.raises(BigfootError, match=f"{package}, which runs it, .*`make peers` installs the extra `peers`"):
             runtimes.start(tmp_path, package, "model")
+
+
+def test_a_converter_that_is_not_installed_is_named_before_anything_is_made(monkeypatch, tmp_path):
+    monkeypatch.setattr(schemes, "find_spec", lambda package: True)
+    monkeypatch.setattr(peers_litert, "PYTHON", tmp_path / "none")
+    with pytest.raises(BigfootError, match="^schemes.peer-litert: .*litert-torch, is not installed: `make litert` "):
+        quantize("peer-litert", {}, tmp_path / "model", None, tmp_path / "out")
 
 
 @pytest.mark.skipif(find_spec("ctranslate2") is not None, reason="it is installed, so nothing is refused")
