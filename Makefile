@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo ui web pictures results peers lm remote docs audit test test-all coverage setup lint lock clean
+.PHONY: demo ui web pictures results peers litert lm remote docs audit test test-all coverage setup lint lock clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.installed
@@ -36,12 +36,21 @@ ui: setup
 results: setup
 	bigfoot results
 
-# What the schemes peer-ctranslate2 and peer-sherpa-onnx need: docs/peers.md.
+# What the schemes peer-ctranslate2, peer-sherpa-onnx, peer-executorch and peer-litert need: docs/peers.md.
 peers: setup $(VENV)/.peers-installed
 
 $(VENV)/.peers-installed: requirements-peers.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.lock
 	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
+# The converter of the scheme peer-litert, in an environment of its own inside .venv: docs/deploy.md.
+litert: peers $(VENV)/litert/.installed
+
+$(VENV)/litert/.installed: requirements-litert.lock $(VENV)/.installed
+	$(PYTHON) -m venv $(VENV)/litert
+	$(VENV)/litert/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-litert.lock
+	$(VENV)/litert/bin/python -m pip check --disable-pip-version-check
 	@touch $@
 
 # What language models and hot words need: docs/decoding.md.
@@ -104,7 +113,7 @@ coverage: setup
 	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
 # With what the tests of S3, PostgreSQL, the peers and language models need.
-test-all: remote peers lm
+test-all: remote peers litert lm
 	pytest -m "" --timeout 3600
 
 lint: setup
@@ -114,15 +123,18 @@ lint: setup
 	mypy pipeline flows
 
 # Renews the versions in all locks within pyproject.toml's and package.json's bounds; needs uv and npm. The locks of extras hold what
-# those need, in the main lock's versions where it has them; lm wants a newer glibc. package-lock.json is that of `make web`.
+# those need, in the main lock's versions where it has them; lm wants a newer glibc, litert an environment of its own, with the same
+# PyTorch. package-lock.json is that of `make web`.
 lock:
 	uv pip compile pyproject.toml --extra synthetic --extra media --extra test --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -o requirements.lock
-	for extra in peers remote docs audit lm; do \
+	grep -o '^torch==[0-9.]*' requirements.lock > requirements.torch
+	for extra in peers remote docs audit lm litert; do \
 	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'])" \
-		| tr ' ' '\n' | uv pip compile - --constraint requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
+		| tr ' ' '\n' | uv pip compile - --constraint requirements.$$([ $$extra = litert ] && echo torch || echo lock) --generate-hashes --no-emit-index-url --no-annotate \
 		--python-version 3.11 --python-platform x86_64-manylinux_$$([ $$extra = lm ] && echo 2_35 || echo 2_28) \
 		--custom-compile-command "make lock" -o requirements-$$extra.lock || exit 1; done
+	rm requirements.torch
 	npm update --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean:

@@ -462,7 +462,7 @@ def export(
     layout: Annotated[
         str | None,
         typer.Option(
-            "--for", help="Lay a variant out for other runtimes: onnx, openvino or onnx-asr; docs/deploy.md says which"
+            "--for", help="Lay a variant out for other runtimes: onnx, openvino, onnx-asr, executorch or litert: docs/deploy.md"
         ),
     ] = None,
     license: License = None,

@@ -95,6 +95,10 @@ class Worker:
             import ctranslate2  # noqa: F401
         elif runtime == "sherpa_onnx":
             import sherpa_onnx  # noqa: F401
+        elif runtime == "executorch":
+            import executorch.runtime  # noqa: F401
+        elif runtime == "ai_edge_litert":
+            import ai_edge_litert.interpreter  # noqa: F401
         else:
             import openvino
 

@@ -28,9 +28,8 @@ class Evidence:
 
     scores, seconds (how long each evaluation took), kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes
     and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that aren't
-    decoded greedily; training, curves and spent (by the
-    student's own training and its parents') by name of model. dropped:
-    the utterances that prepare left out, each with the check that it failed.
+    decoded greedily; training, curves and spent (by the student's own training and its parents') by name of model. dropped: the
+    utterances that prepare left out, each with the check that it failed.
     """
 
     corpus: dict

@@ -1,8 +1,10 @@
 """`write` lays a finished variant out as a folder that other runtimes open without Bigfoot.
 
-    onnx      sherpa-onnx, transformers.js, onnxruntime-web, ONNX Runtime and Optimum: one folder for all
-    openvino  Optimum Intel's OVModelForCTC, and OpenVINO in any language
-    onnx-asr  onnx-asr, once a release has its model type wav2vec2-ctc
+    onnx        sherpa-onnx, transformers.js, onnxruntime-web, ONNX Runtime and Optimum: one folder for all
+    openvino    Optimum Intel's OVModelForCTC, and OpenVINO in any language
+    onnx-asr    onnx-asr, once a release has its model type wav2vec2-ctc
+    executorch  ExecuTorch
+    litert      LiteRT
 
 A layout is a function (variant folder, its variant.json, folder to write) -> what the card says of how to run it.
 """
@@ -46,9 +48,11 @@ def require(layout: str, variant: str, runtime: str, kind: str) -> None:
         raise BigfootError(f"{variant}: {layout} {REFUSED[layout]}; of layouts {known}")
     if layout not in LAYOUTS:
         raise BigfootError(f"{variant}: there is no layout '{layout}', {known}")
-    if runtime != RUNTIMES[layout] or kind == "peer":
-        found = "a peer" if kind == "peer" else f"for {runtime}"
-        raise BigfootError(f"{variant} is {found}: layout {layout} takes Bigfoot's own variants for {RUNTIMES[layout]}")
+    wanted, peers = TAKES[layout]
+    if runtime != wanted or (kind == "peer") != bool(peers):
+        found = f"a peer for {runtime}" if kind == "peer" else f"for {runtime}"
+        takes = peers or f"Bigfoot's own variants for {wanted}"
+        raise BigfootError(f"{variant} is {found}: layout {layout} takes {takes}")
 
 
 def _onnx(variant: Path, info: dict, out: Path) -> str:
@@ -120,7 +124,38 @@ def _openvino(variant: Path, info: dict, out: Path) -> str:
     return usage.openvino(info, huggingface.gap_name(info))
 
 
-LAYOUTS: dict[str, Layout] = {"onnx": _onnx, "openvino": _openvino, "onnx-asr": _onnx_asr}
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino", "onnx-asr": "onnxruntime"}  # of the variants that a layout takes
-_PYTORCH = "takes no ONNX graph, but an export of its own from PyTorch, of one fixed length, which Bigfoot doesn't make"
-REFUSED = {"executorch": _PYTORCH, "litert": _PYTORCH, "coreml": _PYTORCH}  # and why
+def _executorch(variant: Path, info: dict, out: Path) -> str:
+    """model.pte and vocab.json."""
+    return usage.executorch(info, _as_it_is(variant, info, out))
+
+
+def _litert(variant: Path, info: dict, out: Path) -> str:
+    """model.tflite and vocab.json."""
+    return usage.litert(info, _as_it_is(variant, info, out))
+
+
+def _as_it_is(variant: Path, info: dict, out: Path) -> str:
+    """Copy a program that was made for its runtime, and write its tokens; returns the name of the one between words."""
+    names = huggingface.token_names(info)
+    shutil.copyfile(variant / info["file"], out / info["file"])
+    write_json(out / "vocab.json", {name: index for index, name in enumerate(names)})
+    return huggingface.gap_name(info)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "onnx": _onnx,
+    "openvino": _openvino,
+    "onnx-asr": _onnx_asr,
+    "executorch": _executorch,
+    "litert": _litert,
+}
+TAKES = {  # the runtime of the variants that a layout takes, and their schemes where they are peers
+    "onnx": ("onnxruntime", ""),
+    "openvino": ("openvino", ""),
+    "onnx-asr": ("onnxruntime", ""),
+    "executorch": ("executorch", "the schemes peer-executorch and peer-executorch-int8"),
+    "litert": ("ai_edge_litert", "the schemes peer-litert and peer-litert-int8"),
+}
+REFUSED = {  # and why
+    "coreml": "is for Apple's systems alone, on which Bigfoot was never run, so nothing would show that its texts are right"
+}

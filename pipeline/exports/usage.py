@@ -3,6 +3,7 @@
 import math
 
 from pipeline.exports.sherpa import FRAME
+from pipeline.recognition import seal
 
 HEADING = "## How to run it\n"
 
@@ -122,6 +123,71 @@ for path in sys.argv[1:]:
     print(model.recognize(path))  # one channel, 16 bits
 ```
 """
+EXECUTORCH = """### ExecuTorch: Android, iOS, Linux, macOS, Windows
+
+`pip install executorch torch soundfile`. Phones need neither Python nor PyTorch, but ExecuTorch's package for Android or for
+Swift, with XNNPACK.
+
+```python
+import itertools, json, math, sys
+import soundfile, torch
+from executorch.runtime import Runtime
+
+hop, longest = {hop}, {longest}  # samples: from frame to frame, and the most that the program takes
+method = Runtime.get().load_program("model.pte").load_method("forward")
+tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
+for path in sys.argv[1:]:
+    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    if len(samples) > longest:
+        sys.exit(f"{{path}} is longer than {{longest / 16000:g}} s: cut it at pauses")
+    audio = torch.zeros(1, hop * max(2, math.ceil(len(samples) / hop)))
+    audio[0, : len(samples)] = torch.from_numpy(samples)
+    logits = method.execute([audio, torch.tensor([len(samples)])])[0][0]
+    frames = max(1, 1 + (len(samples) - {field}) // hop)
+    best = [tokens[index] for index, _ in itertools.groupby(logits[:frames].argmax(-1).tolist())]
+    print(*"".join(token for token in best if token != "<pad>").replace("{gap}", " ").split())
+```
+
+Two inputs: raw audio at 16 kHz, float32 [1, samples], padded with zeros to whole frames, two at least; and int64 [1], how many
+samples are not padding. One output: float32 [1, frames, {vocabulary}], of which the first 1 + (samples - {field}) // {hop} are
+the recording's. vocab.json has the tokens' ids; the blank is `<pad>`, the gap between words is `{gap}`.
+
+Audio goes in as it is: the program normalizes it if the model was trained so. It takes 30 s at most: cut longer ones yourself,
+at pauses.
+"""
+LITERT = """### LiteRT: Android, iOS, Linux, macOS, Windows, browsers
+
+`pip install ai-edge-litert soundfile`
+
+```python
+import itertools, json, sys
+import numpy as np, soundfile
+from ai_edge_litert.interpreter import Interpreter
+
+model = Interpreter("{file}")
+runners = [model.get_signature_runner(name) for name in model.get_signature_list()]
+by_length = {{int(runner.get_input_details()["audio"]["shape"][1]): runner for runner in runners}}
+tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
+for path in sys.argv[1:]:
+    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    length = min((length for length in by_length if length >= len(samples)), default=0)
+    if not length:
+        sys.exit(f"{{path}} is longer than {{max(by_length) / 16000:g}} s: cut it at pauses")
+    audio = np.pad(samples, (0, length - len(samples)))[None]
+    logits = by_length[length](audio=audio, length=np.array([len(samples)], np.int32))["output_0"][0]
+    frames = max(1, 1 + (len(samples) - {field}) // {hop})
+    best = [tokens[index] for index, _ in itertools.groupby(logits[:frames].argmax(-1))]
+    print(*"".join(token for token in best if token != "<pad>").replace("{gap}", " ").split())
+```
+
+One signature for each length, such as `seconds_3`, with two inputs: `audio`, raw at 16 kHz, float32 [1, samples], padded with
+zeros to the signature's length; and `length`, int32 [1], how many samples are not padding. One output, `output_0`: float32
+[1, frames, {vocabulary}], of which the first 1 + (samples - {field}) // {hop} are the recording's. vocab.json has the
+tokens' ids; the blank is `<pad>`, the gap between words is `{gap}`.
+
+Audio goes in as it is: the program normalizes it if the model was trained so. A recording costs as much as the signature's
+length. The longest takes 30 s: cut longer ones yourself, at pauses.
+"""
 LIMITS = """Audio goes in as it is: the graph normalizes it if the model was trained so. A batch holds recordings of one length.
 Bigfoot's figures are of recordings cut at 30 s: cut longer ones yourself, at pauses.
 """
@@ -158,3 +224,18 @@ def openvino(info: dict, gap: str) -> str:
 def onnx_asr(is_quantized: bool) -> str:
     """Of the layout `onnx-asr`."""
     return ONNX_ASR.format(quantization='"int8"' if is_quantized else None)
+
+
+def executorch(info: dict, gap: str) -> str:
+    """Of the layout `executorch`."""
+    return EXECUTORCH.format(**_program(info, gap), longest=info["longest"])
+
+
+def litert(info: dict, gap: str) -> str:
+    """Of the layout `litert`."""
+    return LITERT.format(**_program(info, gap), file=info["file"])
+
+
+def _program(info: dict, gap: str) -> dict:
+    hop, field = math.prod(info["conv_strides"]), seal.receptive_field(info)
+    return {"hop": hop, "field": field, "vocabulary": len(info["vocab"]), "gap": gap}

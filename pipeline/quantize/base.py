@@ -37,6 +37,10 @@ class Scheme(Settings):
         """Write the weights, and no other files, into the empty folder `out`; returns additional keys for variant.json."""
         raise NotImplementedError
 
+    def lacking(self) -> str | None:
+        """What else is not installed that writes the weights, and how to install it."""
+        return None
+
     @classmethod
     def facts(cls) -> dict[str, str]:
         """The class docstring's text for each of FACTS."""

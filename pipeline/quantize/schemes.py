@@ -25,6 +25,8 @@ from pipeline.quantize.peers import (
     PeerOpenvinoBf16,
     PeerTorchao,
 )
+from pipeline.quantize.peers_executorch import PeerExecutorch, PeerExecutorchInt8
+from pipeline.quantize.peers_litert import PeerLitert, PeerLitertInt8
 from pipeline.quantize.peers_sherpa import PeerSherpaOnnx, PeerSherpaOnnxInt8
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
@@ -56,6 +58,10 @@ SCHEMES: dict[str, type[Scheme]] = {
     "peer-ctranslate2": PeerCTranslate2,
     "peer-sherpa-onnx": PeerSherpaOnnx,
     "peer-sherpa-onnx-int8": PeerSherpaOnnxInt8,
+    "peer-executorch": PeerExecutorch,
+    "peer-executorch-int8": PeerExecutorchInt8,
+    "peer-litert": PeerLitert,
+    "peer-litert-int8": PeerLitertInt8,
 }
 
 
@@ -94,5 +100,7 @@ def require_packages(scheme: str, settings: Mapping | None = None) -> None:
         if find_spec(package) is None:
             cure = f"`make {chosen.extra}` installs the extra `{chosen.extra}`" if chosen.extra else "install requirements.lock"
             raise BigfootError(f"schemes.{scheme}: {package} is not installed: {cure}")
+    if lacking := chosen.lacking():
+        raise BigfootError(f"schemes.{scheme}: {lacking}")
     if decodings.of(scheme, settings):
         decoding.require_installed()

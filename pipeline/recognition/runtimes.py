@@ -14,7 +14,9 @@ OpenVINO compiles convolutions for every new length, which takes 10 to 30 ms, se
 lengths are rounded up to half a second: at most 60 shapes, each compiled once, for 5 to 10% more computation.
 """
 
+import math
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -173,6 +175,49 @@ def _sherpa_onnx(folder: Path, file: str, threads: int | None, precision: str) -
     return run
 
 
+def _executorch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    """Its number of threads belongs to the process, as PyTorch's does. A program takes one recording, in whole frames."""
+    _require_peer(folder, "executorch")
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that its Python interface may change: the extra pins it
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+
+    if threads:
+        portable_lib._unsafe_reset_threadpool(threads)
+    method = Runtime.get().load_program(folder / file).load_method("forward")
+    hop = math.prod(seal.read_info(folder)["conv_strides"])
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        samples = waveforms.shape[1]
+        whole = np.pad(waveforms, ((0, 0), (0, max(2 * hop - samples, -samples % hop))))
+        rows = zip(torch.from_numpy(whole), torch.from_numpy(lengths), strict=True)
+        return np.concatenate([method.execute([row[None], length[None]])[0].numpy() for row, length in rows])
+
+    return run
+
+
+def _ai_edge_litert(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    """A recording runs in the shortest signature that holds it."""
+    _require_peer(folder, "ai_edge_litert")
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(folder / file), num_threads=threads or os.cpu_count())
+    runners = [interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()]
+    sizes = [int(runner.get_input_details()["audio"]["shape"][1]) for runner in runners]
+    by_length = sorted(zip(sizes, runners, strict=True), key=lambda each: each[0])
+
+    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        fixed, runner = next(each for each in by_length if each[0] >= waveforms.shape[1])
+        whole = np.pad(waveforms, ((0, 0), (0, fixed - waveforms.shape[1])))
+        rows = zip(whole, lengths.astype(np.int32), strict=True)
+        return np.concatenate([runner(audio=row[None], length=length[None])["output_0"] for row, length in rows])
+
+    return run
+
+
 def _require_peer(folder: Path, package: str) -> None:
     """Raise BigfootError where a peer's package is not installed."""
     if find_spec(package) is None:
@@ -185,4 +230,6 @@ RUNTIMES = {
     "openvino": _openvino,
     "ctranslate2": _ctranslate2,
     "sherpa_onnx": _sherpa_onnx,
+    "executorch": _executorch,
+    "ai_edge_litert": _ai_edge_litert,
 }

@@ -48,6 +48,7 @@ EXECUTED = {
     "pip install bigfoot-asr[ray]": "not executed, the extra is declared; tests/common/test_cluster.py (slow) runs on Ray",
     "RAY_ADDRESS=": "tests/chain/test_cluster.py (slow)",
     "make peers": "not executed: it installs what tests/quantize/test_peers.py then makes variants with",
+    "make litert": "not executed: it installs the converter that tests/quantize/test_peers.py then makes variants with",
     "make lm": "not executed: it installs ctc-beam-decoder, with which tests/quantize/test_decodings.py then makes a variant",
     "bigfoot lm": "tests/quantize/test_decodings.py::test_bigfoot_lm_says_what_it_made",
     "dvc repro": "tests/chain/test_chain.py::test_a_second_repro_has_nothing_to_do",

@@ -15,12 +15,15 @@ import pytest
 from tests.common.test_lock import versions
 from tests.planted import ROOT
 
-SOUNDFILE = f"soundfile=={versions('requirements.lock')['soundfile']}"
+MAIN, PEERS = versions("requirements.lock"), versions("requirements-peers.lock")
+SOUNDFILE = f"soundfile=={MAIN['soundfile']}"
 PYTHON = {
-    "sherpa-onnx": [f"sherpa-onnx=={versions('requirements-peers.lock')['sherpa-onnx']}", SOUNDFILE],
-    "onnxruntime": [f"onnxruntime=={versions('requirements.lock')['onnxruntime']}", SOUNDFILE],
+    "sherpa-onnx": [f"sherpa-onnx=={PEERS['sherpa-onnx']}", SOUNDFILE],
+    "onnxruntime": [f"onnxruntime=={MAIN['onnxruntime']}", SOUNDFILE],
     "optimum-onnx": ["optimum-onnx[onnxruntime]==0.1.0", "transformers==4.57.6", SOUNDFILE],
     "optimum-intel": ["optimum-intel[openvino]==2.2.0", "transformers==5.5.4", "datasets==5.0.1", SOUNDFILE],
+    "executorch": [f"executorch=={PEERS['executorch']}", f"torch=={MAIN['torch']}", SOUNDFILE],
+    "ai-edge-litert": [f"ai-edge-litert=={PEERS['ai-edge-litert']}", SOUNDFILE],
     "onnx-asr": ["onnx-asr[cpu]==0.12.0", SOUNDFILE],
 }
 NODE = {"@huggingface/transformers": "4.3.2", "sherpa-onnx": "1.13.8", "sherpa-onnx-node": "1.13.8"}

@@ -48,9 +48,9 @@ def test_the_command_of_the_page_lays_a_variant_out(project, monkeypatch):
         (["thin", "new", "--for", "onnx"], "thin is a model: --for takes a variant, such as thin.int8-onnx"),
         (
             ["thin.int8-onnx", "new", "--for", "onyx"],
-            "thin.int8-onnx: there is no layout 'onyx', known are: onnx, openvino, onnx-asr",
+            "thin.int8-onnx: there is no layout 'onyx', known are: onnx, openvino, onnx-asr, executorch, litert",
         ),
-        (["thin.int8-onnx", "new", "--for", "coreml"], "thin.int8-onnx: coreml takes no ONNX graph"),
+        (["thin.int8-onnx", "new", "--for", "coreml"], "thin.int8-onnx: coreml is for Apple's systems alone"),
         (["thin.int8-onnx", "new", "--for", "openvino"], "thin.int8-onnx is for onnxruntime: layout openvino takes"),
         (["thin.int8-onnx", "models", "--for", "onnx"], "models is not empty: name another folder"),
     ],

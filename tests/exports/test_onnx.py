@@ -89,8 +89,14 @@ def test_variants_that_the_layout_is_not_for_are_refused_in_one_line(variants, t
     own = variants["group", True, "fp32-onnx"]
     cases = {
         (variants["group", True, "fp32"], "onnx"): "group_True.fp32 is for torch: layout onnx takes .* for onnxruntime",
-        (variants["group", True, "peer-onnx-optimum"], "onnx"): "group_True.peer-onnx-optimum is a peer: layout onnx takes",
-        (own, "onyx"): "group_True.fp32-onnx: there is no layout 'onyx', known are: onnx, openvino, onnx-asr",
+        (
+            variants["group", True, "peer-onnx-optimum"],
+            "onnx",
+        ): "group_True.peer-onnx-optimum is a peer for .*: layout onnx",
+        (
+            own,
+            "onyx",
+        ): "group_True.fp32-onnx: there is no layout 'onyx', known are: onnx, openvino, onnx-asr, executorch, litert",
     }
     for (variant, layout), error in cases.items():
         with pytest.raises(BigfootError, match=error):

@@ -6,7 +6,6 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from pipeline.common.errors import BigfootError
 from pipeline.exports import layouts, sherpa
 from pipeline.recognition.recognizer import Recognizer
 from tests.exports.conftest import AUDIOS, CARD, folded
@@ -42,9 +41,3 @@ def test_a_token_that_would_not_be_printed_as_it_is_leaves_the_runtime_out(token
     info = {"normalize": True, "vocab": ["", " ", "a", token]}
     assert sherpa.mangled(info) == token and repr(token) in sherpa.obstacle(info)
     assert sherpa.obstacle({"normalize": True, "vocab": ["", " ", "a", "sch"]}) is None
-
-
-@pytest.mark.parametrize("layout", ["executorch", "litert", "coreml"])
-def test_a_layout_that_is_not_made_is_refused_with_the_reason(layout):
-    with pytest.raises(BigfootError, match=rf"^thin.int8-onnx: {layout} takes no ONNX graph, .*; of layouts known are: onnx,"):
-        layouts.require(layout, "thin.int8-onnx", "onnxruntime", "own")

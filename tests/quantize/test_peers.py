@@ -1,6 +1,7 @@
 """Each peer's variant gives the logits of the model it was made from, to its precision; others are refused in one line."""
 
 import json
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 import numpy as np
@@ -8,16 +9,19 @@ import pytest
 
 from pipeline.benchmark.worker import Worker
 from pipeline.common.errors import BigfootError
-from pipeline.quantize import schemes
+from pipeline.quantize import peers_litert, schemes
 from pipeline.quantize.run import quantize
 from pipeline.quantize.schemes import SCHEMES
 from pipeline.recognition import runtimes
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
+from tests.exports.conftest import folded
 from tests.planted import ROOT, bigfoot
 from tests.tiny import save_model, speech
 
 FLOAT, LOWERED = 1e-3, 0.35  # how far logits may move: root mean square, as a part of their standard deviation
+FLOATS = ("peer-openvino", "peer-executorch", "peer-litert")
+PROGRAMS = ("peer-executorch", "peer-litert")
 PEERS = [name for name, scheme in SCHEMES.items() if scheme.kind == "peer"]
 SHERPA = {"peer-sherpa-onnx": "fp32-onnx", "peer-sherpa-onnx-int8": "int8-onnx"}  # and whose graph it runs
 
@@ -30,16 +34,30 @@ def folders(tmp_path_factory):
     return {"group": save_model(place / "group", hidden=64), "large": large}
 
 
+def slow(schemes: Iterable[str]) -> list:
+    """The schemes as parameters; programs, whose makers' converters take a minute, marked as slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name.startswith(PROGRAMS) else []) for name in schemes]
+
+
+def require(scheme: str) -> None:
+    """Skip where what makes a peer is not installed."""
+    try:
+        schemes.require_packages(scheme)
+    except BigfootError as error:
+        pytest.skip(str(error))
+
+
 def test_peers_are_named_and_marked_as_such():
-    assert [name for name in SCHEMES if name.startswith("peer-")] == PEERS and len(PEERS) == 8
+    assert [name for name in SCHEMES if name.startswith("peer-")] == PEERS and len(PEERS) == 12
     assert all(SCHEMES[name].padding == "exact" for name in PEERS)
 
 
-@pytest.mark.parametrize("scheme", [scheme for scheme in PEERS if scheme not in SHERPA])
+@pytest.mark.parametrize("scheme", slow(scheme for scheme in PEERS if scheme not in SHERPA))
 @pytest.mark.parametrize("shape", ["group", "large"])
 def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape, tmp_path):
-    if scheme == "peer-ctranslate2" and (shape == "group" or not find_spec("ctranslate2")):
-        pytest.skip("refuses this model, or is not installed: see below")
+    if (scheme, shape) == ("peer-ctranslate2", "group"):
+        pytest.skip("it refuses this model: see below")
+    require(scheme)
     info = quantize(scheme, {}, folders[shape], None, tmp_path / f"{shape}.{scheme}")
     quantize("fp32", {}, folders[shape], None, tmp_path / "fp32")
     assert info["kind"] == "peer"
@@ -47,9 +65,10 @@ def test_a_peer_gives_the_models_logits_to_its_precision(folders, scheme, shape,
     peer, exact = (Recognizer.load(tmp_path / name, threads=1) for name in (f"{shape}.{scheme}", "fp32"))
     for logits, wanted in zip(peer.batch_logits(audios), exact.batch_logits(audios), strict=True):
         assert logits.shape == wanted.shape
-        apart = np.sqrt(np.mean((logits - wanted) ** 2)) / wanted.std()
-        assert apart < (FLOAT if scheme == "peer-openvino" else LOWERED), apart
-        assert apart > 1e-6 or "openvino" in scheme, "a lower precision has to change something"
+        expected = folded(wanted) if scheme.startswith(PROGRAMS) else wanted  # they are deployed as they are
+        apart = np.sqrt(np.mean((logits - expected) ** 2)) / wanted.std()
+        assert apart < (FLOAT if scheme in FLOATS else LOWERED), apart
+        assert apart > 1e-6 or scheme in (*FLOATS, "peer-openvino-bf16"), "a lower precision has to change something"
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".pt", ".pth", ".pkl", ".ckpt")]
 
 
@@ -78,10 +97,32 @@ def test_sherpa_onnx_is_refused_for_a_model_that_it_would_hear_wrongly(tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("scheme", ["peer-onnx-optimum-matmul", "peer-openvino", "peer-ctranslate2", "peer-sherpa-onnx-int8"])
+@pytest.mark.parametrize("scheme", slow(PROGRAMS))
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_program_takes_raw_audio_with_any_padding(scheme, normalize, tmp_path):
+    require(scheme)
+    model = save_model(tmp_path / "model")
+    settings = json.loads((model / "processor_config.json").read_text())
+    settings["feature_extractor"]["do_normalize"] = normalize
+    (model / "processor_config.json").write_text(json.dumps(settings))
+    for name in (scheme, "fp32"):
+        quantize(name, {}, model, None, tmp_path / name)
+    program = runtimes.start(tmp_path / scheme, SCHEMES[scheme].runtime, SCHEMES[scheme].file)
+    exact = Recognizer.load(tmp_path / "fp32")
+    for seconds in (0.01, 0.3, 1.7):
+        audio = 0.3 + 2 * speech(seconds)  # loud, and not around zero
+        wanted = folded(exact.logits(audio))
+        for padding in (0, 5000):
+            logits = program(np.pad(audio, (0, padding))[None], np.array([audio.size]))[0]
+            np.testing.assert_allclose(logits[: len(wanted)], wanted, atol=1e-3)
+
+
+TIMED = ["peer-onnx-optimum-matmul", "peer-openvino", "peer-ctranslate2", "peer-sherpa-onnx-int8", *PROGRAMS]
+
+
+@pytest.mark.parametrize("scheme", slow(TIMED))
 def test_a_peer_is_timed_and_profiled_as_any_variant(folders, scheme, tmp_path):
-    if scheme.startswith(("peer-ctranslate2", "peer-sherpa")) and not find_spec(SCHEMES[scheme].runtime):
-        pytest.skip("`make peers` installs it")
+    require(scheme)
     quantize(scheme, {}, folders["large"], None, tmp_path / "variant")
     audio.write(tmp_path / "a.flac", speech(1.0))
     worker = Worker()
@@ -109,7 +150,7 @@ def test_ctranslate2s_error_names_what_it_does_not_support(shape, reason, tmp_pa
 
 
 def test_a_package_that_is_not_installed_is_named_with_its_extra(folders, monkeypatch, tmp_path):
-    peers = {"peer-ctranslate2": "ctranslate2", "peer-sherpa-onnx": "sherpa_onnx"}
+    peers = {name: SCHEMES[name].runtime for name in ("peer-ctranslate2", "peer-sherpa-onnx", *PROGRAMS)}
     for module in (schemes, runtimes):
         monkeypatch.setattr(module, "find_spec", lambda package: None if package in peers.values() else find_spec(package))
     (tmp_path / "model").touch()
@@ -120,6 +161,13 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(folders, monkey
         assert not (tmp_path / "out").exists()
         with pytest.raises(BigfootError, match=f"{package}, which runs it, .*`make peers` installs the extra `peers`"):
             runtimes.start(tmp_path, package, "model")
+
+
+def test_a_converter_that_is_not_installed_is_named_before_anything_is_made(monkeypatch, tmp_path):
+    monkeypatch.setattr(schemes, "find_spec", lambda package: True)
+    monkeypatch.setattr(peers_litert, "PYTHON", tmp_path / "none")
+    with pytest.raises(BigfootError, match="^schemes.peer-litert: .*litert-torch, is not installed: `make litert` "):
+        quantize("peer-litert", {}, tmp_path / "model", None, tmp_path / "out")
 
 
 @pytest.mark.skipif(find_spec("ctranslate2") is not None, reason="it is installed, so nothing is refused")
