@@ -128,9 +128,7 @@ def transcribe(
     how = (Project().database, threads, workers, channels, hot_words or ())
     if out and (out_dir or form != "txt"):
         raise BigfootError("--out writes one table in the form of its name: leave out --out-dir and --format")
-    is_complete = (
-        batch.transcribe(variant, files, out, *how) if out else run.transcribe(variant, files, form, out_dir, *how)
-    )
+    is_complete = batch.transcribe(variant, files, out, *how) if out else run.transcribe(variant, files, form, out_dir, *how)
     if not is_complete:
         raise typer.Exit(1)
 
