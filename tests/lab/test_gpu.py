@@ -50,6 +50,13 @@ def test_batches_of_similar_lengths_give_float32s_logits_but_for_rounding(tmp_pa
     assert (moved > 1e-4) is (precision != "fp32"), "it is the precision that was asked for"
 
 
+def test_the_statistics_of_half_a_minute_do_not_overflow_float16(tmp_path, device):
+    """A sum over 80,000 frames, above float16's 65,504."""
+    folder, audio = variant(tmp_path, norm="group"), tiny.speech(25.0)
+    expected = Recognizer.load(folder).logits(audio)
+    assert np.abs(gpu.load(folder, "fp16").logits(audio) - expected).max() < CLOSE["fp16"] * expected.std()
+
+
 def test_each_row_names_its_device_and_how_many_texts_differ(tmp_path, device):
     tiny.noise_corpus(tmp_path / "corpus")
     rows = lab.measure(variant(tmp_path), open_corpus(tmp_path / "corpus"), rounds=1)
