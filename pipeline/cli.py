@@ -81,10 +81,16 @@ def options(
 def transcribe(
     variant: Annotated[str, typer.Argument(help=VARIANT)],
     files: Annotated[
-        list[str] | None, typer.Argument(help="Recordings of any format, rate and length; folders, at any depth; - for stdin")
+        list[str] | None,
+        typer.Argument(
+            help="Recordings of any format, rate and length; folders, at any depth; s3://, https:// ...; - for stdin"
+        ),
     ] = None,
     form: Annotated[Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="The format of the output")] = "txt",
     out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write one table, .jsonl or .parquet; run it again after a stop, and it goes on")
+    ] = None,
     channels: Annotated[
         Literal["mix", "first", "split"],
         typer.Option(help="Of several channels: their mix, the first one, or each by itself (a speaker per channel)"),
@@ -109,14 +115,14 @@ def transcribe(
     that can't be read is one line on stderr, the others are still transcribed, and the exit status is 1. docs/transcribe.md
     explains times and confidences, docs/live.md --live.
     """
-    from pipeline.apps.transcription import run
+    from pipeline.apps.transcription import batch, run
     from pipeline.project import Project
 
     if is_live:
         from pipeline.apps.live import run as live
 
-        if out_dir or workers > 1 or channels != "mix" or hot_words or len(files or []) > 1:
-            options = "--out-dir, --workers, --channels and --hot-word"
+        if out_dir or out or workers > 1 or channels != "mix" or hot_words or len(files or []) > 1:
+            options = "--out-dir, --out, --workers, --channels and --hot-word"
             raise BigfootError(f"--live takes one source and writes to stdout: leave out {options}")
         live.transcribe(variant, files[0] if files else None, form, Project().database, _live(chunk, left, right), threads)
         return
@@ -124,7 +130,11 @@ def transcribe(
         raise BigfootError("--chunk, --left and --right are of --live: add it, or leave them out")
     if not files:
         raise BigfootError("name the recordings, or - for stdin; for the microphone add --live")
-    if not run.transcribe(variant, files, form, out_dir, Project().database, threads, workers, channels, hot_words or ()):
+    how = (Project().database, threads, workers, channels, hot_words or ())
+    if out and (out_dir or form != "txt"):
+        raise BigfootError("--out writes one table in the form of its name: leave out --out-dir and --format")
+    is_complete = batch.transcribe(variant, files, out, *how) if out else run.transcribe(variant, files, form, out_dir, *how)
+    if not is_complete:
         raise typer.Exit(1)
 
 

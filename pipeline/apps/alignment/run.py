@@ -103,8 +103,9 @@ def aligned(logits: np.ndarray, words: list[tuple[str, str]], info: dict) -> lis
 
 
 def _transcript(recording: Recording) -> str:
-    if recording.is_piped:
-        raise BigfootError(f"{recording.name} is a pipe, with no transcript beside it: save it as a file")
+    if recording.is_alone:
+        kind = "at an address" if recording.url else "a pipe"
+        raise BigfootError(f"{recording.name} is {kind}, with no transcript beside it: save it as a file")
     audio.open_bytes(recording.path, recording.name).close()  # a recording that is missing lacks no transcript
     path = recording.path.with_suffix(".txt")
     try:

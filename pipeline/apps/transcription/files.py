@@ -2,7 +2,7 @@
 
 The samples equal those of pipeline.speech.audio.read bit for bit: the same decoders, the same resampler in its streaming
 form, and scaled after it, when all of a recording is known. A pipe, which can't be read twice, is copied to a temporary file
-first.
+first, and so is what is at an address, by whoever reads it (`here`).
 """
 
 import logging
@@ -11,13 +11,15 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import BinaryIO, Literal
 
 import numpy as np
 
+from pipeline.apps.transcription import remote
+from pipeline.common.addresses import safe
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.speech import audio, media
 from pipeline.speech.audio import AudioError, Channel
@@ -31,16 +33,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file: its name as given, its path, and its output's path below an output folder, without suffix."""
+    """An audio file: its name as given, its path, and its output's path below an output folder, without suffix.
+
+    One at an address has that as its `url`, without whose secrets it is named; `here` gives it a path. `version` differs where
+    its content does.
+    """
 
     name: str
     path: Path
     out: Path
+    url: str | None = None
+    version: str = ""
 
     @property
-    def is_piped(self) -> bool:
-        """Whether the file is a copy of a pipe, which nothing lies beside."""
-        return self.path != Path(self.name)
+    def is_alone(self) -> bool:
+        """Whether the file is from a pipe or an address, so that nothing lies beside it."""
+        return self.url is not None or self.path != Path(self.name)
 
 
 @dataclass(frozen=True)
@@ -69,27 +77,56 @@ class Measured:
 def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
     """The recordings of names, in their order: files, the audio files of folders, sorted, at any depth, and - for stdin.
 
-    A line says which other files of a folder are passed over, unless they are hidden or texts. Closing `stack` removes the
-    temporary files.
+    Files and folders may be at addresses. A line says which other files of a folder are passed over, unless they are hidden or
+    texts. Closing `stack` removes the temporary files. Raises BigfootError where an address can't be asked.
     """
     recordings: list[Recording | Failure] = []
     for name in names:
         path = Path(name)
         if name == "-":
             recordings.append(Recording(name, _copied(sys.stdin.buffer, stack), Path("stdin")))
+        elif remote.is_url(name):
+            recordings += _at(name)
         elif path.is_fifo():
             with path.open("rb") as pipe:
                 recordings.append(Recording(name, _copied(pipe, stack), Path(path.name)))
         elif path.is_dir():
-            sounds, others = _files(path)
-            if others:
-                log.warning("%s", one_line(f"{name}: passed over, no audio by their names: {_counted(others)}"))
-            below = [Recording(str(file), file, file.relative_to(path).with_suffix("")) for file in sounds]
-            empty = Failure(name, f"{name} holds no audio files ({' '.join(sorted(media.SUFFIXES))}): check the path")
-            recordings += below or [empty]
+            sounds = _sounds(name, (file.relative_to(path) for file in path.rglob("*") if file.is_file()))
+            below = [Recording(str(path / file), path / file, file.with_suffix("")) for file in sounds]
+            recordings += below or [_empty(name)]
         else:
             recordings.append(Recording(name, path, Path(path.stem)))
     return recordings
+
+
+def _at(url: str) -> list[Recording | Failure]:
+    """The recordings at an address."""
+    name, found = safe(url), {Path(each.below): each for each in remote.listed(url)}
+    if not found:
+        return [Failure(name, f"{name} is missing: check the address")]
+    if Path() in found:
+        return [Recording(name, Path(remote.stem(url)), Path(remote.stem(url)), url, found[Path()].version)]
+    files = {file: found[file] for file in _sounds(name, found)}
+    below = [Recording(safe(each.url), file, file.with_suffix(""), each.url, each.version) for file, each in files.items()]
+    return [*below] or [_empty(name)]
+
+
+def _empty(name: str) -> Failure:
+    return Failure(name, f"{name} holds no audio files ({' '.join(sorted(media.SUFFIXES))}): check the path")
+
+
+@contextmanager
+def here(recording: Recording) -> Iterator[Recording]:
+    """A recording with a file on this machine: of one at an address a copy, for as long as it is needed.
+
+    Raises BigfootError where it can't be fetched, or there is no room for it.
+    """
+    if recording.url is None:
+        yield recording
+        return
+    with tempfile.TemporaryDirectory(prefix="bigfoot-") as folder:
+        remote.fetch(recording.url, Path(folder) / "fetched")
+        yield replace(recording, path=Path(folder) / "fetched")
 
 
 def channels(recording: Recording, which: Channels) -> list[Channel]:
@@ -138,7 +175,9 @@ def measure(pieces: Iterable[np.ndarray], keep: int) -> tuple[Measured, list[np.
 
 
 def seconds(recording: Recording) -> float | None:
-    """The duration that a file's header states: None where it states none, 0 where the file can't be read."""
+    """The duration that a file's header states: None where it states none, or is not here; 0 where the file can't be read."""
+    if recording.url:
+        return None
     try:
         with media.opened(recording.path, recording.name) as sound:
             return None if sound.frames is None else sound.frames / sound.rate
@@ -157,18 +196,17 @@ def _copied(source: BinaryIO, stack: ExitStack) -> Path:
     return target
 
 
-def _files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files with an audio suffix, sorted, and all others that are not texts.
+def _sounds(folder: str, files: Iterable[PurePath]) -> list[Path]:
+    """Those of a folder's files that have an audio suffix, sorted; all are given by their paths below it.
 
-    Hidden ones are in neither (.trash/a.wav, and ._a.wav, which macOS writes beside a.wav).
+    A line says what else is there, but for texts and what is hidden (.trash/a.wav, and ._a.wav, which macOS writes beside
+    a.wav).
     """
-    shown = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    sounds = [path for path in shown if path.suffix.lower() in media.SUFFIXES]
-    return sounds, [path for path in shown if path.suffix.lower() not in media.SUFFIXES | TEXTS]
+    shown = [Path(path) for path in sorted(files) if not any(part.startswith(".") for part in path.parts)]
+    others = [path for path in shown if path.suffix.lower() not in media.SUFFIXES | TEXTS]
+    if others:
+        log.warning("%s", one_line(f"{folder}: passed over, no audio by their names: {_counted(others)}"))
+    return [path for path in shown if path.suffix.lower() in media.SUFFIXES]
 
 
 def _counted(paths: list[Path]) -> str:

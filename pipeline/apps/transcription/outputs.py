@@ -1,6 +1,7 @@
 """The files that results of recordings go to, one per recording."""
 
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.apps.transcription.files import Recording
@@ -30,8 +31,15 @@ def target(recording: Recording, out: Path, suffix: str, named: dict[Path, str])
 
 def write(path: Path, text: str, option: str = "--out-dir") -> None:
     """Write a file and the folders above it; raises BigfootError, which names the option, where it can't be written."""
-    try:
+    with errors_of(path, option):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
+
+
+@contextmanager
+def errors_of(path: Path, option: str) -> Iterator[None]:
+    """An error of the disk as a BigfootError that names the option which the path comes from."""
+    try:
+        yield
     except OSError as error:
         raise BigfootError(f"{path} can't be written: {error.strerror or error}: give another {option}") from None

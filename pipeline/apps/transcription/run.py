@@ -1,11 +1,12 @@
 """Transcribes one recording in the memory of a window, or many, in processes or on a cluster, in the order of their names."""
 
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -19,6 +20,8 @@ from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
 from pipeline.speech.audio import Channel
+
+Result = TypeVar("Result")
 
 
 def transcribe_file(
@@ -104,14 +107,10 @@ def transcribe(
     with ExitStack() as stack:
         recordings = files.find(names, stack)
         targets = _targets(recordings, form, out)
-        folder = stack.enter_context(variant.opened(model, database))
-        if not (folder / "variant.json").is_file():
-            raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
-        progress = stack.enter_context(Progress("transcribe", _total_seconds(recordings), "seconds of audio"))
-        stack.callback(_recognizer.cache_clear)  # the next call may find another variant in the folder
-        results = stack.enter_context(
-            closing(_spread(folder, recordings, channels, hot_words, threads, workers, progress.advance))
-        )
+        folder = stack.enter_context(opened(model, database))
+        progress = stack.enter_context(Progress("transcribe", total_seconds(recordings), "seconds of audio"))
+        options = (channels, hot_words, threads, workers, progress.advance)
+        results = stack.enter_context(closing(spread(transcribed, folder, recordings, *options)))
         is_complete = True
         for target, result in zip(targets, results, strict=True):
             with tqdm.external_write_mode():  # the bar makes room
@@ -125,7 +124,19 @@ def transcribe(
     return is_complete
 
 
-def _total_seconds(recordings: Sequence[Recording | Failure]) -> float:
+@contextmanager
+def opened(model: str, database: Path) -> Iterator[Path]:
+    """The folder of a variant, which this process's recognizer forgets afterwards: the next one may be another in its place."""
+    with variant.opened(model, database) as folder:
+        if not (folder / "variant.json").is_file():
+            raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
+        try:
+            yield folder
+        finally:
+            _recognizer.cache_clear()
+
+
+def total_seconds(recordings: Sequence[Recording | Failure]) -> float:
     """The duration of all recordings; 0 where it is not known, since a header states none."""
     durations = [files.seconds(recording) for recording in recordings if isinstance(recording, Recording)]
     known = [duration for duration in durations if duration is not None]
@@ -149,7 +160,8 @@ def _print(transcript: Transcript, form: str, is_alone: bool) -> None:
     sys.stdout.flush()
 
 
-def _spread(
+def spread(
+    function: Callable[..., Result],
     folder: Path,
     recordings: Sequence[Recording | Failure],
     channels: Channels,
@@ -157,8 +169,11 @@ def _spread(
     threads: int | None,
     workers: int,
     advance: Callable[[float], None],
-) -> Generator[Transcript | Failure]:
-    """One result per recording, in order. `advance` is called with seconds of audio as they are done."""
+) -> Generator[Result]:
+    """One result of `function`, which takes what `transcribed` does, per recording, in order.
+
+    `advance` is called with seconds of audio as they are done.
+    """
     workers = min(workers, len(recordings))
     if cluster.is_used():
         threads = threads or 1
@@ -166,10 +181,10 @@ def _spread(
         workers = 0
     else:
         threads = threads or max(1, engine.cores() // workers)
-    return engine.mapped(_transcribed, ((folder, threads, channels, hot_words, each) for each in recordings), workers, advance)
+    return engine.mapped(function, ((folder, threads, channels, hot_words, each) for each in recordings), workers, advance)
 
 
-def _transcribed(
+def transcribed(
     folder: Path, threads: int | None, channels: Channels, hot_words: Sequence[str], recording: Recording | Failure
 ) -> Transcript | Failure:
     """The transcript, or the reason why there is none. Raises BigfootError where the variant or hot words can't be used."""
@@ -178,7 +193,8 @@ def _transcribed(
     recognizer = _recognizer(folder, threads)
     recognizer.decoder(hot_words)
     try:
-        return transcribe_recording(recognizer, recording, channels, hot_words, engine.advance)
+        with files.here(recording) as file:
+            return transcribe_recording(recognizer, file, channels, hot_words, engine.advance)
     except BigfootError as error:
         return Failure.of(recording, error)
 

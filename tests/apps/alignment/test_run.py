@@ -135,11 +135,13 @@ def test_a_manifest_that_prepare_would_read_as_another_kind_is_refused(project):
         run("calls/one.wav", "--cut", "pieces.csv")
 
 
-def test_a_missing_recording_is_told_before_its_transcript_and_a_pipe_has_none(project):
-    result = CliRunner().invoke(app, ["align", "local.fp32-onnx", "none.wav", "-"], input=b"RIFF")
-    assert result.stderr.splitlines()[-2:] == [
+def test_a_missing_recording_is_told_before_its_transcript_and_a_pipe_or_address_has_none(project):
+    address = f"file://{Path.cwd()}/calls/one.wav"
+    result = CliRunner().invoke(app, ["align", "local.fp32-onnx", "none.wav", "-", address], input=b"RIFF")
+    assert result.stderr.splitlines()[-3:] == [
         "error: none.wav is missing: check the path",
         "error: - is a pipe, with no transcript beside it: save it as a file",
+        f"error: {address} is at an address, with no transcript beside it: save it as a file",
     ]
     assert result.exit_code == 1
 

@@ -318,7 +318,7 @@ def test_progress_counts_all_seconds_of_audio_whatever_the_number_of_workers(var
 def test_the_duration_is_unknown_where_one_header_states_none(talks, tmp_path):
     (tmp_path / "streamed.flac").write_bytes(with_stated_frames((talks[0] / "b.flac").read_bytes(), 0))
     recordings = [Recording(path.name, path, Path(path.stem)) for path in (talks[0] / "a.wav", tmp_path / "streamed.flac")]
-    assert run._total_seconds(recordings) == 0 < run._total_seconds(recordings[:1])
+    assert run.total_seconds(recordings) == 0 < run.total_seconds(recordings[:1])
 
 
 def test_a_bar_on_a_terminal_is_not_mixed_with_the_transcripts(variant, talks):
