@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.common.errors import BigfootError
@@ -196,6 +197,18 @@ def test_a_python_runtime_writes_the_recognizers_texts(
     export = exports(scheme)
     command = [environments.python(runtime), export.program(heading).name]
     hold(export, command, recordings, record_property, HF_HUB_OFFLINE="1")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "scheme", "heading"),
+    [("executorch", "peer-executorch", "ExecuTorch"), ("ai-edge-litert", "peer-litert", "LiteRT")],
+)
+def test_a_program_says_in_one_line_that_a_recording_is_too_long(exports, runtime, scheme, heading, tmp_path):
+    require(scheme)
+    audio.write(tmp_path / "long.wav", np.zeros(31 * 16_000, dtype=np.float32))
+    command = [environments.python(runtime), exports(scheme).program(heading).name, tmp_path / "long.wav"]
+    done = subprocess.run(command, cwd=exports(scheme).folder, capture_output=True, text=True, env=_without_bigfoot())
+    assert done.returncode == 1 and done.stderr.endswith("long.wav is longer than 30 s: cut it at pauses\n")
 
 
 @pytest.mark.shows("deployed", "{label}, Node: thin.{scheme}", "{platforms}")
