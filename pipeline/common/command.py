@@ -86,6 +86,8 @@ def errors_as_lines() -> Iterator[None]:
 
 def _flush() -> None:
     """Write what is left of stdout. Raises BigfootError where it can't be written, and nothing where its reader has gone."""
+    if sys.stdout is None or sys.stdout.closed:
+        return
     try:
         sys.stdout.flush()
     except OSError as error:

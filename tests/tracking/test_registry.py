@@ -161,8 +161,9 @@ def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so(params, ours):
     assert aliases(ours) == {"champion": 1}
     lines = run(cli.app, ["champion"]).stdout.splitlines()
     assert lines[0] == f"models:/{NAME}@champion" and len(lines) == 5 and max(map(len, lines)) <= 80
-    assert lines[1].startswith(f"champion     {HALF} (version 1)  WER 1.10%, 5.0x faster, 4.0x smaller")
-    assert lines[2].startswith(f"rolled back  {HALF} (version 2)")
+    assert lines[1].startswith(f"champion     {HALF} (version 1), promoted ")
+    assert lines[2].startswith(f"{'':13}WER 1.10%, 5.0x faster, 4.0x smaller")
+    assert lines[3].startswith(f"rolled back  {HALF} (version 2)")
     registry.insist(ours, candidate(ours, "smaller", shrink=5.0), BUDGET, force=False)
     assert aliases(ours) == {"champion": 2, "previous": 1} and len(ours.versions()) == 2
 

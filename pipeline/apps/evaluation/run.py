@@ -65,8 +65,9 @@ def evaluate(project: Project, names: Sequence[str], table: Path) -> Result:
     `names`: names, folders or MLflow models. Raises BigfootError where the table or a variant can't be read, or the variants
     were made for texts of different rules.
     """
-    if not table.exists() or project.variant(project.variant_name(str(table))).is_dir():
-        problem = "is missing" if not project.variant(project.variant_name(str(table))).is_dir() else "is a variant"
+    is_variant = project.variant(project.variant_name(str(table))).is_dir()
+    if is_variant or not table.exists():
+        problem = "is a variant" if is_variant else "is missing"
         last = "the last argument is the table of recordings and their texts (docs/recordings.md), variants come before it"
         raise BigfootError(f"{one_line(str(table))} {problem}: {last}")
     with ExitStack() as stack:
