@@ -225,6 +225,9 @@ class Distillation(Section):
         1.0, description="by which both models' logits are divided in the KL term; above 1: flatter distributions"
     )
     kl_weight: Ramp = Field(1.0, description="of learning the teacher's distribution over characters in each frame")
+    blank_weight: Weight = Field(
+        1.0, description="in the KL term, of a frame in which the teacher writes nothing (CTC's blank is likeliest); others: 1"
+    )
     ctc_weight: Ramp = Field(1.0, description="of learning the reference text")
     hidden_weight: Ramp = Field(
         0.0, description="of matching which frames are alike in the teacher's layers; needs teacher: online; 0: off"
