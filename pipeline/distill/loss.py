@@ -55,9 +55,7 @@ class Imitation:
             labels, lengths = batch["labels"][labelled], batch["label_lengths"][labelled]
             loss = loss + ctc * ctc_loss(student.logits[labelled], frames[labelled], labels, lengths, self.blank)
         if kl:
-            loss = loss + kl * kl_loss(
-                student.logits, teacher_logits, frames, at(s.temperature, done), self.blank, s.blank_weight
-            )
+            loss = loss + kl * kl_loss(student.logits, teacher_logits, frames, at(s.temperature, done))
         if hidden:
             loss = loss + hidden * _similarity_of_layers(student.hidden_states, teacher.hidden_states, frames, self.factor)
         return loss
@@ -76,18 +74,15 @@ def at(ramp: Ramp, done: float) -> float:
     return first + (last - first) * done
 
 
-def kl_loss(logits, teacher_logits, frames, temperature: float, blank: int = 0, blank_weight: float = 1.0):
+def kl_loss(logits, teacher_logits, frames, temperature: float):
     """T^2 * KL(teacher || student), averaged over real frames (Hinton et al. 2015, applied to frames).
 
-    logits, teacher_logits: [batch, frames, vocabulary]; frames: [batch], the number of frames without padding. In the mean, a
-    frame in which the teacher's likeliest token is `blank` has the weight `blank_weight`, any other 1.
+    logits, teacher_logits: [batch, frames, vocabulary]; frames: [batch], the number of frames without padding.
     """
     student = functional.log_softmax(logits.float() / temperature, -1)
     teacher = functional.log_softmax(teacher_logits.float() / temperature, -1)
     per_frame = (teacher.exp() * (teacher - student)).sum(-1)
-    real = inside(logits.shape[1], frames).bool()
-    weights = torch.where(teacher_logits.argmax(-1) == blank, blank_weight, 1.0)[real]
-    return temperature**2 * (weights * per_frame[real]).sum() / weights.sum().clamp(min=1e-6)
+    return temperature**2 * per_frame[inside(logits.shape[1], frames).bool()].mean()
 
 
 def similarity_loss(hidden, teacher_hidden, frames):

@@ -9,10 +9,10 @@ the checkpoint, and on gate and test together, which chose nothing.
 
 import json
 import statistics
-import sys
 from pathlib import Path
 
 from pipeline.common.command import stage_main
+from pipeline.common.errors import BigfootError
 from pipeline.common.tables import markdown
 
 OUT = Path("ablation")
@@ -46,6 +46,8 @@ def trained(name: str, seed: int) -> dict[str, list[int]]:
     if known.is_file():
         return json.loads(known.read_text())
     settings = params.students[name]
+    if settings.training is None:
+        raise BigfootError(f"students.{name} is not trained, so no seed changes it: name another")
     settings = settings.model_copy(update={"training": settings.training.model_copy(update={"seed": seed})})
     parent = project.model(settings.parent)
     if settings.parent in params.students:

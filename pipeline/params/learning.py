@@ -80,7 +80,9 @@ class Training(Section):
     evaluate_every: Count = Field(200, description="steps between two measurements on dev, each also a checkpoint")
     evaluate_hours: Hours | None = Field(None, description="of dev, drawn once, that they take; null: all of it")
     patience: Count | None = Field(
-        None, description="stop after this many measurements on dev without a better one; null: never"
+        None,
+        description="stop after this many measurements on dev without a better one, while the learning rate is still high: the "
+        "log says how high; null: never",
     )
     grow: list[tuple[Annotated[int, Field(ge=0, le=MOST)], Width]] = Field(
         [], description="[step, layers in use from then on]...: deep only once it can spell; []: all layers from the start"
@@ -225,9 +227,6 @@ class Distillation(Section):
         1.0, description="by which both models' logits are divided in the KL term; above 1: flatter distributions"
     )
     kl_weight: Ramp = Field(1.0, description="of learning the teacher's distribution over characters in each frame")
-    blank_weight: Weight = Field(
-        1.0, description="in the KL term, of a frame in which the teacher writes nothing (CTC's blank is likeliest); others: 1"
-    )
     ctc_weight: Ramp = Field(1.0, description="of learning the reference text")
     hidden_weight: Ramp = Field(
         0.0, description="of matching which frames are alike in the teacher's layers; needs teacher: online; 0: off"

@@ -4,8 +4,10 @@ Decision: importance is measured on training audio, as the rise of the distillat
 the KL divergence of frame distributions, whose curvature is the Fisher information: with a gate g on a part's output,
 removing the part costs F/2, where F = E[(d log p(y)/dg)^2] and y is drawn from the model's own distribution of each frame.
 (Others use the squared gradient of a loss on labels, which is only noise in a model that has memorized its training data.)
-One forward and backward pass per utterance gives F for all parts at once. Two alternatives remain for comparison: the size of
-the weights around a part, which needs no audio, and plain truncation.
+One forward and backward pass per utterance gives F for all parts at once. The gate on a channel of the residual stream
+multiplies what is written to it, so that it counts once, not once a layer. And the depth is cut first: a layer that is dropped
+has no say in what the others keep (measured: docs/students.md). Two alternatives remain for comparison: the size of the weights
+around a part, which needs no audio, and plain truncation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,13 +40,10 @@ def plain(model) -> dict[str, torch.Tensor]:
     return {name.removeprefix(f"{model.base_model_prefix}."): tensor for name, tensor in model.state_dict().items()}
 
 
-def measured(model, waveforms: Sequence[torch.Tensor], seed: int, stream: str = "written") -> Importance:
-    """Importance by Fisher information on `waveforms`, each a model input [1, samples].
-
-    `stream`: what the stream's gate multiplies: "written", all that is added to it, or "output", each layer's output.
-    """
+def measured(model, waveforms: Sequence[torch.Tensor], seed: int) -> Importance:
+    """Importance by Fisher information on `waveforms`, each a model input [1, samples]."""
     model.eval()
-    sites = _sites(model, stream)
+    sites = _sites(model)
     total = {name: torch.zeros(size) for name, (_, _, _, size) in sites.items()}
     count = model.config.num_attention_heads
     heads = [torch.zeros(count) for _ in model.base_model.encoder.layers]
@@ -111,15 +110,11 @@ def of_position(model, layers: list[int]) -> Importance:
 # ---------------------------------------------------------------- gates
 
 
-def _sites(model, stream: str) -> dict[str, tuple]:
+def _sites(model) -> dict[str, tuple]:
     """name -> (modules, "output" or "input": which of the two the gate multiplies, the channels' dimension, gate's size)."""
     config, base = model.config, model.base_model
     encoder, hidden = base.encoder, config.hidden_size
-    if stream == "output":
-        writers = [base.feature_projection, encoder.pos_conv_embed, *encoder.layers]
-    else:
-        writers = _writers(base, getattr(config, "do_stable_layer_norm", False))
-    sites = {"stream": (writers, "output", -1, hidden)}
+    sites = {"stream": (_writers(base, getattr(config, "do_stable_layer_norm", False)), "output", -1, hidden)}
     for i, layer in enumerate(base.feature_extractor.conv_layers):
         sites[f"conv.{i}"] = ([layer], "output", 1, config.conv_dim[i])
     for i, layer in enumerate(encoder.layers):

@@ -64,8 +64,8 @@ def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = (), sco
     student = type(parent)(config)
     call_projections(student)
     choice = choose(parent.config, config, settings, scores or importance_of(parent, config, settings, waveforms))
-    fitted = merge.fit(parent, waveforms, choice.runs, choice.conv)
-    rows = _copy(parent, student, choice, fitted)
+    rows = _copy(parent, student, choice)
+    merge.fit(parent, student, waveforms, choice.runs, choice.conv)
     if final.conv_stride == config.conv_stride:
         return student, rows
     slow, lowered = frame_rate.lower(student, final)
@@ -223,16 +223,16 @@ def _rows_of(heads: torch.Tensor, importances: Importance, layer: int, old, new)
 
 
 @torch.no_grad()
-def _copy(parent, student, choice: Choice, fitted: dict[str, torch.Tensor]) -> list[dict]:
-    """Fill the student's tensors from the parent's and from `fitted`; returns one row per tensor with its origin."""
+def _copy(parent, student, choice: Choice) -> list[dict]:
+    """Fill the student's tensors from the parent's, but for those to be fitted; returns one row per tensor with its origin."""
     weights, prefix = plain(parent), f"{student.base_model_prefix}."
+    fitted = merge.names(choice.runs, parent.config)
     rows: list[dict] = []
     for full, target in student.state_dict().items():
         name = full.removeprefix(prefix)
         source, cuts = _origin(name, choice)
         whose = source if source is None or source.startswith("lm_head.") else f"{prefix}{source}"
         if name in fitted:
-            target.copy_(fitted[name])
             rows.append({"to": full, "from": whose, "how": "fitted"})
             continue
         if source not in weights:  # None, or SpecAugment's mask, which a parent trained without SpecAugment lacks
