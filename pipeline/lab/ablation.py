@@ -3,8 +3,8 @@
     python -m pipeline.lab.ablation [SEEDS] [STUDENT...]
 
 Run in a project with a trained teacher and its stored logits. Each student, or those named, is trained from the seeds 1 to
-SEEDS (3), into ablation/STUDENT.SEED; what is there already is not trained again. A row has the word errors on dev, which chose
-the checkpoint, and on gate and test together, which chose nothing.
+SEEDS (3), into ablation/STUDENT.SEED; one that is there already, from the same settings and parent, is not trained again. A row
+has the word errors in per cent on dev, which chose the checkpoint, and on gate and test together, which chose nothing.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_text
 from pipeline.common.tables import markdown
 
 OUT = Path("ablation")
@@ -35,23 +36,26 @@ def main(seeds: str = "3", *names: str) -> None:
 def trained(name: str, seed: int) -> dict[str, list[int]]:
     """Train one student from one seed; its [errors, words] by split."""
     from pipeline.distill.student import make_student
-    from pipeline.models.folder import load_model
+    from pipeline.models.folder import SUMS, load_model
     from pipeline.models.inference import dev_errors
     from pipeline.project import Project, load_params
-    from pipeline.speech.corpus import open_corpus
+    from pipeline.speech.corpus import GATE, open_corpus
     from pipeline.train.bookkeeping import Bookkeeping
 
     params, project = load_params(), Project()
-    out, known = OUT / f"{name}.{seed}", OUT / f"{name}.{seed}/errors.json"
-    if known.is_file():
-        return json.loads(known.read_text())
-    settings = params.students[name]
-    if settings.training is None:
-        raise BigfootError(f"students.{name} is not trained, so no seed changes it: name another")
+    out = OUT / f"{name}.{seed}"
+    if name not in params.students or (settings := params.students[name]).training is None:
+        raise BigfootError(f"params.yaml has no student {name} that is trained: name another")
     settings = settings.model_copy(update={"training": settings.training.model_copy(update={"seed": seed})})
     parent = project.model(settings.parent)
     if settings.parent in params.students:
         parent = OUT / f"{settings.parent}.{seed}"
+    origin = {"settings": settings.model_dump(mode="json"), "parent": read_text(parent / SUMS, "dvc repro")}
+    if (known := out / "errors.json").is_file():
+        found = json.loads(known.read_text())
+        if found["origin"] != origin:
+            raise BigfootError(f"{out} was trained from other settings or another parent: remove it")
+        return found["errors"]
     corpus = open_corpus(project.corpus(params.corpus.name))
     make_student(
         settings, corpus, parent, project.teacher, project.logits, out, Bookkeeping(f"{name}_{seed}", project, params.tracking)
@@ -60,10 +64,10 @@ def trained(name: str, seed: int) -> dict[str, list[int]]:
     if settings.quantize_aware:
         _round_again(model, corpus, processor, out)
     found = {}
-    for key, splits in (("dev", ["dev"]), ("gate and test", ["gate", *corpus.test_sets])):
+    for key, splits in (("dev", ["dev"]), ("gate and test", [GATE, *corpus.test_sets])):
         counts = [dev_errors(model, processor, corpus, corpus.utterances(split)) for split in splits]
         found[key] = [sum(errors for errors, _ in counts), sum(length for _, length in counts)]
-    known.write_text(json.dumps(found))
+    known.write_text(json.dumps({"origin": origin, "errors": found}))
     return found
 
 
