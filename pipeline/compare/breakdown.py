@@ -1,4 +1,5 @@
-"""Where the errors are: each test set by length, speaker and noise level, and the utterances with the most errors.
+"""Where the errors are: each test set by length, speaker, noise level and, where texts are few, by text; the words that are
+taken for others; and the utterances with the most errors.
 
 Decision: bins have fixed edges, the same for every corpus, so that two runs can be compared; groups without utterances are
 left out. Every cell has its own interval, which is not corrected for the number of cells: one in twenty is outside by chance.
@@ -20,7 +21,8 @@ from pipeline.speech.scoring import Objective, count_errors
 
 SECONDS, DECIBELS = (1, 2, 4, 8, 16), (10, 20, 30, 40)
 UNKNOWN = "unknown"
-MOST_SPEAKERS = 50
+MOST_SPEAKERS = MOST_TEXTS = 50
+MOST_CONFUSIONS = 20
 MOST_WORST = 20
 LEAST_UNITS = 10
 RESAMPLES, SEED = 2000, 7
@@ -49,11 +51,23 @@ class Group(TypedDict):
     cer_high: NotRequired[Rates]
 
 
+class Confusion(TypedDict):
+    """A word and what was recognized instead; `counts` is {variant: how often}."""
+
+    word: str
+    recognized: str
+    counts: dict[str, int]
+
+
 class Breakdown(TypedDict):
-    """reports/breakdown.json; `sets` is {TEST SET: {FACTOR: groups}}, the factors being length, speaker and noise."""
+    """reports/breakdown.json; `sets` is {TEST SET: {FACTOR: groups}}, the factors being length, speaker, noise and text.
+
+    `confusions`: the words of each test set that are most often taken for others; [] where the CER decides.
+    """
 
     confidence: float
     sets: dict[str, dict[str, list[Group]]]
+    confusions: dict[str, list[Confusion]]
 
 
 class Mistake(TypedDict):
@@ -81,8 +95,12 @@ class Mistake(TypedDict):
 
 
 def breakdown(evidence: Evidence) -> Breakdown:
-    """The error rate of every variant by length, speaker and noise, for each test set."""
-    return {"confidence": wer.CONFIDENCE, "sets": {test: _by_factor(evidence, test) for test in evidence.test_sets}}
+    """The error rate of every variant by length, speaker, noise and text, and the confused words, for each test set."""
+    return {
+        "confidence": wer.CONFIDENCE,
+        "sets": {test: _by_factor(evidence, test) for test in evidence.test_sets},
+        "confusions": {test: _confusions(evidence, test) for test in evidence.test_sets},
+    }
 
 
 def _by_factor(evidence: Evidence, test: str) -> dict[str, list[Group]]:
@@ -93,6 +111,9 @@ def _by_factor(evidence: Evidence, test: str) -> dict[str, list[Group]]:
         "speaker": _speakers(shared),
         "noise": ([_bin(row.snr_db, DECIBELS, "dB") for row in shared], [*_names(DECIBELS, "dB"), UNKNOWN]),
     }
+    texts = [row.reference for row in shared]
+    if len(set(texts)) <= min(MOST_TEXTS, len(texts) // 2):  # of commands and the like
+        factors["text"] = texts, sorted(set(texts))
     return {
         factor: [
             _group(name, np.flatnonzero(np.array(names) == name), rows, evidence.objective)
@@ -101,6 +122,19 @@ def _by_factor(evidence: Evidence, test: str) -> dict[str, list[Group]]:
         ]
         for factor, (names, order) in factors.items()
     }
+
+
+def _confusions(evidence: Evidence, test: str) -> list[Confusion]:
+    if evidence.objective == "cer":
+        return []
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for name, score in evidence.scores.items():
+        for row in score.sets[test].hypotheses:
+            for operation, word, other in align(row.reference, row.hypothesis) if row.errors else ():
+                if operation == "substitute":
+                    counts.setdefault((word, other), Counter())[name] += 1
+    most = sorted(counts, key=lambda pair: (-counts[pair].total(), pair))[:MOST_CONFUSIONS]
+    return [{"word": word, "recognized": other, "counts": dict(counts[word, other])} for word, other in most]
 
 
 def worst(rows: list[Row], evidence: Evidence) -> list[Mistake]:

@@ -19,7 +19,7 @@ from pipeline.distill.loss import Imitation
 from pipeline.distill.pooling import pooled
 from pipeline.distill.pseudo_labels import pseudo_labels
 from pipeline.distill.surgery import student
-from pipeline.models import vocabulary
+from pipeline.models import few_bits, vocabulary
 from pipeline.models.folder import check_sums, load_model, save_model
 from pipeline.models.forward import frames_in_one
 from pipeline.models.training import read_metrics
@@ -56,6 +56,8 @@ def make_student(
         model, rows = student.build(parent, settings, audio)
         if settings.quantize_aware:
             fake_int8.attach(model, audio)
+        if settings.few_bits:
+            few_bits.attach(model, settings.few_bits.bits, settings.few_bits.block)
     except BigfootError as error:
         raise BigfootError(f"students.{name}: {error}") from None
     fresh = [row["to"] for row in rows if row["from"] is None]

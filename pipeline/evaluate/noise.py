@@ -1,4 +1,6 @@
-"""An estimate of how noisy an utterance is: small models fail first in noise."""
+"""Noise, in which small models fail first: an estimate of how much an utterance has, and more of it (evaluate.noise_snr_db)."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -7,6 +9,20 @@ from pipeline.speech.audio import SAMPLE_RATE
 FRAME, HOP = SAMPLE_RATE * 25 // 1000, SAMPLE_RATE * 10 // 1000
 LEAST_FRAMES = 20
 QUIETEST = 1 / (12 * 32768**2)  # the power of 16-bit rounding: the audio of a corpus is never quieter
+
+
+@dataclass(frozen=True)
+class Noise:
+    """White noise that lies `snr_db` below an utterance's mean power, drawn from the seed and the utterance's row."""
+
+    snr_db: float
+    seed: int
+
+    def added(self, samples: np.ndarray, row: int) -> np.ndarray:
+        """float32 [T] -> float32 [T]; silence stays silence."""
+        drawn = np.random.default_rng((self.seed, row)).standard_normal(len(samples))
+        power = np.square(samples, dtype=np.float64).mean()
+        return (samples + drawn * np.sqrt(power / 10 ** (self.snr_db / 10))).astype(np.float32)
 
 
 def snr_db(samples: np.ndarray) -> float | None:

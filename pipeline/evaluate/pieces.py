@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common.files import write_json
-from pipeline.evaluate.noise import snr_db
+from pipeline.evaluate.noise import Noise, snr_db
 from pipeline.recognition import gpu
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, open_corpus
@@ -18,7 +18,7 @@ from pipeline.speech.shards import Utterance
 
 PIECE = 128  # utterances
 
-Piece = tuple[Path, Path, str, list[int], int | None, bool, Path, Live | None]
+Piece = tuple[Path, Path, str, list[int], int | None, bool, Path, Live | Noise | None]
 
 
 def planned(
@@ -28,15 +28,15 @@ def planned(
     threads: int | None,
     on_gpu: bool,
     folder: Path,
-    live: Live | None = None,
+    condition: Live | Noise | None = None,
 ) -> Iterator[Piece]:
     """The arguments of `recognize` for each piece of these utterances of one split, in order."""
     for start in range(0, len(utterances), PIECE):
         chosen = utterances[start : start + PIECE]
         split, rows = chosen[0].split, [utterance.row for utterance in chosen]
-        content = f"{corpus.utterances(split).info['digest']} {split} {rows} {live or ''}".strip()
+        content = f"{corpus.utterances(split).info['digest']} {split} {rows} {condition or ''}".strip()
         name = blake2b(content.encode(), digest_size=16).hexdigest()
-        yield variant, corpus.folder, split, rows, threads, on_gpu, folder / f"{name}.json", live
+        yield variant, corpus.folder, split, rows, threads, on_gpu, folder / f"{name}.json", condition
 
 
 def recognize(
@@ -47,19 +47,21 @@ def recognize(
     threads: int | None,
     on_gpu: bool,
     out: Path,
-    live: Live | None = None,
+    condition: Live | Noise | None = None,
 ) -> Path:
     """Write [[hypothesis, signal-to-noise ratio in dB or null], ...] of these rows; where it is written already, do nothing.
 
     On a CPU utterances are transcribed one by one, as in the benchmark: what is scored is what is timed, and batches would gain
     2%. A GPU gets batches of similar lengths, in which padding has no effect (see Recognizer).
-    With `live` each is heard in chunks.
+    `condition`: each is heard in chunks, or with more noise.
     """
     if not out.is_file():
         recognizer, opened = _recognizer(variant, threads, on_gpu), open_corpus(corpus)
         sounds = (opened.audio(opened.utterances(split)[row]) for row in rows)
-        if live:
-            write_json(out, [[_heard(recognizer, samples, live), None] for samples in sounds])
+        if isinstance(condition, Noise):
+            sounds = (condition.added(samples, row) for samples, row in zip(sounds, rows, strict=True))
+        if isinstance(condition, Live):
+            write_json(out, [[_heard(recognizer, samples, condition), None] for samples in sounds])
             return out
         batches = [list(sounds)] if on_gpu else ([samples] for samples in sounds)
         found = [

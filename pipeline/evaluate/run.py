@@ -16,7 +16,8 @@ from pathlib import Path
 from pipeline.common import cluster, engine, graph
 from pipeline.common.progress import Progress
 from pipeline.evaluate import pieces, scores
-from pipeline.evaluate.scores import LiveScore, Score, SetScore
+from pipeline.evaluate.noise import Noise
+from pipeline.evaluate.scores import LiveScore, NoisyScore, Score, SetScore
 from pipeline.evaluate.wer import paired_interval, score
 from pipeline.params import Evaluate
 from pipeline.recognition import gpu, seal
@@ -43,12 +44,18 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     for live in _lives(settings, info):
         heard = score_sets(settings, variant_folder, info, corpus, [first], scored_as, scratch, live)[first]
         lives.append(_live_score(live, sets[first], heard, scored_as.objective))
+    noisy = []
+    for noise in (Noise(ratio, settings.seed) for ratio in settings.noise_snr_db):
+        heard = score_sets(settings, variant_folder, info, corpus, [first], scored_as, scratch, noise)[first]
+        rates = {key: getattr(heard, key) for key in ("wer", "cer", "wer_low", "wer_high", "cer_low", "cer_high")}
+        noisy.append(NoisyScore(noise.snr_db, **rates))
     found = Score(
         **{key: info[key] for key in ("variant", "model", "scheme")},
         files=seal.mark(info),
         first_test=first,
         sets=sets,
         live=lives,
+        noisy=noisy,
     )
     scores.write(out, found)
     shutil.rmtree(scratch, ignore_errors=True)
@@ -80,21 +87,22 @@ def score_sets(
     names: Iterable[str],
     scored_as: Scoring,
     scratch: Path,
-    live: Live | None = None,
+    condition: Live | Noise | None = None,
 ) -> dict[str, SetScore]:
-    """The scores of a variant on these sets, heard in chunks where `live` is given; leaves `scratch` behind.
+    """The scores of a variant on these sets, heard live or in noise where `condition` says so; leaves `scratch` behind.
 
     `info` is its variant.json, as `seal.read` gives it. Raises BigfootError where the variant can't be opened.
     """
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    on_gpu = live is None and not cluster.is_used() and gpu.can_run(info)
+    on_gpu = not isinstance(condition, Live) and not cluster.is_used() and gpu.can_run(info)
     is_much = not on_gpu and sum(utterance.duration for rows in chosen.values() for utterance in rows) > MUCH_AUDIO
     threads = 1 if is_much or cluster.is_used() else None
     folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])
-    heard = f", live with a right context of {live.right:g} s" if live else ""
+    heard = f", live with a right context of {condition.right:g} s" if isinstance(condition, Live) else ""
+    heard += f", with noise {condition.snr_db:g} dB below it" if isinstance(condition, Noise) else ""
     scored = {}
     for name, utterances in chosen.items():
-        planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder, live)
+        planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder, condition)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
         scored[name] = _score_set(f"{info['variant']} on {name}{heard}", scored_as, utterances, done, settings)
     return scored

@@ -78,6 +78,19 @@ class LiveScore:
 
 
 @dataclass(frozen=True)
+class NoisyScore:
+    """The first test set with white noise `snr_db` below each utterance: WER and CER with the ends of their 95% intervals."""
+
+    snr_db: float
+    wer: float
+    cer: float
+    wer_low: float
+    wer_high: float
+    cer_low: float
+    cer_high: float
+
+
+@dataclass(frozen=True)
 class Score:
     """The score of one variant: dev, gate and every test set, by name. `files` is the mark of the variant's seal."""
 
@@ -88,6 +101,7 @@ class Score:
     first_test: str
     sets: dict[str, SetScore]
     live: list[LiveScore] = field(default_factory=list)
+    noisy: list[NoisyScore] = field(default_factory=list)
 
 
 def read(path: Path, slug: str) -> Score:

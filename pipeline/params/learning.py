@@ -268,6 +268,13 @@ def is_used(weight: Ramp) -> bool:
     return weight not in (0, (0, 0))
 
 
+class FewBits(Section):
+    """How a student rounds the weights of its Linears while it learns, for the scheme int4w-onnx with the same settings."""
+
+    bits: Literal[2, 4, 8] = Field(description="bits per weight")
+    block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale")
+
+
 class Student(Section):
     """A smaller model: which layers of its parent it keeps, and how wide it is (null: as its parent)."""
 
@@ -307,6 +314,9 @@ class Student(Section):
         False,
         description="true: train with all convolutions but the first in int8, for the scheme int8qat-openvino",
     )
+    few_bits: FewBits | None = Field(
+        None, description="train with the Linears' weights in few bits, as the scheme int4w-onnx stores them; null: in float"
+    )
     config: dict[str, int | float | bool] = Field(
         default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*; {}: as its parent"
     )
@@ -331,8 +341,9 @@ class Student(Section):
     @model_validator(mode="after")
     def _can_be_trained(self) -> "Student":
         if self.training is None:
-            if self.quantize_aware:
-                raise ValueError("quantize_aware trains with the feature encoder in int8, so training can't be null")
+            if self.quantize_aware or self.few_bits:
+                key = "quantize_aware" if self.quantize_aware else "few_bits"
+                raise ValueError(f"{key} is a way to train, so training can't be null")
             return self
         if self.training.augment.speed is not None and self.distillation.reads_store:
             raise ValueError(

@@ -56,6 +56,12 @@ class Evaluate(Section):
     live: EvaluateLive | None = Field(
         None, description="the errors of live recognition (docs/live.md); null: none; {}: with its defaults"
     )
+    noise_snr_db: list[Annotated[float, Field(ge=-100, le=100)]] = Field(
+        [],
+        max_length=20,
+        description="the errors on the first test set with more noise: dB by which white noise lies below each utterance; "
+        "[]: none",
+    )
     bootstrap: int = Field(2000, ge=100, le=1_000_000, description="resamples")
     seed: Seed = Field(7, description="of the resamples, and of the utterances drawn")
 

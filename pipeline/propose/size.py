@@ -9,7 +9,7 @@ int8ac-openvino has no such size: what it keeps in float is decided on dev.
 """
 
 from collections.abc import Callable, Sequence
-from math import lcm, prod
+from math import ceil, lcm, prod
 from pathlib import Path
 
 from pipeline.benchmark.processes import size_mb
@@ -17,6 +17,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.lab.plan.probes import Memory
 from pipeline.propose.tensors import Tensors, tensors
 from pipeline.quantize.base import Scheme
+from pipeline.quantize.onnx_nbits import OnnxInt4Weights
 from pipeline.quantize.openvino import LEAST_GROUP, OpenvinoInt4Weights
 from pipeline.quantize.schemes import make
 
@@ -105,6 +106,15 @@ def _openvino_int4(t: Tensors, scheme: Scheme, config: dict) -> float:
     return total
 
 
+def _onnx_few_bits(t: Tensors, scheme: Scheme, config: dict) -> float:
+    """Linears in few bits, whole blocks, with a scale of 4 bytes per block."""
+    assert isinstance(scheme, OnnxInt4Weights)
+    total = 4.0 * (t.numbers - t.training)
+    for out, inputs in (*t.linears, t.head):
+        total -= 4 * out * inputs - out * ceil(inputs / scheme.block) * (scheme.block * scheme.bits / 8 + 4)
+    return total
+
+
 def _lowered(shapes: Sequence[tuple[int, ...]], per_output: float) -> float:
     """What weights in one byte instead of four save, with so many bytes per output."""
     return 3 * sum(map(prod, shapes)) - per_output * sum(shape[0] for shape in shapes)
@@ -126,6 +136,7 @@ STORES = {
     "OnnxFp32": _all(4),
     "OnnxInt8": _linears(5),
     "OnnxInt8Static": _linears(5),
+    "OnnxInt4Weights": _onnx_few_bits,
     "OpenvinoFp32": _all(4),
     "OpenvinoBf16": _all(2),
     "OpenvinoInt8": _openvino_int8,

@@ -103,7 +103,7 @@ class OnnxInt8Static(Calibrated):
                 _reader(inputs),
                 use_external_data_format=export.is_large(full),
                 quant_format=QuantFormat.QDQ,
-                nodes_to_quantize=_linears(full),
+                nodes_to_quantize=linears(full),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
@@ -113,7 +113,7 @@ class OnnxInt8Static(Calibrated):
             )
 
 
-def _linears(graph: Path) -> list[str]:
+def linears(graph: Path) -> list[str]:
     """The names of the MatMuls whose weight is constant."""
     import onnx
 

@@ -13,6 +13,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.quantize import decodings
 from pipeline.quantize.base import Scheme
 from pipeline.quantize.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
+from pipeline.quantize.onnx_nbits import OnnxInt4Weights
 from pipeline.quantize.openvino import OpenvinoBf16, OpenvinoFp32, OpenvinoInt4Weights, OpenvinoInt8
 from pipeline.quantize.openvino_controlled import OpenvinoInt8Controlled
 from pipeline.quantize.openvino_trained import OpenvinoInt8Trained
@@ -46,6 +47,7 @@ SCHEMES: dict[str, type[Scheme]] = {
     "int8ac-openvino": OpenvinoInt8Controlled,
     "int8qat-openvino": OpenvinoInt8Trained,
     "int4w-openvino": OpenvinoInt4Weights,
+    "int4w-onnx": OnnxInt4Weights,
     "peer-torchao": PeerTorchao,
     "peer-onnx-optimum": PeerOnnxOptimum,
     "peer-onnx-optimum-matmul": PeerOnnxOptimumMatMul,

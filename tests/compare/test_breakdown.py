@@ -64,6 +64,19 @@ def test_noise_that_was_not_measured_is_a_group_of_its_own():
     assert list(result) == ["under 10 dB", "10-20 dB", "40 dB and over", "unknown"]
 
 
+def test_texts_are_groups_where_they_are_few_and_each_occurs_twice_or_more_on_average():
+    result = groups("text", [0, 4, 2, 0], reference=["yes", "no", "no", "yes"])
+    assert {name: group["wer"][REFERENCE] for name, group in result.items()} == {"no": 0.3, "yes": 0.0}
+    every = breakdown.breakdown(evidence(teacher__fp32=rows_of([0, 0], reference=["yes", "no"])))
+    assert "text" not in every["sets"]["test"]
+
+
+def test_words_taken_for_others_are_counted_for_each_variant():
+    found = breakdown.breakdown(evidence(teacher__fp32=rows_of([0, 1]), a__s=rows_of([2, 1])))["confusions"]["test"]
+    assert found == [{"word": "one", "recognized": "two", "counts": {"teacher.fp32": 1, "a.s": 3}}]
+    assert breakdown.breakdown(evidence(objective="cer", teacher__fp32=rows_of([1])))["confusions"]["test"] == []
+
+
 def test_speakers_are_groups_and_those_with_fewest_words_are_merged_if_there_are_many():
     assert list(groups("speaker", [0] * 3, speaker=["b", "", "a"])) == ["a", "b", "unknown"]
     speakers = [f"s{i:02}" for i in range(60)]

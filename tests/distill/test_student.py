@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCTC, AutoProcessor
 
 from pipeline.distill.logits.store import digests
+from pipeline.models import few_bits
 from pipeline.speech.corpus import open_corpus, spread
 from tests import corpora, tones
 
@@ -30,6 +31,7 @@ def trained(tmp_path_factory) -> Path:
         }  # fmt: skip
         slow = {"frame_rate": 25, "quantize_aware": True, "conv_merge": [2, 2, 2, 1]}
         chosen["students"]["slow"] = chosen["students"]["half"] | slow
+        chosen["students"]["coarse"] = chosen["students"]["half"] | {"few_bits": {"bits": 2, "block": 16}}
 
     folder = tones.project(tmp_path_factory.mktemp("trained") / "project", steps=20, change=change)
     tones.run(folder, "teacher")
@@ -58,6 +60,16 @@ def test_a_student_learns_from_the_store_and_loads_like_any_model(folder):
     learned = losses(folder, "half")
     assert learned[-1] < learned[0]
     assert not list((folder / "models/half").glob("*.bin"))  # training_args.bin is a pickle
+
+
+def test_a_student_in_few_bits_learns_by_rounded_weights_and_is_saved_in_float(folder):
+    for name in ("half", "coarse"):
+        tones.run(folder, "student", name)
+    assert losses(folder, "coarse")[0] != losses(folder, "half")[0]
+    model = AutoModelForCTC.from_pretrained(folder / "models/coarse")
+    weight = model.lm_head.weight
+    assert tones.weights(folder, "coarse").keys() == tones.weights(folder, "half").keys()
+    assert not torch.equal(few_bits.rounded(weight, 2, 16), weight)
 
 
 def test_an_unknown_student_is_one_line_and_status_1(folder):

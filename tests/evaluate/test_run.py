@@ -10,7 +10,7 @@ import pytest
 from pipeline import params
 from pipeline.common.errors import BigfootError
 from pipeline.evaluate import pieces, run, scores
-from pipeline.evaluate.noise import snr_db
+from pipeline.evaluate.noise import Noise, snr_db
 from pipeline.evaluate.run import evaluate
 from pipeline.quantize.run import quantize
 from pipeline.recognition import gpu, seal
@@ -64,6 +64,25 @@ def test_the_first_test_set_is_also_heard_live_with_each_right_context_that_para
     assert [(one.chunk, one.left, one.right) for one in scored.live] == [(0.32, 1.28, right) for right in (0, 0.32, 9)]
     assert none.rise == none.wer > some.wer > 0 and none.rise_low <= none.rise <= none.rise_high and none.cer > 0
     assert (all_of_it.wer, all_of_it.rise) == (0, 0) and all_of_it.rise_low == -all_of_it.rise_high < 0
+
+
+def test_the_first_test_set_is_also_recognized_with_more_noise(variant, corpus, tmp_path):
+    settings = params.Evaluate(bootstrap=200, noise_snr_db=[90, 0])
+    scored = evaluate(settings, variant, open_corpus(corpus), tmp_path / "scores/a.json", tmp_path / "scratch")
+    faint, loud = scored.noisy
+
+    assert scores.read(tmp_path / "scores/a.json", "a") == scored
+    assert (faint.snr_db, faint.wer, loud.snr_db) == (90, 0, 0) and loud.wer > 0 and loud.wer_low <= loud.wer <= loud.wer_high
+    again = evaluate(settings, variant, open_corpus(corpus), tmp_path / "scores/b.json", tmp_path / "scratch")
+    assert again.noisy == scored.noisy
+
+
+def test_added_noise_has_the_level_asked_for_and_is_of_its_utterance():
+    tone = np.sin(np.arange(16000) / 9).astype(np.float32)
+    rest = Noise(10.0, seed=1).added(tone, 0) - tone
+    assert 10 * np.log10((tone**2).sum() / (rest**2).sum()) == pytest.approx(10, abs=0.1)
+    assert not np.array_equal(rest, Noise(10.0, seed=1).added(tone, 1) - tone)
+    assert not Noise(10.0, seed=1).added(np.zeros(10, np.float32), 0).any()
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])

@@ -5,8 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from onnx import numpy_helper
 
 from pipeline.common.errors import BigfootError
+from pipeline.models import few_bits
 from pipeline.quantize.calibration import calibration
 from pipeline.quantize.openvino import weight_types
 from pipeline.quantize.run import quantize
@@ -24,6 +27,7 @@ LOWERED = {  # scheme: the float one on the same runtime, how far logits may be 
     "int8-onnx-static": ("fp32-onnx", 0.05),
     "int8-openvino": ("fp32-openvino", 0.05),
     "int4w-openvino": ("fp32-openvino", 0.25),
+    "int4w-onnx": ("fp32-onnx", 0.25),
 }
 LINEARS = 2 * 6 + 2  # two layers of q, k, v, out and two of feed-forward; the feature projection; the head
 
@@ -78,6 +82,33 @@ def test_a_feature_encoder_too_narrow_for_groups_leaves_its_projection_in_int8_a
     model = save_model(tmp_path / "narrow", "group", hidden=64, channels=12)
     info = quantize("int4w-openvino", {"group_size": 32}, model, None, tmp_path / "out")
     assert "/feature_projection/projection/MatMul" in info["kept_int8"]
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_weights_in_few_bits_are_those_that_a_student_trains_with(models, tmp_path, bits):
+    """The graph's products with the unpacked weights are PyTorch's with `rounded` ones; the feature encoder has 20 channels."""
+    import onnx
+
+    model = save_model(tmp_path / "model", "group", channels=20)
+    quantize("int4w-onnx", {"bits": bits, "block": 16}, model, None, tmp_path / "small")
+    graph = onnx.load(tmp_path / "small" / "model.onnx").graph
+    nodes = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    assert len(nodes) == LINEARS and not any(node.op_type == "MatMul" and node.input[1] in arrays for node in graph.node)
+
+    trained = torch_model.load_float(model)
+    few_bits.attach(trained, bits, 16)
+    weight = trained.wav2vec2.feature_projection.projection.weight
+    node = next(node for node in nodes if "feature_projection" in node.name)
+    levels = arrays[node.input[1]][..., None] >> bits * np.arange(8 // bits, dtype=np.uint8) & (2**bits - 1)
+    scales = arrays[node.input[2]].reshape(len(weight), -1, 1)
+    unpacked = ((levels.reshape(len(weight), -1, 16).astype(int) - 2 ** (bits - 1)) * scales).reshape(len(weight), -1)
+    assert np.allclose(unpacked[:, : weight.shape[1]], few_bits.rounded(weight, bits, 16).detach(), atol=1e-6)
+    assert not unpacked[:, weight.shape[1] :].any()
+
+    reference = trained(torch.from_numpy(speech(2.0))[None]).logits.detach().numpy()[0]
+    got = Recognizer.load(tmp_path / "small").logits(speech(2.0))
+    assert np.sqrt(np.mean((got - reference) ** 2)) < 0.05 * reference.std()  # activations are int8 there
 
 
 def test_torch_bf16_holds_and_computes_nothing_else(variants):

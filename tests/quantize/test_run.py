@@ -31,6 +31,7 @@ FILES = {
     "int8ac-openvino": {"model.xml", "model.bin"},
     "int8qat-openvino": {"model.xml", "model.bin"},
     "int4w-openvino": {"model.xml", "model.bin"},
+    "int4w-onnx": {"model.onnx"},
     "peer-torchao": {"model.torchao.safetensors", "config.json"},
     "peer-onnx-optimum": {"plain.onnx"},
     "peer-onnx-optimum-matmul": {"plain.onnx"},

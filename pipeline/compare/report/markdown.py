@@ -21,11 +21,11 @@ from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import of_objective
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
-from pipeline.compare.report import columns, live, plots, tradeoffs
+from pipeline.compare.report import columns, live, noise, plots, tradeoffs
 from pipeline.compare.report.cautions import cautions, lacking
 from pipeline.compare.report.page import Report, page
 from pipeline.compare.report.page.data import REPRODUCE, origin_facts
-from pipeline.compare.report.page.errors import described, pairs, worst_groups
+from pipeline.compare.report.page.errors import confused, described, pairs, worst_groups
 from pipeline.compare.report.page.headline import verdict
 from pipeline.params import Params
 from pipeline.project import Project
@@ -172,6 +172,7 @@ def _markdown(report: Report) -> str:
             lines
             + _by_length_of_audio(report.rows)
             + _live(report)
+            + _noise(report)
             + _breakdown(report)
             + _worst(report.worst, report.rows[0].objective)
         )
@@ -200,6 +201,13 @@ def _live(report: Report) -> list[str]:
     return ["", live.about(report.evidence), "", tables.markdown(heads, cells)] if cells else []
 
 
+def _noise(report: Report) -> list[str]:
+    """The errors in noise, where params ask for them."""
+    heads, cells = noise.table(report.rows, report.evidence)
+    about = noise.ABOUT.format(report.rows[0].objective.upper())
+    return ["", about, "", tables.markdown(heads, cells)] if cells else []
+
+
 def _breakdown(report: Report) -> list[str]:
     """The error rates of the teacher and the champion for each test set and factor."""
     names = [row.variant for row in (report.rows[0], champion_of(report.rows)) if row]
@@ -219,6 +227,9 @@ def _breakdown(report: Report) -> list[str]:
         ]
         heads = [factor.capitalize(), "Utterances", "Words", *(f"{name}, {rate} %" for name in names)]
         lines += ["", f"{test} by {factor}{left_out}:", "", tables.markdown(heads, cells)] if cells else []
+    for test, confusions in (report.breakdown["confusions"] if report.breakdown else {}).items():
+        heads, cells = confused(confusions, report.rows)
+        lines += ["", f"Words of {test} taken for others:", "", tables.markdown(heads, cells)] if cells else []
     return lines
 
 

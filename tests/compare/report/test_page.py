@@ -25,6 +25,7 @@ from pipeline.compare.run import compare
 from tests.planted import FIGURES, plant
 
 HOSTILE = "<script>alert(1)</script>"
+CONFUSION = {"word": "go<t>", "recognized": "bo&t", "counts": {"teacher.fp32": 3}}
 GROUP = {"group": HOSTILE, "utterances": 3, "words": 40, "wer": {"teacher.fp32": 0.1, "half.int8-openvino": 0.25}}
 GROUP |= {"unit": "utterances", "wer_low": {}, "wer_high": {}}
 WORST = {
@@ -93,7 +94,10 @@ def full(tmp_path_factory):
         return replace(row, figures=figures, latency_by_length={"1": 2.0, "60": 181.0})
 
     parts = {
-        "breakdown": {"sets": {"test": {"speaker": [GROUP], "noise": []}, "far": {"speaker": [GROUP]}}},
+        "breakdown": {
+            "sets": {"test": {"speaker": [GROUP], "noise": []}, "far": {"speaker": [GROUP]}},
+            "confusions": {"test": [CONFUSION], "far": []},
+        },
         "worst": [WORST],
         "origin": Origin("abc123", ("x.py",), "fe"),
     }
@@ -189,6 +193,8 @@ def test_energy_that_is_not_resolved_has_no_column_no_card_and_no_plot(full, bar
 def test_errors_are_broken_down_and_the_worst_are_aligned_where_that_is_known(full, bare):
     assert "25.00" in full.page.text["td"] and "By noise" not in full.text
     assert {"By speaker: test", "By speaker: far"} <= set(full.page.text["h3"]) and "far by speaker:" in full.markdown
+    assert "Words taken for others: test" in full.page.text["h3"] and "Words of test taken for others:" in full.markdown
+    assert "Words taken for others: far" not in full.page.text["h3"] and "<t>" not in full.markdown
     assert full.page.text["del"] == ["two", "three"] and full.page.text["ins"] == ["ten", HOSTILE]
     assert (
         "one [two > ten] [three > ] [ > &lt;script>" in full.markdown

@@ -13,7 +13,7 @@ from pipeline.compare.breakdown import Breakdown, Mistake
 from pipeline.compare.comparison import Row
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
-from pipeline.compare.report import live
+from pipeline.compare.report import live, noise
 from pipeline.compare.report.cautions import lacking
 from pipeline.compare.report.columns import Column
 from pipeline.compare.report.looks import Looks
@@ -55,6 +55,7 @@ def page(report: Report, panels: dict[str, str], looks: Looks) -> str:
         variants.pareto(report.rows, panels),
         variants.by_length(report.rows, looks),
         live.section(report.rows, report.evidence),
+        noise.section(report.rows, report.evidence),
         training.curves(report.evidence.curves, report.evidence.training, report.evidence.objective, looks),
         errors.breakdown(report.breakdown, report.rows),
         errors.worst(report.worst, report.sounds),

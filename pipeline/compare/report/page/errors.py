@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
 from pipeline.common.numbers import percent
-from pipeline.compare.breakdown import Breakdown, Group, Mistake, is_slip, rates
+from pipeline.compare.breakdown import Breakdown, Confusion, Group, Mistake, is_slip, rates
 from pipeline.compare.comparison import Row, champion_of
 from pipeline.compare.report.columns import with_range
 from pipeline.compare.report.page.parts import Aligned, Alignments, Cell, Line, Pair, Section, Subheading, Table, Text
@@ -27,8 +27,29 @@ def breakdown(breakdown: Breakdown | None, rows: Sequence[Row]) -> Section:
         if groups
         for part in (Subheading(f"By {factor}: {test}"), _table(factor, test, groups, rows))
     ]
+    for test, confusions in (breakdown["confusions"] if breakdown else {}).items():
+        if confusions:
+            parts += [Subheading(f"Words taken for others: {test}"), _confused(test, confusions, rows)]
     about = Text("The fewer words a group has, the more its figure depends on chance.")
     return Section("errors", "Where the errors are", [about, *parts] if parts else [])
+
+
+def confused(confusions: Sequence[Confusion], rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the words that the teacher and the champion take for others."""
+    names = [row.variant for row in (rows[0], champion_of(rows)) if row]
+    cells = [
+        [each["word"], each["recognized"], *(str(each["counts"].get(name, 0)) for name in names)]
+        for each in confusions
+        if any(name in each["counts"] for name in names)
+    ]
+    return ["Word", "Recognized as", *(f"{name}, times" for name in names)], cells
+
+
+def _confused(test: str, confusions: Sequence[Confusion], rows: Sequence[Row]) -> Table:
+    heads, cells = confused(confusions, rows)
+    return Table(
+        f"Words taken for others: {test}", heads, [Line(name, [Cell(cell) for cell in others]) for name, *others in cells]
+    )
 
 
 def worst_groups(groups: list[Group], rows: Sequence[Row], most: int) -> tuple[list[Group], str]:
