@@ -271,8 +271,8 @@ def is_used(weight: Ramp) -> bool:
 class FewBits(Section):
     """How a student rounds the weights of its Linears while it learns, for the scheme int4w-onnx with the same settings."""
 
-    bits: Literal[2, 4, 8] = Field(description="bits per weight")
-    block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale")
+    bits: Literal[2, 4, 8] = Field(description="bits per weight: 2, 4 or 8")
+    block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale: 16, 32, 64 or 128")
 
 
 class Student(Section):
