@@ -80,7 +80,9 @@ class Training(Section):
     evaluate_every: Count = Field(200, description="steps between two measurements on dev, each also a checkpoint")
     evaluate_hours: Hours | None = Field(None, description="of dev, drawn once, that they take; null: all of it")
     patience: Count | None = Field(
-        None, description="stop after this many measurements on dev without a better one; null: never"
+        None,
+        description="stop after this many measurements on dev without a better one, while the learning rate is still high: the "
+        "log says how high; null: never",
     )
     grow: list[tuple[Annotated[int, Field(ge=0, le=MOST)], Width]] = Field(
         [], description="[step, layers in use from then on]...: deep only once it can spell; []: all layers from the start"
@@ -269,8 +271,8 @@ def is_used(weight: Ramp) -> bool:
 class FewBits(Section):
     """How a student rounds the weights of its Linears while it learns, for the scheme int4w-onnx with the same settings."""
 
-    bits: Literal[2, 4, 8] = Field(description="bits per weight")
-    block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale")
+    bits: Literal[2, 4, 8] = Field(description="bits per weight: 2, 4 or 8")
+    block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale: 16, 32, 64 or 128")
 
 
 class Student(Section):

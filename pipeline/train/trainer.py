@@ -66,7 +66,7 @@ def train(job: Job, out: Path) -> dict:
         save_model(trainer.accelerator.unwrap_model(trainer.model), job.processor, out)
         (out / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.ledger.curve))
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-        _say_what_is_kept(job, metrics)
+        _say_what_is_kept(job, metrics, trainer.lr_scheduler.get_last_lr()[0])
         if trainer.ledger.run:
             trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
         shutil.rmtree(folder, ignore_errors=True)
@@ -74,8 +74,14 @@ def train(job: Job, out: Path) -> dict:
     return metrics
 
 
-def _say_what_is_kept(job: Job, metrics: dict) -> None:
+def _say_what_is_kept(job: Job, metrics: dict, learning_rate: float) -> None:
     rate = _dev_rate(job)
+    if metrics["steps"] < job.training.steps:
+        log.warning(
+            "%s: patience ended the training at step %s of %s, with the learning rate at %.0f%% of its highest; most is gained "
+            "while it falls, so a training of fewer steps may end better", job.bookkeeping.model, metrics["steps"],
+            job.training.steps, 100 * learning_rate / job.training.learning_rate,
+        )  # fmt: skip
     log.info(
         "%s: kept step %s of %s, the best on dev: %s %.2f%%; loss and errors by step: curve.jsonl", job.bookkeeping.model,
         metrics["best_step"], metrics["steps"], rate.removeprefix("dev_").upper(), 100 * metrics[rate],

@@ -36,10 +36,10 @@ def test_a_meaning_names_every_choice_and_what_null_or_nothing_means(kind):
     for key, default, meaning in table.rows(kind):
         assert default not in ("`null`", "`[]`") or default.strip("`") in meaning, f"{key}: what does {default} mean?"
         for choice in choices(kind, key.strip("`")):
-            assert choice in meaning, f"{key}: what does {choice} mean?"
+            assert str(choice) in meaning, f"{key}: what does {choice} mean?"
 
 
-def choices(kind: type[params.Section], key: str) -> list[str]:
+def choices(kind: type[params.Section], key: str) -> list[str | int]:
     (field,) = [field for name, field in kind.model_fields.items() if table.name(name, field) == key]
     return list(typing.get_args(field.annotation)) if typing.get_origin(field.annotation) is typing.Literal else []
 

@@ -54,6 +54,18 @@ def test_two_processes_that_are_killed_end_with_the_same_weights(tmp_path, monke
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_a_training_that_patience_ends_says_how_high_the_learning_rate_still_is(tmp_path, caplog):
+    """No words are right at first, so the best dev WER is the first one, at step 2: it stops at 4, with 4 steps left of 8."""
+
+    def stop_early(chosen: dict) -> None:
+        chosen["teacher"]["training"] |= {"patience": 1, "learning_rate": 1e-12, "evaluate_every": 2, "warmup": 0.0, "grow": []}
+
+    folder = tones.project(tmp_path, steps=8, change=stop_early)
+    with caplog.at_level(logging.WARNING):
+        tones.run(folder, "teacher")
+    assert "step 4 of 8, with the learning rate at 50% of its highest" in caplog.text
+
+
 @pytest.mark.slow
 def test_patience_counts_on_where_a_kill_left_it(tmp_path):
     """A teacher that learns nothing has its best dev WER at step 10; with a patience of 2 it stops at 30."""

@@ -4,8 +4,10 @@ Decision: importance is measured on training audio, as the rise of the distillat
 the KL divergence of frame distributions, whose curvature is the Fisher information: with a gate g on a part's output,
 removing the part costs F/2, where F = E[(d log p(y)/dg)^2] and y is drawn from the model's own distribution of each frame.
 (Others use the squared gradient of a loss on labels, which is only noise in a model that has memorized its training data.)
-One forward and backward pass per utterance gives F for all parts at once. Two alternatives remain for comparison: the size of
-the weights around a part, which needs no audio, and plain truncation.
+One forward and backward pass per utterance gives F for all parts at once. The gate on a channel of the residual stream
+multiplies what is written to it, so that it counts once, not once a layer. And the depth is cut first: a layer that is dropped
+has no say in what the others keep (measured: docs/students.md). Two alternatives remain for comparison: the size of the weights
+around a part, which needs no audio, and plain truncation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +16,13 @@ from dataclasses import dataclass
 
 import torch
 
+WRITERS = ("attention", "feed_forward", "adapter_layer")  # what a pre-norm layer adds to the stream
 LAYER = "encoder.layers.{}."  # tensors are named without their model's prefix (`plain`)
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Scores of a whole model; lists have one entry per convolution or encoder layer.
+    """Scores of a model's parts; lists have one entry per convolution, or per encoder layer that a student keeps.
 
     Only the order of scores within one tensor has a meaning.
     """
@@ -68,19 +71,16 @@ def measured(model, waveforms: Sequence[torch.Tensor], seed: int) -> Importance:
 
 
 def of_weights(model, layers: list[int]) -> Importance:
-    """Importance by squared weights: those that write to a part times those that read from it (for the stream: plus).
-
-    `layers`: the layers that the student keeps; only these count for the stream.
-    """
+    """Importance by squared weights: those that write to a part times those that read from it (for the stream: plus)."""
     weights, config = plain(model), model.config
-    every = [LAYER.format(i) for i in range(config.num_hidden_layers)]
+    kept = [LAYER.format(i) for i in layers]
     query, value = [], []
-    for name in every:
+    for name in kept:
         q, k, v = (_power(weights[f"{name}attention.{p}_proj.weight"], 0) for p in "qkv")
         query.append(q * k)
         value.append(v * _power(weights[f"{name}attention.out_proj.weight"], 1))
     return Importance(
-        stream=_stream_of_weights(weights, [every[i] for i in layers]),
+        stream=_stream_of_weights(weights, kept),
         conv=_conv_of_weights(weights, len(config.conv_dim)),
         heads=[v.reshape(config.num_attention_heads, -1).sum(1) for v in value],
         query=query,
@@ -88,22 +88,22 @@ def of_weights(model, layers: list[int]) -> Importance:
         units=[
             _power(weights[f"{name}feed_forward.intermediate_dense.weight"], 0)
             * _power(weights[f"{name}feed_forward.output_dense.weight"], 1)
-            for name in every
+            for name in kept
         ],
     )
 
 
-def of_position(model) -> Importance:
+def of_position(model, layers: list[int]) -> Importance:
     """Importance by position, which keeps the first of everything: truncation, whose only advantage is its low cost."""
     config, falling = model.config, lambda size: -torch.arange(size, dtype=torch.float32)
-    rows = [falling(config.hidden_size)] * config.num_hidden_layers
+    rows = [falling(config.hidden_size)] * len(layers)
     return Importance(
         stream=falling(config.hidden_size),
         conv=[falling(size) for size in config.conv_dim],
-        heads=[falling(config.num_attention_heads)] * config.num_hidden_layers,
+        heads=[falling(config.num_attention_heads)] * len(layers),
         query=rows,
         value=rows,
-        units=[falling(config.intermediate_size)] * config.num_hidden_layers,
+        units=[falling(config.intermediate_size)] * len(layers),
     )
 
 
@@ -114,7 +114,7 @@ def _sites(model) -> dict[str, tuple]:
     """name -> (modules, "output" or "input": which of the two the gate multiplies, the channels' dimension, gate's size)."""
     config, base = model.config, model.base_model
     encoder, hidden = base.encoder, config.hidden_size
-    sites = {"stream": ([base.feature_projection, encoder.pos_conv_embed, *encoder.layers], "output", -1, hidden)}
+    sites = {"stream": (_writers(base, getattr(config, "do_stable_layer_norm", False)), "output", -1, hidden)}
     for i, layer in enumerate(base.feature_extractor.conv_layers):
         sites[f"conv.{i}"] = ([layer], "output", 1, config.conv_dim[i])
     for i, layer in enumerate(encoder.layers):
@@ -122,6 +122,15 @@ def _sites(model) -> dict[str, tuple]:
         sites[f"value.{i}"] = ([layer.attention.out_proj], "input", -1, hidden)
         sites[f"units.{i}"] = ([layer.feed_forward.output_dense], "input", -1, config.intermediate_size)
     return sites
+
+
+def _writers(base, is_pre_norm: bool) -> list[torch.nn.Module]:
+    """The modules whose outputs are the stream: added up where norms come first, otherwise each norm's output."""
+    layers = base.encoder.layers
+    if not is_pre_norm:
+        return [base.encoder.layer_norm, *(norm for layer in layers for norm in (layer.layer_norm, layer.final_layer_norm))]
+    parts = [part for layer in layers for name, part in layer.named_children() if name in WRITERS]
+    return [base.feature_projection, base.encoder.pos_conv_embed, *parts]
 
 
 @contextmanager

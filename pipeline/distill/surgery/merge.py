@@ -7,8 +7,9 @@ of 2, 2, 2 and 1, four (20 7 5 2, strides 10 4 4 2). The reason: the first layer
 shallow student spends most of its time there. At 32 channels the four need 14 million products for 3.2 s of audio instead of
 34 million, and a third of the activations.
 
-The weights are a least-squares fit on training audio: from the input of the run's first convolution to the output of its last
-one, before norm and activation. The activations inside a run are lost; distillation has to make up for that.
+The weights are a least-squares fit on training audio: to the output of the run's last convolution, before norm and activation,
+from what the student's own convolutions before it, already merged and narrower, give it. So each fit makes up for a part of
+what those before it lost. The activations inside a run are lost; distillation has to make up for that.
 """
 
 from itertools import accumulate
@@ -41,46 +42,49 @@ def spans(runs: list[int]) -> list[tuple[int, int]]:
     return [(end - run, end - 1) for run, end in zip(runs, ends, strict=True)]
 
 
-@torch.no_grad()
-def fit(parent, waveforms: list[torch.Tensor], runs: list[int], kept: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The student's tensors for all runs longer than one, named as in `importance.plain`; the others are copied.
-
-    `waveforms`: each a model input [1, samples]; `kept`: the channels to keep of each run's last convolution.
-    """
-    config = parent.config
-    kernels, strides = geometry(config.conv_kernel, config.conv_stride, runs)
-    merged = [i for i, run in enumerate(runs) if run > 1]
-    if not merged:
-        return {}
-    sums = {i: _Sums(centered=i == 0 and families.is_group_norm(config), constant=config.conv_bias) for i in merged}
-    for waveform in waveforms:
-        inputs, outputs = _activations(parent, waveform)
-        for i in merged:
-            first, last = spans(runs)[i]
-            signal = inputs[first][0] if first == 0 else inputs[first][0, kept[i - 1]]
-            windows = signal.unfold(1, kernels[i], strides[i]).permute(1, 0, 2).flatten(1)
-            sums[i].add(windows.double(), outputs[last][0, kept[i]].T.double())
-    tensors = {}
-    for i in merged:
-        name = f"feature_extractor.conv_layers.{i}."
-        weight, constant, spread = sums[i].solve()
-        tensors[f"{name}conv.weight"] = weight.T.reshape(len(kept[i]), -1, kernels[i]).float()
-        if sums[i].centered:  # the group norm that follows sets mean 0 and variance 1, so its own tensors restore both
-            tensors |= {f"{name}layer_norm.weight": spread.float(), f"{name}layer_norm.bias": constant.float()}
-        if config.conv_bias:
-            tensors[f"{name}conv.bias"] = torch.zeros(len(kept[i])) if sums[i].centered else constant.float()
+def names(runs: list[int], config) -> set[str]:
+    """The student's tensors that `fit` makes, named as in `importance.plain`; all others are copied."""
+    tensors = set()
+    for i, run in enumerate(runs):
+        if run > 1:
+            parts = ["conv.weight", *(["conv.bias"] if config.conv_bias else [])]
+            parts += ["layer_norm.weight", "layer_norm.bias"] if i == 0 and families.is_group_norm(config) else []
+            tensors |= {f"feature_extractor.conv_layers.{i}.{part}" for part in parts}
     return tensors
 
 
-def _activations(parent, waveform: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Each convolution's input, and its output before norm and activation: [1, channels, frames] each."""
-    inputs, outputs = [], []
-    signal = waveform[:, None]
-    for layer in parent.base_model.feature_extractor.conv_layers:
-        inputs.append(signal)
-        outputs.append(layer.conv(signal))
+@torch.no_grad()
+def fit(parent, student, waveforms: list[torch.Tensor], runs: list[int], kept: list[torch.Tensor]) -> None:
+    """Fit the student's convolutions that replace runs longer than one, the first one first; all else is copied already.
+
+    `waveforms`: each a model input [1, samples]; `kept`: the channels to keep of each run's last convolution.
+    """
+    layers = student.base_model.feature_extractor.conv_layers
+    for i, (_, last) in enumerate(spans(runs)):
+        if runs[i] == 1:
+            continue
+        conv = layers[i].conv
+        centered = i == 0 and families.is_group_norm(parent.config)
+        sums = _Sums(centered, constant=conv.bias is not None)
+        for waveform in waveforms:
+            signal = _through(layers[:i], waveform[:, None])
+            wanted = _through(parent.base_model.feature_extractor.conv_layers[:last], waveform[:, None])
+            wanted = parent.base_model.feature_extractor.conv_layers[last].conv(wanted)
+            windows = signal[0].unfold(1, conv.kernel_size[0], conv.stride[0]).permute(1, 0, 2).flatten(1)
+            sums.add(windows.double(), wanted[0, kept[i]].T.double())
+        weight, constant, spread = sums.solve()
+        conv.weight.copy_(weight.T.reshape(conv.weight.shape))
+        if centered:  # the group norm that follows sets mean 0 and variance 1, so its own tensors restore both
+            layers[i].layer_norm.weight.copy_(spread)
+            layers[i].layer_norm.bias.copy_(constant)
+        if conv.bias is not None:
+            conv.bias.copy_(torch.zeros_like(conv.bias) if centered else constant)
+
+
+def _through(layers, signal: torch.Tensor) -> torch.Tensor:
+    for layer in layers:
         signal = layer(signal)
-    return inputs, outputs
+    return signal
 
 
 class _Sums:

@@ -46,7 +46,7 @@ class Choice:
     narrower: bool  # whether the residual stream has fewer channels than the parent's
 
 
-def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
+def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = (), scores: Importance | None = None):
     """Build a student of `parent`, a CTC model of any family, initialized from it, or anew where `init` is scratch.
 
     `waveforms`: training audio as model inputs, each [1, samples]; needed where `importance` is measured or convolutions are
@@ -63,9 +63,9 @@ def build(parent, settings: Student, waveforms: Sequence[torch.Tensor] = ()):
     config = config_of(parent.config, settings.model_copy(update={"frame_rate": None}))
     student = type(parent)(config)
     call_projections(student)
-    choice = _choose(parent, config, settings, waveforms)
-    fitted = merge.fit(parent, waveforms, choice.runs, choice.conv)
-    rows = _copy(parent, student, choice, fitted)
+    choice = choose(parent.config, config, settings, scores or importance_of(parent, config, settings, waveforms))
+    rows = _copy(parent, student, choice)
+    merge.fit(parent, student, waveforms, choice.runs, choice.conv)
     if final.conv_stride == config.conv_stride:
         return student, rows
     slow, lowered = frame_rate.lower(student, final)
@@ -155,14 +155,35 @@ def _runs(parent, settings: Student) -> list[int]:
 # ---------------------------------------------------------------- choosing
 
 
-def _choose(parent, config, settings: Student, waveforms: Sequence[torch.Tensor]) -> Choice:
+def importance_of(parent, config, settings: Student, waveforms: Sequence[torch.Tensor]) -> Importance:
+    """Importance by the rule in `settings`; it is not measured where the student is as wide as its parent."""
     layers = kept_layers(parent.config.num_hidden_layers, settings)
-    runs = _runs(parent.config, settings)
-    scores = _importance(parent, config, settings, layers, waveforms)
-    positional = config.num_conv_pos_embedding_groups == parent.config.num_conv_pos_embedding_groups
+    sizes = ("hidden_size", "num_attention_heads", "intermediate_size")
+    narrower = any(getattr(config, size) < getattr(parent.config, size) for size in sizes)
+    narrower |= max(config.conv_dim) < max(parent.config.conv_dim)
+    if settings.importance == "position":
+        return importance.of_position(parent, layers)
+    if settings.importance == "weights" or not narrower:
+        return importance.of_weights(parent, layers)
+    return importance.measured(_shallow(parent, layers), waveforms, settings.seed)
+
+
+def _shallow(parent, layers: list[int]):
+    """The parent with these layers alone: what a student narrower than this loses, is measured in it."""
+    if len(layers) == len(parent.base_model.encoder.layers):
+        return parent
+    only = Student.model_validate({"from": "parent", "layers": layers, "importance": "weights", "training": None})
+    return build(parent, only)[0]
+
+
+def choose(parent, config, settings: Student, scores: Importance) -> Choice:
+    """The parts with the highest scores, for a student with this config; `parent`: its parent's config."""
+    layers = kept_layers(parent.num_hidden_layers, settings)
+    runs = _runs(parent, settings)
+    positional = config.num_conv_pos_embedding_groups == parent.num_conv_pos_embedding_groups
     groups = config.num_conv_pos_embedding_groups if positional else 1
-    heads = _heads([scores.heads[i] for i in layers], config)
-    rows = [_rows_of(kept, scores, i, parent.config, config) for i, kept in zip(layers, heads, strict=True)]
+    heads = _heads(scores.heads, config)
+    rows = [_rows_of(kept, scores, i, parent, config) for i, kept in enumerate(heads)]
     return Choice(
         layers=layers,
         hidden=_best(scores.stream, config.hidden_size, groups),
@@ -171,22 +192,10 @@ def _choose(parent, config, settings: Student, waveforms: Sequence[torch.Tensor]
         heads=heads,
         query=[query for query, _ in rows],
         value=[value for _, value in rows],
-        units=[_best(scores.units[i], config.intermediate_size) for i in layers],
+        units=[_best(units, config.intermediate_size) for units in scores.units],
         positional=positional,
-        narrower=config.hidden_size < parent.config.hidden_size,
+        narrower=config.hidden_size < parent.hidden_size,
     )
-
-
-def _importance(parent, config, settings: Student, layers: list[int], waveforms: Sequence[torch.Tensor]) -> Importance:
-    """Importance by the rule in `settings`; it is not measured where the student is as wide as its parent."""
-    sizes = ("hidden_size", "num_attention_heads", "intermediate_size")
-    narrower = any(getattr(config, size) < getattr(parent.config, size) for size in sizes)
-    narrower |= max(config.conv_dim) < max(parent.config.conv_dim)
-    if settings.importance == "position":
-        return importance.of_position(parent)
-    if settings.importance == "weights" or not narrower:
-        return importance.of_weights(parent, layers)
-    return importance.measured(parent, waveforms, settings.seed)
 
 
 def _best(scores: torch.Tensor, count: int, groups: int = 1) -> torch.Tensor:
@@ -214,16 +223,16 @@ def _rows_of(heads: torch.Tensor, importances: Importance, layer: int, old, new)
 
 
 @torch.no_grad()
-def _copy(parent, student, choice: Choice, fitted: dict[str, torch.Tensor]) -> list[dict]:
-    """Fill the student's tensors from the parent's and from `fitted`; returns one row per tensor with its origin."""
+def _copy(parent, student, choice: Choice) -> list[dict]:
+    """Fill the student's tensors from the parent's, but for those to be fitted; returns one row per tensor with its origin."""
     weights, prefix = plain(parent), f"{student.base_model_prefix}."
+    fitted = merge.names(choice.runs, parent.config)
     rows: list[dict] = []
     for full, target in student.state_dict().items():
         name = full.removeprefix(prefix)
         source, cuts = _origin(name, choice)
         whose = source if source is None or source.startswith("lm_head.") else f"{prefix}{source}"
         if name in fitted:
-            target.copy_(fitted[name])
             rows.append({"to": full, "from": whose, "how": "fitted"})
             continue
         if source not in weights:  # None, or SpecAugment's mask, which a parent trained without SpecAugment lacks

@@ -35,7 +35,8 @@ def test_channels_nobody_uses_can_go_without_a_trace(norm):
     slim, rows = student.build(model, settings(feed_forward=48))
     assert torch.allclose(slim.eval()(WAVEFORM).logits, model(WAVEFORM).logits, atol=1e-5)
     narrow = settings(feed_forward=48, heads=2, hidden=24)
-    choice = student._choose(model, student.config_of(model.config, narrow), narrow, [])
+    config = student.config_of(model.config, narrow)
+    choice = student.choose(model.config, config, narrow, student.importance_of(model, config, narrow, []))
     assert choice.units[0].tolist() == list(range(1, 96, 2))
     assert {int(i) // 12 for i in choice.value[0]} == {0, 3}
     matters = importance.of_weights(model, [0, 1, 2, 3])

@@ -1,0 +1,90 @@
+"""What a setting of a student is worth: students of params.yaml, trained from several seeds.
+
+    python -m pipeline.lab.ablation [SEEDS] [STUDENT...]
+
+Run in a project with a trained teacher and its stored logits. Each student, or those named, is trained from the seeds 1 to
+SEEDS (3), into ablation/STUDENT.SEED; one that is there already, from the same settings and parent, is not trained again. A row
+has the word errors in per cent on dev, which chose the checkpoint, and on gate and test together, which chose nothing.
+"""
+
+import json
+import statistics
+from pathlib import Path
+
+from pipeline.common.command import stage_main
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_text
+from pipeline.common.tables import markdown
+
+OUT = Path("ablation")
+
+
+def main(seeds: str = "3", *names: str) -> None:
+    from pipeline.project import load_params
+
+    params = load_params()
+    rows = []
+    for name in names or params.students:
+        found = [trained(name, seed) for seed in range(1, int(seeds) + 1)]
+        for key in found[0]:
+            rates = [100 * result[key][0] / result[key][1] for result in found]
+            rows.append([name, key, *(f"{rate:.2f}" for rate in rates), f"{statistics.mean(rates):.2f}"])
+            print(*rows[-1], sep="\t", flush=True)
+    print(markdown(["student", "words of", *(f"seed {n}" for n in range(1, int(seeds) + 1)), "mean"], rows))
+
+
+def trained(name: str, seed: int) -> dict[str, list[int]]:
+    """Train one student from one seed; its [errors, words] by split."""
+    from pipeline.distill.student import make_student
+    from pipeline.models.folder import SUMS, load_model
+    from pipeline.models.inference import dev_errors
+    from pipeline.project import Project, load_params
+    from pipeline.speech.corpus import GATE, open_corpus
+    from pipeline.train.bookkeeping import Bookkeeping
+
+    params, project = load_params(), Project()
+    out = OUT / f"{name}.{seed}"
+    if name not in params.students or (settings := params.students[name]).training is None:
+        raise BigfootError(f"params.yaml has no student {name} that is trained: name another")
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update={"seed": seed})})
+    parent = project.model(settings.parent)
+    if settings.parent in params.students:
+        parent = OUT / f"{settings.parent}.{seed}"
+    origin = {"settings": settings.model_dump(mode="json"), "parent": read_text(parent / SUMS, "dvc repro")}
+    if (known := out / "errors.json").is_file():
+        found = json.loads(known.read_text())
+        if found["origin"] != origin:
+            raise BigfootError(f"{out} was trained from other settings or another parent: remove it")
+        return found["errors"]
+    corpus = open_corpus(project.corpus(params.corpus.name))
+    make_student(
+        settings, corpus, parent, project.teacher, project.logits, out, Bookkeeping(f"{name}_{seed}", project, params.tracking)
+    )
+    model, processor = load_model(out)
+    if settings.quantize_aware:
+        _round_again(model, corpus, processor, out)
+    found = {}
+    for key, splits in (("dev", ["dev"]), ("gate and test", [GATE, *corpus.test_sets])):
+        counts = [dev_errors(model, processor, corpus, corpus.utterances(split)) for split in splits]
+        found[key] = [sum(errors for errors, _ in counts), sum(length for _, length in counts)]
+    known.write_text(json.dumps({"origin": origin, "errors": found}))
+    return found
+
+
+def _round_again(model, corpus, processor, folder: Path) -> None:
+    """Let a model that was trained with rounding round again, to the ranges that it learned."""
+    import torch
+
+    from pipeline.distill import fake_int8
+    from pipeline.distill.student import importance_audio
+
+    fake_int8.attach(model, importance_audio(corpus, processor, 1))
+    ranges = json.loads((folder / fake_int8.FILE).read_text())
+    with torch.no_grad():
+        for layer, ends in zip(fake_int8._layers(model), ranges.values(), strict=True):
+            layer.int8.low.fill_(ends["low"])
+            layer.int8.high.fill_(ends["high"])
+
+
+if __name__ == "__main__":
+    stage_main(main)
