@@ -492,7 +492,7 @@ def test_the_table_for_prefect_has_readmes_columns_and_the_reasons_and_that_of_t
 def test_breakdown_and_worst_utterances_lie_beside_the_comparison(tmp_path):
     run(tmp_path)
     breakdown, worst = (json.loads((tmp_path / "reports" / f"{name}.json").read_text()) for name in ("breakdown", "worst"))
-    assert list(breakdown["sets"]) == ["test"] and set(breakdown["sets"]["test"]) == {"length", "speaker", "noise"}
+    assert list(breakdown["sets"]) == ["test"] and set(breakdown["sets"]["test"]) == {"length", "speaker", "noise", "text"}
     for groups in breakdown["sets"]["test"].values():
         errors = sum(group["wer"]["half.int8-openvino"] * group["words"] for group in groups)
         assert errors == pytest.approx(22) and sum(group["utterances"] for group in groups) == 200
