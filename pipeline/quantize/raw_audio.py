@@ -10,7 +10,6 @@ short for a frame, and lets the blank win wherever a token wins that writes noth
 import math
 from typing import TYPE_CHECKING
 
-from pipeline.exports.graph import NEVER, silent_tokens
 from pipeline.models.forward import inside, padding_invariant
 from pipeline.recognition import seal
 from pipeline.recognition.recognizer import WINDOW_SECONDS
@@ -32,6 +31,8 @@ def longest(info: dict) -> int:
 def module(model: "nn.Module", info: dict) -> "nn.Module":
     """The module of a CTC model."""
     import torch
+
+    from pipeline.exports.graph import NEVER, silent_tokens
 
     silent, ids, field = silent_tokens(info), torch.arange(len(info["vocab"])), seal.receptive_field(info)
 

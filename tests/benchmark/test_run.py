@@ -18,6 +18,7 @@ from pipeline import params
 from pipeline.benchmark import cold_start, lengths, processes, rounds
 from pipeline.benchmark.rounds import Timed
 from pipeline.benchmark.run import benchmark
+from pipeline.benchmark.starts import Group
 from pipeline.benchmark.timings import Timing, Timings, read
 from pipeline.common import host
 from pipeline.common.errors import BigfootError, Busy
@@ -249,16 +250,24 @@ def test_each_start_has_new_processes_and_more_follow_while_an_interval_is_wide(
 
 
 def test_what_chooses_is_timed_in_starts_of_its_own_and_not_reported(light, corpus, tmp_path, monkeypatch):
-    """The sleeper's second start, which is reported, is the slow one; the third chooses."""
+    """The sleeper's second start, which is reported, is the slow one; the third chooses, with as many timings as both."""
     monkeypatch.setattr(processes, "MODULE", "tests.sleeping")
     monkeypatch.setenv(UNEVEN, str(tmp_path / "starts"))
     (tmp_path / "starts").mkdir()
     sleepy = Path(shutil.copytree(light, tmp_path / "sleepy.int8-onnx"))
-    timings = benchmark(BRIEF, [light, sleepy], corpus, tmp_path / "t.json")
-    row = timings.variants["sleepy.int8-onnx"]
-    assert len(list((tmp_path / "starts").iterdir())) == 3 and timings.restarts == row.turns == 2
-    assert row.speedup_to_choose > 1.5 * row.speedup
-    assert timings.variants["teacher.fp32"].speedup_to_choose == 1
+    sample = list(corpus.utterances("test"))
+    files = [tmp_path / f"{utterance.id}.flac" for utterance in sample]
+    for file, utterance in zip(files, sample, strict=True):
+        file.write_bytes(corpus.flac(utterance))
+    measured = Group([light, sleepy], list(map(str, files)), sample, BRIEF)
+    rows, _ = measured.rows()
+    assert len(list((tmp_path / "starts").iterdir())) == 3 and measured.starts == 2
+    reported, others = measured.times["sleepy.int8-onnx"], measured.to_choose["sleepy.int8-onnx"]
+    assert {timed.start for timed in reported} == {0, 1} and len(reported) == len(others)
+    assert min(timed.seconds for timed in reported if timed.start == 1) > 3 * SLEEP
+    base = measured.to_choose["teacher.fp32"]
+    expected = sum(timed.seconds for timed in base) / sum(timed.seconds for timed in others)
+    assert rows["sleepy.int8-onnx"]["speedup_to_choose"] == expected and rows["teacher.fp32"]["speedup_to_choose"] == 1
 
 
 def test_with_more_threads_the_figures_with_one_are_measured_too(light, corpus, tmp_path):

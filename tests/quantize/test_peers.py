@@ -129,7 +129,7 @@ def test_a_peer_is_timed_and_profiled_as_any_variant(folders, scheme, tmp_path):
     assert worker.idle(SCHEMES[scheme].runtime)["peak_mb"] > 0
     worker.open(str(tmp_path / "variant"), 1, [str(tmp_path / "a.flac")])
     assert worker.turn([0])["seconds"][0] > 0 and worker.batched(2)["rtfx"] > 0
-    assert set(worker.profile()) == {"cnn_ms", "encoder_ms"}
+    assert set(worker.profile()) == {"cnn_ms", "encoder_ms", "int8_share"}
 
 
 @pytest.mark.parametrize(
