@@ -36,14 +36,16 @@ def started(command: list[str], environment: Mapping[str, str], log: Path) -> It
         process.wait()
 
 
-def wait_for(name: str, address: str, log: Path) -> None:
-    """Wait until a server answers; raises BigfootError, which names its log, after START_SECONDS."""
+def wait_for(name: str, address: str, log: Path, process: subprocess.Popen) -> None:
+    """Wait until a server answers; raises BigfootError, which names its log, where it ends, or after START_SECONDS."""
     print(f"waiting for {name} at {address}, its log is {log}", flush=True)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             urllib.request.urlopen(address, timeout=2).close()
             return
+        if process.poll() is not None:
+            raise BigfootError(f"{name} ended before it answered: see {log}")
         time.sleep(0.5)
     raise BigfootError(f"{address} does not answer after {START_SECONDS} s: see {log}")
 
@@ -61,8 +63,8 @@ def prefect_server(folder: Path) -> Iterator[None]:
     address = f"http://127.0.0.1:{port}"
     print("No Prefect server is configured: one is started for this run (`make ui` starts one that shows runs in a browser)")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with started(command, os.environ | PRIVATE, log):
-        wait_for("Prefect", f"{address}/api/health", log)
+    with started(command, os.environ | PRIVATE, log) as process:
+        wait_for("Prefect", f"{address}/api/health", log, process)
         with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
             yield
 

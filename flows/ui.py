@@ -42,14 +42,16 @@ def main() -> None:
     with contextlib.ExitStack() as services:
         print("Starting Prefect and MLflow, which may take a minute on a busy machine ...", flush=True)
         start = lambda name, command, env: services.enter_context(service.started(command, env, kept / f"{name}.log"))  # noqa: E731
-        start("prefect-server", [*run, "server", "start", "--host", "127.0.0.1", "--port", str(prefect)], local)
-        start(
+        prefect_server = start(
+            "prefect-server", [*run, "server", "start", "--host", "127.0.0.1", "--port", str(prefect)], local
+        )
+        mlflow_server = start(
             "mlflow-server",
             [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1",
              "--backend-store-uri", store, "--artifacts-destination", str(project.artifacts)], local,
         )  # fmt: skip
-        service.wait_for("Prefect", f"{prefect_url}/api/health", kept / "prefect-server.log")
-        service.wait_for("MLflow", f"{mlflow_url}/health", kept / "mlflow-server.log")
+        service.wait_for("Prefect", f"{prefect_url}/api/health", kept / "prefect-server.log", prefect_server)
+        service.wait_for("MLflow", f"{mlflow_url}/health", kept / "mlflow-server.log", mlflow_server)
         print("Registering the deployments ...", flush=True)
         for arguments in (
             ["work-pool", "create", POOL, "--type", "process", "--overwrite"],

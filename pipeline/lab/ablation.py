@@ -36,6 +36,7 @@ def main(seeds: str = "3", *names: str) -> None:
 def trained(name: str, seed: int) -> dict[str, list[int]]:
     """Train one student from one seed; its [errors, words] by split."""
     from pipeline.distill.student import make_student
+    from pipeline.models import few_bits
     from pipeline.models.folder import SUMS, load_model
     from pipeline.models.inference import dev_errors
     from pipeline.project import Project, load_params
@@ -61,6 +62,8 @@ def trained(name: str, seed: int) -> dict[str, list[int]]:
         settings, corpus, parent, project.teacher, project.logits, out, Bookkeeping(f"{name}_{seed}", project, params.tracking)
     )
     model, processor = load_model(out)
+    if settings.few_bits:
+        few_bits.attach(model, settings.few_bits.bits, settings.few_bits.block)
     if settings.quantize_aware:
         _round_again(model, corpus, processor, out)
     found = {}

@@ -38,9 +38,7 @@ def main(corpus: str = "", *variants: str) -> None:
     print(json.dumps({"host": host.describe(), "versions": host.versions(), "rounds": ROUNDS, "rows": rows}, indent=1))
 
 
-def measure(
-    variant: Path, corpus: Corpus, precisions: tuple[gpu.Precision, ...] = PRECISIONS, rounds: int = ROUNDS
-) -> list[dict]:
+def measure(variant: Path, corpus: Corpus, rounds: int = ROUNDS) -> list[dict]:
     """A row for each precision: WER of the first test set, how many of its texts differ from float32's, RTFx by streams."""
     info = seal.read(variant)
     if not gpu.is_float32(info):

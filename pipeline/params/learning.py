@@ -341,10 +341,14 @@ class Student(Section):
     @model_validator(mode="after")
     def _can_be_trained(self) -> "Student":
         if self.training is None:
+            if self.init == "scratch":
+                raise ValueError("init: scratch has nothing of its parent, so training can't be null")
             if self.quantize_aware or self.few_bits:
                 key = "quantize_aware" if self.quantize_aware else "few_bits"
                 raise ValueError(f"{key} is a way to train, so training can't be null")
             return self
+        if self.quantize_aware and self.few_bits:
+            raise ValueError("quantize_aware and few_bits are for two schemes, of which none keeps both: leave one out")
         if self.training.augment.speed is not None and self.distillation.reads_store:
             raise ValueError(
                 "training.augment.speed moves frames away from the teacher's stored logits: put speeds in logits.speeds, "
@@ -353,7 +357,8 @@ class Student(Section):
         if self.training.chunk and is_used(self.distillation.hidden_weight):
             raise ValueError("hidden_weight compares whole utterances layer by layer, which training.chunk cuts: leave one out")
         if self.distillation.features == "stored":
-            changes = {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "frame_rate", "quantize_aware")}
+            changes: dict[str, object] = {"init": self.init == "scratch"}
+            changes |= {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "frame_rate", "quantize_aware")}
             changes["training.augment.noise_probability"] = self.training.augment.noise_probability
             changes["training.augment.join"] = self.training.augment.join > 1
             if changed := [key for key, value in changes.items() if value]:

@@ -65,6 +65,13 @@ class Evaluate(Section):
     bootstrap: int = Field(2000, ge=100, le=1_000_000, description="resamples")
     seed: Seed = Field(7, description="of the resamples, and of the utterances drawn")
 
+    @field_validator("noise_snr_db")
+    @classmethod
+    def _each_once(cls, ratios: list[float]) -> list[float]:
+        if len(set(ratios)) < len(ratios):
+            raise ValueError("list each ratio once")
+        return ratios
+
 
 class Benchmark(Section):
     """How speed, memory and energy are measured; see pipeline/benchmark/run.py."""

@@ -123,7 +123,10 @@ class SpeechTrainer(Trainer):
         count = training.steps * training.accumulate * self.accelerator.num_processes
         speakers = speakers_of(utterances) if join > 1 else None
         if speakers is not None and speakers.max(initial=-1) < 0:
-            raise BigfootError("training.augment.join joins utterances of one speaker, but the corpus names none: leave it out")
+            raise BigfootError(
+                f"{self.job.bookkeeping.model}: training.augment.join joins utterances of one speaker, "
+                "but the corpus names none: leave it out"
+            )
         return Batches(durations(utterances), training.batch_seconds, count, training.seed, slowest, join, speakers)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):

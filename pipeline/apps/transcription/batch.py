@@ -22,6 +22,7 @@ from typing import IO
 from pipeline.apps.transcription import files, formats, outputs, run
 from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.common.errors import BigfootError, one_line
+from pipeline.common.numbers import counted
 from pipeline.common.progress import Progress
 from pipeline.recognition import seal
 
@@ -107,15 +108,17 @@ def _list_failures(table: Path, lines: list[str], recordings: int) -> None:
         listed.unlink(missing_ok=True)
         return
     outputs.write(listed, "".join(lines), "--out")
-    count = f"{len(lines):,} of {recordings:,} recordings have no transcript, {listed} says why"
-    print(f"error: {one_line(count)}: the same command tries only them again", file=sys.stderr)
+    count = f"no transcript of {len(lines):,} of {counted(recordings, 'recording')}, {listed} says why"
+    print(f"error: {one_line(count)}: the same command tries only these again", file=sys.stderr)
 
 
 # ---------------------------------------------------------------- the table
 
 
 def _writer(table: Path) -> Callable[[Iterator[str], IO[bytes]], None]:
-    if table.suffix not in WRITERS or table.is_dir():
+    if table.is_dir():
+        raise BigfootError(f"--out {table}: is a folder, where a table is to be written: choose another name")
+    if table.suffix not in WRITERS:
         raise BigfootError(f"--out {table}: it becomes a table, so call it .jsonl or .parquet")
     return WRITERS[table.suffix]
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.apps.transcription import remote
 from pipeline.common.addresses import safe
-from pipeline.common.errors import BigfootError, one_line
+from pipeline.common.errors import Away, BigfootError, one_line
 from pipeline.speech import audio, media
 from pipeline.speech.audio import AudioError, Channel
 from pipeline.speech.level import Level
@@ -101,7 +101,13 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
 
 def _at(url: str) -> list[Recording | Failure]:
     """The recordings at an address."""
-    name, found = safe(url), {Path(each.below): each for each in remote.listed(url)}
+    name = safe(url)
+    try:
+        found = {Path(each.below): each for each in remote.listed(url)}
+    except Away:
+        raise
+    except BigfootError as error:
+        return [Failure(name, str(error))]
     if not found:
         return [Failure(name, f"{name} is missing: check the address")]
     if Path() in found:

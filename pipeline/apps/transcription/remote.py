@@ -80,11 +80,15 @@ def _asked(url: str, ask: Callable[[Any, str], Result]) -> Result:
         cure = "pip install 'bigfoot-asr[remote]'" if url.startswith("s3") else _first_line(error)
         raise BigfootError(f"{safe(url)} needs a package that is not installed: {cure}") from None
     except Exception as error:  # each kind of store raises errors of its own
-        if isinstance(error, FileNotFoundError) and not is_away(error):  # which fsspec makes of a web server that is away, too
+        # fsspec makes FileNotFoundError of whatever a web server answers, and of one that is away.
+        cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+        status = getattr(cause, "status", None)
+        if isinstance(error, FileNotFoundError) and not is_away(error) and (cause is error or status in (404, 410)):
             raise
-        kind = Away if is_away(error) else BigfootError
-        raise kind(f"{safe(url)} can't be read: {_first_line(error)}") from None
+        kind = Away if is_away(error) or (status or 0) >= 500 else BigfootError
+        reason = f"the server answers {status}" if status else _first_line(cause)
+        raise kind(f"{safe(url)} can't be read: {reason}") from None
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return safe(str(error).strip().partition("\n")[0]) or type(error).__name__
