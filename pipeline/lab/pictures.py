@@ -169,15 +169,15 @@ def _mlflow(camera: Camera, address: str, store: Store) -> None:
 
 def _prefect(camera: Camera, address: str, profile: str) -> None:
     """The form of a run, a run that finds everything up to date, and the comparison that it shows."""
-    deployment = _asked(address, "deployments/name/shrink/nightly")["id"]
-    run = _asked(address, f"deployments/{deployment}/create_flow_run", {})["id"]
-    state = lambda: _asked(address, f"flow_runs/{run}")["state_type"]  # noqa: E731
+    deployment = asked(address, "deployments/name/shrink/nightly")["id"]
+    run = asked(address, f"deployments/{deployment}/create_flow_run", {})["id"]
+    state = lambda: asked(address, f"flow_runs/{run}")["state_type"]  # noqa: E731
     wait_for(lambda: state() not in ("SCHEDULED", "PENDING", "RUNNING"), 300, "the flow did not end")
     if state() != "COMPLETED":
         raise BigfootError(f"the flow run ended as {state()}: see .bigfoot/prefect/worker.log")
     camera.take("prefect-form", f"{address}/deployments/deployment/{deployment}/run", _has("Additional Options"))
     camera.take("prefect-run", f"{address}/runs/flow-run/{run}", _has("Completed"))
-    (artifact,) = _asked(address, "artifacts/latest/filter", {"artifacts": {"key": {"any_": [f"comparison-{profile}"]}}})
+    (artifact,) = asked(address, "artifacts/latest/filter", {"artifacts": {"key": {"any_": [f"comparison-{profile}"]}}})
     camera.take("prefect-comparison", f"{address}/artifacts/artifact/{artifact['latest_id']}", _has("champion"))
 
 
@@ -185,8 +185,8 @@ def _has(text: str) -> str:
     return f"document.body.innerText.includes('{text}')"
 
 
-def _asked(address: str, path: str, body: dict | None = None) -> Any:
-    """Prefect's answer; POST where there is a body."""
+def asked(address: str, path: str, body: dict | None = None) -> Any:
+    """The answer of Prefect's server; POST where there is a body. Raises BigfootError where it stays busy."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{address}/api/{path}", data, {"content-type": "application/json"})
     for _ in range(MOST_TRIES):

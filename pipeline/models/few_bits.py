@@ -40,7 +40,7 @@ def rounded(weight: torch.Tensor, bits: int, block: int) -> torch.Tensor:
 
 def attach(model: nn.Module, bits: int, block: int) -> None:
     """Make all Linears compute with rounded weights from now on; the model's own stay in float, and so do its files."""
-    for module in list(model.modules()):
+    for module in model.modules():
         if isinstance(module, nn.Linear):
             module.forward = _Rounding(module, bits, block)
 

@@ -38,7 +38,6 @@ class Augment(Section):
     noise_snr_db: tuple[Decibels, Decibels] = Field(
         (10.0, 40.0), description="lowest and highest ratio of speech to that noise, in dB, drawn for each utterance"
     )
-
     join: int = Field(
         1,
         ge=1,
@@ -357,10 +356,12 @@ class Student(Section):
         if self.training.chunk and is_used(self.distillation.hidden_weight):
             raise ValueError("hidden_weight compares whole utterances layer by layer, which training.chunk cuts: leave one out")
         if self.distillation.features == "stored":
-            changes: dict[str, object] = {"init": self.init == "scratch"}
-            changes |= {key: getattr(self, key) for key in ("conv_channels", "conv_merge", "frame_rate", "quantize_aware")}
-            changes["training.augment.noise_probability"] = self.training.augment.noise_probability
-            changes["training.augment.join"] = self.training.augment.join > 1
+            changes = {
+                "init": self.init == "scratch",
+                **{key: getattr(self, key) for key in ("conv_channels", "conv_merge", "frame_rate", "quantize_aware")},
+                "training.augment.noise_probability": self.training.augment.noise_probability,
+                "training.augment.join": self.training.augment.join > 1,
+            }
             if changed := [key for key, value in changes.items() if value]:
                 raise ValueError(f"distillation.features: stored keeps the teacher's feature encoder: leave {changed[0]} out")
         if self.training.grow:

@@ -15,16 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.service import free_port
+from pipeline.lab.pictures import asked
 from tests.flows.conftest import add_code
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Ui:
@@ -48,27 +44,16 @@ class Ui:
         raise AssertionError(f"it did not start: {[p.read_text()[-500:] for p in folder.glob('.bigfoot/prefect/*.log')]}")
 
     def api(self, path: str, body: dict | None = None) -> dict:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.prefect}/api{path}", data, headers)
-        for _ in range(10):
-            try:
-                with urllib.request.urlopen(request, timeout=20) as answer:
-                    return json.load(answer)
-            except urllib.error.HTTPError as error:
-                if error.code != 503:  # its database is busy: Prefect's own client retries, too
-                    raise
-            time.sleep(1)
-        raise AssertionError(f"{path}: 503 for 10 s")
+        return asked(f"http://127.0.0.1:{self.prefect}", path, body)
 
     def start(self, deployment: str, **parameters) -> str:
-        registered = self.api(f"/deployments/name/shrink/{deployment}")
-        return self.api(f"/deployments/{registered['id']}/create_flow_run", {"parameters": parameters})["id"]
+        registered = self.api(f"deployments/name/shrink/{deployment}")
+        return self.api(f"deployments/{registered['id']}/create_flow_run", {"parameters": parameters})["id"]
 
     def wait_for(self, run: str, *states: str, seconds: float = 120) -> dict:
         deadline = time.monotonic() + seconds
         while True:
-            state = self.api(f"/flow_runs/{run}")["state"]
+            state = self.api(f"flow_runs/{run}")["state"]
             if state["name"] in states:
                 return state
             assert time.monotonic() < deadline, state
@@ -97,9 +82,9 @@ def test_a_deployment_runs_to_its_end_and_shows_its_stages(ui):
     run = running.start("nightly")
     state = running.wait_for(run, "Completed", "Failed", "Crashed")
     assert state["name"] == "Completed" and state["message"].startswith("4 stages run"), state
-    tasks = running.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+    tasks = running.api("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
     assert {task["name"]: task["state_name"] for task in tasks}["student@half"] == "Completed"
-    logs = running.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
+    logs = running.api("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
     teacher = next(task["id"] for task in tasks if task["name"] == "teacher")
     assert "hello from teacher" in {log["message"] for log in logs if log["task_run_id"] == teacher}
     urllib.request.urlopen(f"http://127.0.0.1:{running.mlflow}/health", timeout=60).close()
@@ -112,7 +97,7 @@ def test_a_canceled_run_ends_its_stage_and_leaves_dvc_unlocked(ui):
     run = running.start("nightly")
     while not (sleepers := _sleepers()):
         time.sleep(0.3)
-    running.api(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+    running.api(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
     running.wait_for(run, "Cancelled")
     psutil.wait_procs(sleepers)  # where the stage outlives its flow run, the suite's time limit ends this
     subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=running.folder, check=True, capture_output=True)
