@@ -80,10 +80,12 @@ def run(folder: Path, stage: str, *arguments: str) -> None:
         torch.set_num_threads(threads)
 
 
-def start(folder: Path, stage: str, *arguments: str) -> subprocess.Popen:
-    """A stage in a process of its own."""
+def start(folder: Path, stage: str, *arguments: str, first: str = "") -> subprocess.Popen:
+    """A stage in a process of its own, which runs the code `first` before it."""
     environment = os.environ | _environment(folder) | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", f"pipeline.stages.{stage}", *arguments]
+    module = f"pipeline.stages.{stage}"
+    changed = ["-c", f"{first}\nimport runpy\nrunpy.run_module({module!r}, run_name='__main__', alter_sys=True)"]
+    command = [sys.executable, *(changed if first else ["-m", module]), *arguments]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -94,9 +96,9 @@ def finished(process: subprocess.Popen) -> str:
     return output
 
 
-def kill_at(folder: Path, step: int, *student: str) -> None:
+def kill_at(folder: Path, step: int, *student: str, first: str = "") -> None:
     """Train the teacher, or a student, until there is a checkpoint of this step, and then kill -9."""
-    killed = start(folder, "student" if student else "teacher", *student)
+    killed = start(folder, "student" if student else "teacher", *student, first=first)
     deadline = time.monotonic() + 240
     model = student[0] if student else "teacher"
     while not list(folder.glob(f".bigfoot/checkpoints/{model}/*/checkpoint-{step}/ledger.json")):

@@ -1,6 +1,7 @@
 """The checkpoints of a training: each with ledger.json, which is written last and has the sums of the others.
 
-Decision: a training resumes from the newest checkpoint that is whole, if the best one so far, which it may end with, is whole
+Decision: one is written at every measurement on dev, and between two of them every five minutes, so that a kill costs no more.
+A training resumes from the newest checkpoint that is whole, if the best one so far, which it may end with, is whole
 too. One that a kill left incomplete, or that was damaged since, is removed, with a line in the log, and the training goes on
 from the one before. So a damaged file costs the steps since that one, and never changes the model.
 """
@@ -8,8 +9,12 @@ from the one before. So a damaged file costs the steps since that one, and never
 import json
 import logging
 import shutil
+import time
 from pathlib import Path
 from typing import TypedDict
+
+from accelerate.utils import broadcast_object_list
+from transformers import TrainerCallback
 
 from pipeline.common import shapes, sums
 from pipeline.common.errors import BigfootError
@@ -17,7 +22,27 @@ from pipeline.common.files import sealed, write_whole
 
 LEDGER = "ledger.json"
 KEPT = ("*.safetensors", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trainer_state.json")
+SECONDS = 300.0  # of training without a checkpoint, after which one is written
 log = logging.getLogger(__name__)
+
+
+class Regularly(TrainerCallback):
+    """Asks for a checkpoint where the last one is older than SECONDS, at a step whose loss is logged.
+
+    At no other step, so that a resumed run logs the same losses, each the mean since the last one; and since all processes have
+    to save at the same step, the first one decides, which would delay every step.
+    """
+
+    def on_train_begin(self, args, state, control, **_):
+        self.saved = time.monotonic()
+
+    def on_log(self, args, state, control, logs, **_):
+        if "loss" in logs:
+            is_due = time.monotonic() - self.saved >= SECONDS
+            control.should_save |= broadcast_object_list([is_due])[0]
+
+    def on_save(self, args, state, control, **_):
+        self.saved = time.monotonic()
 
 
 class Spent(TypedDict):

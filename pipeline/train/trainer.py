@@ -3,8 +3,8 @@
 Decision: transformers.Trainer does the training; this module adds the order of batches, the loss and errors on dev. The order
 is one stream of `steps` batches that depends on (seed, epoch) alone, and an example's augmentation depends on (seed, epoch,
 utterances) alone. So a run that was killed and resumed gets the same batches as an uninterrupted run; on a CPU with the same
-number of threads it ends with the same weights. A checkpoint is written at every measurement on dev, under
-.bigfoot/checkpoints/MODEL/FINGERPRINT; all are removed once the model is saved.
+number of threads it ends with the same weights. Checkpoints are under .bigfoot/checkpoints/MODEL/FINGERPRINT; all are removed
+once the model is saved.
 """
 
 import json
@@ -274,6 +274,7 @@ def _trainer(job: Job, folder: Path) -> SpeechTrainer:
         use_cpu=not machine.has_gpu(),
     )
     trainer = SpeechTrainer(job, Ledger(job, folder), args=arguments)
+    trainer.add_callback(checkpoints.Regularly())
     if t.patience is not None:
         from transformers import EarlyStoppingCallback
 

@@ -30,6 +30,25 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
     assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
 
 
+def test_a_run_killed_between_measurements_and_before_the_first_ends_with_the_same_weights(tmp_path, caplog):
+    """It is measured at steps 30, 60 and 90; its loss is logged at every 25th, where it may write a checkpoint."""
+
+    def measure_late(chosen: dict) -> None:
+        chosen["teacher"]["training"]["evaluate_every"] = 30
+
+    undisturbed, disturbed = (tones.project(tmp_path / name, steps=90, change=measure_late) for name in "ab")
+    tones.run(undisturbed, "teacher")
+    for step in (25, 50):
+        tones.kill_at(disturbed, step, first="from pipeline.train import checkpoints; checkpoints.SECONDS = 0")
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        tones.run(disturbed, "teacher")
+    assert "resuming from step 50" in caplog.text  # so the best one, of step 30, was kept beside it
+    a, b = tones.weights(undisturbed), tones.weights(disturbed)
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    assert tones.curve(undisturbed) == tones.curve(disturbed)
+
+
 def test_where_characters_decide_the_checkpoint_with_the_lowest_cer_on_dev_is_kept(tmp_path):
     folder = tones.project(tmp_path, steps=20)
     corpus = folder / "corpora" / "tones" / "train" / "split.json"
