@@ -52,7 +52,7 @@ def costs(model, waveforms: Sequence[torch.Tensor], block: int, seed: int) -> di
 
 
 def spent(costs: dict[str, dict[int, float]], sizes: dict[str, int], bits: float) -> dict[str, int]:
-    """WIDTHS for parts of these sizes, at most `bits` on average: from the fewest on, the step that saves most per bit first."""
+    """One of WIDTHS for each part, at most `bits` on average: from the fewest on, the step that saves most per bit first."""
     widths = dict.fromkeys(costs, min(WIDTHS))
     left = (bits - min(WIDTHS)) * sum(sizes.values())
     while True:

@@ -2,8 +2,8 @@
 
 Decision: the scale is fitted: of some that clip a block's largest weights by more or less, the one with the smallest squared
 error. Rounding to the range alone, as ONNX Runtime's own tool does, wastes levels on single large weights. It depends on the
-weights alone, so a model that was trained with this rounding needs only the bits of each Linear beside its weights (few_bits.json)
-to be rounded to the same again.
+weights alone, so a model that was trained with this rounding needs only the bits of each Linear beside its weights
+(few_bits.json) to be rounded to the same again.
 """
 
 import json
