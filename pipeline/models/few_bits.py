@@ -82,10 +82,10 @@ def read(folder: Path) -> Rounding | None:
     """What a model was trained for; None where its weights were in float."""
     if not (file := folder / FILE).is_file():
         return None
-    rounding = read_json(file, None)
-    if found := shapes.problem(rounding, Rounding):
+    content = read_json(file, None)
+    if found := shapes.problem(content, Rounding):
         raise BigfootError(f"{file}{found}: train the student again")
-    return rounding
+    return Rounding(bits=content["bits"], block=content["block"])
 
 
 class _Rounded:

@@ -273,8 +273,7 @@ class FewBits(Section):
     bits: float = Field(
         ge=2,
         le=8,
-        description="bits per weight: 2, 4 or 8; or a mean of them, such as 3: then each Linear gets that of the three by which "
-        "least is lost",
+        description="bits per weight: 2, 4 or 8; or a mean of them, such as 3: each Linear then gets the one by which least is lost",
     )
     block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale: 16, 32, 64 or 128")
 
@@ -320,7 +319,7 @@ class Student(Section):
     )
     few_bits: FewBits | None = Field(
         None,
-        description="train with the Linears' weights in few bits, as the schemes int4w-onnx and int4w-openvino store them; null: in float",
+        description="train with the Linears' weights in few bits, as int4w-onnx and int4w-openvino store them; null: in float",
     )
     config: dict[str, int | float | bool] = Field(
         default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*; {}: as its parent"

@@ -72,7 +72,10 @@ def lowered(full: Path, bits_of: Callable[[str], int], block: int) -> "onnx.Mode
 
 
 def _bits_of(node: str, bits: dict[str, int]) -> int:
-    """Those of the Linear that a MatMul comes from: `/layers.0/attention/q_proj/MatMul` is encoder.layers.0.attention.q_proj."""
+    """Those of the Linear that a MatMul comes from: `/layers.0/attention/q_proj/MatMul` is `encoder.layers.0.attention.q_proj`.
+
+    Raises BigfootError where there is none.
+    """
     path = re.sub(r"/MatMul(_\d+)?$", "", node).replace("/", ".")
     found = [width for name, width in bits.items() if f".{name}".endswith(path)]
     if len(found) != 1:
