@@ -273,7 +273,7 @@ class FewBits(Section):
     bits: float = Field(
         ge=2,
         le=8,
-        description="bits per weight: 2, 4 or 8; or a mean of them, such as 3: each Linear then gets the one by which least is lost",
+        description="bits per weight: 2, 4 or 8; or a mean of them, such as 3: each Linear gets the one that loses least",
     )
     block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale: 16, 32, 64 or 128")
 
