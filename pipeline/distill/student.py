@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors import safe_open
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_json
-from pipeline.distill import fake_int8, texts
+from pipeline.distill import bit_widths, fake_int8, texts
 from pipeline.distill.logits.speeds import AtSpeeds
 from pipeline.distill.logits.store import LogitsStore
 from pipeline.distill.loss import Imitation
@@ -56,12 +57,16 @@ def make_student(
         model, rows = student.build(parent, settings, audio)
         if settings.quantize_aware:
             fake_int8.attach(model, audio)
-        if settings.few_bits:
-            few_bits.attach(model, settings.few_bits.bits, settings.few_bits.block)
+        rounding = _rounding(model, settings, audio)
+        if rounding:
+            few_bits.attach(model, rounding)
     except BigfootError as error:
         raise BigfootError(f"students.{name}: {error}") from None
     fresh = [row["to"] for row in rows if row["from"] is None]
     log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
+    if rounding:
+        counts = Counter(rounding["bits"].values())
+        log.info("%s: bits per weight: %s", name, ", ".join(f"{bits} in {n} Linears" for bits, n in sorted(counts.items())))
     if settings.training is None:
         trained = read_metrics(parent_folder, None).get("trained", True)
         metrics = save_as_it_is(model, processor, corpus, out, trained)
@@ -100,8 +105,17 @@ def make_student(
     metrics = trainer.train(job, out)
     if settings.quantize_aware:
         _save_plain(model, processor, out)
+    if rounding and PartialState().is_main_process:
+        few_bits.save(rounding, out)
     (out / "initialization.json").write_text(json.dumps(rows, indent=1) + "\n")
     return metrics
+
+
+def _rounding(model, settings: Student, audio: list[torch.Tensor]) -> few_bits.Rounding | None:
+    """What the weights of this student's Linears are rounded to while it learns; None: they are not."""
+    if not (wanted := settings.few_bits):
+        return None
+    return {"bits": bit_widths.chosen(model, audio, wanted.bits, wanted.block, settings.seed), "block": wanted.block}
 
 
 def _frames_in_one(model, teacher_folder: Path) -> int:

@@ -62,8 +62,8 @@ def trained(name: str, seed: int) -> dict[str, list[int]]:
         settings, corpus, parent, project.teacher, project.logits, out, Bookkeeping(f"{name}_{seed}", project, params.tracking)
     )
     model, processor = load_model(out)
-    if settings.few_bits:
-        few_bits.attach(model, settings.few_bits.bits, settings.few_bits.block)
+    if rounding := few_bits.read(out):
+        few_bits.attach(model, rounding)
     if settings.quantize_aware:
         _round_again(model, corpus, processor, out)
     found = {}

@@ -2,12 +2,22 @@
 
 Decision: the scale is fitted: of some that clip a block's largest weights by more or less, the one with the smallest squared
 error. Rounding to the range alone, as ONNX Runtime's own tool does, wastes levels on single large weights. It depends on the
-weights alone, so a model that was trained with this rounding needs nothing beside its weights to be rounded to the same again.
+weights alone, so a model that was trained with this rounding needs only the bits of each Linear beside its weights
+(few_bits.json) to be rounded to the same again.
 """
+
+import json
+from pathlib import Path
+from typing import TypedDict
 
 import torch
 from torch import nn
 
+from pipeline.common import shapes
+from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_json
+
+FILE = "few_bits.json"
 CLIPS = torch.linspace(1.0, 0.65, 8).tolist()  # the largest weight of a block, relative to the range
 
 
@@ -38,14 +48,47 @@ def rounded(weight: torch.Tensor, bits: int, block: int) -> torch.Tensor:
     return weight + (value - weight).detach()
 
 
-def attach(model: nn.Module, bits: int, block: int) -> None:
-    """Make all Linears compute with rounded weights from now on; the model's own stay in float, and so do its files."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            module.forward = _Rounding(module, bits, block)
+class Rounding(TypedDict):
+    """What the weights of a model's Linears are rounded to: bits by a Linear's name, and inputs that share a scale."""
+
+    bits: dict[str, int]
+    block: int
 
 
-class _Rounding:
+def linears(model: nn.Module) -> dict[str, nn.Linear]:
+    """The Linears of a model by their names without the family's prefix, which all families share."""
+    prefix = f"{getattr(model, 'base_model_prefix', '')}."
+    return {name.removeprefix(prefix): module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+
+def attach(model: nn.Module, rounding: Rounding) -> None:
+    """Make Linears compute with rounded weights from now on; the model's own stay in float, and so do its files."""
+    modules = linears(model)
+    for name, bits in rounding["bits"].items():
+        modules[name].forward = _Rounded(modules[name], bits, rounding["block"])
+
+
+def detach(model: nn.Module) -> None:
+    """Make all Linears compute with their own weights again."""
+    for module in linears(model).values():
+        module.__dict__.pop("forward", None)
+
+
+def save(rounding: Rounding, folder: Path) -> None:
+    (folder / FILE).write_text(json.dumps(rounding, indent=1) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> Rounding | None:
+    """What a model was trained for; None where its weights were in float."""
+    if not (file := folder / FILE).is_file():
+        return None
+    content = read_json(file, None)
+    if found := shapes.problem(content, Rounding):
+        raise BigfootError(f"{file}{found}: train the student again")
+    return Rounding(bits=content["bits"], block=content["block"])
+
+
+class _Rounded:
     """Replaces the forward pass of a Linear."""
 
     def __init__(self, linear: nn.Linear, bits: int, block: int):

@@ -268,9 +268,13 @@ def is_used(weight: Ramp) -> bool:
 
 
 class FewBits(Section):
-    """How a student rounds the weights of its Linears while it learns, for the scheme int4w-onnx with the same settings."""
+    """How a student rounds the weights of its Linears while it learns; the schemes int4w-onnx and int4w-openvino keep it."""
 
-    bits: Literal[2, 4, 8] = Field(description="bits per weight: 2, 4 or 8")
+    bits: float = Field(
+        ge=2,
+        le=8,
+        description="bits per weight: 2, 4 or 8; or a mean of them, such as 3: each Linear gets the one that loses least",
+    )
     block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale: 16, 32, 64 or 128")
 
 
@@ -314,7 +318,8 @@ class Student(Section):
         description="true: train with all convolutions but the first in int8, for the scheme int8qat-openvino",
     )
     few_bits: FewBits | None = Field(
-        None, description="train with the Linears' weights in few bits, as the scheme int4w-onnx stores them; null: in float"
+        None,
+        description="train with the Linears' weights in few bits, as int4w-onnx and int4w-openvino store them; null: in float",
     )
     config: dict[str, int | float | bool] = Field(
         default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*; {}: as its parent"

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipeline.common.errors import BigfootError
-from pipeline.quantize import export
+from pipeline.quantize import export, onnx_nbits
 from pipeline.quantize.base import BF16, VNNI, Scheme
 from pipeline.quantize.calibration import Calibrated
 
 if TYPE_CHECKING:
     from openvino import Model
 
+    from pipeline.models import few_bits
     from pipeline.speech.corpus import Corpus
 
 FILE = "model.xml"
@@ -96,7 +97,8 @@ class OpenvinoInt4Weights(Scheme):
     Granularity: int4 asymmetric, one scale and zero point per `group_size` inputs of an output; int8 one per output channel
     Hardware: any CPU
     Limits: `group_size` has to divide hidden and feed-forward width; where it doesn't divide the feature projection's width,
-    the projection uses a smaller group, down to 16, or int8
+    the projection uses a smaller group, down to 16, or int8. A student with few_bits gets the bits and blocks of its training,
+    as in int4w-onnx, and float32 elsewhere
     """
 
     runtime = "openvino"
@@ -108,6 +110,11 @@ class OpenvinoInt4Weights(Scheme):
     def write(self, model_folder: Path, corpus, out: Path) -> dict:
         import nncf
 
+        from pipeline.models import few_bits
+
+        if rounding := few_bits.read(model_folder):
+            save(_as_trained(model_folder, rounding, out), out)
+            return {}
         self._check(model_folder)
         model = convert(model_folder, out)
         _hush()
@@ -134,6 +141,17 @@ class OpenvinoInt4Weights(Scheme):
                 f"{model_folder.name}, {hidden} and {feed_forward}: "
                 + (f"choose one of {', '.join(map(str, divisors))}" if divisors else "use int8-openvino")
             )
+
+
+def _as_trained(model_folder: Path, rounding: "few_bits.Rounding", out: Path) -> "Model":
+    """The graph of a student that was trained in few bits, converted from ONNX Runtime's, whose operator OpenVINO knows."""
+    import onnx
+    import openvino
+
+    with export.float_graph(model_folder, out) as full:
+        small = full.with_name("small.onnx")
+        onnx.save(onnx_nbits.as_trained(full, rounding), small, save_as_external_data=export.is_large(full), location="weights")
+        return openvino.convert_model(small)
 
 
 def quantized(model: "Model", inputs: list[dict], names: Sequence[str] = (), types: Sequence[str] = ()) -> "Model":

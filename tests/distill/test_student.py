@@ -31,7 +31,7 @@ def trained(tmp_path_factory) -> Path:
         }  # fmt: skip
         slow = {"frame_rate": 25, "quantize_aware": True, "conv_merge": [2, 2, 2, 1]}
         chosen["students"]["slow"] = chosen["students"]["half"] | slow
-        chosen["students"]["coarse"] = chosen["students"]["half"] | {"few_bits": {"bits": 2, "block": 16}}
+        chosen["students"]["coarse"] = chosen["students"]["half"] | {"few_bits": {"bits": 2.5, "block": 16}}
 
     folder = tones.project(tmp_path_factory.mktemp("trained") / "project", steps=20, change=change)
     tones.run(folder, "teacher")
@@ -70,6 +70,10 @@ def test_a_student_in_few_bits_learns_by_rounded_weights_and_is_saved_in_float(f
     weight = model.lm_head.weight
     assert tones.weights(folder, "coarse").keys() == tones.weights(folder, "half").keys()
     assert not torch.equal(few_bits.rounded(weight, 2, 16), weight)
+    rounding = few_bits.read(folder / "models/coarse")
+    sizes = {name: linear.weight.numel() for name, linear in few_bits.linears(model).items()}
+    mean = sum(rounding["bits"][name] * size for name, size in sizes.items()) / sum(sizes.values())
+    assert rounding["block"] == 16 and 2.25 < mean <= 2.5 and few_bits.read(folder / "models/half") is None
 
 
 def test_an_unknown_student_is_one_line_and_status_1(folder):

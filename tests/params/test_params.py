@@ -98,7 +98,7 @@ def test_params_as_committed_is_the_quickstart():
         ("training: {steps: 300,", "training: {steps: 300, augment: {speed: [0.9, 1.1]},", r"students\.half.*speed"),
         ("training: {steps: 300,", "training: {steps: 300, grow: [[0, 1], [9, 2]],", r"students\.half.*grow"),
         ("    layers: 2\n", "    quantize_aware: true\n    few_bits: {bits: 2}\n", r"students\.half: .*leave one out"),
-        ("    layers: 2\n", "    few_bits: {bits: 3}\n", r"students\.half\.few_bits\.bits: "),
+        ("    layers: 2\n", "    few_bits: {bits: 1}\n", r"students\.half\.few_bits\.bits: "),
         ("evaluate: {", "evaluate: {noise_snr_db: [9, 9], ", r"evaluate\.noise_snr_db: "),
         ("grow: [[0, 2], [700, 4]]", "grow: [[5, 1], [9, 4]]", r"teacher\.training\.grow: needs rising"),
         ("grow: [[0, 2], [700, 4]]", "grow: [[0, 4], [9, 2]]", r"teacher\.training\.grow: needs rising"),

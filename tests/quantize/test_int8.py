@@ -1,5 +1,6 @@
 """A lower precision is where it should be (every Linear, attention included), float where it must be, close, and small."""
 
+import itertools
 import json
 import shutil
 
@@ -15,7 +16,7 @@ from pipeline.quantize.openvino import weight_types
 from pipeline.quantize.run import quantize
 from pipeline.recognition import torch_model, torchao_model
 from pipeline.recognition.recognizer import Recognizer
-from tests.tiny import TrainingAudio, save_model, speech
+from tests.tiny import FAMILIES, TrainingAudio, save_model, speech
 
 NORMS = ("group", "layer")
 LOWERED = {  # scheme: the float one on the same runtime, how far logits may be from it in parts of their spread
@@ -97,7 +98,7 @@ def test_weights_in_few_bits_are_those_that_a_student_trains_with(models, tmp_pa
     assert len(nodes) == LINEARS and not any(node.op_type == "MatMul" and node.input[1] in arrays for node in graph.node)
 
     trained = torch_model.load_float(model)
-    few_bits.attach(trained, bits, 16)
+    few_bits.attach(trained, {"bits": dict.fromkeys(few_bits.linears(trained), bits), "block": 16})
     weight = trained.wav2vec2.feature_projection.projection.weight
     node = next(node for node in nodes if "feature_projection" in node.name)
     levels = arrays[node.input[1]][..., None] >> bits * np.arange(8 // bits, dtype=np.uint8) & (2**bits - 1)
@@ -109,6 +110,36 @@ def test_weights_in_few_bits_are_those_that_a_student_trains_with(models, tmp_pa
     reference = trained(torch.from_numpy(speech(2.0))[None]).logits.detach().numpy()[0]
     got = Recognizer.load(tmp_path / "small").logits(speech(2.0))
     assert np.sqrt(np.mean((got - reference) ** 2)) < 0.05 * reference.std()  # activations are int8 there
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_student_that_was_trained_in_few_bits_gets_its_own_in_both_runtimes(family, tmp_path):
+    model = save_model(tmp_path / "model", family=family, hidden=64)
+    trained = torch_model.load_float(model)
+    widths = itertools.cycle([2, 4, 8])
+    rounding = {"bits": {name: next(widths) for name in few_bits.linears(trained)}, "block": 16}
+    few_bits.save(rounding, model)
+    few_bits.attach(trained, rounding)
+    audio = (speech(2.0) - speech(2.0).mean()) / speech(2.0).std()  # as data2vec's processor makes it
+    reference = trained(torch.from_numpy(audio)[None]).logits.detach().numpy()[0]
+    sizes = {}
+    for scheme, tolerance in (("int4w-onnx", 0.05), ("int4w-openvino", 1e-3)):  # activations are int8 in ONNX Runtime alone
+        quantize(scheme, {}, model, None, tmp_path / scheme)
+        got = Recognizer.load(tmp_path / scheme).logits(audio)
+        assert np.sqrt(np.mean((got - reference) ** 2)) < tolerance * reference.std(), scheme
+        sizes[scheme] = max(file.stat().st_size for file in (tmp_path / scheme).iterdir())
+    float_bytes = (model / "model.safetensors").stat().st_size
+    assert sizes["int4w-onnx"] < float_bytes and sizes["int4w-openvino"] < 0.6 * float_bytes
+
+
+def test_few_bits_of_another_model_are_refused(tmp_path):
+    model = save_model(tmp_path / "model")
+    few_bits.save({"bits": {"lm_head": 4}, "block": 16}, model)
+    with pytest.raises(BigfootError, match="train the student again"):
+        quantize("int4w-onnx", {}, model, None, tmp_path / "out")
+    (model / few_bits.FILE).write_text('{"bits": {"lm_head": "four"}, "block": 16}')
+    with pytest.raises(BigfootError, match=r"few_bits.json: bits.lm_head is a string"):
+        quantize("int4w-onnx", {}, model, None, tmp_path / "other")
 
 
 def test_torch_bf16_holds_and_computes_nothing_else(variants):
