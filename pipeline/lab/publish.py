@@ -2,10 +2,11 @@
 
 `results/PROFILE/` holds the output of `compare` from the profile's last published run (comparison.json, comparison.md,
 pareto.svg) and, optionally, two texts written by hand: notes.md, and elsewhere.md, a sentence on what another CPU gives,
-which stands in README too. All are small text files under git, so that a change of a published figure is a diff. `bigfoot
-results` copies the reports on disk there, and writes both documents again from all of results/. Two texts come from commands
-that no longer exist, and are appended as well: results/digits/peers.md and results/paper/paper_scale.md. Links in these texts
-lead from their own folder; in RESULTS.md they lead from the project's.
+which stands in README too. All are small text files under git, so that a change of a published figure is a diff. A champion of
+at most a megabyte is kept as well, in champion/: its variant folder as it was made, with its card, so that a clone can
+transcribe at once. `bigfoot results` copies what is on disk there, and writes both documents again from all of results/. Two
+texts come from commands that no longer exist, and are appended as well: results/digits/peers.md and
+results/paper/paper_scale.md. Links in these texts lead from their own folder; in RESULTS.md they lead from the project's.
 """
 
 import re
@@ -24,10 +25,12 @@ from pipeline.project import Project
 FIGURES, REPORT = Project().comparison.name, Project().report.name
 KEPT = (FIGURES, REPORT, "pareto.svg")
 ELSEWHERE = "elsewhere.md"
+CHAMPION, LARGEST_MB = "champion", 1.0
 PAPER_SCALE = Path("paper/paper_scale.md")
-FIRST = ("digits", "quickstart")  # people before synthetic speech; all others follow by name
+FIRST = ("commands", "digits", "quickstart")  # people before synthetic speech; all others follow by name
 TITLES = {
-    "digits": "Connected digits: real human speech",
+    "commands": "Arabic commands: real human speech, speakers that no model has heard",
+    "digits": "Connected digits: real human speech, speakers of the training",
     "quickstart": "Quickstart: SYNTHETIC speech",
     "paper_scale": "Paper scale",
     "ablations": "Ablations: the effect of each default, on connected digits",
@@ -45,7 +48,18 @@ def keep(root: Path) -> Path | None:
         (folder / name).unlink(missing_ok=True)
         if (file := Project(root).reports / name).is_file():  # UNTRAINED models have no plot
             shutil.copyfile(file, folder / name)
+    _keep_champion(root, folder / CHAMPION)
     return folder
+
+
+def _keep_champion(root: Path, folder: Path) -> None:
+    """Copy the champion and its card, where there is one and it is small."""
+    shutil.rmtree(folder, ignore_errors=True)
+    row, project = comparison.read(root).champion, Project(root)
+    if row is None or row.known("disk_mb") > LARGEST_MB:
+        return
+    shutil.copytree(project.variant(row.variant), folder)
+    shutil.copyfile(project.card(row.variant), folder / "README.md")
 
 
 def write(root: Path) -> None:

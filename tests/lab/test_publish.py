@@ -126,3 +126,20 @@ def test_without_markers_it_is_one_line(published):
     (published / "README.md").write_text("no markers")
     with pytest.raises(BigfootError, match="put the markers"):
         publish.write(published)
+
+
+def test_a_small_champion_is_kept_whole_with_its_card_and_a_large_one_is_not(tmp_path, monkeypatch):
+    compare(plant(tmp_path), tmp_path, tmp_path / "reports")
+    row = next(row for row in json.loads((tmp_path / "reports/comparison.json").read_text()) if row["champion"])
+    kept = publish.keep(tmp_path) / "champion"
+
+    monkeypatch.setattr(publish, "LARGEST_MB", row["disk_mb"])
+    publish.keep(tmp_path)
+    variant = tmp_path / "variants" / row["variant"]
+    assert {file.name for file in kept.iterdir()} == {"README.md", *(file.name for file in variant.iterdir())}
+    assert (kept / "weights.bin").read_bytes() == (variant / "weights.bin").read_bytes()
+    assert row["variant"] in (kept / "README.md").read_text()
+
+    monkeypatch.setattr(publish, "LARGEST_MB", row["disk_mb"] / 2)
+    publish.keep(tmp_path)
+    assert not kept.exists()
