@@ -157,6 +157,7 @@ class Ledger(TrainerCallback):
         self.job, self.folder = job, folder
         self.curve: list[dict] = []
         self.shown = -math.inf  # when a line was last printed
+        self.warm: tuple[float, int] | None = None  # the time and step of the first line; the steps before it are slow
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
         self.run: LiveRun | None = None  # only the main process has one
 
@@ -230,13 +231,13 @@ class Ledger(TrainerCallback):
         encoder._requires_grad = not frozen
 
     def _line(self, state, row: dict) -> str:
-        steps, total = state.global_step - self.start_step, self.job.training.steps
-        spent = time.monotonic() - self.start_time
+        now, step, total = time.monotonic(), state.global_step, self.job.training.steps
+        since, first = self.warm = self.warm or (now, step)
         figures = " ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "grad_norm")
-        if not steps:
-            return f"step {state.global_step}/{total} {figures}"
-        left = clock((total - state.global_step) * spent / steps)
-        return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s per step, {left} left"
+        if step == first:
+            return f"step {step}/{total} {figures}"
+        seconds = (now - since) / (step - first)
+        return f"step {step}/{total} {figures}, {seconds:.2f} s per step, {clock((total - step) * seconds)} left"
 
 
 def _trainer(job: Job, folder: Path) -> SpeechTrainer:
