@@ -22,18 +22,17 @@ from torch.utils.data import ConcatDataset, DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy, progress
-from pipeline.common.errors import BigfootError
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
 from pipeline.models.forward import accept_features, ignore_padding
 from pipeline.models.inference import STEP, dev_errors
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, drawn, durations, speakers_of
+from pipeline.speech.corpus import UNLABELLED, drawn, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
-from pipeline.train import checkpoints, chunks, growing, machine
+from pipeline.train import checkpoints, chunks, growing, machine, speakers
 from pipeline.train.batches import Batches, Mixed
 from pipeline.train.ctc import ctc_loss
 from pipeline.train.examples import Speech
@@ -121,13 +120,8 @@ class SpeechTrainer(Trainer):
         training = self.job.training
         slowest = training.augment.speed[0] if training.augment.speed else 1.0
         count = training.steps * training.accumulate * self.accelerator.num_processes
-        speakers = speakers_of(utterances) if join > 1 else None
-        if speakers is not None and speakers.max(initial=-1) < 0:
-            raise BigfootError(
-                f"{self.job.bookkeeping.model}: training.augment.join joins utterances of one speaker, "
-                "but the corpus names none: leave it out"
-            )
-        return Batches(durations(utterances), training.batch_seconds, count, training.seed, slowest, join, speakers)
+        known = speakers.known(utterances, self.job.bookkeeping.model) if join > 1 else None
+        return Batches(durations(utterances), training.batch_seconds, count, training.seed, slowest, join, known)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.job.loss is not None:
