@@ -129,10 +129,7 @@ def timing_facts(timings: Timings) -> list[tuple[str, str]]:
             f"{timings.restarts} times, "
             f"load before {_load(host.get('load_before'))}",
         ),
-        (
-            "Faster",
-            "a ratio of total times, in which slow utterances weigh most: the ratio of medians (p50) is another",
-        ),
+        ("Faster", "a ratio of total times, in which slow ones weigh most: the ratio of medians (p50) is another"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.versions.items())),
     ]
 
