@@ -53,7 +53,7 @@ def wait_for(name: str, address: str, log: Path, process: subprocess.Popen) -> N
 @contextlib.contextmanager
 def prefect_server(folder: Path) -> Iterator[None]:
     """Have a Prefect server while the block runs: the configured one, or else one of its own, with its log in `folder`."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
     if PREFECT_API_URL.value():
         yield
@@ -65,7 +65,8 @@ def prefect_server(folder: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with started(command, os.environ | PRIVATE, log) as process:
         wait_for("Prefect", f"{address}/api/health", log, process)
-        with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
+        # Without an address of pages, Prefect logs no link to them: it would be dead once the run has ended.
+        with temporary_settings({PREFECT_API_URL: f"{address}/api", PREFECT_UI_URL: ""}):
             yield
 
 

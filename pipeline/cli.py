@@ -216,13 +216,15 @@ def check(
 
     Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. Errors are also: data that is
     missing, a scheme whose packages are not installed, and a pretrained model in a folder that can't be taken in: of its
-    weights the names and shapes are read. A model that is on the hub is not looked at.
+    weights the names and shapes are read. A model that is on the hub is not looked at. Once the corpus is prepared, so is
+    training.augment.join where it names no speakers.
     """
     from pipeline.common import graph
     from pipeline.distill import memory, texts
     from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params, require_data
     from pipeline.quantize.schemes import require_packages
+    from pipeline.train import speakers
     from pipeline.train.teacher import check_pretrained
 
     project = Project()
@@ -231,13 +233,14 @@ def check(
     on_the_hub = check_pretrained(params.teacher, project.root / params.teacher.data)
     for scheme in dict.fromkeys(variant.scheme for variant in params.variants.values()):
         require_packages(scheme, params.schemes[scheme])
+    corpus = project.corpus(params.corpus.name)
+    speakers.check(params, corpus)
     names = ", ".join(["teacher", *params.students])
     print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
     if on_the_hub:
         print(on_the_hub)
     if purpose := project.purpose():
         print(purpose)
-    corpus = project.corpus(params.corpus.name)
     if note := gaps_note(params.corpus, corpus):
         print(note)
     for line in chain(memory.lines(params, project.root), texts.lines(params, project.root, corpus)):

@@ -4,7 +4,9 @@ A user's mistake becomes one line on stderr and exit status 1, never a traceback
 written. An error that may disappear by itself (the hub can't be reached) exits with 75.
 """
 
+import inspect
 import logging
+import math
 import os
 import signal
 import sys
@@ -20,13 +22,34 @@ _signals: list[int] = []  # that came
 
 
 def stage_main(stage: Callable[..., None], arguments: list[str] | None = None) -> None:
-    """Run `stage` with the command line's positional arguments; a BigfootError becomes one line and an exit status."""
+    """Run `stage` with the command line's positional arguments, as numbers where it annotates int or float.
+
+    A BigfootError becomes one line and an exit status.
+    """
     log_to(sys.stdout)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stages log their own progress
     with errors_as_lines():
         _refuse_others()
-        stage(*(sys.argv[1:] if arguments is None else arguments))
+        stage(*_with_numbers(stage, sys.argv[1:] if arguments is None else arguments))
+
+
+def _with_numbers(stage: Callable[..., None], words: list[str]) -> Iterator[str | int | float]:
+    """The words, each as its parameter of `stage` wants it; raises BigfootError where that is a number, and the word none."""
+    parameters = list(inspect.signature(stage).parameters.values())
+    for at, word in enumerate(words):
+        parameter = parameters[min(at, len(parameters) - 1)] if parameters else None  # the last one may take several
+        if parameter is None or parameter.annotation not in (int, float):
+            yield word
+            continue
+        try:
+            value = parameter.annotation(word)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            kind = "whole number" if parameter.annotation is int else "number"
+            raise BigfootError(f"{parameter.name.upper()}: '{word}' is not a {kind} above 0")
+        yield value
 
 
 def log_to(stream: TextIO) -> None:

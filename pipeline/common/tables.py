@@ -1,5 +1,6 @@
 """Tables as text: in Markdown for pages, in aligned columns for a terminal."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import tabulate
@@ -18,6 +19,11 @@ def markdown(heads: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
 def plain(heads: Sequence[str], rows: Sequence[Sequence[str]], sides: Sequence[str]) -> str:
     """A table in aligned columns; `sides` has "left" or "right" for each column."""
     return tabulate.tabulate(rows, heads, tablefmt="simple", colalign=sides, disable_numparse=True)
+
+
+def wrapped(line: str, indent: str = "") -> list[str]:
+    """A line as lines of a terminal's 80 columns, of which all but the first begin with `indent`; no name is cut."""
+    return textwrap.wrap(line, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def escaped(text: str) -> str:

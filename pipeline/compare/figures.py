@@ -261,7 +261,7 @@ FIGURES: tuple[Figure, ...] = (
         "speedup",
         TIMING,
         "ratio",
-        "time of teacher.fp32 divided by this variant's, same utterances, same rounds",
+        "time of teacher.fp32 divided by this variant's, summed over the same utterances and rounds",
         heading="Faster",
         headline=True,
         style=RATIO,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.common import numbers
+from pipeline.common import numbers, tables
 from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison
 from pipeline.compare.comparison import Row
@@ -35,10 +35,13 @@ class Verdict:
 
     def text(self) -> str:
         width = max(len(row.variant) for row in self.rows)
-        lines = [f"{standing(row):<8}  {row.variant:<{width}}  {row.gate.reason}" for row in self.rows]
+        lines = tables.wrapped(self.budget, " " * len("budget: "))
+        for row in self.rows:
+            about = f"{standing(row):<8}  {row.variant:<{width}}  "
+            lines += tables.wrapped(about + row.gate.reason, " " * len(about))
         if not self.has_champion:
             lines.append("no champion: no variant except the teacher itself keeps the budget")
-        return "\n".join([self.budget, *lines])
+        return "\n".join(lines)
 
     def as_json(self) -> str:
         variants = [{"variant": row.variant, "champion": row.champion, **asdict(row.gate)} for row in self.rows]

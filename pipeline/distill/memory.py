@@ -7,6 +7,7 @@ Decision: the configs are transformers' own, since their defaults and checks dec
 import takes PyTorch with it, more than half of the time of `bigfoot check`, so they are imported only where a shape is needed.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,15 +54,12 @@ def _line(name: str, config, training: Training, params: Params, beside, stored:
     need = memory.foretold(config, settings)
     if beside is not None:
         need += memory.running(beside, settings)
+    fixed, per_second = math.ceil(need.fixed / 1e6), math.ceil(need.per_second / 1e5) / 10  # so that the parts make the whole
     return (
-        f"memory: {name} needs at most {_size(need.fixed + training.batch_seconds * need.per_second)} to train in {precision}: "
-        f"{_size(need.fixed)} for its {need.parameters / 1e6:.1f}M parameters, and {_size(need.per_second)} for each of the "
+        f"memory: {name} needs at most {fixed + training.batch_seconds * per_second:,.0f} MB to train in {precision}: "
+        f"{fixed:,} MB for its {need.parameters / 1e6:.1f}M parameters, and {per_second:,.1f} MB for each of the "
         f"{training.batch_seconds:g} s of a batch"
     )
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def configs(params: Params, root: Path, letters: int | None = None) -> dict:

@@ -9,7 +9,7 @@ killed goes on.
 
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,14 +40,14 @@ def evaluate(settings: Evaluate, variant_folder: Path, corpus: Corpus, out: Path
     info = seal.read(variant_folder)
     names = scored_splits(corpus.info["splits"])
     scored_as, first = scoring(corpus.info), corpus.test_sets[0]
-    sets = score_sets(settings, variant_folder, info, corpus, names, scored_as, scratch)
+    sets = score_sets(settings, variant_folder, info, corpus, {name: name for name in names}, scored_as, scratch)
     lives = []
     for live in _lives(settings, info):
-        heard = score_sets(settings, variant_folder, info, corpus, [first], scored_as, scratch, live)[first]
+        heard = score_sets(settings, variant_folder, info, corpus, {first: first}, scored_as, scratch, live)[first]
         lives.append(_live_score(live, sets[first], heard, scored_as.objective))
     noisy = []
     for noise in (Noise(ratio, settings.seed) for ratio in settings.noise_snr_db):
-        heard = score_sets(settings, variant_folder, info, corpus, [first], scored_as, scratch, noise)[first]
+        heard = score_sets(settings, variant_folder, info, corpus, {first: first}, scored_as, scratch, noise)[first]
         rates = {key: getattr(heard, key) for key in ("wer", "cer", "wer_low", "wer_high", "cer_low", "cer_high")}
         noisy.append(NoisyScore(noise.snr_db, **rates))
     found = Score(
@@ -85,14 +85,15 @@ def score_sets(
     variant_folder: Path,
     info: dict,
     corpus: Corpus,
-    names: Iterable[str],
+    names: Mapping[str, str],
     scored_as: Scoring,
     scratch: Path,
     condition: Live | Noise | None = None,
 ) -> dict[str, SetScore]:
     """The scores of a variant on these sets, heard live or in noise where `condition` says so; leaves `scratch` behind.
 
-    `info` is its variant.json, as `seal.read` gives it. Raises BigfootError where the variant can't be opened.
+    `names` is {set: what the log calls it}, `info` the variant.json as `seal.read` gives it. Raises BigfootError where the
+    variant can't be opened.
     """
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
     on_gpu = not isinstance(condition, Live) and not cluster.is_used() and gpu.can_run(info)
@@ -105,7 +106,7 @@ def score_sets(
     for name, utterances in chosen.items():
         planned = pieces.planned(variant_folder, corpus, utterances, threads, on_gpu, folder, condition)
         done = engine.mapped(pieces.recognize, planned, None if is_much else 0)
-        scored[name] = _score_set(f"{info['variant']} on {name}{heard}", scored_as, utterances, done, settings)
+        scored[name] = _score_set(f"{info['variant']} on {names[name]}{heard}", scored_as, utterances, done, settings)
     return scored
 
 

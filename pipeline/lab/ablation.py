@@ -19,18 +19,18 @@ from pipeline.common.tables import markdown
 OUT = Path("ablation")
 
 
-def main(seeds: str = "3", *names: str) -> None:
+def main(seeds: int = 3, *names: str) -> None:
     from pipeline.project import load_params
 
     params = load_params()
     rows = []
     for name in names or params.students:
-        found = [trained(name, seed) for seed in range(1, int(seeds) + 1)]
+        found = [trained(name, seed) for seed in range(1, seeds + 1)]
         for key in found[0]:
             rates = [100 * result[key][0] / result[key][1] for result in found]
             rows.append([name, key, *(f"{rate:.2f}" for rate in rates), f"{statistics.mean(rates):.2f}"])
             print(*rows[-1], sep="\t", flush=True)
-    print(markdown(["student", "words of", *(f"seed {n}" for n in range(1, int(seeds) + 1)), "mean"], rows))
+    print(markdown(["student", "words of", *(f"seed {n}" for n in range(1, seeds + 1)), "mean"], rows))
 
 
 def trained(name: str, seed: int) -> dict[str, list[int]]:

@@ -10,10 +10,10 @@ noise, because neither weights nor audio change the time. Batches last SECONDS (
 
 import json
 import statistics
-import sys
 import time
 
 from pipeline.common import host
+from pipeline.common.command import stage_main
 
 
 def main(seconds: float = 16.0, rounds: int = 5) -> None:
@@ -99,4 +99,4 @@ def _spread(values: list[float]) -> dict:
 
 
 if __name__ == "__main__":
-    main(*(kind(value) for kind, value in zip((float, int), sys.argv[1:], strict=False)))
+    stage_main(main)

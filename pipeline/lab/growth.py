@@ -20,6 +20,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from pipeline.common.command import stage_main
+from pipeline.common.errors import BigfootError
 from pipeline.common.tables import markdown
 from pipeline.speech import audio
 from pipeline.speech.corpus import durations
@@ -29,10 +30,12 @@ from pipeline.train.batches import Batches
 WORKERS, READ = 2, 20_000
 
 
-def main(folder: str = "growth", *counts: str) -> None:
+def main(folder: str = "growth", *utterances: int) -> None:
     """Print a table with one row per size."""
+    if not utterances:
+        raise BigfootError("name a folder and numbers of utterances: python -m pipeline.lab.growth growth 28100 281000")
     rows = []
-    for count in map(int, counts):
+    for count in utterances:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
             rows.append(process.submit(measured, Path(folder) / str(count), count).result())
         print(json.dumps(rows[-1]), flush=True)

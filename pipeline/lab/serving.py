@@ -39,21 +39,21 @@ from pipeline.speech.live import Live
 RATE, BLOCK_SECONDS, WORKERS, FILES_EACH = 16_000, 0.1, 2, 5
 
 
-def main(corpus: str = "", variant: str = "", streams: str = "20", seconds: str = "30", clients: str = "50") -> None:
+def main(corpus: str = "", variant: str = "", streams: int = 20, seconds: float = 30, clients: int = 50) -> None:
     """Print what was measured as JSON; raises BigfootError where the corpus or the variant is missing."""
     opened, recognizer = open_corpus(corpus), Recognizer.load(variant, threads=1)
     with _server(variant, streams, clients) as (address, process):
         print(json.dumps({"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}), flush=True)
-        contents = _contents(opened, int(streams), float(seconds))
+        contents = _contents(opened, streams, seconds)
         print(json.dumps({"live": _live(address, contents, recognizer, process)}), flush=True)
-        print(json.dumps({"files": _files(address, opened, int(clients), recognizer)}), flush=True)
+        print(json.dumps({"files": _files(address, opened, clients, recognizer)}), flush=True)
 
 
 @contextmanager
-def _server(variant: str, streams: str, clients: str) -> Iterator[tuple[str, psutil.Process]]:
+def _server(variant: str, streams: int, clients: int) -> Iterator[tuple[str, psutil.Process]]:
     """The address of a server and its process."""
     command = [sys.executable, "-m", "pipeline.cli", "serve", variant, "--port", "0", "--workers", str(WORKERS)]
-    limits = {"BIGFOOT_SERVE_MAX_STREAMS": streams, "BIGFOOT_SERVE_MAX_WAITING": clients}
+    limits = {"BIGFOOT_SERVE_MAX_STREAMS": str(streams), "BIGFOOT_SERVE_MAX_WAITING": str(clients)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | limits) as server:
         try:
             found = re.search(r"http://(\S+)", server.stdout.readline() if server.stdout else "")

@@ -14,12 +14,15 @@ from collections.abc import Callable
 import numpy as np
 
 from pipeline.common.command import stage_main
+from pipeline.common.errors import BigfootError
 from pipeline.common.tables import markdown
 
 HELD_OUT = 60
 
 
-def main(samples: str = "3", utterances: str = "32") -> None:
+def main(samples: int = 3, utterances: int = 32) -> None:
+    if samples < 2:
+        raise BigfootError("SAMPLES: give 2 or more, of which pairs are compared")
     import torch
 
     from pipeline.distill.surgery import student
@@ -32,9 +35,7 @@ def main(samples: str = "3", utterances: str = "32") -> None:
     teacher, processor = load_model(project.teacher)
     order = np.random.default_rng(0).permutation(len(corpus.utterances("train")))
     held_out = _inputs(corpus, processor, order[:HELD_OUT])
-    audio = [
-        _inputs(corpus, processor, order[HELD_OUT + i * int(utterances) :][: int(utterances)]) for i in range(int(samples))
-    ]
+    audio = [_inputs(corpus, processor, order[HELD_OUT + i * utterances :][:utterances]) for i in range(samples)]
     with torch.inference_mode():
         wanted = [teacher(inputs).logits[0].log_softmax(-1) for inputs in held_out]
     rows, rules = [], _rules()

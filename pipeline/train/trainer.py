@@ -22,18 +22,17 @@ from torch.utils.data import ConcatDataset, DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy, progress
-from pipeline.common.errors import BigfootError
 from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
 from pipeline.models.forward import accept_features, ignore_padding
 from pipeline.models.inference import STEP, dev_errors
 from pipeline.speech import audio
-from pipeline.speech.corpus import UNLABELLED, drawn, durations, speakers_of
+from pipeline.speech.corpus import UNLABELLED, drawn, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
-from pipeline.train import checkpoints, chunks, growing, machine
+from pipeline.train import checkpoints, chunks, growing, machine, speakers
 from pipeline.train.batches import Batches, Mixed
 from pipeline.train.ctc import ctc_loss
 from pipeline.train.examples import Speech
@@ -121,13 +120,8 @@ class SpeechTrainer(Trainer):
         training = self.job.training
         slowest = training.augment.speed[0] if training.augment.speed else 1.0
         count = training.steps * training.accumulate * self.accelerator.num_processes
-        speakers = speakers_of(utterances) if join > 1 else None
-        if speakers is not None and speakers.max(initial=-1) < 0:
-            raise BigfootError(
-                f"{self.job.bookkeeping.model}: training.augment.join joins utterances of one speaker, "
-                "but the corpus names none: leave it out"
-            )
-        return Batches(durations(utterances), training.batch_seconds, count, training.seed, slowest, join, speakers)
+        known = speakers.known(utterances, self.job.bookkeeping.model) if join > 1 else None
+        return Batches(durations(utterances), training.batch_seconds, count, training.seed, slowest, join, known)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.job.loss is not None:
@@ -157,6 +151,7 @@ class Ledger(TrainerCallback):
         self.job, self.folder = job, folder
         self.curve: list[dict] = []
         self.shown = -math.inf  # when a line was last printed
+        self.warm: tuple[float, int] | None = None  # the time and step of the first line; the steps before it are slow
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
         self.run: LiveRun | None = None  # only the main process has one
 
@@ -230,13 +225,13 @@ class Ledger(TrainerCallback):
         encoder._requires_grad = not frozen
 
     def _line(self, state, row: dict) -> str:
-        steps, total = state.global_step - self.start_step, self.job.training.steps
-        spent = time.monotonic() - self.start_time
+        now, step, total = time.monotonic(), state.global_step, self.job.training.steps
+        since, first = self.warm = self.warm or (now, step)
         figures = " ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "grad_norm")
-        if not steps:
-            return f"step {state.global_step}/{total} {figures}"
-        left = clock((total - state.global_step) * spent / steps)
-        return f"step {state.global_step}/{total} {figures}, {spent / steps:.2f} s per step, {left} left"
+        if step == first:
+            return f"step {step}/{total} {figures}"
+        seconds = (now - since) / (step - first)
+        return f"step {step}/{total} {figures}, {seconds:.2f} s per step, {clock((total - step) * seconds)} left"
 
 
 def _trainer(job: Job, folder: Path) -> SpeechTrainer:

@@ -321,6 +321,9 @@ def test_another_host_is_recognized_by_its_name_or_else_by_its_hardware():
     assert host.elsewhere(old | {"cpu": "another CPU"}) is None, "older timings record the name only"
 
 
+SPEEDUPS = [f"speedup{threads}{end}" for threads in ("", "_one_thread") for end in ("", "_low", "_high")]
+
+
 def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
     nothing = dict.fromkeys(field.name for field in fields(Timing))
     good = Timing(**nothing | {"narrow": True, "energy_note": "modeled from the CPU's load, not measured"})
@@ -329,7 +332,32 @@ def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
     calm = Timings(**nothing | {"host": here, "precision": 0.15, "restarts": 30, "groups": 1, "variants": {"a": good}})
     assert cautions.cautions(calm) == []
     assert cautions.cautions(replace(calm, groups=2))[0].startswith("memory did not hold all variants at once")
-    rows = {"a": good, "b": replace(good, narrow=False), "c": replace(good, energy_note="not resolved: 0.1 W")}
+    same = dict.fromkeys(SPEEDUPS, 1.0)
+    rows = {"a": good, "b": replace(good, narrow=False, **same), "c": replace(good, energy_note="not resolved: 0.1 W")}
     warnings = cautions.cautions(replace(calm, host=here | {"cpu_use_after": 0.6}, variants=rows))
     assert len(warnings) == 3 and "60% of its CPU time" in warnings[0]
     assert warnings[1].endswith("wider than 15% of it after 30 starts for b") and warnings[2].endswith("idle machine for c")
+
+
+def test_a_reader_is_told_to_trust_the_speedup_with_one_thread_where_only_that_is_steady():
+    """The quickstart of 2026-11-28, on two cores, and a variant that is as unsteady with one thread."""
+    nothing = dict.fromkeys(field.name for field in fields(Timing)) | {"narrow": False}
+    steady, unsteady = (
+        Timing(**nothing | dict(zip(SPEEDUPS, values, strict=True)))
+        for values in ((2.7, 1.6, 4.4, 4.5, 4.0, 5.0), (2.7, 1.6, 4.4, 4.5, 2.8, 7.0))
+    )
+    timings = Timings(
+        **dict.fromkeys(field.name for field in fields(Timings))
+        | {
+            "host": host.describe(),
+            "precision": 0.15,
+            "restarts": 10,
+            "groups": 1,
+            "threads": 2,
+            "variants": {"thin": steady, "half": unsteady},
+        }
+    )
+    width, trust = cautions.cautions(timings)[-2:]
+    assert width.endswith("after 10 starts for thin, half")
+    assert "(thin 4.5x [4.0x, 5.0x])" in trust and "how 2 threads get their cores" in trust
+    assert len(cautions.cautions(replace(timings, variants={"half": unsteady}))) == len(cautions.cautions(timings)) - 1

@@ -1,5 +1,6 @@
 """`bigfoot gate` is what CI asks: open or not, and one reason a variant."""
 
+import re
 import shutil
 
 import pytest
@@ -35,8 +36,9 @@ def project(compared, tmp_path, monkeypatch):
 
 
 def run(*names):
+    """The exit status, and the lines before they were wrapped."""
     done = CliRunner().invoke(cli.app, ["gate", *names])
-    return done.exit_code, done.stdout.splitlines()
+    return done.exit_code, re.sub("\n +", " ", done.stdout).splitlines()
 
 
 def test_a_champion_opens_the_gate_and_every_variant_has_a_line_with_its_reason(project):
@@ -46,6 +48,12 @@ def test_a_champion_opens_the_gate_and_every_variant_has_a_line_with_its_reason(
         ["passes", "teacher.fp32"], ["passes", "teacher.int8-onnx"], ["champion", HALF], ["fails", THIN]
     ]  # fmt: skip
     assert "more than the 1.00 allowed" in lines[4]
+
+
+def test_its_lines_fit_in_80_columns_and_begin_with_the_verdict(project):
+    lines = CliRunner().invoke(cli.app, ["gate"]).stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and len(lines) > 5
+    assert {line.split(" ")[0] for line in lines} == {"budget:", "passes", "champion", "fails", ""}
 
 
 @pytest.mark.parametrize(("names", "status"), [([HALF], 0), (["teacher.int8-onnx", HALF], 0), ([HALF, THIN], 1), ([THIN], 1)])

@@ -47,6 +47,7 @@ def test_it_gets_a_server_for_the_run(project, start):
     assert output.startswith("No Prefect server is configured: one is started for this run (`make ui` ")
     assert output.rstrip().endswith("Completed('4 stages run, 0 were up to date')")
     assert "Traceback" not in output and "ERROR" not in output
+    assert "View at" not in output  # a server that is gone when the run ends
 
 
 def test_ctrl_c_ends_it_at_once_and_in_few_lines(project, start):

@@ -73,6 +73,14 @@ def test_two_processes_that_are_killed_end_with_the_same_weights(tmp_path, monke
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_the_time_left_is_reckoned_without_the_slow_first_steps(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        tones.run(tones.project(tmp_path, steps=20), "teacher")
+    lines = {step: [line for line in caplog.messages if line.startswith(f"teacher: step {step}/20")] for step in (10, 20)}
+    assert lines[10] and not any("left" in line for line in lines[10])
+    assert lines[20] and all("0:00 left" in line for line in lines[20])
+
+
 def test_a_training_that_patience_ends_says_how_high_the_learning_rate_still_is(tmp_path, caplog):
     """No words are right at first, so the best dev WER is the first one, at step 2: it stops at 4, with 4 steps left of 8."""
 

@@ -91,9 +91,10 @@ def evaluate(project: Project, names: Sequence[str], table: Path) -> Result:
         left_out = one_set.prepare(table, rules[0], scratch / "corpus")
         corpus = open_corpus(scratch / "corpus")
         scores: dict[str, SetScore] = {}
+        named = {SPLIT: one_line(str(table))}
         for label, info, folder in zip(labels, infos, folders, strict=True):
             pieces = scratch / str(len(scores))
-            scores |= {label: score_sets(Evaluate(), folder, info, corpus, [SPLIT], rules[0], pieces)[SPLIT]}
+            scores |= {label: score_sets(Evaluate(), folder, info, corpus, named, rules[0], pieces)[SPLIT]}
         worst = _worst(scores, rules[0].objective)
         rows = corpus.utterances(SPLIT)
         sounds = {at: corpus.flac(rows[at]) for at in worst}

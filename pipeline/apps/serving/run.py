@@ -7,6 +7,7 @@ import asyncio
 import errno
 import logging
 import socket
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -54,6 +55,12 @@ def app(service: Service) -> FastAPI:
     @made.get("/metrics")
     async def metrics() -> Response:
         return Response(service.figures.text(), media_type=CONTENT_TYPE_LATEST)
+
+    served = {"id": service.name, "object": "model", "created": int(time.time()), "owned_by": "bigfoot"}
+
+    @made.get("/v1/models")
+    async def models() -> Response:
+        return JSONResponse({"object": "list", "data": [served]})
 
     @made.post(uploads.PATH)
     async def transcriptions(request: Request) -> Response:

@@ -4,9 +4,11 @@ Decision: what a CPU lacks is named where that was measured to matter: where a l
 the same model in the same runtime. The flags alone don't tell; a missing one is the likely cause of a loss that was seen.
 """
 
-from pipeline.benchmark.timings import Timings
+from collections.abc import Mapping
+
+from pipeline.benchmark.timings import Timing, Timings
 from pipeline.common import host
-from pipeline.common.numbers import times
+from pipeline.common.numbers import times, with_range
 from pipeline.compare.inputs import Evidence
 
 NEEDS = {"int8": (host.VNNI, "neither VNNI nor AMX"), "bf16": (host.BF16, "no bfloat16 instructions")}
@@ -61,11 +63,12 @@ def cautions(timings: Timings) -> list[str]:
         warnings.append(
             f"the host was busy with something else ({timings.busy:.0%} of its CPU time): times and energy are too high"
         )
-    if wide := [name for name, timing in rows.items() if not timing.narrow]:
+    if wide := {name: timing for name, timing in rows.items() if not timing.narrow}:
         warnings.append(
             f"the speedup's interval is wider than {timings.precision:.0%} of it after {timings.restarts} starts for "
             f"{', '.join(wide)}"
         )
+        warnings += _steady_with_one_thread(wide, timings.threads)
     if timings.groups > 1:
         warnings.append(
             f"memory did not hold all variants at once: they ran in {timings.groups} groups, each beside the teacher, so "
@@ -75,3 +78,22 @@ def cautions(timings: Timings) -> list[str]:
     if unresolved:
         warnings.append(f"the method cannot distinguish the energy from that of an idle machine for {', '.join(unresolved)}")
     return warnings
+
+
+def _steady_with_one_thread(wide: Mapping[str, Timing], threads: int) -> list[str]:
+    """Which speedup to trust where an interval is wide, and less than half as wide, as a part of the speedup, with one thread.
+
+    Both are of the same starts and utterances, so what is left to differ is how the machine runs the threads.
+    """
+    shown = []
+    for name, timing in wide.items():
+        one = (timing.speedup_one_thread, timing.speedup_one_thread_low, timing.speedup_one_thread_high)
+        if 2 * (one[2] - one[1]) / one[0] < (timing.speedup_high - timing.speedup_low) / timing.speedup:
+            shown.append(f"{name} {with_range(*one, times)}")
+    if not shown:
+        return []
+    return [
+        f"with one thread, in the same starts, the speedup's interval is less than half as wide ({', '.join(shown)}): what "
+        f"differs between starts is how {threads} threads get their cores. Trust the speedup with one thread for what a model "
+        f"gains; with {threads} expect any value of its interval"
+    ]

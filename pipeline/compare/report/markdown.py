@@ -5,7 +5,6 @@ amount of audio, what the intervals resample, which machine was timed and when, 
 the tests. The same files give the same bytes.
 """
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -130,6 +129,7 @@ def timing_facts(timings: Timings) -> list[tuple[str, str]]:
             f"{timings.restarts} times, "
             f"load before {_load(host.get('load_before'))}",
         ),
+        ("Faster", "a ratio of total times, in which slow ones weigh most: the ratio of medians (p50) is another"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.versions.items())),
     ]
 
@@ -294,11 +294,11 @@ def _terminal(report: Report) -> str:
     cells = [[column.show(row) for column in columns] for row in report.rows]
     sides = ["left" if column.name in ("Variant", "Gate") else "right" for column in columns]
     heads = [column.name for column in columns]
-    table, opening = tables.plain(heads, cells, sides), _wrapped(verdict(report.rows, report.params, report.test), "")
+    table, opening = tables.plain(heads, cells, sides), tables.wrapped(verdict(report.rows, report.params, report.test))
     lines = [*opening, "", table, ""] if untrained(report.rows) else [table, "", *opening, ""]
     needed = [(what, fact) for what, fact in report.facts if what not in ("Versions", "Energy", "Train")]
     for what, fact in [*tradeoffs.facts(report.answers, report.params.gate.prefer), *needed]:
-        lines += _wrapped(f"{what + ':':<9}{fact}", " " * 9)
+        lines += tables.wrapped(f"{what + ':':<9}{fact}", " " * 9)
     return "\n".join(lines) + "\n"
 
 
@@ -311,7 +311,3 @@ def _rows(report: Report) -> list[dict[str, str]]:
 def _named(report: Report, names: Sequence[str]) -> list[columns.Column]:
     wanted = [of_objective(name, report.rows[0].objective) for name in names]
     return [column for column in report.columns if column.name in wanted]
-
-
-def _wrapped(line: str, indent: str) -> list[str]:
-    return textwrap.wrap(line, 80, subsequent_indent=indent, break_long_words=False)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import shutil
 
@@ -153,6 +154,12 @@ def test_length_and_level_leave_nothing_out(project, tmp_path):
 def test_what_is_no_table_is_told_as_such(project, given, problem):
     done = bigfoot("evaluate", given, cwd=project.root)
     assert done.returncode == 1 and done.stderr.startswith(f"error: {given} {problem}: the last argument is the table")
+
+
+def test_the_log_names_the_table_and_no_split(project, table, caplog):
+    with caplog.at_level(logging.INFO):
+        run.evaluate(project, ["one.fp32-onnx"], table)
+    assert f"one.fp32-onnx on {table}: WER " in caplog.text
 
 
 def test_a_single_utterance_has_no_interval(project, table):

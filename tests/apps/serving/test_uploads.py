@@ -143,6 +143,13 @@ def test_a_body_without_a_stated_length_is_read_no_further_than_a_file_may_go(se
     assert requests.post(address, data=endless, timeout=60).status_code == 413
 
 
+def test_the_list_of_models_is_openais_with_the_one_that_transcriptions_take(server):
+    answer = server.get("/v1/models").json()
+    (model,) = answer["data"]
+    assert answer["object"] == "list" and model["object"] == "model" and set(model) == {"id", "object", "created", "owned_by"}
+    assert server.post(file(AUDIO), model=model["id"]).status_code == 200
+
+
 def test_health_and_metrics_say_what_is_served_and_done(server):
     assert (server.get("/health").status_code, server.get("/health").json()) == (
         200,
