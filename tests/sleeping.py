@@ -15,8 +15,8 @@ UNEVEN = "BIGFOOT_TEST_UNEVEN"
 
 
 class Sleeping(worker.Worker):
-    def open(self, folder, threads, files):
-        answer = super().open(folder, threads, files)
+    def open(self, folder, threads, files, untimed=None):
+        answer = super().open(folder, threads, files, untimed)
         if Path(folder).name.startswith("sleepy."):
             awake, seconds = self.recognizer._run, SECONDS * _share()
             self.recognizer._run = lambda *batch: time.sleep(seconds) or awake(*batch)

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from pipeline.benchmark import worker
 from pipeline.common.errors import BigfootError, Busy
+from pipeline.recognition import seal
 
 MODULE = worker.__name__
 HOST_LOCK = Path(tempfile.gettempdir()) / "bigfoot-benchmark.lock"  # of the host's folder, not the one that a stage gets
-WORKER_MB, WORKER_SIZES = 700, 4  # a worker's memory, roughly: a runtime, and so many times the variant's size on disk
+WORKER_MB = {"onnxruntime": 250, "openvino": 450}  # a worker's memory, roughly: a runtime, and so many times the variant's size
+OTHER_MB, WORKER_SIZES = 1000, 4
 
 
 class Failed(BigfootError):
@@ -103,7 +105,7 @@ def groups(folders: list[Path], reference: str) -> list[list[Path]]:
 
     room = 0.8 * psutil.virtual_memory().available / 1e6
     first = next(folder for folder in folders if folder.name == reference)
-    needed = {folder: WORKER_MB + WORKER_SIZES * size_mb(folder) for folder in folders}
+    needed = {folder: _empty_mb(folder) + WORKER_SIZES * size_mb(folder) for folder in folders}
     fitting, left = [[first]], room - needed[first]
     for folder in folders:
         if folder is first:
@@ -114,6 +116,10 @@ def groups(folders: list[Path], reference: str) -> list[list[Path]]:
         fitting[-1].append(folder)
         left -= needed[folder]
     return fitting
+
+
+def _empty_mb(folder: Path) -> float:
+    return WORKER_MB.get(seal.read_info(folder)["runtime"], OTHER_MB)
 
 
 def size_mb(folder: Path) -> float:

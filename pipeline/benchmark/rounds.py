@@ -33,11 +33,16 @@ def run(
     times: dict[str, list[Timed]] = {name: [] for name in workers}
     for number in numbers:
         rng.shuffle(order)
-        chosen = [(number * turn + i) % utterances for i in range(turn)]
+        chosen = timed_in(number, utterances, turn)
         for name in order:
             seconds = workers[name].ask("turn", utterances=chosen)["seconds"]
             times[name] += [Timed(start, number, u, s) for u, s in zip(chosen, seconds, strict=True)]
     return times
+
+
+def timed_in(number: int, utterances: int, turn: int) -> list[int]:
+    """The utterances of the sample that are timed in the round with this number."""
+    return [(number * turn + i) % utterances for i in range(turn)]
 
 
 def latency(times: Sequence[Timed], reference: Sequence[Timed], sample: Sequence[Utterance], settings: Benchmark) -> dict:

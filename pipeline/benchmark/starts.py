@@ -39,20 +39,23 @@ class Group:
         self.alone: dict[str, list[Timed]] = {name: [] for name in self.names}  # with one thread
         self.by_length: dict[str, dict[float, list[float]]] = {name: {} for name in self.names}
         self.batched: dict[str, list[float]] = {name: [] for name in self.names}
-        self.peaks: dict[str, list[float]] = {name: [] for name in self.names}
+        self.peaks: dict[str, float] = {}
 
     def rows(self) -> tuple[dict[str, dict], float | None]:
         """The figures of each variant, and the machine's idle power in W."""
         began, settings, once = time.monotonic(), self.settings, {}
         each, most, idle, is_narrow = settings.rounds_per_start, settings.most_starts, None, False
         while self.starts < settings.restarts or (self.starts < most and not is_narrow):
+            numbers = range(self.starts * each, (self.starts + 1) * each)
             with processes.started(self.names, settings.threads) as workers:
-                self._open(workers)
                 if self.starts == 0:
+                    self.peaks = self._open(workers, None)
                     profiles = {name: workers[name].ask("profile") for name in self.names}
                     energy, idle = consumption.run(workers, settings)
                     once = {name: profiles[name] | energy[name] for name in self.names}
-                self._take(workers, range(self.starts * each, (self.starts + 1) * each))
+                else:
+                    self._open(workers, numbers)
+                self._take(workers, numbers)
             self.starts += 1
             if self.starts % CHOOSES_AFTER == 0:
                 self._take_to_choose(self.starts // CHOOSES_AFTER - 1)
@@ -66,14 +69,17 @@ class Group:
             once[folder.name] |= cold_start.measure(folder, self.files[0], settings.threads, settings.cold_starts)
         return {name: once[name] | self._figures(name) for name in self.names}, idle
 
-    def _open(self, workers: dict[str, Process]) -> None:
-        """Open all variants, which is not timed, at the same time."""
+    def _open(self, workers: dict[str, Process], numbers: range | None) -> dict[str, float]:
+        """Open all variants at the same time, and transcribe what these rounds time, or all, once untimed: -> peak memory."""
         self.rng.shuffle(self.names)
         folders = {folder.name: str(folder) for folder in self.folders}
+        count, turn, untimed = len(self.sample), self.settings.turn, None
+        if numbers is not None:
+            untimed = sorted({index for number in numbers for index in rounds.timed_in(number, count, turn)})
         for name in self.names:
-            workers[name].tell("open", folder=folders[name], threads=self.settings.threads, files=self.files)
-        for name in self.names:
-            self.peaks[name].append(workers[name].answer()["peak_mb"])
+            open_with = {"threads": self.settings.threads, "files": self.files, "untimed": untimed}
+            workers[name].tell("open", folder=folders[name], **open_with)
+        return {name: workers[name].answer()["peak_mb"] for name in self.names}
 
     def _take(self, workers: dict[str, Process], numbers: range) -> None:
         """The timings of one start."""
@@ -82,7 +88,8 @@ class Group:
             self.times[name] += timed
         for name in self.names:
             self.batched[name].append(workers[name].ask("batched", size=settings.batch)["rtfx"])
-        lengths.run(workers, settings, self.rng, self.by_length)
+        if self.starts < settings.restarts:
+            lengths.run(workers, settings, self.rng, self.by_length)
         if settings.threads > 1:
             for name in self.names:
                 workers[name].ask("one_thread")
@@ -92,9 +99,9 @@ class Group:
     def _take_to_choose(self, start: int) -> None:
         """A start of its own, whose timings choose and are not reported; it has as many rounds as the reported ones before."""
         each = CHOOSES_AFTER * self.settings.rounds_per_start
+        numbers = range(start * each, (start + 1) * each)
         with processes.started(self.names, self.settings.threads) as workers:
-            self._open(workers)
-            numbers = range(start * each, (start + 1) * each)
+            self._open(workers, numbers)
             timed = rounds.run(workers, start, numbers, len(self.sample), self.settings.turn, self.rng)
         for name in self.names:
             self.to_choose[name] += timed[name]
@@ -119,5 +126,5 @@ class Group:
             "latency_p50_ms_one_thread": with_one["latency_p50_ms"],
             **{f"speedup_one_thread{end}": with_one[f"speedup{end}"] for end in ("", "_low", "_high")},
             "rtfx_batched": median(self.batched[name]), "latency_by_length": medians or None,
-            "ram_mb": median(self.peaks[name]),
+            "ram_mb": self.peaks[name],
         }  # fmt: skip

@@ -21,16 +21,19 @@ from pipeline.common.errors import BigfootError
 class Worker:
     """Each method is a command: its arguments are the command's, its result is the answer."""
 
-    def open(self, folder: str, threads: int, files: list[str]) -> dict:
-        """Open the variant and transcribe every utterance once untimed (runtimes compile for new lengths): -> peak memory."""
+    def open(self, folder: str, threads: int, files: list[str], untimed: list[int] | None = None) -> dict:
+        """Open the variant and transcribe these utterances, or all, once untimed (runtimes compile for new lengths).
+
+        The answer is the peak memory so far.
+        """
         from pipeline.recognition.recognizer import Recognizer
         from pipeline.speech import audio
 
         self.folder, self.threads = Path(folder), threads
         self.audios = [audio.read(file) for file in files]
         self.recognizer = Recognizer.load(self.folder, threads)
-        for waveform in self.audios:
-            self.recognizer.transcribe(waveform)
+        self.untimed = range(len(files)) if untimed is None else untimed
+        self._transcribe_untimed()
         return {"peak_mb": _peak_mb()}
 
     def turn(self, utterances: list[int]) -> dict:
@@ -49,8 +52,7 @@ class Worker:
 
         del self.recognizer
         self.recognizer = Recognizer.load(self.folder, 1)
-        for waveform in self.audios:
-            self.recognizer.transcribe(waveform)
+        self._transcribe_untimed()
         return {}
 
     def batched(self, size: int) -> dict:
@@ -79,6 +81,10 @@ class Worker:
 
         share = int8_share.share(self.recognizer, self.folder, self.threads)
         return {**profile.parts(self.recognizer, self.folder, self.threads, self.audios), "int8_share": share}
+
+    def _transcribe_untimed(self) -> None:
+        for index in self.untimed:
+            self.recognizer.transcribe(self.audios[index])
 
     def idle(self, runtime: str) -> dict:
         """Peak memory of a process that has only imported what this runtime needs, without a variant."""

@@ -92,12 +92,13 @@ def test_the_benchmark_grows_with_variants_and_rounds(plan):
     assert fewer < whole == again
     assert (plan.of("compare").seconds, with_params(plan, variants=kept).of("compare").seconds) == (4 + 6, 4 + 5)
     short = plan.params.benchmark.model_copy(update={"lengths": []})
-    longer = short.model_copy(update={"max_rounds": short.most_rounds + 2})  # two rounds per start: one start more
+    longer = [short.model_copy(update={"max_rounds": short.most_rounds + more}) for more in (0, 2, 4)]  # two rounds per start
     hearing = 0.25 * (1 + 0.5 + 0.5 * 0.5 * 3 + 0.25 * 0.5)  # fp32, fp32-onnx, three int8-onnx, int8-openvino
-    # With two threads and with one, the sample and two turns of 7 utterances; and two batches of 8. An utterance has 2 s.
-    more = 8 + 5 * 1 + 2 * hearing * (2 * (60 + 2 * 7) + 2 * 8)
-    seconds = [with_params(plan, benchmark=settings).of("benchmark").seconds for settings in (short, longer)]
-    assert seconds[1] - seconds[0] == pytest.approx(more)
+    # Two turns of 7 utterances of 2 s, 12 untimed before, with two threads and with one, half as long again; and two
+    # batches of 8. Two processes start at a time. Every second start is followed by one that chooses.
+    start, chooses = (8 + 5 * 1) / 2 + 2 * hearing * (2.5 * (14 + 12) + 2 * 8), (8 + 5 * 1) / 2 + 2 * hearing * (28 + 24)
+    ten, eleven, twelve = (with_params(plan, benchmark=settings).of("benchmark").seconds for settings in longer)
+    assert (eleven - ten, twelve - eleven) == (pytest.approx(start), pytest.approx(start + chooses))
 
 
 def test_the_table_has_a_row_per_kind_and_sums_them(plan):

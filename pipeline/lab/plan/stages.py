@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.benchmark import lengths
 from pipeline.benchmark.cold_start import ENOUGH_SECONDS
+from pipeline.benchmark.starts import CHOOSES_AFTER
 from pipeline.lab.plan.rates import Machine, Model
 from pipeline.lab.plan.speech import Speech
 from pipeline.models.inference import STEP
@@ -119,21 +120,27 @@ class Plan:
     def benchmark(self, _: str) -> Need:
         """At most: all of its rounds."""
         settings, seconds = self.params.benchmark, 0.0
-        each = self.speech.seconds
-        starts = settings.most_starts
-        threads = 1 if settings.threads == 1 else 2  # both numbers of threads, each after a run of the sample
+        starts, each = settings.most_starts, self.speech.seconds
+        to_choose, rounds = starts // CHOOSES_AFTER, settings.rounds_per_start
+        timed, timed_to_choose = self._timed(rounds), self._timed(CHOOSES_AFTER * rounds)
+        alone = 0.0 if settings.threads == 1 else (1 + settings.threads) / 2  # so many times as long with one thread
+        heard = starts * (1 + alone) * timed + to_choose * timed_to_choose  # utterances
+        heard += starts * BATCHES * settings.batch + (PROFILED + 1) * settings.utterances
         for key in self.params.variants:
             hearing, start = self._hearing(key), self.machine.start(self._variant(key)[1].runtime)
-            heard = each * starts * threads * (settings.rounds_per_start * (settings.turn + 1) + settings.utterances)
-            heard += each * (starts * BATCHES * settings.batch + PROFILED * settings.utterances)
-            seconds += starts * start + heard * hearing
+            seconds += (starts + to_choose) * start / self.machine.cores + heard * each * hearing
             for length in settings.lengths:
                 once = length * hearing
-                seconds += 2 * once * (1 if once > lengths.SLOW_SECONDS else starts)
+                seconds += 2 * once * (1 if once > lengths.SLOW_SECONDS else settings.restarts)
             cold = start + each * hearing
             seconds += cold * min(settings.cold_starts, ENOUGH_SECONDS // cold + 1)
         seconds += (len(self.params.variants) + 1) * settings.energy_rounds * settings.energy_seconds
         return Need(seconds)
+
+    def _timed(self, rounds: int) -> int:
+        """Utterances that a variant transcribes in so many rounds of one start, those that aren't timed included."""
+        settings = self.params.benchmark
+        return rounds * (settings.turn + 1) + min(rounds * settings.turn, settings.utterances)
 
     def compare(self, _: str) -> Need:
         """Tables, plots, cards and the log of a variant take about as long as to start a light process."""
