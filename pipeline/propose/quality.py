@@ -84,6 +84,12 @@ class Quality:
                 progress.advance(1)
         return [kept[index] for index in range(len(shapes))]
 
+    def to_the_end(self, shape: Shape) -> Kept:
+        """How much of the teacher one shape keeps, distilled to the last step whatever others keep."""
+        initial = self.kl(self._cut(shape))
+        *_, (steps, value) = self._distilled(self._cut(shape))
+        return Kept(initial, value, steps)
+
     def _cut(self, shape: Shape):
         settings = Student.model_validate({"from": "teacher", "training": None} | shape)
         return student.build(self.teacher.model, settings, self.audio)[0].eval()

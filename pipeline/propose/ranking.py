@@ -1,0 +1,84 @@
+"""Whether that by which `bigfoot propose` ranks shapes tells which student ends better.
+
+    python -m pipeline.propose.ranking
+
+Run in a project whose students are trained. The shape of each is cut from the teacher anew and distilled for a short time, all to
+the last step (pipeline.propose.quality). A row has its KL divergence and the errors of the trained student on gate, which chose
+nothing of it; below is Spearman's rank correlation of the two. Students that begin with new weights are left out.
+"""
+
+from collections.abc import Mapping
+
+from pipeline.common import tables
+from pipeline.common.command import stage_main
+from pipeline.common.errors import BigfootError
+from pipeline.params import Student
+from pipeline.propose.shapes import Shape
+
+HEADS = ("Student", "Shape", "KL cut", "KL distilled", "WER on gate, %")
+SHAPE = ("hidden", "heads", "feed_forward", "conv_channels", "frame_rate")
+
+
+def main() -> None:
+    """Print a row per student; raises BigfootError where fewer than three are trained."""
+    from scipy.stats import spearmanr
+
+    from pipeline.project import Project, load_params
+    from pipeline.propose.machine import teacher_of
+    from pipeline.propose.quality import Quality
+    from pipeline.propose.run import described
+
+    project = Project()
+    params = load_params(project.params)
+    shapes = {name: shape for name in params.students if (shape := shape_of(name, params.students)) is not None}
+    if len(shapes) < 3:
+        raise BigfootError(f"params.yaml: students: {len(shapes)} are cut from the teacher or its students: ranks need 3 or more")
+    teacher = teacher_of(project, params.corpus.name)
+    quality, rows = Quality(teacher), []
+    for name, shape in shapes.items():
+        kept, rate = quality.to_the_end(shape), _rate(project.model(name), teacher.corpus)
+        rows.append((name, described(shape), kept.initial, kept.trained, rate))
+    shown = [(name, words, f"{cut:.3f}", f"{end:.3f}", f"{100 * rate:.2f}") for name, words, cut, end, rate in rows]
+    print(tables.plain(HEADS, shown, ["left"] * 2 + ["right"] * 3))
+    for what, column in (("cut", 2), ("distilled", 3)):
+        found = spearmanr([row[column] for row in rows], [row[4] for row in rows]).statistic
+        print(f"rank correlation of KL {what} and WER: {found:.2f} of {len(rows)} students")
+
+
+def shape_of(name: str, students: Mapping[str, Student]) -> Shape | None:
+    """A student's shape as one that is cut from the teacher; None where it, or what it is cut from, begins with new weights."""
+    settings = students[name]
+    if settings.init == "scratch":
+        return None
+    shape: Shape | None = {} if settings.parent == "teacher" else shape_of(settings.parent, students)
+    if shape is None:
+        return None
+    if settings.layers is not None:
+        shape["layers"] = len(settings.layers) if isinstance(settings.layers, list) else settings.layers
+    if settings.conv_merge is not None:
+        shape["conv_merge"] = _merged(shape.get("conv_merge"), settings.conv_merge)
+    return shape | {key: value for key in SHAPE if (value := getattr(settings, key)) is not None}
+
+
+def _merged(before: list[int] | None, runs: list[int]) -> list[int]:
+    """Runs of convolutions of which each may already be a run: [2, 2, 2, 1], then [2, 2] is [4, 3]."""
+    if before is None:
+        return runs
+    ends = [sum(runs[: i + 1]) for i in range(len(runs))]
+    return [sum(before[end - run : end]) for end, run in zip(ends, runs, strict=True)]
+
+
+def _rate(folder, corpus) -> float:
+    """A trained model's error rate on gate."""
+    from pipeline.models.folder import load_model
+    from pipeline.models.inference import dev_errors
+    from pipeline.speech.corpus import GATE
+
+    if not (folder / "config.json").is_file():
+        raise BigfootError(f"{folder} is missing: run `dvc repro` first, which trains the students")
+    errors, length = dev_errors(*load_model(folder), corpus, corpus.utterances(GATE))
+    return errors / length
+
+
+if __name__ == "__main__":
+    stage_main(main)
