@@ -1,8 +1,10 @@
 """Describes the host that timings are measured on: without it, a figure in milliseconds means nothing."""
 
+import ctypes
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Required, TypedDict
@@ -99,16 +101,29 @@ def features() -> list[str]:
     return [f for f in FEATURES if f in (_cpu("flags") or _cpu("Features") or "").split()]
 
 
+def gpu() -> str | None:
+    """The name of the first NVIDIA GPU that this process may use, by its driver; None where there is none."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDeviceGetName(name, len(name), device):
+        return None
+    return name.value.decode()
+
+
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
     """The installed version of every package that figures depend on; None where it is absent."""
-    return {package: _version(package) for package in packages}
+    return {package: installed(package) for package in packages}
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def installed(package: str) -> str | None:
+    """The version of a package, or of its build for GPUs (onnxruntime-gpu), which takes its place; None where it is absent."""
+    for name in (package, f"{package}-gpu"):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return None
 
 
 def _cpu(key: str) -> str | None:
