@@ -77,7 +77,7 @@ def onnxruntime_nodes(
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime_options(threads)
+        options = onnxruntime_options(onnxruntime.SessionOptions(), threads)
         for key, value in (config or {}).items():
             options.add_session_config_entry(key, value)
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

@@ -85,7 +85,7 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
             name = folder.name
             row = _fixed(folder, infos[name]) | rows[name]
             ram_model = max(0.0, row["ram_mb"] - empty[infos[name]["runtime"]])
-            device = (host.gpu() if gpu.is_needed(infos[name]) else None) or "cpu"
+            device = (gpu.name() if gpu.is_needed(infos[name]) else None) or "cpu"
             variants.setdefault(name, Timing(**row, ram_model_mb=ram_model, device=device))
     return Timings(
         measured_at=began,

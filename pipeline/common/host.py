@@ -1,6 +1,5 @@
 """Describes the host that timings are measured on: without it, a figure in milliseconds means nothing."""
 
-import ctypes
 import os
 import platform
 from collections.abc import Sequence
@@ -99,18 +98,6 @@ def use() -> float:
 def features() -> list[str]:
     """Those of FEATURES that this CPU has."""
     return [f for f in FEATURES if f in (_cpu("flags") or _cpu("Features") or "").split()]
-
-
-def gpu() -> str | None:
-    """The name of the first NVIDIA GPU that this process may use, by its driver; None where there is none."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
-    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDeviceGetName(name, len(name), device):
-        return None
-    return name.value.decode()
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:

@@ -51,7 +51,7 @@ def measure(variants: Sequence[Path], corpus: Corpus, rounds: int = ROUNDS) -> l
     first = next(iter(texts.values()), [])
     return [
         {
-            "variant": name, "device": host.gpu() or gpu.DEVICE,
+            "variant": name, "device": gpu.name() or gpu.DEVICE,
             "wer": score(utterances, [scored_as.written(text) for text in own]).wer,
             "texts": len(utterances), "other_texts": sum(a != b for a, b in zip(own, first, strict=True)),
             "rtfx": {str(streams): round(speeds[name, streams], 1) for streams in STREAMS},

@@ -5,14 +5,25 @@ CPU in the same precision, and not timed. Of the others, PyTorch's in float32 ar
 TF32, so that texts are those of a CPU; they are timed on the CPU.
 """
 
+import ctypes
 from collections.abc import Mapping
-
-from pipeline.common import host
 
 CUDA = "cuda"  # variant.json's name of the device, which is PyTorch's
 DEVICE = CUDA  # PyTorch's device for it; tests compute on "cpu"
 PROVIDER = "CUDAExecutionProvider"  # ONNX Runtime's name
 INSTALL = "docs/schemes.md says how to replace it by onnxruntime-gpu"
+
+
+def name() -> str | None:
+    """The name of the first NVIDIA GPU that this process may use, by its driver; None where there is none."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, text = ctypes.c_int(), ctypes.create_string_buffer(256)
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDeviceGetName(text, len(text), device):
+        return None
+    return text.value.decode()
 
 
 def is_needed(info: Mapping) -> bool:
@@ -32,7 +43,7 @@ def missing(runtime: str) -> str | None:
     """What this machine lacks to run a variant of this runtime on a GPU; None where it lacks nothing."""
     if runtime not in LACKING:
         return f"{runtime} runs on the CPU alone"
-    return "no NVIDIA GPU on this machine" if host.gpu() is None else LACKING[runtime]()
+    return "no NVIDIA GPU on this machine" if name() is None else LACKING[runtime]()
 
 
 def scores(info: Mapping) -> bool:

@@ -116,7 +116,7 @@ def _torch_on_gpu(folder: Path, file: str, threads: int | None, precision: str) 
 def _onnxruntime(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     import onnxruntime
 
-    options = onnxruntime_options(threads)
+    options = onnxruntime_options(onnxruntime.SessionOptions(), threads)
     return onnxruntime_run(onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"]))
 
 
@@ -126,19 +126,15 @@ def _onnxruntime_on_gpu(folder: Path, file: str, threads: int | None, precision:
 
     onnxruntime.preload_dlls()  # CUDA's libraries, which PyTorch's packages bring
     settings = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}  # by default each new length is tried exhaustively
-    session = onnxruntime.InferenceSession(
-        folder / file, onnxruntime_options(threads), providers=[(gpu.PROVIDER, settings)]
-    )
+    options = onnxruntime_options(onnxruntime.SessionOptions(), threads)
+    session = onnxruntime.InferenceSession(folder / file, options, providers=[(gpu.PROVIDER, settings)])
     if gpu.PROVIDER not in session.get_providers():
         raise BigfootError(f"{folder}: onnxruntime can't load CUDA's libraries, so it would run on the CPU: {gpu.INSTALL}")
     return onnxruntime_run(session)
 
 
-def onnxruntime_options(threads: int | None):
-    """ONNX Runtime's settings, the same wherever a variant is opened."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+def onnxruntime_options(options, threads: int | None):
+    """ONNX Runtime's SessionOptions with settings that are the same wherever a variant is opened."""
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads or 0, 1, 3
     return options
 

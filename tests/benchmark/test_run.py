@@ -24,7 +24,7 @@ from pipeline.common import host
 from pipeline.common.errors import BigfootError, Busy
 from pipeline.compare.report import cautions
 from pipeline.quantize.run import quantize
-from pipeline.recognition import seal
+from pipeline.recognition import gpu, seal
 from pipeline.speech.corpus import Corpus
 from pipeline.speech.shards import Utterance
 from tests.sleeping import SECONDS as SLEEP
@@ -158,7 +158,7 @@ def test_a_cold_start_counts_what_a_process_does_before_it_loads_the_variant(lig
 
 
 def test_a_variant_for_a_gpu_is_skipped_on_a_host_without_one_and_the_others_are_timed(light, model, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(host, "gpu", lambda: None)
+    monkeypatch.setattr(gpu, "name", lambda: None)
     folder = tmp_path / "teacher.fp16-cuda"
     info = quantize("fp16-cuda", {}, model, None, folder)
     measured = benchmark(BRIEF, [folder, light], corpus, tmp_path / "t.json")

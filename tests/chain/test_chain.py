@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.common import host
+from pipeline.recognition import gpu
 from tests.chain.conftest import OPENED, VARIANTS, run_dvc
 from tests.planted import bigfoot
 
@@ -32,7 +32,7 @@ def test_every_variant_is_compared_with_the_same_keys(project):
     assert "SYNTHETIC" in report
 
 
-@pytest.mark.skipif(host.gpu() is not None, reason="here it is timed")
+@pytest.mark.skipif(gpu.name() is not None, reason="here it is timed")
 def test_a_variant_for_a_gpu_is_compared_without_a_time_and_every_form_says_why(project):
     name, why = "half.fp16-onnx-cuda", "not timed: no NVIDIA GPU on this machine"
     assert list(json.loads((project / "timings.json").read_text())["skipped"]) == [name]
@@ -41,8 +41,8 @@ def test_a_variant_for_a_gpu_is_compared_without_a_time_and_every_form_says_why(
     assert row["gate"]["passed"] is False and why in row["gate"]["reason"]
     for file in ("comparison.md", "table.txt", "index.html", f"cards/{name}.md"):
         assert f"{name}: {why}" in " ".join((project / "reports" / file).read_text().split()), file
-    gate = bigfoot("gate", name, cwd=project)
-    assert gate.returncode == 1 and why in gate.stdout
+    judged = bigfoot("gate", name, cwd=project)
+    assert judged.returncode == 1 and why in judged.stdout
     assert f"{name.partition('.')[2]}: won't be timed here, no NVIDIA GPU" in bigfoot("check", cwd=project).stdout
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pipeline import params
-from pipeline.common import host
 from pipeline.common.errors import BigfootError
 from pipeline.evaluate import pieces, run, scores
 from pipeline.evaluate.noise import Noise, snr_db
@@ -89,7 +88,7 @@ def test_added_noise_has_the_level_asked_for_and_is_of_its_utterance():
 @pytest.mark.parametrize("norm", ["group", "layer"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_batches_of_a_gpu_have_the_text_of_single_utterances(corpus, norm, device, tmp_path, monkeypatch):
-    if device == "cuda" and host.gpu() is None:
+    if device == "cuda" and gpu.name() is None:
         pytest.skip("this machine has no GPU; the same batches run on the CPU")
     if device == "cpu":
         monkeypatch.setattr(gpu, "missing", lambda runtime: None)
@@ -105,7 +104,7 @@ def test_the_batches_of_a_gpu_have_the_text_of_single_utterances(corpus, norm, d
 
 @pytest.mark.parametrize("scheme", ["fp16-cuda", "bf16-cuda", "fp16-onnx-cuda"])
 def test_a_variant_for_a_gpu_is_scored_in_its_precision_on_a_machine_without_one(variant, corpus, scheme, tmp_path, monkeypatch):
-    monkeypatch.setattr(host, "gpu", lambda: None)
+    monkeypatch.setattr(gpu, "name", lambda: None)
     quantize(scheme, {}, save_model(tmp_path / "tiny"), None, tmp_path / f"tiny.{scheme}")
     scored = evaluate(SETTINGS, tmp_path / f"tiny.{scheme}", open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
     texts = [row.hypothesis for one in scored.sets.values() for row in one.hypotheses]

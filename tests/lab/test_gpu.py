@@ -2,7 +2,6 @@
 
 import pytest
 
-from pipeline.common import host
 from pipeline.common.errors import BigfootError
 from pipeline.lab import gpu as lab
 from pipeline.quantize.run import quantize
@@ -21,7 +20,7 @@ def variants(folder, *schemes):
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request, monkeypatch):
     """What stands for the GPU: the same code runs on the CPU here."""
-    if request.param == "cuda" and host.gpu() is None:
+    if request.param == "cuda" and gpu.name() is None:
         pytest.skip("this machine has no GPU")
     if request.param == "cpu":
         monkeypatch.setattr(gpu, "missing", lambda runtime: None)
@@ -33,7 +32,7 @@ def test_each_row_names_its_device_and_how_many_texts_differ(tmp_path, device):
     tiny.noise_corpus(tmp_path / "corpus")
     rows = lab.measure(variants(tmp_path, "fp32", "fp16-cuda"), open_corpus(tmp_path / "corpus"), rounds=1)
     assert [row["variant"] for row in rows] == ["teacher.fp32", "teacher.fp16-cuda"]
-    assert {row["device"] for row in rows} == {host.gpu() or "cpu"}
+    assert {row["device"] for row in rows} == {gpu.name() or "cpu"}
     assert rows[0]["other_texts"] == 0 and all(row["wer"] > 0 and row["other_texts"] <= row["texts"] for row in rows)
     assert all(list(row["rtfx"]) == ["1", "8", "64"] and min(row["rtfx"].values()) > 0 for row in rows)
 
@@ -45,6 +44,6 @@ def test_a_variant_for_the_cpu_is_refused(tmp_path, device):
 
 
 def test_without_a_gpu_a_line_says_that_nothing_was_measured(monkeypatch, capsys):
-    monkeypatch.setattr(host, "gpu", lambda: None)
+    monkeypatch.setattr(gpu, "name", lambda: None)
     lab.main("corpora/none", "variants/none")
     assert capsys.readouterr().out == "skipped: no NVIDIA GPU on this machine, so nothing was measured\n"

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.common import host
+from pipeline.benchmark import weights
 from pipeline.common.errors import BigfootError
 from pipeline.quantize.run import quantize
+from pipeline.quantize.schemes import SCHEMES
 from pipeline.recognition import gpu, runtimes, torch_half, torch_model
 from pipeline.recognition.recognizer import Recognizer
 from tests.tiny import FAMILIES, save_model, speech
@@ -23,19 +24,19 @@ AUDIOS = [speech(seconds, seed=n) for n, seconds in enumerate((1.0, 1.1, 1.2, 2.
 
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request):
-    if request.param == "cuda" and host.gpu() is None:
+    if request.param == "cuda" and gpu.name() is None:
         pytest.skip("this machine has no GPU; the same passes run on the CPU")
     return request.param
 
 
 @pytest.fixture
 def without_gpu(monkeypatch):
-    monkeypatch.setattr(host, "gpu", lambda: None)
+    monkeypatch.setattr(gpu, "name", lambda: None)
 
 
 @pytest.fixture
 def with_gpu(monkeypatch):
-    monkeypatch.setattr(host, "gpu", lambda: "NVIDIA Imagined")
+    monkeypatch.setattr(gpu, "name", lambda: "NVIDIA Imagined")
 
 
 @pytest.mark.parametrize("norm", ["group", "narrow", "layer"])
@@ -92,10 +93,8 @@ def test_half_of_the_weights_give_the_logits_of_all_their_bits_under_autocast(mo
 
 @pytest.mark.parametrize("scheme", CLOSE)
 def test_a_variant_has_about_half_the_size(variants, scheme):
-    half, full = (
-        sum(file.stat().st_size for file in variants["layer", each].glob("model*")) for each in (scheme, "fp32-onnx")
-    )
-    assert 0.45 < half / full < 0.62
+    half, full = (weights.size_mb(variants["layer", each], SCHEMES[each].file) for each in (scheme, "fp32-onnx"))
+    assert 0.49 < half / full < 0.6
 
 
 def test_the_graph_hears_and_answers_in_float32_and_keeps_the_statistics_there(variants):
