@@ -26,10 +26,10 @@ from pipeline.speech.shards import Size
 class Evidence:
     """The contents of the files that a comparison is made of.
 
-    scores, seconds (how long each evaluation took), kinds (own, peer or gpu), schemes (the scheme itself of a renamed one), runtimes
-    and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that aren't
-    decoded greedily; training, curves and spent (by the student's own training and its parents') by name of model. dropped: the
-    utterances that prepare left out, each with the check that it failed.
+    scores, seconds (how long each evaluation took), kinds (own, peer or gpu), schemes (the scheme itself of a renamed one),
+    runtimes and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that
+    aren't decoded greedily; training, curves and spent (by the student's own training and its parents') by name of model.
+    dropped: the utterances that prepare left out, each with the check that it failed.
     """
 
     corpus: dict

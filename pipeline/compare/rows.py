@@ -125,7 +125,8 @@ def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
 
     The champion is the variant with the largest gain that the budget prefers among those that pass the gate, except
     teacher.fp32; of two with the same gain, the one with fewer errors on gate. A peer never passes, nor does a variant for a
-    GPU, since budget and champion are for the CPU that teacher.fp32 is timed on. There may be no champion. UNTRAINED models have no bound, and the gate does not judge them.
+    GPU, since budget and champion are for the CPU that teacher.fp32 is timed on. There may be no champion. UNTRAINED models
+    have no bound, and the gate does not judge them.
     """
     if evidence.untrained:
         return [replace(row, gate=Verdict(None, "untrained")) for row in rows]

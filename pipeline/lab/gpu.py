@@ -39,7 +39,7 @@ def main(corpus: str = "", *variants: str) -> None:
 
 
 def measure(variants: Sequence[Path], corpus: Corpus, rounds: int = ROUNDS) -> list[dict]:
-    """A row for each variant: WER of the first test set, how many of its texts differ from the first variant's, RTFx by streams."""
+    """A row for each variant: WER of the first test set, how many texts differ from the first variant's, RTFx by streams."""
     for variant in variants:
         if not gpu.scores(info := seal.read(variant)):
             raise BigfootError(f"{variant} is {info.get('scheme')}: give variants in fp32, or in schemes for a GPU")

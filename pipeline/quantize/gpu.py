@@ -11,11 +11,13 @@ from pipeline.quantize import export
 from pipeline.quantize.base import Scheme
 from pipeline.recognition import torch_half, torch_model
 
+ROUNDS = ("graph_input_cast", "_cast_to_fp16_node")  # the beginnings and ends of the names of the converter's casts to float16
+
 
 class TorchFp16Cuda(Scheme):
     """PyTorch's autocast in float16. pipeline.recognition.torch_half documents the file.
 
-    Lowers: Linears and convolutions, weights and computation, to float16; norms and a group-norm feature encoder stay in float32
+    Lowers: Linears and convolutions, to float16, weights and computation; norms and a group-norm feature encoder stay float32
     Granularity: none: each value by itself
     Hardware: NVIDIA GPUs; scored on any machine
     Limits: values above 65,504 overflow; without torch.compile; needs PyTorch, which takes seconds to load
@@ -70,7 +72,7 @@ class OnnxFp16Cuda(Scheme):
         with export.float_graph(model_folder, out) as full:
             kept = _statistics(onnx.load(full, load_external_data=False).graph)
             half = convert_float_to_float16(str(full), keep_io_types=True, node_block_list=kept)
-            _hear_float32(half.graph)
+            _leave_unrounded(half.graph)
             beside = {"save_as_external_data": True, "location": f"{self.file}.data"} if export.is_large(full) else {}
             onnx.save(half, out / self.file, **beside)
 
@@ -86,13 +88,13 @@ def _statistics(graph) -> list[str]:
     return names[: next(at for at, name in enumerate(names) if "/conv_layers.1/" in name)]
 
 
-def _hear_float32(graph) -> None:
-    """Give what computes in float32 the waveform itself; the converter rounds it first, and casts it back."""
-    rounded = next(node.output[0] for node in graph.node if node.op_type == "Cast" and node.input[0] == "waveform")
-    back = {node.output[0] for node in graph.node if node.op_type == "Cast" and node.input[0] == rounded}
+def _leave_unrounded(graph) -> None:
+    """Let operations in float32 read one another, and the waveform: the converter rounds each result, and casts it back."""
+    casts = [node for node in graph.node if node.op_type == "Cast"]
+    exact = {cast.output[0]: cast.input[0] for cast in casts if cast.name.startswith(ROUNDS) or cast.name.endswith(ROUNDS)}
+    back = {cast.output[0]: exact[cast.input[0]] for cast in casts if cast.input[0] in exact}
     for node in list(graph.node):
         if node.output[0] in back:
             graph.node.remove(node)
         for at, name in enumerate(node.input):
-            if name in back:
-                node.input[at] = "waveform"
+            node.input[at] = back.get(name, name)

@@ -4,8 +4,8 @@ Decisions, and what they cost:
 - A batch gives the same logits as its utterances alone. ONNX and OpenVINO graphs ignore padding (variant.json: padding
   "mask"), so a batch holds similar lengths. In transformers' own forward pass padding changes the statistics of a group-norm
   feature encoder even with a mask (logits move by up to 1.0), so PyTorch variants (padding "exact") batch equal lengths only
-  and run other lengths one by one; on a GPU they ignore padding too. Dynamic int8 computes the range of activations over the batch, so there a batch moves
-  logits within int8's own error.
+  and run other lengths one by one, but on a GPU, where they ignore padding too. Dynamic int8 computes the range of activations
+  over the batch, so there a batch moves logits within int8's own error.
 - A waveform is normalized to zero mean and unit variance (where the model was trained so) here, over the whole file, never in
   the graph.
 - Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file. `stream`

@@ -43,7 +43,7 @@ class Decoding(TypedDict):
 class Info(TypedDict, total=False):
     """The keys that are read. `vocab`: what each token writes; `precision`: of operations outside int8.
 
-    `device`: what it runs on, "cpu" where it is absent; "cuda" is an NVIDIA GPU. `decoding`: absent where the decoding is greedy.
+    `device`: what it runs on, an NVIDIA GPU is "cuda"; absent, it is the CPU. `decoding`: absent where the decoding is greedy.
     """
 
     version: int

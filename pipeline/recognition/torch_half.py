@@ -1,8 +1,8 @@
 """wav2vec 2.0 in float16 or bfloat16 by PyTorch's autocast, for GPUs: writes, reads and runs it.
 
-Decision: a weight is stored in half precision where autocast would round it so in every pass: those of Linears and convolutions.
-So the logits are those of float32 weights under autocast, bit for bit, in half the space, and no pass has to round them. Norms
-stay in float32, and so does a group-norm feature encoder, whose statistics need the digits (as in training).
+Decision: a weight is stored in half precision where autocast would round it so in every pass: in Linears and convolutions. So
+the logits are those of float32 weights under autocast, bit for bit, in half the space, and no pass has to round them. Norms stay
+in float32, and so does a group-norm feature encoder, whose statistics need the digits (as in training).
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def load(folder: Path) -> "nn.Module":
 
 
 def padded(model: "nn.Module", precision: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The `Run` of a model on its device, for different lengths; `precision`: one of TYPES, or "f32", which is without autocast.
+    """The `Run` of a model on its device, for different lengths; `precision`: one of TYPES, or "f32", without autocast.
 
     To copy the logits to the CPU waits for the GPU, so the time that it takes is the GPU's too.
     """

@@ -2,8 +2,8 @@
 
 Which modules these are follows from the imports: those of pyfunc.py, of the modules it imports, and so on, function-local
 imports included, so there is no list to keep up to date. Of recognition/runtimes.py and gpu.py only the runtime's own functions
-count: an ONNX or OpenVINO model carries no PyTorch modules. The library of the beam search is required where the variant has one;
-elsewhere hot words are refused unless it is there.
+count: an ONNX or OpenVINO model carries no PyTorch modules. The library of the beam search is required where the variant has
+one; elsewhere hot words are refused unless it is there.
 
 Decision: the package is named `bigfoot_` and a hash of its code, and every `from pipeline...` in it is renamed. Models
 that carry the same code share it in one process, models with different code keep apart, and no other package called

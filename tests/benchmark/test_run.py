@@ -157,7 +157,9 @@ def test_a_cold_start_counts_what_a_process_does_before_it_loads_the_variant(lig
     assert row["load_ms"] > 0 and row["cold_start_ms"] - row["load_ms"] >= 1000 * START
 
 
-def test_a_variant_for_a_gpu_is_skipped_on_a_host_without_one_and_the_others_are_timed(light, model, corpus, tmp_path, monkeypatch):
+def test_a_variant_for_a_gpu_is_skipped_on_a_host_without_one_and_the_others_are_timed(
+    light, model, corpus, tmp_path, monkeypatch
+):
     monkeypatch.setattr(gpu, "name", lambda: None)
     folder = tmp_path / "teacher.fp16-cuda"
     info = quantize("fp16-cuda", {}, model, None, folder)

@@ -1,4 +1,4 @@
-"""A variant for a GPU beside the others: never promoted, its speeds named after its device; where not timed, with the reason."""
+"""A variant for a GPU beside the others: never promoted, its speeds named after its device; where not timed, why."""
 
 import csv
 import json
@@ -41,7 +41,9 @@ def test_what_was_not_timed_has_errors_and_size_and_no_speed(skipped):
     assert (row["wer"], row["disk_mb"], row["shrink"], row.not_timed, row.device) == (0.01, 4.0, 2.0, REASON, "cpu")
     assert row["precision_saves_mb"] is not None and row["shrink_by_params"] is not None and row["shrink_over_int8"] == 0.625
     known = {key for key in figures.of(figures.TIMING) if row[key] is not None}
-    assert known == SIZES and not [figure.name for figure in figures.FIGURES if figure.is_speed and row[figure.name] is not None]
+    assert known == SIZES and not [
+        figure.name for figure in figures.FIGURES if figure.is_speed and row[figure.name] is not None
+    ]
 
 
 @pytest.mark.parametrize("file", ["comparison.md", "table.txt", "index.html", f"cards/{NAME}.md"])
@@ -64,7 +66,9 @@ def test_it_is_never_promoted_and_changes_nothing_for_the_others(root, request, 
     for name, row in alone.items():
         assert (found[name].gate, found[name].champion) == (row.gate, row.champion)
         assert found[name].figures == row.figures
-    assert json.loads((root / "reports/answers.json").read_text()) == json.loads((tmp_path / "reports/answers.json").read_text())
+    assert json.loads((root / "reports/answers.json").read_text()) == json.loads(
+        (tmp_path / "reports/answers.json").read_text()
+    )
 
 
 def test_the_gate_stays_open_and_says_why_it_was_not_timed(skipped, monkeypatch):

@@ -103,7 +103,9 @@ def test_the_batches_of_a_gpu_have_the_text_of_single_utterances(corpus, norm, d
 
 
 @pytest.mark.parametrize("scheme", ["fp16-cuda", "bf16-cuda", "fp16-onnx-cuda"])
-def test_a_variant_for_a_gpu_is_scored_in_its_precision_on_a_machine_without_one(variant, corpus, scheme, tmp_path, monkeypatch):
+def test_a_variant_for_a_gpu_is_scored_in_its_precision_on_a_machine_without_one(
+    variant, corpus, scheme, tmp_path, monkeypatch
+):
     monkeypatch.setattr(gpu, "name", lambda: None)
     quantize(scheme, {}, save_model(tmp_path / "tiny"), None, tmp_path / f"tiny.{scheme}")
     scored = evaluate(SETTINGS, tmp_path / f"tiny.{scheme}", open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")

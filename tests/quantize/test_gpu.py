@@ -105,9 +105,7 @@ def test_the_graph_hears_and_answers_in_float32_and_keeps_the_statistics_there(v
     readers = {node.op_type for node in graph.node if "waveform" in node.input}
     assert "Unsqueeze" in readers, "the first convolution hears what was not rounded"
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    weights = [
-        types[node.input[1]] for node in graph.node if node.op_type == "Conv" and "/conv_layers." in node.name
-    ]
+    weights = [types[node.input[1]] for node in graph.node if node.op_type == "Conv" and "/conv_layers." in node.name]
     assert len(weights) == 6 and set(weights) == {onnx.TensorProto.FLOAT16}
 
 
