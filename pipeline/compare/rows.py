@@ -180,9 +180,9 @@ def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     verdict = _kept(row, gate, length, competitors)
     if row.kind == "own":
         return verdict
-    what = "a peer" if row.kind == "peer" else "for a GPU, and the budget is for the CPU,"
+    what = "a peer, never promoted" if row.kind == "peer" else "for a GPU, never promoted, since the budget is for the CPU"
     not_timed = f"not timed: {row.not_timed}; " if row.not_timed else ""
-    return Verdict(False, f"{what} never promoted; {not_timed}{verdict.reason}")
+    return Verdict(False, f"{what}; {not_timed}{verdict.reason}")
 
 
 def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:

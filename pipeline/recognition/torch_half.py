@@ -1,8 +1,8 @@
 """wav2vec 2.0 in float16 or bfloat16 by PyTorch's autocast, for GPUs: writes, reads and runs it.
 
 Decision: a weight is stored in half precision where autocast would round it so in every pass: in Linears and convolutions. So
-the logits are those of float32 weights under autocast, bit for bit, in half the space, and no pass has to round them. Norms stay
-in float32, and so does a group-norm feature encoder, whose statistics need the digits (as in training).
+the logits are those of float32 weights under autocast, bit for bit, in half the space, and no pass has to round them. Norms
+stay in float32, and so does a group-norm feature encoder, whose statistics need the digits (as in training).
 """
 
 from collections.abc import Callable

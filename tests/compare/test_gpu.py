@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -53,7 +54,7 @@ def test_every_form_of_the_report_says_why(skipped, file):
 
 def test_a_card_tells_no_speed_of_what_was_not_timed(skipped):
     card = (skipped / "reports/cards" / f"{NAME}.md").read_text()
-    assert "Compared with teacher.fp32 it is 2.0x smaller" in card and "| Faster | not measured |" in card
+    assert "Compared with teacher.fp32 it is 2.0x smaller" in card and re.search(r"\| Faster +\| not measured ", card)
 
 
 @pytest.mark.parametrize("root", ["skipped", "timed"])
@@ -62,7 +63,7 @@ def test_it_is_never_promoted_and_changes_nothing_for_the_others(root, request, 
     compare(plant(tmp_path), tmp_path, tmp_path / "reports")
     found, alone = rows(root), rows(tmp_path)
     assert found[NAME].gate.passed is False
-    assert found[NAME].gate.reason.startswith("for a GPU, and the budget is for the CPU, never promoted; ")
+    assert found[NAME].gate.reason.startswith("for a GPU, never promoted, since the budget is for the CPU; ")
     for name, row in alone.items():
         assert (found[name].gate, found[name].champion) == (row.gate, row.champion)
         assert found[name].figures == row.figures
@@ -81,8 +82,8 @@ def test_the_gate_stays_open_and_says_why_it_was_not_timed(skipped, monkeypatch)
 
 @pytest.mark.parametrize("file", ["comparison.md", "table.txt", "index.html"])
 def test_every_speed_of_a_gpu_is_called_one(timed, file):
-    text = (timed / "reports" / file).read_text()
-    assert "40.0x [36.0x, 44.0x] GPU" in text or "40.0x [36.0, 44.0] GPU" in text
+    text = (timed / "reports" / file).read_text().replace("<small>", "")
+    assert "40.0x [36.0x, 44.0x] GPU" in text
     assert f"{NAME}: timed on NVIDIA H200, and Faster is over teacher.fp32 on the CPU" in " ".join(text.split())
 
 
