@@ -8,6 +8,7 @@ nothing. Figures that were not measured are None, and so are the errors of UNTRA
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pipeline.benchmark.timings import REFERENCE, Known, Timing, Timings
 from pipeline.common import energy, numbers
@@ -42,13 +43,13 @@ def measured(evidence: Evidence) -> list[Row]:
         values |= {"evaluate_seconds": evidence.seconds[name], "benchmark_seconds": evidence.timings.seconds}
         values |= _power(evidence, score.model, teacher, timing)
         remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
-        device = timing.device if timing else "cpu"
-        not_timed = None if timing else evidence.timings.skipped[name].reason
+        about: dict[str, Any] = {key: getattr(known, key, None) for key in remarks}
+        about |= {"device": timing.device} if timing else {"not_timed": evidence.timings.skipped[name].reason}
         rows.append(
             Row(
                 score.variant, score.model, score.scheme, evidence.runtimes[name], values,
                 kind=evidence.kinds[name], trained=training.get("trained", True), objective=objective,
-                device=device, not_timed=not_timed, **{key: getattr(known, key, None) for key in remarks},
+                **about,
             )
         )  # fmt: skip
     return rows

@@ -73,8 +73,7 @@ class OnnxFp16Cuda(Scheme):
             kept = _statistics(onnx.load(full, load_external_data=False).graph)
             half = convert_float_to_float16(str(full), keep_io_types=True, node_block_list=kept)
             _leave_unrounded(half.graph)
-            beside = {"save_as_external_data": True, "location": f"{self.file}.data"} if export.is_large(full) else {}
-            onnx.save(half, out / self.file, **beside)
+            onnx.save(half, out / self.file, save_as_external_data=export.is_large(full), location=f"{self.file}.data")
 
 
 def _statistics(graph) -> list[str]:

@@ -14,7 +14,7 @@ import ast
 import functools
 import hashlib
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pipeline.recognition import gpu, runtimes
 OWN = "pipeline"
 ROOT = Path(__file__).parents[2]  # paths of modules are relative to it
 ENTRY = Path(OWN, "tracking", "pyfunc.py")
-BY_RUNTIME = {  # modules with tables of functions, one for each runtime
+BY_RUNTIME: dict[Path, Sequence[Mapping[str, Callable]]] = {  # modules with tables of functions, one for each runtime
     Path(OWN, "recognition", "runtimes.py"): (runtimes.RUNTIMES, runtimes.ON_GPU),
     Path(OWN, "recognition", "gpu.py"): (gpu.LACKING,),
 }

@@ -88,8 +88,8 @@ def _column(figure: Figure, objective: str, test: str = "") -> Column:
         return Column(figure.heading, partial(_power, figure), partial(_told, figure), figure.about, figure.page_only)
 
     def show(row: Row) -> str:
-        shown = with_range(row[key], row[low], row[high], figure.show) if has_ends else figure.show(row[key])
-        return f"{shown} {GPU}" if row.device != "cpu" and figure.is_speed and row[key] is not None else shown
+        text = with_range(row[key], row[low], row[high], figure.show) if has_ends else figure.show(row[key])
+        return f"{text} {GPU}" if row.device != "cpu" and figure.is_speed and row[key] is not None else text
 
     name = f"{figure.heading} {test}" if test else figure.heading + (" [95%]" if figure.name in (objective, "speedup") else "")
     about = figure.about + (f", {f'test set {test}' if test else 'first test set'}" if figure.source == TEXT else "")
