@@ -223,7 +223,7 @@ def check(
     from pipeline.distill import memory, texts
     from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params, require_data
-    from pipeline.quantize.schemes import require_packages
+    from pipeline.quantize.schemes import not_timed_here, require_packages
     from pipeline.train import speakers
     from pipeline.train.teacher import check_pretrained
 
@@ -231,8 +231,9 @@ def check(
     params = load_params(project.params)
     require_data(project, params)
     on_the_hub = check_pretrained(params.teacher, project.root / params.teacher.data)
-    for scheme in dict.fromkeys(variant.scheme for variant in params.variants.values()):
-        require_packages(scheme, params.schemes[scheme])
+    used = {variant.scheme: params.schemes[variant.scheme] for variant in params.variants.values()}
+    for scheme, settings in used.items():
+        require_packages(scheme, settings)
     corpus = project.corpus(params.corpus.name)
     speakers.check(params, corpus)
     names = ", ".join(["teacher", *params.students])
@@ -243,7 +244,7 @@ def check(
         print(purpose)
     if note := gaps_note(params.corpus, corpus):
         print(note)
-    for line in chain(memory.lines(params, project.root), texts.lines(params, project.root, corpus)):
+    for line in chain(not_timed_here(used), memory.lines(params, project.root), texts.lines(params, project.root, corpus)):
         print(line)
     if project.graph.is_file():
         print(graph.plan(project.root))

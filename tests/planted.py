@@ -9,7 +9,9 @@ import platform
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ruamel.yaml import YAML
 
@@ -23,6 +25,7 @@ from tests import corpora
 ROOT = Path(__file__).parent.parent
 WORDS_EACH = 10  # words per utterance
 METERED = "cpu: intel_rapl, ram: constant"  # an energy_mode
+KNOWN = ("files", "disk_mb", "weights_mb", "params", "macs_per_second")  # of a variant that was not timed
 DECODING = {"file": "weights.bin", "alpha": 0.5, "beta": 0.0, "beam": 8}  # of a scheme with a +
 
 # variant: (wrong words on dev, gate and test, disk_mb, latency_p50_ms)
@@ -41,8 +44,17 @@ def bigfoot(*arguments: object, cwd) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=500)
 
 
-def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.Params:
-    """Write the files of these figures under `root` and return its params (the quickstart's, with these variants)."""
+def plant(
+    root: Path,
+    figures: dict = FIGURES,
+    utterances: int = 200,
+    skipped: Mapping[str, str] = MappingProxyType({}),
+    devices: Mapping[str, str] = MappingProxyType({}),
+) -> params.Params:
+    """Write the files of these figures under `root` and return its params (the quickstart's, with these variants).
+
+    `skipped`: the variants that were not timed, each with the reason; `devices`: the GPU of each that was timed on one.
+    """
     settings = _params(root, figures)
     corpora.write(
         root / "corpora" / settings.corpus.name, {split: plant_rows(utterances) for split in ("train", "dev", "gate", "test")},
@@ -60,12 +72,19 @@ def plant(root: Path, figures: dict = FIGURES, utterances: int = 200) -> params.
         (folder / "weights.bin").write_bytes(name.encode())
         info = {**head, "runtime": runtime, "file": "weights.bin", "files": seal.seal(folder)}
         info |= {"decoding": DECODING} if "+" in scheme else {}
+        info |= {"kind": "gpu", "device": "cuda"} if scheme.endswith("-cuda") else {}
         write(folder / "variant.json", info)
         write(root / "scores" / f"{name}.json", {**head, "files": seal.mark(info), "first_test": "test", "sets": sets})
         write(root / "durations" / f"{name}.json", {"seconds": 3.5})
         timings["variants"][name]["files"] = seal.mark(info)
         if not (root / "models" / model).is_dir():
             _plant_model(root / "models" / model)
+    for name, device in devices.items():
+        timings["variants"][name]["device"] = device
+    for name, reason in skipped.items():
+        known = {key: timings["variants"][name][key] for key in KNOWN}
+        timings["skipped"] = {**timings.get("skipped", {}), name: {**known, "reason": reason}}
+        del timings["variants"][name]
     write(root / "timings.json", timings)
     return settings
 
@@ -170,7 +189,7 @@ def _timings(figures: dict) -> dict:
         for name, (_, disk, ms) in figures.items()
     }  # fmt: skip
     return {
-        "measured_at": "2026-11-24T12:00:00+00:00", "seconds": 60.0, "host": host, "device": "cpu", "threads": 2,
+        "measured_at": "2026-11-24T12:00:00+00:00", "seconds": 60.0, "host": host, "threads": 2,
         "versions": {"torch": "2.14.1"}, "sample": {"utterances": 20, "seconds": 40.0}, "rounds": 5, "restarts": 5, "turn": 4,
         "precision": 0.1, "cold_start": {"seconds": 2.0, "file_cache": "warm"}, "idle_w": 45.0, "variants": variants,
         "groups": 1,

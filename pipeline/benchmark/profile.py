@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.recognition.runtimes import Run, onnxruntime_run, openvino_run, openvino_settings
+from pipeline.recognition.runtimes import Run, onnxruntime_options, onnxruntime_run, openvino_run, openvino_settings
 
 FEATURE_ENCODER, ENCODER = "feature_extractor", "encoder"  # in transformers' module paths
 LEAST_KNOWN = 0.5  # of the time
@@ -77,8 +77,7 @@ def onnxruntime_nodes(
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+        options = onnxruntime_options(onnxruntime.SessionOptions(), threads)
         for key, value in (config or {}).items():
             options.add_session_config_entry(key, value)
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

@@ -4,8 +4,9 @@ Decision: machines are noisy and drift, so only figures of one run are compared,
 in shuffled order, in each of which every variant times the same few utterances while the others wait. Speedups are ratios
 over the same utterances in the same rounds. One warm process runs per variant, as many at a time as memory allows
 (teacher.fp32 is always among them, as the reference of its group), and one benchmark runs at a time per host. Two processes
-of one variant differ in speed, however long they run, so all are started anew several times. All times are CPU times: no
-variant runs on a GPU (pipeline.recognition.runtimes), so none has to be synchronized.
+of one variant differ in speed, however long they run, so all are started anew several times. All times are CPU times but those
+of variants for a GPU, which end when the logits are in the CPU's memory, and so after the GPU does. On a host without a GPU
+these are skipped, with the reason.
 
 latency: a 16 kHz float array in memory -> text, batch 1, after every utterance has been transcribed once (OpenVINO compiles
 for new lengths: the first run of a length is slower, by tens of milliseconds). The parts are in pipeline.benchmark: starts,
@@ -21,11 +22,11 @@ from pathlib import Path
 
 from pipeline.benchmark import processes, timings, weights
 from pipeline.benchmark.starts import Group
-from pipeline.benchmark.timings import REFERENCE, Sample, Timing, Timings
+from pipeline.benchmark.timings import REFERENCE, Sample, Skipped, Timing, Timings
 from pipeline.common import host
 from pipeline.common.errors import BigfootError
 from pipeline.params import Benchmark
-from pipeline.recognition import seal
+from pipeline.recognition import gpu, seal
 from pipeline.speech.corpus import Corpus
 from pipeline.speech.shards import Utterance
 
@@ -60,6 +61,15 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
     began, started = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     before = host.describe() | {"cpu_use_before": host.use()}
     infos = {folder.name: seal.read(folder) for folder in folders}
+    skipped = {
+        folder.name: Skipped(**_fixed(folder, infos[folder.name]), reason=reason)
+        for folder in folders
+        if (reason := gpu.obstacle(infos[folder.name]))
+    }
+    for name, one in skipped.items():
+        log.warning("benchmark: %s is not timed: %s", name, one.reason)
+        del infos[name]
+    folders = [folder for folder in folders if folder.name in infos]
     empty = {runtime: _empty_mb(runtime, settings.threads) for runtime in sorted({i["runtime"] for i in infos.values()})}
     variants: dict[str, Timing] = {}
     idle_w, restarts = None, []
@@ -75,12 +85,12 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
             name = folder.name
             row = _fixed(folder, infos[name]) | rows[name]
             ram_model = max(0.0, row["ram_mb"] - empty[infos[name]["runtime"]])
-            variants.setdefault(name, Timing(**row, ram_model_mb=ram_model))
+            device = (gpu.name() if gpu.is_needed(infos[name]) else None) or "cpu"
+            variants.setdefault(name, Timing(**row, ram_model_mb=ram_model, device=device))
     return Timings(
         measured_at=began,
         seconds=round(time.monotonic() - started, 3),
         host=before | {"load_after": host.load(), "cpu_use_after": host.use()},
-        device="cpu",
         threads=settings.threads,
         versions={package: version for package, version in host.versions().items() if version},
         sample=Sample(len(sample), round(sum(u.duration for u in sample), 3)),
@@ -92,6 +102,7 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
         idle_w=idle_w,
         variants=variants,
         groups=len(groups),
+        skipped=skipped,
     )
 
 

@@ -4,7 +4,7 @@ What could not be measured is None, null in the file, which is sealed (`pipeline
 found. docs/speed.md and docs/energy.md describe how each figure is measured.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
@@ -20,18 +20,32 @@ BUSY = 0.2  # of all cores' time
 
 
 @dataclass(frozen=True)
-class Timing:
-    """The figures of one variant; `files` is the mark of its seal, `narrow` whether the speedup's interval is narrow.
-
-    `speedup_to_choose`: of starts of their own, so that no choice is made by the timings that are reported.
-    `speedups`: over each of the teacher's variants that was in memory at the same time, {its name: [estimate, low, high]}.
-    """
+class Known:
+    """What is known of a variant before it runs, None where an older variant.json lacks it; `files` is the mark of its seal."""
 
     files: str | None
     disk_mb: float
     weights_mb: float | None
     params: int | None
     macs_per_second: float | None
+
+
+@dataclass(frozen=True)
+class Skipped(Known):
+    """A variant that can't run on this host, and the reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Timing(Known):
+    """The figures of one variant; `narrow`: whether the speedup's interval is narrow.
+
+    `device`: what it ran on, "cpu" or the name of a GPU; teacher.fp32, to which speedups refer, runs on the CPU.
+    `speedup_to_choose`: of starts of their own, so that no choice is made by the timings that are reported.
+    `speedups`: over each of the teacher's variants that was in memory at the same time, {its name: [estimate, low, high]}.
+    """
+
     ram_mb: float
     ram_model_mb: float
     latency_p50_ms: float
@@ -68,6 +82,7 @@ class Timing:
     energy_above_idle_w: float | None
     energy_resolution_w: float | None
     energy_note: str | None
+    device: str = "cpu"
 
 
 class ColdStart(TypedDict):
@@ -91,12 +106,12 @@ class Timings:
 
     `seconds`: how long the run took. `restarts`: how many times each process was started. `precision`: how wide a speedup's
     interval may be, as a fraction of the speedup. `groups`: how many groups of variants were in memory one after the other.
+    `skipped`: the variants that were not timed.
     """
 
     measured_at: str
     seconds: float
     host: dict
-    device: str
     threads: int
     versions: dict[str, str]
     sample: Sample
@@ -108,6 +123,11 @@ class Timings:
     idle_w: float | None
     variants: dict[str, Timing]
     groups: int
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+
+    def known(self, variant: str) -> Known | None:
+        """What is known of a variant, timed or skipped; None where the run had no such variant."""
+        return self.variants.get(variant) or self.skipped.get(variant)
 
     @property
     def timed_on(self) -> str:

@@ -76,9 +76,15 @@ class Worker:
         return {"audio_seconds": samples / 16000}
 
     def profile(self) -> dict:
-        """Milliseconds in the parts of the model, and the share of products in int8; None where the runtime doesn't tell."""
-        from pipeline.benchmark import int8_share, profile
+        """Milliseconds in the parts of the model, and the share of products in int8; None where the runtime doesn't tell.
 
+        A GPU's operations end later than the calls that start them, so of these nothing is told.
+        """
+        from pipeline.benchmark import int8_share, profile
+        from pipeline.recognition import gpu
+
+        if gpu.is_needed(self.recognizer.info):
+            return {"cnn_ms": None, "encoder_ms": None, "int8_share": None}
         share = int8_share.share(self.recognizer, self.folder, self.threads)
         return {**profile.parts(self.recognizer, self.folder, self.threads, self.audios), "int8_share": share}
 

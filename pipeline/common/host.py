@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Required, TypedDict
@@ -101,14 +102,15 @@ def features() -> list[str]:
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
     """The installed version of every package that figures depend on; None where it is absent."""
-    return {package: _version(package) for package in packages}
+    return {package: installed(package) for package in packages}
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def installed(package: str) -> str | None:
+    """The version of a package, or of its build for GPUs (onnxruntime-gpu), which takes its place; None where it is absent."""
+    for name in (package, f"{package}-gpu"):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return None
 
 
 def _cpu(key: str) -> str | None:

@@ -99,13 +99,13 @@ def answers(rows: Sequence[Row], evidence: Evidence, prefer: str) -> list[Answer
 
 
 def within_budget(rows: Sequence[Row]) -> list[Row]:
-    """The variants that may be answers. A peer never passes."""
+    """The variants that may be answers. Of peers and variants for a GPU none passes."""
     return [row for row in rows if row.gate.passed and row.variant != REFERENCE]
 
 
 def nearest(rows: Sequence[Row]) -> Row | None:
     """The variant with the lowest bound of the rise on gate, whether or not it passes."""
-    own = [row for row in rows if row.kind != "peer" and row.variant != REFERENCE]
+    own = [row for row in rows if row.kind == "own" and row.variant != REFERENCE]
     return min(own, key=lambda row: row.known(f"{row.objective}_rise_upper"), default=None)
 
 

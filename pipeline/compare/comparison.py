@@ -38,8 +38,9 @@ UNJUDGED = Verdict(None, "not judged")
 class Row:
     """One variant: its names, its `figures` by key (None: not measured), what is not a number, and the gate's verdict.
 
-    `row["wer"]` is a figure. `kind` is that of the scheme, own or peer; `trained`: whether the model was trained at all;
-    `objective`: the error rate that the gate and the champion go by; `files`: the mark of its seal.
+    `row["wer"]` is a figure. `kind` is that of the scheme, own, peer or gpu; `trained`: whether the model was trained at all;
+    `objective`: the error rate that the gate and the champion go by; `files`: the mark of its seal. `device`: what it was timed
+    on, "cpu" or the name of a GPU; `not_timed`: the reason why it wasn't.
     """
 
     variant: str
@@ -55,11 +56,18 @@ class Row:
     latency_by_length: Mapping[str, float | None] | None = None
     energy_resolved: bool | None = None
     energy_note: str | None = None
+    device: str = "cpu"
+    not_timed: str | None = None
     gate: Verdict = UNJUDGED
     champion: bool = False
 
     def __getitem__(self, key: str) -> float | None:
         return self.figures[key]
+
+    @property
+    def timed_as(self) -> str:
+        """Its name where its times stand beside those of a CPU."""
+        return self.variant if self.device == "cpu" else f"{self.variant} on {self.device}"
 
     def known(self, key: str) -> float:
         """A figure that a trained and timed variant always has; raises ValueError where this row lacks it."""

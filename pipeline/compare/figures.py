@@ -62,6 +62,10 @@ class Figure:
         return numbers.shown(None if value is None else style.factor * value, style.form, style.suffix, absent)
 
     @property
+    def is_speed(self) -> bool:
+        return _group(self) == "speed"
+
+    @property
     def shown_unit(self) -> str:
         """The unit of values as they are shown."""
         return self.style.unit or self.unit

@@ -26,10 +26,10 @@ from pipeline.speech.shards import Size
 class Evidence:
     """The contents of the files that a comparison is made of.
 
-    scores, seconds (how long each evaluation took), kinds (own or peer), schemes (the scheme itself of a renamed one), runtimes
-    and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that aren't
-    decoded greedily; training, curves and spent (by the student's own training and its parents') by name of model. dropped: the
-    utterances that prepare left out, each with the check that it failed.
+    scores, seconds (how long each evaluation took), kinds (own, peer or gpu), schemes (the scheme itself of a renamed one),
+    runtimes and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that
+    aren't decoded greedily; training, curves and spent (by the student's own training and its parents') by name of model.
+    dropped: the utterances that prepare left out, each with the check that it failed.
     """
 
     corpus: dict
@@ -86,7 +86,7 @@ def gather(params: Params, root: Path) -> Evidence:
     for name, set_score in scored[REFERENCE].sets.items():
         belonging.refuse_shifted(str(split_folder(folder, name)), set_score.hypotheses, scoring(corpus).objective)
     for variant in variants:
-        if variant.name not in run.variants:
+        if run.known(variant.name) is None:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")
     models = dict.fromkeys(v.model for v in variants)
     parents = {name: student.parent for name, student in params.students.items()}
@@ -132,7 +132,7 @@ def _read_variant(project: Project, variant: Variant, run: Timings, score: Score
     if score.files != seal.mark(info):
         again = f"run `dvc repro --force evaluate@{variant.slug}`"
         raise BigfootError(f"{project.score(variant.name)} is of other files than {folder} has: {again}")
-    if run.variants[variant.name].files != seal.mark(info):
+    if (timed := run.known(variant.name)) is None or timed.files != seal.mark(info):
         raise BigfootError(f"{project.timings} is of other files than {folder} has: run `dvc repro benchmark`")
     return info
 

@@ -8,8 +8,9 @@ nothing. Figures that were not measured are None, and so are the errors of UNTRA
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from pipeline.benchmark.timings import REFERENCE, Timing, Timings
+from pipeline.benchmark.timings import REFERENCE, Known, Timing, Timings
 from pipeline.common import energy, numbers
 from pipeline.compare import figures, payback
 from pipeline.compare.comparison import Row, Verdict, champion_of
@@ -26,38 +27,42 @@ def measured(evidence: Evidence) -> list[Row]:
     bounds = {test: _rises(evidence, test, wer.CONFIDENCE) for test in evidence.test_sets}
     teacher, best = evidence.timings.variants[REFERENCE], _best_of_the_teacher(evidence)
     for name, score in evidence.scores.items():
-        timing, training = evidence.timings.variants[name], evidence.training[score.model]
+        timing, training = evidence.timings.variants.get(name), evidence.training[score.model]
+        known = timing or evidence.timings.skipped[name]
         values: dict[str, float | None] = dict.fromkeys(figures.keys(more))
         for split, prefix, suffix in figures.places(first, more):
             values |= {f"{prefix}{key}{suffix}": value for key, value in _text_figures(evidence, name, split).items()}
         values |= {
             f"test_{objective}_rise_upper{'' if test == first else f'/{test}'}": rises[name] for test, rises in bounds.items()
         }
-        values |= {key: getattr(timing, key) for key in figures.of(figures.TIMING)}
+        values |= {key: getattr(known, key, None) for key in figures.of(figures.TIMING)}  # of a skipped one only sizes
         values |= {key: training.get(key) for key in figures.of(figures.TRAINING)}
-        values["shrink"] = teacher.disk_mb / timing.disk_mb
-        values |= _split_of_the_size(teacher, timing)
+        values["shrink"] = teacher.disk_mb / known.disk_mb
+        values |= _split_of_the_size(teacher, known)
         values |= _over_the_teachers_best(evidence, name, best)
         values |= {"evaluate_seconds": evidence.seconds[name], "benchmark_seconds": evidence.timings.seconds}
         values |= _power(evidence, score.model, teacher, timing)
         remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
+        about: dict[str, Any] = {key: getattr(known, key, None) for key in remarks}
+        about |= {"device": timing.device} if timing else {"not_timed": evidence.timings.skipped[name].reason}
         rows.append(
             Row(
                 score.variant, score.model, score.scheme, evidence.runtimes[name], values,
                 kind=evidence.kinds[name], trained=training.get("trained", True), objective=objective,
-                **{key: getattr(timing, key) for key in remarks},
+                **about,
             )
         )  # fmt: skip
     return rows
 
 
-def _power(evidence: Evidence, model: str, teacher: Timing, timing: Timing) -> dict[str, float | None]:
+def _power(evidence: Evidence, model: str, teacher: Timing, timing: Timing | None) -> dict[str, float | None]:
     """Energy, CO2 and payback, each with the ends of its range where it is modeled."""
     training, spent = evidence.training[model], evidence.spent[model]
-    used, trained = timing.energy_wh_per_audio_hour, training.get("train_energy_wh")
-    used_ends = energy.range_of(used, timing.energy_mode) or (None, None)
+    used, mode = (timing.energy_wh_per_audio_hour, timing.energy_mode) if timing else (None, None)
+    trained = training.get("train_energy_wh")
+    used_ends = energy.range_of(used, mode) or (None, None)
     trained_ends = energy.range_of(trained, training.get("energy_mode"), on_gpu=True) or (None, None)
-    hours = payback.hours(spent, teacher, timing)
+    hours = payback.hours(spent, teacher, timing) if timing else None
     found: dict[str, Sequence[float | None]] = {
         figures.ENERGY: (used, *used_ends),
         "train_energy_wh": (trained, *trained_ends),
@@ -68,7 +73,7 @@ def _power(evidence: Evidence, model: str, teacher: Timing, timing: Timing) -> d
     return {f"{key}{end}": value for key, each in found.items() for end, value in zip(("", "_low", "_high"), each, strict=True)}
 
 
-def _split_of_the_size(teacher: Timing, timing: Timing) -> dict[str, float | None]:
+def _split_of_the_size(teacher: Known, timing: Known) -> dict[str, float | None]:
     """disk_mb: parameters at 4 bytes, minus what precision saves, plus the rest; shrink: the product of what each gives.
 
     {} where the parameters or the weights' bytes are not known.
@@ -105,11 +110,12 @@ def _best_of_the_teacher(evidence: Evidence) -> dict[str, str]:
 
 def _over_the_teachers_best(evidence: Evidence, name: str, best: Mapping[str, str]) -> dict[str, float | None]:
     """The gains over what a user of the large model has without a small one: another runtime, or int8."""
-    timing = evidence.timings.variants[name]
+    timing = evidence.timings.variants.get(name) or evidence.timings.skipped[name]
     found: dict[str, float | None] = {}
     for precision, other in best.items():
         ends = ("", "_low", "_high")
-        known: Sequence[float | None] = timing.speedups.get(other, [None] * 3)  # not in memory at the same time
+        speedups: Mapping[str, list[float]] = getattr(timing, "speedups", {})
+        known: Sequence[float | None] = speedups.get(other, [None] * 3)  # not in memory at the same time, or skipped
         found |= {f"speedup_over_{precision}{end}": value for end, value in zip(ends, known, strict=True)}
         found[f"shrink_over_{precision}"] = evidence.timings.variants[other].disk_mb / timing.disk_mb
     return found
@@ -119,8 +125,9 @@ def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
     """The rows with the bound of the rise (on gate, for all variants together), the gate's verdict, and the champion marked.
 
     The champion is the variant with the largest gain that the budget prefers among those that pass the gate, except
-    teacher.fp32; of two with the same gain, the one with fewer errors on gate. A peer never passes. There may be no champion.
-    UNTRAINED models have no bound, and the gate does not judge them.
+    teacher.fp32; of two with the same gain, the one with fewer errors on gate. A peer never passes, nor does a variant for a
+    GPU, since budget and champion are for the CPU that teacher.fp32 is timed on. There may be no champion. UNTRAINED models
+    have no bound, and the gate does not judge them.
     """
     if evidence.untrained:
         return [replace(row, gate=Verdict(None, "untrained")) for row in rows]
@@ -172,11 +179,15 @@ def _measured(row: Row, name: str) -> float | None:
 def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     """Whether a variant keeps the budget, with the reason in one line."""
     verdict = _kept(row, gate, length, competitors)
-    return Verdict(False, f"a peer, never promoted; {verdict.reason}") if row.kind == "peer" else verdict
+    if row.kind == "own":
+        return verdict
+    what = "a peer, never promoted" if row.kind == "peer" else "for a GPU, never promoted, since the budget is for the CPU"
+    not_timed = f"not timed: {row.not_timed}; " if row.not_timed else ""
+    return Verdict(False, f"{what}; {not_timed}{verdict.reason}")
 
 
 def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
-    """The same, with peers judged like all others."""
+    """The same, with peers and variants for a GPU judged like all others."""
     rise, upper = row.known(f"gate_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
     sure = f"{gate.confidence:.0%} sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
     bounded = f"gate {row.objective.upper()} {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
@@ -207,7 +218,7 @@ def _rises(evidence: Evidence, test: str, confidence: float) -> dict[str, float 
         return dict.fromkeys(evidence.scores)
     reference = evidence.scores[REFERENCE].sets[test]
     bounds: dict[str, float | None] = {REFERENCE: 0.0}
-    for kind in ("own", "peer"):  # peers are never promoted, so they must not widen the bounds of the others
+    for kind in ("own", "peer", "gpu"):  # the last two are never promoted, so they must not widen the bounds of the first
         sets = {name: score.sets[test] for name, score in evidence.scores.items() if evidence.kinds[name] == kind}
         sets.pop(REFERENCE, None)
         bounds |= wer.paired_rises(reference, sets, confidence, objective=evidence.objective)

@@ -86,4 +86,4 @@ def read(piece: Path) -> Iterator[tuple[str, float | None]]:
 
 @lru_cache(maxsize=1)
 def _recognizer(variant: Path, threads: int | None, on_gpu: bool) -> Recognizer:
-    return gpu.load(variant) if on_gpu else Recognizer.load(variant, threads)
+    return Recognizer.load(variant, threads, gpu.CUDA if on_gpu else "cpu")

@@ -2,9 +2,9 @@
 
 Decision: a score depends on files alone (not on time or host), so that DVC may keep it for ever. Little audio is recognized in
 this process, with the threads that the runtime chooses; much of it, or any on a cluster, in one process per core, with one
-thread each, which is the faster way on every runtime. A GPU of this machine, where it can run the variant, does all of it in
-batches in this process. What is recognized lies in `scratch` until all is, so a run that was
-killed goes on.
+thread each, which is the faster way on every runtime. A GPU of this machine, where it scores the variant, does all of it in
+batches in this process; a variant for a GPU is scored in its own precision on any machine. What is recognized lies in `scratch`
+until all is, so a run that was killed goes on.
 """
 
 import logging
@@ -96,7 +96,7 @@ def score_sets(
     variant can't be opened.
     """
     chosen = {name: drawn(corpus.utterances(name), settings.max_hours, settings.seed) for name in names}
-    on_gpu = not isinstance(condition, Live) and not cluster.is_used() and gpu.can_run(info)
+    on_gpu = not isinstance(condition, Live) and not cluster.is_used() and gpu.scores(info)
     is_much = not on_gpu and sum(utterance.duration for rows in chosen.values() for utterance in rows) > MUCH_AUDIO
     threads = 1 if is_much or cluster.is_used() else None
     folder = scratch / graph.fingerprint("evaluate", str(seal.mark(info)), [])

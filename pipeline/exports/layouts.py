@@ -49,8 +49,8 @@ def require(layout: str, variant: str, runtime: str, kind: str) -> None:
     if layout not in LAYOUTS:
         raise BigfootError(f"{variant}: there is no layout '{layout}', {known}")
     wanted, peers = TAKES[layout]
-    if runtime != wanted or (kind == "peer") != bool(peers):
-        found = f"a peer for {runtime}" if kind == "peer" else f"for {runtime}"
+    if runtime != wanted or kind != ("peer" if peers else "own"):
+        found = {"peer": f"a peer for {runtime}", "gpu": f"for {runtime} on a GPU"}.get(kind, f"for {runtime}")
         takes = peers or f"Bigfoot's own variants for {wanted}"
         raise BigfootError(f"{variant} is {found}: layout {layout} takes {takes}")
 

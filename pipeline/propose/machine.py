@@ -89,8 +89,8 @@ def machine(teacher: Teacher, schemes: Mapping[str, dict], threads: int, seconds
 
 
 def offered(schemes: Mapping[str, dict], runtime: str) -> dict[str, dict]:
-    """The schemes of params.yaml that a student is proposed in: our own, without a language model, for this runtime, of a size
-    known beforehand.
+    """The schemes of params.yaml that a student is proposed in: our own, for the CPU and this runtime, without a language
+    model, of a size known beforehand.
 
     Raises BigfootError where there is none.
     """

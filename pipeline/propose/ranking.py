@@ -32,7 +32,9 @@ def main() -> None:
     params = load_params(project.params)
     shapes = {name: shape for name in params.students if (shape := shape_of(name, params.students)) is not None}
     if len(shapes) < 3:
-        raise BigfootError(f"params.yaml: students: {len(shapes)} are cut from the teacher or its students: ranks need 3 or more")
+        raise BigfootError(
+            f"params.yaml: students: {len(shapes)} are cut from the teacher or its students: ranks need 3 or more"
+        )
     teacher = teacher_of(project, params.corpus.name)
     quality, rows = Quality(teacher), []
     for name, shape in shapes.items():

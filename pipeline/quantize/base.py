@@ -22,11 +22,13 @@ FACTS = ("Lowers", "Granularity", "Hardware", "Limits")
 class Scheme(Settings):
     """A way to lower precision for a runtime. Subclasses add settings as fields and define how the weights are written."""
 
-    kind: ClassVar[Literal["own", "peer"]] = "own"  # peer: another project's method, measured beside ours and never promoted
+    # peer: another project's method; gpu: for device "cuda" alone. Both are measured beside the others and never promoted.
+    kind: ClassVar[Literal["own", "peer", "gpu"]] = "own"
     runtime: ClassVar[str]  # the runtime, one of pipeline.recognition.runtimes
     file: ClassVar[str]  # the file in the variant folder that the runtime opens
     padding: ClassVar[str] = "mask"  # "mask": padding is ignored; "exact": batches hold equal lengths only
-    precision: ClassVar[str] = "f32"  # the precision of operations outside int8: "f32" or "bf16"
+    precision: ClassVar[str] = "f32"  # the precision of operations outside int8: "f32", "bf16" or "f16"
+    device: ClassVar[str] = "cpu"  # "cpu", or "cuda": an NVIDIA GPU
     packages: ClassVar[tuple[str, ...]]  # the packages that write the weights; variant.json stores their versions
     runs_on: ClassVar[tuple[str, ...]] = ()  # packages besides the runtime that running needs
     extra: ClassVar[str] = ""  # the extra that installs those packages that the main lock lacks

@@ -2,8 +2,8 @@
 
 Decision: the shortest correct program, to copy from: a 16 kHz mono file of up to a minute, in one pass. For resampling, long
 recordings and batches there is `bigfoot transcribe`. PyTorch's int8 has no example, because pipeline.recognition.torch_model
-and pipeline.recognition.torchao_model assemble its weights when they are loaded; peers have none either, nor has
-what decodes with a language model.
+and pipeline.recognition.torchao_model assemble its weights when they are loaded; peers and variants for a GPU have none either,
+nor has what decodes with a language model.
 """
 
 PROGRAM = '''"""Transcribe a 16 kHz mono file without Bigfoot: pip install {packages}; python example.py FILE"""
@@ -43,7 +43,7 @@ def text(runtime: str, file: str, is_greedy: bool = True) -> str | None:
     if (
         not is_greedy
         or runtime not in KINDS
-        or file.startswith("plain.")
+        or file.startswith(("plain.", "model_fp16."))
         or (runtime == "torch" and file != "model.safetensors")
     ):
         return None

@@ -6,9 +6,9 @@ OpenVINO IR, beside variant.json, which describes how to run it and has the file
 
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
+from pipeline.common import host
 from pipeline.common.files import sealed, write_json
 from pipeline.models.description import describe
 from pipeline.quantize import decodings, examples
@@ -41,9 +41,10 @@ def quantize(
         "file": chosen.file,
         "padding": chosen.padding,
         "precision": chosen.precision,
+        "device": chosen.device,
         **described,
         **_writing(corpus),
-        "versions": {package: version(package) for package in chosen.packages},
+        "versions": host.versions(chosen.packages),
     }
     half_done = out_folder.with_name(f".{out_folder.name}.partial")  # .dvcignore hides it from stages that read all variants
     shutil.rmtree(half_done, ignore_errors=True)

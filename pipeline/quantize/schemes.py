@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pipeline.common.errors import BigfootError
 from pipeline.quantize import decodings
 from pipeline.quantize.base import Scheme
+from pipeline.quantize.gpu import OnnxFp16Cuda, TorchBf16Cuda, TorchFp16Cuda
 from pipeline.quantize.onnx import OnnxFp32, OnnxInt8, OnnxInt8Static
 from pipeline.quantize.onnx_nbits import OnnxInt4Weights
 from pipeline.quantize.openvino import OpenvinoBf16, OpenvinoFp32, OpenvinoInt4Weights, OpenvinoInt8
@@ -32,7 +33,7 @@ from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.quantize.torch_int8 import TorchInt8
 from pipeline.quantize.torchao_int8 import TorchaoInt8
-from pipeline.recognition import decoding
+from pipeline.recognition import decoding, gpu
 
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 SCHEMES: dict[str, type[Scheme]] = {
@@ -50,6 +51,9 @@ SCHEMES: dict[str, type[Scheme]] = {
     "int8qat-openvino": OpenvinoInt8Trained,
     "int4w-openvino": OpenvinoInt4Weights,
     "int4w-onnx": OnnxInt4Weights,
+    "fp16-cuda": TorchFp16Cuda,
+    "bf16-cuda": TorchBf16Cuda,
+    "fp16-onnx-cuda": OnnxFp16Cuda,
     "peer-torchao": PeerTorchao,
     "peer-onnx-optimum": PeerOnnxOptimum,
     "peer-onnx-optimum-matmul": PeerOnnxOptimumMatMul,
@@ -91,6 +95,16 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
         key = ".".join(["schemes", scheme, *map(str, first["loc"])])
         known = ", ".join(SCHEMES[kind].model_fields) or "none"
         raise BigfootError(f"{key}: {first['msg'].lower()} (settings of this scheme: {known})") from None
+
+
+def not_timed_here(schemes: Mapping[str, Mapping | None]) -> list[str]:
+    """A line for each reason why variants in these schemes, given with their settings, can't be timed on this machine."""
+    reasons: dict[str, list[str]] = {}
+    for name, settings in schemes.items():
+        chosen = make(name, settings)
+        if reason := gpu.obstacle({"device": chosen.device, "runtime": chosen.runtime}):
+            reasons.setdefault(reason, []).append(name)
+    return [f"{', '.join(names)}: won't be timed here, {reason}" for reason, names in reasons.items()]
 
 
 def require_packages(scheme: str, settings: Mapping | None = None) -> None:

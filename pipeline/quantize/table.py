@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pipeline.common import host
 from pipeline.quantize.base import Scheme
 from pipeline.quantize.schemes import SCHEMES
+from pipeline.recognition import gpu
 
 COLUMNS = ("Scheme", "Kind", "Runtime", "Lowers", "Granularity", "Hardware", "Limits", "Settings", "This machine")
 LEAST_WIDTH = 140  # of a terminal in which nine columns can be read
@@ -34,6 +35,8 @@ def here(scheme: type[Scheme], features: Collection[str]) -> str:
     for needed in (scheme.runtime, *scheme.runs_on):
         if not find_spec(needed):
             return f"no: {needed} is not installed" + (f", `make {scheme.extra}` installs it" if scheme.extra else "")
+    if scheme.device == gpu.CUDA and (reason := gpu.missing(scheme.runtime)):
+        return f"makes it, can't run it: {reason}"
     lacking = [package for package in scheme.packages if not find_spec(package)]
     verdict = f"runs it, can't make it without {', '.join(lacking)}" if lacking else "yes"
     if scheme.features and not set(scheme.features) & set(features):

@@ -1,69 +1,68 @@
-"""A variant on a GPU, in batches of similar lengths, for work that is scored and not timed beside a CPU's.
+"""Which variants run on a GPU, and why one can't run on this machine.
 
-Decision: only PyTorch's variants in float32, and without TF32, so that texts are those of a CPU. All others have runtimes or
-precisions of the CPU. `bf16` and `fp16` compute under autocast, but for a group-norm feature encoder, whose statistics need the
-digits; they are measured by pipeline.lab.gpu, and no stage uses them.
+Decision: a variant of device "cuda" (the schemes of kind gpu) runs on a GPU alone; on a machine without one it is scored on the
+CPU in the same precision, and not timed. Of the others, PyTorch's in float32 are scored on a GPU where there is one, without
+TF32, so that texts are those of a CPU; they are timed on the CPU.
 """
 
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Literal
+import ctypes
+from collections.abc import Mapping
 
-import numpy as np
-
-from pipeline.recognition import runtimes
-from pipeline.recognition.recognizer import Recognizer
-
-Precision = Literal["fp32", "bf16", "fp16"]
-DEVICE = "cuda"  # PyTorch's name
+CUDA = "cuda"  # variant.json's name of the device, which is PyTorch's
+DEVICE = CUDA  # PyTorch's device for it; tests compute on "cpu"
+PROVIDER = "CUDAExecutionProvider"  # ONNX Runtime's name
+INSTALL = "docs/schemes.md says how to replace it by onnxruntime-gpu"
 
 
-def can_run(info: dict) -> bool:
-    """Whether this machine has a GPU for the variant of this variant.json."""
-    return is_float32(info) and is_there()
+def name() -> str | None:
+    """The name of the first NVIDIA GPU that this process may use, by its driver; None where there is none."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, text = ctypes.c_int(), ctypes.create_string_buffer(256)
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDeviceGetName(text, len(text), device):
+        return None
+    return text.value.decode()
 
 
-def is_float32(info: dict) -> bool:
-    """Whether this is a variant.json of PyTorch's variants in float32."""
-    return info["runtime"] == "torch" and info["file"] == "model.safetensors" and info.get("precision", "f32") == "f32"
+def is_needed(info: Mapping) -> bool:
+    """Whether the variant of this variant.json runs on a GPU alone."""
+    return info.get("device") == CUDA
 
 
-def is_there() -> bool:
-    """Whether this machine has a GPU that PyTorch can use."""
+def obstacle(info: Mapping) -> str | None:
+    """Why the variant of this variant.json can't run on this machine, in a few words; None where it can.
+
+    A variant for the CPU always can. Nothing heavy is imported but the variant's own runtime.
+    """
+    return missing(info["runtime"]) if is_needed(info) else None
+
+
+def missing(runtime: str) -> str | None:
+    """What this machine lacks to run a variant of this runtime on a GPU; None where it lacks nothing."""
+    if runtime not in LACKING:
+        return f"{runtime} runs on the CPU alone"
+    return "no NVIDIA GPU on this machine" if name() is None else LACKING[runtime]()
+
+
+def scores(info: Mapping) -> bool:
+    """Whether this machine's GPU scores the variant of this variant.json."""
+    is_float32 = info["runtime"] == "torch" and info["file"] == "model.safetensors" and info.get("precision", "f32") == "f32"
+    return (is_needed(info) or is_float32) and missing(info["runtime"]) is None
+
+
+def _torch_lacks() -> str | None:
     import torch
 
-    return torch.cuda.is_available()
+    return None if torch.cuda.is_available() else "PyTorch is installed without CUDA, or can't use this machine's GPU"
 
 
-def load(folder: Path, precision: Precision = "fp32") -> Recognizer:
-    """Open a variant that `can_run`. Raises BigfootError as Recognizer.load does."""
-    import torch
+def _onnxruntime_lacks() -> str | None:
+    import onnxruntime
 
-    torch.backends.cudnn.allow_tf32 = False  # on by default, for convolutions: 10 bits instead of 23
-    opened = Recognizer.load(folder)
-    assert isinstance(opened._run, runtimes.Opened), "as all PyTorch variants are"
-    return Recognizer(opened.info | {"padding": "mask"}, _padded(opened._run.model.to(DEVICE), precision))
+    has_cuda = PROVIDER in onnxruntime.get_available_providers()
+    return None if has_cuda else f"onnxruntime is installed without CUDA ({INSTALL})"
 
 
-def _padded(model, precision: Precision) -> runtimes.Opened:
-    """The function of a PyTorch model, on the model's device, that takes different lengths."""
-    import torch
-
-    from pipeline.models.families import is_group_norm
-    from pipeline.models.forward import padding_invariant
-
-    network, half = padding_invariant(model), {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-
-    def lowered(is_so: bool) -> AbstractContextManager:
-        return torch.autocast(model.device.type, half, enabled=is_so and half is not None)
-
-    def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """The logits, on the CPU: to copy them there waits for the GPU to be done."""
-        with torch.inference_mode():
-            inputs = torch.from_numpy(waveforms).to(model.device), torch.from_numpy(lengths).to(model.device)
-            with lowered(not is_group_norm(model.config)):
-                features = network.features(*inputs)
-            with lowered(True):
-                return network.logits(*features).float().cpu().numpy()
-
-    return runtimes.Opened(run, model)
+LACKING = {"torch": _torch_lacks, "onnxruntime": _onnxruntime_lacks}

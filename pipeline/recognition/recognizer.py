@@ -4,8 +4,8 @@ Decisions, and what they cost:
 - A batch gives the same logits as its utterances alone. ONNX and OpenVINO graphs ignore padding (variant.json: padding
   "mask"), so a batch holds similar lengths. In transformers' own forward pass padding changes the statistics of a group-norm
   feature encoder even with a mask (logits move by up to 1.0), so PyTorch variants (padding "exact") batch equal lengths only
-  and run other lengths one by one. Dynamic int8 computes the range of activations over the batch, so there a batch moves
-  logits within int8's own error.
+  and run other lengths one by one, but on a GPU, where they ignore padding too. Dynamic int8 computes the range of activations
+  over the batch, so there a batch moves logits within int8's own error.
 - A waveform is normalized to zero mean and unit variance (where the model was trained so) here, over the whole file, never in
   the graph.
 - Audio longer than 30 s runs in windows with 2 s of context on either side, so memory does not grow with the file. `stream`
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common.errors import BigfootError
-from pipeline.recognition import decoding, runtimes, seal
+from pipeline.recognition import decoding, gpu, runtimes, seal
 from pipeline.recognition.live import DAMAGED, Stream
 from pipeline.speech import text
 from pipeline.speech.live import Live
@@ -55,11 +55,12 @@ class Recognizer:
         self._receptive_field = seal.receptive_field(info)
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int | None = None) -> "Recognizer":
+    def load(cls, folder: str | Path, threads: int | None = None, device: str | None = None) -> "Recognizer":
         """Open a variant folder; `threads`: how many the runtime uses (None: its own choice).
 
-        Raises BigfootError where the folder is not a variant, a file is missing, or a file has changed since the variant was
-        made.
+        `device`: "cpu", or "cuda" for PyTorch's variants in float32 and those made for a GPU; None: what the variant was made
+        for. Raises BigfootError where the folder is not a variant, a file is missing or has changed since the variant was made,
+        and where this machine lacks the GPU.
         """
         folder = Path(folder)
         if not (folder / "variant.json").is_file():
@@ -67,8 +68,11 @@ class Recognizer:
         info = _as_of_today(seal.read_info(folder))
         seal.require_runnable(folder, info)
         seal.check(folder, info, remembered=True)
-        run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"))
-        return cls(info, run, folder)
+        device = device or info.get("device", "cpu")
+        if device == gpu.CUDA and (reason := gpu.missing(info["runtime"])):
+            raise BigfootError(f"{folder} can't run here, {reason}: take a variant for the CPU, or a machine with a GPU")
+        run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"), device)
+        return cls(info | ({"padding": "mask"} if device == gpu.CUDA else {}), run, folder)
 
     def frames(self, samples: int) -> int:
         """The number of frames for a number of samples: of most models one every 320 (20 ms), each of which needs 400."""

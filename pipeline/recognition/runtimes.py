@@ -4,7 +4,8 @@
 
 ONNX and OpenVINO graphs ignore padding (pipeline.quantize.export), so lengths may differ. PyTorch and peers
 (pipeline.quantize.peers) run transformers' own forward pass, or take no lengths, so there all lengths equal `samples`. ONNX
-Runtime, OpenVINO, CTranslate2 and sherpa-onnx open in half a second, without PyTorch or transformers. All run on the CPU.
+Runtime, OpenVINO, CTranslate2 and sherpa-onnx open in half a second, without PyTorch or transformers. All run on the CPU, and
+PyTorch and ONNX Runtime on a GPU too (pipeline.recognition.gpu).
 Operations outside int8 use the variant's `precision`: float32, or bfloat16 where the variant asks for it. OpenVINO's defaults
 would choose bfloat16 where the CPU has it, and would quantize the inputs of int8 and int4 weights to int8 where the CPU has
 VNNI; both are turned off. A CPU without bfloat16 still runs a bfloat16 variant: OpenVINO in float32, PyTorch in a slow
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import BigfootError
-from pipeline.recognition import seal
+from pipeline.recognition import gpu, seal
 
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -47,23 +48,26 @@ OPENVINO_STEP = 8000  # samples
 TOKENS = "tokens.txt"  # beside the graph that sherpa-onnx opens
 SHERPA_FRAME = 0.02  # seconds that it takes for a frame, whatever the model's frames are
 LEAST_HOP = 100  # samples; frames beyond a recording's are cut off
-PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # OpenVINO's and variant.json's name: PyTorch's name
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}  # OpenVINO's and variant.json's name: PyTorch's name
 
 
-def start(folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32") -> Run:
+def start(
+    folder: Path, runtime: str, file: str, threads: int | None = None, precision: str = "f32", device: str = "cpu"
+) -> Run:
     """Open `file` in `folder` on `runtime` ('torch', 'onnxruntime', 'openvino' ...); `threads`: None lets it choose.
 
-    `precision` ("f32" or "bf16") is the precision of the computation; ONNX Runtime uses its graph's, float32 or int8.
+    `precision` ("f32", "bf16" or "f16") is that of the computation; ONNX Runtime uses its graph's. `device`: "cpu" or "cuda".
     PyTorch's number of threads belongs to the process, not to the model: the last value holds for all models.
     """
-    if runtime not in RUNTIMES:
-        raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(RUNTIMES)}")
+    openers = ON_GPU if device == gpu.CUDA else RUNTIMES
+    if runtime not in openers:
+        raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(openers)}")
     if precision not in PRECISIONS:
         raise BigfootError(f"{folder}: unknown precision '{precision}' in variant.json, known: {', '.join(PRECISIONS)}")
     if not (folder / file).is_file():
         raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantize again")
     try:
-        return RUNTIMES[runtime](folder, file, threads, precision)
+        return openers[runtime](folder, file, threads, precision)
     except BigfootError:
         raise
     except Exception as error:  # for a damaged file each runtime raises its own kind of error
@@ -80,10 +84,13 @@ def openvino_settings(threads: int | None, precision: str = "f32") -> dict:
 def _torch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     import torch
 
-    from pipeline.recognition import torch_model, torchao_model
+    from pipeline.recognition import torch_half, torch_model, torchao_model
 
     if threads:
         torch.set_num_threads(threads)
+    if file == torch_half.FILE:  # of a variant for a GPU, which is scored here
+        model = torch_half.load(folder)
+        return Opened(torch_half.padded(model, precision), model)
     int8 = {torch_model.INT8_FILE: torch_model.load_int8, torchao_model.FILE: torchao_model.load}
     model = int8[file](folder) if file in int8 else torch_model.load_float(folder, dtype=PRECISIONS[precision])
 
@@ -94,14 +101,42 @@ def _torch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     return Opened(run, model)
 
 
+def _torch_on_gpu(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    import torch
+
+    from pipeline.recognition import torch_half, torch_model
+
+    if threads:
+        torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # on by default, for convolutions: 10 bits instead of 23
+    model = torch_half.load(folder) if file == torch_half.FILE else torch_model.load_float(folder)
+    return Opened(torch_half.padded(model.to(gpu.DEVICE), precision), model)
+
+
 def _onnxruntime(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options = onnxruntime_options(onnxruntime.SessionOptions(), threads)
     return onnxruntime_run(onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"]))
+
+
+def _onnxruntime_on_gpu(folder: Path, file: str, threads: int | None, precision: str) -> Run:
+    """Where the provider can't be loaded, ONNX Runtime would run on the CPU and say so in a log alone."""
+    import onnxruntime
+
+    onnxruntime.preload_dlls()  # CUDA's libraries, which PyTorch's packages bring
+    settings = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}  # by default each new length is tried exhaustively
+    options = onnxruntime_options(onnxruntime.SessionOptions(), threads)
+    session = onnxruntime.InferenceSession(folder / file, options, providers=[(gpu.PROVIDER, settings)])
+    if gpu.PROVIDER not in session.get_providers():
+        raise BigfootError(f"{folder}: onnxruntime can't load CUDA's libraries, so it would run on the CPU: {gpu.INSTALL}")
+    return onnxruntime_run(session)
+
+
+def onnxruntime_options(options, threads: int | None):
+    """ONNX Runtime's SessionOptions with settings that are the same wherever a variant is opened."""
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads or 0, 1, 3
+    return options
 
 
 def onnxruntime_run(session) -> Opened:
@@ -233,3 +268,4 @@ RUNTIMES = {
     "executorch": _executorch,
     "ai_edge_litert": _ai_edge_litert,
 }
+ON_GPU = {"torch": _torch_on_gpu, "onnxruntime": _onnxruntime_on_gpu}

@@ -43,18 +43,19 @@ class Decoding(TypedDict):
 class Info(TypedDict, total=False):
     """The keys that are read. `vocab`: what each token writes; `precision`: of operations outside int8.
 
-    `decoding`: absent where the decoding is greedy.
+    `device`: what it runs on, an NVIDIA GPU is "cuda"; absent, it is the CPU. `decoding`: absent where the decoding is greedy.
     """
 
     version: int
     variant: str
     model: str
     scheme: str
-    kind: Literal["own", "peer"]
+    kind: Literal["own", "peer", "gpu"]
     runtime: Required[str]
     file: Required[str]
     padding: Literal["mask", "exact"]
     precision: str
+    device: Literal["cpu", "cuda"]
     vocab: list[str]
     word_delimiter: str | None  # of the first version alone
     blank: int

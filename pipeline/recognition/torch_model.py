@@ -91,6 +91,15 @@ def load_int8(folder: Path) -> "nn.Module":
     return model.eval()
 
 
+def filled(folder: Path, file: str, tensors: dict) -> "nn.Module":
+    """The model of `folder`'s config.json with these weights, read from `file`; BigfootError where the two don't match."""
+    model = empty(folder)
+    report = model.load_state_dict(tensors, strict=False, assign=True)
+    if mismatched := sorted(report.missing_keys + report.unexpected_keys):
+        raise BigfootError(f"{folder}: {file} and config.json disagree on {mismatched[0]}: quantize the model again")
+    return model.eval()
+
+
 def empty(folder: Path) -> "nn.Module":
     """The model of `folder`'s config.json, weight norm folded, without weights (its tensors are on device "meta")."""
     import torch

@@ -51,8 +51,4 @@ def load(folder: Path) -> "nn.Module":
     weights, unread = unflatten_tensor_state_dict(tensors, metadata)
     if unread:
         raise BigfootError(f"{folder}: torchao can't read {min(unread)} in {FILE}: quantize the model again")
-    model = torch_model.empty(folder)
-    report = model.load_state_dict(weights, strict=False, assign=True)
-    if mismatched := sorted(report.missing_keys + report.unexpected_keys):
-        raise BigfootError(f"{folder}: {FILE} and config.json disagree on {mismatched[0]}: quantize the model again")
-    return model.eval()
+    return torch_model.filled(folder, FILE, weights)

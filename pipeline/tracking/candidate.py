@@ -59,7 +59,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     info, timed = read_info(corpus), timings.read(project.timings)
     test = test_sets(info["splits"])[0]
     evidence = {
-        **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime", "objective")},
+        **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime", "objective", "device")},
         **{name: row[name] for name in FIGURES},
         "gain": gain(row.figures, compared.budget.prefer), "gate": "passed" if row.gate.passed else "failed",
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
@@ -121,7 +121,8 @@ def summary(evidence: Mapping[str, str]) -> str:
     if known[objective] is None:
         return "no evidence from Bigfoot"
     gains = f"{times(known['speedup'])} faster, {times(known['shrink'])} smaller than its teacher"
-    return f"{objective.upper()} {percent(known[objective])}%, {gains}; timed on {evidence.get('host', '?')}"
+    device = "" if evidence.get("device", "cpu") == "cpu" else f", on {evidence['device']}"
+    return f"{objective.upper()} {percent(known[objective])}%, {gains}; timed on {evidence.get('host', '?')}{device}"
 
 
 def _exceeded(known: Mapping[str, float | None], budget: Gate, objective: str) -> str | None:

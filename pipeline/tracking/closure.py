@@ -1,9 +1,9 @@
 """The modules that run a variant on one runtime, copied as a package of their own: the part of Bigfoot in a LoggedModel.
 
 Which modules these are follows from the imports: those of pyfunc.py, of the modules it imports, and so on, function-local
-imports included, so there is no list to keep up to date. Of recognition/runtimes.py only the runtime's own function counts:
-an ONNX or OpenVINO model carries no PyTorch modules. The library of the beam search is required where the variant has one;
-elsewhere hot words are refused unless it is there.
+imports included, so there is no list to keep up to date. Of recognition/runtimes.py and gpu.py only the runtime's own functions
+count: an ONNX or OpenVINO model carries no PyTorch modules. The library of the beam search is required where the variant has
+one; elsewhere hot words are refused unless it is there.
 
 Decision: the package is named `bigfoot_` and a hash of its code, and every `from pipeline...` in it is renamed. Models
 that carry the same code share it in one process, models with different code keep apart, and no other package called
@@ -14,16 +14,19 @@ import ast
 import functools
 import hashlib
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.recognition import runtimes
+from pipeline.recognition import gpu, runtimes
 
 OWN = "pipeline"
 ROOT = Path(__file__).parents[2]  # paths of modules are relative to it
 ENTRY = Path(OWN, "tracking", "pyfunc.py")
-RUNTIMES = Path(OWN, "recognition", "runtimes.py")
+BY_RUNTIME: dict[Path, Sequence[Mapping[str, Callable]]] = {  # modules with tables of functions, one for each runtime
+    Path(OWN, "recognition", "runtimes.py"): (runtimes.RUNTIMES, runtimes.ON_GPU),
+    Path(OWN, "recognition", "gpu.py"): (gpu.LACKING,),
+}
 DECODING, SEARCH = Path(OWN, "recognition", "decoding.py"), "_search"  # what imports the beam search's library
 
 
@@ -48,7 +51,10 @@ class Closure:
 @functools.cache
 def closure(runtime: str, searches: bool) -> Closure:
     """What pyfunc.py needs to run a variant on `runtime`, a key of runtimes.RUNTIMES; `searches`: it has a beam search."""
-    others = {function.__name__ for name, function in runtimes.RUNTIMES.items() if name != runtime}
+    others: dict[Path, Set[str]] = {
+        path: {function.__name__ for table in tables for name, function in table.items() if name != runtime}
+        for path, tables in BY_RUNTIME.items()
+    }
     sources: dict[Path, str] = {}
     libraries: set[str] = set()
     waiting = [ENTRY]
@@ -57,7 +63,7 @@ def closure(runtime: str, searches: bool) -> Closure:
         if path in sources:
             continue
         sources[path] = (ROOT / path).read_text(encoding="utf-8")
-        skipped = {RUNTIMES: others, DECODING: set() if searches else {SEARCH}}.get(path, set())
+        skipped = {**others, DECODING: set() if searches else {SEARCH}}.get(path, set())
         for name in _imported(ast.parse(sources[path]), skipped):
             library = name.partition(".")[0]
             if _is_own(name):

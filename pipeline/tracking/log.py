@@ -129,7 +129,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     slug = Variant(model=row.model, scheme=row.scheme).slug
     tags = {key: getattr(row, key) for key in WHO}
     inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
-    tags |= {"untrained": shared["untrained"]}
+    tags |= {"untrained": shared["untrained"], "device": row.device, "not timed": row.not_timed}
     tags |= {key: shared[key] for key in inherited}
     assert row.gate is not None  # of every row that was read
     verdict = {True: "passed", False: "failed", None: "untrained"}[row.gate.passed]

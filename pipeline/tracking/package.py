@@ -4,12 +4,12 @@ import io
 import logging
 import tempfile
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.recognition import decoding, seal
+from pipeline.common import host
+from pipeline.recognition import decoding, gpu, seal
 from pipeline.speech import audio
 from pipeline.tracking.closure import closure
 
@@ -52,5 +52,12 @@ def save(variant: Path, runtime: str, out: Path) -> None:
             code_paths=[str(package)],
             signature=signature,
             input_example=pandas.DataFrame({"audio": [example()]}),
-            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in carried.libraries],
+            pip_requirements=[_requirement(name, info) for name in carried.libraries],
         )
+
+
+def _requirement(library: str, info: dict) -> str:
+    """The build of onnxruntime for GPUs has versions of its own."""
+    if gpu.is_needed(info) and library == "onnxruntime":
+        return "onnxruntime-gpu"
+    return f"{library}=={(host.installed(library) or '').partition('+')[0]}"

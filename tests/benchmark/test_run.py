@@ -24,6 +24,7 @@ from pipeline.common import host
 from pipeline.common.errors import BigfootError, Busy
 from pipeline.compare.report import cautions
 from pipeline.quantize.run import quantize
+from pipeline.recognition import gpu, seal
 from pipeline.speech.corpus import Corpus
 from pipeline.speech.shards import Utterance
 from tests.sleeping import SECONDS as SLEEP
@@ -131,7 +132,8 @@ def test_host_and_sample_stand_beside_the_figures(timings):
     assert measured_on["cores"] >= 1 and measured_on["cpu"] and timings.versions["openvino"]
     assert {"governor", "features", "virtualized", "load_before", "load_after"} <= set(measured_on)
     assert all(0 <= measured_on[f"cpu_use_{when}"] <= 1 for when in ("before", "after"))
-    assert timings.sample.utterances == 3 and timings.threads == 1 and timings.device == "cpu"
+    assert timings.sample.utterances == 3 and timings.threads == 1
+    assert {timing.device for timing in timings.variants.values()} == {"cpu"} and not timings.skipped
     assert timings.rounds == timings.restarts == 2 and host.elsewhere(measured_on) is None
 
 
@@ -153,6 +155,19 @@ def test_a_cold_start_counts_what_a_process_does_before_it_loads_the_variant(lig
     (tmp_path / "a.flac").write_bytes(corpus.flac(corpus.utterances("test")[0]))
     row = cold_start.measure(light, str(tmp_path / "a.flac"), threads=1, runs=1)
     assert row["load_ms"] > 0 and row["cold_start_ms"] - row["load_ms"] >= 1000 * START
+
+
+def test_a_variant_for_a_gpu_is_skipped_on_a_host_without_one_and_the_others_are_timed(
+    light, model, corpus, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(gpu, "name", lambda: None)
+    folder = tmp_path / "teacher.fp16-cuda"
+    info = quantize("fp16-cuda", {}, model, None, folder)
+    measured = benchmark(BRIEF, [folder, light], corpus, tmp_path / "t.json")
+    skipped = measured.skipped["teacher.fp16-cuda"]
+    assert list(measured.variants) == ["teacher.fp32"] and read(tmp_path / "t.json") == measured
+    assert skipped.reason == "no NVIDIA GPU on this machine" and skipped.files == seal.mark(info)
+    assert skipped.disk_mb > skipped.weights_mb > 0 and skipped.params == info["params"] and skipped.macs_per_second > 0
 
 
 def test_what_cannot_be_opened_is_one_line_and_no_process_stays(light, corpus, tmp_path):

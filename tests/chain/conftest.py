@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
-VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8qat-openvino", "half.int8-torch")
+VARIANTS = ("teacher.fp32", "teacher.int8-onnx", "half.int8qat-openvino", "half.int8-torch", "half.fp16-onnx-cuda")
 
 
 OPENED = "opened.txt"  # lines of "STAGE PATH"

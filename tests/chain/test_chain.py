@@ -9,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
+from pipeline.recognition import gpu
 from tests.chain.conftest import OPENED, VARIANTS, run_dvc
+from tests.planted import bigfoot
 
 
 def test_every_variant_is_compared_with_the_same_keys(project):
@@ -19,12 +22,28 @@ def test_every_variant_is_compared_with_the_same_keys(project):
     assert [row["variant"] for row in rows][0] == "teacher.fp32" and {row["variant"] for row in rows} == set(VARIANTS)
     assert len({tuple(sorted(row)) for row in rows}) == 1
     for row in rows:
+        if row["not_timed"]:
+            continue
         assert row["disk_mb"] > 0 and row["latency_p50_ms"] > 0 and row["ram_mb"] > 0 and row["wer"] >= 0
         assert row["train_hours"] > 0 and row["cold_start_ms"] > 0 and row["load_ms"] > 0 and row["macs_per_second"] > 0
         assert row["energy_wh_per_audio_hour"] if row["energy_resolved"] else row["energy_note"].startswith("not resolved")
     assert rows[0]["speedup"] == 1 and rows[0]["shrink"] == 1 and rows[0]["wer_rise"] == 0
     report = (project / "reports/comparison.md").read_text()
     assert "SYNTHETIC" in report
+
+
+@pytest.mark.skipif(gpu.name() is not None, reason="here it is timed")
+def test_a_variant_for_a_gpu_is_compared_without_a_time_and_every_form_says_why(project):
+    name, why = "half.fp16-onnx-cuda", "not timed: no NVIDIA GPU on this machine"
+    assert list(json.loads((project / "timings.json").read_text())["skipped"]) == [name]
+    (row,) = (row for row in json.loads((project / "reports/comparison.json").read_text()) if row["variant"] == name)
+    assert row["wer"] is not None and row["disk_mb"] > 0 and row["speedup"] is row["latency_p50_ms"] is None
+    assert row["gate"]["passed"] is False and why in row["gate"]["reason"]
+    for file in ("comparison.md", "table.txt", "index.html", f"cards/{name}.md"):
+        assert f"{name}: {why}" in " ".join((project / "reports" / file).read_text().split()), file
+    judged = bigfoot("gate", name, cwd=project)
+    assert judged.returncode == 1 and why in judged.stdout
+    assert f"{name.partition('.')[2]}: won't be timed here, no NVIDIA GPU" in bigfoot("check", cwd=project).stdout
 
 
 def test_a_second_repro_has_nothing_to_do(project):

@@ -88,34 +88,29 @@ def test_added_noise_has_the_level_asked_for_and_is_of_its_utterance():
 @pytest.mark.parametrize("norm", ["group", "layer"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_batches_of_a_gpu_have_the_text_of_single_utterances(corpus, norm, device, tmp_path, monkeypatch):
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and gpu.name() is None:
         pytest.skip("this machine has no GPU; the same batches run on the CPU")
+    if device == "cpu":
+        monkeypatch.setattr(gpu, "missing", lambda runtime: None)
     quantize("fp32", {}, save_model(tmp_path / "teacher", norm=norm), None, tmp_path / "teacher.fp32")
     monkeypatch.setattr(gpu, "DEVICE", device)
     texts = []
     for is_on_gpu in (False, True):
-        monkeypatch.setattr(gpu, "can_run", lambda info, answer=is_on_gpu: answer)
+        monkeypatch.setattr(gpu, "scores", lambda info, answer=is_on_gpu: answer)
         scored = evaluate(SETTINGS, tmp_path / "teacher.fp32", open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
         texts.append([row.hypothesis for one in scored.sets.values() for row in one.hypotheses])
     assert texts[0] == texts[1] and len("".join(texts[0])) > 50
 
 
-@pytest.mark.parametrize(
-    ("change", "is_possible"),
-    [
-        ({}, True),
-        ({"precision": "bf16"}, False),
-        ({"file": "model.int8.safetensors"}, False),
-        ({"runtime": "onnxruntime"}, False),
-    ],
-)
-def test_a_gpu_runs_only_pytorch_in_float32(monkeypatch, change, is_possible):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert gpu.can_run({"runtime": "torch", "file": "model.safetensors"} | change) is is_possible
+@pytest.mark.parametrize("scheme", ["fp16-cuda", "fp16-onnx-cuda"])
+def test_a_variant_for_a_gpu_is_scored_in_its_precision_on_a_machine_without_one(
+    variant, corpus, scheme, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(gpu, "name", lambda: None)
+    quantize(scheme, {}, save_model(tmp_path / "tiny"), None, tmp_path / f"tiny.{scheme}")
+    scored = evaluate(SETTINGS, tmp_path / f"tiny.{scheme}", open_corpus(corpus), tmp_path / "a.json", tmp_path / "scratch")
+    texts = [row.hypothesis for one in scored.sets.values() for row in one.hypotheses]
+    assert scored.variant == f"tiny.{scheme}" and len("".join(texts)) > 50
 
 
 def test_hypotheses_meet_the_users_table_only_if_asked_to(variant, corpus, tmp_path):

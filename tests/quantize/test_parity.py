@@ -145,5 +145,5 @@ def test_openvino_gets_the_precision_that_the_variant_names():
 
 
 def test_a_precision_that_no_runtime_knows_is_one_line(variants):
-    with pytest.raises(BigfootError, match="unknown precision 'f8' in variant.json, known: f32, bf16"):
+    with pytest.raises(BigfootError, match="unknown precision 'f8' in variant.json, known: f32, bf16, f16"):
         start(variants["group", "fp32-onnx"], "onnxruntime", "model.onnx", precision="f8")

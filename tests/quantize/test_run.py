@@ -32,13 +32,16 @@ FILES = {
     "int8qat-openvino": {"model.xml", "model.bin"},
     "int4w-openvino": {"model.xml", "model.bin"},
     "int4w-onnx": {"model.onnx"},
+    "fp16-cuda": {"model.half.safetensors", "config.json"},
+    "bf16-cuda": {"model.half.safetensors", "config.json"},
+    "fp16-onnx-cuda": {"model_fp16.onnx"},
     "peer-torchao": {"model.torchao.safetensors", "config.json"},
     "peer-onnx-optimum": {"plain.onnx"},
     "peer-onnx-optimum-matmul": {"plain.onnx"},
     "peer-openvino": {"plain.xml", "plain.bin"},
     "peer-openvino-bf16": {"plain.xml", "plain.bin"},
 }
-WITHOUT_EXAMPLE = {"int8-torch", "int8-torchao", *(scheme for scheme in FILES if scheme.startswith("peer-"))}
+WITHOUT_EXAMPLE = {"int8-torch", "int8-torchao", *(scheme for scheme in FILES if SCHEMES[scheme].kind != "own")}
 
 
 def test_the_tests_below_cover_every_scheme():
@@ -63,13 +66,13 @@ def test_no_file_is_a_pickle_or_names_the_machine_it_was_made_on(models, variant
 
 @pytest.mark.parametrize("scheme", FILES)
 def test_a_variant_runs_elsewhere_without_its_model(models, variants, scheme, tmp_path, monkeypatch):
-    before = Recognizer.load(variants["group", scheme], threads=1).logits(speech(0.5))
+    before = Recognizer.load(variants["group", scheme], threads=1, device="cpu").logits(speech(0.5))
     elsewhere = tmp_path / "taken" / "away"
     shutil.copytree(variants["group", scheme], elsewhere)
     hidden = models["group"].rename(models["group"].with_name("hidden"))
     monkeypatch.chdir(tmp_path)
     try:
-        after = Recognizer.load(elsewhere, threads=1).logits(speech(0.5))
+        after = Recognizer.load(elsewhere, threads=1, device="cpu").logits(speech(0.5))
     finally:
         hidden.rename(models["group"])
 

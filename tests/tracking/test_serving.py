@@ -419,6 +419,7 @@ ALWAYS_CARRIED = [
     "code/bigfoot/__init__.py", "code/bigfoot/common/__init__.py", "code/bigfoot/common/errors.py",
     "code/bigfoot/common/files.py", "code/bigfoot/common/shapes.py", "code/bigfoot/common/sums.py",
     "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/decoding.py",
+    "code/bigfoot/recognition/gpu.py",
     "code/bigfoot/recognition/language_model.py", "code/bigfoot/recognition/live.py",
     "code/bigfoot/recognition/recognizer.py",
     "code/bigfoot/recognition/runtimes.py", "code/bigfoot/recognition/seal.py", "code/bigfoot/recognition/uploads.py",
@@ -430,7 +431,8 @@ ALWAYS_CARRIED = [
 PYTORCH = [
     "code/bigfoot/models/__init__.py", "code/bigfoot/models/families.py", "code/bigfoot/models/folder.py",
     "code/bigfoot/models/forward.py", "code/bigfoot/models/wavlm.py",
-    "code/bigfoot/recognition/torch_model.py", "code/bigfoot/recognition/torchao_model.py",
+    "code/bigfoot/recognition/torch_half.py", "code/bigfoot/recognition/torch_model.py",
+    "code/bigfoot/recognition/torchao_model.py",
 ]  # fmt: skip
 
 

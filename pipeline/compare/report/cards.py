@@ -183,7 +183,9 @@ def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evi
     warning = f"**{UNTRAINED}**\n\n" if evidence.untrained else ""
     text = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
-        gains = f"{times(row['speedup'], UNKNOWN)} faster and {times(row['shrink'], UNKNOWN)} smaller"
+        device = "" if row.device == "cpu" else f" on {row.device}, against the CPU,"
+        faster = "" if row["speedup"] is None else f"{times(row['speedup'])} faster{device} and "
+        gains = f"{faster}{times(row['shrink'], UNKNOWN)} smaller"
         text += f" Compared with teacher.fp32 it is {gains}, in one run on one machine. The budget: {row.gate.reason}."
         text += f" {tradeoffs.CURSE.format(evidence.test_sets[0])}" if row.champion else ""
     if evidence.corpus.get("synthetic"):
@@ -297,8 +299,8 @@ def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
                 [f"{figure.heading}: the teacher's fastest", *(times(each[figure.name], UNKNOWN) for each in (row, teacher))]
             )
     facts = [f"- {what}: {tables.escaped(fact)}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
-    table = tables.markdown(["", row.variant, "teacher.fp32"], lines)
-    return f"Of the variant {row.variant} ({row.runtime}), batch 1.\n\n{table}\n\n" + "\n".join(facts)
+    table = tables.markdown(["", row.timed_as, "teacher.fp32"], lines)
+    return f"Of the variant {row.timed_as} ({row.runtime}), batch 1.\n\n{table}\n\n" + "\n".join(facts)
 
 
 def _limits(evidence: Evidence) -> str:

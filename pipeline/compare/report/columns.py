@@ -13,6 +13,7 @@ from pipeline.compare.figures import BY_NAME, ENERGY, FIGURES, KINDS, TEXT, Figu
 
 NOT_RESOLVED = "not resolved"  # energy below the resolution of the method
 OF_TRAINING = ("train_energy_wh", "train_co2_g")  # which a meter may have read where it didn't read the inference
+GPU = "GPU"  # follows a speed that is no CPU's
 MODELED = "modeled"  # follows a figure of power that no meter measured
 SPLIT, SHRINKS = ("precision_saves_mb", "rest_mb"), ("shrink_by_params", "shrink_by_precision", "shrink_by_rest")
 ESSENTIAL = ("Variant", "WER % [95%]", "Rise, points", "MB", "Smaller", "p50 ms", "Faster [95%]", "Gate")
@@ -48,7 +49,7 @@ def known(more_tests: Sequence[str] = (), objective: str = "wer") -> list[Column
             columns.append(_column(figure, objective))
         if figure.name == objective:
             columns += [_column(figure, objective, test) for test in more_tests]
-    ranks = {"champion": 2, "passes": 1, "fails": 0, "peer": 0, "untrained": None}
+    ranks = {"champion": 2, "passes": 1, "fails": 0, "peer": 0, "gpu": 0, "untrained": None}
     return [*columns, Column("Gate", standing, lambda row: ranks[standing(row)], "whether the variant keeps the budget")]
 
 
@@ -56,8 +57,8 @@ def standing(row: Row) -> str:
     """The verdict of the gate in one word."""
     if row.gate.passed is None:
         return "untrained"
-    if row.kind == "peer":
-        return "peer"
+    if row.kind != "own":
+        return row.kind
     return ("champion" if row.champion else "passes") if row.gate.passed else "fails"
 
 
@@ -87,7 +88,8 @@ def _column(figure: Figure, objective: str, test: str = "") -> Column:
         return Column(figure.heading, partial(_power, figure), partial(_told, figure), figure.about, figure.page_only)
 
     def show(row: Row) -> str:
-        return with_range(row[key], row[low], row[high], figure.show) if has_ends else figure.show(row[key])
+        text = with_range(row[key], row[low], row[high], figure.show) if has_ends else figure.show(row[key])
+        return f"{text} {GPU}" if row.device != "cpu" and figure.is_speed and row[key] is not None else text
 
     name = f"{figure.heading} {test}" if test else figure.heading + (" [95%]" if figure.name in (objective, "speedup") else "")
     about = figure.about + (f", {f'test set {test}' if test else 'first test set'}" if figure.source == TEXT else "")

@@ -28,7 +28,7 @@ def table(rows: Sequence[Row], evidence: Evidence) -> tuple[list[str], list[list
         "Rise over files, points [95%]",
     ]
     cells = [
-        [row.variant, f"{live.right:g}", f"{live.chunk + live.right:.2f}", shown(_compute(row, live), ".1f"),
+        [row.timed_as, f"{live.right:g}", f"{live.chunk + live.right:.2f}", shown(_compute(row, live), ".1f"),
          percent(getattr(live, rate)), f"{100 * live.rise:+.2f} [{100 * live.rise_low:+.2f}, {100 * live.rise_high:+.2f}]"]
         for row in rows
         for live in evidence.scores[row.variant].live

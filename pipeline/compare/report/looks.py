@@ -13,7 +13,7 @@ from pipeline.compare.comparison import Row
 
 MARKERS = (
     *"osD^vP*X<>dhp8H",
-    *((points, 1, 0) for points in (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16)),
+    *((points, 1, 0) for points in (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18)),
 )  # at least one per scheme; the last are stars
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#c45a96", "#7a5fd0", "#8a7a1f", "#5a7f8c", "#b0434b")
 OTHERS = "#808080"  # of all models that have no color of their own

@@ -130,8 +130,21 @@ def timing_facts(timings: Timings) -> list[tuple[str, str]]:
             f"load before {_load(host.get('load_before'))}",
         ),
         ("Faster", "a ratio of total times, in which slow ones weigh most: the ratio of medians (p50) is another"),
+        *(
+            ("GPU", f"{', '.join(names)}: timed on {device}, and Faster is over {REFERENCE} on the CPU")
+            for device, names in _by({n: t.device for n, t in timings.variants.items() if t.device != "cpu"}).items()
+        ),
+        *(
+            ("Skipped", f"{', '.join(names)}: not timed: {reason}")
+            for reason, names in _by({name: skipped.reason for name, skipped in timings.skipped.items()}).items()
+        ),
         ("Versions", ", ".join(f"{name} {version}" for name, version in timings.versions.items())),
     ]
+
+
+def _by(texts: Mapping[str, str]) -> dict[str, list[str]]:
+    """{text: the names that have it}."""
+    return {text: [name for name, own in texts.items() if own == text] for text in dict.fromkeys(texts.values())}
 
 
 def _energy_facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -256,7 +269,11 @@ def _worst(worst: Sequence[Mistake], objective: str) -> list[str]:
 
 
 def for_readme(rows: list[Row]) -> list[Row]:
-    """The teacher, the champion, each model's fastest variant, and those that none beats in errors, MB and latency at once."""
+    """The teacher, the champion, each model's fastest variant, and those that none beats in errors, MB and latency at once.
+
+    Those for a GPU are left out: their times aren't of the same device.
+    """
+    rows = [row for row in rows if row.kind != "gpu"]
     keys = [of_objective(key, rows[0].objective) for key in LOWER_IS_BETTER]
     measured = {row.variant: [value for key in keys if (value := row[key]) is not None] for row in rows}
     complete = [figures for figures in measured.values() if len(figures) == len(LOWER_IS_BETTER)]

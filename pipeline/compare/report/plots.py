@@ -159,7 +159,11 @@ def _on_front(rows: Sequence[Row], key: str) -> list[tuple[Row, float, float]]:
 
 
 def at(row: Row, key: str) -> float | None:
-    """The figure as it is plotted: energy only where a meter measured it, since a modeled one only follows time."""
+    """The figure as it is plotted: energy only where a meter measured it, since a modeled one only follows time; a GPU's time
+    and energy have no place beside a CPU's.
+    """
+    if row.device != "cpu" and key in BY_NAME and (BY_NAME[key].is_speed or key == ENERGY):
+        return None
     return row.energy if key == ENERGY else row[key]
 
 
@@ -197,7 +201,7 @@ def curves(curves: dict[str, list[dict]], key: str, looks: Looks) -> str | None:
 def by_length(rows: Sequence[Row], looks: Looks) -> str | None:
     """Latency over length of audio for the page, with a wide line for the champion; None where it was not measured."""
     lines = [
-        Curve(row.variant, row.model, lengths(row), looks.markers[row.scheme], 3 if row.champion else 1)
+        Curve(row.timed_as, row.model, lengths(row), looks.markers[row.scheme], 3 if row.champion else 1)
         for row in rows
         if lengths(row)
     ]

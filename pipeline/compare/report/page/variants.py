@@ -52,7 +52,7 @@ def by_length(rows: Sequence[Row], looks: Looks) -> Section:
     svg = plots.by_length(rows, looks)
     if svg is None:
         return Section(section, title, [])
-    timed = {row.variant: dict(plots.lengths(row)) for row in rows}
+    timed = {row.timed_as: dict(plots.lengths(row)) for row in rows if not row.not_timed}
     seconds = sorted({length for ms in timed.values() for length in ms})
     lines = [Line(name, [Cell(shown(ms.get(s), ".1f"), ms.get(s)) for s in seconds]) for name, ms in timed.items()]
     about = "Latency by length of audio, one line per variant, the champion's wide; the figures are in the table below."
