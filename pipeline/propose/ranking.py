@@ -2,9 +2,9 @@
 
     python -m pipeline.propose.ranking
 
-Run in a project whose students are trained. The shape of each is cut from the teacher anew and distilled for a short time, all to
-the last step (pipeline.propose.quality). A row has its KL divergence and the errors of the trained student on gate, which chose
-nothing of it; below is Spearman's rank correlation of the two. Students that begin with new weights are left out.
+Run in a project whose students are trained. The shape of each is cut from the teacher anew and distilled for a short time, all
+to the last step (pipeline.propose.quality). A row has its KL divergence and the errors of the trained student on gate, which
+chose nothing of it; below is Spearman's rank correlation of the two. Students that begin with new weights are left out.
 """
 
 from collections.abc import Mapping
@@ -78,7 +78,8 @@ def _rate(folder, corpus) -> float:
 
     if not (folder / "config.json").is_file():
         raise BigfootError(f"{folder} is missing: run `dvc repro` first, which trains the students")
-    errors, length = dev_errors(*load_model(folder), corpus, corpus.utterances(GATE))
+    model, processor = load_model(folder)
+    errors, length = dev_errors(model, processor, corpus, corpus.utterances(GATE))
     return errors / length
 
 
