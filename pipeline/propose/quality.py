@@ -86,8 +86,9 @@ class Quality:
 
     def to_the_end(self, shape: Shape) -> Kept:
         """How much of the teacher one shape keeps, distilled to the last step whatever others keep."""
-        initial = self.kl(self._cut(shape))
-        *_, (steps, value) = self._distilled(self._cut(shape))
+        model = self._cut(shape)
+        initial = self.kl(model)
+        *_, (steps, value) = self._distilled(model)
         return Kept(initial, value, steps)
 
     def _cut(self, shape: Shape):
