@@ -4,9 +4,9 @@
 pareto.svg) and, optionally, two texts written by hand: notes.md, and elsewhere.md, a sentence on what another CPU gives,
 which stands in README too. All are small text files under git, so that a change of a published figure is a diff. A champion of
 at most a megabyte is kept as well, in champion/: its variant folder as it was made, with its card, so that a clone can
-transcribe at once. `bigfoot results` copies what is on disk there, and writes both documents again from all of results/. Two
-texts come from commands that no longer exist, and are appended as well: results/digits/peers.md and
-results/paper/paper_scale.md. Links in these texts lead from their own folder; in RESULTS.md they lead from the project's.
+transcribe at once. `bigfoot results` copies what is on disk there, and writes both documents again from all of results/. One
+text comes from a command that no longer exists, and is appended as well: results/paper/paper_scale.md. Links in these texts
+lead from their own folder; in RESULTS.md they lead from the project's.
 """
 
 import re
@@ -97,7 +97,7 @@ def results_page(folders: list[Path]) -> str:
         if (folder / "pareto.svg").is_file():
             parts += [f"![Errors against size and latency](results/{folder.name}/pareto.svg)", ""]
         parts += [f"Reproduce: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
-        for notes in (folder / ELSEWHERE, folder / "peers.md", folder / "notes.md"):
+        for notes in (folder / ELSEWHERE, folder / "notes.md"):
             parts += ["", _text(notes).rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"
 

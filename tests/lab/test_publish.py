@@ -88,7 +88,6 @@ def test_people_come_before_synthesis(published):
 
 def test_kept_texts_are_appended_with_links_that_lead_from_there(published):
     for name, text in (
-        ("quickstart/peers.md", "### Peers\n"),
         ("quickstart/notes.md", "### Notes\n\n[figures](../../docs/numbers.md), [here](https://a.example/b)\n"),
         (publish.PAPER_SCALE, PAPER),
     ):
@@ -96,7 +95,7 @@ def test_kept_texts_are_appended_with_links_that_lead_from_there(published):
         (published / "results" / name).write_text(text)
     publish.write(published)
     notes = "### Notes\n\n[figures](docs/numbers.md), [here](https://a.example/b)\n"
-    assert (published / "RESULTS.md").read_text().endswith(f"### Peers\n\n{notes}\n{PAPER}")
+    assert (published / "RESULTS.md").read_text().endswith(f"\n\n{notes}\n{PAPER}")
 
 
 @pytest.mark.parametrize(
