@@ -108,13 +108,13 @@ class OpenvinoInt4Weights(Scheme):
     group_size: int = Field(64, ge=LEAST_GROUP, le=4_096, description="has to divide the model's hidden and feed-forward width")
 
     def write(self, model_folder: Path, corpus, out: Path) -> dict:
-        import nncf
-
         from pipeline.models import few_bits
 
         if rounding := few_bits.read(model_folder):
             save(_as_trained(model_folder, rounding, out), out)
             return {}
+        import nncf
+
         self._check(model_folder)
         model = convert(model_folder, out)
         _hush()
