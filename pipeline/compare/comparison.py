@@ -25,10 +25,15 @@ COMMAND = "dvc repro compare"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a variant keeps the budget, and the reason in one line; `passed` is None for UNTRAINED models."""
+    """Whether a variant keeps the budget, and the reason in one line.
+
+    `passed` is None for UNTRAINED models. A variant that doesn't pass is `undecided` where it made no more errors than the
+    budget allows, but gate has too few words to be sure of it.
+    """
 
     passed: bool | None
     reason: str
+    undecided: bool = False
 
 
 UNJUDGED = Verdict(None, "not judged")

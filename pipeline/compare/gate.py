@@ -37,7 +37,7 @@ class Verdict:
         width = max(len(row.variant) for row in self.rows)
         lines = tables.wrapped(self.budget, " " * len("budget: "))
         for row in self.rows:
-            about = f"{standing(row):<8}  {row.variant:<{width}}  "
+            about = f"{standing(row):<9}  {row.variant:<{width}}  "
             lines += tables.wrapped(about + row.gate.reason, " " * len(about))
         if not self.has_champion:
             lines.append("no champion: no variant except the teacher itself keeps the budget")

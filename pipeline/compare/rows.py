@@ -195,7 +195,8 @@ def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     if rise > gate.max_rise:
         return Verdict(False, f"{bounded}: more than the {budget} allowed")
     if upper > gate.max_rise:
-        return Verdict(False, f"{bounded}: may be more than the {budget} allowed, gate's {length} are too few to decide")
+        too_few = f"{bounded}: may be more than the {budget} allowed, gate's {length} are too few to decide"
+        return Verdict(False, too_few, undecided=True)
     for key, most, unit in (("disk_mb", gate.max_disk_mb, "MB"), ("latency_p50_ms", gate.max_latency_p50_ms, "ms")):
         value = row[key]
         if most is not None and (value is None or value > most):

@@ -63,7 +63,8 @@ def make_student(
     except BigfootError as error:
         raise BigfootError(f"students.{name}: {error}") from None
     fresh = [row["to"] for row in rows if row["from"] is None]
-    log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), ", ".join(fresh) or "nothing")
+    from_scratch = "all" if len(fresh) == len(rows) else ", ".join(fresh) or "nothing"
+    log.info("%s: %s; from scratch: %s", name, student.describe(model, rows), from_scratch)
     if rounding:
         counts = Counter(rounding["bits"].values())
         log.info("%s: bits per weight: %s", name, ", ".join(f"{bits} in {n} Linears" for bits, n in sorted(counts.items())))

@@ -133,6 +133,8 @@ def test_a_gate_split_too_small_for_any_bound_promotes_nothing_and_the_reason_na
     rows = run(tmp_path, {name: (2, *figures[1:]) for name, figures in FIGURES.items()}, utterances=20)
     assert champion(rows) is None
     assert "gate's 200 words are too few to decide" in reasons(rows)["half.int8-openvino"]
+    undecided = {row.variant for row in rows if row.gate.undecided}
+    assert "half.int8-openvino" in undecided and REFERENCE not in undecided
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
     assert metrics["champion"] is None and metrics["champion_wer"] is None and metrics["teacher_wer"] == 0.01
     assert "No champion" in (tmp_path / "reports" / "table.txt").read_text()

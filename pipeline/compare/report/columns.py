@@ -49,7 +49,7 @@ def known(more_tests: Sequence[str] = (), objective: str = "wer") -> list[Column
             columns.append(_column(figure, objective))
         if figure.name == objective:
             columns += [_column(figure, objective, test) for test in more_tests]
-    ranks = {"champion": 2, "passes": 1, "fails": 0, "peer": 0, "gpu": 0, "untrained": None}
+    ranks = {"champion": 3, "passes": 2, "undecided": 1, "fails": 0, "peer": 0, "gpu": 0, "untrained": None}
     return [*columns, Column("Gate", standing, lambda row: ranks[standing(row)], "whether the variant keeps the budget")]
 
 
@@ -59,7 +59,9 @@ def standing(row: Row) -> str:
         return "untrained"
     if row.kind != "own":
         return row.kind
-    return ("champion" if row.champion else "passes") if row.gate.passed else "fails"
+    if row.gate.passed:
+        return "champion" if row.champion else "passes"
+    return "undecided" if row.gate.undecided else "fails"
 
 
 def with_model(value: float | None, ends: Sequence[float | None] | None, show: Callable[[float | None], str]) -> str:
