@@ -70,4 +70,5 @@ def _budget(gate: Gate, objective: str) -> str:
         for most, what in ((gate.max_disk_mb, "MB"), (gate.max_latency_p50_ms, "ms (median)"))
         if most is not None
     ]
+    limits += [f"as asked for, at most {gate.budget}"] if gate.budget else []
     return f"budget: {'; '.join(limits)}; champion: {PREFERRED[gate.prefer]}"

@@ -6,7 +6,7 @@ nothing. Figures that were not measured are None, and so are the errors of UNTRA
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -135,7 +135,8 @@ def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
     length = f"{getattr(evidence.scores[REFERENCE].sets[GATE], UNITS[objective])} {UNITS[objective]}"
     bound = [replace(row, figures={**row.figures, f"{objective}_rise_upper": rises[row.variant]}) for row in rows]
     competitors = Counter(row.kind for row in rows if row.variant != REFERENCE)
-    judged = [replace(row, gate=_verdict(row, gate, length, competitors[row.kind])) for row in bound]
+    limits = _limits(gate, evidence.timings.threads)
+    judged = [replace(row, gate=_verdict(row, gate, limits, length, competitors[row.kind])) for row in bound]
     candidates = [
         ((gained, -row.known(f"gate_{objective}")), row)
         for row in judged
@@ -176,9 +177,26 @@ def _measured(row: Row, name: str) -> float | None:
     return row.energy if name == figures.ENERGY else row[name]
 
 
-def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
+Limit = tuple[Callable[[Row], float | None], float, str]  # a figure, the most that is allowed, and its unit
+
+
+def _limits(gate: Gate, threads: int) -> list[Limit]:
+    """What the budget allows beside errors; `threads`: those of the benchmark, since it measures no others."""
+    limits: list[Limit] = []
+    if gate.max_disk_mb is not None:
+        limits.append((lambda row: row["disk_mb"], gate.max_disk_mb, "MB"))
+    if gate.max_latency_p50_ms is not None:
+        limits.append((lambda row: row["latency_p50_ms"], gate.max_latency_p50_ms, "ms"))
+    if (asked := gate.budget) is not None:
+        key = f"{asked.length:g}" if asked.threads == threads else ""
+        limits.append((lambda row: row["disk_mb"], asked.max_mb, "MB"))
+        limits.append((lambda row: (row.latency_by_length or {}).get(key), asked.max_ms, f"ms for {asked.length:g} s of audio"))
+    return limits
+
+
+def _verdict(row: Row, gate: Gate, limits: Sequence[Limit], length: str, competitors: int) -> Verdict:
     """Whether a variant keeps the budget, with the reason in one line."""
-    verdict = _kept(row, gate, length, competitors)
+    verdict = _kept(row, gate, limits, length, competitors)
     if row.kind == "own":
         return verdict
     what = "a peer, never promoted" if row.kind == "peer" else "for a GPU, never promoted, since the budget is for the CPU"
@@ -186,7 +204,7 @@ def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     return Verdict(False, f"{what}; {not_timed}{verdict.reason}")
 
 
-def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
+def _kept(row: Row, gate: Gate, limits: Sequence[Limit], length: str, competitors: int) -> Verdict:
     """The same, with peers and variants for a GPU judged like all others."""
     rise, upper = row.known(f"gate_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
     sure = f"{gate.confidence:.0%} sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
@@ -194,14 +212,14 @@ def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     budget = numbers.percent(gate.max_rise)
     if rise > gate.max_rise:
         return Verdict(False, f"{bounded}: more than the {budget} allowed")
+    for figure, most, unit in limits:
+        value = figure(row)
+        if value is None or value > most:
+            measured_value = numbers.shown(value, ".3g", f" {unit}", "not measured")
+            return Verdict(False, f"{measured_value}, at most {most:g} {unit} allowed")
     if upper > gate.max_rise:
         too_few = f"{bounded}: may be more than the {budget} allowed, gate's {length} are too few to decide"
         return Verdict(False, too_few, undecided=True)
-    for key, most, unit in (("disk_mb", gate.max_disk_mb, "MB"), ("latency_p50_ms", gate.max_latency_p50_ms, "ms")):
-        value = row[key]
-        if most is not None and (value is None or value > most):
-            measured_value = numbers.shown(value, ".1f", f" {unit}", "not measured")
-            return Verdict(False, f"{measured_value}, at most {most:g} {unit} allowed")
     return Verdict(True, "the reference of all others" if row.variant == REFERENCE else f"{bounded}: within {budget}")
 
 

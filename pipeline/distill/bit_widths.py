@@ -4,7 +4,7 @@ Decision: what rounding a Linear costs is measured as importance is (pipeline.di
 divergence of the student's frames from its own in float. To second order it is half the Fisher information in the direction of
 the rounding, E[(the change of log p(y) along it)^2] / 2, with y drawn from the student's own distribution of each frame. One
 backward pass per utterance gives it for all Linears and bits at once. The costs are taken to add up (as by Dong et al. 2020,
-HAWQ-V2), and bits go where they save most for each that is spent.
+HAWQ-V2).
 """
 
 from collections.abc import Sequence
@@ -52,18 +52,18 @@ def costs(model, waveforms: Sequence[torch.Tensor], block: int, seed: int) -> di
 
 
 def spent(costs: dict[str, dict[int, float]], sizes: dict[str, int], bits: float) -> dict[str, int]:
-    """One of WIDTHS for each part, at most `bits` on average: from the fewest on, the step that saves most per bit first."""
-    widths = dict.fromkeys(costs, min(WIDTHS))
-    left = (bits - min(WIDTHS)) * sum(sizes.values())
-    while True:
-        steps = [
-            ((costs[name][now] - costs[name][width]) / ((width - now) * sizes[name]), name, width)
-            for name, now in widths.items()
-            for width in WIDTHS
-            if width > now and (width - now) * sizes[name] <= left and costs[name][width] < costs[name][now]
-        ]
-        if not steps:
-            return widths
-        _, name, width = max(steps)
-        left -= (width - widths[name]) * sizes[name]
-        widths[name] = width
+    """One of WIDTHS for each part, at most `bits` on average over their sizes, with the least sum of costs.
+
+    Exact: the best choice for the parts so far is kept for every number of bits that they can take together.
+    """
+    most = bits * sum(sizes.values())
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
+    for name, size in sizes.items():
+        longer: dict[int, tuple[float, tuple[int, ...]]] = {}
+        for taken, (cost, widths) in best.items():
+            for width in WIDTHS:
+                total, one = taken + width * size, (cost + costs[name][width], (*widths, width))
+                if total <= most and (total not in longer or one < longer[total]):
+                    longer[total] = one
+        best = longer
+    return dict(zip(sizes, min(best.values())[1], strict=True))

@@ -3,8 +3,9 @@
     python -m pipeline.lab.ablation [SEEDS] [STUDENT...]
 
 Run in a project with a trained teacher and its stored logits. Each student, or those named, is trained from the seeds 1 to
-SEEDS (3), into ablation/STUDENT.SEED; one that is there already, from the same settings and parent, is not trained again. A row
-has the word errors in per cent on dev, which chose the checkpoint, and on gate and test together, which chose nothing.
+SEEDS (3), its parent from the same seed before it, into ablation/STUDENT.SEED; one that is there already, from the same
+settings, parent, corpus and logits, is not trained again. A row has the word errors in per cent on dev, which chose the
+checkpoint, and on gate and test together, which chose nothing.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_text
+from pipeline.common.files import read_text, sha256
 from pipeline.common.tables import markdown
 
 OUT = Path("ablation")
@@ -24,7 +25,7 @@ def main(seeds: int = 3, *names: str) -> None:
 
     params = load_params()
     rows = []
-    for name in names or params.students:
+    for name in names or [name for name, student in params.students.items() if student.training]:
         found = [trained(name, seed) for seed in range(1, seeds + 1)]
         for key in found[0]:
             rates = [100 * result[key][0] / result[key][1] for result in found]
@@ -40,7 +41,7 @@ def trained(name: str, seed: int) -> dict[str, list[int]]:
     from pipeline.models.folder import SUMS, load_model
     from pipeline.models.inference import dev_errors
     from pipeline.project import Project, load_params
-    from pipeline.speech.corpus import GATE, open_corpus
+    from pipeline.speech.corpus import GATE, open_corpus, split_folder
     from pipeline.train.bookkeeping import Bookkeeping
 
     params, project = load_params(), Project()
@@ -48,16 +49,21 @@ def trained(name: str, seed: int) -> dict[str, list[int]]:
     if name not in params.students or (settings := params.students[name]).training is None:
         raise BigfootError(f"params.yaml has no student {name} that is trained: name another")
     settings = settings.model_copy(update={"training": settings.training.model_copy(update={"seed": seed})})
-    parent = project.model(settings.parent)
-    if settings.parent in params.students:
+    parent, corpus = project.model(settings.parent), open_corpus(project.corpus(params.corpus.name))
+    if settings.parent in params.students and params.students[settings.parent].training:
+        trained(settings.parent, seed)
         parent = OUT / f"{settings.parent}.{seed}"
     origin = {"settings": settings.model_dump(mode="json"), "parent": read_text(parent / SUMS, "dvc repro")}
+    origin["corpus"] = {
+        split: sha256(split_folder(corpus.folder, split) / "split.json") for split in ("train", "dev", GATE, *corpus.test_sets)
+    }
+    if settings.distillation.reads_store:
+        origin["logits"] = sha256(project.logits / "index.json")
     if (known := out / "errors.json").is_file():
         found = json.loads(known.read_text())
         if found["origin"] != origin:
-            raise BigfootError(f"{out} was trained from other settings or another parent: remove it")
+            raise BigfootError(f"{out} was trained from other settings, another parent or other data: remove it")
         return found["errors"]
-    corpus = open_corpus(project.corpus(params.corpus.name))
     make_student(
         settings, corpus, parent, project.teacher, project.logits, out, Bookkeeping(f"{name}_{seed}", project, params.tracking)
     )

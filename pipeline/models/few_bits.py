@@ -14,10 +14,8 @@ import torch
 from torch import nn
 
 from pipeline.common import shapes
-from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_json
+from pipeline.models.folder import FEW_BITS, write_sums
 
-FILE = "few_bits.json"
 CLIPS = torch.linspace(1.0, 0.65, 8).tolist()  # the largest weight of a block, relative to the range
 
 
@@ -75,16 +73,16 @@ def detach(model: nn.Module) -> None:
 
 
 def save(rounding: Rounding, folder: Path) -> None:
-    (folder / FILE).write_text(json.dumps(rounding, indent=1) + "\n", encoding="utf-8")
+    """Write it beside a saved model, as one of the files that make the model."""
+    (folder / FEW_BITS).write_text(json.dumps(rounding, indent=1) + "\n", encoding="utf-8")
+    write_sums(folder)
 
 
 def read(folder: Path) -> Rounding | None:
     """What a model was trained for; None where its weights were in float."""
-    if not (file := folder / FILE).is_file():
+    if not (file := folder / FEW_BITS).is_file():
         return None
-    content = read_json(file, None)
-    if found := shapes.problem(content, Rounding):
-        raise BigfootError(f"{file}{found}: train the student again")
+    content = shapes.read(file, Rounding, None)
     return Rounding(bits=content["bits"], block=content["block"])
 
 

@@ -16,6 +16,7 @@ PROCESSOR = (
     "vocab.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "special_tokens_map.json",
     "added_tokens.json",
 )  # fmt: skip
+FEW_BITS = "few_bits.json"  # what a student was trained for: pipeline.models.few_bits
 SUMS = "SHA256SUMS"
 REMEDY = "copy the model again, or train it again"
 
@@ -24,7 +25,12 @@ def save_model(model, processor, folder: Path) -> None:
     """Write a folder that AutoModelForCTC and AutoProcessor load (weights as safetensors)."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    files = [*folder.glob("model*.safetensors*"), *(folder / name for name in ("config.json", *PROCESSOR))]
+    write_sums(folder)
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA256SUMS of the files that make the model."""
+    files = [*folder.glob("model*.safetensors*"), *(folder / name for name in ("config.json", FEW_BITS, *PROCESSOR))]
     write_whole(folder / SUMS, "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(files) if file.is_file()))
 
 

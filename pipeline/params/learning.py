@@ -273,7 +273,7 @@ class FewBits(Section):
     bits: float = Field(
         ge=2,
         le=8,
-        description="bits per weight: 2, 4 or 8; or a mean of them, such as 3: each Linear gets the one that loses least",
+        description="bits per weight: 2, 4 or 8; or a mean over all weights, such as 3, so that rounding loses least",
     )
     block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale: 16, 32, 64 or 128")
 
@@ -294,7 +294,9 @@ class Student(Section):
     hidden: Width | None = Field(None, description="width of the residual stream; null: as its parent")
     heads: Width | None = Field(None, description="attention heads per layer; null: as its parent")
     feed_forward: Width | None = Field(None, description="units of each layer's feed-forward part; null: as its parent")
-    conv_channels: Width | None = Field(None, description="channels of the feature encoder; null: as its parent")
+    conv_channels: Width | None = Field(
+        None, description="channels of each convolution of the feature encoder, at most; null: as its parent"
+    )
     conv_merge: list[Width] | None = Field(
         None,
         description="how many neighboring convolutions of its parent each of its own replaces: [2, 2, 2, 1]; null: one each",

@@ -137,7 +137,7 @@ class Benchmark(Section):
 
 
 class Budget(Section):
-    """What students were proposed for; the report states it beside what came of it."""
+    """What students were proposed for: the gate judges it, and the report states it beside what came of it."""
 
     max_mb: float = Field(gt=0, le=1e9, description="megabytes (10^6 bytes) of a variant's folder, at most")
     max_ms: float = Field(gt=0, le=1e9, description="milliseconds for `length` seconds of audio, at most")
@@ -166,7 +166,9 @@ class Gate(Section):
     max_latency_p50_ms: float | None = Field(
         None, gt=0, le=1e9, description="median latency on the machine of the benchmark; null: no limit"
     )
-    budget: Budget | None = Field(None, description="what `bigfoot propose` was asked for, as it wrote it; null: nothing")
+    budget: Budget | None = Field(
+        None, description="what `bigfoot propose` was asked for, as it wrote it, which variants have to keep too; null: nothing"
+    )
     prefer: Literal["both", "speed", "size"] = Field(
         "both",
         description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two",

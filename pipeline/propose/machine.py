@@ -68,11 +68,16 @@ class Machine:
         self.sizes = Sizes(self.memory, self.untrained.made, self.schemes)
         self.grid = shapes.grid(teacher.config, shapes.rates(teacher.config))
         self.design = shapes.design(teacher.config, self.grid, FITTED)
-        self.costs = {scheme: Costs(self.timed(scheme, self.design)) for scheme in self.schemes}
+        self.costs = {scheme: Costs(rows) for scheme in self.schemes if (rows := self.timed(scheme, self.design))}
+        if not self.costs:
+            raise BigfootError(f"params.yaml: schemes: {', '.join(self.schemes)} take no shape that is timed: add int8-onnx")
 
     def timed(self, scheme: str, chosen: Sequence[shapes.Shape]) -> list:
         """Shapes as measured, those left out that the scheme doesn't take."""
         configs = [config for shape in chosen if self.takes(scheme, config := shapes.config_of(self.teacher.config, shape))]
+        if not configs:
+            log.info("propose: %s takes no student of this teacher's widths", scheme)
+            return []
         return timing.timed(configs, scheme, self.threads, self.seconds, self.memory, self.untrained, self.room)
 
     def takes(self, scheme: str, config: dict) -> bool:

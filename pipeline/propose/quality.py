@@ -4,10 +4,12 @@ Decision: KL of the student's distribution over characters from the teacher's, i
 compare: it tells shapes apart that both recognize no word yet. For fewer frames the teacher's are pooled, as in the training.
 Weights are in float32; what a scheme loses comes on top and is not foretold. The short distillation (from the teacher's logits
 of some minutes of train, without labels) ranks shapes, since a cut alone says little of what a shape can learn. Successive
-halving (Jamieson & Talwalkar 2016; optuna's pruner) gives most of the time to the best.
+halving (Jamieson & Talwalkar 2016) gives most of the time to the best. It goes in step, all shapes to 20 steps before any to
+40: asynchronous pruners, which judge a shape by those before it, would stop most by the KL of their cut, since the best come
+first. At most half of the shapes and one are in memory at a time.
 """
 
-import logging
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,9 +33,7 @@ from pipeline.speech.shards import Utterance
 
 DEV, TRAIN = 48, 192  # utterances, evenly spaced
 RUNGS = (20, 40, 80, 160)  # steps at which shapes are compared, and the worse are left
-FACTOR = 2  # of those compared at a rung one in so many goes on
 STEP_SECONDS, LEARNING_RATE, WARMUP, LONGEST_GRADIENT = 10.0, 1e-3, 10, 1.0
-log = logging.getLogger(__name__)
 
 Spoken = tuple[Utterance, np.ndarray]  # with the teacher's logits [frames, vocabulary]
 
@@ -65,31 +65,34 @@ class Quality:
         return list(frame_logits(self.teacher.model, self.teacher.processor, self.teacher.corpus, short))
 
     def of(self, shapes: Sequence[Shape]) -> list[Kept]:
-        """How much of the teacher each of them keeps, in their order."""
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        initial = [self.kl(self._cut(shape)) for shape in shapes]
-        study = optuna.create_study(pruner=optuna.pruners.SuccessiveHalvingPruner(RUNGS[0], FACTOR))
-        kept = dict[int, Kept]()
-        with Progress("distilling for a short time", len(shapes), "shapes") as progress:
-            for index in sorted(range(len(shapes)), key=initial.__getitem__):  # the best first, so that it is soon a measure
-                trial = study.ask()
-                for steps, value in self._distilled(self._cut(shapes[index])):
-                    kept[index] = Kept(initial[index], value, steps)
-                    trial.report(value, steps)
-                    if steps < RUNGS[-1] and trial.should_prune():
-                        break
-                study.tell(trial, value)
-                progress.advance(1)
+        """How much of the teacher each of them keeps, in their order; the better half goes on after each of RUNGS."""
+        running = {index: self._learning(shape) for index, shape in enumerate(shapes)}
+        kept, counts = dict[int, Kept](), [math.ceil(len(shapes) / 2**rung) for rung in range(len(RUNGS))]
+        spans = [end - begin for begin, end in zip((0, *RUNGS), RUNGS, strict=False)]
+        steps = sum(count * span for count, span in zip(counts, spans, strict=True))
+        with Progress("distilling for a short time", steps, "steps") as progress:
+            for span, going_on in zip(spans, [*counts[1:], 0], strict=True):
+                better = dict[int, Iterator[Kept]]()
+                for index in list(running):
+                    learning = running.pop(index)
+                    kept[index], better[index] = next(learning), learning
+                    if len(better) > going_on:  # at once, so that its model leaves the memory
+                        better.pop(max(better, key=lambda each: kept[each].trained))
+                    progress.advance(span)
+                running = better
         return [kept[index] for index in range(len(shapes))]
 
     def to_the_end(self, shape: Shape) -> Kept:
         """How much of the teacher one shape keeps, distilled to the last step whatever others keep."""
+        *_, kept = self._learning(shape)
+        return kept
+
+    def _learning(self, shape: Shape) -> Iterator[Kept]:
+        """What a shape keeps at each of RUNGS; its model is made when the first is asked for."""
         model = self._cut(shape)
         initial = self.kl(model)
-        *_, (steps, value) = self._distilled(model)
-        return Kept(initial, value, steps)
+        for steps, value in self._distilled(model):
+            yield Kept(initial, value, steps)
 
     def _cut(self, shape: Shape):
         settings = Student.model_validate({"from": "teacher", "training": None} | shape)

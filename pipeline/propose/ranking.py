@@ -4,7 +4,8 @@
 
 Run in a project whose students are trained. The shape of each is cut from the teacher anew and distilled for a short time, all
 to the last step (pipeline.propose.quality). A row has its KL divergence and the errors of the trained student on gate, which
-chose nothing of it; below is Spearman's rank correlation of the two. Students that begin with new weights are left out.
+chose nothing of it; below is Spearman's rank correlation of the two. Students that begin with new weights, or aren't trained,
+are left out. Weights are in float32, but those of a student with few_bits are rounded as it was trained.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import Student
 from pipeline.propose.shapes import Shape
 
-HEADS = ("Student", "Shape", "KL cut", "KL distilled", "WER on gate, %")
+HEADS = ("Student", "Shape", "KL cut", "KL distilled")
 SHAPE = ("hidden", "heads", "feed_forward", "conv_channels", "frame_rate")
 
 
@@ -24,27 +25,28 @@ def main() -> None:
     from scipy.stats import spearmanr
 
     from pipeline.project import Project, load_params
+    from pipeline.propose import shapes
     from pipeline.propose.machine import teacher_of
     from pipeline.propose.quality import Quality
     from pipeline.propose.run import described
 
     project = Project()
     params = load_params(project.params)
-    shapes = {name: shape for name in params.students if (shape := shape_of(name, params.students)) is not None}
-    if len(shapes) < 3:
-        raise BigfootError(
-            f"params.yaml: students: {len(shapes)} are cut from the teacher or its students: ranks need 3 or more"
-        )
-    teacher = teacher_of(project, params.corpus.name)
+    trained = {name for name, student in params.students.items() if student.training is not None}
+    cuts = {name: shape for name in trained if (shape := shape_of(name, params.students)) is not None}
+    if len(cuts) < 3:
+        raise BigfootError(f"params.yaml: students: {len(cuts)} are trained and cut from the teacher: ranks need 3 or more")
+    teacher, rate_name = teacher_of(project, params.corpus.name), params.corpus.objective.upper()
     quality, rows = Quality(teacher), []
-    for name, shape in shapes.items():
-        kept, rate = quality.to_the_end(shape), _rate(project.model(name), teacher.corpus)
-        rows.append((name, described(shape), kept.initial, kept.trained, rate))
+    for name in filter(cuts.__contains__, params.students):
+        kept, rate = quality.to_the_end(cuts[name]), _rate(project.model(name), teacher.corpus)
+        whole = shapes.whole(teacher.config) | cuts[name]
+        rows.append((name, described(whole), kept.initial, kept.trained, rate))
     shown = [(name, words, f"{cut:.3f}", f"{end:.3f}", f"{100 * rate:.2f}") for name, words, cut, end, rate in rows]
-    print(tables.plain(HEADS, shown, ["left"] * 2 + ["right"] * 3))
+    print(tables.plain((*HEADS, f"{rate_name} on gate, %"), shown, ["left"] * 2 + ["right"] * 3))
     for what, column in (("cut", 2), ("distilled", 3)):
         found = spearmanr([row[column] for row in rows], [row[4] for row in rows]).statistic
-        print(f"rank correlation of KL {what} and WER: {found:.2f} of {len(rows)} students")
+        print(f"rank correlation of KL {what} and {rate_name}: {found:.2f} of {len(rows)} students")
 
 
 def shape_of(name: str, students: Mapping[str, Student]) -> Shape | None:
@@ -72,6 +74,7 @@ def _merged(before: list[int] | None, runs: list[int]) -> list[int]:
 
 def _rate(folder, corpus) -> float:
     """A trained model's error rate on gate."""
+    from pipeline.models import few_bits
     from pipeline.models.folder import load_model
     from pipeline.models.inference import dev_errors
     from pipeline.speech.corpus import GATE
@@ -79,6 +82,8 @@ def _rate(folder, corpus) -> float:
     if not (folder / "config.json").is_file():
         raise BigfootError(f"{folder} is missing: run `dvc repro` first, which trains the students")
     model, processor = load_model(folder)
+    if rounding := few_bits.read(folder):
+        few_bits.attach(model, rounding)
     errors, length = dev_errors(model, processor, corpus, corpus.utterances(GATE))
     return errors / length
 

@@ -52,6 +52,14 @@ def grid(teacher, at: Sequence[float | None] = (None,)) -> list[Shape]:
     return shapes
 
 
+def whole(teacher) -> Shape:
+    """The teacher's own shape."""
+    return {
+        "layers": teacher.num_hidden_layers, "hidden": teacher.hidden_size, "heads": teacher.num_attention_heads,
+        "feed_forward": teacher.intermediate_size, "conv_channels": max(teacher.conv_dim),
+    }  # fmt: skip
+
+
 def _widths(most: int, least: int, step: int) -> list[int]:
     return sorted({min(most, max(least, round(part * most / step) * step)) for part in PARTS})
 

@@ -35,8 +35,10 @@ def write(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]], 
     trial = file.with_name(f".{file.name}.trial")
     try:
         write_whole(trial, "\n".join(lines) + "\n")
-        if load_params(trial).gate.budget != budget:
-            raise BigfootError("gate.budget can't be written: put gate on lines of its own, a line per key")
+        now = load_params(trial).model_dump(exclude_none=True)
+        for (section, key), value in changes.items():
+            if now[section].get(key) != value:
+                raise BigfootError(f"{section}.{key} can't be written: put each key of {section} on a line of its own")
         trial.replace(file)
     except BigfootError as error:
         raise BigfootError(f"{error} (with the proposals written; {file} is unchanged)") from None
@@ -82,9 +84,9 @@ def _set(lines: list[str], section: str, key: str, value: object) -> list[str]:
     head = next(number for number, line in enumerate(lines) if line.startswith(f"{section}:"))
     end = next((n for n in range(head + 1, len(lines)) if lines[n][:1] not in ("", " ", "#")), len(lines))
     text, written = "\n".join(lines[head:end]), json.dumps(value)
-    known = re.search(rf"(?<![\w.]){key}: *(\{{[^{{}}]*\}}|\[[^][]*\]|[^\s,}}#]+)", text)
+    known = re.search(rf"^(?:[^#\n]*[^\w.#])?({key}: *(?:\{{[^{{}}]*\}}|\[[^][]*\]|[^\s,}}#]+))", text, re.MULTILINE)
     if known:
-        text = text[: known.start()] + f"{key}: {written}" + text[known.end() :]
+        text = text[: known.start(1)] + f"{key}: {written}" + text[known.end(1) :]
     elif braces := re.match(rf"{section}:[ \n]*\{{", text):
         text = text[: braces.end()] + f"{key}: {written}, " + text[braces.end() :]
     else:
@@ -121,10 +123,14 @@ def _yaml(entry: dict) -> list[str]:
 
 
 def _learning(params: Params) -> dict:
-    """How a proposed student is trained: as the first student of params.yaml that is cut from the teacher and trained."""
+    """How a proposed student is trained: as the first student of params.yaml that is cut from the teacher and trained.
+
+    Not as one that needs the teacher's own feature encoder, which proposals don't keep.
+    """
     for name, student in params.students.items():
-        if student.parent == "teacher" and student.training and not name.startswith(PREFIX):
+        cut = student.parent == "teacher" and student.init == "parent" and student.distillation.features == "computed"
+        if cut and student.training and not name.startswith(PREFIX):
             said = student.model_dump(mode="json", by_alias=True, exclude_unset=True)
-            return {key: said[key] for key in ("distillation", "training") if key in said}
+            return {key: said[key] for key in ("config", "distillation", "training") if key in said}
     default = Training(steps=STEPS, learning_rate=RATE)
     return {"training": default.model_dump(mode="json", exclude_unset=True)}

@@ -31,7 +31,7 @@ class OnnxFp32(Scheme):
     file = FILE
     packages = ("torch", "transformers", "onnx", "onnxruntime")
 
-    def write(self, model_folder: Path, corpus, out: Path) -> None:
+    def write(self, model_folder: Path, corpus, out: Path) -> dict | None:
         import onnx
 
         with export.float_graph(model_folder, out) as full:
@@ -39,6 +39,7 @@ class OnnxFp32(Scheme):
                 onnx.save(onnx.load(full), out / FILE, save_as_external_data=True, location=f"{FILE}.data")
             else:
                 full.rename(out / FILE)
+        return None
 
 
 class OnnxInt8(Scheme):

@@ -31,13 +31,13 @@ class OnnxInt4Weights(OnnxFp32):
     Granularity: weights symmetric, one scale per output and block of inputs
     Hardware: any CPU; faster with VNNI
     Limits: narrow models gain little, since a scale takes as much as a byte per eight weights; a student with few_bits gets
-    the bits and blocks of its training
+    the bits and blocks of its training, which variant.json has as `few_bits`
     """
 
     bits: Literal[2, 4, 8] = Field(4, description="bits per weight")
     block: Literal[16, 32, 64, 128] = Field(32, description="inputs that share a scale, of 4 bytes")
 
-    def write(self, model_folder: Path, corpus, out: Path) -> None:
+    def write(self, model_folder: Path, corpus, out: Path) -> dict:
         import onnx
 
         from pipeline.models import few_bits
@@ -47,6 +47,7 @@ class OnnxInt4Weights(OnnxFp32):
             model = as_trained(full, rounding) if rounding else lowered(full, lambda _: self.bits, self.block)
             is_large = model.ByteSize() > export.LARGEST
             onnx.save(model, out / FILE, save_as_external_data=is_large, location=f"{FILE}.data" if is_large else None)
+        return {"few_bits": rounding} if rounding else {}
 
 
 def as_trained(full: Path, rounding: "few_bits.Rounding") -> "onnx.ModelProto":

@@ -112,7 +112,7 @@ class OpenvinoInt4Weights(Scheme):
 
         if rounding := few_bits.read(model_folder):
             save(_as_trained(model_folder, rounding, out), out)
-            return {}
+            return {"few_bits": rounding}
         import nncf
 
         self._check(model_folder)

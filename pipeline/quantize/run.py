@@ -4,6 +4,7 @@ A variant folder is written whole or not at all, doesn't need what made it, and 
 OpenVINO IR, beside variant.json, which describes how to run it and has the files' hashes (pipeline.recognition.seal).
 """
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 from pipeline.common import host
 from pipeline.common.files import sealed, write_json
 from pipeline.models.description import describe
+from pipeline.models.folder import FEW_BITS
 from pipeline.quantize import decodings, examples
 from pipeline.quantize.schemes import make, require_packages
 from pipeline.recognition import seal
 from pipeline.speech.corpus import Corpus
+
+log = logging.getLogger(__name__)
 
 
 def quantize(
@@ -30,6 +34,11 @@ def quantize(
     chosen = make(scheme, settings)
     model_folder, out_folder = Path(model_folder), Path(out_folder)
     described = describe(model_folder)
+    if (model_folder / FEW_BITS).is_file() and not scheme.startswith("int4w"):
+        log.warning(
+            "%s was trained in few bits, which only int4w-onnx and int4w-openvino keep: in %s it is another model than the one "
+            "that dev measured", model_folder.name, scheme,
+        )  # fmt: skip
     info = {
         "version": seal.VERSION,
         "variant": f"{model_folder.name}.{scheme}",

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from pipeline.common.errors import BigfootError
 from pipeline.models import few_bits
+from pipeline.models.folder import write_sums
 from pipeline.quantize.calibration import calibration
 from pipeline.quantize.openvino import weight_types
 from pipeline.quantize.run import quantize
@@ -124,7 +125,7 @@ def test_a_student_that_was_trained_in_few_bits_gets_its_own_in_both_runtimes(fa
     reference = trained(torch.from_numpy(audio)[None]).logits.detach().numpy()[0]
     sizes = {}
     for scheme, tolerance in (("int4w-onnx", 0.05), ("int4w-openvino", 1e-3)):  # activations are int8 in ONNX Runtime alone
-        quantize(scheme, {}, model, None, tmp_path / scheme)
+        assert quantize(scheme, {}, model, None, tmp_path / scheme)["few_bits"] == rounding
         got = Recognizer.load(tmp_path / scheme).logits(audio)
         assert np.sqrt(np.mean((got - reference) ** 2)) < tolerance * reference.std(), scheme
         sizes[scheme] = max(file.stat().st_size for file in (tmp_path / scheme).iterdir())
@@ -137,7 +138,10 @@ def test_few_bits_of_another_model_are_refused(tmp_path):
     few_bits.save({"bits": {"lm_head": 4}, "block": 16}, model)
     with pytest.raises(BigfootError, match="train the student again"):
         quantize("int4w-onnx", {}, model, None, tmp_path / "out")
-    (model / few_bits.FILE).write_text('{"bits": {"lm_head": "four"}, "block": 16}')
+    (model / few_bits.FEW_BITS).write_text('{"bits": {"lm_head": "four"}, "block": 16}')
+    with pytest.raises(BigfootError, match="few_bits.json is cut off or damaged"):
+        quantize("int4w-onnx", {}, model, None, tmp_path / "other")
+    write_sums(model)
     with pytest.raises(BigfootError, match=r"few_bits.json: bits.lm_head is a string"):
         quantize("int4w-onnx", {}, model, None, tmp_path / "other")
 

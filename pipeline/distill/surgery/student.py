@@ -111,8 +111,7 @@ def config_of(parent, settings: Student):
         raise BigfootError(f"student conv_merge {settings.conv_merge}: has to add up to the parent's {len(parent.conv_dim)}")
     runs = _runs(parent, settings)
     config.conv_kernel, config.conv_stride = merge.geometry(parent.conv_kernel, parent.conv_stride, runs)
-    widths = [parent.conv_dim[last] for _, last in merge.spans(runs)]
-    config.conv_dim = [settings.conv_channels] * len(runs) if settings.conv_channels else widths
+    config.conv_dim = [min(width, settings.conv_channels or width) for width in _widths(parent, runs)]
     config.num_feat_extract_layers = len(runs)
     config.num_conv_pos_embedding_groups = math.gcd(config.hidden_size, parent.num_conv_pos_embedding_groups)
     if settings.frame_rate is not None:
@@ -132,7 +131,7 @@ def config_of(parent, settings: Student):
             ("hidden", config.hidden_size, parent.hidden_size),
             ("heads", config.num_attention_heads, parent.num_attention_heads),
             ("feed_forward", config.intermediate_size, parent.intermediate_size),
-            ("conv_channels", max(config.conv_dim), max(parent.conv_dim)),
+            ("conv_channels", settings.conv_channels or 0, max(parent.conv_dim)),
             ("hidden / heads", _head_dim(config), _head_dim(parent)),
         )
         if new > old
@@ -152,6 +151,11 @@ def _runs(parent, settings: Student) -> list[int]:
     return settings.conv_merge or [1] * len(parent.conv_dim)
 
 
+def _widths(parent, runs: list[int]) -> list[int]:
+    """Channels of the parent's convolutions that end a run, `parent` being its config."""
+    return [parent.conv_dim[last] for _, last in merge.spans(runs)]
+
+
 # ---------------------------------------------------------------- choosing
 
 
@@ -160,7 +164,7 @@ def importance_of(parent, config, settings: Student, waveforms: Sequence[torch.T
     layers = kept_layers(parent.config.num_hidden_layers, settings)
     sizes = ("hidden_size", "num_attention_heads", "intermediate_size")
     narrower = any(getattr(config, size) < getattr(parent.config, size) for size in sizes)
-    narrower |= max(config.conv_dim) < max(parent.config.conv_dim)
+    narrower |= config.conv_dim != _widths(parent.config, _runs(parent.config, settings))
     if settings.importance == "position":
         return importance.of_position(parent, layers)
     if settings.importance == "weights" or not narrower:
