@@ -104,9 +104,9 @@ def within_budget(rows: Sequence[Row]) -> list[Row]:
 
 
 def nearest(rows: Sequence[Row]) -> Row | None:
-    """The variant with the lowest bound of the rise on gate, whether or not it passes."""
+    """The least too large or too slow; of those that are neither, the one with the lowest bound of the rise on gate."""
     own = [row for row in rows if row.kind == "own" and row.variant != REFERENCE]
-    return min(own, key=lambda row: row.known(f"{row.objective}_rise_upper"), default=None)
+    return min(own, key=lambda row: (row.gate.times_over or 0.0, row.known(f"{row.objective}_rise_upper")), default=None)
 
 
 def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, list[str]]:

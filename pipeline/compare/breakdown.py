@@ -166,12 +166,12 @@ def _worst_of(test: str, variants: list[str], evidence: Evidence) -> list[Mistak
 
 def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]], objective: Objective) -> Group:
     shared = [rows[REFERENCE][i] for i in at]
-    lengths = np.array([row.counts(objective)[1] for row in shared])
+    lengths, words = (np.array([row.counts(rate)[1] for row in shared]) for rate in (objective, "wer"))
     unit, units = wer.units(shared)
     group: Group = {
         "group": name,
         "utterances": len(at),
-        "words": sum(row.words for row in shared),
+        "words": int(words.sum()),
         "unit": unit,
     }
     values, lows, highs = Rates(), Rates(), Rates()
@@ -181,7 +181,10 @@ def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]], objecti
         key = errors.tobytes()
         if key not in intervals:
             is_known = lengths.any() and (not errors.any() or len(set(units.tolist())) >= LEAST_UNITS)
-            intervals[key] = wer.interval(errors, lengths, units, RESAMPLES, SEED) if is_known else (None, None)
+            of = (
+                lengths if errors.any() else words
+            )  # where there is no error, the rule of three counts words: they err as a whole
+            intervals[key] = wer.interval(errors, of, units, RESAMPLES, SEED) if is_known else (None, None)
         values[variant] = float(errors.sum() / lengths.sum()) if lengths.any() else None
         lows[variant], highs[variant] = intervals[key]
     if objective == "wer":

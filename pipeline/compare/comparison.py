@@ -27,13 +27,22 @@ COMMAND = "dvc repro compare"
 class Verdict:
     """Whether a variant keeps the budget, and the reason in one line.
 
-    `passed` is None for UNTRAINED models. A variant that doesn't pass is `undecided` where it made no more errors than the
-    budget allows, but gate has too few words to be sure of it.
+    `passed` is None for UNTRAINED models. A variant that doesn't pass is `undecided` where it keeps all other limits and made
+    no more errors than the budget allows, but gate has too few words to be sure of it. `times_over`: its MB or ms over what is
+    allowed, where it is too large or too slow.
     """
 
     passed: bool | None
     reason: str
     undecided: bool = False
+    times_over: float | None = None
+
+    @property
+    def tag(self) -> str:
+        """The verdict as MLflow's runs and model versions have it."""
+        if self.undecided:
+            return "undecided"
+        return {True: "passed", False: "failed", None: "untrained"}[self.passed]
 
 
 UNJUDGED = Verdict(None, "not judged")

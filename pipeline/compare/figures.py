@@ -19,6 +19,7 @@ from pipeline.common import numbers
 TEXT, BOUND, TIMING, TRAINING, DERIVED = "text", "bound", "timing", "training", "derived"
 DECIDING = ("dev", "gate")  # splits that decide; they stand before a figure of text: dev_wer
 ENERGY = "energy_wh_per_audio_hour"
+ASKED = "latency_asked_ms"
 OPENING = ("wer", "cer", "disk_mb", "latency_p50_ms", "speedup")  # the charts that MLflow begins with
 
 
@@ -285,6 +286,14 @@ FIGURES: tuple[Figure, ...] = (
         "ms",
         "the same as latency_p50_ms, with one thread",
         heading="p50 ms, 1 thread",
+        page_only=True,
+    ),
+    Figure(
+        ASKED,
+        DERIVED,
+        "ms",
+        "median latency for audio of gate.budget.length seconds with its threads; null where nothing was asked for",
+        heading="ms asked for",
         page_only=True,
     ),
     Figure(

@@ -25,7 +25,7 @@ PREFERRED = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """Whether the gate is open, of which rows, and the budget in words."""
 
     is_open: bool
@@ -40,7 +40,7 @@ class Verdict:
             about = f"{standing(row):<9}  {row.variant:<{width}}  "
             lines += tables.wrapped(about + row.gate.reason, " " * len(about))
         if not self.has_champion:
-            lines.append("no champion: no variant except the teacher itself keeps the budget")
+            lines.append("no champion: no variant beside teacher.fp32 keeps the budget")
         return "\n".join(lines)
 
     def as_json(self) -> str:
@@ -48,7 +48,7 @@ class Verdict:
         return json.dumps({"open": self.is_open, "budget": self.budget, "variants": variants}, indent=1, ensure_ascii=False)
 
 
-def check(root: Path, params: Params, names: list[str]) -> Verdict:
+def check(root: Path, params: Params, names: list[str]) -> Outcome:
     """The gate is open if every variant in `names` passes or, where no variant is named, if there is a champion. Raises
     BigfootError where a name is not that of a compared variant, and where `params` changed since the comparison.
     """
@@ -58,7 +58,7 @@ def check(root: Path, params: Params, names: list[str]) -> Verdict:
         raise BigfootError(f"{', '.join(changed)} of params.yaml changed after the last comparison: run `dvc repro` first")
     rows = [compared.row(name) for name in names] or compared.rows
     is_open = all(row.gate.passed for row in rows) if names else compared.champion is not None
-    return Verdict(is_open, rows, _budget(params.gate, params.corpus.objective), bool(names) or compared.champion is not None)
+    return Outcome(is_open, rows, _budget(params.gate, params.corpus.objective), bool(names) or compared.champion is not None)
 
 
 def _budget(gate: Gate, objective: str) -> str:

@@ -6,7 +6,7 @@ nothing. Figures that were not measured are None, and so are the errors of UNTRA
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -133,10 +133,12 @@ def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
         return [replace(row, gate=Verdict(None, "untrained")) for row in rows]
     rises, objective = _rises(evidence, GATE, gate.confidence), evidence.objective
     length = f"{getattr(evidence.scores[REFERENCE].sets[GATE], UNITS[objective])} {UNITS[objective]}"
-    bound = [replace(row, figures={**row.figures, f"{objective}_rise_upper": rises[row.variant]}) for row in rows]
+    bound = [
+        replace(row, figures={**row.figures, f"{objective}_rise_upper": rises[row.variant], figures.ASKED: _asked(row, gate)})
+        for row in rows
+    ]
     competitors = Counter(row.kind for row in rows if row.variant != REFERENCE)
-    limits = _limits(gate, evidence.timings.threads)
-    judged = [replace(row, gate=_verdict(row, gate, limits, length, competitors[row.kind])) for row in bound]
+    judged = [replace(row, gate=_verdict(row, gate, length, competitors[row.kind])) for row in bound]
     candidates = [
         ((gained, -row.known(f"gate_{objective}")), row)
         for row in judged
@@ -177,26 +179,14 @@ def _measured(row: Row, name: str) -> float | None:
     return row.energy if name == figures.ENERGY else row[name]
 
 
-Limit = tuple[Callable[[Row], float | None], float, str]  # a figure, the most that is allowed, and its unit
+def _asked(row: Row, gate: Gate) -> float | None:
+    """Milliseconds for audio of the length that `bigfoot propose` was asked for; params see to it that it is measured."""
+    return (row.latency_by_length or {}).get(f"{gate.budget.length:g}") if gate.budget else None
 
 
-def _limits(gate: Gate, threads: int) -> list[Limit]:
-    """What the budget allows beside errors; `threads`: those of the benchmark, since it measures no others."""
-    limits: list[Limit] = []
-    if gate.max_disk_mb is not None:
-        limits.append((lambda row: row["disk_mb"], gate.max_disk_mb, "MB"))
-    if gate.max_latency_p50_ms is not None:
-        limits.append((lambda row: row["latency_p50_ms"], gate.max_latency_p50_ms, "ms"))
-    if (asked := gate.budget) is not None:
-        key = f"{asked.length:g}" if asked.threads == threads else ""
-        limits.append((lambda row: row["disk_mb"], asked.max_mb, "MB"))
-        limits.append((lambda row: (row.latency_by_length or {}).get(key), asked.max_ms, f"ms for {asked.length:g} s of audio"))
-    return limits
-
-
-def _verdict(row: Row, gate: Gate, limits: Sequence[Limit], length: str, competitors: int) -> Verdict:
+def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     """Whether a variant keeps the budget, with the reason in one line."""
-    verdict = _kept(row, gate, limits, length, competitors)
+    verdict = _kept(row, gate, length, competitors)
     if row.kind == "own":
         return verdict
     what = "a peer, never promoted" if row.kind == "peer" else "for a GPU, never promoted, since the budget is for the CPU"
@@ -204,19 +194,20 @@ def _verdict(row: Row, gate: Gate, limits: Sequence[Limit], length: str, competi
     return Verdict(False, f"{what}; {not_timed}{verdict.reason}")
 
 
-def _kept(row: Row, gate: Gate, limits: Sequence[Limit], length: str, competitors: int) -> Verdict:
+def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     """The same, with peers and variants for a GPU judged like all others."""
     rise, upper = row.known(f"gate_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
     sure = f"{gate.confidence:.0%} sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
     bounded = f"gate {row.objective.upper()} {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
     budget = numbers.percent(gate.max_rise)
+    for figure, most, unit in gate.limits():
+        if (value := row[figure]) is None:
+            return Verdict(False, f"not measured, at most {most:g} {unit} allowed")
+        if value > most:
+            exact = value if f"{value:.2f}" == f"{most:.2f}" else round(value, 2)
+            return Verdict(False, f"{exact:.10g} {unit}, at most {most:.10g} allowed", times_over=value / most)
     if rise > gate.max_rise:
         return Verdict(False, f"{bounded}: more than the {budget} allowed")
-    for figure, most, unit in limits:
-        value = figure(row)
-        if value is None or value > most:
-            measured_value = numbers.shown(value, ".3g", f" {unit}", "not measured")
-            return Verdict(False, f"{measured_value}, at most {most:g} {unit} allowed")
     if upper > gate.max_rise:
         too_few = f"{bounded}: may be more than the {budget} allowed, gate's {length} are too few to decide"
         return Verdict(False, too_few, undecided=True)

@@ -87,10 +87,10 @@ class NoisyScore:
     snr_db: float
     wer: float
     cer: float
-    wer_low: float
-    wer_high: float
-    cer_low: float
-    cer_high: float
+    wer_low: float | None
+    wer_high: float | None
+    cer_low: float | None
+    cer_high: float | None
 
 
 @dataclass(frozen=True)

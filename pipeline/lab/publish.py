@@ -21,6 +21,7 @@ from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
 from pipeline.params import table
 from pipeline.project import Project
+from pipeline.recognition import seal
 
 FIGURES, REPORT = Project().comparison.name, Project().report.name
 KEPT = (FIGURES, REPORT, "pareto.svg")
@@ -53,11 +54,13 @@ def keep(root: Path) -> Path | None:
 
 
 def _keep_champion(root: Path, folder: Path) -> None:
-    """Copy the champion and its card, where there is one and it is small."""
+    """Copy the champion and its card, where there is one and it is small; it has to be what was compared."""
     shutil.rmtree(folder, ignore_errors=True)
     row, project = comparison.read(root).champion, Project(root)
     if row is None or row.known("disk_mb") > LARGEST_MB:
         return
+    if row.files != seal.mark(seal.read(project.variant(row.variant))):
+        raise BigfootError(f"{project.variant(row.variant)} was changed after the last comparison: run `dvc repro`")
     shutil.copytree(project.variant(row.variant), folder)
     shutil.copyfile(project.card(row.variant), folder / "README.md")
 

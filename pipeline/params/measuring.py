@@ -143,7 +143,9 @@ class Budget(Section):
     max_ms: float = Field(gt=0, le=1e9, description="milliseconds for `length` seconds of audio, at most")
     length: float = Field(3.0, gt=0, le=30, description="seconds of audio that `max_ms` is for")
     threads: int = Field(1, ge=1, le=1_024, description="CPU threads")
-    runtime: Literal["onnx", "openvino", "any"] = Field("any", description="onnx: ONNX Runtime; openvino; any: either")
+    runtime: Literal["onnx", "openvino", "any"] = Field(
+        "any", description="proposed for; onnx: ONNX Runtime; openvino; any: either"
+    )
     max_wer_rise: float | None = Field(
         None, ge=0, le=100, description="points of WER (or CER) over the teacher, at most: sets gate.max_rise; null: as it is"
     )
@@ -167,12 +169,22 @@ class Gate(Section):
         None, gt=0, le=1e9, description="median latency on the machine of the benchmark; null: no limit"
     )
     budget: Budget | None = Field(
-        None, description="what `bigfoot propose` was asked for, as it wrote it, which variants have to keep too; null: nothing"
+        None, description="what `bigfoot propose` was asked for, as it wrote it; its MB and ms are limits too; null: nothing"
     )
     prefer: Literal["both", "speed", "size"] = Field(
         "both",
         description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two",
     )
+
+    def limits(self) -> list[tuple[str, float, str]]:
+        """What is allowed beside errors: (figure of a row, the most, its unit)."""
+        limits = [("disk_mb", self.max_disk_mb, "MB"), ("latency_p50_ms", self.max_latency_p50_ms, "ms")]
+        if asked := self.budget:
+            limits += [
+                ("disk_mb", asked.max_mb, "MB"),
+                ("latency_asked_ms", asked.max_ms, f"ms for {asked.length:g} s of audio"),
+            ]
+        return [(figure, most, unit) for figure, most, unit in limits if most is not None]
 
 
 class Tracking(Section):

@@ -1,5 +1,6 @@
 """params.yaml as a whole: its sections, and checks that they fit together."""
 
+import math
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -66,6 +67,7 @@ class Params(Section):
         if self.teacher.init == "config":  # a pretrained teacher's shape is not known before it is loaded
             for name in self.students:
                 shape(name, self.students, self.teacher.config)
+        _check_budget(self)
         if "teacher-fp32" not in self.variants:
             raise ValueError("variants: teacher-fp32 is missing, which all others are compared with")
         return self
@@ -81,6 +83,20 @@ def _check_chain(name: str, student: Student, students: dict[str, Student]) -> N
             raise ValueError(f"students.{name}: its parents form a circle and never lead to the teacher")
         seen.add(parent)
         parent = students[parent].parent
+
+
+def _check_budget(params: Params) -> None:
+    """Refuse a budget in ms that the benchmark doesn't measure, or a rise that the gate doesn't judge."""
+    if (asked := params.gate.budget) is None:
+        return
+    if asked.threads != params.benchmark.threads:
+        raise ValueError(f"gate.budget.threads: {asked.threads}, but benchmark.threads is {params.benchmark.threads}")
+    if asked.length not in params.benchmark.lengths:
+        raise ValueError(f"gate.budget.length: {asked.length:g} is none of benchmark.lengths, so it is not measured")
+    if asked.max_wer_rise is not None and not math.isclose(asked.max_wer_rise, 100 * params.gate.max_rise, abs_tol=1e-3):
+        raise ValueError(
+            f"gate.budget.max_wer_rise: {asked.max_wer_rise:g}, but 100 * gate.max_rise is {100 * params.gate.max_rise:g}"
+        )
 
 
 def _check_stored_features(name: str, student: Student, params: Params) -> None:

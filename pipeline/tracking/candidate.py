@@ -23,7 +23,7 @@ from pipeline.tracking.store import KEY, Store
 
 FIGURES = (
     "wer", "gate_wer", "wer_rise_upper", "cer", "gate_cer", "cer_rise_upper", "speedup", "speedup_low", "speedup_high",
-    "shrink", "disk_mb", "latency_p50_ms",
+    "shrink", "disk_mb", "latency_p50_ms", "latency_asked_ms",
 )  # fmt: skip
 SAME = {
     "teacher": "another teacher", "gate_set": "another gate set", "test_set": "another test set", "timed_on": "another machine",
@@ -61,7 +61,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     evidence = {
         **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime", "objective", "device")},
         **{name: row[name] for name in FIGURES},
-        "gain": gain(row.figures, compared.budget.prefer), "gate": "passed" if row.gate.passed else "failed",
+        "gain": gain(row.figures, compared.budget.prefer), "gate": row.gate.tag,
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(project.teacher), "corpus": compared.corpus,
         "gate_set": info["splits"][GATE]["digest"], "test_set": info["splits"][test]["digest"],
@@ -81,7 +81,7 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
     """
     if incumbent is None:
         return True, "the first champion"
-    times_count = budget.prefer != "size" or budget.max_latency_p50_ms is not None
+    times_count = budget.prefer != "size" or any(unit.startswith("ms") for _, _, unit in budget.limits())
     for key, other in SAME.items():
         if key == "timed_on" and not times_count:
             continue
@@ -127,12 +127,9 @@ def summary(evidence: Mapping[str, str]) -> str:
 
 def _exceeded(known: Mapping[str, float | None], budget: Gate, objective: str) -> str | None:
     """The limit of a budget that figures exceed, if any: an old champion may not fit a new budget."""
-    limits = {
-        f"{objective}_rise_upper": budget.max_rise, "disk_mb": budget.max_disk_mb, "latency_p50_ms": budget.max_latency_p50_ms
-    }  # fmt: skip
-    for key, most in limits.items():
+    for key, most, _ in [(f"{objective}_rise_upper", budget.max_rise, ""), *budget.limits()]:
         value = known[key]
-        if most is not None and (value is None or value > most):
+        if value is None or value > most:
             return f"{key} {shown(value, '.4g', absent='unknown')}, at most {most:g}"
     return None
 

@@ -26,7 +26,7 @@ from pipeline.compare.report.columns import standing
 from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
-from pipeline.speech.corpus import GATE, read_info, scored_splits, split_folder
+from pipeline.speech.corpus import read_info, scored_splits, split_folder, test_sets
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, NOTE, Store, final_figures, is_number
 
@@ -132,9 +132,8 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     tags |= {"untrained": shared["untrained"], "device": row.device, "not timed": row.not_timed}
     tags |= {key: shared[key] for key in inherited}
     assert row.gate is not None  # of every row that was read
-    verdict = {True: "passed", False: "failed", None: "untrained"}[row.gate.passed]
     tags |= {
-        "gate": verdict,
+        "gate": row.gate.tag,
         "gate.reason": row.gate.reason,
         NOTE: f"{standing(row)}: {row.gate.reason}{MODELED if _is_modeled(row) else ''}",
     }
@@ -230,7 +229,7 @@ def _of_whom(key: str) -> str:
 
 def _dataset_of(key: str, datasets: "Mapping[str, Dataset]") -> "Dataset | None":
     """The dataset that a figure was measured on, by its key; None where a figure has none."""
-    first = "test" if "test" in datasets else min(set(datasets) - {"train", "dev", GATE}, default="")
+    first = next(iter(test_sets(datasets)), "")
     split = figures.split_of(key, first)
     return datasets.get(split) if split else None
 

@@ -62,6 +62,8 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
     """Promote a candidate where it is better; returns a line as `keep_up` does."""
     own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
     if own and now and own.version == now.version:
+        if "busy" not in candidate.evidence:  # later ones are compared with what was measured last
+            registry.tag(now, **candidate.evidence)
         registry.settle()
         return None
     if own and TAG + "rejected" in own.tags:
@@ -97,7 +99,8 @@ def insist(registry: "Registry", candidate: Candidate, budget: Gate, force: bool
     """Promote a candidate where it is better, or by force; returns the message, or raises BigfootError, as `promote` does."""
     own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
     if own and now and own.version == now.version:
-        return f"{named(now)} is {registry.at(CHAMPION)} already"
+        registry.tag(now, **candidate.evidence)
+        return f"{named(now)} is {registry.at(CHAMPION)} already: its evidence is that of the last comparison now"
     is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better and not force:
         raise BigfootError(f"{named(now)} stays champion, {candidate.variant} {why} (--force promotes it anyway)")

@@ -16,6 +16,8 @@ QUICKSTART = (ROOT / "profiles/quickstart.yaml").read_text()
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
 NAMED = {key for stage in STAGES for key in stage.get("do", stage).get("params", []) if "$" not in key}
 
+ASKED = "confidence: 0.95, budget: {max_mb: 1, max_ms: 5, threads: %s}}"
+
 
 def mistaken(tmp_path, old: str, new: str) -> str:
     """The error of `load_params` for the quickstart with `old` replaced by `new`."""
@@ -134,6 +136,21 @@ def test_params_as_committed_is_the_quickstart():
             r"exports\.thin\.int8-onnx: .* no layout 'onyx', known are: onnx, openvino, onnx-asr",
         ),
         ("  fp32-onnx: {}\n", "  fp32-onnx: {}\n  own.onnx: {like: fp32-onnx}\n", r"schemes\.own\.onnx: a scheme's name has"),
+        (
+            "confidence: 0.95}",
+            ASKED % "1, length: 1",
+            "gate.budget.threads: 1, but benchmark.threads is 2",
+        ),
+        (
+            "confidence: 0.95}",
+            ASKED % "2, length: 3",
+            "gate.budget.length: 3 is none of benchmark.lengths",
+        ),
+        (
+            "confidence: 0.95}",
+            ASKED % "2, length: 1, max_wer_rise: 1",
+            "gate.budget.max_wer_rise: 1, but 100",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):

@@ -12,7 +12,7 @@ from pipeline import cli
 from pipeline.common.errors import BigfootError
 from pipeline.common.git import is_worktree
 from pipeline.compare.run import compare
-from pipeline.params import Gate
+from pipeline.params import Budget, Gate
 from pipeline.speech import audio
 from pipeline.tracking import registry, sync
 from pipeline.tracking.candidate import Candidate, judge
@@ -104,7 +104,7 @@ def test_sync_registers_the_champion_once_with_its_evidence(params, project, our
     assert linked.name == "half-int8-openvino" and linked.artifact_location == version.source
     with pytest.raises(BigfootError, match="thick .*teacher.fp32"):
         registry.promote(project, params, "thick")
-    assert registry.promote(project, params, HALF) == f"{HALF} (version 1) is models:/{NAME}@champion already"
+    assert registry.promote(project, params, HALF).startswith(f"{HALF} (version 1) is models:/{NAME}@champion already")
 
 
 def test_a_better_one_takes_over_and_a_worse_one_does_not(ours):
@@ -128,6 +128,23 @@ def test_another_test_set_is_named_and_only_force_replaces(ours):
         registry.insist(ours, other, BUDGET, force=False)
     assert registry.insist(ours, other, BUDGET, force=True).endswith("by force")
     assert aliases(ours) == {"champion": 2, "previous": 1}
+
+
+def test_the_same_files_keep_the_evidence_of_the_last_comparison(ours):
+    considered(ours)
+    assert considered(ours, gate_set="grown", busy="0.50") is None
+    assert "another gate set" in considered(ours, "better", shrink=9.0, gate_set="grown"), "busy evidence is not kept"
+    assert considered(ours, gate_set="grown") is None and aliases(ours) == {"champion": 1}
+    assert "(version 2) is" in considered(ours, "better", shrink=9.0, gate_set="grown")
+
+
+@pytest.mark.parametrize("over", [{"max_mb": 1.5, "max_ms": 9}, {"max_mb": 9, "max_ms": 1.5}])
+def test_a_champion_over_what_was_asked_for_is_replaced(over):
+    budget, old = Gate(max_rise=0.01, budget=Budget(**over)), KNOWN | {"latency_asked_ms": "2.0"}
+    new = KNOWN | {"latency_asked_ms": "1.0", "disk_mb": "1.0", "shrink": "3.0"}
+    is_better, why = judge(old, new, budget)
+    assert is_better and "over the budget" in why
+    assert not judge(old, new, BUDGET)[0]
 
 
 def test_what_a_kill_left_half_done_is_completed(ours, monkeypatch):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.common.numbers import percent
+from pipeline.common.numbers import percent, with_range
 from pipeline.compare.comparison import Row
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.report.page.parts import Cell, Line, Section, Table, Text
@@ -35,5 +35,5 @@ def section(rows: Sequence[Row], evidence: Evidence) -> Section:
 
 
 def _shown(of: SetScore | NoisyScore, rate: str) -> str:
-    value, low, high = (percent(getattr(of, f"{rate}{end}")) for end in ("", "_low", "_high"))
-    return f"{value} [{low}, {high}]"
+    value, low, high = (getattr(of, f"{rate}{end}") for end in ("", "_low", "_high"))
+    return with_range(value, low, high, percent)
