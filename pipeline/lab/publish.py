@@ -37,6 +37,7 @@ TITLES = {
     "ablations": "Ablations: the effect of each default, on connected digits",
 }
 NOT_IN_README = {"ablations", "paper_scale"}  # students with short trainings, to be compared with one another; UNTRAINED models
+IN_README = 2  # tables, the first ones; RESULTS.md has all
 
 
 def keep(root: Path) -> Path | None:
@@ -71,7 +72,8 @@ def write(root: Path) -> None:
     page, kept = results_page(folders), Project(root).results / PAPER_SCALE
     page += f"\n{_text(kept)}" if kept.is_file() else ""
     (root / "RESULTS.md").write_text(page, encoding="utf-8")
-    _fill(root / "README.md", "results", "\n\n".join(_short(folder) for folder in folders if folder.name not in NOT_IN_README))
+    shown = [folder for folder in folders if folder.name not in NOT_IN_README][:IN_README]
+    _fill(root / "README.md", "results", "\n\n".join(_short(folder) for folder in shown))
     _fill(root / "docs" / "numbers.md", "figures", glossary())
     _fill(root / "docs" / "params.md", "params", table.text())
 
@@ -123,7 +125,8 @@ def _comparison(folder: Path) -> str:
 def _short(folder: Path) -> str:
     rows = _rows(folder)
     selected = markdown.for_readme(rows)
-    about = "; ".join(filter(None, [f"{len(selected)} of {len(rows)} variants", _machine(folder), "[all figures](RESULTS.md)"]))
+    more = f"[all figures](RESULTS.md#{_anchor(folder)})"
+    about = "; ".join(filter(None, [f"{len(selected)} of {len(rows)} variants", _machine(folder), more]))
     table = f"**{_title(folder)}** ({about})\n\n{markdown.short_table(selected)}"
     elsewhere = folder / ELSEWHERE
     return f"{table}\n\n{_text(elsewhere).strip()}" if elsewhere.is_file() else table
@@ -141,6 +144,11 @@ def _rows(folder: Path) -> list[Row]:
 
 def _title(folder: Path) -> str:
     return TITLES.get(folder.name, folder.name.capitalize())
+
+
+def _anchor(folder: Path) -> str:
+    """Where its heading in RESULTS.md is, as forges and MkDocs name headings."""
+    return re.sub(r"[^\w -]", "", _title(folder).lower()).replace(" ", "-")
 
 
 def _place(folder: Path) -> tuple[int, str]:

@@ -82,7 +82,8 @@ def test_people_come_before_synthesis(published):
             (published / "results" / name / file).write_bytes((published / "results/zebra" / file).read_bytes())
     publish.write(published)
     page, readme = (published / "RESULTS.md").read_text(), (published / "README.md").read_text()
-    assert "## Ablations" in page and "Ablations" not in readme and "Zebra" in readme
+    assert "## Ablations" in page and "Ablations" not in readme and "## Zebra" in page and "Zebra" not in readme
+    assert readme.index("**Connected digits") < readme.index("**Quickstart")
     assert page.index("## Connected digits") < page.index("## Quickstart") < page.index("## Zebra")
 
 
@@ -108,7 +109,7 @@ def test_the_readme_names_the_kind_of_cpu_and_what_another_gives(published, feat
     elsewhere.write_text("Another CPU gives less.\n")
     publish.write(published)
     readme = (published / "README.md").read_text()
-    assert f"variants; a planted CPU, 2 cores{said}; [all figures](RESULTS.md))" in readme
+    assert f"variants; a planted CPU, 2 cores{said}; [all figures](RESULTS.md#quickstart-synthetic-speech))" in readme
     assert all("Another CPU gives less.\n" in (published / name).read_text() for name in ("README.md", "RESULTS.md"))
 
 
