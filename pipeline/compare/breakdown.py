@@ -181,9 +181,8 @@ def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]], objecti
         key = errors.tobytes()
         if key not in intervals:
             is_known = lengths.any() and (not errors.any() or len(set(units.tolist())) >= LEAST_UNITS)
-            of = (
-                lengths if errors.any() else words
-            )  # where there is no error, the rule of three counts words: they err as a whole
+            # Without an error the rule of three counts words, whatever the objective: they are wrong as a whole.
+            of = lengths if errors.any() else words
             intervals[key] = wer.interval(errors, of, units, RESAMPLES, SEED) if is_known else (None, None)
         values[variant] = float(errors.sum() / lengths.sum()) if lengths.any() else None
         lows[variant], highs[variant] = intervals[key]

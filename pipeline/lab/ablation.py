@@ -68,8 +68,7 @@ def trained(name: str, seed: int) -> dict[str, list[int]]:
         settings, corpus, parent, project.teacher, project.logits, out, Bookkeeping(f"{name}_{seed}", project, params.tracking)
     )
     model, processor = load_model(out)
-    if rounding := few_bits.read(out):
-        few_bits.attach(model, rounding)
+    few_bits.attach_own(model, out)
     if settings.quantize_aware:
         _round_again(model, corpus, processor, out)
     found = {}

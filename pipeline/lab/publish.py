@@ -13,6 +13,7 @@ import re
 import shutil
 from pathlib import Path
 
+from pipeline.apps import push
 from pipeline.common import host, tables
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_text
@@ -21,7 +22,6 @@ from pipeline.compare.comparison import Row
 from pipeline.compare.report import markdown
 from pipeline.params import table
 from pipeline.project import Project
-from pipeline.recognition import seal
 
 FIGURES, REPORT = Project().comparison.name, Project().report.name
 KEPT = (FIGURES, REPORT, "pareto.svg")
@@ -57,13 +57,9 @@ def keep(root: Path) -> Path | None:
 def _keep_champion(root: Path, folder: Path) -> None:
     """Copy the champion and its card, where there is one and it is small; it has to be what was compared."""
     shutil.rmtree(folder, ignore_errors=True)
-    row, project = comparison.read(root).champion, Project(root)
-    if row is None or row.known("disk_mb") > LARGEST_MB:
-        return
-    if row.files != seal.mark(seal.read(project.variant(row.variant))):
-        raise BigfootError(f"{project.variant(row.variant)} was changed after the last comparison: run `dvc repro`")
-    shutil.copytree(project.variant(row.variant), folder)
-    shutil.copyfile(project.card(row.variant), folder / "README.md")
+    row = comparison.read(root).champion
+    if row is not None and row.known("disk_mb") <= LARGEST_MB:
+        push.export(root, row.variant, folder)
 
 
 def write(root: Path) -> None:

@@ -86,6 +86,12 @@ def read(folder: Path) -> Rounding | None:
     return Rounding(bits=content["bits"], block=content["block"])
 
 
+def attach_own(model: nn.Module, folder: Path) -> None:
+    """Make the model that was loaded from `folder` round its weights as it did while it trained, if it did."""
+    if rounding := read(folder):
+        attach(model, rounding)
+
+
 class _Rounded:
     """Replaces the forward pass of a Linear."""
 

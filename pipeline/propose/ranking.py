@@ -32,16 +32,15 @@ def main() -> None:
 
     project = Project()
     params = load_params(project.params)
-    trained = {name for name, student in params.students.items() if student.training is not None}
+    trained = [name for name, student in params.students.items() if student.training is not None]
     cuts = {name: shape for name in trained if (shape := shape_of(name, params.students)) is not None}
     if len(cuts) < 3:
         raise BigfootError(f"params.yaml: students: {len(cuts)} are trained and cut from the teacher: ranks need 3 or more")
     teacher, rate_name = teacher_of(project, params.corpus.name), params.corpus.objective.upper()
     quality, rows = Quality(teacher), []
-    for name in filter(cuts.__contains__, params.students):
-        kept, rate = quality.to_the_end(cuts[name]), _rate(project.model(name), teacher.corpus)
-        whole = shapes.whole(teacher.config) | cuts[name]
-        rows.append((name, described(whole), kept.initial, kept.trained, rate))
+    for name, cut in cuts.items():
+        kept, rate = quality.to_the_end(cut), _rate(project.model(name), teacher.corpus)
+        rows.append((name, described(shapes.whole(teacher.config) | cut), kept.initial, kept.trained, rate))
     shown = [(name, words, f"{cut:.3f}", f"{end:.3f}", f"{100 * rate:.2f}") for name, words, cut, end, rate in rows]
     print(tables.plain((*HEADS, f"{rate_name} on gate, %"), shown, ["left"] * 2 + ["right"] * 3))
     for what, column in (("cut", 2), ("distilled", 3)):
@@ -82,8 +81,7 @@ def _rate(folder, corpus) -> float:
     if not (folder / "config.json").is_file():
         raise BigfootError(f"{folder} is missing: run `dvc repro` first, which trains the students")
     model, processor = load_model(folder)
-    if rounding := few_bits.read(folder):
-        few_bits.attach(model, rounding)
+    few_bits.attach_own(model, folder)
     errors, length = dev_errors(model, processor, corpus, corpus.utterances(GATE))
     return errors / length
 

@@ -34,11 +34,6 @@ def quantize(
     chosen = make(scheme, settings)
     model_folder, out_folder = Path(model_folder), Path(out_folder)
     described = describe(model_folder)
-    if (model_folder / FEW_BITS).is_file() and not scheme.startswith("int4w"):
-        log.warning(
-            "%s was trained in few bits, which only int4w-onnx and int4w-openvino keep: in %s it is another model than the one "
-            "that dev measured", model_folder.name, scheme,
-        )  # fmt: skip
     info = {
         "version": seal.VERSION,
         "variant": f"{model_folder.name}.{scheme}",
@@ -60,6 +55,11 @@ def quantize(
     half_done.mkdir(parents=True)
     try:
         info |= chosen.write(model_folder, corpus, half_done) or {}
+        if (model_folder / FEW_BITS).is_file() and "few_bits" not in info:
+            log.warning(
+                "%s was trained in few bits, which only int4w-onnx and int4w-openvino keep: in %s it is another model than the "
+                "one that dev measured", model_folder.name, scheme,
+            )  # fmt: skip
         if model := decodings.of(scheme, settings):
             assert corpus is not None
             info |= {"decoding": decodings.write(model, corpus, half_done, info)}

@@ -81,7 +81,7 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
     """
     if incumbent is None:
         return True, "the first champion"
-    times_count = budget.prefer != "size" or any(unit.startswith("ms") for _, _, unit in budget.limits())
+    times_count = budget.prefer != "size" or any(figure.startswith("latency") for figure, _, _ in budget.limits())
     for key, other in SAME.items():
         if key == "timed_on" and not times_count:
             continue

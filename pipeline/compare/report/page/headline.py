@@ -154,13 +154,13 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
     champion = champion_of(rows)
     if champion is None:
         near = nearest(rows)
-        budget = f"gate.max_rise in params.yaml allows {points(params.gate.max_rise)} points of {rows[0].objective.upper()}"
-        mend = "give the students more steps or layers; if gate has too few words to decide, add speech to it or to dev."
         if near and near.gate.times_over:
-            budget, mend = (
-                "gate in params.yaml sets the limits",
-                "make smaller students: bigfoot propose finds shapes for a budget.",
-            )
+            budget = "gate in params.yaml sets the limits"
+            mend = "make smaller students: bigfoot propose finds shapes for a budget."
+        else:
+            rise = f"{points(params.gate.max_rise)} points of {rows[0].objective.upper()}"
+            budget = f"gate.max_rise in params.yaml allows {rise}"
+            mend = "give the students more steps or layers; if gate has too few words to decide, add speech to it or to dev."
         steps = [
             f"The nearest is {near.variant}: {near.gate.reason}." if near else "List more variants.",
             f"If that is good enough, allow it: {budget}, and dvc repro compares again in seconds.",
