@@ -1,8 +1,8 @@
 """Writes what is proposed into params.yaml, as students and variants; all else stays, nothing is trained."""
 
 import io
-import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pipeline.project import load_params
 from pipeline.propose.shapes import Shape
 
 PREFIX = "propose_"
-WIDTH = 120  # of a line
+WIDTH = 100  # of a section's text, in a line
 STEPS, RATE = 2000, 1e-3  # where no student of params.yaml says how students are trained
 
 
@@ -83,15 +83,15 @@ def _set(lines: list[str], section: str, key: str, value: object) -> list[str]:
     """The lines with another value of a key in a section that is in braces, or has a line per key."""
     head = next(number for number, line in enumerate(lines) if line.startswith(f"{section}:"))
     end = next((n for n in range(head + 1, len(lines)) if lines[n][:1] not in ("", " ", "#")), len(lines))
-    text, written = "\n".join(lines[head:end]), json.dumps(value)
+    text, (written,) = "\n".join(lines[head:end]), _yaml({key: value}, sys.maxsize)
     known = re.search(rf"^(?:[^#\n]*[^\w.#])?({key}: *(?:\{{[^{{}}]*\}}|\[[^][]*\]|[^\s,}}#]+))", text, re.MULTILINE)
     if known:
-        text = text[: known.start(1)] + f"{key}: {written}" + text[known.end(1) :]
+        text = text[: known.start(1)] + written + text[known.end(1) :]
     elif braces := re.match(rf"{section}:[ \n]*\{{", text):
-        text = text[: braces.end()] + f"{key}: {written}, " + text[braces.end() :]
+        text = text[: braces.end()] + f"{written}, " + text[braces.end() :]
     else:
         first, _, rest = text.partition("\n")
-        text = f"{first}\n  {key}: {written}\n{rest}"
+        text = f"{first}\n  {written}\n{rest}"
     return [*lines[:head], *text.split("\n"), *lines[end:]]
 
 
@@ -103,22 +103,22 @@ def _entry(lines: list[str], start: int, column: int) -> range:
     return range(start, end)
 
 
-def _yaml(entry: dict) -> list[str]:
-    """An entry as lines of YAML: sections as blocks, what is in them in one line each."""
+def _yaml(entry: dict, width: int = WIDTH) -> list[str]:
+    """An entry as lines of YAML: lists in one line, and sections without sections in them where they fit in this width."""
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     def inline(value):
+        if isinstance(value, dict) and (len(str(value)) > width or any(isinstance(each, dict) for each in value.values())):
+            return {key: inline(each) for key, each in value.items()}
         if isinstance(value, dict | list):
             value = CommentedMap(value) if isinstance(value, dict) else CommentedSeq(value)
             value.fa.set_flow_style()
         return value
 
-    ((key, fields),) = entry.items()
     yaml, text = YAML(), io.StringIO()
-    yaml.width = WIDTH
-    is_short = not any(isinstance(value, dict | list) for value in fields.values())
-    yaml.dump({key: inline(fields) if is_short and len(fields) < 3 else {k: inline(v) for k, v in fields.items()}}, text)
+    yaml.width = sys.maxsize
+    yaml.dump({key: inline(value) for key, value in entry.items()}, text)
     return text.getvalue().splitlines()
 
 

@@ -95,6 +95,10 @@ def test_the_budget_is_written_with_what_has_to_be_measured_and_judged_for_it(tm
             assert params.gate.budget == asked and params.gate.max_rise == 0.015
             assert params.benchmark.threads == 1 and 4 in params.benchmark.lengths
     assert "sets gate.budget, gate.max_rise; next" in line
+    written_lines = file.read_text().splitlines()
+    (line,) = (line for line in written_lines if "budget:" in line)
+    assert "budget: {max_mb: 2.0, max_ms: 10.0, length: 4.0, threads: 1, runtime: any, max_wer_rise: 1.5}" in line
+    assert max(map(len, written_lines)) <= 160, "a training that is wrapped in the middle of a value"
 
 
 def test_the_first_proposal_of_a_project_without_students_opens_the_section(tmp_path):
