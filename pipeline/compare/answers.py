@@ -21,7 +21,7 @@ NEAREST = "nearest"
 PURPOSES = {
     "no measurable rise on gate": "the largest gain among those whose paired 95% interval of the rise includes 0, or less",
     "fewer errors on gate": "the largest gain among those with fewer errors on gate than the champion",
-    "champion": "the largest gain by gate.prefer: speed, size, or the smaller of the two",
+    "champion": "the largest gain by gate.prefer: speed, size, or the smaller; of gains alike, the largest product of both",
     "smallest": "the fewest megabytes",
     "fastest": "the shortest time for the same utterances",
     "cheapest": "the least energy per hour of audio where a meter measured it for all of them, else the shortest time",

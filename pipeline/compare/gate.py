@@ -65,10 +65,5 @@ def _budget(gate: Gate, objective: str) -> str:
     limits = [
         f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
     ]
-    limits += [
-        f"at most {most:g} {what}"
-        for most, what in ((gate.max_disk_mb, "MB"), (gate.max_latency_p50_ms, "ms (median)"))
-        if most is not None
-    ]
-    limits += [f"as asked for, at most {gate.budget}"] if gate.budget else []
+    limits += [f"at most {most:g} {unit}" for _, most, unit in gate.limits()]
     return f"budget: {'; '.join(limits)}; champion: {PREFERRED[gate.prefer]}"

@@ -5,6 +5,7 @@ or CER, the corpus's objective) is compared with the budget, not the estimate, s
 nothing. Figures that were not measured are None, and so are the errors of UNTRAINED models, which mean nothing.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,8 @@ from pipeline.evaluate import wer
 from pipeline.params import Gate
 from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
+
+ALIKE = 0.9  # the next benchmark of the same variants may well order gains that are as close as this the other way
 
 
 def measured(evidence: Evidence) -> list[Row]:
@@ -124,10 +127,8 @@ def _over_the_teachers_best(evidence: Evidence, name: str, best: Mapping[str, st
 def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
     """The rows with the bound of the rise (on gate, for all variants together), the gate's verdict, and the champion marked.
 
-    The champion is the variant with the largest gain that the budget prefers among those that pass the gate, except
-    teacher.fp32; of two with the same gain, the one with fewer errors on gate. A peer never passes, nor does a variant for a
-    GPU, since budget and champion are for the CPU that teacher.fp32 is timed on. There may be no champion. UNTRAINED models
-    have no bound, and the gate does not judge them.
+    A peer never passes, nor does a variant for a GPU, since budget and champion are for the CPU that teacher.fp32 is timed on.
+    UNTRAINED models have no bound, and the gate does not judge them.
     """
     if evidence.untrained:
         return [replace(row, gate=Verdict(None, "untrained")) for row in rows]
@@ -139,13 +140,23 @@ def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
     ]
     competitors = Counter(row.kind for row in rows if row.variant != REFERENCE)
     judged = [replace(row, gate=_verdict(row, gate, length, competitors[row.kind])) for row in bound]
-    candidates = [
-        ((gained, -row.known(f"gate_{objective}")), row)
-        for row in judged
-        if row.gate.passed and row.variant != REFERENCE and (gained := gain_to_choose(row, gate.prefer)) is not None
-    ]
-    _, champion = max(candidates, key=lambda candidate: candidate[0], default=(None, None))
+    champion = _champion([row for row in judged if row.gate.passed and row.variant != REFERENCE], gate.prefer)
     return [replace(row, champion=row is champion) for row in judged]
+
+
+def _champion(passing: Sequence[Row], prefer: str) -> Row | None:
+    """The variant with the largest gain that the budget prefers; None where nothing passes.
+
+    Gains above ALIKE of the largest count as equal to it. Of these the one with the largest product of both gains is taken, of
+    two that are equal in that, too, the one with fewer errors on gate.
+    """
+    gains = {row.variant: gained for row in passing if (gained := gain_to_choose(row, prefer)) is not None}
+    alike = [row for row in passing if gains.get(row.variant, 0.0) >= ALIKE * max(gains.values(), default=math.inf)]
+    return max(
+        alike,
+        key=lambda row: (row.known("shrink") * (row["speedup_to_choose"] or 0.0), -row.known(f"gate_{row.objective}")),
+        default=None,
+    )
 
 
 def gain(of: Mapping[str, float | None], prefer: str = "both") -> float | None:

@@ -212,6 +212,17 @@ def test_timings_that_are_not_reported_choose_the_champion(tmp_path):
     assert champion(rows) == "teacher.int8-onnx" and rows[1]["speedup"] < rows[2]["speedup"]
 
 
+@pytest.mark.parametrize(("gain", "expected"), [(4.4, "half.int8-openvino"), (4.5, "teacher.int8-onnx")])
+def test_of_gains_that_are_alike_the_largest_of_both_in_one_is_the_champion(tmp_path, gain, expected):
+    """half is 4x smaller and 10x faster, so its gain is 4; 4.4 is within a tenth of it, 4.5 is not."""
+    params, file = plant(tmp_path), tmp_path / "timings.json"
+    timings = json.loads(file.read_text())
+    timings["variants"]["half.int8-openvino"]["speedup_to_choose"] = 10.0
+    timings["variants"]["teacher.int8-onnx"] |= {"speedup_to_choose": gain, "disk_mb": 8.0 / gain}
+    write(file, timings)
+    assert champion(compare(params, tmp_path, tmp_path / "reports")) == expected
+
+
 def test_the_teacher_is_never_its_own_champion(tmp_path):
     assert champion(run(tmp_path, {REFERENCE: FIGURES[REFERENCE]})) is None
 
