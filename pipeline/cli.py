@@ -266,7 +266,8 @@ def propose(
         typer.Option(min=0, max=100, help="Points of WER (or CER) over the teacher, at most; by default gate.max_rise stays"),
     ] = None,
 ) -> None:
-    """Propose students for a budget: shapes and schemes that fit, with their foretold size, time, memory and KL to the teacher.
+    """Propose students for a budget: shapes and schemes that fit, with their foretold size, time and memory, and the loss after
+    a short distillation.
 
     The best are written into params.yaml as students and variants, for `dvc repro` to train and measure; earlier proposals are
     replaced. Needs the trained teacher. The first time, some untrained shapes are timed on this machine, for minutes, which

@@ -1,20 +1,21 @@
-"""How much of the teacher a shape keeps: its KL divergence on dev, after surgery and after a short distillation.
+"""How well a shape learns from the teacher: its CTC loss on dev, after surgery and after a short distillation.
 
-Decision: KL of the student's distribution over characters from the teacher's, in nats per second of audio, so that frame rates
-compare: it tells shapes apart that both recognize no word yet. For fewer frames the teacher's are pooled, as in the training.
-Weights are in float32; what a scheme loses comes on top and is not foretold. The short distillation (from the teacher's logits
-of some minutes of train, without labels) ranks shapes, since a cut alone says little of what a shape can learn. Successive
-halving (Jamieson & Talwalkar 2016) gives most of the time to the best. It goes in step, all shapes to 20 steps before any to
-40: asynchronous pruners, which judge a shape by those before it, would stop most by the KL of their cut, since the best come
-first. At most half of the shapes and one are in memory at a time.
+Decision: the loss on dev's texts, in nats per character, tells shapes apart that both recognize no word yet, and is that of the
+whole text, so frame rates compare. A sum of KL divergences over frames, which is what the distillation lowers, does not: at
+half the rate a second has half as many frames, and a model that is worse has the smaller sum. Weights are in float32; what a
+scheme loses comes on top and is not foretold. The short distillation (from the teacher's logits of some minutes of train,
+without labels) ranks shapes, since a cut alone says little of what a shape can learn. Successive halving (Jamieson &
+Talwalkar 2016) gives most of the time to the best. It goes in step, all shapes to 20 steps before any to 40: asynchronous
+pruners, which judge a shape by those before it, would stop most by the loss of their cut, since the best come first. At most
+half of the shapes and one are in memory at a time.
 """
 
 import math
 import random
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from pipeline.common.progress import Progress
@@ -30,17 +31,16 @@ from pipeline.propose.machine import Teacher
 from pipeline.propose.shapes import Shape
 from pipeline.speech.corpus import durations, spread
 from pipeline.speech.shards import Utterance
+from pipeline.train.ctc import ctc_loss
 
 DEV, TRAIN = 48, 192  # utterances, evenly spaced
 RUNGS = (20, 40, 80, 160)  # steps at which shapes are compared, and the worse are left
 STEP_SECONDS, LEARNING_RATE, WARMUP, LONGEST_GRADIENT = 10.0, 1e-3, 10, 1.0
 
-Spoken = tuple[Utterance, np.ndarray]  # with the teacher's logits [frames, vocabulary]
-
 
 @dataclass(frozen=True)
 class Kept:
-    """KL to the teacher on dev in nats per second: after surgery, and after so many steps of the short distillation."""
+    """CTC loss on dev in nats per character: after surgery, and after so many steps of the short distillation."""
 
     initial: float
     trained: float
@@ -57,15 +57,16 @@ class Quality:
     def __init__(self, teacher: Teacher, seed: int = 0):
         self.teacher, self.seed = teacher, seed
         self.audio = importance_audio(teacher.corpus, teacher.processor, Student.model_fields["importance_utterances"].default)
-        self.heard = {split: self._heard(split, count) for split, count in (("dev", DEV), ("train", TRAIN))}
+        self.vocabulary = vocabulary.of(teacher.processor.tokenizer, teacher.config.vocab_size)
+        self.dev = self._short("dev", DEV)
+        self.train = list(frame_logits(teacher.model, teacher.processor, teacher.corpus, self._short("train", TRAIN)))
 
-    def _heard(self, split: str, count: int) -> list[Spoken]:
+    def _short(self, split: str, count: int) -> list[Utterance]:
         chosen = spread(self.teacher.corpus.utterances(split), count)
-        short = [utterance for utterance in chosen if utterance.duration <= BATCH_SECONDS / 2]
-        return list(frame_logits(self.teacher.model, self.teacher.processor, self.teacher.corpus, short))
+        return [utterance for utterance in chosen if utterance.duration <= BATCH_SECONDS / 2]
 
     def of(self, shapes: Sequence[Shape]) -> list[Kept]:
-        """How much of the teacher each of them keeps, in their order; the better half goes on after each of RUNGS."""
+        """How well each of them learns, in their order; the better half goes on after each of RUNGS."""
         running = {index: self._learning(shape) for index, shape in enumerate(shapes)}
         kept, counts = dict[int, Kept](), [math.ceil(len(shapes) / 2**rung) for rung in range(len(RUNGS))]
         spans = [end - begin for begin, end in zip((0, *RUNGS), RUNGS, strict=False)]
@@ -83,54 +84,43 @@ class Quality:
         return [kept[index] for index in range(len(shapes))]
 
     def to_the_end(self, shape: Shape) -> Kept:
-        """How much of the teacher one shape keeps, distilled to the last step whatever others keep."""
+        """How well one shape learns, distilled to the last step whatever others reach."""
         *_, kept = self._learning(shape)
         return kept
 
     def _learning(self, shape: Shape) -> Iterator[Kept]:
         """What a shape keeps at each of RUNGS; its model is made when the first is asked for."""
         model = self._cut(shape)
-        initial = self.kl(model)
-        for steps, value in self._distilled(model):
-            yield Kept(initial, value, steps)
+        initial = self.loss(model)
+        for steps, loss in self._distilled(model):
+            yield Kept(initial, loss, steps)
 
     def _cut(self, shape: Shape):
         settings = Student.model_validate({"from": "teacher", "training": None} | shape)
         return student.build(self.teacher.model, settings, self.audio)[0].eval()
 
-    def _spoken(self, split: str, config) -> list[Spoken]:
-        """Utterances with the teacher's logits at the frames of a student with this config."""
-        teacher = self.teacher.config
-        factor = frames_in_one(config.conv_stride, teacher.conv_stride)
-        if factor == 1:
-            return self.heard[split]
-        blank = vocabulary.of(self.teacher.processor.tokenizer, teacher.vocab_size).blank
-        return [(heard, pooled(torch.from_numpy(logits), factor, blank).numpy()) for heard, logits in self.heard[split]]
-
-    def kl(self, model) -> float:
-        """The model's KL to the teacher on dev, in nats per second of audio."""
-        total, dev = 0.0, self._spoken("dev", model.config)
-        utterances = [utterance for utterance, _ in dev]
-        own = frame_logits(model, self.teacher.processor, self.teacher.corpus, utterances)
-        expected = {utterance.id: logits for utterance, logits in dev}
-        for utterance, logits in own:
-            length = torch.tensor([len(logits)])
-            student_logits, teacher_logits = (torch.from_numpy(rows)[None] for rows in (logits, expected[utterance.id]))
-            total += len(logits) * float(kl_loss(student_logits, teacher_logits, length, 1.0))
-        return total / float(durations(utterances).sum())
+    def loss(self, model) -> float:
+        """The model's mean CTC loss on dev, in nats per character."""
+        losses = []
+        for utterance, logits in frame_logits(model, self.teacher.processor, self.teacher.corpus, self.dev):
+            labels = torch.tensor([self.vocabulary.spell(utterance.text)])
+            frames, length = torch.tensor([len(logits)]), torch.tensor([labels.shape[1]])
+            losses.append(float(ctc_loss(torch.from_numpy(logits)[None], frames, labels, length, self.vocabulary.blank)))
+        return statistics.mean(losses)
 
     def _distilled(self, model) -> Iterator[tuple[int, float]]:
-        """(steps, KL on dev) at each of RUNGS."""
+        """(steps, CTC loss on dev) at each of RUNGS."""
         device = device_of_choice()
         model.to(device)
         ignore_padding(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
-        batches = self._batches(self._spoken("train", model.config))
+        batches = self._batches(frames_in_one(model.config.conv_stride, self.teacher.config.conv_stride))
         for step in range(1, RUNGS[-1] + 1):
             model.train()
             inputs, lengths, expected = (tensor.to(device) for tensor in next(batches))
             mask = inside(inputs.shape[1], lengths).long()
             frames = model._get_feat_extract_output_lengths(lengths)
+            torch.manual_seed(self.seed + step)  # dropout and masks are the same for every shape
             logits = model(inputs, attention_mask=mask).logits
             kl_loss(logits[:, : expected.shape[1]], expected, frames, 1.0).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), LONGEST_GRADIENT)
@@ -138,16 +128,19 @@ class Quality:
             optimizer.step()
             optimizer.zero_grad()
             if step in RUNGS:
-                yield step, self.kl(model.eval())
+                yield step, self.loss(model.eval())
 
-    def _batches(self, spoken: list[Spoken]) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Model inputs [batch, samples], their lengths and the teacher's logits, the same for every shape."""
-        draw = random.Random(self.seed)
+    def _batches(self, factor: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Model inputs [batch, samples], their lengths and the teacher's logits, the same for every shape; at frames of which
+        each has the time of `factor` of the teacher's."""
+        draw, blank = random.Random(self.seed), self.vocabulary.blank
+        spoken = [(heard, torch.from_numpy(logits)) for heard, logits in self.train]
+        if factor > 1:
+            spoken = [(heard, pooled(logits, factor, blank)) for heard, logits in spoken]
         longest = float(durations([utterance for utterance, _ in spoken]).max())
         size = max(1, int(STEP_SECONDS / longest))
         while True:
             chosen = [spoken[draw.randrange(len(spoken))] for _ in range(size)]
             waveforms = [self.teacher.corpus.audio(utterance) for utterance, _ in chosen]
             lengths = torch.tensor([waveform.size for waveform in waveforms])
-            expected = padded([torch.from_numpy(logits) for _, logits in chosen])
-            yield model_inputs(self.teacher.processor, waveforms), lengths, expected
+            yield model_inputs(self.teacher.processor, waveforms), lengths, padded([logits for _, logits in chosen])

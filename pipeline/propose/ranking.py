@@ -3,7 +3,7 @@
     python -m pipeline.propose.ranking
 
 Run in a project whose students are trained. The shape of each is cut from the teacher anew and distilled for a short time, all
-to the last step (pipeline.propose.quality). A row has its KL divergence and the errors of the trained student on gate, which
+to the last step (pipeline.propose.quality). A row has its CTC loss and the errors of the trained student on gate, which
 chose nothing of it; below is Spearman's rank correlation of the two. Students that begin with new weights, or aren't trained,
 are left out. Weights are in float32, but those of a student with few_bits are rounded as it was trained.
 """
@@ -16,7 +16,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import Student
 from pipeline.propose.shapes import Shape
 
-HEADS = ("Student", "Shape", "KL cut", "KL distilled")
+HEADS = ("Student", "Shape", "Loss cut", "Loss distilled")
 SHAPE = ("hidden", "heads", "feed_forward", "conv_channels", "frame_rate")
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     print(tables.plain((*HEADS, f"{rate_name} on gate, %"), shown, ["left"] * 2 + ["right"] * 3))
     for what, column in (("cut", 2), ("distilled", 3)):
         found = spearmanr([row[column] for row in rows], [row[4] for row in rows]).statistic
-        print(f"rank correlation of KL {what} and {rate_name}: {found:.2f} of {len(rows)} students")
+        print(f"rank correlation of loss {what} and {rate_name}: {found:.2f} of {len(rows)} students")
 
 
 def shape_of(name: str, students: Mapping[str, Student]) -> Shape | None:

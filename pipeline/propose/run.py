@@ -24,7 +24,7 @@ from pipeline.propose.shapes import Shape
 from pipeline.speech.corpus import durations, spread
 
 MOST_TRIED, MOST_WRITTEN = 24, 3  # shapes
-HEADS = ("Proposed", "Shape", "Scheme", "MB", "ms", "RAM, MB", "KL cut", "KL distilled")
+HEADS = ("Proposed", "Shape", "Scheme", "MB", "ms", "RAM, MB", "Loss cut", "Loss distilled")
 log = logging.getLogger(__name__)
 
 
@@ -147,6 +147,6 @@ def _notes(every: Sequence[Candidate], fitting: Sequence[Candidate], kept: Seque
     finished = sum(of.finished for of in kept)
     return [
         f"{len(fitting):,} of {len(every):,} pairs of shape and scheme fit. {len(kept)} shapes were tried, {finished} to the "
-        "end of the short distillation; shown is the front of size, time and KL (nats per second of dev, in float32). All "
-        "figures are foretold: `dvc repro` trains and measures.",
+        "end of the short distillation; shown is the front of size, time and CTC loss (nats per character of dev, in float32). "
+        "All figures are foretold: `dvc repro` trains and measures.",
     ]
