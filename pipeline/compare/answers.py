@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.inputs import Evidence
-from pipeline.compare.rows import gain, gain_to_choose
+from pipeline.compare.rows import best_of, gain, gain_to_choose
 from pipeline.evaluate import wer
 from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
 
 NEAREST = "nearest"
 PURPOSES = {
-    "no measurable rise on gate": "the largest gain among those whose paired 95% interval of the rise includes 0, or less",
-    "fewer errors on gate": "the largest gain among those with fewer errors on gate than the champion",
+    "no measurable rise on gate": "as the champion, of those whose paired 95% interval of the rise includes 0, or less",
+    "fewer errors on gate": "as the champion, of those with fewer errors on gate than it",
     "champion": "the largest gain by gate.prefer: speed, size, or the smaller; of gains alike, the largest product of both",
     "smallest": "the fewest megabytes",
     "fastest": "the shortest time for the same utterances",
@@ -124,9 +124,9 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
     is_metered = all(row.energy is not None for row in passing)
     safer = [row for row in passing if champion and _errors(row) < _errors(champion)]
     fits: dict[str, Mapping[str, float | None]] = {
-        "no measurable rise on gate": {name: gained for name, gained in gains.items() if name in no_rise},
-        "fewer errors on gate": {row.variant: gains[row.variant] for row in safer},
-        "champion": {champion.variant: 0.0} if champion else {},
+        "no measurable rise on gate": _only(best_of([row for row in passing if row.variant in no_rise], prefer)),
+        "fewer errors on gate": _only(best_of(safer, prefer)),
+        "champion": _only(champion),
         "smallest": {row.variant: _less(row["disk_mb"]) for row in passing},
         "fastest": times,
         "cheapest": {row.variant: _less(row.energy) for row in passing} if is_metered else times,
@@ -139,6 +139,10 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
             best.setdefault(row.variant, []).append(purpose)
     order = sorted((row for row in passing if row.variant in best), key=lambda row: (_errors(row), gains[row.variant] or 0.0))
     return {row.variant: best[row.variant] for row in order}
+
+
+def _only(row: Row | None) -> dict[str, float | None]:
+    return {row.variant: 0.0} if row else {}
 
 
 def _less(value: float | None) -> float | None:

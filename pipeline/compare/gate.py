@@ -18,9 +18,9 @@ from pipeline.params import Gate, Params
 
 DECIDES_NOTHING = {"exports", "tracking", "time_limits"}
 PREFERRED = {
-    "both": "the variant whose smaller gain, in speed or in size, is the largest",
-    "speed": "the fastest variant",
-    "size": "the smallest variant",
+    "both": "largest smaller gain, in speed or in size",
+    "speed": "largest gain in speed",
+    "size": "largest gain in size",
 }
 
 
@@ -66,4 +66,6 @@ def _budget(gate: Gate, objective: str) -> str:
         f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
     ]
     limits += [f"at most {most:g} {unit}" for _, most, unit in gate.limits()]
-    return f"budget: {'; '.join(limits)}; champion: {PREFERRED[gate.prefer]}"
+    return (
+        f"budget: {'; '.join(limits)}; champion: {PREFERRED[gate.prefer]}; of gains that are alike, the largest product of both"
+    )

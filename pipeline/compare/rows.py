@@ -140,23 +140,24 @@ def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
     ]
     competitors = Counter(row.kind for row in rows if row.variant != REFERENCE)
     judged = [replace(row, gate=_verdict(row, gate, length, competitors[row.kind])) for row in bound]
-    champion = _champion([row for row in judged if row.gate.passed and row.variant != REFERENCE], gate.prefer)
+    champion = best_of([row for row in judged if row.gate.passed and row.variant != REFERENCE], gate.prefer)
     return [replace(row, champion=row is champion) for row in judged]
 
 
-def _champion(passing: Sequence[Row], prefer: str) -> Row | None:
-    """The variant with the largest gain that the budget prefers; None where nothing passes.
+def best_of(rows: Sequence[Row], prefer: str) -> Row | None:
+    """The variant with the largest gain that the budget prefers; None of none.
 
-    Gains above ALIKE of the largest count as equal to it. Of these the one with the largest product of both gains is taken, of
-    two that are equal in that, too, the one with fewer errors on gate.
+    Gains above ALIKE of the largest count as equal to it. Of these the one with the largest product of both gains is taken; of
+    two that are equal in that, too, the one with the larger gain, then the one with fewer errors on gate.
     """
-    gains = {row.variant: gained for row in passing if (gained := gain_to_choose(row, prefer)) is not None}
-    alike = [row for row in passing if gains.get(row.variant, 0.0) >= ALIKE * max(gains.values(), default=math.inf)]
-    return max(
-        alike,
-        key=lambda row: (row.known("shrink") * (row["speedup_to_choose"] or 0.0), -row.known(f"gate_{row.objective}")),
-        default=None,
-    )
+    gains = {row.variant: gained for row in rows if (gained := gain_to_choose(row, prefer)) is not None}
+
+    def rank(row: Row) -> tuple[float, float, float]:
+        product = row.known("shrink") * (row["speedup_to_choose"] or 0.0)
+        return product, gains[row.variant], -row.known(f"gate_{row.objective}")
+
+    alike = [row for row in rows if gains.get(row.variant, 0.0) >= ALIKE * max(gains.values(), default=math.inf)]
+    return max(alike, key=rank, default=None)
 
 
 def gain(of: Mapping[str, float | None], prefer: str = "both") -> float | None:

@@ -173,7 +173,7 @@ class Gate(Section):
     )
     prefer: Literal["both", "speed", "size"] = Field(
         "both",
-        description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two",
+        description="the gain that chooses the champion: speed, size, or both, which is the smaller of the two; docs/gate.md",
     )
 
     def limits(self) -> list[tuple[str, float, str]]:

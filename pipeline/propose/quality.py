@@ -17,20 +17,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import set_seed
 
+from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
 from pipeline.distill.loss import kl_loss
 from pipeline.distill.pooling import pooled
 from pipeline.distill.student import importance_audio
 from pipeline.distill.surgery import student
 from pipeline.models import vocabulary
-from pipeline.models.forward import frames_in_one, ignore_padding, inside
+from pipeline.models.forward import frame_count, frames_in_one, ignore_padding, inside
 from pipeline.models.inference import BATCH_SECONDS, device_of_choice, frame_logits, model_inputs, padded
 from pipeline.params import Student
 from pipeline.propose.machine import Teacher
 from pipeline.propose.shapes import Shape
+from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import durations, spread
 from pipeline.speech.shards import Utterance
+from pipeline.speech.text import frames_needed
 from pipeline.train.ctc import ctc_loss
 
 DEV, TRAIN = 48, 192  # utterances, evenly spaced
@@ -58,12 +62,18 @@ class Quality:
         self.teacher, self.seed = teacher, seed
         self.audio = importance_audio(teacher.corpus, teacher.processor, Student.model_fields["importance_utterances"].default)
         self.vocabulary = vocabulary.of(teacher.processor.tokenizer, teacher.config.vocab_size)
-        self.dev = self._short("dev", DEV)
-        self.train = list(frame_logits(teacher.model, teacher.processor, teacher.corpus, self._short("train", TRAIN)))
+        self.dev = _short([each for each in teacher.corpus.utterances("dev") if self._is_written(each)], DEV)
+        if not self.dev:
+            raise BigfootError("dev has no text that students of this teacher can write: propose ranks shapes by such texts")
+        heard = _short(teacher.corpus.utterances("train"), TRAIN)
+        self.train = list(frame_logits(teacher.model, teacher.processor, teacher.corpus, heard))
 
-    def _short(self, split: str, count: int) -> list[Utterance]:
-        chosen = spread(self.teacher.corpus.utterances(split), count)
-        return [utterance for utterance in chosen if utterance.duration <= BATCH_SECONDS / 2]
+    def _is_written(self, utterance: Utterance) -> bool:
+        """Whether the vocabulary has all characters of a text that isn't empty, and half of the teacher's frames hold them."""
+        frames = frame_count(self.teacher.config, round(utterance.duration * SAMPLE_RATE)) // 2
+        return (
+            bool(utterance.text) and not self.vocabulary.lacking([utterance.text]) and frames_needed(utterance.text) <= frames
+        )
 
     def of(self, shapes: Sequence[Shape]) -> list[Kept]:
         """How well each of them learns, in their order; the better half goes on after each of RUNGS."""
@@ -89,7 +99,7 @@ class Quality:
         return kept
 
     def _learning(self, shape: Shape) -> Iterator[Kept]:
-        """What a shape keeps at each of RUNGS; its model is made when the first is asked for."""
+        """How well a shape does at each of RUNGS; its model is made when the first is asked for."""
         model = self._cut(shape)
         initial = self.loss(model)
         for steps, loss in self._distilled(model):
@@ -120,7 +130,7 @@ class Quality:
             inputs, lengths, expected = (tensor.to(device) for tensor in next(batches))
             mask = inside(inputs.shape[1], lengths).long()
             frames = model._get_feat_extract_output_lengths(lengths)
-            torch.manual_seed(self.seed + step)  # dropout and masks are the same for every shape
+            set_seed(self.seed + step)  # of dropout and masks: shapes differ in nothing that is drawn
             logits = model(inputs, attention_mask=mask).logits
             kl_loss(logits[:, : expected.shape[1]], expected, frames, 1.0).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), LONGEST_GRADIENT)
@@ -131,8 +141,8 @@ class Quality:
                 yield step, self.loss(model.eval())
 
     def _batches(self, factor: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Model inputs [batch, samples], their lengths and the teacher's logits, the same for every shape; at frames of which
-        each has the time of `factor` of the teacher's."""
+        """Model inputs [batch, samples], their lengths and the teacher's logits, the same for every shape; the logits are
+        pooled to frames that are `factor` times as long as the teacher's."""
         draw, blank = random.Random(self.seed), self.vocabulary.blank
         spoken = [(heard, torch.from_numpy(logits)) for heard, logits in self.train]
         if factor > 1:
@@ -144,3 +154,7 @@ class Quality:
             waveforms = [self.teacher.corpus.audio(utterance) for utterance, _ in chosen]
             lengths = torch.tensor([waveform.size for waveform in waveforms])
             yield model_inputs(self.teacher.processor, waveforms), lengths, padded([logits for _, logits in chosen])
+
+
+def _short(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
+    return [utterance for utterance in spread(utterances, count) if utterance.duration <= BATCH_SECONDS / 2]

@@ -11,7 +11,7 @@ from pipeline.compare import answers, figures
 from pipeline.compare.answers import NEAREST, PURPOSES, choose
 from pipeline.compare.comparison import Row, Verdict
 from pipeline.compare.report import tradeoffs
-from pipeline.compare.rows import gain
+from pipeline.compare.rows import ALIKE, best_of, gain
 from pipeline.compare.run import compare
 from pipeline.params import Gate
 from tests.planted import plant, score_set, write
@@ -46,7 +46,7 @@ def comparisons(draw):
     prefer = draw(st.sampled_from(PREFERENCES))
     others = [row(f"m{n}.s", **values) for n, values in enumerate(draw(st.lists(made_up, max_size=6)))]
     passing = [each for each in others if each.gate.passed]
-    champion = max(passing, key=lambda each: (gain(each.figures, prefer), -each["gate_wer"]), default=None)
+    champion = best_of(passing, prefer)
     rows = [row("teacher.fp32", disk_mb=10.0, speedup=1.0), *(replace(each, champion=each is champion) for each in others)]
     return rows, set(draw(st.lists(st.sampled_from([each.variant for each in rows])))), prefer
 
@@ -80,15 +80,23 @@ def test_each_answer_is_the_best_for_its_purpose_and_equal_answers_are_one(made)
     else:
         assert best["cheapest"] is best["fastest"]
 
-    gains = {each.variant: gain(each.figures, prefer) for each in passing}
     for purpose, fits in (
-        ("no measurable rise on gate", [each.variant for each in passing if each.variant in no_rise]),
-        ("fewer errors on gate", [each.variant for each in passing if each["gate_wer"] < champion["gate_wer"]]),
+        ("no measurable rise on gate", [each for each in passing if each.variant in no_rise]),
+        ("fewer errors on gate", [each for each in passing if each["gate_wer"] < champion["gate_wer"]]),
     ):
-        assert (purpose in best) == bool(fits)
-        assert not fits or (best[purpose].variant in fits and gains[best[purpose].variant] == max(gains[name] for name in fits))
+        assert best.get(purpose) is best_of(fits, prefer)
     errors = [by_name[name]["gate_wer"] for name in chosen]
     assert errors == sorted(errors), "from the fewest errors to the most"
+
+
+@given(comparisons())
+def test_the_best_has_nearly_the_largest_gain_and_of_those_the_largest_product(made):
+    rows, _, prefer = made
+    gains = {each.variant: gain(each.figures, prefer) for each in rows[1:]}
+    best = best_of(rows[1:], prefer)
+    assert (best is None) == (not gains)
+    alike = [each for each in rows[1:] if gains[each.variant] >= ALIKE * max(gains.values())]
+    assert best is None or best["speedup"] * best["shrink"] == max(each["speedup"] * each["shrink"] for each in alike)
 
 
 def test_a_tie_goes_to_fewer_errors_then_to_the_faster_then_to_the_first():

@@ -1,6 +1,7 @@
-"""A tiny teacher, and what its students are foretold to keep of it; the whole command in a project of its own."""
+"""A tiny teacher, and how well its students are foretold to learn; the whole command in a project of its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.common.errors import BigfootError
 from pipeline.models.inference import model_inputs
 from pipeline.params import Params, read
 from pipeline.project import Project
@@ -46,6 +48,18 @@ def test_the_loss_on_dev_is_that_of_the_training_per_character(project):
         with torch.no_grad():
             losses.append(float(teacher.model(inputs, labels=labels).loss))
     assert quality.loss(teacher.model) == pytest.approx(sum(losses) / len(losses), rel=1e-3)
+
+
+def test_texts_that_students_cannot_write_rank_nothing(project, tmp_path):
+    rows = [(Utterance(f"u{i}", "one", "who", 1.5), speech(1.5, seed=i)) for i in range(2)]
+    others = [(Utterance(f"v{n}", text, "who", 0.5), speech(0.5)) for n, text in enumerate(("", "\u03c9ne", "one two three"))]
+    corpora.write(tmp_path / "corpora/quickstart", {"train": rows, "dev": [*rows, *others], "test": rows})
+    shutil.copytree(project.root / "models", tmp_path / "models")
+    quality = Quality(teacher_of(Project(tmp_path), "quickstart"))
+    assert [utterance.id for utterance in quality.dev] == ["u0", "u1"] and quality.loss(quality.teacher.model) > 0
+    corpora.write(tmp_path / "corpora/quickstart", {"train": rows, "dev": others, "test": rows})
+    with pytest.raises(BigfootError, match="dev has no text that students of this teacher can write"):
+        Quality(teacher_of(Project(tmp_path), "quickstart"))
 
 
 def test_the_loss_of_half_the_frames_is_not_half_the_loss(project):

@@ -98,7 +98,17 @@ def test_the_budget_is_written_with_what_has_to_be_measured_and_judged_for_it(tm
     written_lines = file.read_text().splitlines()
     (line,) = (line for line in written_lines if "budget:" in line)
     assert "budget: {max_mb: 2.0, max_ms: 10.0, length: 4.0, threads: 1, runtime: any, max_wer_rise: 1.5}" in line
-    assert max(map(len, written_lines)) <= 160, "a training that is wrapped in the middle of a value"
+
+
+def test_a_long_training_is_written_with_a_line_per_key_and_a_short_one_in_braces():
+    training = {"steps": 6000, "learning_rate": 0.0012, "augment": {"noise_probability": 0.5, "noise_snr_db": [10.0, 40.0]}}
+    assert written._yaml({"propose_1": {"layers": 2, "conv_merge": [2, 1], "training": training}}) == [
+        "propose_1:", "  layers: 2", "  conv_merge: [2, 1]", "  training:", "    steps: 6000", "    learning_rate: 0.0012",
+        "    augment: {noise_probability: 0.5, noise_snr_db: [10.0, 40.0]}",
+    ]  # fmt: skip
+    long = {f"a_long_name_{n}": n for n in range(9)}
+    assert written._yaml({"training": long}) == ["training:", *(f"  a_long_name_{n}: {n}" for n in range(9))]
+    assert written._yaml({"training": {"steps": 10, "config": {}}}) == ["training:", "  steps: 10", "  config: {}"]
 
 
 def test_the_first_proposal_of_a_project_without_students_opens_the_section(tmp_path):
@@ -141,8 +151,8 @@ def candidate(shape: dict, mb: float, ms: float) -> Candidate:
     return Candidate(shape, "int8-onnx", mb, ms, 80.0)
 
 
-def kept(kl: float) -> Kept:
-    return Kept(2.0, kl, RUNGS[-1])
+def kept(loss: float) -> Kept:
+    return Kept(2.0, loss, RUNGS[-1])
 
 
 def config():
