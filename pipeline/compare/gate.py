@@ -18,9 +18,9 @@ from pipeline.params import Gate, Params
 
 DECIDES_NOTHING = {"exports", "tracking", "time_limits"}
 PREFERRED = {
-    "both": "largest smaller gain, in speed or in size",
-    "speed": "largest gain in speed",
-    "size": "largest gain in size",
+    "both": "the largest gain, the smaller of those in speed and in size",
+    "speed": "the largest gain in speed",
+    "size": "the largest gain in size",
 }
 
 
@@ -66,6 +66,5 @@ def _budget(gate: Gate, objective: str) -> str:
         f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
     ]
     limits += [f"at most {most:g} {unit}" for _, most, unit in gate.limits()]
-    return (
-        f"budget: {'; '.join(limits)}; champion: {PREFERRED[gate.prefer]}; of gains that are alike, the largest product of both"
-    )
+    champion = f"{PREFERRED[gate.prefer]}; of gains that are alike, the largest product of both"
+    return f"budget: {'; '.join(limits)}; champion: {champion}"
