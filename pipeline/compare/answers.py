@@ -6,13 +6,13 @@ their errors on gate; each is measured against teacher.fp32 and against the one 
 of going further. Errors are those of the first test set, which chose none of them. reports/answers.json holds all of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.inputs import Evidence
-from pipeline.compare.rows import best_of, gain, gain_to_choose
+from pipeline.compare.rows import best_of, gain, gain_to_choose, within_budget
 from pipeline.evaluate import wer
 from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
@@ -98,11 +98,6 @@ def answers(rows: Sequence[Row], evidence: Evidence, prefer: str) -> list[Answer
     return found
 
 
-def within_budget(rows: Sequence[Row]) -> list[Row]:
-    """The variants that may be answers. Of peers and variants for a GPU none passes."""
-    return [row for row in rows if row.gate.passed and row.variant != REFERENCE]
-
-
 def nearest(rows: Sequence[Row]) -> Row | None:
     """The least too large or too slow; of those that are neither, the one with the lowest bound of the rise on gate."""
     own = [row for row in rows if row.kind == "own" and row.variant != REFERENCE]
@@ -120,29 +115,29 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
         near = nearest(rows)
         return {near.variant: [NEAREST]} if near else {}
     gains = {row.variant: gain_to_choose(row, prefer) for row in passing}
-    times = {row.variant: row["speedup_to_choose"] for row in passing}
     is_metered = all(row.energy is not None for row in passing)
     safer = [row for row in passing if champion and _errors(row) < _errors(champion)]
-    fits: dict[str, Mapping[str, float | None]] = {
-        "no measurable rise on gate": _only(best_of([row for row in passing if row.variant in no_rise], prefer)),
-        "fewer errors on gate": _only(best_of(safer, prefer)),
-        "champion": _only(champion),
-        "smallest": {row.variant: _less(row["disk_mb"]) for row in passing},
-        "fastest": times,
-        "cheapest": {row.variant: _less(row.energy) for row in passing} if is_metered else times,
+    fastest = _most(passing, lambda row: row["speedup_to_choose"])
+    found = {
+        "no measurable rise on gate": best_of([row for row in passing if row.variant in no_rise], prefer),
+        "fewer errors on gate": best_of(safer, prefer),
+        "champion": champion,
+        "smallest": _most(passing, lambda row: _less(row["disk_mb"])),
+        "fastest": fastest,
+        "cheapest": _most(passing, lambda row: _less(row.energy)) if is_metered else fastest,
     }
     best: dict[str, list[str]] = {}
-    for purpose, values in fits.items():
-        known = [(value, row) for row in passing if (value := values.get(row.variant)) is not None]
-        if known:
-            _, row = max(known, key=lambda each: (each[0], *_quality(each[1])))
-            best.setdefault(row.variant, []).append(purpose)
+    for purpose, answer in found.items():
+        if answer:
+            best.setdefault(answer.variant, []).append(purpose)
     order = sorted((row for row in passing if row.variant in best), key=lambda row: (_errors(row), gains[row.variant] or 0.0))
     return {row.variant: best[row.variant] for row in order}
 
 
-def _only(row: Row | None) -> dict[str, float | None]:
-    return {row.variant: 0.0} if row else {}
+def _most(rows: Sequence[Row], figure: Callable[[Row], float | None]) -> Row | None:
+    """The row with the most of a figure, of those that have it."""
+    known = [(value, row) for row in rows if (value := figure(row)) is not None]
+    return max(known, key=lambda each: (each[0], *_quality(each[1])), default=(None, None))[1]
 
 
 def _less(value: float | None) -> float | None:

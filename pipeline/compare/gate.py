@@ -62,9 +62,7 @@ def check(root: Path, params: Params, names: list[str]) -> Outcome:
 
 
 def _budget(gate: Gate, objective: str) -> str:
-    limits = [
-        f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
-    ]
-    limits += [f"at most {most:g} {unit}" for _, most, unit in gate.limits()]
+    rise = f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
+    limits = [rise, *(f"at most {most:g} {unit}" for _, most, unit in gate.limits())]
     champion = f"{PREFERRED[gate.prefer]}; of gains that are alike, the largest product of both"
     return f"budget: {'; '.join(limits)}; champion: {champion}"

@@ -140,8 +140,13 @@ def judge(rows: Sequence[Row], evidence: Evidence, gate: Gate) -> list[Row]:
     ]
     competitors = Counter(row.kind for row in rows if row.variant != REFERENCE)
     judged = [replace(row, gate=_verdict(row, gate, length, competitors[row.kind])) for row in bound]
-    champion = best_of([row for row in judged if row.gate.passed and row.variant != REFERENCE], gate.prefer)
+    champion = best_of(within_budget(judged), gate.prefer)
     return [replace(row, champion=row is champion) for row in judged]
+
+
+def within_budget(rows: Sequence[Row]) -> list[Row]:
+    """The variants that may be champion, or another answer. Of peers and variants for a GPU none passes."""
+    return [row for row in rows if row.gate.passed and row.variant != REFERENCE]
 
 
 def best_of(rows: Sequence[Row], prefer: str) -> Row | None:

@@ -21,20 +21,19 @@ from transformers import set_seed
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
+from pipeline.distill import texts
 from pipeline.distill.loss import kl_loss
 from pipeline.distill.pooling import pooled
 from pipeline.distill.student import importance_audio
 from pipeline.distill.surgery import student
 from pipeline.models import vocabulary
-from pipeline.models.forward import frame_count, frames_in_one, ignore_padding, inside
+from pipeline.models.forward import frames_in_one, ignore_padding, inside
 from pipeline.models.inference import BATCH_SECONDS, device_of_choice, frame_logits, model_inputs, padded
 from pipeline.params import Student
 from pipeline.propose.machine import Teacher
 from pipeline.propose.shapes import Shape
-from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import durations, spread
 from pipeline.speech.shards import Utterance
-from pipeline.speech.text import frames_needed
 from pipeline.train.ctc import ctc_loss
 
 DEV, TRAIN = 48, 192  # utterances, evenly spaced
@@ -62,18 +61,19 @@ class Quality:
         self.teacher, self.seed = teacher, seed
         self.audio = importance_audio(teacher.corpus, teacher.processor, Student.model_fields["importance_utterances"].default)
         self.vocabulary = vocabulary.of(teacher.processor.tokenizer, teacher.config.vocab_size)
-        self.dev = _short([each for each in teacher.corpus.utterances("dev") if self._is_written(each)], DEV)
+        self.dev = _short(self._written(), DEV)
         if not self.dev:
             raise BigfootError("dev has no text that students of this teacher can write: propose ranks shapes by such texts")
         heard = _short(teacher.corpus.utterances("train"), TRAIN)
         self.train = list(frame_logits(teacher.model, teacher.processor, teacher.corpus, heard))
 
-    def _is_written(self, utterance: Utterance) -> bool:
-        """Whether the vocabulary has all characters of a text that isn't empty, and half of the teacher's frames hold them."""
-        frames = frame_count(self.teacher.config, round(utterance.duration * SAMPLE_RATE)) // 2
-        return (
-            bool(utterance.text) and not self.vocabulary.lacking([utterance.text]) and frames_needed(utterance.text) <= frames
-        )
+    def _written(self) -> list[Utterance]:
+        """Those of dev with a text, of characters that the vocabulary has, that fits into half of the teacher's frames."""
+        dev = self.teacher.corpus.utterances("dev")
+        fit = texts.frames(self.teacher.config, durations(dev)) // 2 >= texts.frames_needed_by(dev)
+        return [
+            each for each, fits in zip(dev, fit, strict=True) if fits and each.text and not self.vocabulary.lacking([each.text])
+        ]
 
     def of(self, shapes: Sequence[Shape]) -> list[Kept]:
         """How well each of them learns, in their order; the better half goes on after each of RUNGS."""
