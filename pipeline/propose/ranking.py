@@ -4,10 +4,12 @@
 
 Run in a project whose students are trained. The shape of each is cut from the teacher anew and distilled for a short time, all
 to the last step (pipeline.propose.quality). A row has its CTC loss and the errors of the trained student on gate, which
-chose nothing of it; below is Spearman's rank correlation of the two. Students that begin with new weights, or aren't trained,
-are left out. Weights are in float32, but those of a student with few_bits are rounded as it was trained.
+chose nothing of it; below is Spearman's rank correlation of the two, for each frame rate that three students or more have.
+Students that begin with new weights, or aren't trained, are left out. Weights are in float32, but those of a student with
+few_bits are rounded as it was trained.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from pipeline.common import tables
@@ -21,9 +23,10 @@ SHAPE = ("hidden", "heads", "feed_forward", "conv_channels", "frame_rate")
 
 
 def main() -> None:
-    """Print a row per student; raises BigfootError where fewer than three are trained."""
+    """Print a row per student; raises BigfootError where fewer than three of one frame rate are trained."""
     from scipy.stats import spearmanr
 
+    from pipeline.models.forward import frames_per_second
     from pipeline.project import Project, load_params
     from pipeline.propose import shapes
     from pipeline.propose.machine import teacher_of
@@ -34,8 +37,12 @@ def main() -> None:
     params = load_params(project.params)
     trained = [name for name, student in params.students.items() if student.training is not None]
     cuts = {name: shape for name in trained if (shape := shape_of(name, params.students)) is not None}
-    if len(cuts) < 3:
-        raise BigfootError(f"params.yaml: students: {len(cuts)} are trained and cut from the teacher: ranks need 3 or more")
+    rates = Counter(shape.get("frame_rate") for shape in cuts.values())
+    if max(rates.values(), default=0) < 3:
+        raise BigfootError(
+            f"params.yaml: students: {max(rates.values(), default=0)} of one frame rate are trained and cut from the teacher: "
+            "ranks need 3 or more"
+        )
     teacher, rate_name = teacher_of(project, params.corpus.name), params.corpus.objective.upper()
     quality, rows = Quality(teacher), []
     for name, cut in cuts.items():
@@ -43,9 +50,12 @@ def main() -> None:
         rows.append((name, described(shapes.whole(teacher.config) | cut), kept.initial, kept.trained, rate))
     shown = [(name, words, f"{cut:.3f}", f"{end:.3f}", f"{100 * rate:.2f}") for name, words, cut, end, rate in rows]
     print(tables.plain((*HEADS, f"{rate_name} on gate, %"), shown, ["left"] * 2 + ["right"] * 3))
-    for what, column in (("cut", 2), ("distilled", 3)):
-        found = spearmanr([row[column] for row in rows], [row[4] for row in rows]).statistic
-        print(f"rank correlation of loss {what} and {rate_name}: {found:.2f} of {len(rows)} students")
+    for frame_rate in (rate for rate, count in rates.items() if count >= 3):
+        same = [row for row in rows if cuts[row[0]].get("frame_rate") == frame_rate]
+        who = f"{len(same)} students with {frame_rate or frames_per_second(teacher.config):g} frames/s"
+        for what, column in (("cut", 2), ("distilled", 3)):
+            found = spearmanr([row[column] for row in same], [row[4] for row in same]).statistic
+            print(f"rank correlation of loss {what} and {rate_name}: {found:.2f} of {who}")
 
 
 def shape_of(name: str, students: Mapping[str, Student]) -> Shape | None:

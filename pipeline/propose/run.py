@@ -4,8 +4,12 @@ Every shape of the grid has a foretold size and time (pipeline.propose.machine).
 which no other fitting shape exceeds in every way, are cut from the teacher and distilled for a short time
 (pipeline.propose.quality). What is best in size, speed or quality, the Pareto front, is shown, and the best of it written.
 Nothing is trained to the end here: `dvc repro` does that.
+
+Decision: each frame rate has a ranking of its own, and the best of each is written. With half the frames a student learns
+faster at first and ends worse, so a short distillation favors it (results/commands).
 """
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ from pipeline.common import tables
 from pipeline.common.errors import BigfootError
 from pipeline.distill import texts
 from pipeline.distill.surgery import student
+from pipeline.models.forward import frames_per_second
 from pipeline.models.operations import macs_per_second
 from pipeline.params import Budget, Student
 from pipeline.project import Project, load_params
@@ -23,7 +28,7 @@ from pipeline.propose.quality import Kept, Quality
 from pipeline.propose.shapes import Shape
 from pipeline.speech.corpus import durations, spread
 
-MOST_TRIED, MOST_WRITTEN = 24, 3  # shapes
+MOST_TRIED, MOST_WRITTEN = 16, 3  # shapes per frame rate, shapes
 HEADS = ("Proposed", "Shape", "Scheme", "MB", "ms", "RAM, MB", "Loss cut", "Loss distilled")
 log = logging.getLogger(__name__)
 
@@ -43,6 +48,9 @@ class Candidate:
         return max(self.mb / budget.max_mb, self.ms / budget.max_ms)
 
 
+Front = list[tuple[Candidate, Kept]]
+
+
 def propose(project: Project, budget: Budget) -> str:
     """Write the best students and variants for this budget into params.yaml; returns what to print.
 
@@ -53,15 +61,17 @@ def propose(project: Project, budget: Budget) -> str:
     with machine(teacher, offered(params.schemes, budget.runtime), budget.threads, budget.length) as here:
         every = candidates(here, budget)
     fitting = fit(every, budget)
-    tried = _tried(teacher.config, fitting)
-    kept = Quality(teacher).of(tried)
-    finished = [(each, of) for shape, of in zip(tried, kept, strict=True) if of.finished
-                for each in fitting if each.shape == shape]  # fmt: skip
-    best = sorted(front(finished), key=lambda pair: (pair[1].trained, pair[0].ms))
-    chosen = list({id(each.shape): each.shape for each, _ in best}.values())[:MOST_WRITTEN]
-    names = {id(shape): f"{written.PREFIX}{number}" for number, shape in enumerate(chosen, 1)}
+    quality, fronts, kept = Quality(teacher), list[Front](), list[Kept]()
+    for of_one_rate in by_frame_rate(fitting):
+        tried = _tried(teacher.config, of_one_rate)
+        kept += (losses := quality.of(tried))
+        finished = [(each, of) for shape, of in zip(tried, losses, strict=True) if of.finished
+                    for each in of_one_rate if each.shape == shape]  # fmt: skip
+        fronts.append(sorted(front(finished), key=lambda pair: (pair[1].trained, pair[0].ms)))
+    names = {id(shape): f"{written.PREFIX}{number}" for number, shape in enumerate(in_turn(fronts)[:MOST_WRITTEN], 1)}
+    best = [pair for each in fronts for pair in each]
     written_as = [(names[id(each.shape)], each.shape, each.scheme) for each, _ in best if id(each.shape) in names]
-    note = written.write(project.params, params, written_as, budget)
+    note = written.write(project.params, params, sorted(written_as, key=lambda proposed: proposed[0]), budget)
     rows = [_row(names.get(id(each.shape), ""), each, of) for each, of in best]
     return "\n".join([tables.plain(HEADS, rows, ["left"] * 3 + ["right"] * 5), "", *_notes(every, fitting, kept), note])
 
@@ -109,7 +119,18 @@ def fit(every: Sequence[Candidate], budget: Budget) -> list[Candidate]:
     )
 
 
-def front(pairs: Sequence[tuple[Candidate, Kept]]) -> list[tuple[Candidate, Kept]]:
+def by_frame_rate(fitting: Sequence[Candidate]) -> list[list[Candidate]]:
+    """The candidates of each frame rate, those of the teacher's own first."""
+    return [found for half in (False, True) if (found := [each for each in fitting if ("frame_rate" in each.shape) == half])]
+
+
+def in_turn(fronts: Sequence[Front]) -> list[Shape]:
+    """The shapes of all fronts: the first of each, then the second of each, and so on."""
+    shapes_of = [list({id(each.shape): each.shape for each, _ in front}.values()) for front in fronts]
+    return [shape for rank in itertools.zip_longest(*shapes_of) for shape in rank if shape is not None]
+
+
+def front(pairs: Sequence[tuple[Candidate, Kept]]) -> Front:
     """Those than which no other is at least as good in size, time and quality, and better in one."""
     costs = [(each.mb, each.ms, of.trained) for each, of in pairs]
     return [
@@ -129,12 +150,13 @@ def described(shape: Shape) -> str:
 
 
 def _tried(teacher, fitting: Sequence[Candidate]) -> list[Shape]:
-    """The largest fitting shapes, and of many of them some of every amount of computation; says how many are left out."""
+    """The largest shapes of one frame rate, or of many some of every amount of computation; says how many there are."""
     largest = shapes.largest(list({id(each.shape): each.shape for each in fitting}.values()))
     ordered = sorted(largest, key=lambda shape: macs_per_second(shapes.config_of(teacher, shape)))
     tried = spread(ordered, MOST_TRIED)
-    log.info("propose: %d shapes fit, %d of them are the largest, %d of these are distilled for a short time",
-             len({id(each.shape) for each in fitting}), len(largest), len(tried))  # fmt: skip
+    rate = fitting[0].shape.get("frame_rate") or frames_per_second(teacher)
+    log.info("propose: %d shapes with %g frames/s fit, %d of them are the largest, %d of these are distilled for a short time",
+             len({id(each.shape) for each in fitting}), rate, len(largest), len(tried))  # fmt: skip
     return tried
 
 
@@ -147,6 +169,7 @@ def _notes(every: Sequence[Candidate], fitting: Sequence[Candidate], kept: Seque
     finished = sum(of.finished for of in kept)
     return [
         f"{len(fitting):,} of {len(every):,} pairs of shape and scheme fit. {len(kept)} shapes were tried, {finished} to the "
-        "end of the short distillation; shown is the front of size, time and CTC loss (nats per character of dev, in float32). "
+        "end of the short distillation; shown is the front of size, time and CTC loss (nats per character of dev, in float32) "
+        "of each frame rate: losses of two rates don't compare, since with fewer frames a student learns faster at first. "
         "All figures are foretold: `dvc repro` trains and measures.",
     ]

@@ -9,7 +9,7 @@ from pipeline.propose import shapes, written
 from pipeline.propose.costs import Costs, Timed, parts
 from pipeline.propose.machine import offered, teacher_of
 from pipeline.propose.quality import RUNGS, Kept
-from pipeline.propose.run import Candidate, fit, front
+from pipeline.propose.run import Candidate, by_frame_rate, fit, front, in_turn
 from tests.planted import ROOT
 
 SMALL = {"layers": 1, "hidden": 64, "heads": 2, "feed_forward": 64, "conv_channels": 16, "conv_merge": [2, 2, 2]}
@@ -32,6 +32,14 @@ def test_the_front_has_what_nothing_else_exceeds_in_size_time_and_quality():
     small, fast, worse, good = (candidate(SMALL, mb, ms) for mb, ms in ((0.5, 9), (0.9, 3), (0.9, 9), (1.0, 9.5)))
     pairs = [(small, kept(0.5)), (fast, kept(0.5)), (worse, kept(0.6)), (good, kept(0.2))]
     assert [each for each, _ in front(pairs)] == [small, fast, good]
+
+
+def test_each_frame_rate_is_ranked_alone_and_the_best_of_each_comes_first():
+    half = SMALL | {"frame_rate": 25.0}
+    slow, fast, other = candidate(half, 0.5, 5), candidate(SMALL, 0.5, 9), candidate(LARGE, 0.9, 9)
+    assert by_frame_rate([slow, fast, other]) == [[fast, other], [slow]] and by_frame_rate([slow]) == [[slow]]
+    own = [(fast, kept(0.9)), (Candidate(SMALL, "fp32-onnx", 1.0, 8, 80.0), kept(0.9)), (other, kept(1.0))]
+    assert in_turn([own, [(slow, kept(0.5))]]) == [SMALL, half, LARGE]
 
 
 def test_shapes_that_others_exceed_in_every_way_are_not_tried():
