@@ -38,11 +38,11 @@ class Verdict:
     times_over: float | None = None
 
     @property
-    def tag(self) -> str:
-        """The verdict as MLflow's runs and model versions have it."""
+    def word(self) -> str:
+        """The verdict in one word, also in MLflow's tags."""
         if self.undecided:
             return "undecided"
-        return {True: "passed", False: "failed", None: "untrained"}[self.passed]
+        return {True: "passes", False: "fails", None: "untrained"}[self.passed]
 
 
 UNJUDGED = Verdict(None, "not judged")

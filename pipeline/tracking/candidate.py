@@ -61,7 +61,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     evidence = {
         **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime", "objective", "device")},
         **{name: row[name] for name in FIGURES},
-        "gain": gain(row.figures, compared.budget.prefer), "gate": row.gate.tag,
+        "gain": gain(row.figures, compared.budget.prefer), "gate": row.gate.word,
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
         "teacher": _weights(project.teacher), "corpus": compared.corpus,
         "gate_set": info["splits"][GATE]["digest"], "test_set": info["splits"][test]["digest"],

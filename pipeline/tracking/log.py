@@ -133,7 +133,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     tags |= {key: shared[key] for key in inherited}
     assert row.gate is not None  # of every row that was read
     tags |= {
-        "gate": row.gate.tag,
+        "gate": row.gate.word,
         "gate.reason": row.gate.reason,
         NOTE: f"{standing(row)}: {row.gate.reason}{MODELED if _is_modeled(row) else ''}",
     }

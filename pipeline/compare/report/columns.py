@@ -54,14 +54,10 @@ def known(more_tests: Sequence[str] = (), objective: str = "wer") -> list[Column
 
 
 def standing(row: Row) -> str:
-    """The verdict of the gate in one word."""
-    if row.gate.passed is None:
-        return "untrained"
-    if row.kind != "own":
+    """The verdict of the gate in one word, or what says more: champion, or the kind of a scheme that isn't our own."""
+    if row.gate.passed is not None and row.kind != "own":
         return row.kind
-    if row.gate.passed:
-        return "champion" if row.champion else "passes"
-    return "undecided" if row.gate.undecided else "fails"
+    return "champion" if row.champion else row.gate.word
 
 
 def with_model(value: float | None, ends: Sequence[float | None] | None, show: Callable[[float | None], str]) -> str:
