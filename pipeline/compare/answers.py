@@ -18,11 +18,12 @@ from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
 
 NEAREST = "nearest"
+AS_SMALL = 0.99  # two exports of one shape differ by some bytes
 PURPOSES = {
     "no measurable rise on gate": "as the champion, of those whose paired 95% interval of the rise includes 0, or less",
     "fewer errors on gate": "as the champion, of those with fewer errors on gate than it",
     "champion": "the largest gain by gate.prefer: speed, size, or the smaller; of gains alike, the largest product of both",
-    "smallest": "the fewest megabytes",
+    "smallest": "the fewest megabytes; of those within a hundredth of them, the fewest errors on gate",
     "fastest": "the shortest time for the same utterances",
     "cheapest": "the least energy per hour of audio where a meter measured it for all of them, else the shortest time",
     NEAREST: "the lowest bound of the rise on gate, because no variant keeps the budget",
@@ -122,9 +123,9 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
         "no measurable rise on gate": best_of([row for row in passing if row.variant in no_rise], prefer),
         "fewer errors on gate": best_of(safer, prefer),
         "champion": champion,
-        "smallest": _most(passing, lambda row: _less(row["disk_mb"])),
+        "smallest": _most(passing, lambda row: row["shrink"], AS_SMALL),
         "fastest": fastest,
-        "cheapest": _most(passing, lambda row: _less(row.energy)) if is_metered else fastest,
+        "cheapest": _most(passing, lambda row: -(row.energy or 0.0)) if is_metered else fastest,
     }
     best: dict[str, list[str]] = {}
     for purpose, answer in found.items():
@@ -134,15 +135,11 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
     return {row.variant: best[row.variant] for row in order}
 
 
-def _most(rows: Sequence[Row], figure: Callable[[Row], float | None]) -> Row | None:
-    """The row with the most of a figure, of those that have it."""
+def _most(rows: Sequence[Row], figure: Callable[[Row], float | None], alike: float = 1.0) -> Row | None:
+    """The row with the most of a figure, of those that have it; what is above `alike` of the most counts as equal to it."""
     known = [(value, row) for row in rows if (value := figure(row)) is not None]
-    return max(known, key=lambda each: (each[0], *_quality(each[1])), default=(None, None))[1]
-
-
-def _less(value: float | None) -> float | None:
-    """A figure of which less is better, as one of which more is."""
-    return None if value is None else -value
+    least = alike * max((value for value, _ in known), default=0.0)
+    return max((row for value, row in known if value >= least), key=_quality, default=None)
 
 
 def _errors(row: Row) -> float:
