@@ -63,17 +63,16 @@ def propose(project: Project, budget: Budget) -> str:
     fitting = fit(every, budget)
     quality, fronts, kept = Quality(teacher), list[Front](), list[Kept]()
     for of_one_rate in by_frame_rate(fitting):
-        tried = _tried(teacher.config, of_one_rate)
-        kept += (losses := quality.of(tried))
-        finished = [(each, of) for shape, of in zip(tried, losses, strict=True) if of.finished
-                    for each in of_one_rate if each.shape == shape]  # fmt: skip
-        fronts.append(sorted(front(finished), key=lambda pair: (pair[1].trained, pair[0].ms)))
+        best, learned = _ranked(quality, of_one_rate)
+        fronts.append(best)
+        kept += learned
+    shown = [pair for each in fronts for pair in each]
     names = {id(shape): f"{written.PREFIX}{number}" for number, shape in enumerate(in_turn(fronts)[:MOST_WRITTEN], 1)}
-    best = [pair for each in fronts for pair in each]
-    written_as = [(names[id(each.shape)], each.shape, each.scheme) for each, _ in best if id(each.shape) in names]
-    note = written.write(project.params, params, sorted(written_as, key=lambda proposed: proposed[0]), budget)
-    rows = [_row(names.get(id(each.shape), ""), each, of) for each, of in best]
-    return "\n".join([tables.plain(HEADS, rows, ["left"] * 3 + ["right"] * 5), "", *_notes(every, fitting, kept), note])
+    chosen = [(names[id(each.shape)], each.shape, each.scheme) for each, _ in shown if id(each.shape) in names]
+    done = written.write(project.params, params, sorted(chosen, key=lambda proposed: proposed[0]), budget)
+    rows = [_row(names.get(id(each.shape), ""), each, of) for each, of in shown]
+    table = tables.plain(HEADS, rows, ["left"] * 3 + ["right"] * 5)
+    return "\n".join([table, "", *tables.wrapped(_note(every, fitting, kept)), done])
 
 
 def candidates(here: Machine, budget: Budget) -> list[Candidate]:
@@ -149,6 +148,15 @@ def described(shape: Shape) -> str:
     )
 
 
+def _ranked(quality: Quality, fitting: Sequence[Candidate]) -> tuple[Front, list[Kept]]:
+    """The front of the candidates of one frame rate, the lowest loss first, and how well each shape that was tried learned."""
+    tried = _tried(quality.teacher.config, fitting)
+    learned = quality.of(tried)
+    finished = {id(shape): of for shape, of in zip(tried, learned, strict=True) if of.finished}
+    pairs = [(each, finished[id(each.shape)]) for each in fitting if id(each.shape) in finished]
+    return sorted(front(pairs), key=lambda pair: (pair[1].trained, pair[0].ms)), learned
+
+
 def _tried(teacher, fitting: Sequence[Candidate]) -> list[Shape]:
     """The largest shapes of one frame rate, or of many some of every amount of computation; says how many there are."""
     largest = shapes.largest(list({id(each.shape): each.shape for each in fitting}.values()))
@@ -165,11 +173,12 @@ def _row(name: str, each: Candidate, of: Kept) -> list[str]:
     return [name, described(each.shape), each.scheme, *figures]
 
 
-def _notes(every: Sequence[Candidate], fitting: Sequence[Candidate], kept: Sequence[Kept]) -> list[str]:
+def _note(every: Sequence[Candidate], fitting: Sequence[Candidate], kept: Sequence[Kept]) -> str:
+    """What was tried, and what the table's figures are."""
     finished = sum(of.finished for of in kept)
-    return [
+    return (
         f"{len(fitting):,} of {len(every):,} pairs of shape and scheme fit. {len(kept)} shapes were tried, {finished} to the "
-        "end of the short distillation; shown is the front of size, time and CTC loss (nats per character of dev, in float32) "
+        "end of the short distillation. Shown is the front of size, time and CTC loss (nats per character of dev, in float32) "
         "of each frame rate: losses of two rates don't compare, since with fewer frames a student learns faster at first. "
-        "All figures are foretold: `dvc repro` trains and measures.",
-    ]
+        "All figures are foretold: `dvc repro` trains and measures."
+    )
