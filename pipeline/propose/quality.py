@@ -1,13 +1,12 @@
 """How well a shape learns from the teacher: its CTC loss on dev, after surgery and after a short distillation.
 
-Decision: the loss on dev's texts, in nats per character, tells shapes apart that both recognize no word yet, and is that of the
-whole text, so frame rates compare. A sum of KL divergences over frames, which is what the distillation lowers, does not: at
-half the rate a second has half as many frames, and a model that is worse has the smaller sum. Weights are in float32; what a
-scheme loses comes on top and is not foretold. The short distillation (from the teacher's logits of some minutes of train,
-without labels) ranks shapes, since a cut alone says little of what a shape can learn. Successive halving (Jamieson &
-Talwalkar 2016) gives most of the time to the best. It goes in step, all shapes to 20 steps before any to 40: asynchronous
-pruners, which judge a shape by those before it, would stop most by the loss of their cut, since the best come first. At most
-half of the shapes and one are in memory at a time.
+Decision: the loss on dev's texts, in nats per character, tells shapes apart that both recognize no word yet. It is that of the
+whole text; a sum of KL divergences over frames, which is what the distillation lowers, is nearly halved by half the frames,
+also where the model is worse. Weights are in float32; what a scheme loses comes on top and is not foretold. The short
+distillation (from the teacher's logits of some minutes of train, without labels) ranks shapes of one frame rate, since a cut
+alone says little of what a shape can learn. Successive halving (Jamieson & Talwalkar 2016) gives most of the time to the best.
+It goes in step, all shapes to 20 steps before any to 40: asynchronous pruners, which judge a shape by those before it, would
+stop most by the loss of their cut, since the best come first. At most half of the shapes and one are in memory at a time.
 """
 
 import math
