@@ -26,7 +26,6 @@ def main() -> None:
     """Print a row per student; raises BigfootError where fewer than three of one frame rate are trained."""
     from scipy.stats import spearmanr
 
-    from pipeline.models.forward import frames_per_second
     from pipeline.project import Project, load_params
     from pipeline.propose import shapes
     from pipeline.propose.machine import teacher_of
@@ -37,22 +36,22 @@ def main() -> None:
     params = load_params(project.params)
     trained = [name for name, student in params.students.items() if student.training is not None]
     cuts = {name: shape for name in trained if (shape := shape_of(name, params.students)) is not None}
-    rates = Counter(shape.get("frame_rate") for shape in cuts.values())
-    if max(rates.values(), default=0) < 3:
-        raise BigfootError(
-            f"params.yaml: students: {max(rates.values(), default=0)} of one frame rate are trained and cut from the teacher: "
-            "ranks need 3 or more"
-        )
     teacher, rate_name = teacher_of(project, params.corpus.name), params.corpus.objective.upper()
+    frame_rates = {name: shapes.rate_of(teacher.config, cut) for name, cut in cuts.items()}
+    counts = Counter(frame_rates.values())
+    if (most := max(counts.values(), default=0)) < 3:
+        raise BigfootError(
+            f"params.yaml: students: {most} of one frame rate are trained and cut from the teacher: ranks need 3 or more"
+        )
     quality, rows = Quality(teacher), []
     for name, cut in cuts.items():
         kept, rate = quality.to_the_end(cut), _rate(project.model(name), teacher.corpus)
         rows.append((name, described(shapes.whole(teacher.config) | cut), kept.initial, kept.trained, rate))
     shown = [(name, words, f"{cut:.3f}", f"{end:.3f}", f"{100 * rate:.2f}") for name, words, cut, end, rate in rows]
     print(tables.plain((*HEADS, f"{rate_name} on gate, %"), shown, ["left"] * 2 + ["right"] * 3))
-    for frame_rate in (rate for rate, count in rates.items() if count >= 3):
-        same = [row for row in rows if cuts[row[0]].get("frame_rate") == frame_rate]
-        who = f"{len(same)} students with {frame_rate or frames_per_second(teacher.config):g} frames/s"
+    for frame_rate in (each for each, count in counts.items() if count >= 3):
+        same = [row for row in rows if frame_rates[row[0]] == frame_rate]
+        who = f"{len(same)} students with {frame_rate:g} frames/s"
         for what, column in (("cut", 2), ("distilled", 3)):
             found = spearmanr([row[column] for row in same], [row[4] for row in same]).statistic
             print(f"rank correlation of loss {what} and {rate_name}: {found:.2f} of {who}")

@@ -18,7 +18,6 @@ from pipeline.common import tables
 from pipeline.common.errors import BigfootError
 from pipeline.distill import texts
 from pipeline.distill.surgery import student
-from pipeline.models.forward import frames_per_second
 from pipeline.models.operations import macs_per_second
 from pipeline.params import Budget, Student
 from pipeline.project import Project, load_params
@@ -125,8 +124,8 @@ def by_frame_rate(fitting: Sequence[Candidate]) -> list[list[Candidate]]:
 
 def in_turn(fronts: Sequence[Front]) -> list[Shape]:
     """The shapes of all fronts: the first of each, then the second of each, and so on."""
-    shapes_of = [list({id(each.shape): each.shape for each, _ in front}.values()) for front in fronts]
-    return [shape for rank in itertools.zip_longest(*shapes_of) for shape in rank if shape is not None]
+    by_front = [_shapes([each for each, _ in front]) for front in fronts]
+    return [shape for rank in itertools.zip_longest(*by_front) for shape in rank if shape is not None]
 
 
 def front(pairs: Sequence[tuple[Candidate, Kept]]) -> Front:
@@ -148,6 +147,11 @@ def described(shape: Shape) -> str:
     )
 
 
+def _shapes(found: Sequence[Candidate]) -> list[Shape]:
+    """The shapes of candidates, each once, in their order."""
+    return list({id(each.shape): each.shape for each in found}.values())
+
+
 def _ranked(quality: Quality, fitting: Sequence[Candidate]) -> tuple[Front, list[Kept]]:
     """The front of the candidates of one frame rate, the lowest loss first, and how well each shape that was tried learned."""
     tried = _tried(quality.teacher.config, fitting)
@@ -159,12 +163,12 @@ def _ranked(quality: Quality, fitting: Sequence[Candidate]) -> tuple[Front, list
 
 def _tried(teacher, fitting: Sequence[Candidate]) -> list[Shape]:
     """The largest shapes of one frame rate, or of many some of every amount of computation; says how many there are."""
-    largest = shapes.largest(list({id(each.shape): each.shape for each in fitting}.values()))
+    found = _shapes(fitting)
+    largest = shapes.largest(found)
     ordered = sorted(largest, key=lambda shape: macs_per_second(shapes.config_of(teacher, shape)))
     tried = spread(ordered, MOST_TRIED)
-    rate = fitting[0].shape.get("frame_rate") or frames_per_second(teacher)
     log.info("propose: %d shapes with %g frames/s fit, %d of them are the largest, %d of these are distilled for a short time",
-             len({id(each.shape) for each in fitting}), rate, len(largest), len(tried))  # fmt: skip
+             len(found), shapes.rate_of(teacher, found[0]), len(largest), len(tried))  # fmt: skip
     return tried
 
 

@@ -29,6 +29,11 @@ def rates(teacher) -> list[float | None]:
     return [None, frames_per_second(teacher) / 2]
 
 
+def rate_of(teacher, shape: Shape) -> float:
+    """Frames per second of a student of this shape."""
+    return shape.get("frame_rate") or frames_per_second(teacher)
+
+
 def grid(teacher, at: Sequence[float | None] = (None,)) -> list[Shape]:
     """All shapes that students of this teacher, a config of transformers, may have at these frame rates."""
     own_head = teacher.hidden_size // teacher.num_attention_heads
@@ -88,11 +93,11 @@ def design(teacher, shapes: Sequence[Shape], count: int, seed: int = 0) -> list[
 
 
 def largest(shapes: Sequence[Shape]) -> list[Shape]:
-    """Those to which no other is equal or larger in every way."""
+    """Of shapes of one frame rate those to which no other is equal or larger in every way."""
 
     def size(shape: Shape) -> tuple:
         merged = sum(run > 1 for run in shape.get("conv_merge", ()))
-        return (*(shape[key] for key in ORDER), -merged, -("frame_rate" in shape))
+        return (*(shape[key] for key in ORDER), -merged)
 
     sized = [(size(shape), shape) for shape in shapes]
     return [
