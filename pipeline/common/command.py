@@ -74,12 +74,17 @@ def exit_on_sigterm() -> None:
         _signals.append(number)
         end_if_told()
 
-    def report(what: "sys.UnraisableHookArgs") -> None:
+    def report_swallowed(what: "sys.UnraisableHookArgs") -> None:
         if not isinstance(what.exc_value, SystemExit):
             sys.__unraisablehook__(what)
 
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not _signals:
+            sys.__excepthook__(kind, error, trace)
+
     signal.signal(signal.SIGTERM, end)
-    sys.unraisablehook = report  # of the import system's callbacks, which print what they swallow
+    sys.unraisablehook = report_swallowed  # of the import system's callbacks, which print what they swallow
+    sys.excepthook = report  # of C code too, which prints the error that an interrupted import of NumPy became
 
 
 def end_if_told() -> None:

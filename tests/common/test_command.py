@@ -1,5 +1,9 @@
 """A command line's words are numbers where its function says so, and one that is none is refused in one line."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from pipeline.common.command import stage_main
@@ -26,3 +30,31 @@ def test_a_word_that_is_no_number_above_0_is_one_line(word, capsys):
         seen("here", "2", word)
     assert ended.value.code == 1
     assert capsys.readouterr().err == f"error: COUNTS: '{word}' is not a whole number above 0\n"
+
+
+STOPPED_AT_AN_IMPORT = """
+import builtins, os, signal, sys
+import numpy
+from pipeline.common.command import errors_as_lines, exit_on_sigterm
+
+real, calls = builtins.__import__, []
+
+def interrupted(name, *rest, **named):
+    if name == "numpy._core._multiarray_umath":
+        calls.append(name)
+        if len(calls) == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGTERM)
+    return real(name, *rest, **named)
+
+exit_on_sigterm()
+builtins.__import__ = interrupted
+with errors_as_lines():
+    import numpy.fft._pocketfft_umath
+"""
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_stop_during_an_import_of_c_code_prints_nothing(call):
+    """NumPy's C code turns the second call's SystemExit into an ImportError, and prints it."""
+    done = subprocess.run([sys.executable, "-c", STOPPED_AT_AN_IMPORT, str(call)], capture_output=True, text=True)
+    assert (done.stderr, done.returncode) == ("", 128 + signal.SIGTERM)
