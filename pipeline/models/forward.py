@@ -188,9 +188,14 @@ def _normalized_convolution(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", len
     kernel of 20, statistics of the output save 7% of a small student's total time; with 64 channels and a kernel of 10 they
     cost 5%.
     """
-    if conv.out_channels < 2 * conv.kernel_size[0]:
-        return _normalized_output(signal, conv, norm, lengths)
-    return _by_normalized_weights(signal, conv, norm, lengths)
+    if normalizes_weights(conv.out_channels, conv.kernel_size[0]):
+        return _by_normalized_weights(signal, conv, norm, lengths)
+    return _normalized_output(signal, conv, norm, lengths)
+
+
+def normalizes_weights(channels: int, kernel: int) -> bool:
+    """Whether a group-norm encoder's first convolution has its weights normalized, not its output."""
+    return channels >= 2 * kernel
 
 
 def _normalized_output(signal, conv: "nn.Conv1d", norm: "nn.GroupNorm", lengths):

@@ -15,6 +15,7 @@ from pathlib import Path
 from pipeline.benchmark.processes import size_mb
 from pipeline.common.errors import BigfootError
 from pipeline.lab.plan.probes import Memory
+from pipeline.models.forward import normalizes_weights
 from pipeline.propose.tensors import Tensors, tensors
 from pipeline.quantize.base import Scheme
 from pipeline.quantize.onnx_nbits import OnnxInt4Weights
@@ -86,14 +87,23 @@ def _linears(per_output: float) -> Callable[[Tensors, Scheme, dict], float]:
     return lambda t, *_: 4 * (t.numbers - t.training) - _lowered([*t.linears, t.head], per_output)
 
 
+def _onnx_int8(t: Tensors, scheme: Scheme, config: dict) -> float:
+    """Weights of Linears and convolutions in one byte, with a scale of 4 bytes per output, and a zero point in Linears."""
+    return _linears(5)(t, scheme, config) - _lowered(_stored_in_int8(t, config), 4)
+
+
 def _openvino_int8(t: Tensors, scheme: Scheme, config: dict) -> float:
-    """As `_linears`, with the float factor per input by which NNCF smooths what Linears read."""
-    hidden, width, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
-    return _linears(4)(t, scheme, config) + 4 * (config["conv_dim"][-1] + layers * (3 * hidden + width) + hidden)
+    return _smoothed(t, scheme, config) - _lowered(_stored_in_int8(t, config), 4)
 
 
 def _openvino_int8_trained(t: Tensors, scheme: Scheme, config: dict) -> float:
-    return _openvino_int8(t, scheme, config) - _lowered(t.convolutions[1:], 4)
+    return _smoothed(t, scheme, config) - _lowered(t.convolutions[1:], 4)
+
+
+def _smoothed(t: Tensors, scheme: Scheme, config: dict) -> float:
+    """As `_linears`, with the float factor per input by which NNCF smooths what Linears read."""
+    hidden, width, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    return _linears(4)(t, scheme, config) + 4 * (config["conv_dim"][-1] + layers * (3 * hidden + width) + hidden)
 
 
 def _openvino_int4(t: Tensors, scheme: Scheme, config: dict) -> float:
@@ -107,12 +117,19 @@ def _openvino_int4(t: Tensors, scheme: Scheme, config: dict) -> float:
 
 
 def _onnx_few_bits(t: Tensors, scheme: Scheme, config: dict) -> float:
-    """Linears in few bits, whole blocks, with a scale of 4 bytes per block."""
+    """Linears in few bits, whole blocks, with a scale of 4 bytes per block; convolutions in a byte."""
     assert isinstance(scheme, OnnxInt4Weights)
-    total = 4.0 * (t.numbers - t.training)
+    total = 4.0 * (t.numbers - t.training) - _lowered(_stored_in_int8(t, config), 4)
     for out, inputs in (*t.linears, t.head):
         total -= 4 * out * inputs - out * ceil(inputs / scheme.block) * (scheme.block * scheme.bits / 8 + 4)
     return total
+
+
+def _stored_in_int8(t: Tensors, config: dict) -> list[tuple[int, int, int]]:
+    """The convolutions whose weights are constants of the graph: all, but the first where its weights are normalized."""
+    is_group_norm = config.get("feat_extract_norm", "layer") == "group"
+    first = is_group_norm and normalizes_weights(config["conv_dim"][0], config["conv_kernel"][0])
+    return [*t.convolutions[first:], *t.positional]
 
 
 def _lowered(shapes: Sequence[tuple[int, ...]], per_output: float) -> float:
@@ -134,8 +151,8 @@ STORES = {
     "TorchInt8": _linears(0),
     "TorchaoInt8": _linears(5),
     "OnnxFp32": _all(4),
-    "OnnxInt8": _linears(5),
-    "OnnxInt8Static": _linears(5),
+    "OnnxInt8": _onnx_int8,
+    "OnnxInt8Static": _onnx_int8,
     "OnnxInt4Weights": _onnx_few_bits,
     "OpenvinoFp32": _all(4),
     "OpenvinoBf16": _all(2),

@@ -1,14 +1,14 @@
 """`fp32-onnx`, `int8-onnx` (dynamic) and `int8-onnx-static`: for ONNX Runtime.
 
-Only MatMuls with a constant weight, the Linear layers, become int8. Convolutions stay in float: dynamic int8 would make them
-ConvInteger, which is nearly three times slower than float, and static int8 would lose quiet sounds (see
-pipeline.quantize.openvino).
+Only MatMuls with a constant weight, the Linear layers, are computed in int8. Convolutions are computed in float, with weights
+stored in int8 (pipeline.quantize.convolutions): dynamic int8 would make them ConvInteger, which is nearly three times slower
+than float, and static int8 would lose quiet sounds (see pipeline.quantize.openvino).
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.quantize import export
+from pipeline.quantize import convolutions, export
 from pipeline.quantize.base import VNNI, Scheme
 from pipeline.quantize.calibration import Calibrated
 
@@ -45,8 +45,9 @@ class OnnxFp32(Scheme):
 class OnnxInt8(Scheme):
     """Dynamic: needs no calibration. Seven bits, for the same reason as the static form.
 
-    Lowers: every Linear, to int8; convolutions stay in float32
-    Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations uint8, one range per call, set at run time
+    Lowers: every Linear, to int8; the weights of convolutions, to int8, which are computed in float32
+    Granularity: weights symmetric, one scale per output, those of Linears in 7 of 8 bits; activations uint8, one range per
+    call, set at run time
     Hardware: any CPU; faster with VNNI
     Limits: the range is computed over a batch, so a batch moves logits within int8's error
     """
@@ -58,6 +59,7 @@ class OnnxInt8(Scheme):
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         with export.float_graph(model_folder, out) as full:
+            convolutions.lower_onnx(full)
             quantize_linears(full, out / FILE)
 
 
@@ -75,6 +77,16 @@ def quantize_linears(full: Path, out: Path) -> None:
             reduce_range=True,
             weight_type=QuantType.QInt8,
         )
+    _strip(out)
+
+
+def _strip(file: Path) -> None:
+    """Remove the shapes of all intermediate values, which the quantizer leaves in a graph: 3% of a small student's file."""
+    import onnx
+
+    model = onnx.load(file, load_external_data=False)
+    del model.graph.value_info[:]
+    onnx.save(model, file)
 
 
 class OnnxInt8Static(Calibrated):
@@ -82,8 +94,9 @@ class OnnxInt8Static(Calibrated):
     16 bits. With eight bits the sum overflows (a tiny model's logits moved by 9% of their spread instead of 3%); with seven
     it can't.
 
-    Lowers: every Linear, to int8; convolutions stay in float32
-    Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations uint8, one calibrated range per tensor
+    Lowers: every Linear, to int8; the weights of convolutions, to int8, which are computed in float32
+    Granularity: weights symmetric, one scale per output, those of Linears in 7 of 8 bits; activations uint8, one calibrated
+    range per tensor
     Hardware: any CPU; faster with VNNI
     Limits: calibrates on training audio; audio unlike it may exceed the ranges
     """
@@ -98,6 +111,7 @@ class OnnxInt8Static(Calibrated):
 
         inputs = self.inputs(corpus, model_folder)
         with export.hushed(), export.float_graph(model_folder, out) as full:
+            convolutions.lower_onnx(full)
             quantize_static(
                 full,
                 out / FILE,
@@ -112,6 +126,7 @@ class OnnxInt8Static(Calibrated):
                 # A product's output stays in float, because the bias, norm or softmax that reads it is in float.
                 extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
             )
+        _strip(out / FILE)
 
 
 def linears(graph: Path) -> list[str]:

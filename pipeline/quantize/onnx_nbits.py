@@ -1,6 +1,6 @@
 """`int4w-onnx`: weights of Linears in few bits for ONNX Runtime (its operator MatMulNBits).
 
-A student that was trained with this rounding (`few_bits`) gets exactly its training's weights, here and in `int4w-openvino`.
+A student that was trained with this rounding (`few_bits`) gets exactly its training's Linears, here and in `int4w-openvino`.
 """
 
 import re
@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.common.errors import BigfootError
-from pipeline.quantize import export
+from pipeline.quantize import convolutions, export
 from pipeline.quantize.onnx import FILE, OnnxFp32, linears
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ INT8_PRODUCTS = 4  # the operator's accuracy level at which activations are roun
 class OnnxInt4Weights(OnnxFp32):
     """Weights alone: products are computed from int8 activations, a scale per block.
 
-    Lowers: the weights of every Linear, to four bits or `bits`; all else stays in float32
-    Granularity: weights symmetric, one scale per output and block of inputs
+    Lowers: the weights of every Linear, to four bits or `bits`; those of convolutions, to int8, which are computed in float32
+    Granularity: weights symmetric, one scale per output and block of inputs; int8 one per output channel
     Hardware: any CPU; faster with VNNI
     Limits: narrow models gain little, since a scale takes as much as a byte per eight weights; a student with few_bits gets
     the bits and blocks of its training, which variant.json has as `few_bits`
@@ -43,6 +43,7 @@ class OnnxInt4Weights(OnnxFp32):
         from pipeline.models import few_bits
 
         with export.float_graph(model_folder, out) as full:
+            convolutions.lower_onnx(full)
             rounding = few_bits.read(model_folder)
             model = as_trained(full, rounding) if rounding else lowered(full, lambda _: self.bits, self.block)
             is_large = model.ByteSize() > export.LARGEST

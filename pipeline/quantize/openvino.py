@@ -1,10 +1,11 @@
 """`fp32-openvino`, `bf16-openvino`, `int8-openvino`, `int4w-openvino`: for OpenVINO (model.xml, model.bin).
 
 int8 is NNCF's static post-training quantization for transformers, with ranges calibrated on training audio. All convolutions
-stay in float, at the cost of about a quarter of the speed-up: the activations of a group-norm feature encoder follow the
-waveform's amplitude, a uniform grid erases its quiet sounds, and a trained model's word error rate went from 0.03 to 0.18.
-Weights use half of int8's range (NNCF's overflow fix): CPUs with AVX2 or AVX-512 and without VNNI add two products in 16 bits,
-which overflows with the full range, and a tiny model's logits moved by 20% of their spread instead of 3%.
+are computed in float, at the cost of about a quarter of the speed-up: the activations of a group-norm feature encoder follow
+the waveform's amplitude, a uniform grid erases its quiet sounds, and a trained model's word error rate went from 0.03 to 0.18.
+Only their weights are in int8 (pipeline.quantize.convolutions). Weights of Linears use half of int8's range (NNCF's overflow
+fix): CPUs with AVX2 or AVX-512 and without VNNI add two products in 16 bits, which overflows with the full range, and a tiny
+model's logits moved by 20% of their spread instead of 3%.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipeline.common.errors import BigfootError
-from pipeline.quantize import export, onnx_nbits
+from pipeline.quantize import convolutions, export, onnx_nbits
 from pipeline.quantize.base import BF16, VNNI, Scheme
 from pipeline.quantize.calibration import Calibrated
 
@@ -73,8 +74,10 @@ class OpenvinoBf16(Scheme):
 class OpenvinoInt8(Calibrated):
     """NNCF's static post-training quantization for transformers.
 
-    Lowers: every Linear, and the products of queries and keys, to int8; convolutions stay in float32
-    Granularity: weights symmetric, 7 of 8 bits, one scale per output; activations one calibrated range per tensor
+    Lowers: every Linear, and the products of queries and keys, to int8; the weights of convolutions, to int8, which are
+    computed in float32
+    Granularity: weights symmetric, one scale per output, those of Linears in 7 of 8 bits; activations one calibrated range per
+    tensor
     Hardware: any CPU; faster with VNNI or AMX
     Limits: calibrates on training audio; audio unlike it may exceed the ranges
     """
@@ -86,7 +89,8 @@ class OpenvinoInt8(Calibrated):
 
     def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> None:
         inputs = self.inputs(corpus, model_folder)
-        save(quantized(convert(model_folder, out), inputs, types=FLOAT_OPERATIONS), out)
+        model = quantized(convert(model_folder, out), inputs, types=FLOAT_OPERATIONS)
+        save(convolutions.lower_openvino(model), out)
 
 
 class OpenvinoInt4Weights(Scheme):
@@ -98,7 +102,7 @@ class OpenvinoInt4Weights(Scheme):
     Hardware: any CPU
     Limits: `group_size` has to divide hidden and feed-forward width; where it doesn't divide the feature projection's width,
     the projection uses a smaller group, down to 16, or int8. A student with few_bits gets the bits and blocks of its training,
-    as in int4w-onnx, and float32 elsewhere
+    as in int4w-onnx, and float32 in all but Linears and convolutions
     """
 
     runtime = "openvino"
@@ -111,7 +115,7 @@ class OpenvinoInt4Weights(Scheme):
         from pipeline.models import few_bits
 
         if rounding := few_bits.read(model_folder):
-            save(_as_trained(model_folder, rounding, out), out)
+            save(convolutions.lower_openvino(_as_trained(model_folder, rounding, out)), out)
             return {"few_bits": rounding}
         import nncf
 

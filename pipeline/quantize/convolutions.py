@@ -1,0 +1,65 @@
+"""Weights of convolutions in int8 on disk, a scale per output; the runtime multiplies them out once, when it loads the file.
+
+Decision: convolutions are computed in float32 (pipeline.quantize.onnx and openvino say why), but their weights needn't be
+stored so: they are a third of a small student's int8 file, and half of what it has in few bits. ONNX Runtime and OpenVINO fold
+a constant times a constant while they load, so that a run takes as long as with float32 weights.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.quantize import export
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+STEPS = 127  # of int8, on either side of 0
+
+
+def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A weight float32 [..., outputs, inputs, kernel] in int8, and its scales, float32 [..., outputs, 1, 1]."""
+    scales = np.abs(weight).max(axis=(-2, -1), keepdims=True) / np.float32(STEPS)
+    return np.round(weight / np.where(scales, scales, 1)).astype(np.int8), scales
+
+
+def lower_onnx(full: Path) -> None:
+    """Rewrite a graph in a `temporary` file: each constant weight of a convolution keeps its name, and becomes int8."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    is_large, model = export.is_large(full), onnx.load(full)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    unpacking = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv" and (name := node.input[1]) in constants:
+            if name not in unpacking:
+                levels, scales = rounded(numpy_helper.to_array(constants[name]))
+                constants[name].CopyFrom(numpy_helper.from_array(levels, name))
+                model.graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scale"))
+                unpacking[name] = [
+                    helper.make_node("Cast", [name], [f"{name}.levels"], f"/{name}/Cast", to=onnx.TensorProto.FLOAT),
+                    helper.make_node("Mul", [f"{name}.levels", f"{name}.scale"], [f"{name}.float"], f"/{name}/Mul"),
+                ]
+            node.input[1] = f"{name}.float"
+    nodes = [*(node for pair in unpacking.values() for node in pair), *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, full, save_as_external_data=is_large, location="weights")
+
+
+def lower_openvino(model: "Model") -> "Model":
+    """Turn each float32 weight of a convolution into int8, in place; returns the same model."""
+    import openvino
+    from openvino import opset13 as ops
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() not in ("Convolution", "GroupConvolution"):
+            continue
+        constant = node.input_value(1).get_node()
+        if constant.get_type_name() == "Constant" and constant.get_element_type() == openvino.Type.f32:
+            levels, scales = rounded(constant.data)
+            levels, scales = ops.constant(levels), ops.constant(scales)
+            node.input(1).replace_source_output(ops.multiply(ops.convert(levels, "f32"), scales).output(0))
+    return model
