@@ -50,7 +50,7 @@ def lower_onnx(full: Path) -> None:
 
 
 def lower_openvino(model: "Model") -> "Model":
-    """Turn each float32 weight of a convolution into int8, in place; returns the same model."""
+    """Turn each constant weight of a convolution into int8, which keeps its name, in place; returns the same model."""
     import openvino
     from openvino import opset13 as ops
 
@@ -59,7 +59,7 @@ def lower_openvino(model: "Model") -> "Model":
             continue
         constant = node.input_value(1).get_node()
         if constant.get_type_name() == "Constant" and constant.get_element_type() == openvino.Type.f32:
-            levels, scales = rounded(constant.data)
-            levels, scales = ops.constant(levels), ops.constant(scales)
+            levels, scales = (ops.constant(values) for values in rounded(constant.data))
+            levels.set_friendly_name(constant.get_friendly_name())  # pipeline.exports finds weights by their names
             node.input(1).replace_source_output(ops.multiply(ops.convert(levels, "f32"), scales).output(0))
     return model
