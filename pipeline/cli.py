@@ -354,7 +354,7 @@ def lm(
 
 
 @app.command(rich_help_panel=COMPARE)
-def results() -> None:
+def results(license: License = None) -> None:
     """Publish the last comparison: copy its figures to results/, and write RESULTS.md and README's tables from there.
 
     The tables of figures in docs/numbers.md and of params in docs/params.md are written too, from the lists in the code.
@@ -363,7 +363,7 @@ def results() -> None:
     from pipeline.lab import publish
     from pipeline.project import Project
 
-    folder = publish.keep(Project().root)
+    folder = publish.keep(Project().root, license)
     publish.write(Project().root)
     copied = f"the figures are in {folder}" if folder else "no comparison is on disk, results/ is unchanged"
     print(f"{copied}; RESULTS.md and README.md are updated")

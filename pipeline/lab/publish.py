@@ -40,8 +40,11 @@ NOT_IN_README = {"ablations", "paper_scale"}  # students with short trainings, t
 IN_README = 2  # tables, the first ones; RESULTS.md has all
 
 
-def keep(root: Path) -> Path | None:
-    """Copy the reports on disk to results/PROFILE, and return that folder; None where there are no reports."""
+def keep(root: Path, license: str | None = None) -> Path | None:
+    """Copy the reports on disk to results/PROFILE, and return that folder; None where there are no reports.
+
+    `license`: of the champion's weights, for its card.
+    """
     if not comparison.exists(root):
         return None
     folder = Project(root).results / comparison.read(root).params["profile"]
@@ -50,16 +53,16 @@ def keep(root: Path) -> Path | None:
         (folder / name).unlink(missing_ok=True)
         if (file := Project(root).reports / name).is_file():  # UNTRAINED models have no plot
             shutil.copyfile(file, folder / name)
-    _keep_champion(root, folder / CHAMPION)
+    _keep_champion(root, folder / CHAMPION, license)
     return folder
 
 
-def _keep_champion(root: Path, folder: Path) -> None:
+def _keep_champion(root: Path, folder: Path, license: str | None) -> None:
     """Copy the champion and its card, where there is one and it is small; it has to be what was compared."""
     shutil.rmtree(folder, ignore_errors=True)
     row = comparison.read(root).champion
     if row is not None and row.known("disk_mb") <= LARGEST_MB:
-        push.export(root, row.variant, folder)
+        push.export(root, row.variant, folder, license=license)
 
 
 def write(root: Path) -> None:

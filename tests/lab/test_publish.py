@@ -134,11 +134,12 @@ def test_a_small_champion_is_kept_whole_with_its_card_and_a_large_one_is_not(tmp
     kept = publish.keep(tmp_path) / "champion"
 
     monkeypatch.setattr(publish, "LARGEST_MB", row["disk_mb"])
-    publish.keep(tmp_path)
+    publish.keep(tmp_path, "cc-by-4.0")
     variant = tmp_path / "variants" / row["variant"]
     assert {file.name for file in kept.iterdir()} == {"README.md", *(file.name for file in variant.iterdir())}
     assert (kept / "weights.bin").read_bytes() == (variant / "weights.bin").read_bytes()
-    assert row["variant"] in (kept / "README.md").read_text()
+    card = (kept / "README.md").read_text()
+    assert row["variant"] in card and "\nlicense: cc-by-4.0\n" in card
 
     monkeypatch.setattr(publish, "LARGEST_MB", row["disk_mb"] / 2)
     publish.keep(tmp_path)
