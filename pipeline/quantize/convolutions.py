@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.quantize import export
 
 if TYPE_CHECKING:
+    import onnx
     from openvino import Model
 
 STEPS = 127  # of int8, on either side of 0
@@ -27,26 +28,33 @@ def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def lower_onnx(full: Path) -> None:
     """Rewrite a graph in a `temporary` file: each constant weight of a convolution keeps its name, and becomes int8."""
     import onnx
-    from onnx import helper, numpy_helper
 
     is_large, model = export.is_large(full), onnx.load(full)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    unpacking = {}
-    for node in model.graph.node:
-        if node.op_type == "Conv" and (name := node.input[1]) in constants:
-            if name not in unpacking:
-                levels, scales = rounded(numpy_helper.to_array(constants[name]))
-                constants[name].CopyFrom(numpy_helper.from_array(levels, name))
-                model.graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scale"))
-                unpacking[name] = [
-                    helper.make_node("Cast", [name], [f"{name}.levels"], f"/{name}/Cast", to=onnx.TensorProto.FLOAT),
-                    helper.make_node("Mul", [f"{name}.levels", f"{name}.scale"], [f"{name}.float"], f"/{name}/Mul"),
-                ]
-            node.input[1] = f"{name}.float"
-    nodes = [*(node for pair in unpacking.values() for node in pair), *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    graph = model.graph
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    read = {node.input[1] for node in convolutions}
+    weights = [tensor for tensor in graph.initializer if tensor.name in read]  # others are computed
+    names = {weight.name for weight in weights}
+    for node in convolutions:
+        if node.input[1] in names:
+            node.input[1] += ".float"
+    nodes = [*(node for weight in weights for node in _lower(weight, graph)), *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
     onnx.save(model, full, save_as_external_data=is_large, location="weights")
+
+
+def _lower(weight: "onnx.TensorProto", graph: "onnx.GraphProto") -> "list[onnx.NodeProto]":
+    """Turn a constant into int8; returns the nodes that make its `.float` of it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    name, (levels, scales) = weight.name, rounded(numpy_helper.to_array(weight))
+    weight.CopyFrom(numpy_helper.from_array(levels, name))
+    graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scale"))
+    return [
+        helper.make_node("Cast", [name], [f"{name}.levels"], f"/{name}/Cast", to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}.levels", f"{name}.scale"], [f"{name}.float"], f"/{name}/Mul"),
+    ]
 
 
 def lower_openvino(model: "Model") -> "Model":
