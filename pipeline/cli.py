@@ -59,7 +59,7 @@ def main() -> None:
     log_to(sys.stderr)
     exit_on_sigterm()
     with errors_as_lines():
-        app()
+        typer.main.get_command(app)()  # app() would put typer's own sys.excepthook in the place of exit_on_sigterm's
 
 
 def _print_version(wanted: bool) -> None:

@@ -35,26 +35,28 @@ def test_a_word_that_is_no_number_above_0_is_one_line(word, capsys):
 STOPPED_AT_AN_IMPORT = """
 import builtins, os, signal, sys
 import numpy
-from pipeline.common.command import errors_as_lines, exit_on_sigterm
+from pipeline import cli
 
 real, calls = builtins.__import__, []
 
 def interrupted(name, *rest, **named):
     if name == "numpy._core._multiarray_umath":
         calls.append(name)
-        if len(calls) == int(sys.argv[1]):
+        if len(calls) == int(sys.argv[2]):
             os.kill(os.getpid(), signal.SIGTERM)
     return real(name, *rest, **named)
 
-exit_on_sigterm()
-builtins.__import__ = interrupted
-with errors_as_lines():
+@cli.app.command()
+def load(call: int) -> None:
+    builtins.__import__ = interrupted
     import numpy.fft._pocketfft_umath
+
+cli.main()
 """
 
 
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_stop_during_an_import_of_c_code_prints_nothing(call):
     """NumPy's C code turns the second call's SystemExit into an ImportError, and prints it."""
-    done = subprocess.run([sys.executable, "-c", STOPPED_AT_AN_IMPORT, str(call)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", STOPPED_AT_AN_IMPORT, "load", str(call)], capture_output=True, text=True)
     assert (done.stderr, done.returncode) == ("", 128 + signal.SIGTERM)
