@@ -22,6 +22,7 @@ from pipeline.quantize.onnx_nbits import OnnxInt4Weights
 from pipeline.quantize.openvino import LEAST_GROUP, OpenvinoInt4Weights
 from pipeline.quantize.schemes import make
 
+FORMAT = 2  # of what schemes write: raise it when the files of one change, so that remembered sizes are measured again
 Make = Callable[[dict, str], Path]  # (a model's config, a scheme) -> the folder of such a variant, with random weights
 
 
@@ -54,7 +55,7 @@ class Sizes:
             folder = self.made(narrow, scheme)
             return [1e6 * size_mb(folder) - weights(make(scheme, self.schemes[scheme]), narrow)]
 
-        key = ("size", scheme, self.schemes[scheme], layers, config["conv_kernel"], _structure(config))
+        key = ("size", FORMAT, scheme, self.schemes[scheme], layers, config["conv_kernel"], _structure(config))
         if (name := str(key)) not in self.known:
             self.known[name] = self.memory.of(key, measured)[0]
         return self.known[name]

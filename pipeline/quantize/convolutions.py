@@ -1,8 +1,9 @@
 """Weights of convolutions in int8 on disk, a scale per output; the runtime multiplies them out once, when it loads the file.
 
 Decision: convolutions are computed in float32 (pipeline.quantize.onnx and openvino say why), but their weights needn't be
-stored so: they are a third of a small student's int8 file, and half of what it has in few bits. ONNX Runtime and OpenVINO fold
-a constant times a constant while they load, so that a run takes as long as with float32 weights.
+stored so: in float32 they were a third of a small student's int8 file, and nearly half of it in few bits. ONNX Runtime and
+OpenVINO fold a constant times a constant while they load, so that a run takes as long as with float32 weights. Only the first
+weights of a wide group-norm encoder stay in float32: they are normalized for each waveform (pipeline.models.forward).
 """
 
 from pathlib import Path
@@ -30,6 +31,8 @@ def lower_onnx(full: Path) -> None:
     import onnx
 
     is_large, model = export.is_large(full), onnx.load(full)
+    for file in full.parent.iterdir():  # the weights of a large model
+        file.unlink()
     graph = model.graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     read = {node.input[1] for node in convolutions}

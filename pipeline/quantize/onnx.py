@@ -45,7 +45,7 @@ class OnnxFp32(Scheme):
 class OnnxInt8(Scheme):
     """Dynamic: needs no calibration. Seven bits, for the same reason as the static form.
 
-    Lowers: every Linear, to int8; the weights of convolutions, to int8, which are computed in float32
+    Lowers: every Linear, to int8; the weights of convolutions, to int8 in the file alone
     Granularity: weights symmetric, one scale per output, those of Linears in 7 of 8 bits; activations uint8, one range per
     call, set at run time
     Hardware: any CPU; faster with VNNI
@@ -94,7 +94,7 @@ class OnnxInt8Static(Calibrated):
     16 bits. With eight bits the sum overflows (a tiny model's logits moved by 9% of their spread instead of 3%); with seven
     it can't.
 
-    Lowers: every Linear, to int8; the weights of convolutions, to int8, which are computed in float32
+    Lowers: every Linear, to int8; the weights of convolutions, to int8 in the file alone
     Granularity: weights symmetric, one scale per output, those of Linears in 7 of 8 bits; activations uint8, one calibrated
     range per tensor
     Hardware: any CPU; faster with VNNI

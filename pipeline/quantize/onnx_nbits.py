@@ -27,7 +27,7 @@ INT8_PRODUCTS = 4  # the operator's accuracy level at which activations are roun
 class OnnxInt4Weights(OnnxFp32):
     """Weights alone: products are computed from int8 activations, a scale per block.
 
-    Lowers: the weights of every Linear, to four bits or `bits`; those of convolutions, to int8, which are computed in float32
+    Lowers: the weights of every Linear, to four bits or `bits`; those of convolutions, to int8 in the file alone
     Granularity: weights symmetric, one scale per output and block of inputs; int8 one per output channel
     Hardware: any CPU; faster with VNNI
     Limits: narrow models gain little, since a scale takes as much as a byte per eight weights; a student with few_bits gets

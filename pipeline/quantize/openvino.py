@@ -74,8 +74,8 @@ class OpenvinoBf16(Scheme):
 class OpenvinoInt8(Calibrated):
     """NNCF's static post-training quantization for transformers.
 
-    Lowers: every Linear, and the products of queries and keys, to int8; the weights of convolutions, to int8, which are
-    computed in float32
+    Lowers: every Linear, and the products of queries and keys, to int8; the weights of convolutions, to int8 in the
+    file alone
     Granularity: weights symmetric, one scale per output, those of Linears in 7 of 8 bits; activations one calibrated range per
     tensor
     Hardware: any CPU; faster with VNNI or AMX
@@ -102,7 +102,7 @@ class OpenvinoInt4Weights(Scheme):
     Hardware: any CPU
     Limits: `group_size` has to divide hidden and feed-forward width; where it doesn't divide the feature projection's width,
     the projection uses a smaller group, down to 16, or int8. A student with few_bits gets the bits and blocks of its training,
-    as in int4w-onnx, and float32 in all but Linears and convolutions
+    as in int4w-onnx, with the weights of convolutions in int8, and float32 elsewhere
     """
 
     runtime = "openvino"
