@@ -43,7 +43,7 @@ IN_README = 2  # tables, the first ones; RESULTS.md has all
 def keep(root: Path, license: str | None = None) -> Path | None:
     """Copy the reports on disk to results/PROFILE, and return that folder; None where there are no reports.
 
-    `license`: of the champion's weights, for its card.
+    `license`: of the champion's weights, for its card. Raises BigfootError where one is given and no champion is kept.
     """
     if not comparison.exists(root):
         return None
@@ -54,6 +54,8 @@ def keep(root: Path, license: str | None = None) -> Path | None:
         if (file := Project(root).reports / name).is_file():  # UNTRAINED models have no plot
             shutil.copyfile(file, folder / name)
     _keep_champion(root, folder / CHAMPION, license)
+    if license and not (folder / CHAMPION).exists():
+        raise BigfootError(f"--license {license}: no champion of at most {LARGEST_MB:g} MB to keep: leave it out")
     return folder
 
 
