@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import onnx
     from openvino import Model
 
+OPENVINO_TYPES = ["Convolution", "GroupConvolution"]
 STEPS = 127  # of int8, on either side of 0
 
 
@@ -36,12 +37,11 @@ def lower_onnx(full: Path) -> None:
     graph = model.graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     read = {node.input[1] for node in convolutions}
-    weights = [tensor for tensor in graph.initializer if tensor.name in read]  # others are computed
-    names = {weight.name for weight in weights}
+    weights = {tensor.name: tensor for tensor in graph.initializer if tensor.name in read}  # others are computed
     for node in convolutions:
-        if node.input[1] in names:
+        if node.input[1] in weights:
             node.input[1] += ".float"
-    nodes = [*(node for weight in weights for node in _lower(weight, graph)), *graph.node]
+    nodes = [*(node for weight in weights.values() for node in _lower(weight, graph)), *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
     onnx.save(model, full, save_as_external_data=is_large, location="weights")
@@ -66,7 +66,7 @@ def lower_openvino(model: "Model") -> "Model":
     from openvino import opset13 as ops
 
     for node in model.get_ordered_ops():
-        if node.get_type_name() not in ("Convolution", "GroupConvolution"):
+        if node.get_type_name() not in OPENVINO_TYPES:
             continue
         constant = node.input_value(1).get_node()
         if constant.get_type_name() == "Constant" and constant.get_element_type() == openvino.Type.f32:

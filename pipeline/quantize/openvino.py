@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 FILE = "model.xml"
 LEAST_GROUP = 16  # weights that share a scale in int4
-FLOAT_OPERATIONS = ["Convolution", "GroupConvolution"]
 # The windows and products of a group-norm feature encoder (pipeline.models.forward); nodes inside layers have longer names.
 FIRST_CONVOLUTION = "^/(Conv|MatMul(_[0-9]+)?)$"
 
@@ -89,7 +88,7 @@ class OpenvinoInt8(Calibrated):
 
     def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> None:
         inputs = self.inputs(corpus, model_folder)
-        model = quantized(convert(model_folder, out), inputs, types=FLOAT_OPERATIONS)
+        model = quantized(convert(model_folder, out), inputs, types=convolutions.OPENVINO_TYPES)
         save(convolutions.lower_openvino(model), out)
 
 
@@ -177,7 +176,7 @@ def weight_types(model: "Model") -> dict[str, str]:
     """{operation: element type of its constant factor}, for all convolutions and products that have one."""
     types: dict[str, str] = {}
     for node in model.get_ordered_ops():
-        if node.get_type_name() in ("MatMul", *FLOAT_OPERATIONS):
+        if node.get_type_name() in ("MatMul", *convolutions.OPENVINO_TYPES):
             constants = [kind for value in node.input_values() if (kind := _constant(value.get_node()))]
             types |= {node.get_friendly_name(): constants[0]} if constants else {}
     return types

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from pipeline.common.errors import BigfootError
 from pipeline.models.description import describe
-from pipeline.quantize import openvino
+from pipeline.quantize import convolutions, openvino
 from pipeline.quantize.base import VNNI
 from pipeline.quantize.calibration import Calibrated
 from pipeline.speech.corpus import spread
@@ -146,7 +146,7 @@ def _groups(model: "Model") -> Groups:
     for node in model.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
         parts = name.strip("/").split("/")
-        multiplies = kind in ("MatMul", "ScaledDotProductAttention", *openvino.FLOAT_OPERATIONS)
+        multiplies = kind in ("MatMul", "ScaledDotProductAttention", *convolutions.OPENVINO_TYPES)
         if multiplies and not re.match(openvino.FIRST_CONVOLUTION, name):
             groups.setdefault("/".join(parts[: 2 if parts[0].startswith("layers.") else 1]), []).append(name)
     return groups

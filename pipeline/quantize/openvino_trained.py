@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_json
-from pipeline.quantize import openvino
+from pipeline.quantize import convolutions, openvino
 from pipeline.quantize.base import VNNI
 from pipeline.quantize.calibration import Calibrated
 
@@ -51,7 +51,7 @@ class OpenvinoInt8Trained(Calibrated):
     def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> dict:
         ranges = _ranges(model_folder)
         inputs = self.inputs(corpus, model_folder)
-        model = openvino.quantized(openvino.convert(model_folder, out), inputs, types=openvino.FLOAT_OPERATIONS)
+        model = openvino.quantized(openvino.convert(model_folder, out), inputs, types=convolutions.OPENVINO_TYPES)
         lowered = [_lower(model, name, ends) for name, ends in ranges.items()]
         _pack(model)
         openvino.save(model, out)
