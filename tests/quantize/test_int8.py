@@ -10,6 +10,7 @@ import torch
 from onnx import numpy_helper
 from torch.nn.utils import parametrize
 
+from pipeline.benchmark import weights
 from pipeline.common.errors import BigfootError
 from pipeline.models import few_bits
 from pipeline.models.folder import write_sums
@@ -128,12 +129,13 @@ def test_a_student_that_was_trained_in_few_bits_gets_its_own_in_both_runtimes(fa
     reference = trained(torch.from_numpy(audio)[None]).logits.detach().numpy()[0]
     sizes = {}
     for scheme, tolerance in (("int4w-onnx", 0.05), ("int4w-openvino", 1e-3)):  # activations are int8 in ONNX Runtime alone
-        assert quantize(scheme, {}, model, None, tmp_path / scheme)["few_bits"] == rounding
+        info = quantize(scheme, {}, model, None, tmp_path / scheme)
+        assert info["few_bits"] == rounding
         got = Recognizer.load(tmp_path / scheme).logits(audio)
         assert np.sqrt(np.mean((got - reference) ** 2)) < tolerance * reference.std(), scheme
-        sizes[scheme] = max(file.stat().st_size for file in (tmp_path / scheme).iterdir())
-    float_bytes = (model / "model.safetensors").stat().st_size
-    assert sizes["int4w-onnx"] < 0.5 * float_bytes and sizes["int4w-openvino"] < 0.7 * float_bytes
+        sizes[scheme] = weights.size_mb(tmp_path / scheme, info["file"])
+    full = weights.size_mb(model, "model.safetensors")
+    assert sizes["int4w-onnx"] < 0.5 * full and sizes["int4w-openvino"] < 0.6 * full
 
 
 def _round_convolutions(model):
