@@ -43,9 +43,12 @@ IN_README = 2  # tables, the first ones; RESULTS.md has all
 def keep(root: Path, license: str | None = None) -> Path | None:
     """Copy the reports on disk to results/PROFILE, and return that folder; None where there are no reports.
 
-    `license`: of the champion's weights, for its card. Raises BigfootError where one is given and no champion is kept.
+    `license`: of the champion's weights, for its card; by default that of the profile's card before. Raises BigfootError where
+    one is given and no champion is kept.
     """
     if not comparison.exists(root):
+        if license:
+            raise BigfootError(f"--license {license}: no comparison is on disk to publish: run `dvc repro`, or leave it out")
         return None
     folder = Project(root).results / comparison.read(root).params["profile"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,10 +56,18 @@ def keep(root: Path, license: str | None = None) -> Path | None:
         (folder / name).unlink(missing_ok=True)
         if (file := Project(root).reports / name).is_file():  # UNTRAINED models have no plot
             shutil.copyfile(file, folder / name)
-    _keep_champion(root, folder / CHAMPION, license)
+    _keep_champion(root, folder / CHAMPION, license or _license(folder / CHAMPION / "README.md"))
     if license and not (folder / CHAMPION).exists():
         raise BigfootError(f"--license {license}: no champion of at most {LARGEST_MB:g} MB to keep: leave it out")
     return folder
+
+
+def _license(card: Path) -> str | None:
+    """The license that a card states, if any."""
+    from huggingface_hub import ModelCard
+
+    stated = ModelCard.load(card).data.license if card.is_file() else None
+    return None if stated == "unknown" else stated
 
 
 def _keep_champion(root: Path, folder: Path, license: str | None) -> None:

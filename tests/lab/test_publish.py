@@ -120,6 +120,8 @@ def test_without_a_comparison_on_disk_both_are_written_from_what_is_kept(publish
     done = bigfoot("results", cwd=published)
     assert done.returncode == 0 and "no comparison is on disk" in done.stdout, done.stderr
     assert (published / "RESULTS.md").read_text() == before
+    refused = bigfoot("results", "--license", "mit", cwd=published)
+    assert refused.returncode == 1 and "--license mit: no comparison is on disk" in refused.stderr, refused.stderr
 
 
 def test_without_markers_it_is_one_line(published):
@@ -138,8 +140,9 @@ def test_a_small_champion_is_kept_whole_with_its_card_and_a_large_one_is_not(tmp
     variant = tmp_path / "variants" / row["variant"]
     assert {file.name for file in kept.iterdir()} == {"README.md", *(file.name for file in variant.iterdir())}
     assert (kept / "weights.bin").read_bytes() == (variant / "weights.bin").read_bytes()
-    card = (kept / "README.md").read_text()
-    assert row["variant"] in card and "\nlicense: cc-by-4.0\n" in card
+    assert row["variant"] in (kept / "README.md").read_text() and "\nlicense: cc-by-4.0\n" in (kept / "README.md").read_text()
+    publish.keep(tmp_path)
+    assert "\nlicense: cc-by-4.0\n" in (kept / "README.md").read_text()
 
     monkeypatch.setattr(publish, "LARGEST_MB", row["disk_mb"] / 2)
     publish.keep(tmp_path)
