@@ -269,7 +269,7 @@ def _worst(worst: Sequence[Mistake], objective: str) -> list[str]:
 
 
 def for_readme(rows: list[Row]) -> list[Row]:
-    """The teacher, the champion, each model's fastest variant, and those of students that none beats in errors, MB and latency.
+    """The teacher, its fastest variant, the champion, and those of students that none beats in errors, MB and latency.
 
     Those for a GPU are left out: their times aren't of the same device.
     """
@@ -283,11 +283,9 @@ def for_readme(rows: list[Row]) -> list[Row]:
         others = (theirs for theirs in complete if theirs != mine)
         return mine in complete and not any(all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in others)
 
-    fastest = {row.model: row for row in sorted(rows, key=lambda row: row["speedup"] or 0.0)}
+    fastest = max((row for row in rows if row.model == "teacher"), key=lambda row: row["speedup"] or 0.0)
     return [
-        row
-        for row in rows
-        if row is rows[0] or row.champion or row is fastest[row.model] or (row.model != "teacher" and is_unbeaten(row))
+        row for row in rows if row is rows[0] or row is fastest or row.champion or (row.model != "teacher" and is_unbeaten(row))
     ]
 
 
