@@ -33,10 +33,9 @@ def project(folder: Path, steps: int, change=lambda chosen: None) -> Path:
     run = {"batch_seconds": 3, "learning_rate": 2e-3, "evaluate_every": 10, "precision": "fp32"}
     chosen["teacher"]["training"] = {**run, "steps": steps, "grow": [[0, 2], [15, 4]], "augment": {"noise_probability": 0.5}}
     chosen["students"]["half"]["training"] = {**run, "steps": 20}
-    online = {"teacher": "online", "kl_weight": [1.0, 0.5], "hidden_weight": 1.0}
+    online = {"teacher": "online", "kl_weight": [1.0, 0.5]}
     chosen["students"]["thin"] |= {
         "hidden": 16, "feed_forward": 32, "conv_channels": 8, "conv_merge": [2, 2, 2, 1], "distillation": online,
-        "config": {"layerdrop": 0.0},
         "training": {**run, "steps": 10, "augment": {"speed": [0.9, 1.1]}},
     }  # fmt: skip
     chosen["logits"]["speeds"] = [1.0, 0.9]

@@ -32,11 +32,6 @@ def pooled(logits: torch.Tensor, factor: int, blank: int) -> torch.Tensor:
     return torch.from_numpy(np.log(np.maximum(rows, smallest))).to(logits.device)
 
 
-def pooled_states(hidden: torch.Tensor, factor: int, frames: int) -> torch.Tensor:
-    """Hidden states [batch, at least frames * factor, n] -> [batch, frames, n]: the mean of each `factor` frames."""
-    return hidden[:, : frames * factor].unflatten(1, (frames, factor)).mean(2)
-
-
 def _silent(probabilities: np.ndarray, blank: int, factor: int, count: int) -> np.ndarray:
     """[count, vocabulary]: of each `factor` frames the mean of those in which nothing is written, or else the nearest such."""
     silent = np.flatnonzero(probabilities.argmax(-1) == blank)

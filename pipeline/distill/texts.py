@@ -56,9 +56,8 @@ def note(name: str, student: Student, config, seconds: np.ndarray, needed: np.nd
     if not count:
         return None
     faster = f", where it is played {max(speeds):g} times as fast" if max(speeds) > 1 else ""
-    others = is_used(learns.kl_weight) or is_used(learns.hidden_weight)
     return (
         f"{name}: {count:,} of {len(needed):,} texts of train have more characters than their audio has frames{faster}, "
         f"{frames_per_second(config):g} per second: CTC leaves them out, "
-        + ("the teacher's outputs still teach their audio" if others else "they teach nothing")
+        + ("the teacher's outputs still teach their audio" if is_used(learns.kl_weight) else "they teach nothing")
     )

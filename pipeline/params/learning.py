@@ -214,7 +214,7 @@ Ramp = Weight | tuple[Weight, Weight]
 
 
 class Distillation(Section):
-    """Loss = kl_weight * T^2 * KL(teacher || student at temperature T) + ctc_weight * CTC + hidden_weight * similarity loss.
+    """Loss = kl_weight * T^2 * KL(teacher || student at temperature T) + ctc_weight * CTC.
 
     See pipeline/distill/loss.py. A pair of numbers changes linearly from the first to the second over the run.
     """
@@ -227,9 +227,6 @@ class Distillation(Section):
     )
     kl_weight: Ramp = Field(1.0, description="of learning the teacher's distribution over characters in each frame")
     ctc_weight: Ramp = Field(1.0, description="of learning the reference text")
-    hidden_weight: Ramp = Field(
-        0.0, description="of matching which frames are alike in the teacher's layers; needs teacher: online; 0: off"
-    )
     features: Literal["computed", "stored"] = Field(
         "computed",
         description="computed: from audio; stored: the student keeps the teacher's feature encoder and reads its stored output",
@@ -243,10 +240,8 @@ class Distillation(Section):
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> "Distillation":
-        if not any(map(is_used, (self.kl_weight, self.ctc_weight, self.hidden_weight))):
-            raise ValueError("kl_weight, ctc_weight and hidden_weight are all 0: there is nothing to learn from")
-        if is_used(self.hidden_weight) and self.teacher == "stored":
-            raise ValueError("hidden_weight needs the teacher's hidden states, which are not stored: set teacher to online")
+        if not is_used(self.kl_weight) and not is_used(self.ctc_weight):
+            raise ValueError("kl_weight and ctc_weight are both 0: there is nothing to learn from")
         if self.pseudo_labels is not None and (not self.unlabelled or self.teacher == "online"):
             raise ValueError("pseudo_labels needs unlabelled above 0, and the stored teacher: set teacher to stored")
         if self.unlabelled and self.pseudo_labels is None and not is_used(self.kl_weight):
@@ -360,8 +355,6 @@ class Student(Section):
                 "training.augment.speed moves frames away from the teacher's stored logits: put speeds in logits.speeds, "
                 "or set distillation.teacher to online, with features: computed"
             )
-        if self.training.chunk and is_used(self.distillation.hidden_weight):
-            raise ValueError("hidden_weight compares whole utterances layer by layer, which training.chunk cuts: leave one out")
         if self.distillation.features == "stored":
             changes = {
                 "init": self.init == "scratch",

@@ -17,10 +17,9 @@ def test_fine_tuning_and_distillation(family, tmp_path):
         run |= {"evaluate_every": 2, "freeze_feature_encoder_steps": 2}
         chosen["teacher"] = {"init": "pretrained", "data": "data/hub", "training": run}
         narrow = {"layers": 1, "hidden": 16, "feed_forward": 32, "conv_channels": 8, "conv_merge": [2, 2, 2, 1]}
-        narrow |= {"frame_rate": 25, "config": {"layerdrop": 0.0}}  # a layer that is dropped has no states to compare
-        learns = {"teacher": "online", "hidden_weight": 1.0}
+        narrow |= {"frame_rate": 25}
         student = {"from": "teacher", "quantize_aware": True, "training": {**run, "freeze_feature_encoder_steps": 0}}
-        chosen["students"] = {"small": {**student, **narrow, "distillation": learns}}
+        chosen["students"] = {"small": {**student, **narrow, "distillation": {"teacher": "online"}}}
         chosen["variants"] = {"teacher-fp32": {"model": "teacher", "scheme": "fp32"}}
 
     folder = tones.project(tmp_path / "project", steps=20, change=change)

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoConfig
 
 from pipeline.models import families
-from pipeline.params import Student, Training
+from pipeline.params import Training
 from pipeline.train.chunks import use_chunks
 from pipeline.train.memory import Training as Memory
 from pipeline.train.memory import foretold
@@ -93,12 +93,6 @@ def test_a_run_killed_midway_draws_the_same_chunks_and_ends_with_the_same_weight
     plain, a, b = map(tones.weights, (whole, undisturbed, disturbed))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert any(not torch.equal(a[name], plain[name]) for name in a)
-
-
-def test_chunks_and_layers_that_are_compared_exclude_each_other():
-    training = {"steps": 1, "learning_rate": 0.1, "chunk": [0.2, 0.4]}
-    with pytest.raises(ValueError, match="hidden_weight"):
-        Student(**{"from": "teacher", "training": training, "distillation": {"teacher": "online", "hidden_weight": 1.0}})
 
 
 def test_short_chunks_are_foretold_to_take_more_memory(tmp_path):

@@ -23,7 +23,6 @@ from pipeline.distill.surgery.importance import LAYER, Importance, plain
 from pipeline.models.forward import frames_per_second
 from pipeline.models.wavlm import call_projections
 from pipeline.params import Student
-from pipeline.params.learning import is_used
 
 FEATURE_ENCODER = "feature_extractor.conv_layers."
 POSITIONAL = "encoder.pos_conv_embed."
@@ -120,11 +119,6 @@ def config_of(parent, settings: Student):
         if not hasattr(config, key):
             raise BigfootError(f"student config.{key} is not a key of {type(config).__name__}: check its spelling")
         setattr(config, key, value)
-    if is_used(settings.distillation.hidden_weight) and config.layerdrop:
-        raise BigfootError(
-            f"student distillation.hidden_weight compares each layer's output, and layerdrop {config.layerdrop:g} leaves "
-            "layers out at random: set config: {layerdrop: 0.0}"
-        )
     grown = [
         f"{name} {new} > {old}"
         for name, new, old in (
