@@ -42,28 +42,27 @@ class Imitation:
         s = self.settings
         kl, ctc = at(s.kl_weight, done), at(s.ctc_weight, done)
         inputs = {"input_values": batch["input_values"], "attention_mask": batch["attention_mask"]}
-        student, frames = model(**inputs), batch["frames"]
-        teacher_logits = batch.get("teacher_logits")
-        if self.teacher is not None:
-            with torch.no_grad():
-                teacher_logits = self.teacher.to(frames.device)(**inputs).logits
-            own = self.teacher._get_feat_extract_output_lengths(batch["attention_mask"].sum(1))
-            teacher_logits = self._pooled(teacher_logits, own, student.logits.shape[1])
-        loss = 0.0 * student.logits.sum()
+        logits, frames = model(**inputs).logits, batch["frames"]
+        loss = 0.0 * logits.sum()
         labelled = batch["label_lengths"] > 0
         if ctc and labelled.any():
             labels, lengths = batch["labels"][labelled], batch["label_lengths"][labelled]
-            loss = loss + ctc * ctc_loss(student.logits[labelled], frames[labelled], labels, lengths, self.blank)
+            loss = loss + ctc * ctc_loss(logits[labelled], frames[labelled], labels, lengths, self.blank)
         if kl:
-            loss = loss + kl * kl_loss(student.logits, teacher_logits, frames, at(s.temperature, done))
+            teacher_logits = batch["teacher_logits"] if self.teacher is None else self._online(inputs, logits.shape[1])
+            loss = loss + kl * kl_loss(logits, teacher_logits, frames, at(s.temperature, done))
         return loss
 
-    def _pooled(self, logits, own, frames: int):
-        """The teacher's logits [batch, its frames, vocabulary] at the student's `frames`; `own` [batch]: without padding."""
+    def _online(self, inputs: dict, frames: int):
+        """The logits of the teacher beside the student, [batch, frames, vocabulary] at the student's `frames`."""
+        assert self.teacher is not None  # where the batch holds no logits
+        mask = inputs["attention_mask"]
+        with torch.no_grad():
+            logits = self.teacher.to(mask.device)(**inputs).logits
         if self.factor == 1:
             return logits
-        rows = [pooled(row[:count], self.factor, self.blank) for row, count in zip(logits, own.tolist(), strict=True)]
-        return padded(rows, frames)
+        own = self.teacher._get_feat_extract_output_lengths(mask.sum(1)).tolist()  # without padding
+        return padded([pooled(row[:count], self.factor, self.blank) for row, count in zip(logits, own, strict=True)], frames)
 
 
 def at(ramp: Ramp, done: float) -> float:
