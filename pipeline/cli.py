@@ -99,7 +99,7 @@ def transcribe(
         list[str] | None,
         typer.Option("--hot-word", help="A name or word to expect, made likelier; give it once for each: docs/decoding.md"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Recordings transcribed in parallel, in one process each")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1_024, help="Recordings transcribed in parallel, in one process each")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker; by default the runtime chooses")] = None,
     is_live: Annotated[
         bool,
@@ -395,7 +395,7 @@ def serve(
     variant: Annotated[str, typer.Argument(help=VARIANT)],
     host: Annotated[str, typer.Option(help="0.0.0.0 opens the server, without a password, to the network")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0: a free one")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Recognizers that streams are shared out among")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1_024, help="Recognizers that streams are shared out among")] = 1,
     chunk: Chunk = None,
     left: Left = None,
     right: Right = None,

@@ -45,6 +45,7 @@ class Opened:
 
 
 OPENVINO_STEP = 8000  # samples
+MOST_THREADS = 1_024  # a runtime starts them all when it opens a file, and many more take minutes
 TOKENS = "tokens.txt"  # beside the graph that sherpa-onnx opens
 SHERPA_FRAME = 0.02  # seconds that it takes for a frame, whatever the model's frames are
 LEAST_HOP = 100  # samples; frames beyond a recording's are cut off
@@ -64,6 +65,8 @@ def start(
         raise BigfootError(f"{folder}: unknown runtime '{runtime}' in variant.json, known: {', '.join(openers)}")
     if precision not in PRECISIONS:
         raise BigfootError(f"{folder}: unknown precision '{precision}' in variant.json, known: {', '.join(PRECISIONS)}")
+    if threads is not None and not 0 < threads <= MOST_THREADS:
+        raise BigfootError(f"{threads} threads can't be used: give a number from 1 to {MOST_THREADS}")
     if not (folder / file).is_file():
         raise BigfootError(f"{folder}: {file} is missing, the variant is incomplete: copy it again, or quantize again")
     try:

@@ -60,7 +60,7 @@ def number(name: str, kind: Any, default):
 def decode_upload(content: object, limits: Limits, opened: Opened = audio.opened) -> np.ndarray:
     """The bytes of one audio file -> float32 [T], mono, 16 kHz; `opened` is that of audio.py or media.py.
 
-    Raises AudioError where they are not audio, BigfootError where they are no bytes or exceed the limits.
+    Raises AudioError where they are not audio, BigfootError where they are not bytes or exceed the limits.
     """
     if not isinstance(content, bytes | bytearray | memoryview):
         raise BigfootError(f"audio is {type(content).__name__}, not bytes: {ACCEPTED}")

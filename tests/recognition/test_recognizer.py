@@ -247,6 +247,12 @@ def test_an_unknown_runtime_is_an_error_that_lists_the_known_ones(tmp_path):
         Recognizer.load(tmp_path)
 
 
+@pytest.mark.parametrize("threads", [-1, 0, 20_000])
+def test_no_runtime_is_asked_for_no_threads_or_thousands(variants, threads):
+    with pytest.raises(BigfootError, match=f"{threads} threads.*from 1 to 1024"):
+        Recognizer.load(variants["int8-onnx"], threads)
+
+
 @pytest.mark.parametrize("scheme", ["fp32", "fp32-onnx", "int8-openvino"])
 def test_a_damaged_variant_is_one_line(variants, tmp_path, scheme):
     folder = tmp_path / scheme

@@ -42,7 +42,7 @@ class Worker:
 
 
 class Service:
-    """A variant being served. BigfootError where it can't be opened, or a limit in the environment is no number above 0."""
+    """A variant being served. BigfootError where it can't be opened, or a limit in the environment is not a number above 0."""
 
     def __init__(self, folder: Path, live: Live, workers: int = 1):
         self.live, self.limits, self.figures = live, Limits.from_environment(), Figures()
