@@ -10,7 +10,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -196,6 +195,7 @@ def evaluate(
     """
     from pipeline.apps.evaluation import formats, run
     from pipeline.apps.evaluation import page as html
+    from pipeline.apps.transcription import outputs
     from pipeline.project import Project
 
     *variants, table = names
@@ -204,7 +204,7 @@ def evaluate(
     result = run.evaluate(Project(), variants, Path(table))
     print(formats.as_json(result) if json else formats.text(result), end="", flush=True)
     if page:
-        page.write_text(html.page(result), encoding="utf-8")
+        outputs.write(page, html.page(result), "--page")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -224,18 +224,18 @@ def check(
     from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params, require_data
     from pipeline.quantize.schemes import not_timed_here, require_packages
-    from pipeline.train import speakers
-    from pipeline.train.teacher import check_pretrained
+    from pipeline.train import speakers, teacher
 
     project = Project()
     params = load_params(project.params)
     require_data(project, params)
-    on_the_hub = check_pretrained(params.teacher, project.root / params.teacher.data)
+    on_the_hub = teacher.check(params.teacher, project.root / params.teacher.data)
     used = {variant.scheme: params.schemes[variant.scheme] for variant in params.variants.values()}
     for scheme, settings in used.items():
         require_packages(scheme, settings)
     corpus = project.corpus(params.corpus.name)
     speakers.check(params, corpus)
+    found = [*not_timed_here(used), *memory.lines(params, project.root), *texts.lines(params, project.root, corpus)]
     names = ", ".join(["teacher", *params.students])
     print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
     if on_the_hub:
@@ -244,7 +244,7 @@ def check(
         print(purpose)
     if note := gaps_note(params.corpus, corpus):
         print(note)
-    for line in chain(not_timed_here(used), memory.lines(params, project.root), texts.lines(params, project.root, corpus)):
+    for line in found:
         print(line)
     if project.graph.is_file():
         print(graph.plan(project.root))
@@ -256,8 +256,8 @@ def check(
 
 @app.command(rich_help_panel=MAKE)
 def propose(
-    max_mb: Annotated[float, typer.Option(min=0.0001, help="Megabytes (10^6 bytes) of a variant's folder, at most")],
-    max_ms: Annotated[float, typer.Option(min=0.001, help="Milliseconds for --length seconds of audio, at most")],
+    max_mb: Annotated[float, typer.Option(min=0.0001, max=1e9, help="Megabytes (10^6 bytes) of a variant's folder, at most")],
+    max_ms: Annotated[float, typer.Option(min=0.001, max=1e9, help="Milliseconds for --length seconds of audio, at most")],
     length: Annotated[float, typer.Option(min=0.1, max=30, help="Seconds of audio that --max-ms is for")] = 3.0,
     threads: Annotated[int, typer.Option(min=1, max=1_024, help="CPU threads")] = 1,
     runtime: Annotated[Literal["onnx", "openvino", "any"], typer.Option(help="The runtime; any: the better one")] = "any",

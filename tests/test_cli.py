@@ -64,6 +64,34 @@ def test_transcribe_goes_on_after_a_file_it_cannot_read_and_exits_with_1_at_the_
     assert len(done.stderr.splitlines()) == 1 and "bad.wav" in done.stderr
 
 
+def test_an_empty_name_is_no_folder(variant, tmp_path):
+    audio.write(tmp_path / "a.wav", np.zeros(16_000, dtype=np.float32))
+    done = bigfoot("transcribe", variant, "", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "") and "name of a recording is empty" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("streams", "status", "error"),
+    [
+        ("a.wav 2>&-", 0, ""),
+        ("a.wav >&-", 0, ""),
+        ("- <&-", 1, "error: stdin is closed: pipe a recording into it\n"),
+        ("a.wav >/dev/full", 1, "error: standard output can't be written: No space left on device\n"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_one_line_or_not_needed(variant, tmp_path, streams, status, error):
+    audio.write(tmp_path / "a.wav", tiny.speech(1.0))
+    command = f"{sys.executable} -m pipeline.cli transcribe {variant} {streams}"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, env=_environment())
+    assert (done.returncode, done.stderr) == (status, error)
+    assert bool(done.stdout) == (streams == "a.wav 2>&-")
+
+
+def test_a_budget_without_end_is_a_mistake_of_usage(tmp_path):
+    done = bigfoot("propose", "--max-mb", 1, "--max-ms", "inf", cwd=tmp_path)
+    assert done.returncode == 2 and "--max-ms" in done.stderr and "Traceback" not in done.stderr
+
+
 def heavy_imports(folder: Path, *command: str) -> str:
     """What `bigfoot COMMAND` writes to stderr, and last which of the slow packages it has imported."""
     code = (
@@ -87,6 +115,8 @@ def test_transcribing_with_a_light_variant_never_loads_pytorch(variant, tmp_path
         ("use", "nothing"),
         ("table",),
         ("track",),
+        ("results",),
+        ("transcribe", "", "a.wav"),
     ],
     ids=lambda arguments: " ".join(arguments),
 )

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import new_folder
 from pipeline.common.progress import Progress
 from pipeline.speech.corpus import Corpus
 
@@ -11,12 +12,15 @@ from pipeline.speech.corpus import Corpus
 def export(corpus: Corpus, out: Path) -> int:
     """Write SPLIT.jsonl and audio/SPLIT/ID.flac for each split into `out`; returns the number of utterances.
 
-    Raises BigfootError where `out` is a file or a folder that is not empty.
+    Raises BigfootError where `out` is a file or a folder that is not empty, or can't be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BigfootError(f"{out} is not an empty folder: name another one")
     count = 0
-    with Progress("export", sum(len(corpus.utterances(split)) for split in corpus.splits), "utterances") as progress:
+    with (
+        new_folder(out),
+        Progress("export", sum(len(corpus.utterances(split)) for split in corpus.splits), "utterances") as progress,
+    ):
         for split in corpus.splits:
             folder = out / "audio" / split
             folder.mkdir(parents=True)

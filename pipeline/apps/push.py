@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError, is_away
+from pipeline.common.files import new_folder
 from pipeline.compare import comparison
 from pipeline.exports import layouts
 from pipeline.models.folder import check_sums
@@ -32,14 +33,12 @@ def export(
     _check_files(root, folder)
     if not force and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BigfootError(f"{out} is not empty: name another folder, or add --force to write into it")
-    try:
+    with new_folder(out):
         if layout:
             layouts.write(folder, out, layout, _licensed(card, license))
         else:
             shutil.copytree(folder, out, dirs_exist_ok=True)
             (out / "README.md").write_text(_licensed(card, license), encoding="utf-8")
-    except OSError as error:
-        raise BigfootError(f"{out} can't be written: {error.strerror or error}") from None
     return out
 
 

@@ -93,6 +93,20 @@ def end_if_told() -> None:
         sys.exit(128 + _signals[0])
 
 
+def write_out(text: str) -> None:
+    """Write text to stdout at once. Raises BigfootError where it can't be written, and nothing where stdout is closed."""
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritten(error) from None
+
+
+def _unwritten(error: OSError) -> BigfootError:
+    return BigfootError(f"standard output can't be written: {error.strerror}")
+
+
 @contextmanager
 def errors_as_lines() -> Iterator[None]:
     """End the process with one line on stderr where the block raises a BigfootError, or an error of the disk."""
@@ -121,7 +135,7 @@ def _flush() -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         if not isinstance(error, BrokenPipeError):
-            raise BigfootError(f"standard output can't be written: {error.strerror}") from None
+            raise _unwritten(error) from None
 
 
 class _OneLine(logging.Formatter):

@@ -11,7 +11,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -32,6 +34,22 @@ def write_whole(path: Path, content: str) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """For a block that writes a folder which a user named: an error of the disk is a BigfootError.
+
+    What the block wrote is then removed, unless the folder was there before.
+    """
+    was_there = folder.exists()
+    try:
+        yield
+    except OSError as error:
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
+        raise BigfootError(f"{folder} can't be written: {reason}") from None
 
 
 def write_json(path: Path, content: object) -> None:

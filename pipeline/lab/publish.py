@@ -83,9 +83,9 @@ def write(root: Path) -> None:
     folders = sorted((file.parent for file in Project(root).results.glob(f"*/{FIGURES}")), key=_place)
     page, kept = results_page(folders), Project(root).results / PAPER_SCALE
     page += f"\n{_text(kept)}" if kept.is_file() else ""
-    (root / "RESULTS.md").write_text(page, encoding="utf-8")
     shown = [folder for folder in folders if folder.name not in NOT_IN_README][:IN_README]
     _fill(root / "README.md", "results", "\n\n".join(_short(folder) for folder in shown))
+    (root / "RESULTS.md").write_text(page, encoding="utf-8")
     _fill(root / "docs" / "numbers.md", "figures", glossary())
     _fill(root / "docs" / "params.md", "params", table.text())
 
@@ -98,7 +98,7 @@ def glossary() -> str:
 def _fill(file: Path, name: str, content: str) -> None:
     """Replace the text between the markers with this name."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before, has_begin, rest = file.read_text(encoding="utf-8").partition(begin)
+    before, has_begin, rest = read_text(file, f"git checkout {file.name}").partition(begin)
     _, has_end, after = rest.partition(end)
     if not has_begin or not has_end:
         raise BigfootError(f"{file} has no {begin} ... {end}: put the markers where its tables belong")

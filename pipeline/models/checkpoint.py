@@ -228,7 +228,7 @@ def not_a_model() -> tuple[type[Exception], ...]:
     """The errors that transformers raises for settings that don't fit together."""
     from huggingface_hub.errors import StrictDataclassError
 
-    return (ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError)
+    return (ValueError, TypeError, KeyError, RuntimeError, ZeroDivisionError, StrictDataclassError)
 
 
 def one_line(error: Exception) -> str:

@@ -248,7 +248,9 @@ class Corpus(Section):
         pattern=NAME, description="of its folder in corpora/ and, as bigfoot-NAME, of the model in MLflow's registry"
     )
     data: Text = Field(description="the folder of raw data, which DVC watches; data/none where there is none")
-    license: Text = Field(description="of the audio and texts: it is shown in the report and on model cards")
+    license: str = Field(
+        pattern=r"^\S(.*\S)?$", description="of the audio and texts: it is shown in the report and on model cards"
+    )
     language: Language = Field(description="BCP 47 tag: how numbers are spoken and letters change case")
     objective: Objective = Field(
         "wer", description="the error rate that decides: wer, or cer for scripts without gaps between words"

@@ -58,9 +58,11 @@ class Training(Section):
     """One run of the Trainer. Steps are optimizer steps; a batch holds as many utterances as fit in `batch_seconds`."""
 
     steps: Count = Field(description="optimizer steps of the whole run")
-    batch_seconds: float = Field(16.0, gt=0, le=100_000, description="maximum seconds of audio per batch, padding included")
+    batch_seconds: float = Field(16.0, ge=0.1, le=100_000, description="maximum seconds of audio per batch, padding included")
     accumulate: int = Field(1, ge=1, le=100_000, description="batches per step and process")
-    learning_rate: float = Field(gt=0, le=1, description="the highest, after the warm-up; it then falls to 0 along a cosine")
+    learning_rate: float = Field(
+        ge=1e-12, le=1, description="the highest, after the warm-up; it then falls to 0 along a cosine"
+    )
     warmup: Fraction = Field(0.1, description="fraction of the steps over which the learning rate rises from 0")
     freeze_feature_encoder_steps: int = Field(
         0,
@@ -251,10 +253,14 @@ class Distillation(Section):
         return self
 
     @property
+    def needs_logits(self) -> bool:
+        """Whether anything is learned from the teacher's logits."""
+        return is_used(self.kl_weight) or self.pseudo_labels is not None
+
+    @property
     def reads_store(self) -> bool:
         """Whether anything is read from the store of the teacher's logits."""
-        needs_logits = is_used(self.kl_weight) or self.pseudo_labels is not None
-        return self.features == "stored" or (self.teacher == "stored" and needs_logits)
+        return self.features == "stored" or (self.teacher == "stored" and self.needs_logits)
 
 
 def is_used(weight: Ramp) -> bool:

@@ -96,7 +96,7 @@ class Benchmark(Section):
     )
     turn: int = Field(6, ge=1, le=10_000, description="timed utterances per turn, after one untimed")
     batch: int = Field(8, ge=1, le=10_000, description="utterances per batch where throughput in batches is measured")
-    lengths: list[Annotated[float, Field(gt=0, le=3600)]] = Field(
+    lengths: list[Annotated[float, Field(ge=0.01, le=3600)]] = Field(
         [1, 2, 5, 10, 30, 60], max_length=100, description="seconds of audio for which latency is measured; []: none"
     )
     cold_starts: int = Field(
@@ -112,6 +112,13 @@ class Benchmark(Section):
         description="such measurements per variant; with 1 the resolution is unknown and energy is not reported",
     )
     seed: Seed = Field(7, description="of the choice of utterances and the order of variants")
+
+    @field_validator("lengths")
+    @classmethod
+    def _each_once(cls, lengths: list[float]) -> list[float]:
+        if len(set(lengths)) < len(lengths):
+            raise ValueError("list each length once")
+        return lengths
 
     @property
     def most_rounds(self) -> int:

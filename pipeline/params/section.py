@@ -4,7 +4,6 @@ Every number has two bounds, because a run that was asked for 10^18 steps starts
 what anybody has used.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -13,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.settings import Settings
 
-NAME = r"^[a-z][a-z0-9_]*$"
+NAME = r"^[a-z][a-z0-9_]{0,63}$"  # of folders, too
 MOST = 10_000_000  # of anything that is counted
 WIDEST = 100_000  # of a layer, or how many of them
 DEEPEST, MESSAGE = 50, 500  # levels of YAML; characters of what is wrong with it
@@ -51,9 +50,13 @@ def read(path: str | Path, kind: type[S]) -> S:
         raw = _yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BigfootError(f"{path} can't be read: {error.strerror or error}") from None
-    except (YAMLError, ValueError) as error:  # ValueError: not UTF-8, too deep, or no number or date although it looks like one
-        where = one_line(re.sub(r"\s+", " ", str(error)))
-        raise BigfootError(f"{path} is not valid YAML: {where[:MESSAGE]}") from None
+    except UnicodeDecodeError as error:
+        raise BigfootError(f"{path} is not UTF-8 at byte {error.start + 1}: save it as UTF-8") from None
+    except (YAMLError, ValueError) as error:  # ValueError: too deep, or not a number or date although it looks like one
+        where = str(error).partition("To suppress this check")[0].replace('in "<unicode string>", ', "")  # ruamel.yaml's words
+        raise BigfootError(f"{path} is not valid YAML: {one_line(' '.join(where.split()))[:MESSAGE]}") from None
+    if not isinstance(raw, dict):
+        raise BigfootError(f"{path} has no keys: `bigfoot use PROFILE` makes one that has all")
     try:
         return kind.model_validate(raw)
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """params.yaml as a whole: its sections, and checks that they fit together."""
 
 import math
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -18,7 +19,7 @@ class Params(Section):
     """params.yaml. A key that dvc.yaml names can't be left out: DVC refuses a stage whose params are missing."""
 
     profile: str = Field(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$",
         description="name of this set of params: of its folder in results/ and its runs in MLflow",
     )
     country: Country = Field(description="ISO 3166 code of three letters: its electricity mix converts energy to CO2")
@@ -68,6 +69,7 @@ class Params(Section):
             for name in self.students:
                 shape(name, self.students, self.teacher.config)
         _check_budget(self)
+        _check_time_limits(self)
         if "teacher-fp32" not in self.variants:
             raise ValueError("variants: teacher-fp32 is missing, which all others are compared with")
         return self
@@ -97,6 +99,20 @@ def _check_budget(params: Params) -> None:
         raise ValueError(
             f"gate.budget.max_wer_rise: {asked.max_wer_rise:g}, but 100 * gate.max_rise is {100 * params.gate.max_rise:g}"
         )
+
+
+def _check_time_limits(params: Params) -> None:
+    """Refuse a limit of a stage that is not in the graph: no run would keep it."""
+    whole = dict.fromkeys(("prepare", "teacher", "teacher_logits", "benchmark", "compare"), ())
+    parts: dict[str, Collection[str]] = {
+        **whole, "student": params.students, "quantize": params.variants, "evaluate": params.variants, "export": params.exports,
+    }  # fmt: skip
+    for stage in params.time_limits:
+        kind, at, part = stage.partition("@")
+        if kind not in parts:
+            raise ValueError(f"time_limits.{stage}: is not a stage, known: {', '.join(parts)}")
+        if at and part not in parts[kind]:
+            raise ValueError(f"time_limits.{stage}: {kind} has no part {part}, known: {', '.join(parts[kind]) or 'none'}")
 
 
 def _check_stored_features(name: str, student: Student, params: Params) -> None:

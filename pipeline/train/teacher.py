@@ -68,14 +68,18 @@ def build(teacher: Teacher, data: Path, texts: Iterable[str], seed: int):
     return _from_pretrained(teacher, data, texts)
 
 
-def check_pretrained(teacher: Teacher, data: Path) -> str:
-    """Raise BigfootError where the pretrained model in `data` can't be taken in: its files, and the names and shapes of its
-    tensors. No values are loaded.
+def check(teacher: Teacher, data: Path) -> str:
+    """Raise BigfootError where `teacher.config` describes no model, or the pretrained model in `data` can't be taken in: its
+    files, and the names and shapes of its tensors. No values are drawn or loaded.
 
     Returns a line for readers where the model is on the hub and so is not looked at, or brings a language model; else "".
     """
     _refuse_head_keys(teacher)
-    if teacher.init != "pretrained":
+    if teacher.init == "config":
+        import torch
+
+        with torch.device("meta"):
+            _from_config(teacher.config, ["a"])
         return ""
     if teacher.name is not None:
         return f"the teacher {teacher.name} is on the hub: the stage teacher looks at it when it runs, this check does not"
@@ -104,7 +108,8 @@ def _from_config(config: dict, characters: list[str]):
     try:
         return Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor))), processor
     except not_a_model() as error:
-        raise BigfootError(f"teacher.config does not describe a valid wav2vec 2.0 model: {one_line(error)}") from None
+        reason = f"{error} is unknown" if isinstance(error, KeyError) else one_line(error)
+        raise BigfootError(f"teacher.config does not describe a valid wav2vec 2.0 model: {reason}") from None
 
 
 def _from_pretrained(teacher: Teacher, data: Path, texts: Iterable[str]):

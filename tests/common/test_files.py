@@ -1,13 +1,16 @@
 """A file is read whole and of the right shape, or refused in one line that names it and the command that makes it."""
 
+import errno
 import hashlib
 import json
+import os
+import shutil
 from dataclasses import dataclass
 
 import pytest
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_json, read_json_lines, sha256, sha256_of, write_json
+from pipeline.common.files import new_folder, read_json, read_json_lines, sha256, sha256_of, write_json
 from pipeline.common.objects import read_object
 
 
@@ -95,3 +98,18 @@ def test_a_hash_is_of_the_content_alone(tmp_path):
     assert both != sha256_of([second, first])
     first.rename(tmp_path / "c")
     assert sha256_of([tmp_path / "c", second]) == both
+
+
+def test_a_folder_that_cannot_be_written_whole_leaves_nothing_new_behind(tmp_path):
+    (tmp_path / "old").mkdir()
+    for folder in (tmp_path / "new", tmp_path / "old"):
+        with pytest.raises(BigfootError, match=f"{folder.name} can't be written: No space left on device"), new_folder(folder):
+            folder.mkdir(exist_ok=True)
+            (folder / "a").touch()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert [path.name for path in tmp_path.rglob("*")] == ["old", "a"]
+
+
+def test_of_many_files_that_cannot_be_copied_the_first_says_why(tmp_path):
+    with pytest.raises(BigfootError, match="new can't be written: No space left on device$"), new_folder(tmp_path / "new"):
+        raise shutil.Error([("a", "b", "No space left on device"), ("c", "d", "Permission denied")])

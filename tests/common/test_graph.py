@@ -263,3 +263,12 @@ def test_what_a_killed_dvc_left_cut_off_stops_no_other_one(checkout, caplog):
     for other in ("[]", '{"/a": null}'):
         (folder / ".dvc/tmp/rwlock").write_text(other)
         graph.read(folder)
+
+
+def test_data_that_cannot_be_read_is_named(tmp_path):
+    YAML().dump({"stages": {"source": {"cmd": "true", "deps": ["data"]}}}, tmp_path / "dvc.yaml")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "gone.wav").symlink_to("nowhere")
+    with pytest.raises(BigfootError, match="DVC can't read .*gone.wav .*: mend it, or take it out of the data"):
+        graph.plan(tmp_path)

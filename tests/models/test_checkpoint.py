@@ -34,7 +34,7 @@ def take_in(source: Path, alphabet: str = "model", texts: list[str] = ALPHABET, 
 
 
 def check(source: Path, alphabet: str = "model", **changes) -> str:
-    return teacher.check_pretrained(settings(alphabet, changes), source)
+    return teacher.check(settings(alphabet, changes), source)
 
 
 def logits_of(model) -> torch.Tensor:
@@ -433,5 +433,5 @@ def test_a_config_that_no_model_can_have_is_one_line(tmp_path, key, value):
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | {key: value}))
     with pytest.raises(BigfootError, match="config.json") as caught:
-        teacher.check_pretrained(settings("model", {}), model)
+        teacher.check(settings("model", {}), model)
     assert "\n" not in str(caught.value)

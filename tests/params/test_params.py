@@ -204,10 +204,40 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
         ("experiment: bigfoot", "experiment: ../../EVIL", r"tracking\.experiment"),
         ("experiment: bigfoot", "experiment: a/../../EVIL", r"tracking\.experiment"),
         ("experiment: bigfoot", "experiment: ''", r"tracking\.experiment"),
+        ("learning_rate: 1.8e-3", "learning_rate: 1.0e-320", r"teacher\.training\.learning_rate"),
+        ("batch_seconds: 8", "batch_seconds: 1.0e-320", r"teacher\.training\.batch_seconds"),
+        ("lengths: [1, 5, 20]", "lengths: [1, 5, 1]", "list each length once"),
+        ("license: CC0-1.0", r'license: "a\nb"', r"corpus\.license"),
+        ("name: quickstart\n  data", f"name: {'a' * 300}\n  data", r"corpus\.name"),
+        ("profile: quickstart", f"profile: {'a' * 300}", "profile"),
+        ("logits:", "time_limits: {studnet: 1}\nlogits:", r"time_limits\.studnet: is not a stage, known: .*student"),
+        ("logits:", "time_limits: {student@none: 1}\nlogits:", "student has no part none, known: half, thin"),
+        ("logits:", "time_limits: {teacher@half: 1}\nlogits:", "teacher has no part half, known: none"),
     ],
 )
 def test_a_value_that_no_run_can_have_is_refused(tmp_path, old, new, key):
     assert re.search(f"{key}", mistaken(tmp_path, old, new))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no keys: `bigfoot use PROFILE`"),
+        (b"- a", "has no keys: `bigfoot use PROFILE`"),
+        (b"profile: \xe9", "is not UTF-8 at byte 10: save it as UTF-8"),
+        (b"a: 1\na: 2", r'found duplicate key "a" with value "2" \(original value: "1"\) line 2, column 1$'),
+    ],
+)
+def test_a_file_that_is_damaged_as_a_whole_says_what_to_do(tmp_path, content, message):
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(BigfootError, match=message):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_time_limits_of_stages_are_taken(tmp_path):
+    limits = "{prepare: 1, student: 2, student@half: 3, quantize@thin-int8-onnx: 4}"
+    (tmp_path / "params.yaml").write_text(QUICKSTART.replace("logits:", f"time_limits: {limits}\nlogits:"))
+    assert load_params(tmp_path / "params.yaml").time_limits["student@half"] == 3
 
 
 def test_yaml_that_is_no_text_too_deep_or_has_an_impossible_value_is_one_line(tmp_path):

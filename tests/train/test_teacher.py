@@ -99,6 +99,24 @@ def test_an_impossible_teacher_is_an_error_of_one_line(pretrained, changes, mess
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hiden_size": 3}, r"teacher\.config\.hiden_size is not a key"),
+        ({"feat_extract_norm": "batch"}, "feat_extract_norm"),
+        ({"num_conv_pos_embedding_groups": 5}, "groups"),
+        ({"num_conv_pos_embedding_groups": 0}, "groups"),
+        ({"hidden_act": "gelux"}, "'gelux' is unknown"),
+        ({"hidden_dropout": "much"}, "hidden_dropout"),
+    ],
+    ids=lambda case: next(iter(case)) if isinstance(case, dict) else "",
+)
+def test_a_config_that_describes_no_model_is_refused_before_anything_runs(changes, message):
+    with pytest.raises(BigfootError, match=message):
+        teacher.check(settings(init="config", config=CONFIG | changes), Path("data/none"))
+    assert teacher.check(settings(init="config", config=CONFIG), Path("data/none")) == ""
+
+
 def test_a_vocabulary_of_letters_and_accents_apart_names_the_form():
     together, apart = (teacher._of_corpus(["a", "e", " ", *accents]) for accents in ([], ["\u0301"]))
     with pytest.raises(BigfootError, match="set corpus.text.form to NFC"):

@@ -17,6 +17,7 @@ from pipeline.apps.alignment.align import AlignedWord, align, spelled
 from pipeline.apps.alignment.formats import Alignment
 from pipeline.apps.transcription import files, outputs, variant
 from pipeline.apps.transcription.files import Failure, Recording
+from pipeline.common.command import write_out
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
 from pipeline.models.vocabulary import Vocabulary
@@ -144,7 +145,7 @@ class Printer:
     def __call__(self, alignment: Alignment, recording: Recording) -> None:
         text = formats.FORMATS[self.form](alignment)
         if self.out is None:
-            sys.stdout.write(text)
+            write_out(text)
         else:
             suffix = formats.SUFFIXES.get(self.form, self.form)
             outputs.write(outputs.target(recording, self.out, suffix, self.named), text)

@@ -19,6 +19,7 @@ from pipeline.apps.live.pcm import Pcm
 from pipeline.apps.live.session import Session, Utterance
 from pipeline.apps.transcription import variant
 from pipeline.apps.transcription.formats import json_line
+from pipeline.common.command import write_out
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.live import Live
@@ -32,7 +33,7 @@ NO_MICROPHONE = 'sounddevice is not installed: pip install "bigfoot-asr[micropho
 def transcribe(model: str, source: str | None, form: str, database: Path, live: Live, threads: int | None = None) -> None:
     """Write utterances to stdout as they end: `form` is txt or json. `source` is - for stdin, None for the microphone.
 
-    Raises BigfootError where the variant can't be opened, what comes is no PCM, or this machine is slower than the speaker.
+    Raises BigfootError where the variant can't be opened, what comes is not PCM, or this machine is slower than the speaker.
     """
     if form not in ("txt", "json"):
         raise BigfootError(f"--live writes txt or json, not {form}")
@@ -54,7 +55,7 @@ class Screen:
 
     def __init__(self, form: str):
         self._form = form
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
 
     def __call__(self, utterances: list[Utterance]) -> None:
         for utterance in utterances:
@@ -62,8 +63,7 @@ class Screen:
                 sys.stderr.write("\r\x1b[K" + ("" if utterance.is_final else _tail(one_line(utterance.text))))
                 sys.stderr.flush()
             if utterance.is_final:
-                sys.stdout.write(json_line(utterance.as_object()) if self._form == "json" else one_line(utterance.text) + "\n")
-                sys.stdout.flush()
+                write_out(json_line(utterance.as_object()) if self._form == "json" else one_line(utterance.text) + "\n")
 
 
 def _tail(text: str) -> str:

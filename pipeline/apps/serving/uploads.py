@@ -29,6 +29,7 @@ from pipeline.speech.audio import SAMPLE_RATE
 PATH = "/v1/audio/transcriptions"
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 FIELDS = ("file", "model", "response_format", "language", "temperature", "timestamp_granularities[]", "stream")
+GRANULARITIES = ("word", "segment")  # verbose_json has both
 SPARE = 100_000  # bytes of a form besides its file
 CLIENT_GONE = 499  # nginx's status, for the figures
 BODY_SECONDS = 60.0  # for a body to arrive
@@ -121,6 +122,8 @@ def _checked(body: bytes, content_type: str | None, service: Service) -> Upload:
         raise Refused(400, f"{service.name} recognizes {language}: leave out language")
     if fields.get("temperature", "0") not in ("0", "0.0") or fields.get("stream", "false").lower() != "false":
         raise Refused(400, "temperature has to be 0 and stream false: the text is the likeliest one, sent when it is complete")
+    if unknown := sorted({*fields.getlist("timestamp_granularities[]")} - {*GRANULARITIES}):
+        raise Refused(400, f"timestamp_granularities[] is {one_line(unknown[0])[:200]!r}, known: {', '.join(GRANULARITIES)}")
     file = files["file"]
     return Upload(one_line(file.filename or "audio"), file.read(), form)
 

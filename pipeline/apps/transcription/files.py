@@ -83,7 +83,11 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
     recordings: list[Recording | Failure] = []
     for name in names:
         path = Path(name)
-        if name == "-":
+        if not name:
+            recordings.append(Failure(name, "the name of a recording is empty: leave it out, or name a file or folder"))
+        elif name == "-":
+            if sys.stdin is None:
+                raise BigfootError("stdin is closed: pipe a recording into it")
             recordings.append(Recording(name, _copied(sys.stdin.buffer, stack), Path("stdin")))
         elif remote.is_url(name):
             recordings += _at(name)

@@ -23,6 +23,8 @@ def target(recording: Recording, out: Path, suffix: str, named: dict[Path, str])
     Raises BigfootError where another recording has this file already.
     """
     path = out / recording.out.with_name(f"{recording.out.name}.{suffix}")
+    if named.get(path) == recording.name:
+        raise BigfootError(f"{recording.name} is named twice: name it once")
     if path in named:
         raise BigfootError(f"{named[path]} and {recording.name} would both become {path}: transcribe them separately")
     named[path] = recording.name

@@ -16,6 +16,7 @@ from pipeline.apps.transcription.formats import Transcript
 from pipeline.apps.transcription.searched import SearchedWords
 from pipeline.apps.transcription.words import Word, WordDecoder
 from pipeline.common import cluster, engine
+from pipeline.common.command import write_out
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
@@ -156,8 +157,7 @@ def _print(transcript: Transcript, form: str, is_alone: bool) -> None:
     text = formats.FORMATS[form](transcript)
     if form == "txt" and not is_alone:
         text = "".join(f"{one_line(transcript.file)}\t{line}\n" for line in text[:-1].split("\n"))
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    write_out(text)
 
 
 def spread(

@@ -28,6 +28,8 @@ def opened(variant: str, database: Path) -> Iterator[Path]:
     An MLflow model is in MLFLOW_TRACKING_URI, otherwise in `database`, a project's mlflow.db. Raises BigfootError where it
     can't be fetched, Away where the server can't be reached.
     """
+    if not variant:
+        raise BigfootError("the name of the variant is empty: give a folder of variants/, or models:/NAME@champion")
     if not variant.startswith(SCHEMES):
         project = Project(database.parent)
         named = project.variant(project.variant_name(variant))

@@ -71,7 +71,7 @@ def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: Eviden
     from huggingface_hub import ModelCard
 
     sections = [
-        _opening(name, model, row, teacher, evidence),
+        _opening(name, model, row, teacher, evidence, params),
         "## How it was made\n\n" + _making(name, model, row, params),
         "## Intended use\n\n" + _use(name, evidence, params),
         "## Training data\n\n" + _data(evidence),
@@ -165,7 +165,7 @@ def _emissions(model: str, evidence: Evidence, params: Params) -> dict | None:
     if grams is None:
         return None
     ends = [shown(co2_g(end, params.country), ".3g") for end in range_of(wh, mode, on_gpu=True) or ()]
-    is_new = model == "teacher" and params.teacher.init == "config"
+    is_new = _init(model, params) in ("config", "scratch")
     return {
         "emissions": grams,
         "source": f"codecarbon ({mode})" + (f", modeled: {' to '.join(ends)} g" if ends else ""),
@@ -177,8 +177,8 @@ def _emissions(model: str, evidence: Evidence, params: Params) -> dict | None:
 # ---------------------------------------------------------------- what a person reads
 
 
-def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evidence) -> str:
-    what = "The teacher" if model == "teacher" else "A student, shrunk from the teacher,"
+def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evidence, params: Params) -> str:
+    what = _what(model, params)
     scheme = "" if name == model or row is None else f" in the scheme {row.scheme} for {row.runtime}"
     warning = f"**{UNTRAINED}**\n\n" if evidence.untrained else ""
     text = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
@@ -194,12 +194,32 @@ def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evi
     return text
 
 
+def _what(model: str, params: Params) -> str:
+    if model == "teacher":
+        return "The teacher"
+    if _is_alone(model, params):
+        return "A small model, trained from new weights on the labels alone,"
+    if _init(model, params) == "scratch":
+        return "A student, distilled from the teacher into new weights,"
+    return "A student, shrunk from the teacher,"
+
+
+def _is_alone(model: str, params: Params) -> bool:
+    """Whether a student has neither weights nor knowledge of the teacher: a control."""
+    return model != "teacher" and _init(model, params) == "scratch" and not params.students[model].distillation.needs_logits
+
+
+def _init(model: str, params: Params) -> str:
+    return params.teacher.init if model == "teacher" else params.students[model].init
+
+
 def _making(name: str, model: str, row: Row | None, params: Params) -> str:
-    """The chain from the teacher down, and those settings of each step that differ from the defaults."""
+    """The chain from new or pretrained weights down, and those settings of each step that differ from the defaults."""
     chain = _chain(model, params)
+    sections = {"teacher": params.teacher} | {f"students.{step}": params.students[step] for step in chain if step != "teacher"}
     pretrained = params.teacher.name or str(params.teacher.data)
-    steps = [pretrained if params.teacher.init == "pretrained" else "a config, untrained", *chain]
-    sections = {"teacher": params.teacher} | {f"students.{step}": params.students[step] for step in chain[1:]}
+    begun = {"pretrained": pretrained, "config": "a config, untrained", "scratch": "new weights"}
+    steps = [begun[_init(chain[0], params)], *chain]
     settings = {key: each.model_dump(mode="json", by_alias=True, exclude_defaults=True) for key, each in sections.items()}
     if row and name != model:
         steps.append(row.scheme)
@@ -209,9 +229,9 @@ def _making(name: str, model: str, row: Row | None, params: Params) -> str:
 
 
 def _chain(model: str, params: Params) -> list[str]:
-    """["teacher", "half", "thin"]: a model and its ancestors, the oldest first."""
+    """["teacher", "half", "thin"]: a model and those that it comes from, the oldest first."""
     chain = [model]
-    while chain[0] != "teacher":
+    while chain[0] != "teacher" and not _is_alone(chain[0], params):
         chain.insert(0, params.students[chain[0]].parent)
     return chain
 

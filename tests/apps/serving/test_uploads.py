@@ -101,8 +101,9 @@ def test_without_a_decoder_that_works_m4a_is_refused_and_the_server_goes_on(vari
         (file(AUDIO), {"temperature": "0.4"}, 400, "temperature"),
         (file(AUDIO), {"stream": "true"}, 400, "stream"),
         (file(AUDIO), {"x" * 5_000: "1"}, 400, "xxx"),
+        (file(AUDIO), {"timestamp_granularities[]": "letter"}, 400, "'letter', known: word, segment"),
     ],
-    ids="junk empty m4a cut long large huge model format prompt temperature stream field".split(),
+    ids="junk empty m4a cut long large huge model format prompt temperature stream field granularity".split(),
 )
 def test_what_is_refused_has_a_status_and_a_reason_in_openais_form(server, content, fields, status, named):
     answer = server.post(content, **fields)
@@ -201,6 +202,11 @@ def test_a_stop_lets_what_is_under_way_end_and_answers_the_rest_with_503(variant
     assert answer.status == 200 and expected.text.encode() in answer.read()
     _, err = served.process.communicate(timeout=60)
     assert (served.process.returncode, err) == (0, b"")
+
+
+def test_a_mistyped_limit_is_refused(variant):
+    with pytest.raises(AssertionError, match="error: BIGFOOT_SERVE_MAX_STREMS is not a limit, known: BIGFOOT_SERVE_MAX_FILES"):
+        Served(variant, BIGFOOT_SERVE_MAX_STREMS="2")
 
 
 def test_more_files_than_the_limit_are_refused_at_once(variant):

@@ -130,3 +130,24 @@ def test_the_models_usage_example_runs_as_written(tmp_path):
     quantize("fp32", {}, tmp_path / "models" / "teacher", None, tmp_path / "variant")
     transcript = Recognizer.load(tmp_path / "variant").transcribe(audio.read(out / "speech.wav"))
     assert done.stdout.strip() == transcript.strip()
+
+
+@pytest.mark.parametrize(
+    ("kl_weight", "opening", "chain"),
+    [
+        (0.0, "A small model, trained from new weights on the labels alone", "new weights -> half -> int8-openvino"),
+        (
+            1.0,
+            "A student, distilled from the teacher into new weights",
+            "a config, untrained -> teacher -> half -> int8-openvino",
+        ),
+    ],
+)
+def test_a_model_that_began_with_new_weights_is_not_called_shrunk(tmp_path, kl_weight, opening, chain):
+    settings = plant(tmp_path)
+    distillation = settings.students["half"].distillation.model_copy(update={"kl_weight": kl_weight})
+    settings.students["half"] = settings.students["half"].model_copy(update={"init": "scratch", "distillation": distillation})
+    compare(settings, tmp_path, tmp_path / "reports")
+    card = load(tmp_path, HALF)
+    assert opening in card.text and chain in card.text and "shrunk" not in card.text
+    assert card.data.to_dict()["co2_eq_emissions"]["training_type"] == "pre-training"
