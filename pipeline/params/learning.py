@@ -144,6 +144,16 @@ class Teacher(Section):
     )
     training: Training | None = Field(None, description="how it is fine-tuned; null only with finetune: false")
 
+    @field_validator("config", mode="before")
+    @classmethod
+    def _has_values_of_a_model(cls, config: object) -> object:
+        """pydantic would name the first of the kinds that a value may be."""
+        for key, value in config.items() if isinstance(config, dict) else ():
+            widths = value if isinstance(value, list) else [1]
+            if not isinstance(value, int | float | str | list) or not all(type(w) is int and 0 < w <= WIDEST for w in widths):
+                raise ValueError(f"{key} has to be a number, a text, true, false, or a list of numbers from 1 to {WIDEST:,}")
+        return config
+
     @field_validator("config")
     @classmethod
     def _is_within_bounds(cls, config: dict) -> dict:

@@ -176,6 +176,8 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
         ("hidden_size: 192", "hidden_size: -192", r"teacher\.config: hidden_size"),
         ("hidden_size: 192", "hidden_size: 1000000000", r"teacher\.config: hidden_size"),
         ("conv_dim: [64, 64, 64, 64, 64, 64]", "conv_dim: 64", r"teacher\.config: conv_dim"),
+        ("conv_dim: [64,", "conv_dim: [2000000000,", r"teacher\.config: conv_dim has to be a number.* from 1 to 100,000$"),
+        ("hidden_dropout: 0.0", "hidden_dropout: {}", r"teacher\.config: hidden_dropout has to be a number, a text"),
         ("    layers: 2\n", "    layers: 2\n    config: {hidden_dropout: 2}\n", r"students\.half\.config: hidden_dropout"),
         ("    layers: 2\n", "    layers: few\n", r"students\.half\.layers: "),
         ("temperature: 1.0", "temperature: .inf", r"half\.distillation\.temperature: "),
