@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipeline.common.command import errors_as_lines, exit_on_sigterm, log_to
+from pipeline.common.command import errors_as_lines, exit_on_sigterm, log_to, open_stderr
 from pipeline.common.errors import BigfootError
 from pipeline.speech.live import Live
 
@@ -55,6 +55,7 @@ License = Annotated[str | None, typer.Option(help="The license of the weights, s
 
 def main() -> None:
     """The entry point: an error that the user can correct is one line on stderr and its exit status, without a traceback."""
+    open_stderr()
     log_to(sys.stderr)
     exit_on_sigterm()
     with errors_as_lines():
@@ -204,7 +205,8 @@ def evaluate(
     result = run.evaluate(Project(), variants, Path(table))
     print(formats.as_json(result) if json else formats.text(result), end="", flush=True)
     if page:
-        outputs.write(page, html.page(result), "--page")
+        with outputs.errors_of(page, "--page"):
+            page.write_text(html.page(result), encoding="utf-8")
 
 
 @app.command(rich_help_panel=MAKE)

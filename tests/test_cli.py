@@ -74,6 +74,7 @@ def test_an_empty_name_is_no_folder(variant, tmp_path):
     ("streams", "status", "error"),
     [
         ("a.wav 2>&-", 0, ""),
+        ("gone.wav 2>&-", 1, ""),
         ("a.wav >&-", 0, ""),
         ("- <&-", 1, "error: stdin is closed: pipe a recording into it\n"),
         ("a.wav >/dev/full", 1, "error: standard output can't be written: No space left on device\n"),

@@ -17,6 +17,11 @@ from typing import TextIO
 
 from pipeline.common.errors import BigfootError, one_line
 
+
+class Unwritten(BigfootError):
+    """Stdout can't be written, whatever is printed next."""
+
+
 ONLY = "BIGFOOT_ONLY_STAGE"  # where it is set, other stages refuse to run; flows/stage.py sets it
 _signals: list[int] = []  # that came
 
@@ -93,8 +98,14 @@ def end_if_told() -> None:
         sys.exit(128 + _signals[0])
 
 
+def open_stderr() -> None:
+    """Where stderr is closed, what belongs there is lost, and not printed to stdout, which is what Python would do."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
 def write_out(text: str) -> None:
-    """Write text to stdout at once. Raises BigfootError where it can't be written, and nothing where stdout is closed."""
+    """Write text to stdout at once. Raises Unwritten where it can't be written, and nothing where stdout is closed."""
     try:
         print(text, end="", flush=True)
     except BrokenPipeError:
@@ -103,8 +114,8 @@ def write_out(text: str) -> None:
         raise _unwritten(error) from None
 
 
-def _unwritten(error: OSError) -> BigfootError:
-    return BigfootError(f"standard output can't be written: {error.strerror}")
+def _unwritten(error: OSError) -> Unwritten:
+    return Unwritten(f"standard output can't be written: {error.strerror}")
 
 
 @contextmanager
@@ -127,7 +138,7 @@ def errors_as_lines() -> Iterator[None]:
 
 
 def _flush() -> None:
-    """Write what is left of stdout. Raises BigfootError where it can't be written, and nothing where its reader has gone."""
+    """Write what is left of stdout. Raises Unwritten where it can't be written, and nothing where its reader has gone."""
     if sys.stdout is None or sys.stdout.closed:
         return
     try:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,16 +41,24 @@ def write_whole(path: Path, content: str) -> None:
 def new_folder(folder: Path) -> Iterator[None]:
     """For a block that writes a folder which a user named: an error of the disk is a BigfootError.
 
-    What the block wrote is then removed, unless the folder was there before.
+    Where the block fails, what it wrote is removed, unless the folder was there before.
     """
     was_there = folder.exists()
     try:
         yield
-    except OSError as error:
+    except BaseException as error:
         if not was_there:
             shutil.rmtree(folder, ignore_errors=True)
-        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
-        raise BigfootError(f"{folder} can't be written: {reason}") from None
+        if isinstance(error, OSError):
+            raise BigfootError(f"{folder} can't be written: {_reason(error)}") from None
+        raise
+
+
+def _reason(error: OSError) -> str:
+    """Why a file can't be written, of several files the first one, in the system's words."""
+    several = error.args[0] if isinstance(error, shutil.Error) and isinstance(error.args[0], list) else []
+    text = str(several[0][2]) if several and isinstance(several[0], tuple) else error.strerror or str(error)
+    return re.sub(r"^\[Errno \d+\] ([^:]+):.*", r"\1", text)
 
 
 def write_json(path: Path, content: object) -> None:

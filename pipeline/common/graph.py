@@ -169,7 +169,7 @@ def _repo(root: Path | str):
             yield repo
     except DvcException as error:
         raise BigfootError(f"DVC can't read the stages of {root}: {' '.join(str(error).split())}") from None
-    except OSError as error:  # DVC hashes what it watches: a link that leads nowhere, or a file that may not be read
+    except (FileNotFoundError, PermissionError) as error:  # of what it watches: a link that leads nowhere, or no permission
         raise BigfootError(f"DVC can't read {error.filename} ({error.strerror}): mend it, or take it out of the data") from None
 
 

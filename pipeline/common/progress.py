@@ -25,7 +25,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self._started = self._shown = time.monotonic()
-        if sys.stderr and sys.stderr.isatty():
+        if sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(desc=self.what, total=self.total or None, unit=f" {self.unit}", unit_scale=True, leave=False)

@@ -89,7 +89,7 @@ def gather(params: Params, root: Path) -> Evidence:
         if run.known(variant.name) is None:
             raise BigfootError(f"{project.timings} has no {variant.name}: run `dvc repro benchmark`")
     models = dict.fromkeys(v.model for v in variants)
-    parents = {name: student.parent for name, student in params.students.items()}
+    parents = {name: student.ancestor or payback.TEACHER for name, student in params.students.items()}
     trained = {name: read_metrics(project.model(name), _made_by(name)) for name in parents if _is_trained(project, name)}
     infos = {v.name: _read_variant(project, v, run, scored[v.name]) for v in variants}
     return Evidence(

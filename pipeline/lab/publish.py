@@ -80,6 +80,8 @@ def _keep_champion(root: Path, folder: Path, license: str | None) -> None:
 
 def write(root: Path) -> None:
     """Write RESULTS.md; and in README.md, docs/numbers.md and docs/params.md what stands between their markers."""
+    if not (root / "README.md").is_file():
+        raise BigfootError(f"{root / 'README.md'} is missing: run this in the project's folder")
     folders = sorted((file.parent for file in Project(root).results.glob(f"*/{FIGURES}")), key=_place)
     page, kept = results_page(folders), Project(root).results / PAPER_SCALE
     page += f"\n{_text(kept)}" if kept.is_file() else ""
@@ -98,7 +100,7 @@ def glossary() -> str:
 def _fill(file: Path, name: str, content: str) -> None:
     """Replace the text between the markers with this name."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before, has_begin, rest = read_text(file, f"git checkout {file.name}").partition(begin)
+    before, has_begin, rest = read_text(file, f"git checkout {file}").partition(begin)
     _, has_end, after = rest.partition(end)
     if not has_begin or not has_end:
         raise BigfootError(f"{file} has no {begin} ... {end}: put the markers where its tables belong")

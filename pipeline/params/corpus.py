@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from pipeline.params.section import NAME, Count, Fraction, Seconds, Section, Seed, Text
+from pipeline.params.section import LONGEST, NAME, Count, Fraction, Seconds, Section, Seed, Text
 from pipeline.speech import number_words
 from pipeline.speech.normalization import TextRules
 from pipeline.speech.scoring import Objective
@@ -241,15 +241,23 @@ Source = Annotated[
 ]
 
 
+def _one_line(text: str) -> str:
+    if len(text.strip().splitlines()) != 1:
+        raise ValueError("has to be one line of text")
+    return text.strip()
+
+
 class Corpus(Section):
     """How `prepare` makes a corpus from a source; `data`: the folder of raw data, which DVC watches, or data/none."""
 
     name: str = Field(
-        pattern=NAME, description="of its folder in corpora/ and, as bigfoot-NAME, of the model in MLflow's registry"
+        pattern=NAME,
+        max_length=LONGEST,
+        description="of its folder in corpora/ and, as bigfoot-NAME, of the model in MLflow's registry",
     )
     data: Text = Field(description="the folder of raw data, which DVC watches; data/none where there is none")
-    license: str = Field(
-        pattern=r"^\S(.*\S)?$", description="of the audio and texts: it is shown in the report and on model cards"
+    license: Annotated[str, AfterValidator(_one_line)] = Field(
+        description="of the audio and texts: it is shown in the report and on model cards"
     )
     language: Language = Field(description="BCP 47 tag: how numbers are spoken and letters change case")
     objective: Objective = Field(

@@ -147,12 +147,7 @@ class Teacher(Section):
     @field_validator("config", mode="before")
     @classmethod
     def _has_values_of_a_model(cls, config: object) -> object:
-        """pydantic would name the first of the kinds that a value may be."""
-        for key, value in config.items() if isinstance(config, dict) else ():
-            widths = value if isinstance(value, list) else [1]
-            if not isinstance(value, int | float | str | list) or not all(type(w) is int and 0 < w <= WIDEST for w in widths):
-                raise ValueError(f"{key} has to be a number, a text, true, false, or a list of numbers from 1 to {WIDEST:,}")
-        return config
+        return with_values(config)
 
     @field_validator("config")
     @classmethod
@@ -181,6 +176,15 @@ class Teacher(Section):
     def is_untrained(self) -> bool:
         """Whether it has learned nothing, here or elsewhere."""
         return self.init == "config" and not self.finetune
+
+
+def with_values(config: object) -> object:
+    """A config as it is; raises ValueError for a value of a kind that none has: pydantic would name one of several kinds."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        widths = value if isinstance(value, list) else [1]
+        if not isinstance(value, int | float | str | list) or not all(type(w) is int and 0 < w <= WIDEST for w in widths):
+            raise ValueError(f"{key} has to be a number, a text, true, false, or a list of numbers from 1 to {WIDEST:,}")
+    return config
 
 
 def within_bounds(config: dict) -> dict:
@@ -340,6 +344,11 @@ class Student(Section):
     distillation: Distillation = Field(Distillation(), description="what it learns from")
     training: Training | None = Field(description="how it is trained; null: it is cut from its parent and not trained")
 
+    @field_validator("config", mode="before")
+    @classmethod
+    def _has_values_of_a_model(cls, config: object) -> object:
+        return with_values(config)
+
     @field_validator("config")
     @classmethod
     def _keeps_its_shape(cls, config: dict) -> dict:
@@ -349,6 +358,13 @@ class Student(Section):
                     f"{key} is not a dropout or SpecAugment key: a student's shape is in layers, hidden, heads, ..."
                 )
         return within_bounds(config)
+
+    @property
+    def ancestor(self) -> str | None:
+        """The model whose training its own builds on: its parent, or, of new weights, the teacher if it learns from it."""
+        if self.init == "parent":
+            return self.parent
+        return "teacher" if self.distillation.needs_logits else None
 
     @property
     def seed(self) -> int:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.settings import Settings
 
-NAME = r"^[a-z][a-z0-9_]{0,63}$"  # of folders, too
+NAME, LONGEST = r"^[a-z][a-z0-9_]*$", 64  # it names folders
 MOST = 10_000_000  # of anything that is counted
 WIDEST = 100_000  # of a layer, or how many of them
 DEEPEST, MESSAGE = 50, 500  # levels of YAML; characters of what is wrong with it
@@ -50,8 +50,8 @@ def read(path: str | Path, kind: type[S]) -> S:
         raw = _yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BigfootError(f"{path} can't be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise BigfootError(f"{path} is not UTF-8 at byte {error.start + 1}: save it as UTF-8") from None
+    except UnicodeDecodeError:
+        raise BigfootError(f"{path} is not text in UTF-8: save it as UTF-8") from None
     except (YAMLError, ValueError) as error:  # ValueError: too deep, or not a number or date although it looks like one
         where = str(error).partition("To suppress this check")[0].replace('in "<unicode string>", ', "")  # ruamel.yaml's words
         raise BigfootError(f"{path} is not valid YAML: {one_line(' '.join(where.split()))[:MESSAGE]}") from None

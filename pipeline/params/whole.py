@@ -10,7 +10,7 @@ from pipeline.common import energy
 from pipeline.params.corpus import Corpus
 from pipeline.params.learning import Logits, Student, Teacher
 from pipeline.params.measuring import Benchmark, Evaluate, Gate, Tracking, Variant
-from pipeline.params.section import NAME, Section
+from pipeline.params.section import LONGEST, NAME, Section
 
 Country = Annotated[str, AfterValidator(energy.known_country)]
 
@@ -19,14 +19,17 @@ class Params(Section):
     """params.yaml. A key that dvc.yaml names can't be left out: DVC refuses a stage whose params are missing."""
 
     profile: str = Field(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        max_length=LONGEST,
         description="name of this set of params: of its folder in results/ and its runs in MLflow",
     )
     country: Country = Field(description="ISO 3166 code of three letters: its electricity mix converts energy to CO2")
     corpus: Corpus = Field(description="the speech, its text rules and checks")
     teacher: Teacher = Field(description="the model that is shrunk")
     logits: Logits = Field(description="the teacher's outputs that students learn from")
-    students: dict[Annotated[str, Field(pattern=NAME)], Student] = Field(description="the smaller models, by name; {}: none")
+    students: dict[Annotated[str, Field(pattern=NAME, max_length=LONGEST)], Student] = Field(
+        description="the smaller models, by name; {}: none"
+    )
     schemes: dict[str, dict] = Field(
         description="ways to lower precision, by name, each with its settings: `bigfoot schemes`; names with a +, such as "
         "int8-onnx+lm, decode with a language model: docs/decoding.md"
@@ -112,7 +115,7 @@ def _check_time_limits(params: Params) -> None:
         if kind not in parts:
             raise ValueError(f"time_limits.{stage}: is not a stage, known: {', '.join(parts)}")
         if at and part not in parts[kind]:
-            raise ValueError(f"time_limits.{stage}: {kind} has no part {part}, known: {', '.join(parts[kind]) or 'none'}")
+            raise ValueError(f"time_limits.{stage}: {kind} has no part '{part}', known: {', '.join(parts[kind]) or 'none'}")
 
 
 def _check_stored_features(name: str, student: Student, params: Params) -> None:

@@ -229,3 +229,11 @@ def test_what_is_wrong_here_is_an_error_before_anything_is_sent(project, hub, mo
     with pytest.raises(BigfootError, match=f"{HALF} .*dvc repro compare"):
         push.push(tmp_path, HALF, "me/half", endpoint=hub.address)
     assert not hub.repos
+
+
+def test_a_variant_is_not_exported_onto_itself(project):
+    folder = project / "variants" / HALF
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(BigfootError, match=f"is {HALF} itself: name another folder"):
+        push.export(project, HALF, folder, force=True)
+    assert sorted(path.name for path in folder.iterdir()) == before

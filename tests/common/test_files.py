@@ -111,5 +111,17 @@ def test_a_folder_that_cannot_be_written_whole_leaves_nothing_new_behind(tmp_pat
 
 
 def test_of_many_files_that_cannot_be_copied_the_first_says_why(tmp_path):
-    with pytest.raises(BigfootError, match="new can't be written: No space left on device$"), new_folder(tmp_path / "new"):
-        raise shutil.Error([("a", "b", "No space left on device"), ("c", "d", "Permission denied")])
+    for name in ("a", "b"):
+        (tmp_path / "old" / name).mkdir(parents=True)
+        (tmp_path / "old" / name / "x").touch()
+    (tmp_path / "new" / "a").mkdir(parents=True)
+    (tmp_path / "new" / "a" / "x").symlink_to("gone/x")
+    with pytest.raises(BigfootError, match="new can't be written: No such file or directory$"), new_folder(tmp_path / "new"):
+        shutil.copytree(tmp_path / "old", tmp_path / "new", dirs_exist_ok=True)
+
+
+def test_any_other_error_stays_what_it_is_and_leaves_nothing_behind_either(tmp_path):
+    with pytest.raises(RuntimeError, match="iostream"), new_folder(tmp_path / "new"):
+        (tmp_path / "new").mkdir()
+        raise RuntimeError("basic_ios::clear: iostream error")
+    assert not (tmp_path / "new").exists()

@@ -159,6 +159,12 @@ def test_a_stage_reads_the_sections_that_it_declares(name):
     assert declared == read, f"{name} declares {sorted(declared)} but reads {sorted(read)}"
 
 
+def test_a_time_limit_is_taken_for_every_kind_of_stage():
+    quickstart = load_params(ROOT / "params.yaml").model_dump(by_alias=True)
+    limits = dict.fromkeys(STAGES, 1.0)
+    assert params.Params.model_validate(quickstart | {"time_limits": limits}).time_limits == limits
+
+
 def test_another_gate_or_test_set_makes_no_training_and_no_variant_stale():
     deps = {name: " ".join(stage.get("do", stage)["deps"]) for name, stage in STAGES.items()}
     for name in ("teacher", "teacher_logits", "student", "quantize"):

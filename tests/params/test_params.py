@@ -177,6 +177,11 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
         ("hidden_size: 192", "hidden_size: 1000000000", r"teacher\.config: hidden_size"),
         ("conv_dim: [64, 64, 64, 64, 64, 64]", "conv_dim: 64", r"teacher\.config: conv_dim"),
         ("conv_dim: [64,", "conv_dim: [2000000000,", r"teacher\.config: conv_dim has to be a number.* from 1 to 100,000$"),
+        (
+            "    layers: 2\n",
+            "    layers: 2\n    config: {hidden_dropout: {}}\n",
+            r"half\.config: hidden_dropout has to be a number",
+        ),
         ("hidden_dropout: 0.0", "hidden_dropout: {}", r"teacher\.config: hidden_dropout has to be a number, a text"),
         ("    layers: 2\n", "    layers: 2\n    config: {hidden_dropout: 2}\n", r"students\.half\.config: hidden_dropout"),
         ("    layers: 2\n", "    layers: few\n", r"students\.half\.layers: "),
@@ -213,8 +218,8 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path, old, new, error):
         ("name: quickstart\n  data", f"name: {'a' * 300}\n  data", r"corpus\.name"),
         ("profile: quickstart", f"profile: {'a' * 300}", "profile"),
         ("logits:", "time_limits: {studnet: 1}\nlogits:", r"time_limits\.studnet: is not a stage, known: .*student"),
-        ("logits:", "time_limits: {student@none: 1}\nlogits:", "student has no part none, known: half, thin"),
-        ("logits:", "time_limits: {teacher@half: 1}\nlogits:", "teacher has no part half, known: none"),
+        ("logits:", "time_limits: {student@none: 1}\nlogits:", "student has no part 'none', known: half, thin"),
+        ("logits:", "time_limits: {teacher@half: 1}\nlogits:", "teacher has no part 'half', known: none"),
     ],
 )
 def test_a_value_that_no_run_can_have_is_refused(tmp_path, old, new, key):
@@ -226,7 +231,7 @@ def test_a_value_that_no_run_can_have_is_refused(tmp_path, old, new, key):
     [
         (b"", "has no keys: `bigfoot use PROFILE`"),
         (b"- a", "has no keys: `bigfoot use PROFILE`"),
-        (b"profile: \xe9", "is not UTF-8 at byte 10: save it as UTF-8"),
+        (b"profile: \xe9", "is not text in UTF-8: save it as UTF-8"),
         (b"a: 1\na: 2", r'found duplicate key "a" with value "2" \(original value: "1"\) line 2, column 1$'),
     ],
 )

@@ -17,7 +17,7 @@ from pipeline.apps.alignment.align import AlignedWord, align, spelled
 from pipeline.apps.alignment.formats import Alignment
 from pipeline.apps.transcription import files, outputs, variant
 from pipeline.apps.transcription.files import Failure, Recording
-from pipeline.common.command import write_out
+from pipeline.common.command import Unwritten, write_out
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
 from pipeline.models.vocabulary import Vocabulary
@@ -66,6 +66,8 @@ def _failure(
         return recording
     try:
         write(_aligned(recognizer, recording, channels), recording)
+    except Unwritten:
+        raise
     except BigfootError as error:
         return Failure.of(recording, error)
     return None

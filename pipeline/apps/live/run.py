@@ -55,7 +55,7 @@ class Screen:
 
     def __init__(self, form: str):
         self._form = form
-        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
 
     def __call__(self, utterances: list[Utterance]) -> None:
         for utterance in utterances:

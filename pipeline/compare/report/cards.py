@@ -75,7 +75,7 @@ def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: Eviden
         "## How it was made\n\n" + _making(name, model, row, params),
         "## Intended use\n\n" + _use(name, evidence, params),
         "## Training data\n\n" + _data(evidence),
-        "## License\n\n" + _license(params),
+        "## License\n\n" + _license(model, params),
         "## Metrics\n\n" + _metrics(row, evidence),
         "## Size and speed\n\n" + _speed(row, teacher, evidence),
         "## Limits\n\n" + _limits(evidence),
@@ -117,7 +117,7 @@ def _front_matter(name: str, model: str, row: Row | None, evidence: Evidence, pa
         pipeline_tag="automatic-speech-recognition",
         tags=tags,
         datasets=[source.path] if source.kind == "huggingface" and source.path else None,
-        base_model=params.teacher.name,  # on the hub, or unknown
+        base_model=params.teacher.name if _is_derived(model, params) else None,  # on the hub, or unknown
         metrics=None if evidence.untrained else ["wer", "cer"],
         eval_results=_results(row, evidence, source) if row and not evidence.untrained else None,
     )
@@ -165,7 +165,8 @@ def _emissions(model: str, evidence: Evidence, params: Params) -> dict | None:
     if grams is None:
         return None
     ends = [shown(co2_g(end, params.country), ".3g") for end in range_of(wh, mode, on_gpu=True) or ()]
-    is_new = _init(model, params) in ("config", "scratch")
+    init = params.teacher.init if model == "teacher" else params.students[model].init
+    is_new = init in ("config", "scratch")
     return {
         "emissions": grams,
         "source": f"codecarbon ({mode})" + (f", modeled: {' to '.join(ends)} g" if ends else ""),
@@ -197,20 +198,12 @@ def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evi
 def _what(model: str, params: Params) -> str:
     if model == "teacher":
         return "The teacher"
-    if _is_alone(model, params):
+    student, first = params.students[model], _chain(model, params)[0]
+    if student.ancestor is None:
         return "A small model, trained from new weights on the labels alone,"
-    if _init(model, params) == "scratch":
+    if student.init == "scratch":
         return "A student, distilled from the teacher into new weights,"
-    return "A student, shrunk from the teacher,"
-
-
-def _is_alone(model: str, params: Params) -> bool:
-    """Whether a student has neither weights nor knowledge of the teacher: a control."""
-    return model != "teacher" and _init(model, params) == "scratch" and not params.students[model].distillation.needs_logits
-
-
-def _init(model: str, params: Params) -> str:
-    return params.teacher.init if model == "teacher" else params.students[model].init
+    return f"A student, shrunk from {'the teacher' if first == 'teacher' else first},"
 
 
 def _making(name: str, model: str, row: Row | None, params: Params) -> str:
@@ -218,8 +211,8 @@ def _making(name: str, model: str, row: Row | None, params: Params) -> str:
     chain = _chain(model, params)
     sections = {"teacher": params.teacher} | {f"students.{step}": params.students[step] for step in chain if step != "teacher"}
     pretrained = params.teacher.name or str(params.teacher.data)
-    begun = {"pretrained": pretrained, "config": "a config, untrained", "scratch": "new weights"}
-    steps = [begun[_init(chain[0], params)], *chain]
+    begun = {"pretrained": pretrained, "config": "a config, untrained"}
+    steps = [begun[params.teacher.init] if chain[0] == "teacher" else "new weights", *chain]
     settings = {key: each.model_dump(mode="json", by_alias=True, exclude_defaults=True) for key, each in sections.items()}
     if row and name != model:
         steps.append(row.scheme)
@@ -231,9 +224,14 @@ def _making(name: str, model: str, row: Row | None, params: Params) -> str:
 def _chain(model: str, params: Params) -> list[str]:
     """["teacher", "half", "thin"]: a model and those that it comes from, the oldest first."""
     chain = [model]
-    while chain[0] != "teacher" and not _is_alone(chain[0], params):
-        chain.insert(0, params.students[chain[0]].parent)
+    while chain[0] != "teacher" and (ancestor := params.students[chain[0]].ancestor):
+        chain.insert(0, ancestor)
     return chain
+
+
+def _is_derived(model: str, params: Params) -> bool:
+    """Whether it comes from a pretrained model."""
+    return params.teacher.init == "pretrained" and _chain(model, params)[0] == "teacher"
 
 
 def _yaml(content: Mapping) -> str:
@@ -264,9 +262,9 @@ def _data(evidence: Evidence) -> str:
     return "\n".join(lines + ([f"- Left out by the checks: {dropped:,} utterances"] if dropped else []))
 
 
-def _license(params: Params) -> str:
+def _license(model: str, params: Params) -> str:
     pretrained = params.teacher.name or params.teacher.data
-    base = f" It derives from {tables.escaped(pretrained)}, whose terms apply." if params.teacher.init == "pretrained" else ""
+    base = f" It derives from {tables.escaped(pretrained)}, whose terms apply." if _is_derived(model, params) else ""
     return (
         f"The corpus is {tables.escaped(params.corpus.license)}.{base} The license of these weights is for whoever publishes "
         "them to choose (`bigfoot push --license`); until then it is `unknown`. Bigfoot, which made them, is Apache-2.0."

@@ -1,8 +1,10 @@
 """`bigfoot align`: recordings with their transcripts beside them, in every format, and cut into a manifest."""
 
+import io
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ import soundfile
 from typer.testing import CliRunner
 
 from pipeline.apps.alignment import formats
+from pipeline.apps.alignment import run as alignment
 from pipeline.apps.alignment.align import AlignedWord, Character
 from pipeline.apps.alignment.formats import Alignment
 from pipeline.cli import app
+from pipeline.common.command import Unwritten
 from pipeline.common.errors import BigfootError
 from pipeline.speech import audio
 from tests.tiny import speech
@@ -61,6 +65,14 @@ def project(variant, tmp_path, monkeypatch):
 
 def run(*arguments: str):
     return CliRunner().invoke(app, ["align", "local.fp32-onnx", *arguments], catch_exceptions=False)
+
+
+def test_a_full_stdout_is_blamed_once_and_ends_it(project, monkeypatch):
+    (project / "calls/two.txt").write_text("No word\n")
+    write = alignment.Printer("json", None)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(open("/dev/full", "wb", buffering=0), write_through=True))  # noqa: SIM115
+    with pytest.raises(Unwritten, match="No space left on device"):
+        alignment.align_recordings("local.fp32-onnx", ["calls"], write, project / "mlflow.db", None, "mix")
 
 
 def test_each_recording_is_aligned_with_the_text_beside_it(project):

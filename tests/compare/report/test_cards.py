@@ -151,3 +151,17 @@ def test_a_model_that_began_with_new_weights_is_not_called_shrunk(tmp_path, kl_w
     card = load(tmp_path, HALF)
     assert opening in card.text and chain in card.text and "shrunk" not in card.text
     assert card.data.to_dict()["co2_eq_emissions"]["training_type"] == "pre-training"
+    below = load(tmp_path, "thin")
+    assert f"A student, shrunk from {'the teacher' if kl_weight else 'half'}," in below.text
+
+
+@pytest.mark.parametrize("init", ["parent", "scratch"])
+def test_only_what_comes_from_a_pretrained_model_derives_from_it(tmp_path, init):
+    settings = plant(tmp_path)
+    teacher = settings.teacher.model_copy(update={"init": "pretrained", "name": "facebook/base"})
+    settings = settings.model_copy(update={"teacher": teacher})
+    alone = settings.students["half"].distillation.model_copy(update={"kl_weight": 0.0})
+    settings.students["half"] = settings.students["half"].model_copy(update={"init": init, "distillation": alone})
+    compare(settings, tmp_path, tmp_path / "reports")
+    card = load(tmp_path, HALF)
+    assert ("derives from facebook/base" in card.text) == (card.data.base_model == "facebook/base") == (init == "parent")
