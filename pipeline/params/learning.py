@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.params.section import (
     MOST,
@@ -20,6 +20,7 @@ from pipeline.params.section import (
     Text,
     Weight,
     Width,
+    each_once,
 )
 
 Decibels = Annotated[float, Field(ge=-100, le=100)]
@@ -118,6 +119,26 @@ class Training(Section):
         return self
 
 
+def with_values(config: object) -> object:
+    """A config as it is; raises ValueError for a value of a kind that none has: pydantic would name one of several kinds."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        widths = value if isinstance(value, list) else [1]
+        if not isinstance(value, int | float | str | list) or not all(type(w) is int and 0 < w <= WIDEST for w in widths):
+            raise ValueError(f"{key} has to be a number, a text, true, false, or a list of numbers from 1 to {WIDEST:,}")
+    return config
+
+
+def within_bounds(config: dict) -> dict:
+    """transformers' config as it is; raises ValueError where a value is one that no model can have."""
+    for key, value in config.items():
+        if (kind := SHAPE.get(key)) and (type(value) is not kind or not value):
+            raise ValueError(f"{key} is {value!r}: it has to be {'a list of numbers' if kind is list else 'a whole number'}")
+        most = 1 if re.search(r"dropout$|^layerdrop$|_prob$", key) else WIDEST
+        if isinstance(value, int | float) and not 0 <= value <= most:
+            raise ValueError(f"{key} is {value}: it has to be within 0 and {most:,}")
+    return config
+
+
 class Teacher(Section):
     """The model that is shrunk: built from `config`, or pretrained (a folder in `data`, or a hub `name`).
 
@@ -138,21 +159,13 @@ class Teacher(Section):
         None, description="the language, of a model with one adapter and vocabulary per language, such as MMS: deu; null: none"
     )
     finetune: bool = Field(True, description="false: used unchanged, a pretrained one zero-shot, which needs a CTC head")
-    config: dict[str, int | float | bool | str | list[Width]] = Field(
+    config: Annotated[
+        dict[str, int | float | bool | str | list[Width]], BeforeValidator(with_values), AfterValidator(within_bounds)
+    ] = Field(
         default_factory=dict,
         description="transformers' config: the architecture, dropout, SpecAugment; {}: its defaults, or the pretrained model's",
     )
     training: Training | None = Field(None, description="how it is fine-tuned; null only with finetune: false")
-
-    @field_validator("config", mode="before")
-    @classmethod
-    def _has_values_of_a_model(cls, config: object) -> object:
-        return with_values(config)
-
-    @field_validator("config")
-    @classmethod
-    def _is_within_bounds(cls, config: dict) -> dict:
-        return within_bounds(config)
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Teacher":
@@ -178,30 +191,10 @@ class Teacher(Section):
         return self.init == "config" and not self.finetune
 
 
-def with_values(config: object) -> object:
-    """A config as it is; raises ValueError for a value of a kind that none has: pydantic would name one of several kinds."""
-    for key, value in config.items() if isinstance(config, dict) else ():
-        widths = value if isinstance(value, list) else [1]
-        if not isinstance(value, int | float | str | list) or not all(type(w) is int and 0 < w <= WIDEST for w in widths):
-            raise ValueError(f"{key} has to be a number, a text, true, false, or a list of numbers from 1 to {WIDEST:,}")
-    return config
-
-
-def within_bounds(config: dict) -> dict:
-    """transformers' config as it is; raises ValueError where a value is one that no model can have."""
-    for key, value in config.items():
-        if (kind := SHAPE.get(key)) and (type(value) is not kind or not value):
-            raise ValueError(f"{key} is {value!r}: it has to be {'a list of numbers' if kind is list else 'a whole number'}")
-        most = 1 if re.search(r"dropout$|^layerdrop$|_prob$", key) else WIDEST
-        if isinstance(value, int | float) and not 0 <= value <= most:
-            raise ValueError(f"{key} is {value}: it has to be within 0 and {most:,}")
-    return config
-
-
 class Logits(Section):
     """The teacher's outputs for the training audio, stored once for all students."""
 
-    speeds: list[Speed] = Field(
+    speeds: Annotated[list[Speed], each_once("a speed occurs twice")] = Field(
         [1.0],
         min_length=1,
         description="speed factors; the training audio is passed through the teacher at each of them",
@@ -216,13 +209,6 @@ class Logits(Section):
         description="how many tokens of each frame are stored, the likeliest, beside the mass of the others: for large "
         "vocabularies; null: all",
     )
-
-    @field_validator("speeds")
-    @classmethod
-    def _each_once(cls, speeds: list[float]) -> list[float]:
-        if len(set(speeds)) < len(speeds):
-            raise ValueError("a speed occurs twice")
-        return speeds
 
 
 Temperature = Annotated[float, Field(gt=0, le=1_000)]
@@ -338,16 +324,11 @@ class Student(Section):
         None,
         description="train with the Linears' weights in few bits, as int4w-onnx and int4w-openvino store them; null: in float",
     )
-    config: dict[str, int | float | bool] = Field(
+    config: Annotated[dict[str, int | float | bool], BeforeValidator(with_values)] = Field(
         default_factory=dict, description="dropout and SpecAugment: *dropout, mask_*; {}: as its parent"
     )
     distillation: Distillation = Field(Distillation(), description="what it learns from")
     training: Training | None = Field(description="how it is trained; null: it is cut from its parent and not trained")
-
-    @field_validator("config", mode="before")
-    @classmethod
-    def _has_values_of_a_model(cls, config: object) -> object:
-        return with_values(config)
 
     @field_validator("config")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import MOST, NAME, Hours, Section, Seed
+from pipeline.params.section import MOST, NAME, Hours, Section, Seed, each_once
 from pipeline.speech.live import Live
 
 
@@ -56,7 +56,7 @@ class Evaluate(Section):
     live: EvaluateLive | None = Field(
         None, description="the errors of live recognition (docs/live.md); null: none; {}: with its defaults"
     )
-    noise_snr_db: list[Annotated[float, Field(ge=-100, le=100)]] = Field(
+    noise_snr_db: Annotated[list[Annotated[float, Field(ge=-100, le=100)]], each_once("list each ratio once")] = Field(
         [],
         max_length=20,
         description="the errors on the first test set with more noise: dB by which white noise lies below each utterance; "
@@ -64,13 +64,6 @@ class Evaluate(Section):
     )
     bootstrap: int = Field(2000, ge=100, le=1_000_000, description="resamples")
     seed: Seed = Field(7, description="of the resamples, and of the utterances drawn")
-
-    @field_validator("noise_snr_db")
-    @classmethod
-    def _each_once(cls, ratios: list[float]) -> list[float]:
-        if len(set(ratios)) < len(ratios):
-            raise ValueError("list each ratio once")
-        return ratios
 
 
 class Benchmark(Section):
@@ -96,7 +89,7 @@ class Benchmark(Section):
     )
     turn: int = Field(6, ge=1, le=10_000, description="timed utterances per turn, after one untimed")
     batch: int = Field(8, ge=1, le=10_000, description="utterances per batch where throughput in batches is measured")
-    lengths: list[Annotated[float, Field(ge=0.01, le=3600)]] = Field(
+    lengths: Annotated[list[Annotated[float, Field(ge=0.01, le=3600)]], each_once("list each length once")] = Field(
         [1, 2, 5, 10, 30, 60], max_length=100, description="seconds of audio for which latency is measured; []: none"
     )
     cold_starts: int = Field(
@@ -112,13 +105,6 @@ class Benchmark(Section):
         description="such measurements per variant; with 1 the resolution is unknown and energy is not reported",
     )
     seed: Seed = Field(7, description="of the choice of utterances and the order of variants")
-
-    @field_validator("lengths")
-    @classmethod
-    def _each_once(cls, lengths: list[float]) -> list[float]:
-        if len(set(lengths)) < len(lengths):
-            raise ValueError("list each length once")
-        return lengths
 
     @property
     def most_rounds(self) -> int:

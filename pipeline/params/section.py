@@ -7,7 +7,7 @@ what anybody has used.
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.settings import Settings
@@ -31,6 +31,17 @@ class Section(Settings):
     """A part of params.yaml."""
 
     model_config = ConfigDict(populate_by_name=True)
+
+
+def each_once(problem: str) -> AfterValidator:
+    """For a list whose values have to differ; `problem` is what is said where two are equal."""
+
+    def check(values: list) -> list:
+        if len(set(values)) < len(values):
+            raise ValueError(problem)
+        return values
+
+    return AfterValidator(check)
 
 
 S = TypeVar("S", bound=Section)

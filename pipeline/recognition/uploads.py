@@ -23,6 +23,7 @@ from pipeline.speech import audio
 from pipeline.speech.audio import Sound
 
 ACCEPTED = f"send the bytes of a whole {audio.FORMATS} file (in JSON as base64); paths and addresses are not accepted"
+LIMIT = "BIGFOOT_SERVE_MAX_"  # begins the names of environment variables that set a limit
 MOST_SAMPLES_PER_SECOND = 2 * 48_000  # over all channels
 
 Opened = Callable[[bytes], AbstractContextManager[Sound]]
@@ -30,7 +31,7 @@ Opened = Callable[[bytes], AbstractContextManager[Sound]]
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one request; each one's environment variable is BIGFOOT_SERVE_MAX_ and its name in capitals."""
+    """The limits of one request; each one's environment variable is LIMIT and its name in capitals."""
 
     files: int = 16
     mb: float = 25.0  # per file, of 10^6 bytes
@@ -39,8 +40,13 @@ class Limits:
     @classmethod
     def from_environment(cls) -> "Limits":
         """The limits that the environment sets, otherwise the defaults; BigfootError where a value is not a number above 0."""
-        limits = fields(cls)
-        return cls(**{each.name: number(f"BIGFOOT_SERVE_MAX_{each.name.upper()}", each.type, each.default) for each in limits})
+        limits = zip(cls.variables(), fields(cls), strict=True)
+        return cls(**{each.name: number(variable, each.type, each.default) for variable, each in limits})
+
+    @classmethod
+    def variables(cls) -> list[str]:
+        """The environment variables of the limits, in their order."""
+        return [f"{LIMIT}{each.name.upper()}" for each in fields(cls)]
 
 
 def number(name: str, kind: Any, default):

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,21 +20,11 @@ from pipeline.apps.serving.figures import Figures
 from pipeline.common import engine
 from pipeline.common.errors import BigfootError
 from pipeline.recognition.recognizer import Recognizer
-from pipeline.recognition.uploads import Limits, number
+from pipeline.recognition.uploads import LIMIT, Limits, number
 from pipeline.speech.live import Live
 
 Result = TypeVar("Result")
-LIMIT = "BIGFOOT_SERVE_MAX_"
-
-
-def _refuse_unknown_limits() -> None:
-    """Raise BigfootError for a limit in the environment whose name is mistyped: the server would run without it.
-
-    Other names with BIGFOOT_SERVE_ may be those that Kubernetes gives a service called bigfoot-serve.
-    """
-    known = [f"{LIMIT}{name}" for name in (*(each.name.upper() for each in fields(Limits)), "STREAMS", "WAITING")]
-    if unknown := sorted(name for name in os.environ if name.startswith(LIMIT) and name not in known):
-        raise BigfootError(f"{unknown[0]} is not a limit, known: {', '.join(known)}")
+MOST_STREAMS, MOST_FILES = f"{LIMIT}STREAMS", f"{LIMIT}WAITING"
 
 
 class Full(Exception):
@@ -60,8 +49,8 @@ class Service:
 
     def __init__(self, folder: Path, live: Live, workers: int = 1):
         self.live, self.limits, self.figures = live, Limits.from_environment(), Figures()
-        self.most_streams: int = number("BIGFOOT_SERVE_MAX_STREAMS", int, 32)
-        self.most_files: int = number("BIGFOOT_SERVE_MAX_WAITING", int, 16)
+        self.most_streams: int = number(MOST_STREAMS, int, 32)
+        self.most_files: int = number(MOST_FILES, int, 16)
         _refuse_unknown_limits()
         threads = number("BIGFOOT_SERVE_THREADS", int, max(1, engine.cores() // workers) if workers > 1 else None)
         self.files = Worker(folder, threads)
@@ -109,3 +98,13 @@ class Service:
             raise Full("this server is about to stop")
         if are >= most:
             raise Full(f"this server has {are} {what} under way, as many as it takes: try again later")
+
+
+def _refuse_unknown_limits() -> None:
+    """Raise BigfootError for a limit in the environment whose name is mistyped: the server would run without it.
+
+    Other names with BIGFOOT_SERVE_ may be those that Kubernetes gives a service called bigfoot-serve.
+    """
+    known = [*Limits.variables(), MOST_STREAMS, MOST_FILES]
+    if unknown := sorted(name for name in os.environ if name.startswith(LIMIT) and name not in known):
+        raise BigfootError(f"{unknown[0]} is not a limit, known: {', '.join(known)}")

@@ -210,15 +210,20 @@ def _making(name: str, model: str, row: Row | None, params: Params) -> str:
     """The chain from new or pretrained weights down, and those settings of each step that differ from the defaults."""
     chain = _chain(model, params)
     sections = {"teacher": params.teacher} | {f"students.{step}": params.students[step] for step in chain if step != "teacher"}
-    pretrained = params.teacher.name or str(params.teacher.data)
-    begun = {"pretrained": pretrained, "config": "a config, untrained"}
-    steps = [begun[params.teacher.init] if chain[0] == "teacher" else "new weights", *chain]
+    steps = [_begun(chain[0], params), *chain]
     settings = {key: each.model_dump(mode="json", by_alias=True, exclude_defaults=True) for key, each in sections.items()}
     if row and name != model:
         steps.append(row.scheme)
         settings[f"schemes.{row.scheme}"] = params.schemes.get(row.scheme, {})
     command = f"bigfoot use {params.profile} && dvc repro"
     return f"{tables.escaped(' -> '.join(steps))}, by `{command}` with these settings:\n\n```yaml\n{_yaml(settings)}```"
+
+
+def _begun(oldest: str, params: Params) -> str:
+    """What the oldest of a chain of models was made from."""
+    if oldest != "teacher":
+        return "new weights"
+    return "a config, untrained" if params.teacher.init == "config" else params.teacher.name or str(params.teacher.data)
 
 
 def _chain(model: str, params: Params) -> list[str]:
@@ -263,8 +268,8 @@ def _data(evidence: Evidence) -> str:
 
 
 def _license(model: str, params: Params) -> str:
-    pretrained = params.teacher.name or params.teacher.data
-    base = f" It derives from {tables.escaped(pretrained)}, whose terms apply." if _is_derived(model, params) else ""
+    source = tables.escaped(_begun("teacher", params))
+    base = f" It derives from {source}, whose terms apply." if _is_derived(model, params) else ""
     return (
         f"The corpus is {tables.escaped(params.corpus.license)}.{base} The license of these weights is for whoever publishes "
         "them to choose (`bigfoot push --license`); until then it is `unknown`. Bigfoot, which made them, is Apache-2.0."
