@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from flows import guard
+from pipeline.common.files import open_lock
 
 HOST_LOCK = Path(tempfile.gettempdir()) / "bigfoot-host.lock"
 
@@ -89,7 +90,7 @@ def _watch(
 @contextlib.contextmanager
 def _host(alone: bool, on_line: Callable[[str], None], stop: threading.Event) -> Iterator[None]:
     """Hold the host's lock; while it waits for it, it reports this once."""
-    with os.fdopen(os.open(HOST_LOCK, os.O_RDONLY | os.O_CREAT, 0o644)) as file:  # works if another user owns the file, too
+    with open_lock(HOST_LOCK) as file:
         mode, reported = fcntl.LOCK_EX if alone else fcntl.LOCK_SH, False
         while True:
             try:

@@ -15,8 +15,8 @@ from pipeline.common.command import ONLY
 from pipeline.common.errors import Temporary
 
 ALONE = "benchmark"  # measures, so nothing else runs on its host
-GPU_STAGES = ("teacher", "student")
-GPU_TAG = "gpu"  # `prefect concurrency-limit create gpu 1` keeps two trainings off one GPU
+GPU_STAGES = ("teacher", "teacher_logits", "student")
+GPU_TAG = "gpu"  # `prefect concurrency-limit create gpu 1` keeps two of these stages off one GPU
 LOCKED = ("Unable to acquire lock", "is being blocked by")  # DVC's messages for a held repository lock, and a held lock of outs
 TEMPORARY = f"exited with {Temporary.status}"  # DVC's message for a stage with this exit status
 
@@ -45,7 +45,7 @@ def run_stage(
         commands = [["repro", "--pull", stage], ["push", "--run-cache", stage]]
     try:
         waiting.for_another_try(stop)
-        with waiting.slot(GPU_TAG if is_training(stage) and _has_gpu() else None, stop):
+        with waiting.slot(GPU_TAG if uses_gpu(stage) and _has_gpu() else None, stop):
             for command in commands:
                 failed = dvc(command, stage, folder, stop, seconds, only=stage if sent_by else None, flow_run=sent_by)
                 if failed:
@@ -60,7 +60,7 @@ def stopped(stage: str, reason: process.Stopped) -> State:
     return Failed(name="Stopped", message=f"{stage}: {reason}")
 
 
-def is_training(stage: str) -> bool:
+def uses_gpu(stage: str) -> bool:
     return kind(stage) in GPU_STAGES
 
 

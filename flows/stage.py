@@ -19,7 +19,7 @@ from prefect.states import Cancelling, Completed, Failed, State
 from pydantic import Field
 
 from flows import process, show, waiting, workspace
-from flows.repro import GPU_TAG, RETRIED, dvc, is_training, run_stage, stopped, this_flow_run
+from flows.repro import GPU_TAG, RETRIED, dvc, run_stage, stopped, this_flow_run, uses_gpu
 from pipeline.common.errors import BigfootError
 
 POLL_SECONDS = 2.0
@@ -27,7 +27,7 @@ POLL_SECONDS = 2.0
 
 @task(cache_policy=NO_CACHE, **RETRIED)
 def send_stage(stage: str, room: workspace.Workspace, commit: str, seconds: float | None, stop: threading.Event) -> State:
-    """Have a worker of deployment stage/any, or stage/gpu for trainings, run one stage, and pull its outputs here."""
+    """Have a worker of deployment stage/any, or stage/gpu for what a GPU computes, run one stage, and pull its outputs here."""
     try:
         waiting.for_another_try(stop)
         return _send(stage, room, commit, seconds, stop)
@@ -36,7 +36,7 @@ def send_stage(stage: str, room: workspace.Workspace, commit: str, seconds: floa
 
 
 def _send(stage: str, room: workspace.Workspace, commit: str, seconds: float | None, stop: threading.Event) -> State:
-    deployment = f"stage/{GPU_TAG if is_training(stage) else 'any'}"
+    deployment = f"stage/{GPU_TAG if uses_gpu(stage) else 'any'}"
     parameters = {
         "stage": stage, "commit": commit, "seconds": seconds, "sent_by": this_flow_run(),
         "params": room.params.read_text(encoding="utf-8"),

@@ -65,7 +65,7 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     try:
         shutil.copyfile(source, trial)
         _override(trial, overrides)
-        load_params(trial)
+        _check(trial, source, overrides)
         if not room.is_resumed:
             with _removed_on_failure(room):
                 _make(project, folder)
@@ -224,6 +224,15 @@ def _add(project: Path, folder: Path, commit: str) -> None:
     dvc(folder, "config", "--local", "cache.dir", str((project / cache).resolve()))
     if "cache.type=" not in dvc(folder, "config", "--list"):
         dvc(folder, "config", "--local", "cache.type", LINKS)
+
+
+def _check(trial: Path, source: Path, overrides: list[str]) -> None:
+    """Raise BigfootError where the params are wrong, with what the run was given in the place of the file's name."""
+    try:
+        load_params(trial)
+    except BigfootError as error:
+        given = f"{source} with the overrides {', '.join(overrides)}" if overrides else str(source)
+        raise BigfootError(str(error).replace(str(trial), given)) from None
 
 
 def _override(file: Path, overrides: list[str]) -> None:

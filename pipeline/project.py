@@ -88,14 +88,25 @@ class Project:
         if path.name != given and (self.root / path).resolve().parent in (self.variants.resolve(), self.models.resolve()):
             return path.name
         model, hyphen, scheme = given.partition("-")
-        return f"{model}.{scheme}" if hyphen and model.isidentifier() and "/" not in given else given
+        if not (hyphen and model.isidentifier() and "/" not in given):
+            return given
+        dotted = f"{model}.{scheme}"
+        return next((path.name for path in self.variants.glob(f"{model}.*") if path.name.replace("+", "-") == dotted), dotted)
+
+    @property
+    def scores(self) -> Path:
+        return self.root / "scores"
 
     def score(self, variant: str) -> Path:
-        return self.root / "scores" / f"{variant}.json"
+        return self.scores / f"{variant}.json"
+
+    @property
+    def durations(self) -> Path:
+        return self.root / "durations"
 
     def duration(self, variant: str) -> Path:
         """How long scoring a variant took: beside the score, which depends on files alone."""
-        return self.root / "durations" / f"{variant}.json"
+        return self.durations / f"{variant}.json"
 
     @property
     def timings(self) -> Path:
@@ -171,6 +182,11 @@ class Project:
     @property
     def checkpoints(self) -> Path:
         return self.scratch / "checkpoints"
+
+    @property
+    def aside(self) -> Path:
+        """What stages once made and params.yaml no longer names."""
+        return self.scratch / "aside"
 
     @property
     def worktrees(self) -> Path:

@@ -30,3 +30,15 @@ def test_no_other_module_spells_a_path_of_the_project():
     files.remove(ROOT / "pipeline/project.py")
     spelled = [f"{file}:{line}: {text}" for file in files for line, text in joined(file) if set(Path(text).parts) & known]
     assert not spelled
+
+
+def test_a_slug_names_the_variant_that_it_is_short_for(tmp_path):
+    (tmp_path / "variants/thin.int8-onnx+lm").mkdir(parents=True)
+    project = Project(tmp_path)
+    given = ("thin-int8-onnx-lm", "thin-int8-onnx", "thin.int8-onnx+lm", "thin")
+    assert [project.variant_name(name) for name in given] == [
+        "thin.int8-onnx+lm",
+        "thin.int8-onnx",
+        "thin.int8-onnx+lm",
+        "thin",
+    ]

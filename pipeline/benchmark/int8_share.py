@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.benchmark import profile
-from pipeline.models.operations import RATE, SECONDS
+from pipeline.models.operations import SECONDS
 from pipeline.recognition.runtimes import Opened
+from pipeline.speech.audio import SAMPLE_RATE
 
 LEAST_FOUND = 0.99  # of the products that the shape needs; a padding-invariant graph has a few more
 
@@ -43,7 +44,7 @@ class Product(NamedTuple):
 
 def share(recognizer, folder: Path, threads: int) -> float | None:
     """The share in an open variant, from 0 to 1; None where it can't be known (see this module's docstring)."""
-    info, waveform = recognizer.info, np.zeros(round(SECONDS * RATE), dtype=np.float32)
+    info, waveform = recognizer.info, np.zeros(round(SECONDS * SAMPLE_RATE), dtype=np.float32)
     if info["runtime"] == "torch":
         products = torch_products(recognizer._run.model, waveform)
     elif info["runtime"] == "onnxruntime":

@@ -5,7 +5,6 @@ takes more than SLOW_SECONDS is timed in the first start alone. Audio is the sam
 30 s a Recognizer works in windows (pipeline.recognition.recognizer), so from there on time is linear in length.
 """
 
-import logging
 import random
 from collections.abc import Mapping
 
@@ -13,17 +12,16 @@ from pipeline.benchmark.processes import Process
 from pipeline.params import Benchmark
 
 SLOW_SECONDS = 1.0
-log = logging.getLogger(__name__)
 
 Times = Mapping[str, dict[float, list[float]]]  # {variant: {seconds of audio: seconds taken}}
 
 
-def run(workers: Mapping[str, Process], settings: Benchmark, rng: random.Random, before: Times) -> None:
-    """Add to the times of the starts before the time for each of `settings.lengths` in this one."""
+def run(workers: Mapping[str, Process], settings: Benchmark, rng: random.Random, times: Times) -> None:
+    """Time each of `settings.lengths` once per variant in this start, and append the seconds to `times`."""
     order = list(workers)
     for length in sorted(settings.lengths):
         rng.shuffle(order)
         for name in order:
-            taken = before[name].setdefault(length, [])
+            taken = times[name].setdefault(length, [])
             if not taken or taken[0] <= SLOW_SECONDS:
                 taken.append(workers[name].ask("length", seconds=length)["seconds"])

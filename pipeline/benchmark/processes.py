@@ -3,6 +3,7 @@
 Only one benchmark measures on a host at a time: `alone` is a lock for the whole host.
 """
 
+import fcntl
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from pipeline.benchmark import worker
 from pipeline.common.errors import BigfootError, Busy
+from pipeline.common.files import open_lock
 from pipeline.recognition import seal
 
 MODULE = worker.__name__
@@ -86,17 +88,12 @@ def started(names: Iterable[str], threads: int) -> Iterator[dict[str, Process]]:
 @contextmanager
 def alone() -> Iterator[None]:
     """Keep other benchmarks off this host meanwhile; raises Busy where one is already running."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(HOST_LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise Busy("another benchmark is running on this host: wait for it, or stop it") from None
-    try:
+    with open_lock(HOST_LOCK) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy("another benchmark is running on this host: wait for it, or stop it") from None
         yield
-    finally:
-        lock.release()
 
 
 def groups(folders: list[Path], reference: str) -> list[list[Path]]:

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from pipeline.common.errors import BigfootError
+from pipeline.speech.audio import SAMPLE_RATE
 
 
 class Worker:
@@ -59,11 +60,11 @@ class Worker:
         """Seconds of audio per second, in a batch of `size` equally long utterances (of the sample's median length)."""
         length = int(np.median([waveform.size for waveform in self.audios]))
         batch = [np.resize(self.audios[i % len(self.audios)], length) for i in range(size)]
-        return {"rtfx": size * length / 16000 / _second_time(lambda: self.recognizer.transcribe_batch(batch))}
+        return {"rtfx": size * length / SAMPLE_RATE / _second_time(lambda: self.recognizer.transcribe_batch(batch))}
 
     def length(self, seconds: float) -> dict:
         """Seconds for this much audio: all utterances, one after the other, and again from the first."""
-        long = np.resize(np.concatenate(self.audios), round(seconds * 16000))
+        long = np.resize(np.concatenate(self.audios), round(seconds * SAMPLE_RATE))
         return {"seconds": _second_time(lambda: self.recognizer.transcribe(long))}
 
     def work(self, seconds: float) -> dict:
@@ -73,7 +74,7 @@ class Worker:
             waveform = self.audios[index % len(self.audios)]
             self.recognizer.transcribe(waveform)
             samples, index = samples + waveform.size, index + 1
-        return {"audio_seconds": samples / 16000}
+        return {"audio_seconds": samples / SAMPLE_RATE}
 
     def profile(self) -> dict:
         """Milliseconds in the parts of the model, and the share of products in int8; None where the runtime doesn't tell.

@@ -14,9 +14,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import TextIO, TypeVar, overload
 
 from pipeline.common.errors import BigfootError
 
@@ -35,6 +35,17 @@ def write_whole(path: Path, content: str) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def open_lock(path: Path) -> TextIO:
+    """A file to lock with flock, made where it is missing. Several users may share it; a lock ends with its process.
+
+    Another user's is opened without O_CREAT and for reading alone, which in /tmp is all that the kernel allows
+    (fs.protected_regular), and all that flock needs.
+    """
+    with suppress(FileNotFoundError):
+        return path.open()
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT, 0o644))
 
 
 @contextmanager

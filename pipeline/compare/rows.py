@@ -165,7 +165,7 @@ def best_of(rows: Sequence[Row], prefer: str) -> Row | None:
     return max(alike, key=rank, default=None)
 
 
-def gain(of: Mapping[str, float | None], prefer: str = "both") -> float | None:
+def gain(of: Mapping[str, float | None], prefer: str) -> float | None:
     """What a variant gains: how much faster or smaller than teacher.fp32, or the smaller of the two."""
     keys = {"both": ("speedup", "shrink"), "speed": ("speedup",), "size": ("shrink",)}[prefer]
     gains = [value for key in keys if (value := of[key]) is not None]
@@ -173,7 +173,7 @@ def gain(of: Mapping[str, float | None], prefer: str = "both") -> float | None:
 
 
 def gain_to_choose(row: Row, prefer: str) -> float | None:
-    """The same of timings that are not reported: the best of many looks better than it is in those that chose it."""
+    """`gain` by the timings that choose. Those that are reported may not: the best of many looks better in them than it is."""
     return gain({**row.figures, "speedup": row["speedup_to_choose"]}, prefer)
 
 
@@ -212,7 +212,7 @@ def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
 
 
 def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
-    """The same, with peers and variants for a GPU judged like all others."""
+    """Whether a variant keeps the budget, as if it were one of Bigfoot's own for the CPU."""
     rise, upper = row.known(f"gate_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
     sure = f"{gate.confidence:.0%} sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
     bounded = f"gate {row.objective.upper()} {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"

@@ -18,10 +18,8 @@ import torch
 from torch import nn
 
 from pipeline.common.errors import BigfootError
+from pipeline.models.int8_ranges import LEVELS, RANGES, WEIGHT_STEPS, Range
 
-FILE = "int8_ranges.json"
-LEVELS = 256  # of a convolution's input
-WEIGHT_STEPS = 63  # of a weight, on either side of zero
 OUTLIERS = 1e-4  # the part of the observed values that may lie beyond each end at the start
 
 
@@ -69,9 +67,9 @@ def attach(model, waveforms: list[torch.Tensor]) -> None:
         layer.conv.forward = _Convolution(layer)
 
 
-def detach(model) -> dict[str, dict[str, float]]:
+def detach(model) -> dict[str, Range]:
     """Remove the rounding and return each convolution's last range: {convolution: {"low", "high"}}."""
-    ranges = {}
+    ranges: dict[str, Range] = {}
     for number, layer in enumerate(_layers(model), start=1):
         step, zero = (float(value) for value in grid(layer.int8.low.detach(), layer.int8.high.detach()))
         ranges[f"conv_layers.{number}"] = {"low": -zero * step, "high": (LEVELS - 1 - zero) * step}
@@ -79,8 +77,8 @@ def detach(model) -> dict[str, dict[str, float]]:
     return ranges
 
 
-def save(ranges: dict, folder: Path) -> None:
-    (folder / FILE).write_text(json.dumps(ranges, indent=1) + "\n", encoding="utf-8")
+def save(ranges: dict[str, Range], folder: Path) -> None:
+    (folder / RANGES).write_text(json.dumps(ranges, indent=1) + "\n", encoding="utf-8")
 
 
 class _Convolution:

@@ -23,26 +23,28 @@ def pooled(logits: torch.Tensor, factor: int, blank: int) -> torch.Tensor:
     if not count:
         return logits[:0].float()
     rows = _silent(probabilities, blank, factor, count)
-    peaks = _peaks(probabilities, blank)
-    while len(peaks) and (needed := _apart(probabilities[peaks].argmax(-1)))[-1] >= count:
-        peaks = np.delete(peaks, probabilities[peaks].max(-1).argmin())
+    peaks = _fitting(_peaks(probabilities, blank), probabilities, count)
     if len(peaks):
-        rows[_places(peaks, needed, factor, count)] = probabilities[peaks]
+        rows[_places(peaks, _apart(probabilities[peaks].argmax(-1)), factor, count)] = probabilities[peaks]
     smallest = np.finfo(rows.dtype).tiny  # of 0 the loss would be NaN
     return torch.from_numpy(np.log(np.maximum(rows, smallest))).to(logits.device)
 
 
 def _silent(probabilities: np.ndarray, blank: int, factor: int, count: int) -> np.ndarray:
-    """[count, vocabulary]: of each `factor` frames the mean of those in which nothing is written, or else the nearest such."""
+    """[count, vocabulary]: of each `factor` frames the mean of those in which nothing is written, or else the nearest such.
+
+    Where something is written in every frame, all are a certain blank.
+    """
+    rows = np.zeros((count, probabilities.shape[1]), probabilities.dtype)
     silent = np.flatnonzero(probabilities.argmax(-1) == blank)
     if not len(silent):
-        silent = probabilities[:, [blank]].argmax(0)
-    owners = np.minimum(silent // factor, count - 1)
-    rows = np.zeros((count, probabilities.shape[1]), probabilities.dtype)
-    np.add.at(rows, owners, probabilities[silent])
-    several = np.bincount(owners, minlength=count)[:, None]
+        rows[:, blank] = 1
+        return rows
+    row_of = np.minimum(silent // factor, count - 1)
+    np.add.at(rows, row_of, probabilities[silent])
+    silent_frames = np.bincount(row_of, minlength=count)[:, None]
     nearest = np.abs(np.subtract.outer(np.arange(count), (silent - (factor - 1) / 2) / factor)).argmin(1)
-    return np.where(several > 0, rows / several.clip(1).astype(rows.dtype), probabilities[silent[nearest]])
+    return np.where(silent_frames > 0, rows / silent_frames.clip(1).astype(rows.dtype), probabilities[silent[nearest]])
 
 
 def _peaks(probabilities: np.ndarray, blank: int) -> np.ndarray:
@@ -51,6 +53,13 @@ def _peaks(probabilities: np.ndarray, blank: int) -> np.ndarray:
     starts = np.flatnonzero(np.diff(path, prepend=-1))
     runs = zip(starts, [*starts[1:], len(path)], strict=True)
     return np.array([first + best[first:end].argmax() for first, end in runs if path[first] != blank], dtype=int)
+
+
+def _fitting(peaks: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
+    """The peaks without the least likely ones that have no room in `count` frames."""
+    while len(peaks) and _apart(probabilities[peaks].argmax(-1))[-1] >= count:
+        peaks = np.delete(peaks, probabilities[peaks].max(-1).argmin())
+    return peaks
 
 
 def _apart(tokens: np.ndarray) -> np.ndarray:

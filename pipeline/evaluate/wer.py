@@ -161,11 +161,17 @@ def paired_rises(
     differs = distinct.any(1)
     if differs.any():
         _, groups = units(reference.hypotheses)
-        rates = np.sort(drawn := _weighted(distinct, words, groups, one, resamples, seed), axis=0)
-        ranks = np.stack([np.searchsorted(ordered, rate) for ordered, rate in zip(rates.T, drawn.T, strict=True)])
-        rank = np.sort(ranks.max(0))[int(np.ceil(confidence * resamples)) - 1]
-        bounds[differs] = np.maximum(bounds, rates[rank])[differs]
+        together = _joint_bounds(_weighted(distinct, words, groups, one, resamples, seed), confidence)
+        bounds[differs] = np.maximum(bounds, together)[differs]
     return dict(zip(others, bounds[which.ravel()].tolist(), strict=True))
+
+
+def _joint_bounds(drawn: np.ndarray, confidence: float) -> np.ndarray:
+    """The lowest common quantile of all variants, [variants], that holds for all in `confidence` of [resamples, variants]."""
+    ordered = np.sort(drawn, axis=0)
+    ranks = np.stack([np.searchsorted(column, rates) for column, rates in zip(ordered.T, drawn.T, strict=True)])
+    highest = np.sort(ranks.max(0))  # of each resample, the rank of the variant that needs the highest quantile
+    return ordered[highest[int(np.ceil(confidence * len(drawn))) - 1]]
 
 
 def _size_of_an_error(scores: Sequence[SetScore], objective: Objective) -> float:

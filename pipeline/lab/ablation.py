@@ -85,9 +85,10 @@ def _round_again(model, corpus, processor, folder: Path) -> None:
 
     from pipeline.distill import fake_int8
     from pipeline.distill.student import importance_audio
+    from pipeline.models.int8_ranges import RANGES
 
     fake_int8.attach(model, importance_audio(corpus, processor, 1))
-    ranges = json.loads((folder / fake_int8.FILE).read_text())
+    ranges = json.loads((folder / RANGES).read_text())
     with torch.no_grad():
         for layer, ends in zip(fake_int8._layers(model), ranges.values(), strict=True):
             layer.int8.low.fill_(ends["low"])

@@ -66,12 +66,6 @@ def attach(model: nn.Module, rounding: Rounding) -> None:
         modules[name].forward = _Rounded(modules[name], bits, rounding["block"])
 
 
-def detach(model: nn.Module) -> None:
-    """Make all Linears compute with their own weights again."""
-    for module in linears(model).values():
-        module.__dict__.pop("forward", None)
-
-
 def save(rounding: Rounding, folder: Path) -> None:
     """Write it beside a saved model, as one of the files that make the model."""
     (folder / FEW_BITS).write_text(json.dumps(rounding, indent=1) + "\n", encoding="utf-8")

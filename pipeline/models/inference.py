@@ -19,7 +19,7 @@ from pipeline.models.families import is_group_norm
 from pipeline.models.forward import padding_invariant
 from pipeline.speech import audio, text
 from pipeline.speech.corpus import AudioCorpus, durations
-from pipeline.speech.scoring import count_errors, scoring
+from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 
 BATCH_SECONDS = 60.0
@@ -127,14 +127,11 @@ def by_length(durations: np.ndarray, first: int = 0) -> Iterator[list[int]]:
 
 def dev_errors(model, processor, corpus: AudioCorpus, utterances: Sequence[Utterance]) -> tuple[int, int]:
     """(errors, length of the references) of greedy decoding, in words or characters: the unit of the corpus's objective."""
-    scored_as = scoring(corpus.rules)
     known = vocabulary.of(processor.tokenizer, model.config.vocab_size)
-    errors = length = 0
-    for utterance, logits in frame_logits(model, processor, corpus, utterances):
-        hypothesis = text.greedy(logits.argmax(-1), known.texts, known.blank)
-        counted = count_errors(utterance.text, scored_as.written(hypothesis), scored_as.objective)
-        errors, length = errors + counted.errors, length + counted.length
-    return errors, length
+    heard = frame_logits(model, processor, corpus, utterances)
+    return scoring(corpus.rules).errors(
+        (utterance.text, text.greedy(logits.argmax(-1), known.texts, known.blank)) for utterance, logits in heard
+    )
 
 
 def padded(rows: list[torch.Tensor], length: int = 0) -> torch.Tensor:

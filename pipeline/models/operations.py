@@ -7,13 +7,14 @@ number of products, each at a lower cost.
 """
 
 from pipeline.models.forward import frame_counts
+from pipeline.speech.audio import SAMPLE_RATE
 
-SECONDS, RATE = 5.0, 16_000
+SECONDS = 5.0
 
 
 def macs_per_second(config: dict) -> float:
     """Multiply-accumulates per second of a model with this config.json, of any family, on SECONDS of audio."""
-    return sum(macs(config, round(SECONDS * RATE)).values()) / SECONDS
+    return sum(macs(config, round(SECONDS * SAMPLE_RATE)).values()) / SECONDS
 
 
 def macs(config: dict, samples: int) -> dict[str, float]:

@@ -232,6 +232,7 @@ class Checks(Section):
         "drop", description="the same audio as another utterance of its split; report, drop or stop"
     )
     shared_audio: Severity = Field("stop", description="the same audio in two splits; report, drop or stop")
+    shared_recording: Severity = Field("report", description="parts of the same recording in two splits; report, drop or stop")
     shared_sentence: Severity = Field("report", description="the same text in two splits; report, drop or stop")
     shared_speaker: Severity = Field("report", description="the same speaker in two splits; report, drop or stop")
 

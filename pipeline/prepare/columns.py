@@ -105,8 +105,9 @@ def _value(row: dict, name: str, columns: Columns) -> object:
 
 
 def string(where: str, row: dict, name: str, columns: Columns) -> str:
-    """The value of a column of ours, "" where the row has none; raises BigfootError where it is not a string or number, or
-    doesn't match its pattern.
+    """The value of a column of ours without spaces around it, "" where the row has none.
+
+    Raises BigfootError where it is not a string or number, or doesn't match its pattern.
     """
     value = _value(row, name, columns)
     if value is None:
@@ -115,12 +116,13 @@ def string(where: str, row: dict, name: str, columns: Columns) -> str:
         raise BigfootError(f"{where}: {name} is not a string or number but {value!r:.60}")
     if isinstance(value, str) and not _is_unicode(value):
         raise BigfootError(f"{where}: {name} has half a character, as \\ud800 in JSON is: {value!a:.60}")
+    value = str(value).strip()  # as headers are: a space behind a comma makes no other speaker
     pattern = columns[name].pattern if name in columns else None
     if pattern is None:
-        return str(value)
-    match = re.search(pattern, str(value))
+        return value
+    match = re.search(pattern, value)
     if match is None or match[1] is None:
-        raise BigfootError(f"{where}: {str(value)!r} doesn't match corpus.source.columns.{name}.pattern, {pattern!r}")
+        raise BigfootError(f"{where}: {value!r} doesn't match corpus.source.columns.{name}.pattern, {pattern!r}")
     return match[1]
 
 

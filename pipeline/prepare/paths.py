@@ -1,6 +1,7 @@
 """Finds the audio files that tables name, and for one that is missing what was probably meant."""
 
 import os
+import unicodedata
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
@@ -18,6 +19,10 @@ class Finder:
         path = base / written
         if os.path.isfile(path):
             return path, ""
+        for form in ("NFC", "NFD"):  # a Mac writes accents apart from their letters, in names of files or in the table
+            other = base / unicodedata.normalize(form, written)
+            if os.path.isfile(other):
+                return other, ""
         turned = base / written.replace("\\", "/")
         if "\\" in written and os.path.isfile(turned):
             self.turned += 1

@@ -6,6 +6,7 @@ gives where audio is or how to make it: decoding and synthesis happen in the wor
 
 import random
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ def file_name(text: str) -> str:
 
     All else becomes dashes, and a name that is too long is cut; then a hash of the whole keeps different ids apart.
     """
+    text = unicodedata.normalize("NFC", text)  # an accent apart from its letter is no letter
     name = re.sub(r"[^\w.-]+", "-", text).strip("-.")
     if name == text and len(name.encode()) <= LONGEST_NAME:
         return name

@@ -166,9 +166,8 @@ def _checks(tally: Tally, checks: Checks) -> str:
 def _leaks(info: dict) -> str:
     pairs = list(next(iter(info["leaks"].values())))
     rows = [[check.removeprefix("shared_"), *(f"{count[pair]:,}" for pair in pairs)] for check, count in info["leaks"].items()]
-    return (
-        "## What splits share\n\nUtterances of the second split whose audio, sentence or speaker the first has too.\n\n"
-        + tables.markdown(["the same", *pairs], rows)
+    return "## What splits share\n\nUtterances of the second split of which the first has the same.\n\n" + tables.markdown(
+        ["the same", *pairs], rows
     )
 
 

@@ -86,7 +86,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict:
 
 
 def _cells(path: Path, lines: TextIO, is_tsv: bool) -> Rows:
-    """The rows of CSV or TSV; empty lines are passed over."""
+    """The rows of CSV or TSV; those without anything in a cell are passed over."""
     if is_tsv:
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
@@ -95,6 +95,8 @@ def _cells(path: Path, lines: TextIO, is_tsv: bool) -> Rows:
     for where, cells in _whole(path, reader):
         if not header:
             header = [cell.strip() for cell in cells]
+            if "" in header:
+                raise BigfootError(f"{where}: column {header.index('') + 1} has no name: name it, or remove it from all rows")
             if twice := {name for name in header if header.count(name) > 1}:
                 raise BigfootError(f"{where}: two columns are called {', '.join(sorted(twice))}")
         elif len(cells) != len(header):
@@ -140,5 +142,5 @@ def _whole(path: Path, reader) -> Iterator[tuple[str, list[str]]]:
                 f"{where} has a quote that is closed on line {reader.line_num} only: close it on its own line; a text has no "
                 "line breaks"
             )
-        if cells:
+        if any(cell.strip() for cell in cells):
             yield where, cells

@@ -1,15 +1,13 @@
-"""The checks of a corpus as a whole: the same audio, sentence or speaker in two splits, and letters that train lacks.
+"""The checks of a corpus as a whole: the same audio, recording, sentence or speaker in two splits, and letters beyond train.
 
-Decision: of an utterance 44 bytes are held, hashes of what is compared; 10 million take 440 MB. In dev they are 52: recordings
-may decide what becomes gate. Ids and texts are read again from the parts, for the utterances that a message names and while the
-corpus is written. Where two splits share something, the finding goes to the utterance in train rather than dev, in dev rather
-than gate, and in gate rather than test, so that dropping leaves the test sets as they are; and to one without text before all
-others.
+Decision: of an utterance 52 bytes are held, hashes of what is compared; 10 million take 520 MB. Ids and texts are read again
+from the parts, for the utterances that a message names and while the corpus is written. Where two splits share something, the
+finding goes to the utterance in train rather than dev, in dev rather than gate, and in gate rather than test, so that dropping
+leaves the test sets as they are; and to one without text before all others.
 
 Audio counts as the same when its samples are the same at 16 kHz and 16 bits: another encoding of a recording is not recognized.
 """
 
-from array import array
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -26,11 +24,10 @@ from pipeline.speech.corpus import GATE, UNLABELLED, test_sets
 from pipeline.speech.text import alphabet
 
 ROW = np.dtype(
-    [("split", "u1"), ("fate", "u1"), ("id", "u8"), ("audio", "u8"), ("text", "u8"), ("speaker", "u8"), ("seconds", "f4"),
-     ("rate", "u4"), ("words", "u2")]
+    [("split", "u1"), ("fate", "u1"), ("id", "u8"), ("audio", "u8"), ("text", "u8"), ("speaker", "u8"), ("recording", "u8"),
+     ("seconds", "f4"), ("rate", "u4"), ("words", "u2")]
 )  # fmt: skip
-SHARED = ("audio", "text", "speaker")
-NAMES = {"audio": "shared_audio", "text": "shared_sentence", "speaker": "shared_speaker"}
+NAMES = {"audio": "shared_audio", "recording": "shared_recording", "text": "shared_sentence", "speaker": "shared_speaker"}
 STOP, DROP = SEVERITIES.index("stop"), SEVERITIES.index("drop")
 
 
@@ -42,7 +39,6 @@ class Whole:
         self.splits: list[str] = []  # in the source's order
         self._parts: list[Path] = []
         self._chunks: list[np.ndarray] = []
-        self._recordings = array("Q")  # of dev's utterances, as hashes
         self._found: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # check: (rows, the row or the letters that each is about)
 
     def add(self, path: Path, examined: list[Examined]) -> None:
@@ -51,11 +47,9 @@ class Whole:
         for utterance in examined:
             if utterance.split not in self.splits:
                 self.splits.append(utterance.split)
-            if utterance.split == "dev":
-                self._recordings.append(_hash(utterance.recording))
         rows = [
             (self.splits.index(u.split), SEVERITIES.index(u.fate), _hash(u.id), int.from_bytes(u.digest[:8], "big"),
-             _hash(u.text), _hash(u.speaker), u.seconds, u.rate, min(len(u.text.split()), 65_535))
+             _hash(u.text), _hash(u.speaker), _hash(u.recording), u.seconds, u.rate, min(len(u.text.split()), 65_535))
             for u in examined
         ]  # fmt: skip
         self._chunks.append(np.array(rows, dtype=ROW))
@@ -70,7 +64,7 @@ class Whole:
         splits, code = self._rows["split"], self.splits.index("dev")
         dev = np.flatnonzero(splits == code)
         rows, kept = self._rows[dev], self._rows["fate"][dev] < DROP
-        unit, units = _to_cut_by(rows["speaker"], np.array(self._recordings, "u8"), rows["id"], kept)
+        unit, units = _to_cut_by(rows["speaker"], rows["recording"], rows["id"], kept)
         names, places = np.unique(units[kept], return_inverse=True)
         seconds = np.bincount(places, rows["seconds"][kept])
         # The order is that of hashes: as good as chance, and more speech of a speaker seldom moves another over the middle.
@@ -87,7 +81,7 @@ class Whole:
         """
         self._refuse_same_ids()
         self._decide("duplicate_audio", *self._duplicates())
-        for key in SHARED:
+        for key in NAMES:
             self._decide(NAMES[key], *self._shared(key))
         self._decide("beyond_alphabet", *self._beyond_alphabet())
 
@@ -118,11 +112,11 @@ class Whole:
                 yield from (text for text, is_wanted in zip(parts.column(path, "text"), wanted, strict=True) if is_wanted)
 
     def leaks(self) -> dict[str, dict[str, int]]:
-        """{check: {"train-test": number of test utterances whose audio, sentence or speaker train has too}}, for all pairs."""
+        """{check: {"train-test": number of test utterances that share it with train}}, for all pairs of splits."""
         kept = [split for split in self.splits if len(self.kept(split))]
         order = [*({UNLABELLED} & set(kept)), "train", "dev", GATE, *sorted(test_sets(kept))]
         shared: dict[str, dict[str, int]] = {}
-        for key in SHARED:
+        for key in NAMES:
             known = {split: self.kept(split)[key] for split in order}
             known = {split: keys[keys != 0] for split, keys in known.items()}
             pairs = combinations(order, 2)

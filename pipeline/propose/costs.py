@@ -14,8 +14,9 @@ import numpy as np
 from scipy.optimize import nnls
 
 from pipeline.models.forward import frame_counts
-from pipeline.models.operations import RATE, macs
+from pipeline.models.operations import macs
 from pipeline.recognition.runtimes import OPENVINO_STEP
+from pipeline.speech.audio import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Costs:
 
     def _memory(self, config: dict, disk_mb: float) -> list[float]:
         """What memory grows with: the process itself, the weights, the activations of the feature encoder and of a layer."""
-        frames = _frames(config, round(self.longest * RATE))
+        frames = _frames(config, round(self.longest * SAMPLE_RATE))
         convolutions = max(count * width for count, width in zip(frames, config["conv_dim"], strict=True))
         width = max(config["intermediate_size"], 4 * config["hidden_size"])
         layer = frames[-1] * (width + frames[-1] * config["num_attention_heads"])
@@ -56,7 +57,7 @@ class Costs:
 
 def parts(config: dict, seconds: float) -> list[float]:
     """What time grows with, for so many seconds of audio: products of each part, numbers that pass norms, counts."""
-    samples = round(seconds * RATE)
+    samples = round(seconds * SAMPLE_RATE)
     samples += -samples % OPENVINO_STEP
     frames, layers, hidden = _frames(config, samples), config["num_hidden_layers"], config["hidden_size"]
     passed = [count * width for count, width in zip(frames, config["conv_dim"], strict=True)]

@@ -16,15 +16,13 @@ from pipeline.benchmark import processes
 from pipeline.common import graph, host, tables
 from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
-from pipeline.lab.plan.probes import Memory
+from pipeline.lab.plan.probes import Remembered
 from pipeline.models.folder import load_model
 from pipeline.project import Project, load_params
 from pipeline.propose import shapes, timing
 from pipeline.propose.costs import Costs
-from pipeline.propose.size import Sizes
+from pipeline.propose.size import STORES, Sizes
 from pipeline.propose.untrained import Untrained
-from pipeline.quantize.openvino_controlled import OpenvinoInt8Controlled
-from pipeline.quantize.openvino_trained import OpenvinoInt8Trained
 from pipeline.quantize.schemes import make, require_packages
 from pipeline.speech.corpus import Corpus, open_corpus
 
@@ -63,9 +61,9 @@ class Machine:
     def __init__(self, teacher: Teacher, schemes: Mapping[str, dict], threads: int, seconds: float, room: Path):
         self.teacher, self.threads, self.room, self.schemes = teacher, threads, room, dict(schemes)
         self.seconds = sorted({*timing.SECONDS, seconds})
-        self.memory = Memory(teacher.project.costs)
+        self.remembered = Remembered(teacher.project.costs)
         self.untrained = Untrained(teacher.processor, teacher.corpus, self.schemes, room)
-        self.sizes = Sizes(self.memory, self.untrained.made, self.schemes)
+        self.sizes = Sizes(self.remembered, self.untrained.made, self.schemes)
         self.grid = shapes.grid(teacher.config, shapes.rates(teacher.config))
         self.design = shapes.design(teacher.config, self.grid, FITTED)
         self.costs = {scheme: Costs(rows) for scheme in self.schemes if (rows := self.timed(scheme, self.design))}
@@ -78,7 +76,7 @@ class Machine:
         if not configs:
             log.info("propose: %s takes no student of this teacher's widths", scheme)
             return []
-        return timing.timed(configs, scheme, self.threads, self.seconds, self.memory, self.untrained, self.room)
+        return timing.timed(configs, scheme, self.threads, self.seconds, self.remembered, self.untrained, self.room)
 
     def takes(self, scheme: str, config: dict) -> bool:
         """Whether the scheme takes a model with this config.json: int4 only some widths."""
@@ -94,8 +92,8 @@ def machine(teacher: Teacher, schemes: Mapping[str, dict], threads: int, seconds
 
 
 def offered(schemes: Mapping[str, dict], runtime: str) -> dict[str, dict]:
-    """The schemes of params.yaml that a student is proposed in: our own, for the CPU and this runtime, without a language
-    model, of a size known beforehand.
+    """The schemes of params.yaml that a student is proposed in: those for this runtime whose size can be foretold, without a
+    language model.
 
     Raises BigfootError where there is none.
     """
@@ -103,8 +101,7 @@ def offered(schemes: Mapping[str, dict], runtime: str) -> dict[str, dict]:
     chosen = {}
     for name, settings in schemes.items():
         scheme = make(name, settings)
-        fixed = not isinstance(scheme, OpenvinoInt8Controlled | OpenvinoInt8Trained)
-        if scheme.kind == "own" and scheme.runtime in wanted and fixed and "lm" not in settings:
+        if type(scheme).__name__ in STORES and scheme.runtime in wanted and "lm" not in settings:
             require_packages(name, settings)
             chosen[name] = settings
     if not chosen:

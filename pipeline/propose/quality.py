@@ -37,7 +37,8 @@ from pipeline.train.ctc import ctc_loss
 
 DEV, TRAIN = 48, 192  # utterances, evenly spaced
 RUNGS = (20, 40, 80, 160)  # steps at which shapes are compared, and the worse are left
-STEP_SECONDS, LEARNING_RATE, WARMUP, LONGEST_GRADIENT = 10.0, 1e-3, 10, 1.0
+STEP_AUDIO = 10.0  # seconds per step
+LEARNING_RATE, WARMUP, LONGEST_GRADIENT = 1e-3, 10, 1.0
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Quality:
         if factor > 1:
             spoken = [(heard, pooled(logits, factor, blank)) for heard, logits in spoken]
         longest = float(durations([utterance for utterance, _ in spoken]).max())
-        size = max(1, int(STEP_SECONDS / longest))
+        size = max(1, int(STEP_AUDIO / longest))
         while True:
             chosen = [spoken[draw.randrange(len(spoken))] for _ in range(size)]
             waveforms = [self.teacher.corpus.audio(utterance) for utterance, _ in chosen]

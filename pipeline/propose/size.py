@@ -5,7 +5,7 @@ how many layers and convolutions there are and not on how wide they are; it is t
 narrow model and its counted weights. Two depths are made once per machine and scheme; more layers add equally much each.
 
 NNCF smooths one place more or less, as the numbers fall: up to 15 kB, which is 2% of an int8-openvino folder of 0.75 MB.
-int8ac-openvino has no such size: what it keeps in float is decided on dev.
+STORES lists the schemes whose size is foretold. That of int8ac-openvino can't be: what it keeps in float is decided on dev.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,9 @@ from math import ceil, lcm, prod
 from pathlib import Path
 
 from pipeline.benchmark.processes import size_mb
-from pipeline.common.errors import BigfootError
-from pipeline.lab.plan.probes import Memory
+from pipeline.lab.plan.probes import Remembered
 from pipeline.models.forward import normalizes_weights
-from pipeline.propose.tensors import Tensors, tensors
+from pipeline.models.tensors import Tensors, tensors
 from pipeline.quantize.base import Scheme
 from pipeline.quantize.onnx_nbits import OnnxInt4Weights
 from pipeline.quantize.openvino import LEAST_GROUP, OpenvinoInt4Weights
@@ -27,18 +26,15 @@ Make = Callable[[dict, str], Path]  # (a model's config, a scheme) -> the folder
 
 
 def weights(scheme: Scheme, config: dict) -> float:
-    """Bytes of what this scheme stores of the weights of a model with this config.json."""
-    name, t = type(scheme).__name__, tensors(config)
-    if name not in STORES:
-        raise BigfootError(f"the size of {name} is decided by what it finds on dev: it can't be foretold")
-    return STORES[name](t, scheme, config)
+    """Bytes of what this scheme, one of STORES, stores of the weights of a model with this config.json."""
+    return STORES[type(scheme).__name__](tensors(config), scheme, config)
 
 
 class Sizes:
-    """Sizes of variants of one teacher's students; narrow ones are made by `made` where `memory` has none yet."""
+    """Sizes of variants of one teacher's students; narrow ones are made by `made` where `remembered` has none yet."""
 
-    def __init__(self, memory: Memory, made: Make, schemes: dict[str, dict]):
-        self.memory, self.made, self.schemes = memory, made, schemes
+    def __init__(self, remembered: Remembered, made: Make, schemes: dict[str, dict]):
+        self.remembered, self.made, self.schemes = remembered, made, schemes
         self.known: dict[str, float] = {}
 
     def mb(self, config: dict, scheme: str) -> float:
@@ -57,7 +53,7 @@ class Sizes:
 
         key = ("size", FORMAT, scheme, self.schemes[scheme], layers, config["conv_kernel"], _structure(config))
         if (name := str(key)) not in self.known:
-            self.known[name] = self.memory.of(key, measured)[0]
+            self.known[name] = self.remembered.of(key, measured)[0]
         return self.known[name]
 
 
@@ -78,33 +74,26 @@ def _structure(config: dict) -> list:
 # ---------------------------------------------------------------- what each scheme stores
 
 
-def _all(bytes_each: int, extra: bool = False) -> Callable[[Tensors, Scheme, dict], float]:
-    """Every number in so many bytes; `extra`: those too that only a model folder has."""
-    return lambda t, *_: bytes_each * (t.numbers - (0 if extra else t.training))
-
-
-def _linears(per_output: float) -> Callable[[Tensors, Scheme, dict], float]:
-    """Weights of Linears in one byte, with so many bytes per output; all else in four."""
-    return lambda t, *_: 4 * (t.numbers - t.training) - _lowered([*t.linears, t.head], per_output)
+def _all(bytes_each: int) -> Callable[[Tensors, Scheme, dict], float]:
+    """Every number in so many bytes."""
+    return lambda t, *_: bytes_each * (t.numbers - t.training)
 
 
 def _onnx_int8(t: Tensors, scheme: Scheme, config: dict) -> float:
     """Weights of Linears and convolutions in one byte, with a scale of 4 bytes per output, and a zero point in Linears."""
-    return _linears(5)(t, scheme, config) - _lowered(_stored_in_int8(t, config), 4)
+    return _in_int8(t, config, 5)
+
+
+def _in_int8(t: Tensors, config: dict, per_output: float) -> float:
+    """Linears in one byte per weight, with so many bytes per output; convolutions likewise, with 4; all else in float32."""
+    return 4 * (t.numbers - t.training) - _lowered([*t.linears, t.head], per_output) - _lowered(_stored_in_int8(t, config), 4)
 
 
 def _openvino_int8(t: Tensors, scheme: Scheme, config: dict) -> float:
-    return _smoothed(t, scheme, config) - _lowered(_stored_in_int8(t, config), 4)
-
-
-def _openvino_int8_trained(t: Tensors, scheme: Scheme, config: dict) -> float:
-    return _smoothed(t, scheme, config) - _lowered(t.convolutions[1:], 4)
-
-
-def _smoothed(t: Tensors, scheme: Scheme, config: dict) -> float:
-    """As `_linears`, with the float factor per input by which NNCF smooths what Linears read."""
+    """As `_onnx_int8` without zero points, with the float factor per input by which NNCF smooths what Linears read."""
     hidden, width, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
-    return _linears(4)(t, scheme, config) + 4 * (config["conv_dim"][-1] + layers * (3 * hidden + width) + hidden)
+    smoothing = 4 * (config["conv_dim"][-1] + layers * (3 * hidden + width) + hidden)
+    return _in_int8(t, config, 4) + smoothing
 
 
 def _openvino_int4(t: Tensors, scheme: Scheme, config: dict) -> float:
@@ -147,10 +136,6 @@ def _group(inputs: int, size: int) -> int:
 
 
 STORES = {
-    "TorchFp32": _all(4, extra=True),
-    "TorchBf16": _all(2, extra=True),
-    "TorchInt8": _linears(0),
-    "TorchaoInt8": _linears(5),
     "OnnxFp32": _all(4),
     "OnnxInt8": _onnx_int8,
     "OnnxInt8Static": _onnx_int8,
@@ -158,6 +143,5 @@ STORES = {
     "OpenvinoFp32": _all(4),
     "OpenvinoBf16": _all(2),
     "OpenvinoInt8": _openvino_int8,
-    "OpenvinoInt8Trained": _openvino_int8_trained,
     "OpenvinoInt4Weights": _openvino_int4,
 }

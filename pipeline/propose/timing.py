@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.benchmark import processes
 from pipeline.common.progress import Progress
-from pipeline.lab.plan.probes import Memory
+from pipeline.lab.plan.probes import Remembered
 from pipeline.propose.costs import Timed
 from pipeline.propose.untrained import Untrained
 from pipeline.speech import audio
@@ -29,7 +29,7 @@ def timed(
     scheme: str,
     threads: int,
     lengths: Sequence[float],
-    memory: Memory,
+    remembered: Remembered,
     untrained: Untrained,
     room: Path,
 ) -> list[Timed]:
@@ -39,7 +39,7 @@ def timed(
     with Progress(f"timing {scheme}", len(configs), "shapes") as progress:
         for config in configs:
             key = ("timed", scheme, threads, list(lengths), _shape(config), _shape(configs[0]), untrained.schemes[scheme])
-            rows.append(memory.of(key, partial(bench.beside, config)))
+            rows.append(remembered.of(key, partial(bench.beside, config)))
             progress.advance(1)
     (_, _, *reference), *_ = rows
     timings = [(1.0,) * len(lengths), *(ratios for _, _, *ratios in rows[1:])]

@@ -8,10 +8,8 @@ import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from pipeline.common.files import write_json
 from pipeline.models import families
 from pipeline.models.folder import save_model
-from pipeline.quantize import openvino_trained
 from pipeline.quantize.calibration import Calibrated
 from pipeline.quantize.run import quantize
 from pipeline.quantize.schemes import make
@@ -33,13 +31,9 @@ class Untrained:
         model, out = self.room / "untrained", self.room / f"untrained.{scheme}"
         if config != self.config:
             self._save(config, model)
-        settings, ranges = dict(self.schemes[scheme]), model / openvino_trained.RANGES
-        chosen = make(scheme, settings)
-        if isinstance(chosen, Calibrated):
+        settings = dict(self.schemes[scheme])
+        if isinstance(make(scheme, settings), Calibrated):
             settings["calibration_utterances"] = CALIBRATED_ON
-        if isinstance(chosen, openvino_trained.OpenvinoInt8Trained):
-            layers = range(1, len(config["conv_dim"]))
-            write_json(ranges, {f"conv_layers.{number}": {"low": -1.0, "high": 1.0} for number in layers})
         with redirect_stdout(io.StringIO()):  # NNCF's progress, of each shape
             quantize(scheme, settings, model, self.corpus, out)
         return out

@@ -31,7 +31,7 @@ from pipeline.recognition import decoding, language_model, runtimes
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.corpus import Corpus, drawn
 from pipeline.speech.normalization import normalize
-from pipeline.speech.scoring import UNITS, count_errors, scoring
+from pipeline.speech.scoring import UNITS, scoring
 
 MARK = "+"  # between the name of a scheme and that of its decoding
 ALPHAS, BETAS = (0.1, 0.25, 0.5, 1.0, 1.5), (0.0, 1.0, 2.0, 4.0)
@@ -41,7 +41,7 @@ HOURS, SEED = 0.5, 7
 log = logging.getLogger(__name__)
 
 
-class LanguageModel(Settings):
+class LanguageModelSettings(Settings):
     """`schemes.NAME.lm`: where the language model of a decoding comes from."""
 
     file: str | None = Field(
@@ -56,7 +56,7 @@ class LanguageModel(Settings):
     )
 
     @model_validator(mode="after")
-    def _file_is_pinned(self) -> "LanguageModel":
+    def _file_is_pinned(self) -> "LanguageModelSettings":
         if (self.file is None) != (self.sha256 is None):
             raise ValueError("file and sha256 belong together: give both, or neither for an n-gram of the training text")
         if self.file is not None and self.model_fields_set & {"order", "least_count"}:
@@ -64,7 +64,7 @@ class LanguageModel(Settings):
         return self
 
 
-def of(scheme: str, settings: Mapping | None) -> LanguageModel | None:
+def of(scheme: str, settings: Mapping | None) -> LanguageModelSettings | None:
     """The language model of a scheme, None where there is none. Raises BigfootError where its name and settings disagree."""
     given = (settings or {}).get("lm")
     if (MARK in scheme) != (given is not None):
@@ -75,40 +75,42 @@ def of(scheme: str, settings: Mapping | None) -> LanguageModel | None:
     if given is None:
         return None
     try:
-        return LanguageModel.model_validate(given)
+        return LanguageModelSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(["schemes", scheme, "lm", *map(str, first["loc"])])
         message = first["msg"].removeprefix("Value error, ")
-        raise BigfootError(f"{key}: {message} (settings of lm: {', '.join(LanguageModel.model_fields)})") from None
+        raise BigfootError(f"{key}: {message} (settings of lm: {', '.join(LanguageModelSettings.model_fields)})") from None
 
 
-def write(model: LanguageModel, corpus: Corpus, folder: Path, info: dict) -> dict:
+def write(settings: LanguageModelSettings, corpus: Corpus, folder: Path, info: dict) -> dict:
     """Write the language model into a variant's folder, whose `info` is complete but for its decoding; returns `decoding`.
 
     That is what `pipeline.recognition.decoding` reads, and the evidence: `dev`, errors on dev as {"greedy": ..., "beam search":
     ..., "of": words, "utterances": ...}. Raises BigfootError where the file is another one, or can't be read.
     """
-    file = _put(model, corpus, folder)
+    file = _put(settings, corpus, folder)
     run = runtimes.start(folder, info["runtime"], info["file"], precision=info["precision"])
-    utterances, recognizer, rules = drawn(corpus.utterances("dev"), HOURS, SEED), Recognizer(info, run), scoring(corpus.info)
+    utterances, recognizer, scored_as = (
+        drawn(corpus.utterances("dev"), HOURS, SEED),
+        Recognizer(info, run),
+        scoring(corpus.rules),
+    )
     logits = [recognizer.logits(corpus.audio(utterance)) for utterance in utterances]
 
-    def errors(decode: Callable[[np.ndarray], str]) -> int:
-        pairs = ((utterance.text, rules.written(decode(each))) for utterance, each in zip(utterances, logits, strict=True))
-        return sum(count_errors(reference, text, rules.objective).errors for reference, text in pairs)
+    def errors(decode: Callable[[np.ndarray], str]) -> tuple[int, int]:
+        return scored_as.errors((utterance.text, decode(each)) for utterance, each in zip(utterances, logits, strict=True))
 
     def searched(alpha: float, beta: float, beam: int) -> int:
-        settings = {"file": file, "alpha": alpha, "beta": beta, "beam": beam}
-        return errors(decoding.BeamDecoder(info | {"decoding": settings}, folder).text)
+        weights = {"file": file, "alpha": alpha, "beta": beta, "beam": beam}
+        return errors(decoding.BeamDecoder(info | {"decoding": weights}, folder).text)[0]
 
     chosen, least = _chosen(searched)
-    of = sum(count_errors(utterance.text, utterance.text, rules.objective).length for utterance in utterances)
-    greedy = errors(recognizer.text)
-    name, unit = info["variant"], UNITS[rules.objective]
-    log.info("%s: %d errors on dev, %d greedily, of %d %s; %s", name, least, greedy, of, unit, chosen)
-    dev = {"greedy": greedy, "beam search": least, "of": of, "objective": rules.objective, "utterances": len(utterances)}
-    return {"file": file, **chosen, "settings": model.model_dump(), "dev": dev}
+    greedy, of = errors(recognizer.text)
+    objective = scored_as.objective
+    log.info("%s: %d errors on dev, %d greedily, of %d %s; %s", info["variant"], least, greedy, of, UNITS[objective], chosen)
+    dev = {"greedy": greedy, "beam search": least, "of": of, "objective": objective, "utterances": len(utterances)}
+    return {"file": file, **chosen, "settings": settings.model_dump(), "dev": dev}
 
 
 def _chosen(errors: Callable[[float, float, int], int]) -> tuple[dict[str, float], int]:
@@ -124,11 +126,11 @@ def made(out: Path, corpus: Corpus, text: Path | None, order: int, least_count: 
     """Write the n-gram model of a text file, None: of the corpus's split train; returns its figures on dev, for a person."""
     if not out.name.endswith((".arpa", ".arpa.gz")):
         raise BigfootError(f"{out}: its name has to end in .arpa or .arpa.gz")
-    rules = scoring(corpus.info)
+    scored_as = scoring(corpus.rules)
     if text is None:
         lines = [utterance.text for utterance in corpus.utterances("train")]
     else:
-        lines = [normalize(line, rules.rules, rules.language) for line in read_text(text, None).splitlines()]
+        lines = [normalize(line, scored_as.rules, scored_as.language) for line in read_text(text, None).splitlines()]
     if not any(lines):
         raise BigfootError(f"{text or 'the split train'} has no words: nothing can be learned from it")
     model = ngrams.estimate(filter(None, lines), order, least_count)
@@ -146,16 +148,16 @@ def made(out: Path, corpus: Corpus, text: Path | None, order: int, least_count: 
     )
 
 
-def _put(model: LanguageModel, corpus: Corpus, folder: Path) -> str:
+def _put(settings: LanguageModelSettings, corpus: Corpus, folder: Path) -> str:
     """Put the language model into a variant's folder; returns its file's name there."""
-    if model.file is None:
+    if settings.file is None:
         texts = (utterance.text for utterance in corpus.utterances("train"))
-        ngrams.estimate(texts, model.order, model.least_count).write(folder / "lm.arpa.gz")
+        ngrams.estimate(texts, settings.order, settings.least_count).write(folder / "lm.arpa.gz")
         return "lm.arpa.gz"
-    source = Path(model.file)
+    source = Path(settings.file)
     if not source.is_file():
         raise BigfootError(f"lm.file: {source} is missing: put it there, or correct the path")
-    if (found := sha256(source)) != model.sha256:
+    if (found := sha256(source)) != settings.sha256:
         raise BigfootError(f"lm.file: {source} is another file than lm.sha256 says: set it to {found}, or get the right one")
     language_model.words(source)
     name = f"lm{''.join(source.suffixes[-2:]) if source.suffix == '.gz' else source.suffix}"

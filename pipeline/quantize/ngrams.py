@@ -22,7 +22,7 @@ FALLBACK = (0.5, 1.0, 1.5)  # discounts of texts too small to compute them, as l
 
 
 @dataclass(frozen=True)
-class LanguageModel:
+class NgramModel:
     """`probabilities[n - 1]` of the n-grams that were kept, {words: P(last word | the words before)}; `backoffs` of contexts:
     {words: the factor of the shorter n-gram's probability}, 1 where a context is not there."""
 
@@ -74,7 +74,7 @@ class LanguageModel:
         return f"{log:.6f}\t{' '.join(gram)}{backoff}"
 
 
-def estimate(texts: Iterable[str], order: int, least_count: int = 1) -> LanguageModel:
+def estimate(texts: Iterable[str], order: int, least_count: int = 1) -> NgramModel:
     """The model of n-grams of up to `order` words; of two words and more, only those that occur `least_count` times."""
     raw = _counts(texts, order)
     vocabulary = {gram[0] for gram in raw[0]} - {BEGIN} | {UNKNOWN, END}
@@ -106,7 +106,7 @@ def estimate(texts: Iterable[str], order: int, least_count: int = 1) -> Language
         backoffs |= {context: factor for context, factor in factors.items() if context}
         shorter = found
     probabilities[0][(BEGIN,)] = 0.0
-    return LanguageModel(probabilities, backoffs)
+    return NgramModel(probabilities, backoffs)
 
 
 def _counts(texts: Iterable[str], order: int) -> list[Counter[Ngram]]:

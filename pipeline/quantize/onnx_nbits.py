@@ -52,12 +52,12 @@ class OnnxInt4Weights(OnnxFp32):
 
 
 def as_trained(full: Path, rounding: "few_bits.Rounding") -> "onnx.ModelProto":
-    """A float32 graph, in a `temporary` file, with its Linears in the few bits of its training."""
+    """`lowered` to the few bits of a student's training."""
     return lowered(full, lambda node: _bits_of(node, rounding["bits"]), rounding["block"])
 
 
 def lowered(full: Path, bits_of: Callable[[str], int], block: int) -> "onnx.ModelProto":
-    """The same with other bits: `bits_of` has those of a MatMul by its name."""
+    """A float32 graph, in a `temporary` file, with its Linears in few bits: `bits_of(name)` for the MatMul of that name."""
     import onnx
 
     names, model = set(linears(full)), onnx.load(full)

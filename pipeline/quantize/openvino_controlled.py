@@ -129,12 +129,14 @@ class _Judge:
         return [recognizer.logits(self.corpus.audio(utterance)) for utterance in utterances]
 
     def rate_of(self, logits: list[np.ndarray], utterances: "Sequence[Utterance]") -> float:
-        from pipeline.evaluate.wer import score
         from pipeline.speech import text
 
         vocab, blank = self.info["vocab"], self.info["blank"]
-        hypotheses = [self.scored_as.written(text.greedy(rows.argmax(-1), vocab, blank)) for rows in logits]
-        return getattr(score(utterances, hypotheses), self.scored_as.objective)
+        errors, length = self.scored_as.errors(
+            (utterance.text, text.greedy(rows.argmax(-1), vocab, blank))
+            for utterance, rows in zip(utterances, logits, strict=True)
+        )
+        return errors / length
 
     def rate(self, model: "Model", utterances: "Sequence[Utterance]") -> float:
         return self.rate_of(self.logits(model, utterances), utterances)

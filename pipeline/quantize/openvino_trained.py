@@ -5,13 +5,14 @@ rounding of their training, as FakeQuantize operations that OpenVINO turns into 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_json
+from pipeline.models.int8_ranges import LEVELS, RANGES, WEIGHT_STEPS, Range
 from pipeline.quantize import convolutions, openvino
 from pipeline.quantize.base import VNNI
 from pipeline.quantize.calibration import Calibrated
@@ -20,16 +21,6 @@ if TYPE_CHECKING:
     from openvino import Model
 
     from pipeline.speech.corpus import Corpus
-
-RANGES = "int8_ranges.json"
-LEVELS, WEIGHT_STEPS = 256, 63  # as in pipeline.distill.fake_int8, which imports PyTorch; a test compares them
-
-
-class Range(TypedDict):
-    """The ends of what a convolution's input was rounded within."""
-
-    low: float
-    high: float
 
 
 class OpenvinoInt8Trained(Calibrated):
@@ -58,7 +49,7 @@ class OpenvinoInt8Trained(Calibrated):
         return {"int8_convolutions": lowered}
 
 
-def _ranges(model_folder: Path) -> dict[str, dict[str, float]]:
+def _ranges(model_folder: Path) -> dict[str, Range]:
     file = model_folder / RANGES
     if not file.is_file():
         raise BigfootError(
@@ -71,7 +62,7 @@ def _ranges(model_folder: Path) -> dict[str, dict[str, float]]:
     return ranges
 
 
-def _lower(model: "Model", name: str, ends: dict[str, float]) -> str:
+def _lower(model: "Model", name: str, ends: Range) -> str:
     """Round the input and the weight of layer `name`'s convolution; returns the operation's name."""
     from openvino import opset13 as ops
 
@@ -83,7 +74,7 @@ def _lower(model: "Model", name: str, ends: dict[str, float]) -> str:
     if len(nodes) != 1:
         raise BigfootError(f"{RANGES} names {name}, but the graph has {len(nodes)} such convolutions: train the student again")
     (node,) = nodes
-    low, high = (np.float32(ends[key]) for key in ("low", "high"))
+    low, high = np.float32(ends["low"]), np.float32(ends["high"])
     signal = node.input(0)
     signal.replace_source_output(ops.fake_quantize(signal.get_source_output(), low, high, low, high, LEVELS).output(0))
     weight = node.input(1)

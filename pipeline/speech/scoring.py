@@ -53,6 +53,14 @@ class Scoring:
             return hypothesis
         return replace_in_hypothesis(hypothesis, self.rules, self.language)
 
+    def errors(self, pairs: Iterable[tuple[str, str]]) -> tuple[int, int]:
+        """(errors, length of the references) of pairs of a reference and a hypothesis, in words or characters: its unit."""
+        errors = length = 0
+        for reference, hypothesis in pairs:
+            counted = count_errors(reference, self.written(hypothesis), self.objective)
+            errors, length = errors + counted.errors, length + counted.length
+        return errors, length
+
 
 def scoring(info: Mapping[str, Any]) -> Scoring:
     """The scoring of a corpus.json; one of an older Bigfoot is English and scored by words."""

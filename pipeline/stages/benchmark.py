@@ -4,11 +4,14 @@ from pipeline.benchmark.run import benchmark
 from pipeline.project import Project, load_params
 from pipeline.speech.corpus import open_corpus
 from pipeline.stages import run
+from pipeline.stages.leftovers import set_aside
 
 
 def main() -> None:
     params, project = load_params(), Project()
-    folders = [project.variant(variant.name) for variant in params.variants.values()]
+    names = [variant.name for variant in params.variants.values()]
+    set_aside(project.variants, names, project.aside)
+    folders = [project.variant(name) for name in names]
     benchmark(params.benchmark, folders, open_corpus(project.corpus(params.corpus.name)), project.timings)
 
 

@@ -4,11 +4,17 @@ from pipeline.compare import origin
 from pipeline.compare.run import compare
 from pipeline.project import Project, load_params
 from pipeline.stages import run
+from pipeline.stages.leftovers import set_aside
 from pipeline.tracking import sync
 
 
 def main() -> None:
     params, project = load_params(), Project()
+    variants = [variant.name for variant in params.variants.values()]
+    set_aside(project.variants, variants, project.aside)
+    set_aside(project.models, ["teacher", *params.students], project.aside)
+    for folder in (project.scores, project.durations):
+        set_aside(folder, [f"{name}.json" for name in variants], project.aside)
     compare(params, project.root, project.reports, origin.read(project.root, params))
     _, verdict, *_ = project.table.read_text(encoding="utf-8").split("\n\n")
     print(f"{verdict}\n\nAll figures: `bigfoot table`, or {project.reports}/index.html in a browser", flush=True)

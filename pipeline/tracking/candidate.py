@@ -52,7 +52,6 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     run, parent = store.find("variant", f"{key}/{row.variant}"), store.find("comparison", key)
     if run is None or run.outputs is None or parent is None:
         raise BigfootError(f"{row.variant} of the last comparison is not in MLflow: run `bigfoot track`")
-    assert row.gate is not None  # of every row that was read
     model_id = run.outputs.model_outputs[0].model_id
     content = store.client.get_logged_model(model_id).tags[KEY]
     corpus = project.corpus(compared.corpus)

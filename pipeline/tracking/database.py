@@ -10,7 +10,8 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.common.errors import BigfootError, Busy
+from pipeline.common.addresses import safe
+from pipeline.common.errors import Away, BigfootError, Busy
 from pipeline.project import Project
 
 PREFIX = "sqlite:///"
@@ -55,7 +56,7 @@ def mend(database: Path) -> bool:
         if "readonly" in str(error):
             reason = "has paths of where the project was before, and can't be written: check its permissions and its disk"
             raise BigfootError(f"{database} {reason}") from None
-        raise explained(error, database) from None
+        raise explained(error, f"{PREFIX}{database}") from None
 
 
 def _mend(database: Path) -> bool:
@@ -92,14 +93,22 @@ def set_aside(database: Path) -> Path | None:
     return kept
 
 
-def explained(error: Exception, database: Path | None) -> Exception:
-    """An error of MLflow's or SQLAlchemy's as a BigfootError, where the project's own database is to blame."""
-    text = str(error)
-    if isinstance(error, BigfootError) or database is None:
+def explained(error: Exception, uri: str) -> Exception:
+    """An error of MLflow's or SQLAlchemy's as one line, a BigfootError that names the store; other errors as they are."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, BigfootError):
         return error
+    text, database = " ".join(str(error).split()), path_of(uri)
+    if database is None:
+        if not isinstance(error, MlflowException):
+            return error
+        if any(sign in text for sign in ("Max retries exceeded", "Connection aborted", "timed out")):
+            return Away(f"no MLflow server at {safe(uri)} (it went away)")
+        return BigfootError(f"MLFLOW_TRACKING_URI, {safe(uri)}, can't be used: {safe(text)[:300]}")
     if "database is locked" in text:
         return Busy(f"another process holds {database}: wait for it, or stop it")
     if isinstance(error, sqlite3.DatabaseError) or any(sign in text for sign in ("sqlite3.", "alembic", "database schema")):
-        reason = " ".join(text.partition("[SQL")[0].split())[:200]
+        reason = text.partition("[SQL")[0][:200]
         return BigfootError(f"{database} can't be used ({reason}): `bigfoot track --rebuild` makes it anew from the files")
-    return error
+    return BigfootError(f"MLflow refused: {safe(text)[:300]}") if isinstance(error, MlflowException) else error

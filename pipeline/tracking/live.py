@@ -83,5 +83,5 @@ class LiveRun:
             try:
                 self.store.log_curve(self.run_id, rows, self._logged)
             except Exception as error:  # `sync` completes the curve from models/NAME/curve.jsonl
-                warn(explained(error, self.store.database))
+                warn(explained(error, self.store.uri))
                 self.store = None

@@ -131,7 +131,6 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     inherited = ("mlflow.source.git.commit", "git.edited", "host", "prefect.flow_run", "profile", "corpus", "training")
     tags |= {"untrained": shared["untrained"], "device": row.device, "not timed": row.not_timed}
     tags |= {key: shared[key] for key in inherited}
-    assert row.gate is not None  # of every row that was read
     tags |= {
         "gate": row.gate.word,
         "gate.reason": row.gate.reason,

@@ -45,12 +45,16 @@ def keep_up(store: Store, params: Params) -> str | None:
         if compared.champion is None:
             now = registry.aliased(CHAMPION)
             return f"{named(now)} stays {registry.at(CHAMPION)}: the last comparison has no champion" if now else None
+        candidate = candidate_of(store, compared, compared.champion)
         if _is_trial(store.root):
+            own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
+            if own and now and own.version == now.version:
+                return None
             return (
                 f"{compared.champion.variant} is the champion of an experiment, which promotes nothing by itself: "
                 f"`dvc exp apply` and `bigfoot track`, or `bigfoot promote {compared.champion.variant}`, make it a candidate"
             )
-        return consider(registry, candidate_of(store, compared, compared.champion), compared.budget)
+        return consider(registry, candidate, compared.budget)
 
 
 def _is_trial(root: Path) -> bool:
@@ -86,7 +90,6 @@ def promote(root: Path, params: Params, variant: str, force: bool = False) -> st
     if compared.corpus != params.corpus.name:
         raise BigfootError(f"the last comparison is of {compared.corpus}, not of {params.corpus.name}: run `dvc repro`")
     row = compared.row(variant)
-    assert row.gate is not None  # of every row that was read
     if not row.gate.passed and not force:
         raise BigfootError(f"{variant} doesn't pass the gate ({row.gate.reason}): --force promotes it anyway")
     with opened(root, params) as (store, registry):
@@ -134,8 +137,7 @@ def opened(root: Path, params: Params) -> Iterator[tuple[Store, "Registry"]]:
     try:
         yield store, Registry(store, params.corpus.name)
     except MlflowException as error:
-        known = explained(error, store.database)
-        raise known if known is not error else BigfootError(f"MLflow refused: {' '.join(str(error).split())[:300]}") from None
+        raise explained(error, store.uri) from None
 
 
 class Registry:

@@ -73,7 +73,7 @@ class Store:
                 self.client = MlflowClient(tracking_uri=self.uri)
                 self.experiment_id = self._experiment_id()
             except Exception as error:  # MLflow, SQLAlchemy and alembic have their own
-                raise database.explained(error, self.database) from None
+                raise database.explained(error, self.uri) from None
 
     @property
     def page(self) -> str:

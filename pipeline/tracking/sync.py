@@ -28,7 +28,7 @@ def sync(params: Params, root: Path) -> bool:
                 made = project(store, params)
                 decision = registry.keep_up(store, params)
             except Exception as error:
-                raise database.explained(error, store.database) from None
+                raise database.explained(error, store.uri) from None
     except Exception as error:  # nothing is lost: the files hold everything
         log.debug("MLflow", exc_info=True)
         warn(error)

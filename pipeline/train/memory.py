@@ -13,6 +13,7 @@ Decision: a few products instead of a trial step, so that it takes no time, and 
 from dataclasses import dataclass
 
 from pipeline.models.families import is_group_norm
+from pipeline.models.tensors import tensors
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.live import Live
 
@@ -71,7 +72,7 @@ class Training:
 
 def foretold(config, training: Training) -> Memory:
     """The memory of training a model with this config, an object of transformers of any family."""
-    count, size, rates = parameters(config), training.size, _frame_rates(config)
+    count, size, rates = tensors(config.to_dict()).numbers, training.size, _frame_rates(config)
     copies = 0 if training.precision == "fp32" else HALF * count  # autocast's, of the weights
     layers, layer = config.num_hidden_layers, rates[-1] * _kept_by_layer(config, training) * training.windows
     outputs = [rate * width * size for rate, width in zip(rates, config.conv_dim, strict=True)]
@@ -95,27 +96,11 @@ def running(config, training: Training) -> Memory:
 
     Its activations are the widest convolution's, or the outputs of all its layers.
     """
-    count, rates = parameters(config), _frame_rates(config)
+    count, rates = tensors(config.to_dict()).numbers, _frame_rates(config)
     convolutions = [rate * _kept_by_convolution(config, i, training) for i, rate in enumerate(rates)]
     layers = config.num_hidden_layers * rates[-1] * config.hidden_size * training.size
     copies = 0 if training.precision == "fp32" else HALF * count
     return Memory(count, FLOAT * count + copies, max(layers, *convolutions))
-
-
-def parameters(config) -> int:
-    """The number of a CTC model's parameters, to 1%."""
-    hidden, inner, channels, count = config.hidden_size, config.intermediate_size, 1, 0
-    for width, kernel in zip(config.conv_dim, config.conv_kernel, strict=True):
-        count += width * channels * kernel + 3 * width
-        channels = width
-    positional, kernel = 1, config.num_conv_pos_embeddings
-    if config.model_type == "data2vec-audio":
-        positional, kernel = kernel, config.conv_pos_kernel_size
-    count += channels * hidden + positional * hidden * (hidden // config.num_conv_pos_embedding_groups) * kernel
-    layer = 4 * hidden * hidden + 2 * hidden * inner + 9 * hidden + inner
-    if adapter := getattr(config, "adapter_attn_dim", None):
-        layer += 2 * hidden * adapter
-    return count + config.num_hidden_layers * layer + (hidden + 1) * config.vocab_size
 
 
 def _frame_rates(config) -> list[float]:

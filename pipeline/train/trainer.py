@@ -26,8 +26,7 @@ from pipeline.common.numbers import clock
 from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
 from pipeline.models.forward import accept_features, ignore_padding
-from pipeline.models.inference import STEP, dev_errors
-from pipeline.speech import audio
+from pipeline.models.inference import dev_errors
 from pipeline.speech.corpus import UNLABELLED, drawn, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
@@ -40,7 +39,6 @@ from pipeline.train.job import Job
 
 log = logging.getLogger(__name__)
 LOG_EVERY = 25
-STEP_SECONDS = STEP / audio.SAMPLE_RATE
 
 
 def train(job: Job, out: Path) -> dict:

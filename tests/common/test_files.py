@@ -1,16 +1,19 @@
 """A file is read whole and of the right shape, or refused in one line that names it and the command that makes it."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import new_folder, read_json, read_json_lines, sha256, sha256_of, write_json
+from pipeline.common.files import new_folder, open_lock, read_json, read_json_lines, sha256, sha256_of, write_json
 from pipeline.common.objects import read_object
 
 
@@ -125,3 +128,18 @@ def test_any_other_error_stays_what_it_is_and_leaves_nothing_behind_either(tmp_p
         (tmp_path / "new").mkdir()
         raise RuntimeError("basic_ios::clear: iostream error")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, as root alone can")
+def test_a_lock_of_one_user_keeps_another_one_off():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders are closed to others
+        path = Path(folder, "a.lock")
+        Path(folder).chmod(0o1777)
+        with open_lock(path) as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            os.seteuid(65534)
+            try:
+                with open_lock(path) as wanted, pytest.raises(BlockingIOError):
+                    fcntl.flock(wanted, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.seteuid(0)

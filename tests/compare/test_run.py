@@ -104,8 +104,8 @@ def test_the_headline_says_what_was_asked_for_and_what_came_of_it(tmp_path):
 
 
 def test_the_gain_is_the_smaller_of_speed_and_size():
-    assert gain({"speedup": 5.0, "shrink": 2.0}) == 2.0
-    assert gain({"speedup": None, "shrink": 2.0}) is None
+    assert gain({"speedup": 5.0, "shrink": 2.0}, "both") == 2.0
+    assert gain({"speedup": None, "shrink": 2.0}, "both") is None
 
 
 def test_decisions_read_gate_and_never_dev_or_test(tmp_path):

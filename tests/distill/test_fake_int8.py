@@ -85,9 +85,3 @@ def test_missing_audio_and_missing_training_are_errors(tmp_path):
         fake_int8.attach(model, [])
     with pytest.raises(BigfootError, match="quantize_aware"):
         openvino_trained._ranges(tmp_path / "model")
-
-
-def test_both_sides_of_the_scheme_agree():
-    assert (fake_int8.FILE, fake_int8.LEVELS, fake_int8.WEIGHT_STEPS) == (
-        openvino_trained.RANGES, openvino_trained.LEVELS, openvino_trained.WEIGHT_STEPS,
-    )  # fmt: skip

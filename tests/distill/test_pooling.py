@@ -52,9 +52,17 @@ def test_the_least_likely_characters_are_left_out_where_there_is_no_room():
     assert pool(distributions([A, B, A, B], [0.9, 0.5, 0.4, 0.8])).argmax(-1).tolist() == [A, B]
 
 
-@given(st.lists(st.tuples(st.sampled_from([BLANK, BLANK, A, B]), st.floats(0.35, 1.0)), max_size=40), st.integers(1, 4))
+def test_text_without_a_blank_is_read_as_it_is():
+    assert pool(distributions([A, A, A, A, B, B, B, B], [0.9, 0.9, 0.9, 0.4, 0.9, 0.9, 0.9, 0.9])).argmax(-1).tolist() in (
+        [A, BLANK, B, BLANK], [A, BLANK, BLANK, B], [BLANK, A, B, BLANK], [A, B, BLANK, BLANK], [BLANK, A, BLANK, B],
+    )  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([BLANK, BLANK, A, B]), st.floats(0.35, 1.0)), min_size=1, max_size=40), st.integers(1, 4)
+)
 def test_what_is_pooled_reads_as_the_teachers_text_wherever_this_fits(frames, factor):
-    path, likely = [BLANK, *(token for token, _ in frames)], [0.9, *(probability for _, probability in frames)]
+    path, likely = zip(*frames, strict=True)
     rows = pool(distributions(path, likely), factor)
     assert rows.shape == (len(path) // factor, 3) and torch.isfinite(rows.log()).all()
     torch.testing.assert_close(rows.sum(-1), torch.ones(len(rows)))

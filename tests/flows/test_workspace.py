@@ -116,6 +116,9 @@ def test_a_worktree_whose_creation_failed_is_not_used_again(project):
 
 def test_a_refused_run_of_its_own_leaves_no_worktree(project):
     folder = project()
+    state = run(folder, overrides=["students.half.layres=3"])
+    said = f"{folder}/params.yaml with the overrides students.half.layres=3: students.half.layres"
+    assert state.is_failed() and said in state.message
     state = run(folder, profile="digits", targets=["pupil"])
     assert state.is_failed() and "there is no stage pupil" in state.message
     assert not list((folder / ".bigfoot").glob("worktrees/*"))

@@ -10,6 +10,8 @@ from pipeline.lab.plan import probes, run, speech
 from pipeline.lab.plan.rates import Machine, Model, Rate
 from pipeline.lab.plan.speech import Speech
 from pipeline.lab.plan.stages import Plan
+from pipeline.params import Variant
+from pipeline.params.measuring import EvaluateLive
 from pipeline.project import load_params
 from pipeline.speech.shards import Utterance
 from tests import corpora
@@ -78,6 +80,26 @@ def test_stages_that_hear_the_corpus_grow_with_its_hours(plan):
     assert plan.of("evaluate@teacher-int8-onnx").seconds == 1 + 2700 * 0.25 * 0.5 * 0.5
 
 
+def test_scoring_hears_the_first_test_set_again_with_noise_and_live(plan):
+    settings = plan.params.evaluate.model_copy(
+        update={"noise_snr_db": [20.0, 10.0], "live": EvaluateLive(chunk=0.5, left=1.0, right=[0.0, 0.5])}
+    )
+    more = with_params(plan, evaluate=settings).of("evaluate@teacher-fp32").seconds - plan.of("evaluate@teacher-fp32").seconds
+    assert more == (2 + (1.5 + 2.0) / 0.5) * 900 * 0.25  # a test set of 900 s
+
+
+def test_the_likeliest_tokens_alone_take_less_room(plan):
+    few = with_params(plan, logits=plan.params.logits.model_copy(update={"top_k": 5}))
+    assert few.of("teacher_logits").gigabytes == 7200 * 50 * (4 * 5 + 2) / 1e9
+
+
+def test_an_export_of_a_variant_with_a_language_model_is_foretold(plan):
+    variant = Variant(model="half", scheme="int8-onnx+lm")
+    schemes = plan.params.schemes | {"int8-onnx+lm": {"lm": {"order": 2}}}
+    named = with_params(plan, variants={variant.slug: variant}, schemes=schemes, exports={variant.name: ["onnx"]})
+    assert named.of(f"export@{variant.name}").gigabytes == 1.4 * 1e6 / 1e9
+
+
 def test_quantizing_takes_what_the_scheme_loads_exports_and_calibrates(plan):
     assert plan.of("quantize@teacher-fp32").seconds == 1, "a copy"
     assert plan.of("quantize@teacher-int8-onnx").seconds == 8 + 2
@@ -139,12 +161,12 @@ def test_what_was_measured_is_remembered_and_a_damaged_memory_is_measured_anew(t
         return [0.5]
 
     for expected in (1, 1):
-        assert probes.Memory(file).of(("probe", 1), measure) == [0.5] and len(calls) == expected
-    probes.Memory(file).of(("probe", 2), measure)
+        assert probes.Remembered(file).of(("probe", 1), measure) == [0.5] and len(calls) == expected
+    probes.Remembered(file).of(("probe", 2), measure)
     assert len(calls) == 2
     for content in ("{", "[]", "null"):
         file.write_text(content)
-        assert probes.Memory(file).of(("probe", 1), measure) == [0.5]
+        assert probes.Remembered(file).of(("probe", 1), measure) == [0.5]
     assert len(calls) == 5
 
 

@@ -42,6 +42,13 @@ def _copy(source, target):
     target.write_bytes(source.read_bytes())
 
 
+def _same_recording(data):
+    """A second utterance of train and one of test that are parts of one file."""
+    for table, at, offset in (("train", 1, 0.0), ("test", 1, 0.5)):
+        change(data / f"{table}.jsonl", at, audio="audio/long.wav", offset=offset, duration=0.5, id=f"{table}{at}", text="a")
+    soundfile.write(data / "audio/long.wav", tone(1.0, seed=99), 16_000)
+
+
 FAULTS = {
     "missing": lambda data: (data / "audio" / "train1.wav").unlink(),
     "empty": lambda data: (data / "audio" / "train1.wav").write_bytes(b""),
@@ -61,6 +68,7 @@ FAULTS = {
     "shared_audio": _same_audio("test", 200),
     "shared_sentence": lambda data: change(data / "train.jsonl", 1, text="ABBA"),
     "shared_speaker": lambda data: change(data / "train.jsonl", 1, speaker="dev100"),
+    "shared_recording": lambda data: _same_recording(data),
 }
 LIMITS = {"max_seconds": 3.0}
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -182,6 +183,26 @@ def test_paths_with_backslashes_are_taken_and_said_once(tmp_path, caplog):
     assert info["dropped"] == 0 and info["notes"][0] == note and caplog.text.count(note) == 1
     assert note in (tmp_path / "tiny/report/data.md").read_text()
     assert [u.id for u in open_corpus(tmp_path / "tiny").utterances("train")] == ["train0", "train1"]
+
+
+@pytest.mark.accepts("Tables and splits", "file names with accents, in either form of Unicode", "as a Mac writes them or not")
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_accents_are_found_in_either_form(tmp_path, on_disk, in_table):
+    data, name = recordings.folder(tmp_path / "data"), "ünï 数字.wav"
+    (data / "audio/train1.wav").rename(data / "audio" / unicodedata.normalize(on_disk, name))
+    change(data / "train.jsonl", 1, audio=f"audio/{unicodedata.normalize(in_table, name)}")
+    info = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    ids = [u.id for u in open_corpus(tmp_path / "tiny").utterances("train")]
+    assert info["dropped"] == 0 and ids[1].startswith("ünï-数字-")
+
+
+@pytest.mark.accepts("Tables and splits", "spaces around a cell", "taken off: they make no other speaker")
+def test_spaces_around_cells_make_no_other_speaker_or_file(tmp_path):
+    data = recordings.folder(tmp_path)
+    (data / "dev.csv").write_text("text, audio, speaker\none, audio/dev100.wav, ann\ntwo,audio/dev101.wav,ann \n , ,\n")
+    source = FolderSource(kind="folder", train="train.jsonl", dev="dev.csv", test={"test": "test.jsonl"})
+    found = [raw for raw in folder.read(source, data) if raw.split == "dev"]
+    assert [raw.speaker for raw in found] == ["ann", "ann"] and all(raw.audio.is_file() for raw in found)
 
 
 @pytest.mark.parametrize(

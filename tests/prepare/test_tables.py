@@ -11,7 +11,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.prepare import tables
 
 CELL = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\0"), max_size=20)
-ROWS = st.lists(st.fixed_dictionaries({"audio": CELL.filter(bool), "text": CELL, "speaker": CELL}), min_size=1, max_size=8)
+ROWS = st.lists(st.fixed_dictionaries({"audio": CELL.filter(str.strip), "text": CELL, "speaker": CELL}), min_size=1, max_size=8)
 
 
 def values(path):
@@ -55,6 +55,7 @@ def test_json_lines_are_read_back_the_same(scratch, rows):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("audio,text,,\na.wav,one,,\n", "line 1: column 3 has no name"),
         ('audio,text,speaker\na.wav,"one,ann\nb.wav,two,ben\nc.wav,three",carl\n', "line 2 has a quote .* closed on line 4"),
         ('audio,text\na.wav,one\nb.wav,"two\nc.wav,three\n', "line 3 has a quote .* runs on to line 4"),
         ('audio,text\n"a.wav,one\nb.wav",two\n', "line 2 has a quote .* closed on line 3"),

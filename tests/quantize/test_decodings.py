@@ -18,6 +18,7 @@ from pipeline.recognition import decoding, language_model, seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
 from pipeline.speech.corpus import open_corpus
+from pipeline.speech.scoring import count_errors
 from pipeline.speech.shards import Utterance
 from tests import corpora
 from tests.tiny import save_model, speech
@@ -86,7 +87,7 @@ def test_the_chosen_weights_make_no_more_errors_on_dev_than_any_others(place, ma
 
     def errors(**settings) -> int:
         decoder = decoding.BeamDecoder(info | {"decoding": info["decoding"] | settings}, made)
-        return sum(decodings.count_errors(text, decoder.text(logits)).errors for text, logits in texts)
+        return sum(count_errors(text, decoder.text(logits)).errors for text, logits in texts)
 
     assert errors() == info["decoding"]["dev"]["beam search"] <= min(errors(alpha=0.1, beta=0.0), errors(alpha=1.5, beta=4.0))
 

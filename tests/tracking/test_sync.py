@@ -3,22 +3,28 @@
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from pipeline.benchmark import consumption
+from pipeline.common.errors import BigfootError
 from pipeline.compare import figures
 from pipeline.compare.run import compare
 from pipeline.recognition import decoding
-from pipeline.tracking import live, log, store, sync
+from pipeline.tracking import database, live, log, registry, store, sync
 from pipeline.tracking.store import KIND, Store
 from tests import tiny
 from tests.docs import services
@@ -290,6 +296,49 @@ def test_a_server_that_is_away_costs_one_warning_and_nothing_else(compared, monk
     assert "bigfoot track" in caplog.text and "secret" not in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert sync.sync(params, folder) and len(runs(folder)) == 5
+
+
+@pytest.mark.parametrize("address", ["./mlruns", "htp://127.0.0.1:5000", "127.0.0.1:5000", "file:///nowhere/mlruns"])
+def test_an_address_of_no_server_is_one_line_that_names_it(compared, monkeypatch, caplog, address):
+    params, folder = compared
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert sync.sync(params, folder) is False
+    assert f"MLFLOW_TRACKING_URI, {address}, can't be used" in caplog.text
+    with pytest.raises(BigfootError, match=f"^MLFLOW_TRACKING_URI, {re.escape(address)}, can't be used"):
+        registry.rollback(folder, params)
+
+
+def test_a_server_of_another_kind_is_one_line_that_names_it(compared, monkeypatch, caplog):
+    """It answers every request with 404 and JSON, as Prefect's does."""
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(b'{"detail": "Not Found"}')
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    params, folder = compared
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(BigfootError, match=f"^MLFLOW_TRACKING_URI, {address}, can't be used.*Not Found"):
+            registry.rollback(folder, params)
+        server.shutdown()
+
+
+def test_a_server_that_goes_away_is_said_as_one_that_is_away(monkeypatch):
+    port = services.free_port()
+    with pytest.raises(MlflowException) as caught:
+        MlflowClient(f"http://127.0.0.1:{port}").get_experiment("0")
+    assert str(database.explained(caught.value, f"http://127.0.0.1:{port}")).startswith(
+        f"no MLflow server at http://127.0.0.1:{port}"
+    )
 
 
 def test_a_server_that_never_answers_is_given_up_after_one_probe(compared, monkeypatch, caplog):

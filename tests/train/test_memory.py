@@ -13,7 +13,7 @@ import torch
 from pipeline.models import families
 from pipeline.models.forward import ignore_padding
 from pipeline.train.ctc import ctc_loss
-from pipeline.train.memory import Training, foretold, parameters
+from pipeline.train.memory import Training, foretold
 from tests.tiny import save_model
 
 SHAPE = dict(
@@ -65,12 +65,6 @@ def test_what_the_forward_pass_keeps_is_counted_to_a_tenth(family, changes, prec
     settings = Training(precision, on_gpu=False, longest=4.0)
     expected = foretold(model.config, settings).per_second * 2 * 4.0
     assert kept(model, bf16=precision == "bf16") == pytest.approx(expected, rel=0.1)
-
-
-@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm", "data2vec-audio"])
-def test_parameters_are_counted_to_a_hundredth(family):
-    model = make(family, **({} if family == "data2vec-audio" else LAYER))
-    assert parameters(model.config) == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.01)
 
 
 @pytest.mark.parametrize(("family", "changes"), [("wav2vec2", GROUP), ("wav2vec2", LAYER), ("hubert", GROUP), ("wavlm", LAYER)])

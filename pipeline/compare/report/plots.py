@@ -106,12 +106,14 @@ def _pareto_panel(rows: Sequence[Row], key: str, looks: Looks) -> str:
     axes = drawn.add_axes((0.13, foot, 0.84, 0.97 - foot))
     named = {row.variant for row in (rows[0], champion_of(rows), *(row for row, *_ in _on_front(rows, key))) if row}
     beside: list[Named] = []
+    highest = 0.0
     for number, row in enumerate(rows):
         x = at(row, key)
         if not x:
             continue
         rate = 100 * row.known(row.objective)
         low, high = (rate if (end := row[f"{row.objective}_{which}"]) is None else 100 * end for which in ("low", "high"))
+        highest = max(highest, high)
         marks = axes.errorbar(
             x,
             rate,
@@ -134,9 +136,7 @@ def _pareto_panel(rows: Sequence[Row], key: str, looks: Looks) -> str:
     name = rows[0].objective
     log_scale(axes.xaxis)
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set(
-        xlabel=f"{BY_NAME[key].axis}, log scale", ylim=(0, 1.15 * max(100 * row.known(f"{name}_high") for row in rows) or 1)
-    )
+    axes.set(xlabel=f"{BY_NAME[key].axis}, log scale", ylim=(0, 1.15 * highest or 1))
     axes.set_ylabel(f"{name.upper()} (%) with 95% interval", labelpad=2)
     axes.margins(x=0.2)
     axes.grid(True, which="major", alpha=0.25)

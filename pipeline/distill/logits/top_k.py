@@ -28,6 +28,11 @@ def packed(logits: torch.Tensor, k: int | None) -> dict[str, torch.Tensor]:
     return {"ids": ids.to(kind), "log_probs": likeliest.half(), "rest": rest.half()}
 
 
+def bytes_per_frame(vocabulary: int, k: int | None, channels: int = 0) -> int:
+    """What is stored of a frame, in bytes: the logits, and as many channels of features, in half precision."""
+    return sum(array.nbytes for array in packed(torch.zeros(1, vocabulary), k).values()) + 2 * channels
+
+
 def unpacked(stored: Mapping[str, np.ndarray], vocabulary: int) -> np.ndarray:
     """float16 [frames, vocabulary]: logits as they were stored, or log-probabilities made of what `packed` kept."""
     if "logits" in stored:

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from pipeline.distill.logits import top_k
 from pipeline.distill.logits.speeds import SPLITS, AtSpeeds
 from pipeline.distill.logits.store import SHARD, STORE_VERSION, Index, digests, shard_path
 from pipeline.models.folder import load_model
-from pipeline.models.forward import padding_invariant
+from pipeline.models.forward import frames_per_second, padding_invariant
 from pipeline.models.inference import BATCH_SECONDS, Outputs, by_length, forward, outputs
 from pipeline.params import Logits
 from pipeline.speech.audio import SAMPLE_RATE
@@ -59,10 +58,9 @@ class Work:
     def announce(self, folder: Path, processes: int, kind: str, slowness: float) -> None:
         """Log what is stored, its size, and how long what is missing in `folder` takes so many processes of this `kind`."""
         config, hours = self.model.config, self.seconds.sum() / 3600
-        stored = top_k.packed(torch.zeros(1, config.vocab_size), self.settings.top_k)
-        tokens = next(iter(stored.values())).shape[1]
-        width = sum(array.nbytes for array in stored.values()) + 2 * (self.channels or 0)  # bytes per frame
-        size = self.seconds.sum() * SAMPLE_RATE / prod(config.conv_stride) * width
+        tokens = min(config.vocab_size, self.settings.top_k or config.vocab_size)
+        per_frame = top_k.bytes_per_frame(config.vocab_size, self.settings.top_k, self.channels or 0)
+        size = self.seconds.sum() * frames_per_second(config) * per_frame
         missing = self.missing(folder, self.shards)
         left = self.length(missing) * slowness / processes
         log.info(

@@ -5,7 +5,6 @@ code, corpus and teacher. Accelerate's processes share them by turns. On a Ray c
 GPU where the cluster has any, else for a core with one thread.
 """
 
-import os
 import shutil
 from contextlib import nullcontext
 from datetime import timedelta
@@ -23,6 +22,7 @@ from pipeline.distill.logits.store import shard_path, write_index
 from pipeline.distill.logits.work import Work, runs_bf16
 from pipeline.params import Logits
 from pipeline.speech.corpus import Corpus, open_corpus
+from pipeline.train import machine
 
 LONGEST_WAIT = timedelta(days=30)  # of a process for those that have more to do
 UNIT = "s of audio"
@@ -42,16 +42,14 @@ def store_logits(settings: Logits, teacher: Path, corpus: Corpus, checkpoints: P
 def _in_processes(settings: Logits, teacher: Path, corpus: Corpus, checkpoints: Path, out: Path) -> None:
     """Make the share of this one of accelerate's processes; the main one completes the store."""
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
-    has_gpu = state.device.type == "cuda"
     work = Work(settings, teacher, corpus, state.device, runs_bf16(state.device))
     folder = _begun(work, checkpoints)
     if state.is_main_process:
         work.announce(folder, state.num_processes, state.device.type, work.slowness())
     state.wait_for_everyone()  # what is missing is counted before anyone adds to it
     own = work.missing(folder, work.shards[state.process_index :: state.num_processes])
-    workers = engine.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if has_gpu else 0
     with Progress("teacher logits", work.length(own), UNIT) if state.is_main_process else nullcontext() as progress:
-        work.make(own, folder, workers, progress.advance if progress else lambda seconds: None)
+        work.make(own, folder, machine.workers(), progress.advance if progress else lambda seconds: None)
     state.wait_for_everyone()
     if state.is_main_process:
         _complete(work, folder, out)

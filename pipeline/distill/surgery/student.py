@@ -230,8 +230,8 @@ def _copy(parent, student, choice: Choice) -> list[dict]:
         name = full.removeprefix(prefix)
         source, cuts = _origin(name, choice)
         whose = source if source is None or source.startswith("lm_head.") else f"{prefix}{source}"
-        if name in fitted:
-            rows.append({"to": full, "from": whose, "how": "fitted"})
+        if whose and name in fitted:  # its norm too is fitted to the output of the run's last convolution
+            rows.append({"to": full, "from": f"{whose.rsplit('.', 2)[0]}.conv.weight", "how": "fitted"})
             continue
         if source not in weights:  # None, or SpecAugment's mask, which a parent trained without SpecAugment lacks
             rows.append({"to": full, "from": None, "how": "fresh"})

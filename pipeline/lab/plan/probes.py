@@ -25,8 +25,8 @@ from pipeline.common.files import read_json, write_json
 from pipeline.lab.plan import measures
 from pipeline.lab.plan.rates import Machine, Model, Rate
 from pipeline.lab.plan.speech import Speech
-from pipeline.models import families
 from pipeline.models.operations import macs_per_second
+from pipeline.models.tensors import tensors
 from pipeline.params import Augment, Params, Training
 from pipeline.train.machine import precision
 
@@ -42,7 +42,7 @@ STARTS = {  # what a stage loads before it works
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def machine(params: Params, configs: Mapping[str, Any], speech: Speech, remembered: Path) -> Machine:
+def machine(params: Params, configs: Mapping[str, Any], speech: Speech, file: Path) -> Machine:
     """This machine's rates for these models, measured in a process whose threads sleep while they wait for each other.
 
     So waiting is no CPU time.
@@ -51,21 +51,21 @@ def machine(params: Params, configs: Mapping[str, Any], speech: Speech, remember
     os.environ.update(measures.SLEEPING)
     try:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-            return process.submit(_machine, params, configs, speech, remembered).result()
+            return process.submit(_machine, params, configs, speech, file).result()
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
-def _machine(params: Params, configs: Mapping[str, Any], speech: Speech, remembered: Path) -> Machine:
-    memory = Memory(remembered)
+def _machine(params: Params, configs: Mapping[str, Any], speech: Speech, file: Path) -> Machine:
+    remembered = Remembered(file)
 
     def one(what: Iterable, measure: Callable[[], float]) -> float:
-        return memory.of(what, lambda: [measure()])[0]
+        return remembered.of(what, lambda: [measure()])[0]
 
     starts = {name: one(("start", modules), partial(measures.starting, modules)) for name, modules in STARTS.items()}
     trainings = {"teacher": params.teacher.training, **{name: student.training for name, student in params.students.items()}}
-    models = {name: _model(memory, config, trainings[name], speech) for name, config in configs.items()}
+    models = {name: _model(remembered, config, trainings[name], speech) for name, config in configs.items()}
     # Of all trainings the one whose audio takes longest: a change of speed is a resampling.
     augments = sorted((t.augment for t in trainings.values() if t), key=lambda a: (a.speed is None, not a.noise_probability))
     augment = (augments or [Augment()])[0]
@@ -74,7 +74,7 @@ def _machine(params: Params, configs: Mapping[str, Any], speech: Speech, remembe
     return Machine(cores(), models, starts, loading, checking, one(("looping",), measures.looping))
 
 
-def _model(memory: "Memory", config: Any, training: Training | None, speech: Speech) -> Model:
+def _model(remembered: "Remembered", config: Any, training: Training | None, speech: Speech) -> Model:
     half = HALVES.get(precision(training.precision) if training else "fp32")
     batch = min(training.batch_seconds if training else LARGEST_SECONDS, LARGEST_SECONDS)
     usual = round(2 * min(speech.seconds, batch)) / 2
@@ -90,16 +90,18 @@ def _model(memory: "Memory", config: Any, training: Training | None, speech: Spe
         def measure(seconds: float) -> list[float]:
             return measures.computed(cut, half, max(1, int(batch / seconds)), seconds)
 
-        return memory.of((*key, cut.num_hidden_layers), lambda: _typical(measure, lengths))
+        return remembered.of((*key, cut.num_hidden_layers), lambda: _typical(measure, lengths))
 
     fast, slow = probed(shallow), probed(deep)
-    exported, plain, other, int8 = memory.of((*key, "runtimes"), lambda: _typical(partial(measures.runtimes, deep), lengths))
+    exported, plain, other, int8 = remembered.of(
+        (*key, "runtimes"), lambda: _typical(partial(measures.runtimes, deep), lengths)
+    )
     macs = [macs_per_second(each.to_dict()) for each in (shallow, deep)]
     stepping, batched, single = (_rate(macs, fast[i], slow[i]) for i in range(3))
     fixed, depth = len(config.conv_dim) + 2, deep.num_hidden_layers  # an export takes a time per layer of either kind
     runtimes = {"torch": 1.0, "onnxruntime": plain / single.seconds, "openvino": other / single.seconds}
     return Model(
-        config.to_dict(), _parameters(config), stepping, slow[3], batched, single, runtimes, int8 / plain,
+        config.to_dict(), tensors(config.to_dict()).numbers, stepping, slow[3], batched, single, runtimes, int8 / plain,
         exported * (fixed + layers) / (fixed + depth),
     )  # fmt: skip
 
@@ -129,13 +131,7 @@ def _cut(config: Any, layers: int) -> Any:
     return cut
 
 
-def _parameters(config: Any) -> int:
-    with torch.device("meta"):
-        model = families.model_class(config.model_type)(config)
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-class Memory:
+class Remembered:
     """What was measured before with this CPU, number of cores and versions."""
 
     def __init__(self, path: Path):

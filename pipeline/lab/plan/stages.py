@@ -1,7 +1,8 @@
 """The seconds and the disk of each stage, from params, the corpus's hours and a machine's rates: arithmetic alone.
 
-Left out, since nothing foretells it: early stopping (`patience`), the accuracy control of int8ac-openvino, frozen and stored
-features, which make training shorter, and what DVC takes to hash and to copy files.
+Left out, since nothing foretells it: early stopping (`patience`), the accuracy control of int8ac-openvino, the search for the
+weights of a language model, frozen and stored features, which make training shorter, and what DVC takes to hash and to copy
+files.
 """
 
 import math
@@ -11,17 +12,19 @@ from dataclasses import dataclass
 from pipeline.benchmark import lengths
 from pipeline.benchmark.cold_start import ENOUGH_SECONDS
 from pipeline.benchmark.starts import CHOOSES_AFTER
+from pipeline.distill.logits.top_k import bytes_per_frame
 from pipeline.lab.plan.rates import Machine, Model
 from pipeline.lab.plan.speech import Speech
 from pipeline.models.inference import STEP
 from pipeline.params import Params, Training, Variant
+from pipeline.quantize import decodings
 from pipeline.quantize.base import Scheme
 from pipeline.quantize.calibration import Calibrated
 from pipeline.quantize.schemes import make
 from pipeline.quantize.torch_bf16 import TorchBf16
 from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.speech.audio import SAMPLE_RATE
-from pipeline.speech.corpus import UNLABELLED, scored_splits
+from pipeline.speech.corpus import UNLABELLED, scored_splits, test_sets
 
 FLAC_GB = 60 / 960  # per hour, as in LibriSpeech
 BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.4, "int4w": 0.7}  # per parameter; convolutions may stay in float32
@@ -94,9 +97,11 @@ class Plan:
         model = self.machine.models["teacher"]
         heard = self._heard("train") + self._heard(UNLABELLED)
         heard *= sum(1 / speed for speed in self.params.logits.speeds)
-        width = model.config["vocab_size"] + (model.config["conv_dim"][-1] if self.params.logits.features else 0)
+        channels = model.config["conv_dim"][-1] if self.params.logits.features else 0
+        per_frame = bytes_per_frame(model.config["vocab_size"], self.params.logits.top_k, channels)
+        frames = heard * SAMPLE_RATE / math.prod(model.config["conv_stride"])
         seconds = heard * (model.batched.of(model.macs()) + self.machine.loading)
-        return Need(self.machine.starts["torch"] + seconds, heard * _frames(model) * width * 2 / 1e9)
+        return Need(self.machine.starts["torch"] + seconds, frames * per_frame / 1e9)
 
     def quantize(self, key: str) -> Need:
         model, scheme = self._variant(key)
@@ -114,8 +119,16 @@ class Plan:
             return Need(None)
         most = self.params.evaluate.max_hours
         heard = sum(self._heard(name, most) for name in scored_splits(self.speech.hours))
+        heard += self._heard(test_sets(self.speech.hours)[0], most) * self._hearings_again(key)
         _, scheme = self._variant(key)
         return Need(self.machine.start(scheme.runtime) + heard * (self._hearing(key) + self.machine.loading))
+
+    def _hearings_again(self, key: str) -> float:
+        """How many times as much as the first test set a variant hears of it with noise and as live speech."""
+        again, live = float(len(self.params.evaluate.noise_snr_db)), self.params.evaluate.live
+        if live and decodings.MARK not in self.params.variants[key].scheme:
+            again += sum((live.left + live.chunk + right) / live.chunk for right in live.right)
+        return again
 
     def benchmark(self, _: str) -> Need:
         """At most: all of its rounds. Of a GPU no rate is known, so variants for one are left out."""
@@ -150,7 +163,7 @@ class Plan:
         return Need(self.machine.starts["mlflow"] + len(self.params.variants) * self.machine.starts["light"])
 
     def export(self, name: str) -> Need:
-        key = name.replace(".", "-", 1)
+        key = next(key for key, variant in self.params.variants.items() if variant.name == name)
         size = _gb(self._variant(key)[0].parameters, self._name(key))
         return Need(self.machine.starts["light"], size * len(self.params.exports[name]))
 
@@ -191,11 +204,3 @@ def _step(model: Model, training: Training) -> float:
 def _gb(parameters: float, scheme: str) -> float:
     size = next((size for name, size in BYTES.items() if name in scheme), BYTES["fp32"])
     return size * parameters / 1e9
-
-
-def _frames(model: Model) -> float:
-    """Frames per second."""
-    rate = float(SAMPLE_RATE)
-    for stride in model.config["conv_stride"]:
-        rate /= stride
-    return rate

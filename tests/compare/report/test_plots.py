@@ -2,13 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from matplotlib.text import Text
 
 from pipeline.compare import figures
 from pipeline.compare.comparison import Row
-from pipeline.compare.report import drawing, labels, looks
+from pipeline.compare.report import drawing, labels, looks, plots
 from pipeline.compare.report.labels import Named
 from pipeline.compare.run import compare
 from tests.planted import FIGURES, ROOT, plant
@@ -46,6 +47,13 @@ def test_names_cover_no_name_no_mark_and_no_interval():
 
 def row(model, scheme):
     return Row(f"{model}.{scheme}", model, scheme, "r", dict.fromkeys(figures.keys()))
+
+
+def test_errors_without_an_interval_are_drawn():
+    """Of a single utterance there is none."""
+    one = row("teacher", "fp32")
+    one = replace(one, figures={**one.figures, "wer": 0.5, "disk_mb": 3.0})
+    assert "teacher.fp32: WER 50.00%" in plots.panels([one], looks.of([one], MODELS, ["teacher"]))["disk_mb"]
 
 
 def test_another_variant_or_a_last_student_changes_no_color():

@@ -48,6 +48,11 @@ def test_convolutions_without_anything_between_them_merge_without_loss(norm):
     assert how["wav2vec2.feature_extractor.conv_layers.4.conv.weight"] == "whole"
 
 
+def test_every_tensor_is_said_to_be_of_a_tensor_that_the_parent_has():
+    own = {row["from"] for row in student.build(parent(), settings(conv_merge=[2, 2, 2, 1]), AUDIO)[1]}
+    assert own - {None} < set(parent().state_dict())
+
+
 def test_the_first_run_keeps_its_parents_spread_through_the_group_norm():
     model = parent()
     model.wav2vec2.feature_extractor.conv_layers[0].activation = torch.nn.Identity()
