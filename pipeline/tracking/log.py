@@ -163,11 +163,12 @@ def _logged_model(store: Store, slug: str, row: Row, run_id: str) -> str:
 
     folder = store.project.variant(row.variant)
     key = _folder_hash(folder)
-    for known in store.client.search_logged_models([store.experiment_id], f"tags.`{KEY}` = '{key}'"):
-        if known.status == LoggedModelStatus.READY:  # otherwise its upload was interrupted
-            return known.model_id
+    known = list(store.client.search_logged_models([store.experiment_id], f"tags.`{KEY}` = '{key}'"))
+    if ready := [model for model in known if model.status == LoggedModelStatus.READY]:
+        return ready[0].model_id
     tags = {KEY: key, **{name: getattr(row, name) for name in WHO}}
-    made = store.client.create_logged_model(store.experiment_id, slug, run_id, tags, {}, "wav2vec2-ctc")
+    # One that is there and not ready had its upload interrupted, and gets its files again.
+    made = known[0] if known else store.client.create_logged_model(store.experiment_id, slug, run_id, tags, {}, "wav2vec2-ctc")
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
         package.save(folder, row.runtime, Path(scratch) / "model")
         store.client.log_model_artifacts(made.model_id, f"{scratch}/model")

@@ -11,6 +11,8 @@ from pipeline.tracking import database, registry
 from pipeline.tracking.log import project
 from pipeline.tracking.store import Store, uri, warn
 
+OF_EXPERIMENTS = "/.dvc/tmp/exps/"  # where `dvc exp run --temp` and `--queue` work
+
 log = logging.getLogger(__name__)
 
 
@@ -35,7 +37,11 @@ def sync(params: Params, root: Path) -> bool:
         return False
     result = f"{made} new runs in {time.monotonic() - started:.0f} s" if made else "up to date"
     log.info("MLflow: %s (%s, experiment %s)", result, safe(store.uri), store.experiment)
-    if made:
+    if made and store.database and OF_EXPERIMENTS in store.database.as_posix():
+        log.info(
+            "MLflow: these runs are in a temporary folder of DVC's, which it removes: MLFLOW_TRACKING_URI keeps them elsewhere"
+        )
+    elif made:
         how = f"`mlflow ui --backend-store-uri {store.uri}`, then " if store.database else ""
         log.info("MLflow: the variants are at %s%s", how, store.page)
     if decision:

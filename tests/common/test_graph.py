@@ -37,6 +37,7 @@ EXEMPT = {
     "common/host.py": "reports facts of the machine, which can't be a dep either",
     "recognition/seal.py": "reads variant.json as it is, and finds files that are damaged",
     "common/graph.py": "finds the checkpoints that a training resumes from",
+    "stages/leftovers.py": "moves what no stage makes out of folders, and reads none of it",
     "tracking/live.py": "sends curves to MLflow",
     "tracking/sync.py": "sends finished files to MLflow",
 }

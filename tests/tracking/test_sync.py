@@ -162,6 +162,15 @@ def test_what_a_kill_left_half_done_is_completed(compared, monkeypatch):
     assert len(runs(folder, "comparison")) == 1 and len(runs(folder, "variant")) == 2 and len(models(folder)) == 2
 
 
+def test_a_model_whose_upload_was_interrupted_is_uploaded_again_and_leaves_no_second_one(compared, monkeypatch):
+    params, folder = compared
+    with monkeypatch.context() as broken:
+        broken.setattr(log.package, "save", lambda *_: 1 / 0)
+        assert not sync.sync(params, folder)
+    assert [model.status for model in models(folder)] == ["PENDING"]
+    assert sync.sync(params, folder) and [model.status for model in models(folder)] == ["READY", "READY"]
+
+
 def test_params_dvc_hashes_corpus_and_reports_are_there(compared):
     params, folder = compared
     (folder / "dvc.lock").write_text(
@@ -296,6 +305,14 @@ def test_a_server_that_is_away_costs_one_warning_and_nothing_else(compared, monk
     assert "bigfoot track" in caplog.text and "secret" not in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert sync.sync(params, folder) and len(runs(folder)) == 5
+
+
+def test_runs_that_go_with_dvcs_temporary_folder_are_said_to(compared, monkeypatch, caplog):
+    params, folder = compared
+    monkeypatch.setattr(sync, "OF_EXPERIMENTS", f"/{folder.name}/")
+    with caplog.at_level(logging.INFO):
+        assert sync.sync(params, folder)
+    assert "MLFLOW_TRACKING_URI keeps them elsewhere" in caplog.text and "mlflow ui" not in caplog.text
 
 
 @pytest.mark.parametrize("address", ["./mlruns", "htp://127.0.0.1:5000", "127.0.0.1:5000", "file:///nowhere/mlruns"])
