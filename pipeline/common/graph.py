@@ -101,6 +101,16 @@ def restore(root: Path | str) -> tuple[list[str], list[str]]:
     return restored, removed
 
 
+def recorded(lock: Path) -> dict[str, dict]:
+    """The stages in a dvc.lock, {name: what DVC recorded of its last run}; {} where there is no such file.
+
+    Stages that are gone stay in it.
+    """
+    from ruamel.yaml import YAML
+
+    return (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.is_file() else {}
+
+
 def code(stage: str) -> list[Path]:
     """The Python files that dvc.yaml declares as code deps of a stage, sorted; `student` stands for every student@NAME.
 

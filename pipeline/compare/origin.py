@@ -9,8 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
+from pipeline.common import graph
 from pipeline.common.git import git
 from pipeline.params import Params
 from pipeline.project import Project
@@ -40,9 +39,7 @@ def read(root: Path, params: Params) -> Origin:
 
 def lock_hash(lock: Path, params: Params) -> str | None:
     """The first 16 digits of the SHA-256 of dvc.lock's entries of all stages before compare; None if one is missing."""
-    if not lock.is_file():
-        return None
-    stages = YAML(typ="safe").load(lock).get("stages", {})
+    stages = graph.recorded(lock)
     names = ["prepare", "teacher", "teacher_logits", *(f"student@{name}" for name in params.students)]
     names += [f"{stage}@{variant}" for variant in params.variants for stage in ("quantize", "evaluate")] + ["benchmark"]
     if not all(name in stages for name in names):

@@ -2,7 +2,8 @@
 
 Decision: `benchmark` and `compare` depend on whole folders, because a DVC stage can't depend on a list. DVC leaves the outputs
 of stages that are gone where they are. So dvc.lock would have a hash of them too, and a clone that pulls, which lacks them,
-would find both stages stale. They are moved, not deleted: what DVC's cache doesn't have is not lost.
+would find both stages stale. They are moved, not deleted: what DVC's cache doesn't have is not lost. What dvc.lock doesn't name
+as an output is somebody's own, and stays.
 """
 
 import logging
@@ -10,15 +11,19 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from pipeline.common import graph
+from pipeline.project import Project
+
 log = logging.getLogger(__name__)
 
 
-def set_aside(folder: Path, named: Collection[str], aside: Path) -> None:
-    """Move what is in `folder` and not `named`, hidden files excepted, to `aside`, in the place of what is there."""
-    for path in sorted(folder.glob("[!.]*")):
-        if path.name in named:
+def set_aside(project: Project, folder: Path, named: Collection[str]) -> None:
+    """Move outputs in `folder` that are not `named` to `project.aside`, in the place of what is there."""
+    outputs = {out["path"] for stage in graph.recorded(project.lock).values() for out in stage.get("outs", [])}
+    for path in sorted(folder.glob("*")):
+        if path.name in named or path.relative_to(project.root).as_posix() not in outputs:
             continue
-        place = aside / folder.name / path.name
+        place = project.aside / folder.name / path.name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
         shutil.move(path, place)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.benchmark import timings
+from pipeline.common import graph
 from pipeline.common.files import sha256
 from pipeline.common.git import origin
 from pipeline.common.numbers import percent, times
@@ -39,7 +40,7 @@ WHO = ("variant", "model", "scheme", "runtime")  # tags of a variant's run and o
 
 def project(store: Store, params: Params) -> int:
     """Bring MLflow up to date with the files under `store.root`; returns how many runs are new or newly completed."""
-    lock = _dvc_lock(store.project.lock)
+    lock = graph.recorded(store.project.lock)
     corpus = store.project.corpus(params.corpus.name)
     datasets = _datasets(corpus, store.root) if (corpus / "corpus.json").is_file() else {}
     training: dict[str, str | None] = {}
@@ -238,13 +239,6 @@ def _set_tags(store: Store, run_id: str, tags: Mapping) -> None:
     from mlflow.entities import RunTag
 
     store.client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
-
-
-def _dvc_lock(path: Path) -> dict:
-    """The stages in dvc.lock, {name: what DVC recorded}; empty where there is no dvc.lock."""
-    from ruamel.yaml import YAML
-
-    return (YAML(typ="safe").load(path) or {}).get("stages", {}) if path.is_file() else {}
 
 
 def _hashes(lock: dict, stage: str, part: str) -> dict[str, str]:
