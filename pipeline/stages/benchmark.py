@@ -10,7 +10,7 @@ from pipeline.stages.leftovers import set_aside
 def main() -> None:
     params, project = load_params(), Project()
     names = [variant.name for variant in params.variants.values()]
-    set_aside(project, project.variants, names)
+    set_aside(project, {project.variants: names})
     folders = [project.variant(name) for name in names]
     benchmark(params.benchmark, folders, open_corpus(project.corpus(params.corpus.name)), project.timings)
 

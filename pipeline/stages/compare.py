@@ -11,10 +11,9 @@ from pipeline.tracking import sync
 def main() -> None:
     params, project = load_params(), Project()
     variants = [variant.name for variant in params.variants.values()]
-    set_aside(project, project.variants, variants)
-    set_aside(project, project.models, ["teacher", *params.students])
-    for folder in (project.scores, project.durations):
-        set_aside(project, folder, [f"{name}.json" for name in variants])
+    scores = [f"{name}.json" for name in variants]
+    models = ["teacher", *params.students]
+    set_aside(project, {project.variants: variants, project.models: models, project.scores: scores, project.durations: scores})
     compare(params, project.root, project.reports, origin.read(project.root, params))
     _, verdict, *_ = project.table.read_text(encoding="utf-8").split("\n\n")
     print(f"{verdict}\n\nAll figures: `bigfoot table`, or {project.reports}/index.html in a browser", flush=True)

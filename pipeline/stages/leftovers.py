@@ -8,7 +8,7 @@ as an output is somebody's own, and stays.
 
 import logging
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pipeline.common import graph
@@ -17,13 +17,13 @@ from pipeline.project import Project
 log = logging.getLogger(__name__)
 
 
-def set_aside(project: Project, folder: Path, named: Collection[str]) -> None:
-    """Move outputs in `folder` that are not `named` to `project.aside`, in the place of what is there."""
+def set_aside(project: Project, named: Mapping[Path, Collection[str]]) -> None:
+    """Move outputs in the folders {folder: names} that are not named to `project.aside`, in the place of what is there."""
     outputs = {out["path"] for stage in graph.recorded(project.lock).values() for out in stage.get("outs", [])}
-    for path in sorted(folder.glob("*")):
-        if path.name in named or path.relative_to(project.root).as_posix() not in outputs:
+    for path in sorted(path for folder in named for path in folder.glob("*")):
+        if path.name in named[path.parent] or path.relative_to(project.root).as_posix() not in outputs:
             continue
-        place = project.aside / folder.name / path.name
+        place = project.aside / path.parent.name / path.name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
         shutil.move(path, place)

@@ -21,7 +21,7 @@ stages:
   benchmark:
     cmd: >-
       python -c "from pipeline.project import Project; from pipeline.stages.leftovers import set_aside;
-      set_aside(Project(), Project().variants, ['half.fp32']); Project().timings.touch()"
+      set_aside(Project(), {Project().variants: ['half.fp32']}); Project().timings.touch()"
     deps: [variants]
     outs: [timings.json]
 """
@@ -38,8 +38,7 @@ def test_outputs_that_are_not_named_are_moved_and_what_is_nobodys_output_stays(t
             project.scores.mkdir(exist_ok=True)
             (project.models / "thin/config.json").write_text(content)
             (project.scores / "thin.json").write_text(content)
-            set_aside(project, project.models, ["half"])
-            set_aside(project, project.scores, ["half.json"])
+            set_aside(project, {project.models: ["half"], project.scores: ["half.json"]})
             assert {path.name for path in project.models.iterdir()} == {"half", "own"} and not list(project.scores.iterdir())
             for file in ("models/thin/config.json", "scores/thin.json"):
                 assert (project.aside / file).read_text() == content
@@ -47,7 +46,7 @@ def test_outputs_that_are_not_named_are_moved_and_what_is_nobodys_output_stays(t
 
 
 def test_a_project_without_a_lock_or_folder_is_left_as_it_is(tmp_path):
-    set_aside(Project(tmp_path), Project(tmp_path).variants, [])
+    set_aside(Project(tmp_path), {Project(tmp_path).variants: []})
     assert not list(tmp_path.iterdir())
 
 
