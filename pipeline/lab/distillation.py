@@ -1,11 +1,12 @@
 """The time that stored logits save: a training step with stored logits against one that runs the teacher too.
 
-    python -m pipeline.lab.distillation [SECONDS] [ROUNDS]
+    python -m pipeline.lab.distillation [SECONDS] [ROUNDS] [PRECISION]
 
 The sizes are the paper's: an untrained teacher with 24 layers of width 1024 and a student with four of its layers. The input is
-noise, because neither weights nor audio change the time. Batches last SECONDS (16); steps of all kinds take turns for ROUNDS
-(5) rounds. The feature encoder is trained, as in the paper's recipe, or frozen; if it is frozen, its output can be stored too
-(features: stored), but not if the teacher runs online.
+noise, because neither weights nor audio change the time. Batches are two recordings of SECONDS (16) together; steps of all
+kinds take turns for ROUNDS (5) rounds, in PRECISION (auto), which means what training.precision means. The feature encoder is
+trained, as in the paper's recipe, or frozen; if it is frozen, its output can be stored too (features: stored), but not if the
+teacher runs online.
 """
 
 import json
@@ -16,14 +17,16 @@ from pipeline.common import host
 from pipeline.common.command import stage_main
 
 
-def main(seconds: float = 16.0, rounds: int = 5) -> None:
+def main(seconds: float = 16.0, rounds: int = 5, precision: str = "auto") -> None:
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
     from pipeline.distill.loss import Imitation
     from pipeline.models.forward import accept_features
     from pipeline.params import Distillation
+    from pipeline.train import machine
 
+    precision = machine.precision(precision)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     large = {
         "hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096, "feat_extract_norm": "layer",
@@ -45,13 +48,13 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
         "frozen, online": (student, online, waveforms, False),
         "frozen and stored, stored": (reader, stored, waveforms | {"input_values": features}, False),
     }
-    optimizers = {model: torch.optim.AdamW(model.parameters(), lr=1e-5) for model in (student, reader)}
+    optimizers = {model: torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True) for model in (student, reader)}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, (model, objective, batch, learns) in ways.items():
             model.base_model.feature_extractor._requires_grad = learns
             model.base_model.feature_extractor.requires_grad_(learns)
-            seconds_taken = _step(model, objective, optimizers[model], batch)
+            seconds_taken = _step(model, objective, optimizers[model], batch, precision)
             if number:  # the first round warms up
                 times[name].append(seconds_taken)
     pairs = {"learning": "learning", "frozen": "frozen", "frozen and stored": "frozen"}
@@ -62,8 +65,9 @@ def main(seconds: float = 16.0, rounds: int = 5) -> None:
         }
         for encoder, beside in pairs.items()
     }  # fmt: skip
-    facts = {"device": device, "threads": torch.get_num_threads(), "batch_seconds": seconds, "rounds": rounds}
-    print(json.dumps(facts | {"host": host.describe(), "versions": host.versions(), "steps": steps}, indent=1))
+    facts = {"device": device, "precision": precision, "threads": torch.get_num_threads(), "host": host.describe()}
+    facts |= {"versions": host.versions(), "batch_seconds": seconds, "rounds": rounds, "steps": steps}
+    print(json.dumps(facts, indent=1))
 
 
 def _batch(student, seconds: float, device: str) -> dict:
@@ -80,15 +84,19 @@ def _batch(student, seconds: float, device: str) -> dict:
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def _step(student, objective, optimizer, batch: dict) -> float:
+def _step(student, objective, optimizer, batch: dict, precision: str) -> float:
     """Seconds of one step: the student's forward and backward pass, and the optimizer's update."""
     import torch
+
+    from pipeline.train import machine
 
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     optimizer.zero_grad()
     wait()
     started = time.perf_counter()
-    objective(student, batch, 0.0).backward()
+    with torch.autocast(student.device.type, machine.HALVES.get(precision), enabled=precision in machine.HALVES):
+        loss = objective(student, batch, 0.0)
+    loss.backward()
     optimizer.step()
     wait()
     return time.perf_counter() - started

@@ -12,6 +12,7 @@ from pipeline.common import engine
 from pipeline.common.errors import BigfootError
 
 WORKERS = "BIGFOOT_WORKERS"
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}  # autocast's types
 
 
 def has_gpu() -> bool:

@@ -28,7 +28,7 @@ from pipeline.lab.plan.speech import Speech
 from pipeline.models.operations import macs_per_second
 from pipeline.models.tensors import tensors
 from pipeline.params import Augment, Params, Training
-from pipeline.train.machine import precision
+from pipeline.train.machine import HALVES, precision
 
 MOST_MACS = 2.5e9  # per second of audio: deeper models are probed with fewer layers
 LARGEST_SECONDS = 16.0  # of audio in a probe's batch
@@ -39,7 +39,6 @@ STARTS = {  # what a stage loads before it works
     "nncf": "nncf",
     "mlflow": "pipeline.stages.compare, mlflow, matplotlib.pyplot",
 }
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def machine(params: Params, configs: Mapping[str, Any], speech: Speech, file: Path) -> Machine:
