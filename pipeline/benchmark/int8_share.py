@@ -3,7 +3,8 @@
 Decision: a scheme's name promises nothing. A runtime may leave a product in float, or fall back to it on a CPU without int8. So
 each runtime hears SECONDS of silence and tells which operations it ran, with shapes and element types: ONNX Runtime in its
 profile, OpenVINO in its runtime graph, PyTorch in its dispatcher. A product counts as int8 where both its factors are; weights
-that are only stored in a lower precision don't.
+that are only stored in a lower precision don't. ONNX Runtime's MatMulNBits may round activations to int8 inside, depending on
+its bits, its block and the CPU. No profile shows that, so it is tried out.
 
 Runtimes fuse operations, and what is fused is easily overlooked. So the products that were found are compared with those that
 the model's shape needs (`pipeline.models.operations`). Where more than 1% is missing, and where a runtime tells nothing, the
@@ -12,6 +13,7 @@ share is None.
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +30,8 @@ ONNX_INT8 = {
     "ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm", "QLinearConv", "QLinearMatMul",
 }  # fmt: skip
 ONNX_WEIGHT = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}  # convolutions, and which input is the weight
-# In a MatMulNBits only the weights have a lower precision.
-ONNX_PRODUCTS = ONNX_INT8 | {"FusedGemm", "FusedMatMul", "Gemm", "MatMul", "MatMulNBits"}
+NBITS, FLOAT_LEVEL = "MatMulNBits", 1  # and the accuracy level at which it leaves activations in float32
+ONNX_PRODUCTS = ONNX_INT8 | {"FusedGemm", "FusedMatMul", "Gemm", "MatMul", NBITS}
 OPENVINO_INT8 = {"i8", "u8"}
 
 Shape = Sequence[int]
@@ -78,7 +80,7 @@ def _convolution(weight: Shape, out: Shape) -> float:
 
 def onnxruntime_products(file: Path, threads: int, waveform: np.ndarray) -> list[Product]:
     """Those of the optimized graph. Packed weights would have no shape; that they aren't packed changes no operation."""
-    products = []
+    products, rounding = [], _rounding(file)
     for event in profile.onnxruntime_nodes(file, threads, [waveform], {"session.disable_prepacking": "1"}):
         kind = event["args"]["op_name"]
         inputs, (out, *_) = (
@@ -87,8 +89,45 @@ def onnxruntime_products(file: Path, threads: int, waveform: np.ndarray) -> list
         if kind in ONNX_WEIGHT:
             products.append(Product(_convolution(inputs[ONNX_WEIGHT[kind]], out), kind in ONNX_INT8))
         elif kind in ONNX_PRODUCTS:
-            products.append(Product(_matmul(inputs[0], out), kind in ONNX_INT8))
+            is_int8 = kind in ONNX_INT8 or event["name"].removesuffix("_kernel_time") in rounding
+            products.append(Product(_matmul(inputs[0], out), is_int8))
     return products
+
+
+def _rounding(file: Path) -> set[str]:
+    """The names of a graph's MatMulNBits whose activations this CPU rounds to int8."""
+    import onnx
+
+    nodes = [node for node in onnx.load(file, load_external_data=False).graph.node if node.op_type == NBITS]
+    settings = {node.name: {each.name: each.i for each in node.attribute} for node in nodes}
+    return {name for name, has in settings.items() if _rounds(has["bits"], has["block_size"], has.get("accuracy_level", 0))}
+
+
+@cache
+def _rounds(bits: int, block: int, level: int) -> bool:
+    """Whether a MatMulNBits gives something else than at FLOAT_LEVEL, where nothing but the weights is rounded."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    rows, outputs, rng = 8, 64, np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(rng.integers(0, 256, (outputs, 1, block * bits // 8), np.uint8), "levels"),
+        numpy_helper.from_array(np.ones(outputs, np.float32), "scales"),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [rows, block])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    activations, found = rng.standard_normal((rows, block), np.float32), []
+    for each in (level, FLOAT_LEVEL):
+        node = helper.make_node(
+            NBITS, ["x", "levels", "scales"], ["y"], domain="com.microsoft",
+            K=block, N=outputs, bits=bits, block_size=block, accuracy_level=each,
+        )  # fmt: skip
+        graph = helper.make_graph([node], "one", [x], [y], weights)
+        versions = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        file = helper.make_model(graph, opset_imports=versions, ir_version=9).SerializeToString()
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        found.append(session.run(None, {"x": activations})[0])
+    return not np.array_equal(*found)
 
 
 def openvino_products(run: Opened, waveform: np.ndarray) -> list[Product]:

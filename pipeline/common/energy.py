@@ -101,7 +101,7 @@ def range_of(wh: float | None, mode: str | None, on_gpu: bool = False) -> tuple[
 
 
 def widened(value: float, runs: int = 1) -> tuple[float, float]:
-    """Between which ends the model puts 95 of 100 other runs of the same work.
+    """Between which ends the model's mean over many runs of the same work lies, 95 of 100 times.
 
     `runs`: how many runs with a spread of their own the value is made of. How far the model lies from what a meter would read
     is not known, and not in the range.

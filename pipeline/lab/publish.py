@@ -79,7 +79,7 @@ def _keep_champion(root: Path, folder: Path, license: str | None) -> None:
 
 
 def write(root: Path) -> None:
-    """Write RESULTS.md; and in README.md, docs/numbers.md and docs/params.md what stands between their markers."""
+    """Write RESULTS.md and the tables of results/; and in README.md and docs/ what stands between their markers."""
     if not (root / "README.md").is_file():
         raise BigfootError(f"{root / 'README.md'} is missing: run this in the project's folder")
     folders = sorted((file.parent for file in Project(root).results.glob(f"*/{FIGURES}")), key=_place)
@@ -88,6 +88,8 @@ def write(root: Path) -> None:
     shown = [folder for folder in folders if folder.name not in NOT_IN_README][:IN_README]
     _fill(root / "README.md", "results", "\n\n".join(_short(folder) for folder in shown))
     (root / "RESULTS.md").write_text(page, encoding="utf-8")
+    for folder in folders:
+        (folder / REPORT).write_text(f"{_comparison(folder)}\n", encoding="utf-8")
     _fill(root / "docs" / "numbers.md", "figures", glossary())
     _fill(root / "docs" / "params.md", "params", table.text())
 
@@ -147,9 +149,13 @@ def _short(folder: Path) -> str:
 
 
 def _machine(folder: Path) -> str:
-    """The kind of machine that was timed, by comparison.md: "AMD EPYC, 2 cores, VNNI and bfloat16"; "" if unknown."""
-    found = re.search(r"^- \*\*Machine\*\*: [^:]*: (.*?, \d+ cores)((?:, [a-z0-9_]+)*), ", _text(folder / REPORT), re.MULTILINE)
-    return ", ".join(filter(None, [found[1], host.instructions(found[2].split(", "))])) if found else ""
+    """What was timed on, by comparison.md: "AMD EPYC, 2 cores, 2 threads, VNNI and bfloat16"; "" if unknown."""
+    report = _text(folder / REPORT)
+    found = re.search(r"^- \*\*Machine\*\*: [^:]*: (.*?, \d+ cores)((?:, [a-z0-9_]+)*), ", report, re.MULTILINE)
+    threads = re.search(r"^- \*\*Times\*\*: .*?, (\d+ threads?),", report, re.MULTILINE)
+    if not found or not threads:
+        return ""
+    return ", ".join(filter(None, [found[1], threads[1], host.instructions(found[2].split(", "))]))
 
 
 def _rows(folder: Path) -> list[Row]:

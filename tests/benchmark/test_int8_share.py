@@ -90,17 +90,18 @@ def test_onnx_runtime_in_static_int8(graph, tmp_path):
     assert onnx_share(static(graph, tmp_path / "first.onnx", nodes_to_quantize=["first"])) == pytest.approx(FIRST / ALL)
 
 
-def test_weights_that_are_only_stored_in_four_bits_multiply_in_float(tmp_path):
+@pytest.mark.parametrize(("level", "is_int8"), [(1, False), (4, True)])
+def test_weights_in_four_bits_multiply_in_int8_where_activations_are_rounded_too(tmp_path, level, is_int8):
     packed, scales = np.full((16, 1, 16), 0x99, dtype=np.uint8), np.ones(16, dtype=np.float32)
     weights = [numpy_helper.from_array(array, name) for name, array in {"W": packed, "s": scales}.items()]
     weights.append(numpy_helper.from_array(np.array([1, -1, 32]), "tall"))
-    bits = {"K": 32, "N": 16, "bits": 4, "block_size": 32}
+    bits = {"K": 32, "N": 16, "bits": 4, "block_size": 32, "accuracy_level": level}
     nodes = [
         helper.make_node("Reshape", ["waveform", "tall"], ["frames"]),
-        helper.make_node("MatMulNBits", ["frames", "W", "s"], ["logits"], domain="com.microsoft", **bits),
+        helper.make_node("MatMulNBits", ["frames", "W", "s"], ["logits"], "four", domain="com.microsoft", **bits),
     ]
     products = int8_share.onnxruntime_products(save(nodes, weights, tmp_path / "four.onnx"), 1, WAVEFORM)
-    assert products == [Product(2500 * 32 * 16, False)]
+    assert products == [Product(2500 * 32 * 16, is_int8)]
 
 
 def test_openvino_shows_what_it_falls_back_to(graph, tmp_path):

@@ -25,8 +25,8 @@ def lacking(evidence: Evidence) -> list[str]:
         slow = _no_faster_than_float(evidence, precision)
         if features and not features & set(needed) and slow:
             sentences.append(
-                f"the CPU has {lack}, and {precision} is no faster than floating point here ({'; '.join(slow)}): on a CPU that "
-                "has them it gains more"
+                f"the CPU has {lack}, and {precision} is no faster than floating point here "
+                f"(threads: {evidence.timings.threads}; {'; '.join(slow)}): on a CPU that has them it gains more"
             )
     return sentences
 
