@@ -1,6 +1,7 @@
 """The same seed on the same machine gives the same weights, the same hypotheses and so the same WERs, file by file."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,10 @@ def test_two_runs_of_the_chain_give_the_same_files(project, tmp_path):
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """The hash of each file that holds weights, logits or hypotheses."""
-    files = [*folder.glob("scores/*.json"), *folder.glob("models/*/model.safetensors"), *folder.glob("corpora/*/*.jsonl")]
-    files += [*folder.glob("logits/*/*"), *folder.glob("variants/*/model.onnx"), *folder.glob("variants/*/model.bin")]
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    """The hash of each file that holds weights or logits, and of the hypotheses and errors of each that holds scores."""
+    files = [*folder.glob("models/*/model.safetensors"), *folder.glob("corpora/*/*.jsonl"), *folder.glob("logits/*/*")]
+    files += [*folder.glob("variants/*/model.onnx"), *folder.glob("variants/*/model.bin")]
+    contents = {file: file.read_bytes() for file in files}
+    for file in folder.glob("scores/*.json"):  # which also name the variant by its seal, and that covers the hours of training
+        contents[file] = json.dumps(json.loads(file.read_text())["sets"]).encode()
+    return {str(file.relative_to(folder)): hashlib.sha256(content).hexdigest() for file, content in contents.items()}
