@@ -6,6 +6,7 @@ A file is answered; a stream gets its last utterance and is closed (1001). A sec
 import asyncio
 import errno
 import logging
+import os
 import socket
 import time
 from pathlib import Path
@@ -94,7 +95,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._service.stopping.is_set():
-            super().handle_exit(sig, frame)
+            os._exit(128 + sig)  # uvicorn would wait for the file that is being recognized
         else:
             self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._drain()))
 

@@ -21,7 +21,7 @@ from pipeline.apps.serving import foreign
 from pipeline.apps.serving.service import Full, Service, Worker
 from pipeline.apps.transcription import formats
 from pipeline.apps.transcription.formats import Transcript
-from pipeline.apps.transcription.words import WordDecoder
+from pipeline.apps.transcription.searched import word_decoder
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.recognition.uploads import decode_upload
 from pipeline.speech.audio import SAMPLE_RATE
@@ -154,7 +154,7 @@ def _transcribe(upload: Upload, service: Service, is_gone: threading.Event) -> T
     is_foreign = foreign.is_foreign(upload.content)
     samples = foreign.decode(upload.content) if is_foreign else decode_upload(upload.content, service.limits)
     recognizer.before_pass = require_client
-    decoder = WordDecoder(recognizer.info)
+    decoder = word_decoder(recognizer)
     words = decoder.decode(recognizer.logits(samples)) + decoder.end()
     seconds = samples.size / SAMPLE_RATE
     service.figures.audio.labels("file").inc(seconds)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from pipeline.apps.transcription import files, formats, outputs, variant
 from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.apps.transcription.formats import Transcript
-from pipeline.apps.transcription.searched import SearchedWords
+from pipeline.apps.transcription.searched import SearchedWords, word_decoder
 from pipeline.apps.transcription.words import Word, WordDecoder
 from pipeline.common import cluster, engine
 from pipeline.common.command import write_out
@@ -58,17 +58,11 @@ def transcribe_recording(
     picked = files.channels(recording, channels)
     seconds, words = 0.0, []
     for channel in picked:
-        decoder = _decoder(recognizer, hot_words)
+        decoder = word_decoder(recognizer, hot_words)
         seconds, spoken = _words(recognizer, recording, channel, decoder, lambda done: advance(done / len(picked)))
         words += [replace(word, channel=channel + 1) for word in spoken] if channels == "split" and channel != "mix" else spoken
     words.sort(key=lambda word: word.start)
     return Transcript(recording.name, round(seconds, 3), words, recognizer.info.get("variant", ""))
-
-
-def _decoder(recognizer: Recognizer, hot_words: Sequence[str]) -> WordDecoder | SearchedWords:
-    """What finds the words in logits: on the greedy path, or by the variant's beam search or that of hot words."""
-    search = recognizer.decoder(hot_words)
-    return WordDecoder(recognizer.info) if search is None else SearchedWords(recognizer.info, search, hot_words)
 
 
 def _words(

@@ -13,8 +13,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.apps.transcription.words import Word
+from pipeline.apps.transcription.words import Word, WordDecoder
 from pipeline.recognition.decoding import BeamDecoder, Pieces
+from pipeline.recognition.recognizer import Recognizer
+
+
+def word_decoder(recognizer: Recognizer, hot_words: Sequence[str] = ()) -> "WordDecoder | SearchedWords":
+    """What finds the words in logits: on the greedy path, or by the variant's beam search or that of hot words."""
+    search = recognizer.decoder(hot_words)
+    return WordDecoder(recognizer.info) if search is None else SearchedWords(recognizer.info, search, hot_words)
 
 
 class SearchedWords:

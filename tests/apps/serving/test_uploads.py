@@ -223,13 +223,14 @@ def test_more_files_than_the_limit_are_refused_at_once(variant):
 
 def test_a_second_signal_stops_at_once(variant):
     served = Served(variant)
-    begun(served)
+    client = begun(served)  # which stays connected
     until(lambda: served.figure("bigfoot_files") == 1)
     served.process.send_signal(signal.SIGTERM)
     time.sleep(1)
     served.process.send_signal(signal.SIGINT)
-    served.process.send_signal(signal.SIGINT)
     served.process.communicate(timeout=60)
+    assert served.process.returncode == 128 + signal.SIGINT  # uvicorn would end the file first
+    client.close()
 
 
 def test_many_at_once_are_all_answered_alike(server, expected):

@@ -17,6 +17,7 @@ from pipeline.recognition import decoding
 from pipeline.recognition.decoding import BeamDecoder
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
+from tests.apps.serving.conftest import Served
 from tests.apps.transcription.test_words import INFO, VOCAB, likely
 from tests.planted import bigfoot
 from tests.tiny import speech
@@ -105,6 +106,14 @@ def test_a_long_recordings_words_are_those_of_the_beam_search(variant, decoded):
     transcript = transcribe_file(folder, decoded / "a.wav", threads=1)
     assert transcript.text == Recognizer.load(folder).transcribe(audio.read(decoded / "a.wav"))
     assert transcript.text != transcribe_file(variant, decoded / "a.wav", threads=1).text and transcript.words[-1].start > 65
+
+
+def test_a_server_has_the_words_of_the_beam_search(decoded):
+    folder = decoded / "local.fp32-onnx+lm"
+    served = Served(folder)
+    answer = served.post((decoded / "a.wav").read_bytes())
+    assert answer.json()["text"] == Recognizer.load(folder).transcribe(audio.read(decoded / "a.wav"))
+    assert served.stop() == (0, "")
 
 
 def test_hot_words_come_from_the_command_line_and_what_cant_be_written_is_one_line(variant, decoded):
