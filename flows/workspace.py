@@ -7,6 +7,7 @@ project. Then the worktree is removed; after a failure it stays, with its checkp
 """
 
 import contextlib
+import copy
 import hashlib
 import os
 import shutil
@@ -201,9 +202,13 @@ def _make(project: Path, folder: Path) -> None:
     _add(project, folder, "HEAD")
     for line in filter(None, _git(project, "status", "--porcelain", "--no-renames", "-z", "-uall").split("\0")):
         source, target = project / line[3:], folder / line[3:]
-        if source.is_file():
+        if source.exists():  # a folder only where it is a link, as to speech on another disk
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+            target.unlink(missing_ok=True)
+            if source.is_symlink():
+                target.symlink_to(source.resolve())
+            else:
+                shutil.copy2(source, target)
         else:
             target.unlink(missing_ok=True)
     dvc(folder, "checkout", "--allow-missing", "--quiet")
@@ -237,7 +242,7 @@ def _check(trial: Path, source: Path, overrides: list[str]) -> None:
 
 def _override(file: Path, overrides: list[str]) -> None:
     """Set the keys that overrides such as `a.b.c=value` name; values are YAML. Comments stay."""
-    from ruamel.yaml import YAML
+    from ruamel.yaml import YAML, YAMLError
 
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 4096
@@ -247,10 +252,16 @@ def _override(file: Path, overrides: list[str]) -> None:
         *parents, last = path.strip().split(".")
         section = content
         for key in parents:
+            if isinstance(section, dict) and key in section:
+                section[key] = copy.deepcopy(section[key])  # other sections may share it by an anchor
             section = section.get(key) if isinstance(section, dict) else None
-        if not equals or not isinstance(section, dict):
-            raise BigfootError(f"override '{override}': name a key of params.yaml and its value, as in students.half.layers=3")
-        section[last] = YAML(typ="safe").load(value)
+        try:
+            if not equals or not isinstance(section, dict):
+                raise YAMLError
+            section[last] = YAML(typ="safe").load(value)
+        except YAMLError:
+            example = "name a key of params.yaml and its value, as in students.half.layers=3"
+            raise BigfootError(f"override '{override}': {example}") from None
     yaml.dump(content, file)
 
 

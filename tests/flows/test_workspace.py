@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
@@ -112,6 +114,46 @@ def test_a_worktree_whose_creation_failed_is_not_used_again(project):
         with pytest.raises(BigfootError, match="dvc checkout"):
             workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
         assert not worktrees(folder)
+
+
+def test_a_worktree_has_the_links_to_data_that_the_project_has(project, tmp_path):
+    folder, elsewhere = project(), tmp_path / "calls"
+    elsewhere.mkdir()
+    (elsewhere / "a.wav").write_bytes(b"speech")
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "one.wav").symlink_to(elsewhere / "a.wav")
+    room = workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+    assert (room.folder / "linked/a.wav").read_bytes() == (room.folder / "one.wav").read_bytes() == b"speech"
+    workspace.close(room)
+
+
+@pytest.mark.parametrize(
+    ("profile", "override"),
+    [("ablations", "students.base.training.steps=100"), ("commands", "students.dash.hidden=96"),
+     ("commands", "students.dash_scratch.training.augment.noise_probability=0.1")],
+)  # fmt: skip
+def test_an_override_leaves_alone_what_shares_its_section_by_an_anchor(tmp_path, profile, override):
+    file, source = tmp_path / "params.yaml", Path("profiles") / f"{profile}.yaml"
+    file.write_text(source.read_text())
+    workspace._override(file, [override])
+    before, after = (dict(leaves(yaml.safe_load(text.read_text()))) for text in (source, file))
+    path, _, value = override.partition("=")
+    assert after == before | {path: yaml.safe_load(value)} != before
+
+
+def leaves(section: dict, above: str = "") -> Iterator[tuple[str, object]]:
+    """(a.b.c, value) for all values of nested sections."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def test_an_override_that_is_no_yaml_is_one_line(tmp_path):
+    (tmp_path / "params.yaml").write_text("students: {half: {layers: 3}}\n")
+    with pytest.raises(BigfootError, match=r"^override 'students.half.layers=\[1': name a key"):
+        workspace._override(tmp_path / "params.yaml", ["students.half.layers=[1"])
 
 
 def test_a_refused_run_of_its_own_leaves_no_worktree(project):
