@@ -216,5 +216,5 @@ def load_params(path: str | Path = Project().params) -> "Params":
     for name, wanted in params.exports.items():
         scheme = made[name.partition(".")[2]]
         for layout in wanted:
-            layouts.require(layout, f"exports.{name}", scheme.runtime, scheme.kind)
+            layouts.require(layout, f"exports.{name}", scheme.runtime, scheme.kind, "+" in name)
     return params

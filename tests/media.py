@@ -15,11 +15,12 @@ CODECS = {  # suffix: format, codec
     ".3gp": ("3gp", "libopencore_amrnb"),
     ".aac": ("adts", "aac"),
 }
+MP3_IN_WAV = {".wav": ("wav", "mp3")}  # which libsndfile reads
 
 
 def media(path: Path, samples: np.ndarray, rate: int, picture: bool = False, **options: str) -> Path:
     """Samples, float32 [T] or [T, channels], as a file in the format of its suffix; with a picture it is a video."""
-    kind, codec = CODECS[path.suffix]
+    kind, codec = (CODECS | MP3_IN_WAV)[path.suffix]
     columns = samples.reshape(len(samples), -1)
     layout = {1: "mono", 2: "stereo"}[columns.shape[1]]
     with av.open(str(path), "w", format=kind, options=options) as container:

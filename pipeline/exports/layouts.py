@@ -32,7 +32,7 @@ def write(variant: Path, out: Path, layout: str, card: str) -> None:
     Bigfoot.
     """
     info = seal.read(variant)
-    require(layout, variant.name, info["runtime"], info.get("kind", "own"))
+    require(layout, variant.name, info["runtime"], info.get("kind", "own"), "decoding" in info)
     if info.get("version", 1) < seal.VERSION:
         raise BigfootError(f"{variant} is of an older Bigfoot: quantize the model again")
     seal.require_runnable(variant, info)
@@ -41,13 +41,18 @@ def write(variant: Path, out: Path, layout: str, card: str) -> None:
     (out / "README.md").write_text(usage.replaced(card, how), encoding="utf-8")
 
 
-def require(layout: str, variant: str, runtime: str, kind: str) -> None:
-    """Raise BigfootError where there is no such layout, or it isn't for a variant of this runtime and kind."""
+def require(layout: str, variant: str, runtime: str, kind: str, searches: bool) -> None:
+    """Raise BigfootError where there is no such layout, or it isn't for a variant of this runtime and kind.
+
+    `searches`: its texts are those of a beam search with a language model, which no layout holds.
+    """
     known = f"known are: {', '.join(LAYOUTS)}"
     if layout in REFUSED:
         raise BigfootError(f"{variant}: {layout} {REFUSED[layout]}; of layouts {known}")
     if layout not in LAYOUTS:
         raise BigfootError(f"{variant}: there is no layout '{layout}', {known}")
+    if searches:
+        raise BigfootError(f"{variant} has a language model, which layouts leave out: take {variant.partition('+')[0]}")
     wanted, peers = TAKES[layout]
     if runtime != wanted or kind != ("peer" if peers else "own"):
         found = {"peer": f"a peer for {runtime}", "gpu": f"for {runtime} on a GPU"}.get(kind, f"for {runtime}")

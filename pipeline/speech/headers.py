@@ -11,7 +11,9 @@ import re
 import struct
 from typing import BinaryIO
 
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFE, 0xFFFFFFFF, 0xFFFFFFFE, 2**64 - 1)  # what streaming writers leave in a header
+# What streaming writers leave in a header, some rounded down to whole samples: SoX and espeak, arecord, FFmpeg and others.
+_UNKNOWN_SIZES = (0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1 - 24, 2**64 - 1)
+_ROUNDED = 64  # bytes
 _MOST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 _END_OF_STREAM = 4
 _CHUNKS = {  # how a file begins: where its chunks do, their head (name, size), what of the head the size counts, how they align
@@ -37,20 +39,24 @@ def is_cut(file: BinaryIO) -> bool:
     if start == _ASF:
         return _asf_size(read_at(file, 0, 1 << 16)) > length
     begin, size = _stated(file, length, start[:4])
-    return size not in _UNKNOWN_SIZES and begin + size > length
+    return not _is_unknown(size) and begin + size > length
 
 
 def holds_more(file: BinaryIO) -> bool:
     """Whether the stated audio is followed by more than padding, a tag or further chunks; False where no size is stated."""
     length, kind = file.seek(0, 2), read_at(file, 0, 4)
     begin, size = _stated(file, length, kind)
-    if size in _UNKNOWN_SIZES:
+    if _is_unknown(size):
         return False
     at = begin + size
     if kind in _CHUNKS:  # some writers leave out the padding
         _, head, counted, alignment = _CHUNKS[kind]
         at = max(_after_chunks(file, length, at + skipped, head, counted, alignment) for skipped in (0, -size % alignment))
     return length - at > _SPARE
+
+
+def _is_unknown(size: int) -> bool:
+    return size == 0 or any(0 <= unknown - size < _ROUNDED for unknown in _UNKNOWN_SIZES)
 
 
 def flac_samples(file: BinaryIO) -> int | None:

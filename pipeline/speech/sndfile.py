@@ -80,6 +80,8 @@ def forward(file: BinaryIO) -> Iterator[Forward]:
         reader = Forward(_Callbacks(file, *headers.endless(file)), is_cut, stated)
     with reader:
         reader.notes = notes
+        if reader.subtype.startswith("MPEG"):
+            reader.stated = None  # of MP3 in a WAV it is libsndfile's estimate
         yield reader
 
 

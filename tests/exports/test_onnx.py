@@ -101,6 +101,10 @@ def test_variants_that_the_layout_is_not_for_are_refused_in_one_line(variants, t
     for (variant, layout), error in cases.items():
         with pytest.raises(BigfootError, match=error):
             layouts.write(variant, tmp_path / "out", layout, CARD)
+    with pytest.raises(
+        BigfootError, match="own.int8-onnx.lm has a language model, which layouts leave out: take own.int8-onnx$"
+    ):
+        layouts.require("onnx", "own.int8-onnx+lm", "onnxruntime", "own", searches=True)
     older = shutil.copytree(own, tmp_path / "older")
     info = json.loads((older / "variant.json").read_text())
     (older / "variant.json").write_text(json.dumps({key: info[key] for key in info if key != "sha256"} | {"version": 1}))

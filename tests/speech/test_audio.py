@@ -231,7 +231,7 @@ def test_a_file_that_holds_more_than_its_header_states_is_refused(kind):
 
 
 @pytest.mark.accepts("Audio", "WAV from a stream, whose header states no length", "read to its end")
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0x7FFFEFFC, 0x80000000])  # 7FFFF...: SoX, espeak
 def test_a_streamed_wav_and_chunks_after_the_audio_are_taken(tmp_path, size):
     whole = sound(tmp_path / "a.wav", 1.0).read_bytes()
     at, stated = whole.index(b"data") + 4, size.to_bytes(4, "little")

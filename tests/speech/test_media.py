@@ -36,6 +36,15 @@ def test_other_formats_have_the_sound_of_their_original(tmp_path, suffix):
     np.testing.assert_array_equal(media.read(path.read_bytes(), "mix"), samples)
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_an_mp3_in_a_wav_is_read_and_refused_where_it_is_cut(tmp_path, rate):
+    """libsndfile only estimates how many samples there are."""
+    whole = made(tmp_path / "a.wav", tone(2.0, rate=rate), rate).read_bytes()
+    assert same(audio.read(whole), audio.change_rate(tone(2.0, rate=rate), rate))
+    with pytest.raises(AudioError, match="cut off"):
+        audio.read(whole[: len(whole) // 2])
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".m4a"])
 def test_channels_stay_apart(tmp_path, suffix):
     left, right = tone(2.0, 1), tone(2.0, 2)

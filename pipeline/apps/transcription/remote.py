@@ -34,7 +34,7 @@ def is_url(name: str) -> bool:
 
 def stem(url: str) -> str:
     """The name of an object without its suffix."""
-    return PurePosixPath(urlsplit(url).path or urlsplit(url).netloc).stem
+    return PurePosixPath(urlsplit(url).path).stem or urlsplit(url).netloc
 
 
 def listed(url: str) -> list[Object]:

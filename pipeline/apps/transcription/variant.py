@@ -41,7 +41,7 @@ def opened(variant: str, database: Path) -> Iterator[Path]:
 
 def require_text_rules(info: dict, name: str | Path) -> None:
     """Raise BigfootError where a variant.json doesn't say by which rules its texts are written."""
-    if "text" not in info:
+    if "text" not in info or "language" not in info:
         raise BigfootError(f"{name}: variant.json has no text rules: run `dvc repro`, or quantize the model again")
     if found := shapes.problem(info["text"], TextRules):
         raise BigfootError(f"{name}: variant.json: text{found}: {seal.REMEDY}")

@@ -61,8 +61,11 @@ def build(root: Path, names: Sequence[str], out: Path) -> list[str]:
 
 
 def _chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """The rows of the named variants, else of all in ONNX: the champion, those within the budget by size, the others."""
-    known = {row.variant: row for row in rows if row.runtime == "onnxruntime" and row.kind == "own"}
+    """The rows of the named variants, else of all in ONNX: the champion, those within the budget by size, the others.
+
+    Those with a language model are left out: the page decodes greedily.
+    """
+    known = {row.variant: row for row in rows if row.runtime == "onnxruntime" and row.kind == "own" and "+" not in row.scheme}
     if not known:
         raise BigfootError("no compared variant is in ONNX, which is what a browser runs: add one with scheme int8-onnx")
     if unknown := [name for name in names if name not in known]:
