@@ -100,10 +100,8 @@ def shrink(
         room = workspace.open_workspace(Path(project).resolve(), name, chosen, overrides, own=budget is not None)
         workspace.absolute_tracking(room.project)
         if budget:
-            _propose(room, budget, concurrency)
-        stages = graph.read(room.folder)
-        wanted = graph.up_to(stages, targets) if targets else stages
-        stale = set(wanted) if force else graph.stale(room.folder, stages) & set(wanted)
+            _propose(room, budget, force, concurrency, spread)
+        wanted, stale = _needed(room, targets, force)
         commit = workspace.share(room) if spread and stale else None
     except BigfootError as error:
         if room and not room.is_resumed and not budget:  # for a budget, stages may have run
@@ -140,14 +138,21 @@ def propose(room: workspace.Workspace, budget: Budget) -> State:
     return Completed(message=output.splitlines()[-1])
 
 
-def _propose(room: workspace.Workspace, budget: Budget, concurrency: int) -> None:
+def _needed(room: workspace.Workspace, targets: list[str], force: bool) -> tuple[graph.Graph, set[str]]:
+    """The stages up to the targets, or all, and those of them that have to run."""
+    stages = graph.read(room.folder)
+    wanted = graph.up_to(stages, targets) if targets else stages
+    return wanted, set(wanted) if force else graph.stale(room.folder, stages) & set(wanted)
+
+
+def _propose(room: workspace.Workspace, budget: Budget, force: bool, concurrency: int, spread: bool) -> None:
     """Make the teacher, which students are cut from, and write proposals into the worktree's params.
 
     Raises BigfootError where a stage fails, or nothing fits.
     """
-    wanted = graph.up_to(stages := graph.read(room.folder), ["teacher"])
-    stale = graph.stale(room.folder, stages) & set(wanted)
-    if failed := _failed(_run_all(wanted, stale, concurrency, _starter(room, load_params(room.params)))):
+    wanted, stale = _needed(room, ["teacher"], force)
+    commit = workspace.share(room) if spread and stale else None
+    if failed := _failed(_run_all(wanted, stale, concurrency, _starter(room, load_params(room.params), force, commit))):
         raise BigfootError(failed)
     state = propose.with_options(name="propose", task_run_name="propose")(room, budget, return_state=True)
     if not state.is_completed():

@@ -90,7 +90,8 @@ def propose(workspace: Workspace, budget: Budget) -> str:
         shutil.copyfile(there, remembered)
     if done.returncode:
         kind = Temporary if done.returncode == Temporary.status else BigfootError
-        raise kind(f"budget: {done.stderr.strip().splitlines()[-1].removeprefix('error: ')}")
+        said = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+        raise kind(f"budget: {said[-1] if said else f'bigfoot propose ended with status {done.returncode}'}")
     return done.stdout
 
 

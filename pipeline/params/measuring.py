@@ -133,9 +133,9 @@ class Benchmark(Section):
 class Budget(Section):
     """What students were proposed for: the gate judges it, and the report states it beside what came of it."""
 
-    max_mb: float = Field(gt=0, le=1e9, description="megabytes (10^6 bytes) of a variant's folder, at most")
-    max_ms: float = Field(gt=0, le=1e9, description="milliseconds for `length` seconds of audio, at most")
-    length: float = Field(3.0, gt=0, le=30, description="seconds of audio that `max_ms` is for")
+    max_mb: float = Field(ge=0.0001, le=1e9, description="megabytes (10^6 bytes) of a variant's folder, at most")
+    max_ms: float = Field(ge=0.001, le=1e9, description="milliseconds for `length` seconds of audio, at most")
+    length: float = Field(3.0, ge=0.1, le=30, description="seconds of audio that `max_ms` is for")
     threads: int = Field(1, ge=1, le=MOST_THREADS, description="CPU threads")
     runtime: Literal["onnx", "openvino", "any"] = Field(
         "any", description="proposed for; onnx: ONNX Runtime; openvino; any: either"

@@ -57,6 +57,7 @@ def propose(project: Project, budget: Budget) -> str:
     """
     params = load_params(project.params)
     teacher = teacher_of(project, params.corpus.name)
+    written.require_room(project.params, params, budget)
     with machine(teacher, offered(params.schemes, budget.runtime), budget.threads, budget.length) as here:
         every = candidates(here, budget)
     fitting = fit(every, budget)

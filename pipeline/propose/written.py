@@ -24,31 +24,55 @@ def write(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]], 
     came of it. Lines are added, changed and removed, all others stay. Raises BigfootError, and changes nothing, where the file
     would not be valid: another student may come from an earlier proposal.
     """
-    learning = _learning(params)
-    students = {name: {"from": "teacher", **shape, **learning} for name, shape, _ in chosen}
-    variants = {f"{name}-{scheme}": {"model": name, "scheme": scheme} for name, _, scheme in chosen}
-    lines = file.read_text(encoding="utf-8").splitlines()
-    lines = _replaced(_replaced(lines, "students", students), "variants", variants)
-    changes = _asked(params, budget)
-    for (section, key), value in changes.items():
-        lines = _set(lines, section, key, value)
-    trial = file.with_name(f".{file.name}.trial")
-    try:
-        write_whole(trial, "\n".join(lines) + "\n")
-        now = load_params(trial).model_dump(exclude_none=True)
-        for (section, key), value in changes.items():
-            if now[section].get(key) != value:
-                raise BigfootError(f"{section}.{key} can't be written: put each key of {section} on a line of its own")
-        trial.replace(file)
-    except BigfootError as error:
-        raise BigfootError(f"{error} (with the proposals written; {file} is unchanged)") from None
-    finally:
-        trial.unlink(missing_ok=True)
+    write_whole(file, _written(file, params, chosen, budget))
     old = [name for name in params.students if name.startswith(PREFIX)]
     replaced = f" in place of {', '.join(old)}" if old else ""
-    also = ", ".join(f"{section}.{key}" for section, key in changes)
-    done = f"{file} has the students {', '.join(students)}{replaced}, with {len(variants)} variants"
+    also = ", ".join(f"{section}.{key}" for section, key in _asked(params, budget))
+    names = dict.fromkeys(name for name, *_ in chosen)
+    done = f"{file} has the students {', '.join(names)}{replaced}, with {len(chosen)} variants"
     return f"{done}; for the budget it also sets {also}; next: dvc repro"
+
+
+def require_room(file: Path, params: Params, budget: Budget) -> None:
+    """Raise BigfootError where `write` would, before anything has been computed."""
+    _written(file, params, [(f"{PREFIX}1", {}, next(iter(params.schemes)))], budget)
+
+
+def _written(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]], budget: Budget) -> str:
+    """The text of a params file with these proposals, which was read again."""
+    learning, changes = _learning(params), _asked(params, budget)
+    students = {name: {"from": "teacher", **shape, **learning} for name, shape, _ in chosen}
+    variants = {f"{name}-{scheme}": {"model": name, "scheme": scheme} for name, _, scheme in chosen}
+    trial = file.with_name(f".{file.name}.trial")
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = _replaced(_replaced(lines, "students", students), "variants", variants)
+        for (section, key), value in changes.items():
+            lines = _set(lines, section, key, value)
+        text = "\n".join(lines) + "\n"
+        write_whole(trial, text)
+        now = load_params(trial).model_dump(exclude_none=True) if _is_yaml(text) else {}
+        for (section, key), value in changes.items():
+            if now.get(section, {}).get(key) != value:
+                raise BigfootError(
+                    f"{section}.{key} can't be written: put it on one line, a list in brackets, a section in braces"
+                )
+        return text
+    except BigfootError as error:
+        reason = str(error).replace(str(trial), str(file))
+        raise BigfootError(f"{reason} (with the proposals written; {file} is unchanged)") from None
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def _is_yaml(text: str) -> bool:
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        YAML(typ="safe").load(text)
+    except YAMLError:
+        return False
+    return True
 
 
 def _replaced(lines: list[str], section: str, entries: dict[str, dict]) -> list[str]:
@@ -81,7 +105,9 @@ def _asked(params: Params, budget: Budget) -> dict[tuple[str, str], object]:
 
 def _set(lines: list[str], section: str, key: str, value: object) -> list[str]:
     """The lines with another value of a key in a section that is in braces, or has a line per key."""
-    head = next(number for number, line in enumerate(lines) if line.startswith(f"{section}:"))
+    head = next((number for number, line in enumerate(lines) if line.startswith(f"{section}:")), None)
+    if head is None:
+        raise BigfootError(f"{section}.{key} can't be written: begin a line with {section}:, without quotes")
     end = next((n for n in range(head + 1, len(lines)) if lines[n][:1] not in ("", " ", "#")), len(lines))
     text, (written,) = "\n".join(lines[head:end]), _yaml({key: value}, sys.maxsize)
     known = re.search(rf"^(?:[^#\n]*[^\w.#])?({key}: *(?:\{{[^{{}}]*\}}|\[[^][]*\]|[^\s,}}#]+))", text, re.MULTILINE)

@@ -108,6 +108,24 @@ def test_the_budget_is_written_with_what_has_to_be_measured_and_judged_for_it(tm
     assert "budget: {max_mb: 2.0, max_ms: 10.0, length: 4.0, threads: 1, runtime: any, max_wer_rise: 1.5}" in line
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("lengths: [1, 5, 10, 20]", "lengths:\n  - 1\n  - 5", "benchmark.lengths can't be written: put it on one line"),
+        ("gate:", '"gate":', "gate.budget can't be written: begin a line with gate:, without quotes"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_is_timed(tmp_path, old, new, said):
+    file, text = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text()
+    start, end = text.index("benchmark:"), text.index("\ngate:")
+    lengths = "benchmark:\n  threads: 1\n  lengths: [1, 5, 10, 20]\n"
+    file.write_text((text[:start] + lengths + text[end:]).replace(old, new))
+    before = file.read_text()
+    with pytest.raises(BigfootError, match=said):
+        written.require_room(file, read(file, Params), BUDGET)
+    assert file.read_text() == before and [each.name for each in tmp_path.iterdir()] == ["params.yaml"]
+
+
 def test_a_long_training_is_written_with_a_line_per_key_and_a_short_one_in_braces():
     training = {"steps": 6000, "learning_rate": 0.0012, "augment": {"noise_probability": 0.5, "noise_snr_db": [10.0, 40.0]}}
     assert written._yaml({"propose_1": {"layers": 2, "conv_merge": [2, 1], "training": training}}) == [
