@@ -52,11 +52,10 @@ def _written(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]
         text = "\n".join(lines) + "\n"
         write_whole(trial, text)
         now = load_params(trial).model_dump(exclude_none=True) if _is_yaml(text) else {}
-        for (section, key), value in changes.items():
-            if now.get(section, {}).get(key) != value:
-                raise BigfootError(
-                    f"{section}.{key} can't be written: put it on one line, a list in brackets, a section in braces"
-                )
+        if lost := [f"{section}.{key}" for (section, key), value in changes.items() if now.get(section, {}).get(key) != value]:
+            raise BigfootError(
+                f"{' and '.join(lost)} can't be written: put each on one line, lists in brackets, sections in braces"
+            )
         return text
     except BigfootError as error:
         reason = str(error).replace(str(trial), str(file))

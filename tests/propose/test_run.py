@@ -111,7 +111,7 @@ def test_the_budget_is_written_with_what_has_to_be_measured_and_judged_for_it(tm
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("lengths: [1, 5, 10, 20]", "lengths:\n  - 1\n  - 5", "benchmark.lengths can't be written: put it on one line"),
+        ("lengths: [1, 5, 10, 20]", "lengths:\n  - 1\n  - 5", "benchmark.lengths can't be written: put each on one line"),
         ("gate:", '"gate":', "gate.budget can't be written: begin a line with gate:, without quotes"),
     ],
 )
