@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipeline.common.errors import BigfootError
-from pipeline.quantize import convolutions, export, onnx_nbits
+from pipeline.quantize import convolutions, export, odd_kernels, onnx_nbits
 from pipeline.quantize.base import BF16, VNNI, Scheme
 from pipeline.quantize.calibration import Calibrated
 
@@ -67,7 +67,7 @@ class OpenvinoBf16(Scheme):
     features, otherwise = BF16, "OpenVINO computes in float32"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
-        save(convert(model_folder, out), out, half=True)
+        save(convert(model_folder, out, lowers_convolutions=True), out, half=True)
 
 
 class OpenvinoInt8(Calibrated):
@@ -197,11 +197,13 @@ def _hush() -> None:
     logging.getLogger("nncf").setLevel(logging.ERROR)
 
 
-def convert(model_folder: Path, out: Path) -> "Model":
-    """The float32 graph, converted from a temporary ONNX file."""
+def convert(model_folder: Path, out: Path, lowers_convolutions: bool = False) -> "Model":
+    """The float32 graph, converted from a temporary ONNX file; for convolutions in low precision, with odd kernels."""
     import openvino
 
     with export.float_graph(model_folder, out) as graph:
+        if lowers_convolutions:
+            odd_kernels.lengthen(graph)
         return openvino.convert_model(graph)
 
 

@@ -87,12 +87,15 @@ def openvino_settings(threads: int | None, precision: str = "f32") -> dict:
 def _torch(folder: Path, file: str, threads: int | None, precision: str) -> Run:
     import torch
 
+    from pipeline.models import bf16
     from pipeline.recognition import torch_half, torch_model, torchao_model
 
     if threads:
         torch.set_num_threads(threads)
     if file == torch_half.FILE:  # of a variant for a GPU, which is scored here
         model = torch_half.load(folder)
+        if precision == "bf16":
+            bf16.mend(model)
         return Opened(torch_half.padded(model, precision), model)
     int8 = {torch_model.INT8_FILE: torch_model.load_int8, torchao_model.FILE: torchao_model.load}
     model = int8[file](folder) if file in int8 else torch_model.load_float(folder, dtype=PRECISIONS[precision])

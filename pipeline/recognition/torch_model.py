@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.common.errors import BigfootError
-from pipeline.models import families
+from pipeline.models import bf16, families
 from pipeline.models.folder import family
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def load_float(folder: str | Path, attention: str = "sdpa", dtype: str = "float3
         folder, dtype=getattr(torch, dtype), attn_implementation=_attention(kind, attention), local_files_only=True
     )
     _simplify(model)
+    if model.dtype == torch.bfloat16:
+        bf16.mend(model)
     return model.eval()
 
 

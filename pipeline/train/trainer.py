@@ -23,7 +23,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArgum
 
 from pipeline.common import energy, progress
 from pipeline.common.numbers import clock
-from pipeline.models import vocabulary
+from pipeline.models import bf16, vocabulary
 from pipeline.models.folder import save_model
 from pipeline.models.forward import accept_features, ignore_padding
 from pipeline.models.inference import dev_errors
@@ -50,6 +50,8 @@ def train(job: Job, out: Path) -> dict:
     """
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
     ignore_padding(job.model)
+    if machine.precision(job.training.precision) == "bf16" and not machine.has_gpu() and (mended := bf16.mend(job.model)):
+        log.info("%s: this CPU gets %d convolutions wrong in bf16: they train in float32", job.bookkeeping.model, len(mended))
     if job.features is not None:
         accept_features(job.model)
     folder = job.bookkeeping.checkpoints(job.fingerprint)

@@ -1,0 +1,38 @@
+"""Gives narrow convolutions of a graph kernels that a CPU with AMX computes rightly in bfloat16 and int8.
+
+The fault is described in pipeline.models.bf16. A graph can't tell OpenVINO to compute one convolution in float32, and may run
+on another CPU than the one that made it. So kernels get a zero at their end, and signals one more frame of padding for it to
+meet: the products are the same.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.quantize import export
+
+MULTIPLE, NARROW = 4, 32  # of kernels, and below how many inputs per group: with room around what was seen to be wrong
+
+
+def lengthen(full: Path) -> None:
+    """Rewrite a graph in a `temporary` file; its logits stay the same in float32, but for the order of sums."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    is_large, model = export.is_large(full), onnx.load(full)
+    for file in full.parent.iterdir():  # the weights of a large model
+        file.unlink()
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        weight = weights.get(node.input[1]) if node.op_type == "Conv" else None
+        if weight is None or weight.dims[1] >= NARROW or weight.dims[2] % MULTIPLE:
+            continue
+        settings = {attribute.name: attribute for attribute in node.attribute}
+        before, after = settings["pads"].ints if "pads" in settings else (0, 0)
+        longer = np.pad(numpy_helper.to_array(weight), ((0, 0), (0, 0), (0, 1)))
+        weight.CopyFrom(numpy_helper.from_array(longer, weight.name))
+        settings["pads"] = helper.make_attribute("pads", [before, after + 1])
+        settings["kernel_shape"] = helper.make_attribute("kernel_shape", [longer.shape[2]])
+        del node.attribute[:]
+        node.attribute.extend(settings.values())
+    onnx.save(model, full, save_as_external_data=is_large, location="weights")
