@@ -51,7 +51,7 @@ def train(job: Job, out: Path) -> dict:
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
     ignore_padding(job.model)
     if machine.precision(job.training.precision) == "bf16" and not machine.has_gpu() and (mended := bf16.mend(job.model)):
-        log.info("%s: this CPU gets %d convolutions wrong in bf16: they train in float32", job.bookkeeping.model, len(mended))
+        log.info("%s: in float32, because this CPU gets them wrong in bf16: %s", job.bookkeeping.model, ", ".join(mended))
     if job.features is not None:
         accept_features(job.model)
     folder = job.bookkeeping.checkpoints(job.fingerprint)
