@@ -16,6 +16,7 @@ from pipeline.distill.pooling import pooled
 from pipeline.models.forward import ignore_padding, inside
 from pipeline.models.inference import padded
 from pipeline.params import Distillation, Ramp
+from pipeline.train import machine
 from pipeline.train.ctc import ctc_loss
 
 
@@ -25,17 +26,20 @@ class Imitation:
 
     `blank`: the CTC blank's id; `teacher`: a Wav2Vec2ForCTC that runs beside the student; None: the batch holds its logits.
     `factor`: how many frames of that teacher are one of the student's; logits in the batch are the student's frame by frame.
+    `precision`: bf16, fp16 or fp32, in which the student's forward pass runs, and that teacher's.
     """
 
     settings: Distillation
     blank: int
     teacher: torch.nn.Module | None = None
     factor: int = 1
+    precision: str = "fp32"
 
     def __post_init__(self):
         if self.teacher is not None:
             self.teacher.eval().requires_grad_(False)
             ignore_padding(self.teacher)
+            machine.make_right(self.teacher, self.precision)
 
     def __call__(self, model, batch: dict, done: float):
         """The loss of a batch; `done` (0 to 1) is the finished part of the run."""
@@ -57,8 +61,9 @@ class Imitation:
         """The logits of the teacher beside the student, [batch, frames, vocabulary] at the student's `frames`."""
         assert self.teacher is not None  # where the batch holds no logits
         mask = inputs["attention_mask"]
-        with torch.no_grad():
-            logits = self.teacher.to(mask.device)(**inputs).logits
+        half = machine.HALVES.get(self.precision)
+        with torch.no_grad(), torch.autocast(mask.device.type, half, enabled=half is not None):
+            logits = self.teacher.to(mask.device)(**inputs).logits.float()
         if self.factor == 1:
             return logits
         own = self.teacher._get_feat_extract_output_lengths(mask.sum(1)).tolist()  # without padding

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from safetensors import safe_open
 
 from pipeline.common.errors import BigfootError
@@ -29,7 +28,7 @@ from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, durations, spread
 from pipeline.speech.shards import Utterance
 from pipeline.speech.text import frames_needed
-from pipeline.train import trainer
+from pipeline.train import machine, trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.job import Job
 from pipeline.train.teacher import save_as_it_is
@@ -91,23 +90,27 @@ def make_student(
         inputs.append(teacher_folder / "model.safetensors")
     known = vocabulary.of(processor.tokenizer, model.config.vocab_size)
     factor = _frames_in_one(model, teacher_folder)
-    imitation = Imitation(settings.distillation, known.blank, teacher, factor)
+    precision = machine.precision(settings.training.precision)
+    imitation = Imitation(settings.distillation, known.blank, teacher, factor, precision)
     train = corpus.utterances("train")
     speeds = store.speeds if store else [1.0]
     if line := texts.note(name, settings, model.config, durations(train), texts.frames_needed_by(train), speeds):
         log.warning(line)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
+
+    def finish(out: Path) -> None:
+        if settings.quantize_aware:
+            _save_plain(model, processor, out)
+        if rounding:
+            few_bits.save(rounding, out)
+
     job = Job(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
         teacher_logits=_at_frames(store, factor, known.blank) if store else None, features=features, loss=imitation,
         unlabelled=settings.distillation.unlabelled,
-        pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known, model.config),
+        pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known, model.config), finish=finish,
     )  # fmt: skip
     metrics = trainer.train(job, out)
-    if settings.quantize_aware:
-        _save_plain(model, processor, out)
-    if rounding and PartialState().is_main_process:
-        few_bits.save(rounding, out)
     (out / "initialization.json").write_text(json.dumps(rows, indent=1) + "\n")
     return metrics
 
@@ -172,10 +175,8 @@ def _check_feature_encoder(name: str, model, store: LogitsStore, teacher_folder:
 
 def _save_plain(model, processor, out: Path) -> None:
     """Save a model that was trained with int8 rounding as a plain float model, with its ranges beside it."""
-    ranges = fake_int8.detach(model)
-    if PartialState().is_main_process:
-        save_model(model, processor, out)
-        fake_int8.save(ranges, out)
+    fake_int8.save(fake_int8.detach(model), out)
+    save_model(model, processor, out)
 
 
 def importance_audio(corpus, processor, count: int) -> list[torch.Tensor]:

@@ -36,7 +36,7 @@ def main(seconds: float = 16.0, rounds: int = 5, precision: str = "auto") -> Non
     teacher = Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=24, **large)).to(device)
     student, reader = (Wav2Vec2ForCTC(Wav2Vec2Config(num_hidden_layers=4, **large)).to(device).train() for _ in range(2))
     stored = Imitation(Distillation(teacher="stored"), 0)
-    online = Imitation(Distillation(teacher="online"), 0, teacher)
+    online = Imitation(Distillation(teacher="online"), 0, teacher, precision=precision)
     waveforms = _batch(student, seconds, device)
     with torch.no_grad():
         features = reader.wav2vec2.feature_extractor(waveforms["input_values"]).transpose(1, 2)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_text, sha256, write_whole
 from pipeline.models import families
+from pipeline.models.int8_ranges import RANGES
 
 PROCESSOR = (
     "vocab.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "special_tokens_map.json",
@@ -30,7 +31,7 @@ def save_model(model, processor, folder: Path) -> None:
 
 def write_sums(folder: Path) -> None:
     """Write SHA256SUMS of the files that make the model."""
-    files = [*folder.glob("model*.safetensors*"), *(folder / name for name in ("config.json", FEW_BITS, *PROCESSOR))]
+    files = [*folder.glob("model*.safetensors*"), *(folder / name for name in ("config.json", FEW_BITS, RANGES, *PROCESSOR))]
     write_whole(folder / SUMS, "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(files) if file.is_file()))
 
 

@@ -140,7 +140,7 @@ class OpenvinoInt4Weights(Scheme):
         if common % self.group_size:
             divisors = [size for size in range(LEAST_GROUP, common + 1) if common % size == 0]
             raise BigfootError(
-                f"schemes.int4w-openvino.group_size: {self.group_size} doesn't divide the hidden and feed-forward widths of "
+                f"group_size {self.group_size} doesn't divide the hidden and feed-forward widths of "
                 f"{model_folder.name}, {hidden} and {feed_forward}: "
                 + (f"choose one of {', '.join(map(str, divisors))}" if divisors else "use int8-openvino")
             )

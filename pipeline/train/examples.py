@@ -68,7 +68,9 @@ class Speech(Dataset):
         With stored features, input_values are these: [batch, frames, channels].
         """
         frames_of, samples = self.job.model._get_feat_extract_output_lengths, torch.tensor([i["samples"] for i in items])
-        longest = whole_steps(int(samples.max()))
+        config = self.job.model.config
+        span = config.mask_time_length if config.mask_time_prob > 0 else 0  # of SpecAugment, which has to fit into the batch
+        longest = whole_steps(max(int(samples.max()), fewest_samples(config, span)))
         if self.job.features is not None:
             features = [torch.from_numpy(i["features"]).float() for i in items]
             batch = {"input_values": padded(features, int(frames_of(longest)))}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ class Job:
     [frames, vocabulary] for an utterance, which each batch then holds; None where the loss needs none.
     `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that such an utterance gets.
     `features`: the feature encoder's output [frames, channels] for an utterance. The model then gets this instead of waveforms,
-    and its feature encoder is not trained.
+    and its feature encoder is not trained. `finish`: writes what else belongs to the model into its folder; only then are the
+    checkpoints removed.
     """
 
     model: torch.nn.Module
@@ -37,3 +39,4 @@ class Job:
     pseudo_labels: Callable[[Utterance], list[int]] | None = None
     features: Callable[[Utterance], np.ndarray] | None = None
     loss: Callable[[torch.nn.Module, dict, float], torch.Tensor] | None = None
+    finish: Callable[[Path], None] = lambda out: None

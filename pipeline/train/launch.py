@@ -42,17 +42,25 @@ def is_worker() -> bool:
 
 
 def _configured_processes() -> int:
-    from ruamel.yaml import YAML
+    """What accelerate's configuration asks for, 1 without one; raises BigfootError where that can't be read."""
+    from ruamel.yaml import YAML, YAMLError
 
     config = _config_file()
     if not config.is_file():
         return 1
-    return int(YAML(typ="safe").load(config).get("num_processes", 1))
+    try:
+        count = YAML(typ="safe").load(config).get("num_processes", 1)
+        if not isinstance(count, int):
+            raise ValueError
+    except (YAMLError, AttributeError, ValueError):
+        raise BigfootError(f"{config}: num_processes is not a whole number: run `accelerate config` again") from None
+    return count
 
 
 def _config_file() -> Path:
     """The file that ACCELERATE_CONFIG_FILE names, otherwise the one that `accelerate config` writes."""
     if path := os.environ.get("ACCELERATE_CONFIG_FILE"):
         return Path(path)
-    cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache/huggingface"))
-    return cache / "accelerate/default_config.yaml"
+    from accelerate.commands.config.config_args import default_yaml_config_file
+
+    return Path(default_yaml_config_file)

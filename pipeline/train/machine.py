@@ -10,6 +10,7 @@ import torch
 
 from pipeline.common import engine
 from pipeline.common.errors import BigfootError
+from pipeline.models import bf16
 
 WORKERS = "BIGFOOT_WORKERS"
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}  # autocast's types
@@ -30,6 +31,11 @@ def precision(wanted: str) -> str:
     if wanted == "fp16" and not has_gpu():
         raise BigfootError("training.precision: fp16 needs a GPU: use auto, bf16 or fp32")
     return wanted
+
+
+def make_right(model: torch.nn.Module, precision: str) -> list[str]:
+    """Mend a model for this precision where this machine's CPU trains it; returns the names of the modules mended."""
+    return bf16.mend(model) if precision == "bf16" and not has_gpu() else []
 
 
 def workers() -> int:

@@ -27,6 +27,7 @@ from pipeline.speech.text import alphabet
 from pipeline.train.bookkeeping import Bookkeeping
 
 HEAD_KEYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "ctc_loss_reduction", "ctc_zero_infinity")
+READ = (".safetensors", ".bin", ".json")  # of a pretrained model: its weights, config, vocabulary and extractor
 BLANK, UNKNOWN, WORD_GAP = "<pad>", "<unk>", "|"
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,9 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
     if settings.training is None or not settings.finetune:
         return save_as_it_is(model, processor, corpus, out, trained=not settings.is_untrained)
     is_folder = settings.init == "pretrained" and settings.name is None
-    weights = sorted([*data.glob("*.safetensors"), *data.glob("*.bin")]) if is_folder else []
+    read = sorted(file for file in data.iterdir() if file.suffix in READ) if is_folder else []
     job = Job(
-        model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, weights), bookkeeping
+        model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, read), bookkeeping
     )
     return trainer.train(job, out)
 

@@ -10,6 +10,7 @@ once the model is saved.
 import json
 import logging
 import math
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -22,8 +23,9 @@ from torch.utils.data import ConcatDataset, DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from pipeline.common import energy, progress
+from pipeline.common.errors import BigfootError
 from pipeline.common.numbers import clock
-from pipeline.models import bf16, vocabulary
+from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
 from pipeline.models.forward import accept_features, ignore_padding
 from pipeline.models.inference import dev_errors
@@ -48,9 +50,12 @@ def train(job: Job, out: Path) -> dict:
     energy_mode, and the fingerprint that identifies this run in MLflow. curve.jsonl: one line per logging step and per
     measurement on dev. A run that was killed is resumed from its last checkpoint.
     """
+    if job.training.chunk is not None and job.model.config.model_type == "data2vec-audio":
+        name = job.bookkeeping.model
+        raise BigfootError(f"{name}: training.chunk can't limit data2vec's several positional convolutions: leave it out")
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
     ignore_padding(job.model)
-    if machine.precision(job.training.precision) == "bf16" and not machine.has_gpu() and (mended := bf16.mend(job.model)):
+    if mended := machine.make_right(job.model, machine.precision(job.training.precision)):
         log.info("%s: in float32, because this CPU gets them wrong in bf16: %s", job.bookkeeping.model, ", ".join(mended))
     if job.features is not None:
         accept_features(job.model)
@@ -65,6 +70,7 @@ def train(job: Job, out: Path) -> dict:
         save_model(trainer.accelerator.unwrap_model(trainer.model), job.processor, out)
         (out / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.ledger.curve))
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        job.finish(out)
         _say_what_is_kept(job, metrics, trainer.lr_scheduler.get_last_lr()[0])
         if trainer.ledger.run:
             trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
@@ -236,6 +242,7 @@ class Ledger(TrainerCallback):
 
 def _trainer(job: Job, folder: Path) -> SpeechTrainer:
     t, precision = job.training, machine.precision(job.training.precision)
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no" if precision == "fp32" else precision  # else accelerate's file decides
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     arguments = TrainingArguments(
         output_dir=str(folder),

@@ -21,6 +21,7 @@ from pipeline.distill import student
 from pipeline.distill.logits import work, write
 from pipeline.distill.logits.speeds import AtSpeed, AtSpeeds
 from pipeline.distill.logits.store import STORE_VERSION, Index, LogitsStore, digests, shard_path, write_index
+from pipeline.models import bf16 as bf16_convolutions
 from pipeline.models import inference
 from pipeline.models.folder import load_model
 from pipeline.models.forward import accept_features, fewest_samples
@@ -165,6 +166,7 @@ def test_under_bfloat16_the_logits_are_nearly_those_in_float32(tmp_path, corpus)
     """On a CPU, which takes the same way as a GPU."""
     for norm in ("group", "layer"):
         model, processor = load_model(save_model(tmp_path / norm, norm))
+        bf16_convolutions.mend(model)
         utterances = corpus.utterances("train")
         rounded, exact = (
             next(inference.outputs(model, processor, corpus, utterances, [[0, 1, 2]], bf16=bf16)) for bf16 in (True, False)

@@ -131,6 +131,46 @@ def test_an_hour_of_speech_is_heard_word_by_word_in_a_bounded_window(pause, phra
     assert found["contexts"] == ([0] if pause else [0, 100])  # 2 s of what was said before, where there was no pause
 
 
+GAPLESS = """
+// A model that writes no gaps: each loud stretch is a letter, all in one word.
+const letter = (samples, frame) => Math.round(100 * samples[frame * 320]);
+const hear = async (samples, first) => {
+  const frames = Math.floor(samples.length / 320);
+  const letters = [];
+  for (let frame = first; frame < frames; frame++)
+    if (letter(samples, frame) && !(frame && letter(samples, frame - 1))) letters.push(letter(samples, frame));
+  return { frames, words: letters.length ? [{ text: letters.join(" "), first, last: frames - 1 }] : [] };
+};
+const live = new Live(320, hear);
+const heard = [];
+for (let part = 0; part < input.letters; part++) {
+  live.push(new Float32Array(3200).fill((1 + (part % 90)) / 100));
+  live.push(new Float32Array(3200).fill(0.00001));
+  if (live.due) heard.push(...(await live.pass()).final);
+}
+heard.push(...(await live.pass(true)).final);
+return heard.map(({ text }) => text).join(" ").split(" ").map(Number).filter((one) => one);
+"""
+
+
+def test_a_model_that_writes_no_gaps_loses_no_letter():
+    heard = node("live.js", "Live", GAPLESS, {"letters": 400})
+    assert heard == [1 + part % 90 for part in range(400)]
+
+
+def test_words_that_follow_a_cut_begin_with_a_new_letter():
+    """A letter that goes on from before the cut was written there."""
+    best = [1, 1, 0, 1, 1, 2, 2]  # of tokens "", "a", "b"
+    logits = {"data": [9.0 * (token == likely) for likely in best for token in range(3)], "dims": [1, len(best), 3]}
+    found = node(
+        "decode.js",
+        "words",
+        "return input.map(([l, first]) => words({ ...l, data: Float32Array.from(l.data) }, ['', 'a', 'b'], 0, first));",
+        [[logits, at] for at in (0, 1, 4)],
+    )
+    assert [[word["text"] for word in each] for each in found] == [["aab"], ["ab"], ["b"]]
+
+
 def test_silence_and_the_noise_of_a_room_are_never_recognized():
     script = """let passes = 0;
     const live = new Live(320, async () => { passes++; return { frames: 0, words: [] }; });

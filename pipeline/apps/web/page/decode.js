@@ -12,14 +12,14 @@ export function words({ data, dims }, tokens, blank, first = 0) {
   const [frames, size] = dims.slice(-2);
   const found = [];
   let word = null;
-  let previous = -1;
+  let previous = first > 0 ? likeliest(data.subarray((first - 1) * size, first * size)).token : -1;
   for (let frame = first; frame < frames; frame++) {
     const scores = data.subarray(frame * size, (frame + 1) * size);
     const { token, probability } = likeliest(scores);
     const text = token === blank ? "" : tokens[token];
     if (text && !text.trim()) {
       word = null;
-    } else if (text) {
+    } else if (text && (word || token !== previous)) {
       if (!word) found.push((word = { texts: [], confidences: [], first: frame }));
       if (token === previous) {
         word.confidences.push(Math.max(word.confidences.pop(), probability));

@@ -96,7 +96,8 @@ export class Live {
     const sure = frames - Math.round((UNSURE * RATE) / this.hop);
     const before = words.findLast((word) => word.last < sure);
     const next = words.find((word) => word.last >= sure);
-    return before && next ? Math.ceil((before.last + next.first) / 2) : sure;
+    if (before && next) return Math.ceil((before.last + next.first) / 2);
+    return next && next.first < sure ? frames : sure;
   }
 }
 
