@@ -31,15 +31,15 @@ def device_of_choice() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def model_inputs(processor, waveforms: list[np.ndarray]) -> torch.Tensor:
-    """input_values [batch, samples], padded to a multiple of STEP.
+def model_inputs(processor, waveforms: list[np.ndarray], least: int = 0) -> torch.Tensor:
+    """input_values [batch, samples], padded to a multiple of STEP that is at least `least`.
 
     Each waveform is normalized before it is padded: for a group-norm model the extractor would include a batch's padding
     in mean and variance.
     """
     extractor = processor.feature_extractor
     rows = [torch.from_numpy(extractor(w, sampling_rate=audio.SAMPLE_RATE).input_values[0]) for w in waveforms]
-    return padded(rows, whole_steps(max(map(len, rows))))
+    return padded(rows, whole_steps(max(least, *map(len, rows))))
 
 
 def whole_steps(samples: int) -> int:

@@ -75,7 +75,7 @@ class Speech(Dataset):
             features = [torch.from_numpy(i["features"]).float() for i in items]
             batch = {"input_values": padded(features, int(frames_of(longest)))}
         else:
-            batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items])}
+            batch = {"input_values": model_inputs(self.job.processor, [i["waveform"] for i in items], longest)}
         batch["attention_mask"] = inside(longest, samples).long()
         batch["frames"] = frames_of(samples)
         batch["labels"] = padded([torch.tensor(i["labels"], dtype=torch.long) for i in items])

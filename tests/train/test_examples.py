@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from accelerate.state import AcceleratorState
 
 from pipeline import params
 from pipeline.train.examples import PAUSE_LEVEL, augment, joined, joined_logits
+from tests import tones
 
 STRIDE = 320
 
@@ -18,6 +20,23 @@ def test_augmentation_is_fixed_by_its_seed_and_noise_has_the_level_asked_for():
     assert snr == pytest.approx(20, abs=0.1)
     faster = augment(wave, params.Augment(speed=(1.25, 1.25)), np.random.default_rng(1))
     assert len(faster) == pytest.approx(16000 / 1.25, abs=2)
+
+
+def test_a_mask_of_specaugment_that_is_longer_than_the_recordings_fits_into_the_batch(tmp_path):
+    """transformers refuses it otherwise, in whatever step the first short batch comes."""
+
+    def mask_long(chosen: dict) -> None:
+        chosen["teacher"]["config"]["mask_time_length"] = 60  # frames; the recordings have 39, in batches of 49
+
+    folder = tones.project(tmp_path, steps=30, change=mask_long)
+    tones.run(folder, "teacher")
+    assert tones.metrics(folder)["steps"] == 30
+
+
+def test_params_decide_the_precision_not_accelerates_configuration(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as its launcher sets it
+    tones.run(tones.project(tmp_path, steps=30), "teacher")
+    assert AcceleratorState().mixed_precision == "no"
 
 
 def test_joined_utterances_start_at_whole_frames_with_faint_noise_between():

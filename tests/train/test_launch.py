@@ -2,6 +2,8 @@
 
 import pytest
 
+from pipeline.common.errors import BigfootError
+from pipeline.train import launch
 from tests import tones
 
 ACCELERATE = """
@@ -26,3 +28,13 @@ def test_the_stage_starts_itself_anew_under_accelerate_once(tmp_path, kind, proc
     assert output.count("step 20/20") <= 2  # one process prints: its loss and its dev WER
     assert ("accelerate started one process, not 2" in output) is (processes == 1)
     assert tones.metrics(folder)["steps"] == 20
+
+
+@pytest.mark.parametrize("content", ["", "num_processes:", "num_processes: auto", "num_processes: [", "a list"])
+def test_a_configuration_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, content):
+    (tmp_path / "accelerate.yaml").write_text(content)
+    monkeypatch.setenv("ACCELERATE_CONFIG_FILE", str(tmp_path / "accelerate.yaml"))
+    with pytest.raises(
+        BigfootError, match="accelerate.yaml: num_processes is not a whole number: run `accelerate config` again"
+    ):
+        launch.under_accelerate("pipeline.stages.teacher")
