@@ -25,7 +25,7 @@ def lengthen(full: Path) -> None:
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         weight = weights.get(node.input[1]) if node.op_type == "Conv" else None
-        if weight is None or weight.dims[1] >= NARROW or weight.dims[2] % MULTIPLE:
+        if weight is None or weight.dims[1] % 2 or weight.dims[1] >= NARROW or weight.dims[2] % MULTIPLE:
             continue
         settings = {attribute.name: attribute for attribute in node.attribute}
         before, after = settings["pads"].ints if "pads" in settings else (0, 0)
