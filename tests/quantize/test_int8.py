@@ -79,7 +79,7 @@ def test_int4_weights_are_those_of_the_layers_and_what_stayed_int8_is_listed(var
 
 
 def test_a_group_that_does_not_divide_the_widths_is_refused_with_those_that_do(models, tmp_path):
-    with pytest.raises(BigfootError, match="group_size: 48 .*, 128 and 256: .* 16, 32, 64, 128"):
+    with pytest.raises(BigfootError, match="group_size 48 .*, 128 and 256: .* 16, 32, 64, 128"):
         quantize("int4w-openvino", {"group_size": 48}, models["group"], None, tmp_path / "out")
 
 

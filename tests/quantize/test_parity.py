@@ -107,7 +107,7 @@ def test_a_batch_in_static_int8_differs_by_rounding_at_most(variants, norm, sche
 
     together = np.concatenate(recognizer.batch_logits(ANY_LENGTHS))
     alone, float32 = (np.concatenate([one.logits(audio) for audio in ANY_LENGTHS]) for one in (recognizer, exact))
-    assert np.abs(together - alone).mean() < 0.06 * np.abs(alone - float32).mean()
+    assert np.abs(together - alone).mean() < 0.08 * np.abs(alone - float32).mean()
     assert np.abs(together - alone).max() < np.abs(alone - float32).max()
 
 
