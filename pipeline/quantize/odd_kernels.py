@@ -1,8 +1,8 @@
 """Gives narrow convolutions of a graph kernels that a CPU with AMX computes rightly in bfloat16 and int8.
 
-The fault is described in pipeline.models.bf16. A graph can't tell OpenVINO to compute one convolution in float32, and may run
-on another CPU than the one that made it. So kernels get a zero at their end, and signals one more frame of padding for it to
-meet: the products are the same.
+The fault is described in pipeline.models.bf16. A graph can't tell OpenVINO to compute one convolution in float32, may run on
+another CPU than the one that made it, and in bfloat16 where that is OpenVINO's own choice. So kernels get a zero at their end,
+and signals one more frame of padding for it to meet: the products are the same.
 """
 
 from pathlib import Path

@@ -67,7 +67,7 @@ class OpenvinoBf16(Scheme):
     features, otherwise = BF16, "OpenVINO computes in float32"
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
-        save(convert(model_folder, out, lowers_convolutions=True), out, half=True)
+        save(convert(model_folder, out), out, half=True)
 
 
 class OpenvinoInt8(Calibrated):
@@ -197,13 +197,12 @@ def _hush() -> None:
     logging.getLogger("nncf").setLevel(logging.ERROR)
 
 
-def convert(model_folder: Path, out: Path, lowers_convolutions: bool = False) -> "Model":
-    """The float32 graph, converted from a temporary ONNX file; for convolutions in low precision, with odd kernels."""
+def convert(model_folder: Path, out: Path) -> "Model":
+    """The float32 graph, converted from a temporary ONNX file, with odd kernels: who opens it may compute it in bfloat16."""
     import openvino
 
     with export.float_graph(model_folder, out) as graph:
-        if lowers_convolutions:
-            odd_kernels.lengthen(graph)
+        odd_kernels.lengthen(graph)
         return openvino.convert_model(graph)
 
 

@@ -66,7 +66,7 @@ class OpenvinoInt8Controlled(Calibrated):
         if corpus is None or not dev:
             raise BigfootError("int8ac-openvino chooses on dev, but the corpus has no dev utterances: run prepare first")
         judge = _Judge(corpus, describe(model_folder))
-        full = openvino.convert(model_folder, out, lowers_convolutions=True)
+        full = openvino.convert(model_folder, out)
         groups, before = _groups(full), judge.rate(full, dev)
         chosen, rates = (full, before), []
 

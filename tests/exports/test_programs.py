@@ -50,7 +50,7 @@ def test_what_the_layout_is_not_for_is_refused_in_one_line(layout, variants, var
     with pytest.raises(BigfootError, match=f"group_True.fp32-onnx is for onnxruntime: {takes}"):
         layouts.write(variants["group", True, "fp32-onnx"], tmp_path / "out", layout, CARD)
     with pytest.raises(BigfootError, match=r"v.fp16-onnx-cuda is for onnxruntime on a GPU: layout onnx takes Bigfoot's own"):
-        layouts.require("onnx", "v.fp16-onnx-cuda", "onnxruntime", "gpu")
+        layouts.require("onnx", "v.fp16-onnx-cuda", "onnxruntime", "gpu", searches=False)
     with pytest.raises(BigfootError, match=f"v.peer-{layout} is a peer for {MADE[layout][0]}: layout onnx takes Bigfoot's own"):
         layouts.write(variant, tmp_path / "out", "onnx", CARD)
     assert not (tmp_path / "out").exists()
