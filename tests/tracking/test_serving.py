@@ -417,8 +417,8 @@ def carried(saved: Path) -> list[str]:
 
 ALWAYS_CARRIED = [
     "code/bigfoot/__init__.py", "code/bigfoot/common/__init__.py", "code/bigfoot/common/errors.py",
-    "code/bigfoot/common/files.py", "code/bigfoot/common/shapes.py", "code/bigfoot/common/sums.py",
-    "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/decoding.py",
+    "code/bigfoot/common/files.py", "code/bigfoot/common/host.py", "code/bigfoot/common/shapes.py",
+    "code/bigfoot/common/sums.py", "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/decoding.py",
     "code/bigfoot/recognition/gpu.py",
     "code/bigfoot/recognition/language_model.py", "code/bigfoot/recognition/live.py",
     "code/bigfoot/recognition/recognizer.py",
@@ -429,8 +429,9 @@ ALWAYS_CARRIED = [
     "code/bigfoot/tracking/requests.py", "pyfunc.py",
 ]  # fmt: skip
 PYTORCH = [
-    "code/bigfoot/models/__init__.py", "code/bigfoot/models/families.py", "code/bigfoot/models/folder.py",
-    "code/bigfoot/models/forward.py", "code/bigfoot/models/wavlm.py",
+    "code/bigfoot/models/__init__.py", "code/bigfoot/models/bf16.py", "code/bigfoot/models/families.py",
+    "code/bigfoot/models/folder.py", "code/bigfoot/models/forward.py", "code/bigfoot/models/int8_ranges.py",
+    "code/bigfoot/models/wavlm.py",
     "code/bigfoot/recognition/torch_half.py", "code/bigfoot/recognition/torch_model.py",
     "code/bigfoot/recognition/torchao_model.py",
 ]  # fmt: skip
