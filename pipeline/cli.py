@@ -17,7 +17,6 @@ import typer
 
 from pipeline.common.command import errors_as_lines, exit_on_sigterm, log_to, open_stderr
 from pipeline.common.errors import BigfootError
-from pipeline.common.host import MOST_THREADS
 from pipeline.speech.live import Live
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def transcribe(
         list[str] | None,
         typer.Option("--hot-word", help="A name or word to expect, made likelier; give it once for each: docs/decoding.md"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Recordings in parallel, in one process each")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1_024, help="Recordings transcribed in parallel, in one process each")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker; by default the runtime chooses")] = None,
     is_live: Annotated[
         bool,
@@ -262,7 +261,7 @@ def propose(
     max_mb: Annotated[float, typer.Option(min=0.0001, max=1e9, help="Megabytes (10^6 bytes) of a variant's folder, at most")],
     max_ms: Annotated[float, typer.Option(min=0.001, max=1e9, help="Milliseconds for --length seconds of audio, at most")],
     length: Annotated[float, typer.Option(min=0.1, max=30, help="Seconds of audio that --max-ms is for")] = 3.0,
-    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="CPU threads")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1_024, help="CPU threads")] = 1,
     runtime: Annotated[Literal["onnx", "openvino", "any"], typer.Option(help="The runtime; any: the better one")] = "any",
     max_wer_rise: Annotated[
         float | None,
@@ -398,7 +397,7 @@ def serve(
     variant: Annotated[str, typer.Argument(help=VARIANT)],
     host: Annotated[str, typer.Option(help="0.0.0.0 opens the server, without a password, to the network")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0: a free one")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Recognizers that streams are shared out among")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1_024, help="Recognizers that streams are shared out among")] = 1,
     chunk: Chunk = None,
     left: Left = None,
     right: Right = None,

@@ -11,7 +11,6 @@ from typing import Required, TypedDict
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16", "sve")
 VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")  # Linux's names of CPU features that add int8 products in 32 bits
 BF16 = ("avx512_bf16", "amx_bf16", "bf16")
-MOST_THREADS = 1_024  # a runtime starts them all when it opens a file, and many more take minutes
 PACKAGES = ("torch", "torchao", "transformers", "onnxruntime", "openvino", "nncf", "numpy", "codecarbon")
 
 

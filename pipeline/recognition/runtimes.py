@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.host import MOST_THREADS
 from pipeline.recognition import gpu, seal
 
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -46,6 +45,7 @@ class Opened:
 
 
 OPENVINO_STEP = 8000  # samples
+MOST_THREADS = 1_024  # a runtime starts them all when it opens a file, and many more take minutes
 TOKENS = "tokens.txt"  # beside the graph that sherpa-onnx opens
 SHERPA_FRAME = 0.02  # seconds that it takes for a frame, whatever the model's frames are
 LEAST_HOP = 100  # samples; frames beyond a recording's are cut off

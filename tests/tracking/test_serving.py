@@ -417,7 +417,7 @@ def carried(saved: Path) -> list[str]:
 
 ALWAYS_CARRIED = [
     "code/bigfoot/__init__.py", "code/bigfoot/common/__init__.py", "code/bigfoot/common/errors.py",
-    "code/bigfoot/common/files.py", "code/bigfoot/common/host.py", "code/bigfoot/common/shapes.py",
+    "code/bigfoot/common/files.py", "code/bigfoot/common/shapes.py",
     "code/bigfoot/common/sums.py", "code/bigfoot/recognition/__init__.py", "code/bigfoot/recognition/decoding.py",
     "code/bigfoot/recognition/gpu.py",
     "code/bigfoot/recognition/language_model.py", "code/bigfoot/recognition/live.py",
