@@ -80,8 +80,10 @@ def _convolution(weight: Shape, out: Shape) -> float:
 
 def onnxruntime_products(file: Path, threads: int, waveform: np.ndarray) -> list[Product]:
     """Those of the optimized graph. Packed weights would have no shape; that they aren't packed changes no operation."""
-    products, rounding = [], _rounding(file)
-    for event in profile.onnxruntime_nodes(file, threads, [waveform], {"session.disable_prepacking": "1"}):
+    events = profile.onnxruntime_nodes(file, threads, [waveform], {"session.disable_prepacking": "1"})
+    rounding = _rounding(file) if any(event["args"]["op_name"] == NBITS for event in events) else ()
+    products = []
+    for event in events:
         kind = event["args"]["op_name"]
         inputs, (out, *_) = (
             [shape for value in event["args"][f"{side}_type_shape"] for shape in value.values()] for side in ("input", "output")

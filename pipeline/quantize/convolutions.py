@@ -29,12 +29,11 @@ def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def lower_onnx(full: Path) -> None:
     """Rewrite a graph in a `temporary` file: each constant weight of a convolution keeps its name, and becomes int8."""
-    import onnx
+    with export.rewritten(full) as model:
+        _lower_all(model.graph)
 
-    is_large, model = export.is_large(full), onnx.load(full)
-    for file in full.parent.iterdir():  # the weights of a large model
-        file.unlink()
-    graph = model.graph
+
+def _lower_all(graph: "onnx.GraphProto") -> None:
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     read = {node.input[1] for node in convolutions}
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.name in read}  # others are computed
@@ -44,7 +43,6 @@ def lower_onnx(full: Path) -> None:
     nodes = [*(node for weight in weights.values() for node in _lower(weight, graph)), *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    onnx.save(model, full, save_as_external_data=is_large, location="weights")
 
 
 def _lower(weight: "onnx.TensorProto", graph: "onnx.GraphProto") -> "list[onnx.NodeProto]":

@@ -20,9 +20,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.models.forward import padding_invariant
 from pipeline.recognition import torch_model
+
+if TYPE_CHECKING:
+    import onnx
 
 LARGEST = 1_900_000_000  # bytes of weights in an ONNX file, with room for the graph below protobuf's limit of 2 GB
 
@@ -40,6 +44,18 @@ def float_graph(model_folder: Path, out: Path) -> Iterator[Path]:
     with temporary(out) as path:
         to_onnx(model_folder, path)
         yield path
+
+
+@contextmanager
+def rewritten(full: Path) -> Iterator["onnx.ModelProto"]:
+    """The graph in a `temporary` file, to be changed in place; it is saved there again at the end."""
+    import onnx
+
+    large, model = is_large(full), onnx.load(full)
+    yield model
+    for file in full.parent.iterdir():  # the weights of a large model
+        file.unlink()
+    onnx.save(model, full, save_as_external_data=large, location="weights")
 
 
 @contextmanager

@@ -6,22 +6,27 @@ and signals one more frame of padding for it to meet: the products are the same.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.quantize import export
+
+if TYPE_CHECKING:
+    import onnx
 
 MULTIPLE, NARROW = 4, 32  # of kernels, and below how many inputs per group: with room around what was seen to be wrong
 
 
 def lengthen(full: Path) -> None:
     """Rewrite a graph in a `temporary` file; its logits stay the same in float32, but for the order of sums."""
-    import onnx
+    with export.rewritten(full) as model:
+        _lengthen(model)
+
+
+def _lengthen(model: "onnx.ModelProto") -> None:
     from onnx import helper, numpy_helper
 
-    is_large, model = export.is_large(full), onnx.load(full)
-    for file in full.parent.iterdir():  # the weights of a large model
-        file.unlink()
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         weight = weights.get(node.input[1]) if node.op_type == "Conv" else None
@@ -35,4 +40,3 @@ def lengthen(full: Path) -> None:
         settings["kernel_shape"] = helper.make_attribute("kernel_shape", [longer.shape[2]])
         del node.attribute[:]
         node.attribute.extend(settings.values())
-    onnx.save(model, full, save_as_external_data=is_large, location="weights")
