@@ -152,6 +152,7 @@ def _as_trained(model_folder: Path, rounding: "few_bits.Rounding", out: Path) ->
     import openvino
 
     with export.float_graph(model_folder, out) as full:
+        odd_kernels.lengthen(full)
         small = full.with_name("small.onnx")
         onnx.save(onnx_nbits.as_trained(full, rounding), small, save_as_external_data=export.is_large(full), location="weights")
         return openvino.convert_model(small)
