@@ -7,7 +7,7 @@ text of all utterances is that of the whole stream.
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,9 +30,8 @@ class Utterance:
 
     def as_object(self) -> dict:
         """For JSON; `start` and `end` are null where there are no words."""
-        words = [{key: value for key, value in asdict(word).items() if key != "channel"} for word in self.words]
-        start, end = (words[0]["start"], words[-1]["end"]) if words else (None, None)
-        return {"text": self.text, "start": start, "end": end, "words": words}
+        start, end = (self.words[0].start, self.words[-1].end) if self.words else (None, None)
+        return {"text": self.text, "start": start, "end": end, "words": [word.as_object() for word in self.words]}
 
 
 class Session:

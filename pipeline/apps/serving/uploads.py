@@ -171,8 +171,6 @@ def _answer(transcript: Transcript, form: str, service: Service) -> Response:
         {"id": number, "start": cue.start / 1000, "end": cue.end / 1000, "text": " ".join(cue.lines)}
         for number, cue in enumerate(cues)
     ]
-    words = [
-        {"word": word.word, "start": word.start, "end": word.end, "confidence": word.confidence} for word in transcript.words
-    ]
+    words = [word.as_object() for word in transcript.words]
     about = {"task": "transcribe", "language": service.info.get("language"), "duration": transcript.duration}
     return JSONResponse({**about, "text": transcript.text, "segments": segments, "words": words})

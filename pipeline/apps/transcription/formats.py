@@ -1,8 +1,10 @@
 """A transcript as text, JSON, SubRip (srt) or WebVTT (vtt).
 
 Subtitles: a cue ends at a pause of more than 0.6 s, before it would last more than 7 s, and before its text would need
-more than two lines of 42 characters; a longer single word is not split. As the ends of CTC words come early (see words.py), a
-cue stays for a second where the next one allows it.
+more than two lines of 42 characters. A longer single word is not split, but where it fills more than two lines or lasts more
+than 7 s, as where a script has no gaps between words: each of its cues is one line (a Chinese or Japanese character fills the
+place of two), and ends between letters by the same rules. As the ends of CTC words come early (see words.py), a cue stays for
+a second where the next one allows it.
 
 Channels that were transcribed apart have turns: the words of a channel up to a pause of more than 0.6 s. Text has one line per
 turn, in the order of their starts, and each names its channel, as does each cue; cues of two channels may overlap.
@@ -12,11 +14,12 @@ import heapq
 import html
 import json
 import textwrap
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from pipeline.apps.transcription.words import Word
+from pipeline.apps.transcription.words import Letter, Word
 
 PAUSE_SECONDS = 0.6
 LONGEST_SECONDS = 7.0
@@ -73,7 +76,7 @@ def as_json(transcript: Transcript) -> str:
         "file": transcript.file,
         "duration": transcript.duration,
         "text": transcript.text,
-        "words": [{key: value for key, value in asdict(word).items() if value is not None} for word in transcript.words],
+        "words": [word.as_object() for word in transcript.words],
         "model": transcript.model,
     }
     return json_line(content)
@@ -115,10 +118,12 @@ def cues(words: list[Word], duration: float) -> Iterator[Cue]:
 def _cues(words: list[Word], duration: float) -> Iterator[Cue]:
     groups: list[list[Word]] = []
     for word in words:
-        if groups and _fits(groups[-1], word):
-            groups[-1].append(word)
+        first, *others = _pieces(word)
+        if groups and _fits(groups[-1], first):
+            groups[-1].append(first)
         else:
-            groups.append([word])
+            groups.append([first])
+        groups += [[piece] for piece in others]
     for group, after in zip_longest(groups, groups[1:]):
         start = group[0].start
         latest = after[0].start if after else max(duration, group[-1].end)
@@ -130,6 +135,39 @@ def clock(milliseconds: int, point: str) -> str:
     """hh:mm:ss and milliseconds after `point`; hours of 100 and more have more digits."""
     seconds, milliseconds = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{milliseconds:03d}"
+
+
+def _pieces(word: Word) -> list[Word]:
+    """A word that fills more than a cue, cut between its letters where they are known; any other as it is."""
+    if word.end - word.start <= LONGEST_SECONDS and _columns(word.word) <= LINE * LINES or not word.letters:
+        return [word]
+    pieces: list[list[Letter]] = []
+    for letter in word.letters:
+        if pieces and (_is_mark(letter) or _fits_line(pieces[-1], letter)):
+            pieces[-1].append(letter)
+        else:
+            pieces.append([letter])
+    return [
+        replace(word, word="".join(letter.text for letter in piece), start=piece[0].start, end=piece[-1].end)
+        for piece in pieces
+    ]
+
+
+def _fits_line(piece: list[Letter], letter: Letter) -> bool:
+    return (
+        letter.start - piece[-1].end <= PAUSE_SECONDS
+        and letter.end - piece[0].start <= LONGEST_SECONDS
+        and sum(_columns(each.text) for each in [*piece, letter]) <= LINE
+    )
+
+
+def _is_mark(letter: Letter) -> bool:
+    """Whether a letter is written on the one before it, as vowels and tones of Thai are."""
+    return unicodedata.category(letter.text[0]).startswith("M")
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _fits(group: list[Word], word: Word) -> bool:

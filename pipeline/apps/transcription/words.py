@@ -14,15 +14,24 @@ The method, and its limits:
 import math
 from copy import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+
+class Letter(NamedTuple):
+    """A token of a word, its start and end in seconds from the recording's start."""
+
+    text: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
 class Word:
     """A word, its start and end in seconds from the recording's start, and its confidence from 0 to 1.
 
-    `channel` is counted from 1; None where channels were not transcribed apart.
+    `channel` is counted from 1; None where channels were not transcribed apart. `letters` are its tokens, where they are known.
     """
 
     word: str
@@ -30,6 +39,12 @@ class Word:
     end: float
     confidence: float
     channel: int | None = None
+    letters: tuple[Letter, ...] = ()
+
+    def as_object(self) -> dict:
+        """For JSON: all but the letters, and the channel where there is one."""
+        fields = {"word": self.word, "start": self.start, "end": self.end, "confidence": self.confidence}
+        return fields if self.channel is None else {**fields, "channel": self.channel}
 
 
 @dataclass
@@ -78,14 +93,13 @@ class WordDecoder:
         if not self._open:
             return []
         tokens, self._open = self._open, []
-        return [
-            Word(
-                "".join(token.text for token in tokens),
-                round(tokens[0].first * self._frame_seconds, 3),
-                round((tokens[-1].last + 1) * self._frame_seconds, 3),
-                round(sum(token.confidence for token in tokens) / len(tokens), 4),
-            )
-        ]
+        letters = tuple(Letter(token.text, self._seconds(token.first), self._seconds(token.last + 1)) for token in tokens)
+        confidence = round(sum(token.confidence for token in tokens) / len(tokens), 4)
+        text = "".join(token.text for token in tokens)
+        return [Word(text, letters[0].start, letters[-1].end, confidence, letters=letters)]
+
+    def _seconds(self, frame: int) -> float:
+        return round(frame * self._frame_seconds, 3)
 
     def _token(self, index: int, first: int, last: int, confidence: float, continues: bool) -> list[Word]:
         """Add a run of equal frames; returns the word that it ends, if any."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.apps.transcription.formats import Transcript, as_json, clock, cues, srt, txt, vtt
-from pipeline.apps.transcription.words import Word
+from pipeline.apps.transcription.words import Letter, Word
 
 WORDS = [Word("one", 0.5, 0.8, 0.9), Word("<two>", 1.0, 1.3, 0.5), Word("three", 3661.2, 3661.4, 0.7)]
 TRANSCRIPT = Transcript("a.wav", 3662.0, WORDS, "half.int8-onnx")
@@ -67,6 +67,38 @@ def test_subrip_is_as_players_read_it():
 def test_webvtt_has_its_header_and_escapes():
     expected = "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\none &lt;two&gt;\n\n01:01:01.200 --> 01:01:02.000\nthree\n"
     assert vtt(TRANSCRIPT) == expected
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["语", "a", "ก", "ั"]), st.integers(0, 60), st.integers(1, 40)), min_size=1, max_size=150)
+)
+def test_a_script_without_gaps_is_cut_between_letters_by_the_same_rules(spoken):
+    letters, frame = [], 0
+    for text, gap, frames in spoken:
+        gap, frames = (0, 1) if text == "ั" else (gap, frames)
+        letters.append(Letter(text, (frame + gap) * 0.02, (frame + gap + frames) * 0.02))
+        frame += gap + frames
+    whole = Word("".join(letter.text for letter in letters), letters[0].start, letters[-1].end, 0.5, letters=tuple(letters))
+    subtitles = list(cues([whole, replace(whole, start=whole.end + 1, end=whole.end + 2, word="b", letters=())], 1e4))
+
+    lines = [cue.lines for cue in subtitles]
+    assert "".join(line for cue in lines for line in cue) == f"{whole.word}b"
+    assert all(before.end <= after.start for before, after in zip(subtitles, subtitles[1:], strict=False))
+    columns = sum(2 if letter.text == "语" else 1 for letter in letters)
+    if whole.end - whole.start <= 7 and columns <= 84:
+        assert lines == [[whole.word], ["b"]]
+        return
+    marks = sum(letter.text == "ั" for letter in letters)
+    for (line,), cue in zip(lines[:-1], subtitles[:-1], strict=True):
+        assert sum(2 if letter == "语" else 1 for letter in line) <= 42 + marks
+        assert cue.end - cue.start <= 7000 + 20 * marks
+    assert not any(line.startswith("ั") for (line,) in lines[1:])
+
+
+def test_a_pause_ends_a_cue_within_a_long_word():
+    times = [*range(10), *range(13, 51)]  # seconds * 5
+    letters = tuple(Letter("语", time / 5, time / 5 + 0.1) for time in times)
+    assert [len(cue.lines[0]) for cue in cues([Word("语" * 48, 0.0, 10.1, 0.5, letters=letters)], 11.0)] == [10, 21, 17]
 
 
 CALL = [
