@@ -180,6 +180,9 @@ class Ledger(TrainerCallback):
         if state.global_step in (self.start_step, frozen_steps):
             self._freeze_encoder(frozen=state.global_step < frozen_steps)
 
+    def on_step_end(self, args, state, control, **_):
+        control.should_log |= control.should_evaluate  # a resumed run has no sum of the losses before its checkpoint
+
     def on_log(self, args, state, control, logs=None, **_):
         if not state.is_world_process_zero or "train_runtime" in logs:
             return

@@ -30,15 +30,15 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
     assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
 
 
-def test_a_run_killed_between_measurements_and_before_the_first_ends_with_the_same_weights(tmp_path, caplog):
-    """It is measured at steps 30, 60 and 90; its loss is logged at every 25th, where it may write a checkpoint."""
+def test_a_run_killed_at_a_measurement_and_between_two_ends_with_the_same_weights(tmp_path, caplog):
+    """It is measured at steps 30, 60 and 90; its loss is logged there and at every 25th, where it may write a checkpoint, too."""
 
     def measure_late(chosen: dict) -> None:
         chosen["teacher"]["training"]["evaluate_every"] = 30
 
     undisturbed, disturbed = (tones.project(tmp_path / name, steps=90, change=measure_late) for name in "ab")
     tones.run(undisturbed, "teacher")
-    for step in (25, 50):
+    for step in (30, 50):
         tones.kill_at(disturbed, step, first="from pipeline.train import checkpoints; checkpoints.SECONDS = 0")
     caplog.clear()
     with caplog.at_level(logging.INFO):
