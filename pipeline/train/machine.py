@@ -26,7 +26,9 @@ def precision(wanted: str) -> str:
     Raises BigfootError for fp16 on a CPU.
     """
     if wanted == "auto":
-        is_supported = torch.cuda.is_bf16_supported() if has_gpu() else torch.cpu._is_avx512_bf16_supported()
+        is_supported = (
+            torch.cuda.is_bf16_supported(including_emulation=False) if has_gpu() else torch.cpu._is_avx512_bf16_supported()
+        )
         return "bf16" if is_supported else "fp16" if has_gpu() else "fp32"
     if wanted == "fp16" and not has_gpu():
         raise BigfootError("training.precision: fp16 needs a GPU: use auto, bf16 or fp32")

@@ -279,6 +279,7 @@ def _trainer(job: Job, folder: Path) -> SpeechTrainer:
         use_cpu=not machine.has_gpu(),
     )
     trainer = SpeechTrainer(job, Ledger(job, folder), args=arguments)
+    trainer.args._n_gpu = min(1, trainer.args.n_gpu)  # else the Trainer copies the model to every GPU that it sees
     trainer.add_callback(checkpoints.Regularly())
     if t.patience is not None:
         from transformers import EarlyStoppingCallback

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 
 def runs_bf16(device: torch.device) -> bool:
-    """The teacher runs under bfloat16 autocast on a GPU, in float32 on a CPU."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    """The teacher runs under bfloat16 autocast on a GPU that has it, else in float32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 class Work:
