@@ -105,6 +105,7 @@ def _from_config(config: dict, characters: list[str]):
 
     if unknown := [key for key in config if key not in Wav2Vec2Config().to_dict()]:
         raise BigfootError(f"teacher.config.{unknown[0]} is not a key of Wav2Vec2Config: check its spelling")
+    families.check({"model_type": "wav2vec2"} | config, "teacher.config")
     processor = _processor(_of_corpus(characters), masked=config.get("feat_extract_norm", "group") == "layer")
     try:
         return Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor))), processor

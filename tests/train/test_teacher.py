@@ -45,6 +45,11 @@ def test_the_attention_mask_follows_the_kind_of_feature_encoder(norm, masked):
     assert model.config.ctc_loss_reduction == "mean" and model.config.ctc_zero_infinity
 
 
+def test_a_config_of_a_model_that_is_not_run_is_refused_before_it_is_trained():
+    with pytest.raises(BigfootError, match="teacher.config has add_adapter: true, which Bigfoot can't run"):
+        build(settings(init="config", config={**CONFIG, "add_adapter": True}), ALPHABET, seed=1)
+
+
 def test_the_same_seed_makes_the_same_model():
     made = settings(init="config", config=CONFIG)
     first, same, other = (build(made, ALPHABET, seed)[0].lm_head.weight for seed in (1, 1, 2))
