@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.common.errors import BigfootError
 from pipeline.models.checkpoint import Checkpoint, not_a_model, one_line
-from pipeline.params import Params, Student, Teacher, Training
+from pipeline.params import Distillation, Params, Student, Teacher, Training
 from pipeline.train import memory
 
 
@@ -31,35 +31,47 @@ def lines(params: Params, root: Path) -> Iterator[str]:
         yield f"memory: the shape of {teacher.name} is known once the stage teacher has fetched it"
         return
     if teacher.training and is_trained:
-        yield _line("teacher", known["teacher"], teacher.training, params, None, stored=False)
+        yield _line("teacher", known, teacher.training, params, None)
     for name, student in params.students.items():
         if student.training:
-            beside = known["teacher"] if student.distillation.teacher == "online" else None
-            yield _line(name, known[name], student.training, params, beside, student.distillation.features == "stored")
+            yield _line(name, known, student.training, params, student.distillation)
 
 
-def _line(name: str, config, training: Training, params: Params, beside, stored: bool) -> str:
-    """`beside`: the config of a teacher that runs beside the student; `stored`: the feature encoder's output is read."""
+def _line(name: str, known: dict, training: Training, params: Params, distillation: Distillation | None) -> str:
+    """`known`: the config of each model; `distillation`: that of a student."""
     from pipeline.train import machine
 
-    precision = machine.precision(training.precision)
+    precision, longest = machine.precision(training.precision), _longest(params, training, distillation)
+    batch = max(training.batch_seconds, longest)
+    stored = distillation is not None and distillation.features == "stored"
     settings = memory.Training(
         precision,
         machine.has_gpu(),
-        min(params.corpus.limits.max_seconds, training.batch_seconds),
+        longest if training.augment.join == 1 else batch,
         frozen=stored or training.freeze_feature_encoder_steps >= training.steps,
         checkpointing=training.gradient_checkpointing,
         chunk=training.chunk[0] if training.chunk else None,
     )
-    need = memory.foretold(config, settings)
-    if beside is not None:
-        need += memory.running(beside, settings)
+    need = memory.foretold(known[name], settings)
+    if distillation is not None and distillation.teacher == "online":
+        need += memory.running(known["teacher"], settings)
+    what = "a batch" if batch == training.batch_seconds else "the longest utterance, a batch by itself"
     fixed, per_second = math.ceil(need.fixed / 1e6), math.ceil(need.per_second / 1e5) / 10  # so that the parts make the whole
     return (
-        f"memory: {name} needs at most {fixed + training.batch_seconds * per_second:,.0f} MB to train in {precision}: "
+        f"memory: {name} needs at most {fixed + batch * per_second:,.0f} MB to train in {precision}: "
         f"{fixed:,} MB for its {need.parameters / 1e6:.1f}M parameters, and {per_second:,.1f} MB for each of the "
-        f"{training.batch_seconds:g} s of a batch"
+        f"{round(batch, 1):g} s of {what}"
     )
+
+
+def _longest(params: Params, training: Training, distillation: Distillation | None) -> float:
+    """Seconds of the longest utterance, at the slowest speed, in a batch."""
+    from pipeline.train.batches import STEP_SECONDS
+
+    speeds = [1.0, *(training.augment.speed or ())]
+    if distillation is not None and distillation.reads_store:
+        speeds += params.logits.speeds
+    return math.ceil(params.corpus.limits.max_seconds / min(speeds) / STEP_SECONDS) * STEP_SECONDS
 
 
 def configs(params: Params, root: Path, letters: int | None = None) -> dict:

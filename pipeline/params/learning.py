@@ -59,7 +59,12 @@ class Training(Section):
     """One run of the Trainer. Steps are optimizer steps; a batch holds as many utterances as fit in `batch_seconds`."""
 
     steps: Count = Field(description="optimizer steps of the whole run")
-    batch_seconds: float = Field(16.0, ge=0.1, le=100_000, description="maximum seconds of audio per batch, padding included")
+    batch_seconds: float = Field(
+        16.0,
+        ge=0.1,
+        le=100_000,
+        description="maximum seconds of audio per batch, padding included; a longer utterance is a batch by itself",
+    )
     accumulate: int = Field(1, ge=1, le=100_000, description="batches per step and process")
     learning_rate: float = Field(
         ge=1e-12, le=1, description="the highest, after the warm-up; it then falls to 0 along a cosine"

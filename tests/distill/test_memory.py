@@ -13,7 +13,12 @@ from tests.tiny import save_model
 
 def lines(folder, change=lambda chosen: None) -> dict[str, tuple[float, float, float]]:
     """{model: MB in all, MB of its parameters, MB per second} as the lines say."""
-    params = load_params(tones.project(folder, steps=20, change=change) / "params.yaml")
+
+    def short(chosen: dict) -> None:
+        chosen["corpus"]["limits"] = {"max_seconds": 2}
+        change(chosen)
+
+    params = load_params(tones.project(folder, steps=20, change=short) / "params.yaml")
     size = r"([\d,.]+) MB"
     found = {}
     for line in memory.lines(params, folder):
@@ -34,6 +39,19 @@ def test_every_training_has_a_line_and_its_parts_make_the_whole(tmp_path):
     assert list(found) == ["teacher", "half", "thin"]
     for whole, fixed, per_second in found.values():
         assert whole == round(fixed + 3 * per_second)
+
+
+def test_a_longer_utterance_is_a_batch_by_itself_and_longer_still_at_a_slower_speed(tmp_path):
+    def long(chosen: dict) -> None:
+        wide(chosen)
+        chosen["corpus"]["limits"]["max_seconds"] = 18
+        chosen["teacher"]["training"]["augment"]["speed"] = [0.9, 1.1]
+        chosen["students"]["half"]["distillation"] = {}  # from logits that are stored at a speed of 0.9, too
+
+    found = lines(tmp_path, long)
+    for name, seconds in (("teacher", 20), ("half", 20), ("thin", 20)):
+        whole, fixed, per_second = found[name]
+        assert whole == pytest.approx(fixed + seconds * per_second, abs=1 + 0.1 * per_second)  # up to a STEP more
 
 
 def test_a_student_with_fewer_frames_needs_less_per_second(tmp_path):
