@@ -18,6 +18,7 @@ from pipeline.speech.level import Level
 
 EXACT = ("WAV", "WAVEX", "FLAC", "AIFF", "W64", "RF64")
 FLOATS = ("FLOAT", "DOUBLE")
+_decoded: dict[Path, tuple[list[np.ndarray], int]] = {}  # the last recording that was decoded whole
 SLACK = 0.1  # s; tables round, so a segment may end so much after its file and is then cut there
 
 
@@ -30,9 +31,12 @@ def decode(path: Path, offset: float, duration: float | None) -> tuple[np.ndarra
     cut = _wrapped(path, offset, duration)
     if cut is not None:
         return audio.decode(cut, str(path))
-    samples, rate = _whole(path)
-    first, last = _bounds(path, offset, duration, len(samples), rate)
-    return samples[first:last].copy(), rate
+    blocks, rate = _whole(path)
+    starts = np.cumsum([0, *map(len, blocks)])
+    first, last = _bounds(path, offset, duration, int(starts[-1]), rate)
+    start, stop = np.searchsorted(starts, first, side="right") - 1, np.searchsorted(starts, last)
+    around = np.concatenate(blocks[start : max(stop, start + 1)])
+    return around[first - starts[start] : last - starts[start]], rate
 
 
 def level(path: Path, samples: np.ndarray) -> Level:
@@ -54,9 +58,13 @@ def _scale(path: Path) -> Level | None:
     return scale
 
 
-@lru_cache(maxsize=1)
-def _whole(path: Path) -> tuple[np.ndarray, int]:
-    return media.decode(path)
+def _whole(path: Path) -> tuple[list[np.ndarray], int]:
+    """All blocks of a recording, not joined, and its rate in Hz; the one before is dropped first. Both save memory."""
+    if path not in _decoded:
+        _decoded.clear()
+        with media.opened(path) as sound:
+            _decoded[path] = list(audio.in_memory(sound)), sound.rate
+    return _decoded[path]
 
 
 def _wrapped(path: Path, offset: float, duration: float | None) -> bytes | None:

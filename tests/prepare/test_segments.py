@@ -1,6 +1,7 @@
 """Promises of pipeline/prepare/segments.py: a segment is just its part of the file, and one that isn't all there is found."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -33,15 +34,27 @@ def test_every_kind_of_wav_is_cut_without_loss_channels_included(tmp_path, subty
 
 def test_only_the_segment_is_decoded_and_what_has_to_be_decoded_whole_is_so_once(tmp_path, monkeypatch):
     decoded = []
-    for module in (audio, media):
-        decode = module.decode
-        note = lambda *given, decode=decode: decoded.append(decode(*given)) or decoded[-1]  # noqa: E731
-        monkeypatch.setattr(module, "decode", note)
+    for module, name in ((audio, "decode"), (media, "opened")):
+        read = getattr(module, name)
+        note = lambda *given, read=read, name=name: decoded.append(name) or read(*given)  # noqa: E731
+        monkeypatch.setattr(module, name, note)
     for name in ("long.flac", "long.mp3"):
         path = recordings.sound(tmp_path / name, 20.0)
         for offset in (1.0, 2.0, 3.0):
             segments.decode(path, offset, 1.0)
-    assert [round(len(samples) / rate) for samples, rate in decoded] == [1, 1, 1, 20]
+    assert decoded == ["decode", "decode", "decode", "opened"]
+
+
+def test_of_the_recordings_that_are_decoded_whole_one_is_in_memory_and_once(tmp_path):
+    paths = [recordings.sound(tmp_path / name, 60.0) for name in ("a.mp3", "b.mp3")]
+    size = 4 * 60 * 16_000
+    tracemalloc.start()
+    try:
+        for path in paths:
+            segments.decode(path, 30.0, 1.0)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * size
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".mp3"])
