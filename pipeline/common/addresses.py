@@ -14,8 +14,8 @@ def safe(text: str) -> str:
 
     What looks like a password is left out too: the values of ?password= and the like, and user:password@ without a scheme.
     """
-    text = re.sub(r"(?<=://)(?!/)[^\s'\"]*@", "", text)
-    text = re.sub(r"(?<![\w/.])[^\s'\"/:@]+:[^\s'\"/][^\s'\"]*@(?=\w)", "", text)
+    text = re.sub(r"(?<=://)(?!/)\S*@", "", text)
+    text = re.sub(r"(?<![\w/.])[^\s'\"/:@]+:[^\s'\"/]\S*@(?=\w)", "", text)
     return _SECRET.sub(rf"\1{HIDDEN}", text)
 
 

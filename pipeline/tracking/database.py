@@ -1,7 +1,8 @@
-"""A project's own MLflow database: made whole or not at all, mended where the project was moved, and made anew from files.
+"""A project's own MLflow database: made whole or not at all, mended where its paths lead elsewhere, and made anew from files.
 
 Decision: MLflow writes absolute paths into its database. Where the folder of artifacts is no longer where an experiment says,
-the project was moved or copied, and all paths below the former folder are rewritten in one transaction.
+the project was moved or copied, and all paths below the former folder are rewritten in one transaction. So are those of
+experiments that the server of `make ui` made, which are addresses of that server: it keeps their files in the same folder.
 """
 
 import os
@@ -15,6 +16,7 @@ from pipeline.common.errors import Away, BigfootError, Busy
 from pipeline.project import Project
 
 PREFIX = "sqlite:///"
+PROXIED = "mlflow-artifacts:"  # what a server calls its folder of artifacts
 # Where MLflow keeps paths of artifacts.
 PATHS = {
     "experiments": ("artifact_location",), "runs": ("artifact_uri",), "logged_models": ("artifact_location",),
@@ -46,7 +48,7 @@ def make(database: Path) -> None:
 
 
 def mend(database: Path) -> bool:
-    """Rewrite the paths of artifacts where the project was moved or copied; whether anything changed.
+    """Rewrite the paths of artifacts that don't lead to this project's folder; whether anything changed.
 
     Raises BigfootError where the database is broken, is held by another process, or can't be written.
     """
@@ -54,21 +56,22 @@ def mend(database: Path) -> bool:
         return _mend(database)
     except sqlite3.Error as error:
         if "readonly" in str(error):
-            reason = "has paths of where the project was before, and can't be written: check its permissions and its disk"
+            reason = "has paths that lead elsewhere, and can't be written: check its permissions and its disk"
             raise BigfootError(f"{database} {reason}") from None
         raise explained(error, f"{PREFIX}{database}") from None
 
 
 def _mend(database: Path) -> bool:
-    ending = f"/{Project().artifacts.name}/"
+    artifacts = Project(database.parent).artifacts
     with closing(sqlite3.connect(database)) as connection, connection:
-        moved = False
-        for name, before in connection.execute("SELECT name, artifact_location FROM experiments").fetchall():
-            now = place(database, name)
-            if before != now and before.startswith("file:") and before.endswith(ending + now.rpartition("/")[2]):
+        mended = False
+        for (before,) in connection.execute("SELECT artifact_location FROM experiments").fetchall():
+            folder, _, name = before.rpartition("/")
+            is_own = folder == PROXIED or (folder.startswith("file:") and folder.endswith(f"/{artifacts.name}"))
+            if is_own and before != (now := f"{artifacts.as_uri()}/{name}"):
                 _replace(connection, before, now)
-                moved = True
-        return moved
+                mended = True
+        return mended
 
 
 def _replace(connection: sqlite3.Connection, before: str, now: str) -> None:

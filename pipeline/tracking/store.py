@@ -9,8 +9,10 @@ inside functions.
 """
 
 import getpass
+import json
 import logging
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -40,6 +42,7 @@ ABOUT = (
     "Energy, CO2 and payback are modeled, not measured, where they have a range (`_low`, `_high`)."
 )
 PROBE_SECONDS = 3.0
+NAME = re.compile(r"[\w+. :/-]+")  # of a param, and + which becomes -
 BATCH = 1000  # MLflow's own limit of metrics per request
 
 log = logging.getLogger(__name__)
@@ -69,7 +72,7 @@ class Store:
                 if self.database:
                     database.make(self.database)
                     if database.mend(self.database):
-                        log.info("MLflow: the project was moved, the paths in %s are mended", self.database)
+                        log.info("MLflow: the paths in %s lead to this folder now", self.database)
                 self.client = MlflowClient(tracking_uri=self.uri)
                 self.experiment_id = self._experiment_id()
             except Exception as error:  # MLflow, SQLAlchemy and alembic have their own
@@ -91,7 +94,8 @@ class Store:
     def lock(self, name: str = "mlflow", seconds: float = 60) -> "BaseFileLock":
         """Held from searching for a run to creating it, so that two processes never create it twice.
 
-        It belongs to the database, which worktrees share, and not to a checkout.
+        It belongs to the database, which worktrees share, and not to a checkout. Of a server there is none: then it is the
+        checkout's.
         """
         from filelock import FileLock
 
@@ -119,17 +123,20 @@ class Store:
                 known = {key: str(value) for key, value in (tags or {}).items() if value is not None}
                 tags = {KIND: kind, KEY: key, **_origin(kind), **known}
                 run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
-        if params and not run.data.params:  # a kill may have come before the params were logged
-            self.log_params(run.info.run_id, params)
+        self.log_params(run, params or {})
         return run
 
-    def log_params(self, run_id: str, params: Mapping) -> None:
-        """Log nested params flat, as a.b.c; lists and null as JSON would write them."""
+    def log_params(self, run: "Run", params: Mapping) -> None:
+        """Log nested params flat, as a.b.c, but for those that a run has: a kill may have come between two requests.
+
+        Lists and null are as JSON would write them, and so is a section with a key that MLflow can't name.
+        """
         from mlflow.entities import Param
 
-        entries = [Param(key.replace("+", "-"), str(value)) for key, value in flat(params).items()]
+        named = {key.replace("+", "-"): str(value) for key, value in flat(params).items()}
+        entries = [Param(key, value) for key, value in named.items() if key not in run.data.params]
         for start in range(0, len(entries), 100):
-            self.client.log_batch(run_id, params=entries[start : start + 100])
+            self.client.log_batch(run.info.run_id, params=entries[start : start + 100])
 
     def log_curve(self, run_id: str, rows: Iterable[Mapping], logged: Mapping[str, int] | None = None) -> None:
         """Log the numbers of rows {step, name: value, ...}; those up to a metric's last step in `logged` are left out."""
@@ -186,6 +193,7 @@ def settle() -> None:
     }  # fmt: skip
     for name, value in defaults.items():
         os.environ.setdefault(f"MLFLOW_{name}", value)
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it prints a server's address with its password
 
 
 def _probe(uri: str) -> None:
@@ -212,10 +220,12 @@ def is_number(value: object) -> bool:
 
 
 def flat(nested: Mapping, prefix: str = "") -> dict[str, object]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    """{"a": {"b": 1}} -> {"a.b": 1}; a section with a key that MLflow can't name is one entry, in JSON."""
     entries: dict[str, object] = {}
     for key, value in nested.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and not all(map(NAME.fullmatch, value)):
+            entries[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False)
+        elif isinstance(value, Mapping) and value:
             entries |= flat(value, f"{prefix}{key}.")
         else:
             entries[f"{prefix}{key}"] = value

@@ -19,6 +19,7 @@ SECRET = "S3CRET"
         (f"http://user:a@{SECRET}@host", "http://host"),
         (f"http://user:a/{SECRET}@host/x", "http://host/x"),
         (f"http://{SECRET}@host", "http://host"),
+        (f"http://user:a'b\"{SECRET}@host and user:a'{SECRET}@host", "http://host and host"),
         (f"http://host/?password={SECRET}&x=1", "http://host/?password=***&x=1"),
         (f"postgresql+psycopg://u:{SECRET}@db:5432/x?sslpassword={SECRET}", "postgresql+psycopg://db:5432/x?sslpassword=***"),
         (f"no answer from 'https://u:{SECRET}@a/' and user:{SECRET}@host:5000", "no answer from 'https://a/' and host:5000"),

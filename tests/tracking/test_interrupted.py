@@ -108,7 +108,7 @@ def test_a_project_that_was_moved_to_where_nothing_can_be_written_is_one_line(co
         command, cwd=other, capture_output=True, text=True, preexec_fn=as_others, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
-    assert "mlflow.db has paths of where the project was before, and can't be written" in done.stderr
+    assert "mlflow.db has paths that lead elsewhere, and can't be written" in done.stderr
 
 
 def test_track_that_can_not_log_ends_with_status_1(compared, monkeypatch):  # noqa: F811

@@ -10,8 +10,10 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -139,13 +141,18 @@ def test_a_decoding_is_in_the_names_of_its_run_and_model(project):
     assert "schemes.int8-openvino-lm.lm" in runs(project, "comparison")[0].data.params, "MLflow takes no + in a key"
 
 
-def test_a_new_comparison_of_the_same_variants_logs_their_models_once(compared):
-    params, folder = compared
-    sync.sync(params, folder)
+def compare_again(params, folder: Path) -> None:
+    """Another comparison, in which a variant takes longer."""
     timings = json.loads((folder / "timings.json").read_text())
     timings["variants"]["half.int8-openvino"]["latency_p50_ms"] += 1
     (folder / "timings.json").write_text(json.dumps(timings))
     compare(params, folder, folder / "reports")
+
+
+def test_a_new_comparison_of_the_same_variants_logs_their_models_once(compared):
+    params, folder = compared
+    sync.sync(params, folder)
+    compare_again(params, folder)
     sync.sync(params, folder)
     assert len(runs(folder, "comparison")) == 2 and len(runs(folder, "variant")) == 4
     assert len(models(folder)) == 2 and len(runs(folder, "training")) == 2
@@ -160,6 +167,32 @@ def test_what_a_kill_left_half_done_is_completed(compared, monkeypatch):
     assert sync.sync(params, folder)
     assert {run.info.status for run in runs(folder)} == {"FINISHED"}
     assert len(runs(folder, "comparison")) == 1 and len(runs(folder, "variant")) == 2 and len(models(folder)) == 2
+
+
+def test_params_of_which_a_kill_left_a_part_are_completed(compared, monkeypatch):
+    params, folder = compared
+    whole, sent = MlflowClient.log_batch, Counter()
+
+    def cut_off(client, run_id, **content):
+        sent[run_id] += len(content.get("params", []))
+        return whole(client, run_id, **content) if sent[run_id] <= 100 else 1 / 0
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "log_batch", cut_off)
+        assert not sync.sync(params, folder)
+    assert sync.sync(params, folder)
+    (parent,) = runs(folder, "comparison")
+    assert parent.data.params.keys() == store.flat(json.loads((folder / "reports/params.json").read_text())).keys()
+
+
+def test_a_section_with_a_key_that_mlflow_cannot_name_is_one_param(project):
+    params = plant(project, TWO)
+    text = replace(params.corpus.text, replace={"&": "and", "%": "percent"})
+    params = params.model_copy(update={"corpus": params.corpus.model_copy(update={"text": text})})
+    compare(params, project, project / "reports")
+    assert sync.sync(params, project)
+    (parent,) = runs(project, "comparison")
+    assert json.loads(parent.data.params["corpus.text.replace"]) == {"&": "and", "%": "percent"}
 
 
 def test_a_model_whose_upload_was_interrupted_is_uploaded_again_and_leaves_no_second_one(compared, monkeypatch):
@@ -382,9 +415,10 @@ def test_a_server_lost_midway_costs_training_one_warning(project, monkeypatch, c
 
 
 @pytest.mark.slow
-def test_a_real_server_gets_everything(compared, tmp_path, monkeypatch):
+def test_a_real_server_gets_everything_and_its_address_is_not_printed(compared, tmp_path, monkeypatch, capfd):
     params, folder = compared
-    with mlflow_server(tmp_path, monkeypatch):
+    with mlflow_server(tmp_path, monkeypatch) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("//", "//user:S3CRET@"))
         run = started(folder)
         run.log(25, {"loss": 2.0})
         run.finish({})
@@ -392,13 +426,32 @@ def test_a_real_server_gets_everything(compared, tmp_path, monkeypatch):
             assert sync.sync(params, folder)
         assert len(runs(folder)) == 5 and len(models(folder)) == 2
         assert list((tmp_path / "kept").rglob("index.html"))
+    assert "S3CRET" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.slow
+def test_what_went_to_the_projects_database_through_a_server_is_there_without_it(compared, monkeypatch):
+    """As after `make ui`: the server that made the experiment named its artifacts by its own address."""
+    params, folder = compared
+    (folder / "mlflow.db").unlink()
+    with monkeypatch.context() as served, mlflow_server(folder, served, "mlflow.db", "mlartifacts"):
+        assert sync.sync(params, folder)
+    compare_again(params, folder)
+    assert sync.sync(params, folder)
+    for run in runs(folder):
+        assert run.info.artifact_uri.startswith((folder / "mlartifacts").as_uri())
+    found = [run for run in runs(folder, "comparison")]
+    client = Store("bigfoot", folder).client
+    assert all(
+        "reports/index.html" in [file.path for file in client.list_artifacts(run.info.run_id, "reports")] for run in found
+    )
 
 
 @contextmanager
-def mlflow_server(folder: Path, monkeypatch) -> Iterator[str]:
+def mlflow_server(folder: Path, monkeypatch, database: str = "server.db", artifacts: str = "kept") -> Iterator[str]:
     """The address of a real server that keeps all in `folder`, and where runs go to while it is there."""
     port = services.free_port()
-    store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "kept")]
+    store = ["--backend-store-uri", f"sqlite:///{folder}/{database}", "--artifacts-destination", str(folder / artifacts)]
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store]
     address = f"http://127.0.0.1:{port}"
     is_up = lambda: urllib.request.urlopen(f"{address}/health", timeout=2).status == 200  # noqa: E731
