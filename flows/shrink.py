@@ -97,6 +97,8 @@ def shrink(
         if force and spread:
             raise BigfootError("force and spread can't be combined: the remote would hold two outputs of one stage")
         chosen = None if profile == "in use" else profile
+        for file in workspace.record_data(Path(project).resolve()):
+            log.info("the data of %s was edited: recorded, as `dvc repro` does", file)
         room = workspace.open_workspace(Path(project).resolve(), name, chosen, overrides, own=budget is not None)
         workspace.absolute_tracking(room.project)
         if budget:

@@ -83,8 +83,11 @@ def _has_automation(environment: Mapping[str, str]) -> bool:
 
 
 def _port(variable: str, default: int) -> int:
-    """The port to serve on; raises BigfootError where another process uses it."""
-    port = int(os.environ.get(variable, default))
+    """The port to serve on; raises BigfootError where it is none, or another process uses it."""
+    given = os.environ.get(variable) or str(default)
+    port = int(given) if given.isdecimal() else 0
+    if not 0 < port < 65_536:
+        raise BigfootError(f"{variable} is {given}, not a port: set it to a number from 1 to 65535")
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise BigfootError(f"port {port} is in use: stop the process that uses it, or set {variable} to another port")

@@ -13,17 +13,19 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows import worktree
+from flows.worktree import dvc, git
+from pipeline.common import graph
 from pipeline.common.errors import BigfootError, Temporary
 from pipeline.params import Budget
 from pipeline.project import Project, load_params
 
 SENT = (Project().params.name, Project().lock.name)  # sent with each stage
-LINKS = "reflink,hardlink,symlink,copy"  # how a worktree gets its files from DVC's cache: the first that the file system can
+DATABASE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     """The project itself, or a worktree `name` with these params; raises BigfootError where the params are wrong.
 
     `own`: a worktree even where they are the project's. `overrides` are as in `dvc exp run --set-param`:
-    students.half.layers=3. An existing worktree is used again.
+    students.half.layers=3. An existing worktree is used again, unless a kill left it half made.
     """
     if not profile and not overrides and not own:
         load_params(Project(project).params)
@@ -62,18 +64,26 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     source = Project(project).profile(profile) if profile else Project(project).params
     folder = Project(project).worktrees / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    trial, room = folder.parent / f"{name}.yaml", Workspace(folder, project, is_resumed=folder.is_dir())
+    trial, room = folder.parent / f"{name}.yaml", Workspace(folder, project, is_resumed=worktree.is_whole(folder))
     try:
         shutil.copyfile(source, trial)
         _override(trial, overrides)
         _check(trial, source, overrides)
         if not room.is_resumed:
-            with _removed_on_failure(room):
-                _make(project, folder)
+            with worktree.made(project, folder):
+                worktree.make(project, folder)
         os.replace(trial, room.params)
     finally:
         trial.unlink(missing_ok=True)
     return room
+
+
+def record_data(project: Path) -> list[Path]:
+    """Record data that was edited since `dvc add`, as `dvc repro` and `dvc exp run` do; returns their .dvc files."""
+    edited = graph.edited_data(project)
+    for file in edited:
+        dvc(project, "commit", "--force", str(file))
+    return edited
 
 
 def propose(workspace: Workspace, budget: Budget) -> str:
@@ -102,29 +112,16 @@ def save(workspace: Workspace, name: str, stages: Iterable[str] = ()) -> None:
     would record them as results of these params.
     """
     with _lock(workspace.project, "save"):  # `dvc exp save` uses stash and progress names that all worktrees share
-        dvc(workspace.folder, "exp", "save", "--name", name, "--force", *stages)
+        dvc(
+            workspace.folder, "exp", "save", "--name", name, "--force", *stages, environment=worktree.identity(workspace.folder)
+        )
     close(workspace)
 
 
 def close(workspace: Workspace) -> None:
     """Remove a worktree; DVC's cache stays."""
     if workspace.is_own:
-        for _ in range(5):  # one of DVC's background processes may still write there
-            shutil.rmtree(workspace.folder, ignore_errors=True)
-            if not workspace.folder.exists():
-                break
-            time.sleep(0.5)
-        _git(workspace.project, "worktree", "prune")
-
-
-def dvc(folder: Path, *arguments: str) -> str:
-    """Run DVC in a folder and return its output; where it fails, raise BigfootError with its last error line."""
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        output = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
-        errors = [line for line in output if line.startswith("ERROR:")]  # lines with help may follow them
-        raise BigfootError(f"dvc {' '.join(arguments)}: {(errors or output)[-1]}")
-    return done.stdout
+        worktree.remove(workspace.project, workspace.folder)
 
 
 def share(workspace: Workspace) -> str:
@@ -135,11 +132,11 @@ def share(workspace: Workspace) -> str:
     folder = workspace.folder
     if not dvc(folder, "remote", "list").strip():
         raise BigfootError("spread needs a DVC remote that all machines reach: run `dvc remote add -d NAME ADDRESS` and commit")
-    edited = [line[3:] for line in _git(folder, "status", "--porcelain", "--no-renames", "-uall").splitlines()]
+    edited = [line[3:] for line in git(folder, "status", "--porcelain", "--no-renames", "-uall").splitlines()]
     if edited := [name for name in edited if name not in SENT]:
         raise BigfootError(f"other machines run committed code, so commit and push these edits first: {', '.join(edited[:5])}")
     dvc(folder, "push", "--run-cache")
-    return _git(folder, "rev-parse", "HEAD").strip()
+    return git(folder, "rev-parse", "HEAD").strip()
 
 
 @contextlib.contextmanager
@@ -153,14 +150,14 @@ def sent(project: Path, name: str, commit: str, content: str, lock: str) -> Iter
     folder = Project(project).worktrees / f"sent-{name}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(project, folder.name):
-        if not folder.is_dir():
+        if not worktree.is_whole(folder):
             with _lock(project, "clone"):
                 if not _has(project, commit):
-                    _git(project, "fetch", "--quiet", "--all")
+                    git(project, "fetch", "--quiet", "--all")
                 if not _has(project, commit):
                     raise BigfootError(f"commit {commit[:10]} is neither in {project} nor in its git remotes: push it")
-                with _removed_on_failure(Workspace(folder, project)):
-                    _add(project, folder, commit)
+                with worktree.made(project, folder):
+                    worktree.add(project, folder, commit)
         room = Workspace(folder, project)
         room.params.write_text(content, encoding="utf-8")
         if lock:
@@ -184,52 +181,11 @@ def _has(project: Path, commit: str) -> bool:
 
 
 def absolute_tracking(project: Path) -> None:
-    """Make a worktree's runs use the project's MLflow store, which by default is a file in the project's folder."""
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Project(project).database}")
-
-
-@contextlib.contextmanager
-def _removed_on_failure(workspace: Workspace) -> Iterator[None]:
-    """Remove a worktree whose creation failed or was canceled, so that no later run uses it."""
-    try:
-        yield
-    except BaseException:
-        close(workspace)
-        raise
-
-
-def _make(project: Path, folder: Path) -> None:
-    """A worktree of HEAD with the project's uncommitted edits."""
-    _add(project, folder, "HEAD")
-    for line in filter(None, _git(project, "status", "--porcelain", "--no-renames", "-z", "-uall").split("\0")):
-        source, target = project / line[3:], folder / line[3:]
-        if source.exists():  # a folder only where it is a link, as to speech on another disk
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            if source.is_symlink():
-                target.symlink_to(source.resolve())
-            else:
-                shutil.copy2(source, target)
-        else:
-            target.unlink(missing_ok=True)
-    dvc(folder, "checkout", "--allow-missing", "--quiet")
-
-
-def _add(project: Path, folder: Path, commit: str) -> None:
-    """A worktree of a commit, with the project's DVC cache and its local DVC configuration.
-
-    Its files are links into that cache unless the project sets cache.type, so the corpus is on the disk once, however many
-    worktrees there are. Links are read-only; DVC removes a stage's outputs before it runs, so no stage writes into one.
-    """
-    _git(project, "worktree", "prune")
-    _git(project, "worktree", "add", "--detach", str(folder), commit)
-    local = project / ".dvc" / "config.local"
-    if local.is_file():
-        shutil.copy2(local, folder / ".dvc" / "config.local")
-    cache = dvc(project, "cache", "dir").strip()
-    dvc(folder, "config", "--local", "cache.dir", str((project / cache).resolve()))
-    if "cache.type=" not in dvc(folder, "config", "--list"):
-        dvc(folder, "config", "--local", "cache.type", LINKS)
+    """Make a worktree's runs use the project's MLflow store, also where that is a file in the project's folder."""
+    store = os.environ.get("MLFLOW_TRACKING_URI") or f"{DATABASE}{Project(project).database}"
+    if store.startswith(DATABASE):
+        store = f"{DATABASE}{project / store.removeprefix(DATABASE)}"
+    os.environ["MLFLOW_TRACKING_URI"] = store
 
 
 def _check(trial: Path, source: Path, overrides: list[str]) -> None:
@@ -264,10 +220,3 @@ def _override(file: Path, overrides: list[str]) -> None:
             example = "name a key of params.yaml and its value, as in students.half.layers=3"
             raise BigfootError(f"override '{override}': {example}") from None
     yaml.dump(content, file)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise BigfootError(f"git {' '.join(arguments[:2])} failed in {folder}: {' '.join(done.stderr.split())}")
-    return done.stdout

@@ -50,6 +50,23 @@ def stale(root: Path | str, graph: Graph) -> set[str]:
     return changed & set(graph) | after(graph, changed)
 
 
+def remote_folders(root: Path | str) -> dict[str, str]:
+    """{name: absolute path} of the DVC remotes that are folders."""
+    with _repo(root) as repo:
+        return {name: remote["url"] for name, remote in repo.config["remote"].items() if "://" not in remote["url"]}
+
+
+def edited_data(root: Path | str) -> list[Path]:
+    """The .dvc files of data that was added by `dvc add` and that has changed since; not of data that is missing here."""
+    with _repo(root) as repo:
+        added = [stage for stage in repo.index.stages if stage.is_data_source and not stage.deps]
+        return [
+            Path(stage.path)
+            for stage in added
+            if any(state == "modified" for out in stage.outs for state in out.status().values())
+        ]
+
+
 def plan(root: Path | str) -> str:
     """One sentence for a person: how many stages `dvc repro` would run, and which."""
     graph = read(root)

@@ -15,7 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows import ui
 from flows.service import free_port
+from pipeline.common.errors import BigfootError
 from pipeline.lab.pictures import asked
 from tests.flows.conftest import add_code
 
@@ -130,6 +132,13 @@ def test_a_port_in_use_is_an_error_of_one_line(project, tmp_path):
         environment = os.environ | {"BIGFOOT_PREFECT_PORT": str(taken.getsockname()[1]), "PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, "-m", "flows.ui"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith("error: port") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("given", ["abc", "99999", "0", "-1"])
+def test_a_port_that_is_none_is_an_error_of_one_line(monkeypatch, given):
+    monkeypatch.setenv("BIGFOOT_MLFLOW_PORT", given)
+    with pytest.raises(BigfootError, match=f"^BIGFOOT_MLFLOW_PORT is {given}, not a port: set it to a number from 1 to 65535$"):
+        ui._port("BIGFOOT_MLFLOW_PORT", 5000)
 
 
 def _sleepers() -> list:

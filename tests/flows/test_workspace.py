@@ -1,6 +1,8 @@
 """The folder of a run, on a real Prefect server with real DVC: two runs in worktrees at once, and the worktree of a failure."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
 
-from flows import workspace
+from flows import workspace, worktree
 from flows.shrink import shrink
 from pipeline.common.errors import BigfootError
 from tests.flows.conftest import in_a_process
@@ -107,13 +109,96 @@ def test_the_worktree_of_a_failure_stays_when_a_later_try_of_that_run_is_refused
     assert second.is_failed() and "no stage student" in second.message and str(kept) in second.message
 
 
-def test_a_worktree_whose_creation_failed_is_not_used_again(project):
-    folder = project()
-    (folder / "dvc.lock").write_text("nonsense")
+def test_a_worktree_whose_creation_failed_is_not_used_again(project, monkeypatch):
+    folder, add = project(), worktree.add
+    monkeypatch.setattr(worktree, "add", lambda *given: (add(*given), (given[1] / "dvc.lock").write_text("nonsense")))
     for _ in range(2):
         with pytest.raises(BigfootError, match="dvc checkout"):
             workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
         assert not worktrees(folder)
+
+
+@pytest.mark.shows("killed", "a flow run while its worktree is made", "the next try makes it anew")
+def test_a_worktree_that_a_kill_left_half_made_is_made_anew(project):
+    folder = project()
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text() + "\n# an edit that no commit has\n")
+    (folder / "an edit").write_text("too")
+    code = f"""
+import os, signal
+from pathlib import Path
+from flows import workspace, worktree
+git = worktree.git
+def killed(folder, *arguments):
+    said = git(folder, *arguments)
+    return os.kill(os.getpid(), signal.SIGKILL) if arguments[:2] == ("worktree", "add") else said
+worktree.git = killed
+workspace.open_workspace(Path({str(folder)!r}), "own", None, ["students.half.layers=3"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL and (folder / ".bigfoot/worktrees/own").is_dir(), done.stderr
+    room = workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+    assert not room.is_resumed and (room.folder / "an edit").read_text() == "too"
+    assert dvc(room.folder, "cache", "dir").strip() == str(folder / ".dvc/cache")
+    assert workspace.open_workspace(folder, "own", None, ["students.half.layers=3"]).is_resumed
+    workspace.close(room)
+    assert not worktrees(folder)
+
+
+def test_data_that_was_edited_since_dvc_add_is_recorded_as_dvc_repro_does(project):
+    folder = project(teacher="mkdir -p models && cat data/own/* > models/teacher")
+    (folder / "data/own").mkdir(parents=True)
+    (folder / "data/own/a.txt").write_text("one\n")
+    dvc(folder, "add", "-q", "data/own")
+    content = yaml.safe_load((folder / "dvc.yaml").read_text())
+    content["stages"]["teacher"]["deps"] = ["data/own"]
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(content))
+    call(folder, "git", "add", "-A")
+    call(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "data")
+    (folder / "data/own/b.txt").write_text("two\n")
+    assert workspace.record_data(folder) == [folder / "data/own.dvc"]
+    room = workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+    assert sorted(path.name for path in (room.folder / "data/own").iterdir()) == ["a.txt", "b.txt"]
+    workspace.close(room)
+    (folder / "data/own/c.txt").write_text("three\n")
+    assert run(folder, targets=["teacher"]).is_completed()
+    assert (folder / "models/teacher").read_text() == "one\ntwo\nthree\n"
+    assert "up to date" in dvc(folder, "status", "data/own.dvc", "teacher")
+    for file in (folder / "data/own").iterdir():
+        file.unlink()
+    (folder / "data/own").rmdir()
+    assert workspace.record_data(folder) == [] and "nfiles: 3" in (folder / "data/own.dvc").read_text()
+
+
+def test_what_is_relative_to_the_project_is_so_from_its_worktree(project, tmp_path, monkeypatch):
+    folder = project()
+    (folder / "repository").mkdir()
+    call(folder / "repository", "git", "init", "-q")
+    dvc(folder, "remote", "add", "-d", "shared", "../store")
+    dvc(folder, "remote", "add", "far", "s3://bucket/bigfoot")
+    room = workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+    assert dict(line.split()[:2] for line in dvc(room.folder, "remote", "list").splitlines()) == {
+        "shared": str(tmp_path / "store"), "far": "s3://bucket/bigfoot"
+    }  # fmt: skip
+    workspace.close(room)
+    for store in ("", "sqlite:///mlflow.db", f"sqlite:///{folder}/mlflow.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+        workspace.absolute_tracking(folder)
+        assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{folder}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    workspace.absolute_tracking(folder)
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
+
+
+def test_a_result_is_saved_where_git_knows_no_name(project, tmp_path, monkeypatch):
+    folder = project()
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in [name for name in os.environ if name.startswith(("GIT_AUTHOR", "GIT_COMMITTER", "EMAIL"))]:
+        monkeypatch.delenv(name)
+    room = workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+    dvc(room.folder, "repro", "--quiet", "teacher")
+    workspace.save(room, "own", ["teacher"])
+    assert "own" in dvc(folder, "exp", "list")
 
 
 def test_a_worktree_has_the_links_to_data_that_the_project_has(project, tmp_path):
