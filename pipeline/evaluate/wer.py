@@ -145,8 +145,8 @@ def paired_rises(
     - A bound is never less than the observed rise plus ln(M / (1 - confidence)) / N words, Bonferroni's rule of three; for a
       variant that does not differ from the reference it is exactly that.
 
-    For the CER all of this counts characters. As wrong characters come in words, the one more error is not one character but
-    as many as a wrong word has on average here, and the rule of three counts such words.
+    Wrong words come several per utterance, and wrong characters in words. So the one more error, and the one that the rule of
+    three counts, is not one word (or character) but as many as an utterance that has any has on average here.
 
     Raises BigfootError where the scores are not of the same utterances.
     """
@@ -175,13 +175,12 @@ def _joint_bounds(drawn: np.ndarray, confidence: float) -> np.ndarray:
 
 
 def _size_of_an_error(scores: Sequence[SetScore], objective: Objective) -> float:
-    """1 word; of characters, those that are wrong per wrong word or, where none is, those of a word."""
-    if objective == "wer":
-        return 1.0
+    """Wrong words (or characters) per utterance that has any; where none has, 1 word, or the characters of a word."""
     rows = [row for score in scores for row in score.hypotheses]
-    wrong, errors = (sum(getattr(row, key) for row in rows) for key in ("character_errors", "errors"))
-    characters, words = (sum(getattr(row, key) for row in rows) for key in ("characters", "words"))
-    return max(1.0, wrong / errors if errors else characters / words)
+    wrong = [errors for row in rows if (errors := row.counts(objective)[0])]
+    if wrong:
+        return sum(wrong) / len(wrong)
+    return 1.0 if objective == "wer" else sum(row.characters for row in rows) / sum(row.words for row in rows)
 
 
 def _rise(reference: SetScore, other: SetScore, objective: Objective) -> list[int]:

@@ -31,7 +31,7 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
 
 
 def test_a_run_killed_at_a_measurement_and_between_two_ends_with_the_same_weights(tmp_path, caplog):
-    """It is measured at steps 30, 60 and 90; its loss is logged there and at every 25th, where it may write a checkpoint, too."""
+    """It is measured at steps 30, 60 and 90; its loss is logged there and at every 25th; each is a checkpoint."""
 
     def measure_late(chosen: dict) -> None:
         chosen["teacher"]["training"]["evaluate_every"] = 30
