@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import ui
 from flows.service import free_port
+from flows.ui import _port
 from pipeline.common.errors import BigfootError
 from pipeline.lab.pictures import asked
 from tests.flows.conftest import add_code
@@ -138,7 +138,7 @@ def test_a_port_in_use_is_an_error_of_one_line(project, tmp_path):
 def test_a_port_that_is_none_is_an_error_of_one_line(monkeypatch, given):
     monkeypatch.setenv("BIGFOOT_MLFLOW_PORT", given)
     with pytest.raises(BigfootError, match=f"^BIGFOOT_MLFLOW_PORT is {given}, not a port: set it to a number from 1 to 65535$"):
-        ui._port("BIGFOOT_MLFLOW_PORT", 5000)
+        _port("BIGFOOT_MLFLOW_PORT", 5000)
 
 
 def _sleepers() -> list:
