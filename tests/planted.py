@@ -9,6 +9,7 @@ import platform
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -114,10 +115,10 @@ def plant_variant(root: Path, name: str, model: Path) -> Path:
 
 
 def score_set(utterances: int, wrong: int, seed: int) -> dict:
-    """A score of `wrong` substituted words, spread over the utterances as chance has it."""
+    """A score of `wrong` substituted words, one in each of some utterances and, where there are more, in each once more."""
     words = utterances * WORDS_EACH
-    at = random.Random(seed).sample(range(words), words)[:wrong]
-    errors = [sum(i // WORDS_EACH == n for i in at) for n in range(utterances)]
+    at = Counter((random.Random(seed).sample(range(utterances), utterances) * WORDS_EACH)[:wrong])
+    errors = [at[n] for n in range(utterances)]
     hypotheses = [
         {
             "id": f"u{n}", "speaker": f"s{n % 25}", "recording": "", "duration": 2.0,

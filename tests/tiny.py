@@ -98,9 +98,9 @@ def speech(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def noise_corpus(folder: Path, text: str = "one"):
-    """A corpus of four test utterances, each with `text` as its transcript."""
+    """A corpus of four utterances, the same in gate and test, each with `text` as its transcript."""
     test = [(Utterance(f"t{i}", text, "who", 0.6 + 0.2 * i), speech(0.6 + 0.2 * i, seed=i)) for i in range(4)]
-    return open_corpus(corpora.write(folder, {"train": [], "dev": [], "test": test}, name="noise"))
+    return open_corpus(corpora.write(folder, {"train": [], "dev": [], "gate": test, "test": test}, name="noise"))
 
 
 class TrainingAudio:

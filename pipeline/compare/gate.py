@@ -62,7 +62,8 @@ def check(root: Path, params: Params, names: list[str]) -> Outcome:
 
 
 def _budget(gate: Gate, objective: str) -> str:
-    rise = f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {gate.confidence:.0%} sure"
+    sure = f"{100 * gate.confidence:g}% sure"
+    rise = f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {sure}"
     limits = [rise, *(f"at most {most:g} {unit}" for _, most, unit in gate.limits())]
     champion = f"{PREFERRED[gate.prefer]}; of gains that are alike, the largest product of both"
     return f"budget: {'; '.join(limits)}; champion: {champion}"

@@ -137,8 +137,8 @@ def paired_rises(
 
     - One variant: a Bayesian bootstrap (Rubin 1981) of the units, in which one more wrong word than was observed has a weight
       too. Without that word the bound would be too low where few words differ; with it, it is the exact bound of a Poisson
-      count (Garwood 1936), and the rule of three where no word differs (similar to Gaffke 2005). Where units are few and
-      differ much, above all speakers, the added error is as large as the spread of the units.
+      count (Garwood 1936), and the rule of three where no word differs (similar to Gaffke 2005). Where speakers or
+      recordings are the units, the added error is as large as the largest that a unit has above its share.
     - All variants: each gets the same quantile of its own resamples, the lowest at which all bounds hold in `confidence` of
       the joint resamples (balanced simultaneous sets, Beran 1988; a single-step method of Westfall and Young 1993). It uses
       the correlation between variants, so it is sharper than Bonferroni.
@@ -146,16 +146,17 @@ def paired_rises(
       variant that does not differ from the reference it is exactly that.
 
     Wrong words come several per utterance, and wrong characters in words. So the one more error, and the one that the rule of
-    three counts, is not one word (or character) but as many as an utterance that has any has on average here.
+    three counts, is not one word (or character) but as many as an utterance that has any has on average, in both variants.
 
     Raises BigfootError where the scores are not of the same utterances.
     """
     if not others:
         return {}
     rises = np.array([_rise(reference, other, objective) for other in others.values()])  # [variants, utterances]
-    distinct, which = np.unique(rises, axis=0, return_inverse=True)
+    distinct, first, which = np.unique(rises, axis=0, return_index=True, return_inverse=True)
     _, words = _counts(reference.hypotheses, objective)
-    one = _size_of_an_error([reference, *others.values()], objective)
+    scores = list(others.values())
+    one = np.array([_size_of_an_error([reference, scores[index]], objective) for index in first])
     observed = distinct.sum(1) / words.sum()
     bounds = observed + one * np.log(len(distinct) / (1 - confidence)) / words.sum()
     differs = distinct.any(1)
@@ -191,16 +192,18 @@ def _rise(reference: SetScore, other: SetScore, objective: Objective) -> list[in
     return [theirs.counts(objective)[0] - ours.counts(objective)[0] for ours, theirs in zip(a, b, strict=True)]
 
 
-def _weighted(rises: np.ndarray, words: np.ndarray, groups: np.ndarray, one: float, resamples: int, seed: int) -> np.ndarray:
+def _weighted(
+    rises: np.ndarray, words: np.ndarray, groups: np.ndarray, one: np.ndarray, resamples: int, seed: int
+) -> np.ndarray:
     """sum(rises) / sum(words) with exponential weights of the groups and of an unobserved error: [resamples, variants].
 
-    `one` is the size of that error.
+    `one`: the size of that error, [variants].
     """
     size = groups.max() + 1
     by_group = np.stack([np.bincount(groups, rise, size) for rise in rises], axis=1)
     words_by_group = np.bincount(groups, words, size)
-    spread = (by_group - rises.sum(1) / words.sum() * words_by_group[:, None]).std(0)
-    unobserved = np.maximum(one, spread)
+    above = (by_group - rises.sum(1) / words.sum() * words_by_group[:, None]).max(0)
+    unobserved = np.maximum(one, above if size < len(words) else 0.0)
     rng, rates = np.random.default_rng(seed), []
     for count in _parts(resamples, size):
         weights, extra = rng.standard_exponential((count, size)), rng.standard_exponential((count, len(rises)))

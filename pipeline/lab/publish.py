@@ -142,10 +142,20 @@ def _short(folder: Path) -> str:
     rows = _rows(folder)
     selected = markdown.for_readme(rows)
     more = f"[all figures](RESULTS.md#{_anchor(folder)})"
-    about = "; ".join(filter(None, [f"{len(selected)} of {len(rows)} variants", _machine(folder), more]))
+    about = "; ".join(filter(None, [f"{len(selected)} of {len(rows)} variants", _unit(folder), _machine(folder), more]))
     table = f"**{_title(folder)}** ({about})\n\n{markdown.short_table(selected)}"
     elsewhere = folder / ELSEWHERE
     return f"{table}\n\n{_text(elsewhere).strip()}" if elsewhere.is_file() else table
+
+
+def _unit(folder: Path) -> str:
+    """What intervals of errors resample, by comparison.md: "errors: intervals of utterances, of 6 speakers"; "" if unknown."""
+    report = _text(folder / REPORT)
+    unit = re.search(r"^- \*\*[WC]ER\*\*: first test set .*resampling (\w+)", report, re.MULTILINE)
+    speakers = re.search(r"^- \*\*Test\*\*: .*?(\d+ speakers?)", report, re.MULTILINE)
+    if not unit:
+        return ""
+    return f"errors: intervals of {unit[1]}" + (f", of {speakers[1]}" if speakers and unit[1] != "speakers" else "")
 
 
 def _machine(folder: Path) -> str:

@@ -70,7 +70,7 @@ class Benchmark(Section):
     """How speed, memory and energy are measured; see pipeline/benchmark/run.py."""
 
     threads: int = Field(2, ge=1, le=1_024, description="threads of each variant, besides the measurement with one")
-    utterances: int = Field(20, ge=2, le=MOST, description="test utterances timed, the same for all variants")
+    utterances: int = Field(20, ge=2, le=MOST, description="gate's utterances timed, the same for all variants")
     restarts: int = Field(
         5,
         ge=2,

@@ -144,7 +144,7 @@ def test_a_variant_whose_runtime_sleeps_measures_slower_by_that(light, corpus, t
     monkeypatch.setattr(processes, "MODULE", "tests.sleeping")
     sleepy = Path(shutil.copytree(light, tmp_path / "sleepy.int8-onnx"))
     rows = benchmark(BRIEF, [light, sleepy], corpus, tmp_path / "t.json").variants
-    slow, longest = rows["sleepy.int8-onnx"], max(u.duration for u in corpus.utterances("test"))
+    slow, longest = rows["sleepy.int8-onnx"], max(u.duration for u in corpus.utterances("gate"))
     assert slow.latency_p50_ms >= 1000 * SLEEP and slow.rtfx <= longest / SLEEP
     assert slow.rtfx_batched <= BRIEF.batch * longest / SLEEP
     assert slow.energy_wh_per_audio_hour is None and slow.cold_start_ms is None and slow.latency_by_length is None
@@ -152,7 +152,7 @@ def test_a_variant_whose_runtime_sleeps_measures_slower_by_that(light, corpus, t
 
 def test_a_cold_start_counts_what_a_process_does_before_it_loads_the_variant(light, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(cold_start, "MODULE", "tests.sleeping")
-    (tmp_path / "a.flac").write_bytes(corpus.flac(corpus.utterances("test")[0]))
+    (tmp_path / "a.flac").write_bytes(corpus.flac(corpus.utterances("gate")[0]))
     row = cold_start.measure(light, str(tmp_path / "a.flac"), threads=1, runs=1)
     assert row["load_ms"] > 0 and row["cold_start_ms"] - row["load_ms"] >= 1000 * START
 
@@ -270,7 +270,7 @@ def test_what_chooses_is_timed_in_starts_of_its_own_and_not_reported(light, corp
     monkeypatch.setenv(UNEVEN, str(tmp_path / "starts"))
     (tmp_path / "starts").mkdir()
     sleepy = Path(shutil.copytree(light, tmp_path / "sleepy.int8-onnx"))
-    sample = list(corpus.utterances("test"))
+    sample = list(corpus.utterances("gate"))
     files = [tmp_path / f"{utterance.id}.flac" for utterance in sample]
     for file, utterance in zip(files, sample, strict=True):
         file.write_bytes(corpus.flac(utterance))

@@ -1,7 +1,8 @@
 """Warnings for a reader of the figures, one sentence each: about the timings, and about the CPU that was timed.
 
 Decision: what a CPU lacks is named where that was measured to matter: where a low precision is no faster than floating point of
-the same model in the same runtime. The flags alone don't tell; a missing one is the likely cause of a loss that was seen.
+the same model in the same runtime, with one thread, since how several get their cores varies more than that. The flags alone
+don't tell; a missing one is the likely cause of a loss that was seen.
 """
 
 from collections.abc import Mapping
@@ -26,14 +27,18 @@ def lacking(evidence: Evidence) -> list[str]:
         if features and not features & set(needed) and slow:
             sentences.append(
                 f"the CPU has {lack}, and {precision} is no faster than floating point here "
-                f"(threads: {evidence.timings.threads}; {'; '.join(slow)}): on a CPU that has them it gains more"
+                f"(one thread; {'; '.join(slow)}): on a CPU that has them it gains more"
             )
     return sentences
 
 
 def _no_faster_than_float(evidence: Evidence, precision: str) -> list[str]:
     """["OpenVINO: teacher 1.5x against 1.8x", ...]: for each runtime the variant that loses most against float."""
-    speedup = {name: timing.speedup for name, timing in evidence.timings.variants.items() if evidence.kinds.get(name) == "own"}
+    speedup = {
+        name: timing.speedup_one_thread
+        for name, timing in evidence.timings.variants.items()
+        if evidence.kinds.get(name) == "own"
+    }
 
     def fastest(runtime: str, model: str, start: str) -> float | None:
         found = [

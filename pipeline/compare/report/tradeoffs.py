@@ -13,7 +13,7 @@ from pipeline.compare.comparison import Row
 CHANCE = "may be chance"
 CURSE = (
     "The best of many measurements looks better than it is (winner's curse), so it was chosen by other timings than these; "
-    "its errors on {} chose nothing."
+    "its errors on {} chose none of these variants."
 )
 BESIDE = "On {0} {1} rises by {2} points, above gate's bound of {3}: it holds for speech like gate's, and {0} is other speech."
 

@@ -27,7 +27,7 @@ def said(root, figures, features):
 @pytest.mark.parametrize(
     ("figures", "features", "begin"),
     [
-        (SLOW, AVX2, [f"{INT8} is no faster than floating point here (threads: 2; OpenVINO: teacher 1.6x against 2.0x)"]),
+        (SLOW, AVX2, [f"{INT8} is no faster than floating point here (one thread; OpenVINO: teacher 1.6x against 2.0x)"]),
         (SLOW, VNNI, []),
         (SLOW, [], []),
         (FAST, AVX2, []),

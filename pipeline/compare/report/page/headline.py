@@ -163,7 +163,8 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
             mend = "give the students more steps or layers; if gate has too few words to decide, add speech to it or to dev."
         steps = [
             f"The nearest is {near.variant}: {near.gate.reason}." if near else "List more variants.",
-            f"If that is good enough, allow it: {budget}, and dvc repro compares again in seconds.",
+            f"If that is good enough, allow it: {budget}, and dvc repro compares again in seconds. Then gate has chosen, too: "
+            "confirm the champion on speech that it has not seen (bigfoot evaluate).",
             f"If not, {mend}",
         ]
         return Section("next", "What to do next", [Steps(steps)])
