@@ -107,7 +107,7 @@ class Row:
 
 
 class Source(TypedDict):
-    kind: str
+    kind: Literal["own", "peer", "gpu"]
 
 
 class Corpus(TypedDict):

@@ -32,6 +32,21 @@ def test_95_of_100_intervals_cover_the_true_speedup(starts, by_start, by_utteran
     assert 0.93 < np.mean(covered) < 0.99, np.mean(covered)
 
 
+@pytest.mark.parametrize("by_start", [0.1, 0.15])
+def test_92_of_100_do_where_starts_are_added_until_the_interval_is_narrow(by_start):
+    """Within 15% of the speedup, from 5 starts to 15, as `benchmark` adds them; here for a single variant."""
+    rng, covered = np.random.default_rng(5), []
+    for _ in range(800):
+        whole = simulated(rng, 15, by_start, 0.0)
+        for starts in range(5, 16):
+            reference, variant, *units = (column[: starts * PER_START] for column in whole)
+            low, high = ratio.interval(reference, variant, *units)
+            if high - low <= 0.15 * reference.sum() / variant.sum():
+                break
+        covered.append(low <= 2 * np.exp(-(by_start**2) / 2) <= high)
+    assert 0.905 < np.mean(covered) < 0.97, np.mean(covered)
+
+
 def test_a_constant_ratio_has_no_spread():
     times = np.array([1.0, 2.0, 3.0, 4.0])
     assert ratio.interval(2 * times, times, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == (2, 2)
