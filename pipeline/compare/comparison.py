@@ -18,6 +18,7 @@ from pipeline.common.objects import checked
 from pipeline.compare import figures
 from pipeline.params import Gate, Params
 from pipeline.project import Project
+from pipeline.recognition import seal
 from pipeline.speech.scoring import Objective
 
 COMMAND = "dvc repro compare"
@@ -62,7 +63,7 @@ class Row:
     scheme: str
     runtime: str
     figures: Mapping[str, float | None]
-    kind: str = "own"
+    kind: seal.Kind = "own"
     trained: bool = True
     objective: Objective = "wer"
     files: str | None = None
@@ -107,7 +108,7 @@ class Row:
 
 
 class Source(TypedDict):
-    kind: Literal["own", "peer", "gpu"]
+    kind: str
 
 
 class Corpus(TypedDict):

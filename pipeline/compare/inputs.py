@@ -36,7 +36,7 @@ class Evidence:
     timings: Timings
     scores: dict[str, Score]
     seconds: dict[str, float | None]
-    kinds: dict[str, str]
+    kinds: dict[str, seal.Kind]
     schemes: dict[str, str]
     runtimes: dict[str, str]
     opened: dict[str, str]

@@ -22,6 +22,7 @@ WIDEST = 10_000  # of a beam, or a weight in it
 LONGEST = 1000  # samples or frames, of a kernel or stride: wav2vec 2.0's longest kernel has 10
 REMEDY = "copy the variant again, or quantize again"
 RUNS = ("runtime", "file", "vocab", "blank", "normalize", "padding", "sample_rate", "conv_kernels", "conv_strides")
+Kind = Literal["own", "peer", "gpu"]  # of a scheme: Bigfoot's own, another tool's way, or for a GPU
 
 
 class Sum(TypedDict):
@@ -50,7 +51,7 @@ class Info(TypedDict, total=False):
     variant: str
     model: str
     scheme: str
-    kind: Literal["own", "peer", "gpu"]
+    kind: Kind
     runtime: Required[str]
     file: Required[str]
     padding: Literal["mask", "exact"]
