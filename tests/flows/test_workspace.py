@@ -119,7 +119,7 @@ def test_a_worktree_whose_creation_failed_is_not_used_again(project, monkeypatch
 
 
 @pytest.mark.shows("killed", "a flow run while its worktree is made", "the next try makes it anew")
-def test_a_worktree_that_a_kill_left_half_made_is_made_anew(project):
+def test_a_worktree_that_a_kill_left_half_made_is_made_anew(project, record_property):
     folder = project()
     (folder / "params.yaml").write_text((folder / "params.yaml").read_text() + "\n# an edit that no commit has\n")
     (folder / "an edit").write_text("too")
@@ -137,6 +137,7 @@ workspace.open_workspace(Path({str(folder)!r}), "own", None, ["students.half.lay
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL and (folder / ".bigfoot/worktrees/own").is_dir(), done.stderr
     room = workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+    record_property("tried", 1)
     assert not room.is_resumed and (room.folder / "an edit").read_text() == "too"
     assert dvc(room.folder, "cache", "dir").strip() == str(folder / ".dvc/cache")
     assert workspace.open_workspace(folder, "own", None, ["students.half.layers=3"]).is_resumed
