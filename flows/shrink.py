@@ -97,9 +97,10 @@ def shrink(
         if force and spread:
             raise BigfootError("force and spread can't be combined: the remote would hold two outputs of one stage")
         chosen = None if profile == "in use" else profile
-        for file in workspace.record_data(Path(project).resolve()):
+        checkout = Path(project).resolve()
+        for file in workspace.record_data(checkout):
             log.info("the data of %s was edited: recorded, as `dvc repro` does", file)
-        room = workspace.open_workspace(Path(project).resolve(), name, chosen, overrides, own=budget is not None)
+        room = workspace.open_workspace(checkout, name, chosen, overrides, own=budget is not None)
         workspace.absolute_tracking(room.project)
         if budget:
             _propose(room, budget, force, concurrency, spread)

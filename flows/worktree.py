@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pipeline.common import git as common_git
 from pipeline.common import graph
 from pipeline.common.errors import BigfootError
 
@@ -97,8 +98,7 @@ def remove(project: Path, folder: Path) -> None:
 
 def identity(folder: Path) -> dict[str, str]:
     """What names the author of a commit where git knows none, as in a container; `dvc exp save` needs one."""
-    read = [["git", "config", key] for key in ("user.name", "user.email")]
-    if all(subprocess.run(command, cwd=folder, capture_output=True).returncode == 0 for command in read):
+    if all(common_git.git(folder, "config", key) is not None for key in ("user.name", "user.email")):
         return {}
     names = {f"GIT_{who}_{key}": name for who in ("AUTHOR", "COMMITTER") for key, name in AUTHOR.items()}
     return {key: name for key, name in names.items() if key not in os.environ}

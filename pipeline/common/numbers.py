@@ -20,6 +20,11 @@ def points(fraction: float | None, absent: str = ABSENT) -> str:
     return shown(None if fraction is None else 100 * fraction, "+.2f", absent=absent)
 
 
+def sure(confidence: float) -> str:
+    """0.995 -> "99.5% sure"."""
+    return f"{100 * confidence:g}% sure"
+
+
 def times(ratio: float | None, absent: str = ABSENT) -> str:
     """A ratio: 5.04 -> 5.0x."""
     return shown(ratio, ".1f", "x", absent)

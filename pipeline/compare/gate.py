@@ -62,8 +62,8 @@ def check(root: Path, params: Params, names: list[str]) -> Outcome:
 
 
 def _budget(gate: Gate, objective: str) -> str:
-    sure = f"{100 * gate.confidence:g}% sure"
-    rise = f"a rise in gate {objective.upper()} of at most {numbers.percent(gate.max_rise)} points, {sure}"
+    allowed, sure = numbers.percent(gate.max_rise), numbers.sure(gate.confidence)
+    rise = f"a rise in gate {objective.upper()} of at most {allowed} points, {sure}"
     limits = [rise, *(f"at most {most:g} {unit}" for _, most, unit in gate.limits())]
     champion = f"{PREFERRED[gate.prefer]}; of gains that are alike, the largest product of both"
     return f"budget: {'; '.join(limits)}; champion: {champion}"

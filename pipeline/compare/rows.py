@@ -214,7 +214,7 @@ def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
 def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     """Whether a variant keeps the budget, as if it were one of Bigfoot's own for the CPU."""
     rise, upper = row.known(f"gate_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
-    sure = f"{100 * gate.confidence:g}% sure" + (f", for all {competitors} variants together" if competitors > 1 else "")
+    sure = numbers.sure(gate.confidence) + (f", for all {competitors} variants together" if competitors > 1 else "")
     bounded = f"gate {row.objective.upper()} {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
     budget = numbers.percent(gate.max_rise)
     for figure, most, unit in gate.limits():

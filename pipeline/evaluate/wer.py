@@ -178,9 +178,9 @@ def _joint_bounds(drawn: np.ndarray, confidence: float) -> np.ndarray:
 def _size_of_an_error(scores: Sequence[SetScore], objective: Objective) -> float:
     """Wrong words (or characters) per utterance that has any; where none has, 1 word, or the characters of a word."""
     rows = [row for score in scores for row in score.hypotheses]
-    wrong = [errors for row in rows if (errors := row.counts(objective)[0])]
-    if wrong:
-        return sum(wrong) / len(wrong)
+    errors, _ = _counts(rows, objective)
+    if errors.any():
+        return float(errors[errors > 0].mean())
     return 1.0 if objective == "wer" else sum(row.characters for row in rows) / sum(row.words for row in rows)
 
 

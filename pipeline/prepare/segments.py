@@ -18,8 +18,8 @@ from pipeline.speech.level import Level
 
 EXACT = ("WAV", "WAVEX", "FLAC", "AIFF", "W64", "RF64")
 FLOATS = ("FLOAT", "DOUBLE")
-_decoded: dict[Path, tuple[list[np.ndarray], int]] = {}  # the last recording that was decoded whole
 SLACK = 0.1  # s; tables round, so a segment may end so much after its file and is then cut there
+_decoded: dict[Path, tuple[list[np.ndarray], int]] = {}  # the last recording that was decoded whole
 
 
 def decode(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:

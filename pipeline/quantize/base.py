@@ -7,13 +7,14 @@ one of FACTS. `bigfoot schemes` prints these lines, so they are written once.
 import inspect
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.common.host import BF16 as BF16
 from pipeline.common.host import VNNI as VNNI
 from pipeline.common.settings import Settings
 
 if TYPE_CHECKING:
+    from pipeline.recognition.seal import Kind
     from pipeline.speech.corpus import Corpus
 
 FACTS = ("Lowers", "Granularity", "Hardware", "Limits")
@@ -23,7 +24,7 @@ class Scheme(Settings):
     """A way to lower precision for a runtime. Subclasses add settings as fields and define how the weights are written."""
 
     # peer: another project's method; gpu: for device "cuda" alone. Both are measured beside the others and never promoted.
-    kind: ClassVar[Literal["own", "peer", "gpu"]] = "own"
+    kind: "ClassVar[Kind]" = "own"
     runtime: ClassVar[str]  # the runtime, one of pipeline.recognition.runtimes
     file: ClassVar[str]  # the file in the variant folder that the runtime opens
     padding: ClassVar[str] = "mask"  # "mask": padding is ignored; "exact": batches hold equal lengths only

@@ -15,7 +15,7 @@ import html
 import json
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -154,11 +154,7 @@ def _pieces(word: Word) -> list[Word]:
 
 
 def _fits_line(piece: list[Letter], letter: Letter) -> bool:
-    return (
-        letter.start - piece[-1].end <= PAUSE_SECONDS
-        and letter.end - piece[0].start <= LONGEST_SECONDS
-        and sum(_columns(each.text) for each in [*piece, letter]) <= LINE
-    )
+    return _goes_on(piece, letter) and sum(_columns(each.text) for each in [*piece, letter]) <= LINE
 
 
 def _is_mark(letter: Letter) -> bool:
@@ -170,13 +166,13 @@ def _columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
+def _goes_on(group: Sequence[Word] | Sequence[Letter], added: Word | Letter) -> bool:
+    """Whether no pause comes before what is added, and the cue doesn't last too long with it."""
+    return added.start - group[-1].end <= PAUSE_SECONDS and added.end - group[0].start <= LONGEST_SECONDS
+
+
 def _fits(group: list[Word], word: Word) -> bool:
-    return (
-        word.start - group[-1].end <= PAUSE_SECONDS
-        and word.end - group[0].start <= LONGEST_SECONDS
-        and len(lines := _lines([*group, word])) <= LINES
-        and all(len(line) <= LINE for line in lines)
-    )
+    return _goes_on(group, word) and len(lines := _lines([*group, word])) <= LINES and all(len(line) <= LINE for line in lines)
 
 
 def _lines(group: list[Word]) -> list[str]:
