@@ -108,8 +108,10 @@ def test_a_long_piece_does_not_keep_the_others_waiting(tmp_path):
 def test_closing_ends_the_pieces_under_way(tmp_path):
     before = set(multiprocessing.active_children())
     results = engine.mapped(touch_or_wait, ((tmp_path / "never", number) for number in (1, 0, 0)), 1)
-    assert next(results) == 1 and set(multiprocessing.active_children()) - before
+    assert next(results) == 1
+    children = [psutil.Process(child.pid) for child in set(multiprocessing.active_children()) - before]
+    assert children
     start = time.monotonic()
     results.close()
-    _, alive = psutil.wait_procs([psutil.Process(child.pid) for child in set(multiprocessing.active_children()) - before], 10)
+    _, alive = psutil.wait_procs(children, 10)
     assert not alive and time.monotonic() - start < 10
