@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flows import guard
+from pipeline.common import addresses
 from pipeline.common.errors import BigfootError
 
 START_SECONDS = 120
@@ -52,10 +53,20 @@ def wait_for(name: str, address: str, log: Path, process: subprocess.Popen) -> N
 
 @contextlib.contextmanager
 def prefect_server(folder: Path) -> Iterator[None]:
-    """Have a Prefect server while the block runs: the configured one, or else one of its own, with its log in `folder`."""
+    """Have a Prefect server while the block runs: the configured one, or else one of its own, with its log in `folder`.
+
+    Raises BigfootError where the configured one does not answer.
+    """
+    from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
-    if PREFECT_API_URL.value():
+    if configured := PREFECT_API_URL.value():
+        with get_client(sync_client=True) as client:
+            if client.api_healthcheck():
+                raise BigfootError(
+                    f"{addresses.safe(configured)} (PREFECT_API_URL) does not answer: start that Prefect server, or unset "
+                    "PREFECT_API_URL, and the run has one of its own"
+                )
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from tests.flows.conftest import ROOT
 def start(tmp_path):
     """A function that starts the flow in a checkout with a terminal's process group; all that it starts is marked."""
 
-    def flow(folder) -> subprocess.Popen:
+    def flow(folder, **settings: str) -> subprocess.Popen:
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
             "PREFECT_HOME": str(tmp_path / "home"),
@@ -24,6 +24,7 @@ def start(tmp_path):
         }
         for name in ("PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL"):
             environment.pop(name, None)
+        environment |= settings
         return subprocess.Popen(
             [sys.executable, "-m", "flows.shrink"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True,
@@ -66,3 +67,9 @@ def test_ctrl_c_ends_it_at_once_and_in_few_lines(project, start):
 def test_a_stage_that_fails_ends_it_with_its_name_in_the_last_line(project, start):
     output, _ = (flow := start(project(teacher="exit 3"))).communicate(timeout=300)
     assert flow.returncode == 1 and output.splitlines()[-1].startswith("error: teacher: ") and "Traceback" not in output
+
+
+def test_a_configured_server_that_does_not_answer_is_named_without_its_password(project, start):
+    output, _ = (flow := start(project(), PREFECT_API_URL="http://me:word@127.0.0.1:9/api")).communicate(timeout=300)
+    assert flow.returncode == 1 and "Traceback" not in output and "word" not in output
+    assert output.splitlines()[-1].startswith("error: http://127.0.0.1:9/api (PREFECT_API_URL) does not answer: start that")
