@@ -73,9 +73,9 @@ def _matmul(first: Shape, out: Shape) -> float:
     return math.prod(out) * (first[-1] if first[-2] == out[-2] else first[-2])
 
 
-def _convolution(weight: Shape, out: Shape) -> float:
-    """Over time, with a weight [..., in of a group, kernel]: so many products for each value of the output."""
-    return math.prod(out) * weight[-2] * weight[-1]
+def _convolution(weight: Shape, out: Shape, channels: int) -> float:
+    """The weight's size per output channel, of which there are `channels`, for each value of the output."""
+    return math.prod(out) * math.prod(weight) / channels
 
 
 def onnxruntime_products(file: Path, threads: int, waveform: np.ndarray) -> list[Product]:
@@ -89,7 +89,8 @@ def onnxruntime_products(file: Path, threads: int, waveform: np.ndarray) -> list
             [shape for value in event["args"][f"{side}_type_shape"] for shape in value.values()] for side in ("input", "output")
         )
         if kind in ONNX_WEIGHT:
-            products.append(Product(_convolution(inputs[ONNX_WEIGHT[kind]], out), kind in ONNX_INT8))
+            weight = inputs[ONNX_WEIGHT[kind]]  # its output may have its channels last
+            products.append(Product(_convolution(weight, out, weight[0]), kind in ONNX_INT8))
         elif kind in ONNX_PRODUCTS:
             is_int8 = kind in ONNX_INT8 or event["name"].removesuffix("_kernel_time") in rounding
             products.append(Product(_matmul(inputs[0], out), is_int8))
@@ -140,7 +141,8 @@ def openvino_products(run: Opened, waveform: np.ndarray) -> list[Product]:
         kind, names = (node.get_rt_info()[key].astype(str) for key in ("layerType", "originalLayersNames"))
         factors = [_factor(port) for port in node.input_values()]
         if kind == "Convolution":
-            products.append(Product(_convolution(factors[1][0], node.get_output_shape(0)), _are_int8(factors[:2])))
+            out = node.get_output_shape(0)  # its weight may have its channels in two dimensions, by groups
+            products.append(Product(_convolution(factors[1][0], out, out[1]), _are_int8(factors[:2])))
         elif kind in ("FullyConnected", "MatMul"):
             products.append(Product(_matmul(factors[0][0], node.get_output_shape(0)), _are_int8(factors[:2])))
         elif kind == "Subgraph" and "softmax" in names.lower():

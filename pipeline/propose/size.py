@@ -21,7 +21,7 @@ from pipeline.quantize.onnx_nbits import OnnxInt4Weights
 from pipeline.quantize.openvino import LEAST_GROUP, OpenvinoInt4Weights
 from pipeline.quantize.schemes import make
 
-FORMAT = 2  # of what schemes write: raise it when the files of one change, so that remembered sizes are measured again
+FORMAT = 3  # of what schemes write: raise it when a file changes, so that remembered sizes and times are measured again
 Make = Callable[[dict, str], Path]  # (a model's config, a scheme) -> the folder of such a variant, with random weights
 
 

@@ -16,6 +16,7 @@ from pipeline.benchmark import processes
 from pipeline.common.progress import Progress
 from pipeline.lab.plan.probes import Remembered
 from pipeline.propose.costs import Timed
+from pipeline.propose.size import FORMAT
 from pipeline.propose.untrained import Untrained
 from pipeline.speech import audio
 
@@ -38,7 +39,8 @@ def timed(
     rows = []
     with Progress(f"timing {scheme}", len(configs), "shapes") as progress:
         for config in configs:
-            key = ("timed", scheme, threads, list(lengths), _shape(config), _shape(configs[0]), untrained.schemes[scheme])
+            shapes = _shape(config), _shape(configs[0])
+            key = ("timed", FORMAT, scheme, threads, list(lengths), *shapes, untrained.schemes[scheme])
             rows.append(remembered.of(key, partial(bench.beside, config)))
             progress.advance(1)
     (_, _, *reference), *_ = rows

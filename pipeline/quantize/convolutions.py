@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     import onnx
     from openvino import Model
 
-OPENVINO_TYPES = ["Convolution", "GroupConvolution"]
+OPENVINO_OUTPUTS = {"Convolution": 1, "GroupConvolution": 2}  # dimensions of a weight that tell outputs apart
+OPENVINO_TYPES = list(OPENVINO_OUTPUTS)
 STEPS = 127  # of int8, on either side of 0
 
 
-def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A weight float32 [..., outputs, inputs, kernel] in int8, and its scales, float32 [..., outputs, 1, 1]."""
-    scales = np.abs(weight).max(axis=(-2, -1), keepdims=True) / np.float32(STEPS)
+def rounded(weight: np.ndarray, outputs: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """A weight float32 in int8, and its scales, which have size 1 in all but the first `outputs` dimensions.
+
+    These dimensions tell the outputs apart: [outputs, inputs, ...], or [groups, outputs, inputs, ...] if there are 2.
+    """
+    scales = np.abs(weight).max(axis=tuple(range(outputs, weight.ndim)), keepdims=True) / np.float32(STEPS)
     return np.round(weight / np.where(scales, scales, 1)).astype(np.int8), scales
 
 
@@ -64,11 +68,11 @@ def lower_openvino(model: "Model") -> "Model":
     from openvino import opset13 as ops
 
     for node in model.get_ordered_ops():
-        if node.get_type_name() not in OPENVINO_TYPES:
+        if (kind := node.get_type_name()) not in OPENVINO_TYPES:
             continue
         constant = node.input_value(1).get_node()
         if constant.get_type_name() == "Constant" and constant.get_element_type() == openvino.Type.f32:
-            levels, scales = (ops.constant(values) for values in rounded(constant.data))
+            levels, scales = (ops.constant(values) for values in rounded(constant.data, OPENVINO_OUTPUTS[kind]))
             levels.set_friendly_name(constant.get_friendly_name())  # pipeline.exports finds weights by their names
             node.input(1).replace_source_output(ops.multiply(ops.convert(levels, "f32"), scales).output(0))
     return model

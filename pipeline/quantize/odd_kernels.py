@@ -30,13 +30,14 @@ def _lengthen(model: "onnx.ModelProto") -> None:
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         weight = weights.get(node.input[1]) if node.op_type == "Conv" else None
-        if weight is None or weight.dims[1] % 2 or weight.dims[1] >= NARROW or weight.dims[2] % MULTIPLE:
+        if weight is None or weight.dims[1] % 2 or weight.dims[1] >= NARROW or weight.dims[-1] % MULTIPLE:
             continue
         settings = {attribute.name: attribute for attribute in node.attribute}
-        before, after = settings["pads"].ints if "pads" in settings else (0, 0)
-        longer = np.pad(numpy_helper.to_array(weight), ((0, 0), (0, 0), (0, 1)))
+        dimensions = len(weight.dims) - 2
+        pads = list(settings["pads"].ints) if "pads" in settings else [0] * (2 * dimensions)  # all befores, then all afters
+        longer = np.pad(numpy_helper.to_array(weight), [(0, 0)] * (dimensions + 1) + [(0, 1)])
         weight.CopyFrom(numpy_helper.from_array(longer, weight.name))
-        settings["pads"] = helper.make_attribute("pads", [before, after + 1])
-        settings["kernel_shape"] = helper.make_attribute("kernel_shape", [longer.shape[2]])
+        settings["pads"] = helper.make_attribute("pads", [*pads[:-1], pads[-1] + 1])
+        settings["kernel_shape"] = helper.make_attribute("kernel_shape", longer.shape[2:])
         del node.attribute[:]
         node.attribute.extend(settings.values())

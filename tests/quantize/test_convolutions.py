@@ -20,11 +20,14 @@ ONNX = ("int8-onnx", "int8-onnx-static", "int4w-onnx")
 CONVOLUTIONS = 8  # seven of the feature encoder, or six and the windows of a group norm's statistics; the positional one
 
 
-@given(arrays(np.float32, array_shapes(min_dims=3, max_dims=4), elements=st.floats(-1e3, 1e3, width=32)))
-def test_a_weight_moves_by_half_a_step_at_most(weight):
-    levels, scales = convolutions.rounded(weight)
+WEIGHTS = arrays(np.float32, array_shapes(min_dims=3, max_dims=5), elements=st.floats(-1e3, 1e3, width=32))
+
+
+@given(WEIGHTS, st.sampled_from([1, 2]))
+def test_a_weight_moves_by_half_a_step_at_most(weight, outputs):
+    levels, scales = convolutions.rounded(weight, outputs)
     assert levels.dtype == np.int8 and levels.shape == weight.shape
-    assert scales.dtype == np.float32 and scales.shape == (*weight.shape[:-2], 1, 1)
+    assert scales.dtype == np.float32 and scales.shape == weight.shape[:outputs] + (1,) * (weight.ndim - outputs)
     assert np.all(np.abs(levels * scales - weight) <= scales * 0.5001 + 1e-30)
     assert np.all(levels[np.broadcast_to(scales, weight.shape) == 0] == 0)
 
@@ -63,10 +66,20 @@ def test_onnx_files_hold_int8_and_runs_multiply_nothing_out(variants, norm, sche
     assert len(stored) == CONVOLUTIONS - (norm == "group") and {weight.dtype for weight in stored} == {np.dtype(np.int8)}
     assert not graph.value_info
 
-    loaded = _onnxruntime(file, tmp_path / "loaded.onnx") and onnx.load(tmp_path / "loaded.onnx").graph
+    loaded = _loaded(file, tmp_path)
     kept = {tensor.name: to_array(tensor) for tensor in loaded.initializer}
     weights = [node.input[1] for node in loaded.node if node.op_type in ("Conv", "FusedConv")]
     assert len(weights) == CONVOLUTIONS and {kept[name].dtype for name in weights} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_onnx_runtime_computes_the_feature_encoder_in_blocks_of_channels(variants, norm, tmp_path):
+    loaded = _loaded(variants[norm, "int8-onnx"] / "model.onnx", tmp_path)
+    in_blocks = [node for node in loaded.node if node.op_type == "Conv" and node.domain == "com.microsoft.nchwc"]
+    assert len(in_blocks) == (7 if norm == "layer" else 6)  # a group-norm encoder's first has one dimension
+    between = [node for node in loaded.node if node.op_type in ("ReorderInput", "ReorderOutput")]
+    assert len(between) == (2 * 7 - 1 if norm == "layer" else 2)  # a layer norm needs the plain order; the waveform has it
+    assert not [node for node in loaded.node if node.op_type == "Transpose" and "/conv_layers." in node.name]
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -81,6 +94,12 @@ def test_openvino_files_hold_int8_and_runs_multiply_nothing_out(variants, norm):
     for node in found:
         weight = node.input_value(1).get_node()
         assert weight.get_rt_info()["layerType"].astype(str) == "Const" and weight.get_element_type() == openvino.Type.f32
+
+
+def _loaded(file, folder) -> onnx.GraphProto:
+    """The graph that ONNX Runtime makes of a file."""
+    _onnxruntime(file, folder / "loaded.onnx")
+    return onnx.load(folder / "loaded.onnx").graph
 
 
 def _onnxruntime(file, loaded=None) -> onnxruntime.InferenceSession:
