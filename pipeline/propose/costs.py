@@ -4,7 +4,7 @@ Decision: time is a sum over the parts of the network, each part's operations ti
 non-negative least squares on relative errors, for one scheme and number of threads at a time. So a price never turns negative
 where two parts grow together, and small shapes count as much as large ones. Operations are those of
 pipeline/models/operations.py, per part, beside what grows with activations (norms, GELU, softmax), with layers (starting an
-operation) and with the call itself.
+operation) and with the call itself. Convolutions have a second price, for their channels rounded up to whole blocks.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ from pipeline.models.forward import frame_counts
 from pipeline.models.operations import macs
 from pipeline.recognition.runtimes import OPENVINO_STEP
 from pipeline.speech.audio import SAMPLE_RATE
+
+BLOCK = 16  # channels that runtimes compute together on CPUs with AVX-512; others have smaller blocks
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ def parts(config: dict, seconds: float) -> list[float]:
     samples += -samples % OPENVINO_STEP
     frames, layers, hidden = _frames(config, samples), config["num_hidden_layers"], config["hidden_size"]
     passed = [count * width for count, width in zip(frames, config["conv_dim"], strict=True)]
+    whole_blocks = config | {"conv_dim": [-(-width // BLOCK) * BLOCK for width in config["conv_dim"]]}
     last, width = frames[-1], config["intermediate_size"]
     return [
         1.0,
         *(1e-6 * products for products in macs(config, samples).values()),
+        1e-6 * macs(whole_blocks, samples)["convolutions"],
         1e-6 * samples,
         1e-6 * passed[0],
         1e-6 * sum(passed[1:]),
