@@ -7,6 +7,7 @@ pipeline/models/operations.py, per part, beside what grows with activations (nor
 operation) and with the call itself. Convolutions have a second price, for their channels rounded up to whole blocks.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def parts(config: dict, seconds: float) -> list[float]:
     samples += -samples % OPENVINO_STEP
     frames, layers, hidden = _frames(config, samples), config["num_hidden_layers"], config["hidden_size"]
     passed = [count * width for count, width in zip(frames, config["conv_dim"], strict=True)]
-    whole_blocks = config | {"conv_dim": [-(-width // BLOCK) * BLOCK for width in config["conv_dim"]]}
+    whole_blocks = config | {"conv_dim": [math.ceil(width / BLOCK) * BLOCK for width in config["conv_dim"]]}
     last, width = frames[-1], config["intermediate_size"]
     return [
         1.0,
