@@ -11,7 +11,7 @@ feature encoder's are `/conv_layers.N/...`, except a group-norm encoder's first 
 graph does not normalize the waveform.
 
 The feature encoder convolves in two dimensions, of which one has size 1: ONNX Runtime computes such convolutions in blocks of
-channels, which is faster (docs/speed.md), and OpenVINO takes as long as with one dimension.
+channels, which is faster, and OpenVINO is not slower with them (docs/speed.md).
 
 An ONNX file holds 2 GB at most. The exporter writes the weights of a larger model into hundreds of files beside the graph, so
 it always exports into a temporary folder.

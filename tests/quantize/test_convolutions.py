@@ -18,8 +18,6 @@ from tests.tiny import FAMILIES, save_model, speech
 NORMS = ("group", "layer", "narrow")
 ONNX = ("int8-onnx", "int8-onnx-static", "int4w-onnx")
 CONVOLUTIONS = 8  # seven of the feature encoder, or six and the windows of a group norm's statistics; the positional one
-
-
 WEIGHTS = arrays(np.float32, array_shapes(min_dims=3, max_dims=5), elements=st.floats(-1e3, 1e3, width=32))
 
 
