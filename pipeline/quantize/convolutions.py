@@ -27,8 +27,13 @@ def rounded(weight: np.ndarray, outputs: int = 1) -> tuple[np.ndarray, np.ndarra
 
     These dimensions tell the outputs apart: [outputs, inputs, ...], or [groups, outputs, inputs, ...] if there are 2.
     """
-    scales = np.abs(weight).max(axis=tuple(range(outputs, weight.ndim)), keepdims=True) / np.float32(STEPS)
+    scales = largest(weight, outputs) / np.float32(STEPS)
     return np.round(weight / np.where(scales, scales, 1)).astype(np.int8), scales
+
+
+def largest(weight: np.ndarray, outputs: int = 1) -> np.ndarray:
+    """The largest magnitude of each output, of the shape of the scales in `rounded`."""
+    return np.abs(weight).max(axis=tuple(range(outputs, weight.ndim)), keepdims=True)
 
 
 def lower_onnx(full: Path) -> None:

@@ -79,7 +79,7 @@ def _lower(model: "Model", name: str, ends: Range) -> str:
     signal.replace_source_output(ops.fake_quantize(signal.get_source_output(), low, high, low, high, LEVELS).output(0))
     weight = node.input(1)
     values = weight.get_source_output().get_node().get_data()
-    most = np.maximum(np.abs(values).max(tuple(range(1, values.ndim)), keepdims=True), 1e-8).astype(np.float32)
+    most = np.maximum(convolutions.largest(values), 1e-8).astype(np.float32)
     # Twice the range of the weights, so that they use only half of int8's values.
     edge = most * np.float32(127 / WEIGHT_STEPS)
     weight.replace_source_output(ops.fake_quantize(weight.get_source_output(), -edge, edge, -edge, edge, LEVELS - 1).output(0))
