@@ -36,7 +36,7 @@ def main() -> None:
         "PREFECT_HOME": str(kept), "PREFECT_API_URL": f"{prefect_url}/api", "MLFLOW_TRACKING_URI": mlflow_url,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **service.PRIVATE, "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
-    run, store = [sys.executable, "-m", "prefect"], f"sqlite:///{project.database}"
+    run, store = [sys.executable, "-m", "prefect"], project.store
     environment["PREFECT_SERVER_UI_API_URL"] = f"{prefect_url}/api"  # otherwise its pages always call port 4200
     local = {key: value for key, value in environment.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     with contextlib.ExitStack() as services:

@@ -22,10 +22,9 @@ from flows.worktree import dvc, git
 from pipeline.common import graph
 from pipeline.common.errors import BigfootError, Temporary
 from pipeline.params import Budget
-from pipeline.project import Project, load_params
+from pipeline.project import SQLITE, Project, load_params
 
 SENT = (Project().params.name, Project().lock.name)  # sent with each stage
-DATABASE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -182,9 +181,9 @@ def _has(project: Path, commit: str) -> bool:
 
 def absolute_tracking(project: Path) -> None:
     """Make a worktree's runs use the project's MLflow store, also where that is a file in the project's folder."""
-    store = os.environ.get("MLFLOW_TRACKING_URI") or f"{DATABASE}{Project(project).database}"
-    if store.startswith(DATABASE):
-        store = f"{DATABASE}{project / store.removeprefix(DATABASE)}"
+    store = os.environ.get("MLFLOW_TRACKING_URI") or Project(project).store
+    if store.startswith(SQLITE):
+        store = f"{SQLITE}{project / store.removeprefix(SQLITE)}"
     os.environ["MLFLOW_TRACKING_URI"] = store
 
 

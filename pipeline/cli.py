@@ -124,13 +124,13 @@ def transcribe(
         if out_dir or out or workers > 1 or channels != "mix" or hot_words or len(files or []) > 1:
             options = "--out-dir, --out, --workers, --channels and --hot-word"
             raise BigfootError(f"--live takes one source and writes to stdout: leave out {options}")
-        live.transcribe(variant, files[0] if files else None, form, Project().database, _live(chunk, left, right), threads)
+        live.transcribe(variant, files[0] if files else None, form, Project(), _live(chunk, left, right), threads)
         return
     if (chunk, left, right) != (None, None, None):
         raise BigfootError("--chunk, --left and --right are of --live: add it, or leave them out")
     if not files:
         raise BigfootError("name the recordings, or - for stdin; for the microphone add --live")
-    how = (Project().database, threads, workers, channels, hot_words or ())
+    how = (Project(), threads, workers, channels, hot_words or ())
     if out and (out_dir or form != "txt"):
         raise BigfootError("--out writes one table in the form of its name: leave out --out-dir and --format")
     is_complete = batch.transcribe(variant, files, out, *how) if out else run.transcribe(variant, files, form, out_dir, *how)
@@ -170,7 +170,7 @@ def align(
 
     cutter = run.Cutter(cut, max_seconds, min_score) if cut else None
     write = cutter or run.Printer(form, out_dir)
-    is_complete = run.align_recordings(variant, files, write, Project().database, threads, channels)
+    is_complete = run.align_recordings(variant, files, write, Project(), threads, channels)
     if cutter:
         print(cutter.finish())
     if not is_complete:
@@ -409,7 +409,7 @@ def serve(
     from pipeline.apps.serving import run
     from pipeline.project import Project
 
-    run.serve(variant, Project().database, _live(chunk, left, right), host, port, workers)
+    run.serve(variant, Project(), _live(chunk, left, right), host, port, workers)
 
 
 @app.command(rich_help_panel=COMPARE)

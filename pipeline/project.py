@@ -14,6 +14,7 @@ from pipeline.common.errors import BigfootError
 if TYPE_CHECKING:
     from pipeline.params import Params
 
+SQLITE = "sqlite:///"  # begins the URI of a store that is a file
 NO_DATA = "data/none"  # what a section says that needs no data: a folder of the project, since DVC watches one
 
 
@@ -163,6 +164,11 @@ class Project:
     def database(self) -> Path:
         """MLflow's store, used where no server is set."""
         return self.root / "mlflow.db"
+
+    @property
+    def store(self) -> str:
+        """The URI of that store."""
+        return f"{SQLITE}{self.database.resolve()}"
 
     @property
     def artifacts(self) -> Path:

@@ -13,7 +13,7 @@ BELOW = ROOT / "pipeline/common"  # may not import project.py; common/graph.py r
 def names() -> set[str]:
     """The names of the files and folders that Project has as properties."""
     properties = [name for name, value in vars(Project).items() if isinstance(value, property)]
-    return {part for name in properties for part in getattr(Project(), name).parts}
+    return {part for name in properties if isinstance(path := getattr(Project(), name), Path) for part in path.parts}
 
 
 def joined(file: Path) -> Iterator[tuple[int, str]]:

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from pipeline.common.addresses import safe
 from pipeline.common.errors import Away, BigfootError, Busy
-from pipeline.project import Project
+from pipeline.project import SQLITE, Project
 
-PREFIX = "sqlite:///"
 PROXIED = "mlflow-artifacts:"  # what a server calls its folder of artifacts
 # Where MLflow keeps paths of artifacts.
 PATHS = {
@@ -26,7 +25,7 @@ PATHS = {
 
 def path_of(uri: str) -> Path | None:
     """The file of a database's URI; None for a server."""
-    return Path(uri.removeprefix(PREFIX)).resolve() if uri.startswith(PREFIX) else None
+    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
 
 
 def place(database: Path, experiment: str) -> str:
@@ -43,7 +42,7 @@ def make(database: Path) -> None:
     partial = database.with_name(f"{database.name}.part")
     for left in (partial, Path(f"{partial}-journal")):
         left.unlink(missing_ok=True)
-    MlflowClient(tracking_uri=f"{PREFIX}{partial}").search_experiments(max_results=1)
+    MlflowClient(tracking_uri=f"{SQLITE}{partial}").search_experiments(max_results=1)
     os.replace(partial, database)
 
 
@@ -58,7 +57,7 @@ def mend(database: Path) -> bool:
         if "readonly" in str(error):
             reason = "has paths that lead elsewhere, and can't be written: check its permissions and its disk"
             raise BigfootError(f"{database} {reason}") from None
-        raise explained(error, f"{PREFIX}{database}") from None
+        raise explained(error, f"{SQLITE}{database}") from None
 
 
 def _mend(database: Path) -> bool:

@@ -178,7 +178,7 @@ def _origin(kind: str) -> dict[str, str]:
 
 def uri(root: Path) -> str:
     """The store of a project: MLFLOW_TRACKING_URI, otherwise its own database."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{database.PREFIX}{Project(root.resolve()).database}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or Project(root).store
 
 
 def settle() -> None:

@@ -21,6 +21,7 @@ from pipeline.common.command import Unwritten, write_out
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
 from pipeline.models.vocabulary import Vocabulary
+from pipeline.project import Project
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
 from pipeline.speech import audio
 from pipeline.speech.normalization import TextRules
@@ -30,20 +31,20 @@ def align_recordings(
     model: str,
     names: Sequence[str],
     write: "Writer",
-    database: Path,
+    project: Project,
     threads: int | None = None,
     channels: Literal["mix", "first"] = "mix",
 ) -> bool:
     """Align every recording that `names` name, and `write` each; returns whether all could be aligned.
 
-    `model`: a variant's folder, or an MLflow model in `database`. A recording that can't be read or aligned is one line on
+    `model`: a variant's folder, or an MLflow model. A recording that can't be read or aligned is one line on
     stderr. Raises BigfootError where outputs would get mixed up, the variant can't be opened, or was made by a Bigfoot that
     kept no text rules with it.
     """
     with ExitStack() as stack:
         recordings = files.find(names, stack)
         write.expect(recordings)
-        recognizer = Recognizer.load(stack.enter_context(variant.opened(model, database)), threads)
+        recognizer = Recognizer.load(stack.enter_context(variant.opened(model, project)), threads)
         variant.require_text_rules(recognizer.info, model)
         progress = stack.enter_context(Progress("align", len(recordings), "recordings"))
         is_complete = True

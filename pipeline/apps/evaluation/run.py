@@ -72,7 +72,7 @@ def evaluate(project: Project, names: Sequence[str], table: Path) -> Result:
         raise BigfootError(f"{one_line(str(table))} {problem}: {last}")
     with ExitStack() as stack:
         names = names or [_champion(project)]
-        folders = [stack.enter_context(variant.opened(name, project.database)) for name in names]
+        folders = [stack.enter_context(variant.opened(name, project)) for name in names]
         infos = [seal.read(folder) for folder in folders]
         for info, folder in zip(infos, folders, strict=True):
             variant.require_text_rules(info, folder)

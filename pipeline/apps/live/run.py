@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 
 from pipeline.apps.live.pcm import Pcm
 from pipeline.apps.live.session import Session, Utterance
@@ -21,6 +20,7 @@ from pipeline.apps.transcription import variant
 from pipeline.apps.transcription.formats import json_line
 from pipeline.common.command import write_out
 from pipeline.common.errors import BigfootError, one_line
+from pipeline.project import Project
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.live import Live
 
@@ -30,7 +30,7 @@ MOST_WAITING = 30  # seconds of the microphone's audio
 NO_MICROPHONE = 'sounddevice is not installed: pip install "bigfoot-asr[microphone]", or pipe PCM in and name - instead'
 
 
-def transcribe(model: str, source: str | None, form: str, database: Path, live: Live, threads: int | None = None) -> None:
+def transcribe(model: str, source: str | None, form: str, project: Project, live: Live, threads: int | None = None) -> None:
     """Write utterances to stdout as they end: `form` is txt or json. `source` is - for stdin, None for the microphone.
 
     Raises BigfootError where the variant can't be opened, what comes is not PCM, or this machine is slower than the speaker.
@@ -42,7 +42,7 @@ def transcribe(model: str, source: str | None, form: str, database: Path, live: 
     if source is None and find_spec("sounddevice") is None:
         raise BigfootError(NO_MICROPHONE)
     show = Screen(form)
-    with variant.opened(model, database) as folder:
+    with variant.opened(model, project) as folder:
         session, pcm = Session(Recognizer.load(folder, threads=threads), live), Pcm()
         with _interruptions() as is_over:
             for data in _piped(is_over) if source == "-" else _spoken(is_over):

@@ -9,7 +9,6 @@ import logging
 import os
 import socket
 import time
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -23,14 +22,15 @@ from pipeline.apps.serving.service import Service
 from pipeline.apps.transcription import variant
 from pipeline.common.command import end_if_told
 from pipeline.common.errors import BigfootError
+from pipeline.project import Project
 from pipeline.speech.live import Live
 
 DRAIN_SECONDS = 0.05  # between two looks at what is under way
 
 
-def serve(model: str, database: Path, live: Live, host: str, port: int, workers: int) -> None:
+def serve(model: str, project: Project, live: Live, host: str, port: int, workers: int) -> None:
     """Serve a variant until a signal comes. Raises BigfootError where it can't be opened, or the port is in use."""
-    with variant.opened(model, database) as folder:
+    with variant.opened(model, project) as folder:
         service = Service(folder, live, workers)
     with _socket(host, port) as listening:
         for name in ("uvicorn", "uvicorn.error"):

@@ -24,6 +24,7 @@ from pipeline.apps.transcription.files import Channels, Failure, Recording
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.numbers import counted
 from pipeline.common.progress import Progress
+from pipeline.project import Project
 from pipeline.recognition import seal
 
 ROWS = 1_000  # of a Parquet row group
@@ -33,7 +34,7 @@ def transcribe(
     model: str,
     names: Sequence[str],
     table: Path,
-    database: Path,
+    project: Project,
     threads: int | None = None,
     workers: int = 1,
     channels: Channels = "mix",
@@ -47,7 +48,7 @@ def transcribe(
     write = _writer(table)
     with ExitStack() as stack:
         recordings = [_versioned(each) for each in files.find(names, stack)]
-        folder = stack.enter_context(run.opened(model, database))
+        folder = stack.enter_context(run.opened(model, project))
         mark = seal.mark(seal.read(folder)) or str(seal.mark({"files": seal.seal(folder)}))
         scratch = table.with_name(f"{table.name}.parts")
         parts = scratch / _hash(mark, channels, *hot_words)

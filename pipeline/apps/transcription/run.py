@@ -19,6 +19,7 @@ from pipeline.common import cluster, engine
 from pipeline.common.command import write_out
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
+from pipeline.project import Project
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
 from pipeline.speech.audio import Channel
 
@@ -87,7 +88,7 @@ def transcribe(
     names: Sequence[str],
     form: str,
     out: Path | None,
-    database: Path,
+    project: Project,
     threads: int | None = None,
     workers: int = 1,
     channels: Channels = "mix",
@@ -95,14 +96,14 @@ def transcribe(
 ) -> bool:
     """Write transcripts to stdout, or to one file each in `out`; returns whether every name has one.
 
-    `model`: a variant's folder, or an MLflow model in `database` (see variant.py). A recording that can't be read is one
+    `model`: a variant's folder, or an MLflow model (see variant.py). A recording that can't be read is one
     line on stderr. Raises BigfootError where the variant can't be opened, outputs would get mixed up, or hot words are not
     accepted.
     """
     with ExitStack() as stack:
         recordings = files.find(names, stack)
         targets = _targets(recordings, form, out)
-        folder = stack.enter_context(opened(model, database))
+        folder = stack.enter_context(opened(model, project))
         progress = stack.enter_context(Progress("transcribe", total_seconds(recordings), "seconds of audio"))
         options = (channels, hot_words, threads, workers, progress.advance)
         results = stack.enter_context(closing(spread(transcribed, folder, recordings, *options)))
@@ -120,9 +121,9 @@ def transcribe(
 
 
 @contextmanager
-def opened(model: str, database: Path) -> Iterator[Path]:
+def opened(model: str, project: Project) -> Iterator[Path]:
     """The folder of a variant, which this process's recognizer forgets afterwards: the next one may be another in its place."""
-    with variant.opened(model, database) as folder:
+    with variant.opened(model, project) as folder:
         if not (folder / "variant.json").is_file():
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
         try:

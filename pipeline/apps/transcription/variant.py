@@ -22,21 +22,20 @@ SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
 
 @contextmanager
-def opened(variant: str, database: Path) -> Iterator[Path]:
+def opened(variant: str, project: Project) -> Iterator[Path]:
     """The folder of a variant, by its path, name or MLflow URI; a downloaded one is removed afterwards.
 
-    An MLflow model is in MLFLOW_TRACKING_URI, otherwise in `database`, a project's mlflow.db. Raises BigfootError where it
+    An MLflow model is in MLFLOW_TRACKING_URI, otherwise in the project's own store. Raises BigfootError where it
     can't be fetched, Away where the server can't be reached.
     """
     if not variant:
         raise BigfootError("the name of the variant is empty: give a folder of variants/, or models:/NAME@champion")
     if not variant.startswith(SCHEMES):
-        project = Project(database.parent)
         named = project.variant(project.variant_name(variant))
         yield named if named.is_dir() and not Path(variant).is_dir() else Path(variant)
         return
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
-        yield _fetched(variant, database, Path(scratch))
+        yield _fetched(variant, project, Path(scratch))
 
 
 def require_text_rules(info: dict, name: str | Path) -> None:
@@ -47,17 +46,17 @@ def require_text_rules(info: dict, name: str | Path) -> None:
         raise BigfootError(f"{name}: variant.json: text{found}: {seal.REMEDY}")
 
 
-def _fetched(uri: str, database: Path, target: Path) -> Path:
-    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}"
-    if store == f"sqlite:///{database}" and not database.is_file():  # MLflow would create an empty one
-        raise BigfootError(f"{uri}: {database} is missing: run this in the project's folder, or set MLFLOW_TRACKING_URI")
-
-    from pipeline.tracking.database import mend, path_of
+def _fetched(uri: str, project: Project, target: Path) -> Path:
+    from pipeline.tracking import database
     from pipeline.tracking.store import settle
 
+    store = os.environ.get("MLFLOW_TRACKING_URI") or project.store
+    own = database.path_of(store)
+    if own and not own.is_file():  # MLflow would create an empty one
+        raise BigfootError(f"{uri}: {own} is missing: run this in the project's folder, or set MLFLOW_TRACKING_URI")
     settle()
-    if own := path_of(store):
-        mend(own)
+    if own:
+        database.mend(own)
     import mlflow
 
     for name in ("alembic", "mlflow"):

@@ -19,6 +19,7 @@ from pipeline.apps.alignment.formats import Alignment
 from pipeline.cli import app
 from pipeline.common.command import Unwritten
 from pipeline.common.errors import BigfootError
+from pipeline.project import Project
 from pipeline.speech import audio
 from tests.tiny import speech
 
@@ -72,7 +73,7 @@ def test_a_full_stdout_is_blamed_once_and_ends_it(project, monkeypatch):
     write = alignment.Printer("json", None)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(open("/dev/full", "wb", buffering=0), write_through=True))  # noqa: SIM115
     with pytest.raises(Unwritten, match="No space left on device"):
-        alignment.align_recordings("local.fp32-onnx", ["calls"], write, project / "mlflow.db", None, "mix")
+        alignment.align_recordings("local.fp32-onnx", ["calls"], write, Project(project), None, "mix")
 
 
 def test_each_recording_is_aligned_with_the_text_beside_it(project):

@@ -19,13 +19,14 @@ from pyarrow import parquet
 
 from pipeline.apps.transcription import batch, remote, run
 from pipeline.common.errors import BigfootError
+from pipeline.project import Project
 from tests.docs import services
 from tests.nodes import is_at_work, nodes
 from tests.planted import ROOT, bigfoot
 from tests.tiny import speech
 
 __all__ = ["nodes"]  # the fixture
-NO_STORE = Path("nowhere/mlflow.db")  # for variants that are folders
+NOWHERE = Project(Path("nowhere"))  # for variants that are folders
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def talks(variant, tmp_path_factory):
 
 
 def transcribe(variant, names, table, **options) -> bool:
-    return batch.transcribe(str(variant), list(map(str, names)), table, NO_STORE, threads=1, **options)
+    return batch.transcribe(str(variant), list(map(str, names)), table, NOWHERE, threads=1, **options)
 
 
 def rows(table: Path) -> list[dict]:
@@ -170,11 +171,11 @@ def test_addresses_are_read_as_files_are_and_named_as_given(variant, talks, memo
         assert transcribe(variant, [url], tmp_path / "a.jsonl")
         found = [(row["file"], row["text"]) for row in rows(tmp_path / "a.jsonl")]
         assert found == [(f"{url.rstrip('/')}/{name}", text) for name, text in zip(("b.flac", "c/d.wav"), texts, strict=True)]
-    assert run.transcribe(str(variant), [memory], "txt", tmp_path / "out", NO_STORE, threads=1)
+    assert run.transcribe(str(variant), [memory], "txt", tmp_path / "out", NOWHERE, threads=1)
     assert (tmp_path / "out/c/d.txt").read_text() == texts[1] + "\n" and capsys.readouterr().err == ""
-    assert run.transcribe(str(variant), [f"{memory}/c/d.wav"], "txt", None, NO_STORE, threads=1)
+    assert run.transcribe(str(variant), [f"{memory}/c/d.wav"], "txt", None, NOWHERE, threads=1)
     assert capsys.readouterr().out == texts[1] + "\n"
-    assert not run.transcribe(str(variant), [f"{memory}/none.wav"], "txt", None, NO_STORE, threads=1)
+    assert not run.transcribe(str(variant), [f"{memory}/none.wav"], "txt", None, NOWHERE, threads=1)
     assert capsys.readouterr().err == f"error: {memory}/none.wav is missing: check the address\n"
     assert not list((tmp_path / "tmp").iterdir())
 
@@ -197,7 +198,7 @@ def test_a_web_servers_file_is_a_recording_and_its_password_is_not_shown(variant
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         urls = [f"{address}/c/d.wav?token=hush", f"{address}/none.wav?token=hush"]
-        assert not run.transcribe(str(variant), urls, "json", None, NO_STORE, threads=1)
+        assert not run.transcribe(str(variant), urls, "json", None, NOWHERE, threads=1)
         server.shutdown()
     captured = capsys.readouterr()
     assert json.loads(captured.out)["text"] == json.loads(talks[1][1])["text"]

@@ -18,6 +18,7 @@ from pipeline.apps.transcription import run, transcribe_file
 from pipeline.apps.transcription.files import Recording
 from pipeline.apps.transcription.formats import as_json
 from pipeline.common.errors import BigfootError
+from pipeline.project import Project
 from pipeline.recognition import seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech import audio
@@ -27,7 +28,7 @@ from tests.planted import ROOT, bigfoot
 from tests.recordings import with_stated_frames
 from tests.tiny import TEXTS, speech
 
-NO_STORE = Path("nowhere/mlflow.db")  # for variants that are folders
+NOWHERE = Project(Path("nowhere"))  # for variants that are folders
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_stdin_is_a_recording(variant, talks):
 
 def test_each_recording_has_a_file_where_a_folder_is_given(variant, talks, tmp_path, capsys):
     folder, texts = talks
-    assert run.transcribe(str(variant), [str(folder)], "srt", tmp_path, NO_STORE, threads=1)
+    assert run.transcribe(str(variant), [str(folder)], "srt", tmp_path, NOWHERE, threads=1)
 
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert written == ["a.srt", "b.srt", "c/d.srt"] and capsys.readouterr().out == ""
@@ -114,7 +115,7 @@ def test_each_recording_has_a_file_where_a_folder_is_given(variant, talks, tmp_p
 def test_several_recordings_in_json_are_one_object_per_line(variant, talks, capsys):
     folder, texts = talks
     names = [str(folder / name) for name in ("b.flac", "c/d.ogg")]
-    assert run.transcribe(str(variant), names, "json", None, NO_STORE, threads=1)
+    assert run.transcribe(str(variant), names, "json", None, NOWHERE, threads=1)
 
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(answer["file"], answer["text"]) for answer in answers] == [
@@ -132,13 +133,13 @@ def test_several_recordings_in_json_are_one_object_per_line(variant, talks, caps
 )
 def test_what_would_be_mixed_up_is_refused_before_anything_is_transcribed(talks, tmp_path, names, form, out, complaint):
     with pytest.raises(BigfootError, match=complaint):
-        run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out, NO_STORE)
+        run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out, NOWHERE)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(variant, talks, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(BigfootError, match=r"a\.txt can't be written: .*: give another --out-dir"):
-        run.transcribe(str(variant), [str(talks[0] / "a.wav")], "txt", tmp_path / "out", NO_STORE, threads=1)
+        run.transcribe(str(variant), [str(talks[0] / "a.wav")], "txt", tmp_path / "out", NOWHERE, threads=1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -147,7 +148,7 @@ def test_a_bad_file_is_one_line_and_the_others_go_on(variant, talks, tmp_path, c
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
     names = [str(tmp_path / "bad.wav"), str(tmp_path / "nan.wav"), str(folder / "b.flac"), str(tmp_path / "gone.wav")]
-    assert not run.transcribe(str(variant), names, "txt", None, NO_STORE, threads=1, workers=workers)
+    assert not run.transcribe(str(variant), names, "txt", None, NOWHERE, threads=1, workers=workers)
 
     captured = capfd.readouterr()
     assert captured.out == f"{folder / 'b.flac'}\t{texts['b.flac']}\n"
@@ -163,7 +164,7 @@ def test_a_folder_with_other_formats_is_never_half_transcribed(variant, tmp_path
     (tmp_path / "c.wma").write_bytes(b"no audio")
     for name in ("d.ape", "e.ts", "f.awb", "g.WAVE", "h.dss"):
         (tmp_path / name).write_bytes(b"MAC " + bytes(99))
-    assert not run.transcribe(str(variant), [str(tmp_path)], "json", None, NO_STORE, threads=1)
+    assert not run.transcribe(str(variant), [str(tmp_path)], "json", None, NOWHERE, threads=1)
     captured = capfd.readouterr()
     answers = [json.loads(line) for line in captured.out.splitlines()]
     assert [Path(answer["file"]).name for answer in answers] == ["a.m4a", "b.wav"] and all(answer["text"] for answer in answers)
@@ -174,7 +175,7 @@ def test_files_of_a_folder_that_are_no_audio_by_their_names_are_counted_in_a_lin
     for name in ("a.wav", "b.xyz", "deep/c.xyz", "d", "a.txt", "a.TextGrid", ".e.xyz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         soundfile.write(tmp_path / name, speech(1.0), 16_000, format="WAV")
-    assert run.transcribe(str(variant), [str(tmp_path)], "json", None, NO_STORE, threads=1)
+    assert run.transcribe(str(variant), [str(tmp_path)], "json", None, NOWHERE, threads=1)
     assert f"{tmp_path}: passed over, no audio by their names: 2 .xyz, 1 without suffix" in caplog.messages
     assert len(capfd.readouterr().out.splitlines()) == 1
 
@@ -191,7 +192,7 @@ def test_each_channel_has_the_words_of_its_speaker(variant, tmp_path, capsys, wo
     texts = [recognizer.transcribe(samples) for samples in (left, right)]
 
     names = [str(tmp_path / name) for name in ("call.wav", "mono.wav")]
-    assert run.transcribe(str(variant), names, "json", None, NO_STORE, threads=1, workers=workers, channels="split")
+    assert run.transcribe(str(variant), names, "json", None, NOWHERE, threads=1, workers=workers, channels="split")
     call, mono = map(json.loads, capsys.readouterr().out.splitlines())
     assert call["duration"] == 40.0 and [word["start"] for word in call["words"]] == sorted(w["start"] for w in call["words"])
     assert [" ".join(w["word"] for w in call["words"] if w["channel"] == n) for n in (1, 2)] == texts
@@ -204,16 +205,16 @@ def test_each_channel_has_the_words_of_its_speaker(variant, tmp_path, capsys, wo
 def test_channels_that_cancel_each_other_are_an_error_that_says_so(variant, tmp_path, capfd):
     samples = speech(40.0)
     soundfile.write(tmp_path / "a.wav", np.stack([samples, -samples], axis=1), 16_000, subtype="FLOAT")
-    assert not run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NO_STORE, threads=1)
+    assert not run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NOWHERE, threads=1)
     assert re.fullmatch("error: .*a.wav has channels of opposite phase.*--channels first`.*\n", capfd.readouterr().err)
-    assert run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NO_STORE, threads=1, channels="first")
+    assert run.transcribe(str(variant), [str(tmp_path / "a.wav")], "txt", None, NOWHERE, threads=1, channels="first")
     assert capfd.readouterr().out == Recognizer.load(variant).transcribe(samples) + "\n"
 
 
 def test_a_line_break_in_a_files_name_makes_no_further_line(variant, tmp_path, capfd):
     soundfile.write(tmp_path / "a\nb.wav", speech(2.0), 16_000)
     names = [str(tmp_path / name) for name in ("a\nb.wav", "c\nd.wav")]
-    assert not run.transcribe(str(variant), names, "txt", None, NO_STORE, threads=1)
+    assert not run.transcribe(str(variant), names, "txt", None, NOWHERE, threads=1)
     captured = capfd.readouterr()
     assert captured.out.count("\n") == 1 and "a\\nb.wav\t" in captured.out
     assert captured.err.count("\n") == 1 and "c\\nd.wav is missing" in captured.err
@@ -224,7 +225,7 @@ def test_a_damaged_variant_is_one_line_not_one_per_file(variant, talks, tmp_path
     (tmp_path / "variant.json").write_text((variant / "variant.json").read_text())
     (tmp_path / "model.onnx").write_bytes(b"junk")
     with pytest.raises(BigfootError, match="model.onnx can't be opened"):
-        run.transcribe(str(tmp_path), [str(talks[0])], "txt", None, NO_STORE, workers=workers)
+        run.transcribe(str(tmp_path), [str(talks[0])], "txt", None, NOWHERE, workers=workers)
 
 
 def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypatch, capsys):
@@ -242,22 +243,22 @@ def test_the_champion_is_fetched_from_mlflow(variant, talks, tmp_path, monkeypat
     client.create_model_version("bigfoot-digits", f"models:/{model.model_id}", model_id=model.model_id)
     client.set_registered_model_alias("bigfoot-digits", "champion", "1")
     for name in ("bigfoot-digits@champion", "bigfoot-digits/1", model.model_id):
-        assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, NO_STORE, threads=1)
+        assert run.transcribe(f"models:/{name}", [str(folder / "b.flac")], "txt", None, NOWHERE, threads=1)
         assert capsys.readouterr().out == texts["b.flac"] + "\n"
     (stored,) = (tmp_path / "artifacts").rglob("model.onnx")
     stored.write_bytes(stored.read_bytes()[:-1] + bytes([stored.read_bytes()[-1] ^ 1]))
     sealed = stored.with_name("variant.json")
     sealed.write_text(json.dumps(json.loads(sealed.read_text()) | {"files": {"model.onnx": seal.seal(variant)["model.onnx"]}}))
     with pytest.raises(BigfootError, match=r"model\.onnx has the size but not the content"):
-        run.transcribe("models:/bigfoot-digits@champion", [str(folder / "b.flac")], "txt", None, NO_STORE)
+        run.transcribe("models:/bigfoot-digits@champion", [str(folder / "b.flac")], "txt", None, NOWHERE)
     with pytest.raises(BigfootError, match="models:/nothing@champion can't be fetched"):
-        run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None, NO_STORE)
+        run.transcribe("models:/nothing@champion", [str(folder / "b.flac")], "txt", None, NOWHERE)
 
 
 def test_without_a_store_nothing_is_fetched_and_none_is_made(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(BigfootError, match=f"{tmp_path}/mlflow.db"):
-        run.transcribe("models:/bigfoot@champion", ["a.wav"], "txt", None, tmp_path / "mlflow.db")
+        run.transcribe("models:/bigfoot@champion", ["a.wav"], "txt", None, Project(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -310,7 +311,7 @@ def test_progress_counts_all_seconds_of_audio_whatever_the_number_of_workers(var
     folder, _ = talks
     shown = []
     monkeypatch.setattr(run.Progress, "advance", lambda progress, seconds: shown.append((progress.total, seconds)))
-    assert run.transcribe(str(variant), [str(folder)], "txt", None, NO_STORE, threads=1, workers=workers)
+    assert run.transcribe(str(variant), [str(folder)], "txt", None, NOWHERE, threads=1, workers=workers)
     (total,) = {total for total, _ in shown}
     assert total == pytest.approx(101.3, abs=0.1) and sum(seconds for _, seconds in shown) == pytest.approx(total, abs=0.1)
 
