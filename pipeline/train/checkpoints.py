@@ -90,6 +90,13 @@ def latest(folder: Path) -> Path | None:
     return None
 
 
+def last_step(checkpoint: Path) -> int | None:
+    """The step of a checkpoint at which its training ended, as where patience ran out; None where the training goes on."""
+    state = _state(checkpoint)
+    is_end = state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"]
+    return state["global_step"] if is_end else None
+
+
 def keep_only(folder: Path, names: set[str]) -> None:
     """Remove all checkpoints but these; after a new one is whole, since the Trainer would remove the old ones first."""
     for checkpoint in folder.glob("checkpoint-*"):
@@ -99,5 +106,10 @@ def keep_only(folder: Path, names: set[str]) -> None:
 
 def _best(checkpoint: Path) -> Path | None:
     """The best checkpoint at the time of this one; None where none was evaluated."""
-    best = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["best_model_checkpoint"]
+    best = _state(checkpoint)["best_model_checkpoint"]
     return checkpoint.with_name(Path(best).name) if best else None
+
+
+def _state(checkpoint: Path) -> dict:
+    """What the Trainer wrote of its state."""
+    return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))

@@ -20,15 +20,18 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def gpu_has_bf16() -> bool:
+    """Whether there is a GPU that computes in bfloat16 without emulating it."""
+    return has_gpu() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def precision(wanted: str) -> str:
     """bf16, fp16 or fp32; `auto` is bf16 where the hardware supports it, otherwise fp16 on a GPU and fp32 on a CPU.
 
     Raises BigfootError for fp16 on a CPU.
     """
     if wanted == "auto":
-        is_supported = (
-            torch.cuda.is_bf16_supported(including_emulation=False) if has_gpu() else torch.cpu._is_avx512_bf16_supported()
-        )
+        is_supported = gpu_has_bf16() if has_gpu() else torch.cpu._is_avx512_bf16_supported()
         return "bf16" if is_supported else "fp16" if has_gpu() else "fp32"
     if wanted == "fp16" and not has_gpu():
         raise BigfootError("training.precision: fp16 needs a GPU: use auto, bf16 or fp32")

@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def train(job: Job, out: Path) -> dict:
         accept_features(job.model)
     folder = job.bookkeeping.checkpoints(job.fingerprint)
     resume = checkpoints.latest(folder)
-    trainer = _trainer(job, folder)
+    ended = checkpoints.last_step(resume) if resume else None  # of one that was killed before its model was saved
+    trainer = _trainer(replace(job, training=job.training.model_copy(update={"steps": ended})) if ended else job, folder)
     if resume:
         log.info("%s: resuming from step %s", job.bookkeeping.model, resume.name.rpartition("-")[2])
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)

@@ -94,13 +94,15 @@ def test_a_training_that_patience_ends_says_how_high_the_learning_rate_still_is(
 
 
 @pytest.mark.slow
-def test_patience_counts_on_where_a_kill_left_it(tmp_path):
-    """A teacher that learns nothing has its best dev WER at step 10; with a patience of 2 it stops at 30."""
+@pytest.mark.parametrize("step", [20, 30])
+def test_patience_counts_on_where_a_kill_left_it(tmp_path, step):
+    """A teacher that learns nothing has its best dev WER at step 10; with a patience of 2 it stops at 30, killed or not."""
 
     def learn_nothing(chosen: dict) -> None:
         chosen["teacher"]["training"] |= {"patience": 2, "learning_rate": 1e-12}
 
     folder = tones.project(tmp_path, steps=60, change=learn_nothing)
-    tones.kill_at(folder, 20)
+    never_saved = "import time; from pipeline.train import trainer; trainer.save_model = lambda *_: time.sleep(60)"
+    tones.kill_at(folder, step, first=never_saved)
     tones.run(folder, "teacher")
-    assert tones.metrics(folder)["steps"] == 30
+    assert tones.metrics(folder)["steps"] == 30 and tones.metrics(folder)["best_step"] == 10

@@ -27,6 +27,7 @@ from pipeline.models.inference import BATCH_SECONDS, Outputs, by_length, forward
 from pipeline.params import Logits
 from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import Corpus, durations, split_folder
+from pipeline.train import machine
 
 PROBE_SECONDS = 10  # of each utterance of silence, by which the time is estimated
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 def runs_bf16(device: torch.device) -> bool:
     """The teacher runs under bfloat16 autocast on a GPU that has it, else in float32."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cuda" and machine.gpu_has_bf16()
 
 
 class Work:
