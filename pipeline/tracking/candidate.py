@@ -5,18 +5,21 @@ gate and test by the digests of their texts and audio. Train may grow without ch
 MLflow keeps tags; what was not measured is absent.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.benchmark import timings
+from pipeline.benchmark.timings import REFERENCE
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import sha256_of
 from pipeline.common.git import origin
 from pipeline.common.numbers import percent, shown, times
 from pipeline.compare.comparison import Comparison, Row
 from pipeline.compare.rows import gain
 from pipeline.params import Gate
+from pipeline.recognition import seal
 from pipeline.speech.corpus import GATE, read_info, test_sets
 from pipeline.tracking.log import comparison_key
 from pipeline.tracking.store import KEY, Store
@@ -44,7 +47,7 @@ class Candidate:
 
 
 def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
-    """The candidate of a row of the comparison under `store.root`, which has been logged.
+    """The candidate of a row of the comparison under `store.root`, which has been logged, and whose files are those compared.
 
     Raises BigfootError where its run, its corpus or its model is missing.
     """
@@ -54,15 +57,14 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
         raise BigfootError(f"{row.variant} of the last comparison is not in MLflow: run `bigfoot track`")
     model_id = run.outputs.model_outputs[0].model_id
     content = store.client.get_logged_model(model_id).tags[KEY]
-    corpus = project.corpus(compared.corpus)
-    info, timed = read_info(corpus), timings.read(project.timings)
+    info, timed = read_info(project.corpus(compared.corpus)), timings.read(project.timings)
     test = test_sets(info["splits"])[0]
     evidence = {
         **{name: getattr(row, name) for name in ("variant", "model", "scheme", "runtime", "objective", "device")},
         **{name: row[name] for name in FIGURES},
         "gain": gain(row.figures, compared.budget.prefer), "gate": row.gate.word,
         "gate_reason": row.gate.reason, "budget": compared.budget.model_dump_json(), "content": content,
-        "teacher": _weights(project.teacher), "corpus": compared.corpus,
+        "teacher": _weights(project.variant(REFERENCE)), "corpus": compared.corpus,
         "gate_set": info["splits"][GATE]["digest"], "test_set": info["splits"][test]["digest"],
         "synthetic": "yes" if info["synthetic"] else "no",
         "host": timed.host["name"], "timed_on": timed.timed_on, "timed_at": timed.measured_at,
@@ -89,6 +91,8 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
             return False, f"can't be compared with it: {other if known else f'it has no evidence from Bigfoot ({key})'}"
     if times_count and "busy" in challenger:
         return False, f"was timed while other work took {float(challenger['busy']):.0%} of the CPU: benchmark an idle host"
+    if budget.budget and _length(incumbent) != budget.budget.length:
+        return False, f"can't be compared with it: the champion was not timed on {budget.budget.length:g} s of audio"
     if exceeded := _exceeded(figures(incumbent), budget, incumbent.get("objective", "wer")):
         return True, f"the former champion is over the budget ({exceeded})"
     (_, old, most), (least, new, _) = (_gains(figures(evidence), budget.prefer) for evidence in (incumbent, challenger))
@@ -96,6 +100,12 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
         return True, f"it gains {times(new, UNKNOWN)} over the teacher, the former champion {times(old, UNKNOWN)}"
     why = "is not surely better: with these intervals" if new is not None and (old is None or new > old) else "is not better:"
     return False, f"{why} it gains {times(new, UNKNOWN)} over the teacher, the champion {times(old, UNKNOWN)}"
+
+
+def _length(evidence: Mapping[str, str]) -> float | None:
+    """The seconds of audio that `latency_asked_ms` is for; None where nothing was asked for."""
+    asked = json.loads(evidence.get("budget", "{}")).get("budget")
+    return asked["length"] if asked else None
 
 
 def _gains(known: Mapping[str, float | None], prefer: str) -> tuple[float | None, float | None, float | None]:
@@ -133,14 +143,7 @@ def _exceeded(known: Mapping[str, float | None], budget: Gate, objective: str) -
     return None
 
 
-def _weights(model: Path) -> str:
-    """A model's identity: the hash of its weights, or of its metrics.json where there are no weights."""
-    return _digest(sorted(model.glob("*.safetensors")) or [model / "metrics.json"])
-
-
-def _digest(paths: list[Path]) -> str:
-    try:
-        return sha256_of(paths)[:16]
-    except FileNotFoundError as error:
-        missing = f"{error.filename} is missing, which identifies what a champion was measured on"
-        raise BigfootError(f"{missing}: run `dvc checkout`, or `dvc pull`") from None
+def _weights(variant: Path) -> str:
+    """The identity of a model in full precision: the hash of its weights' sum."""
+    info = seal.read_info(variant)
+    return hashlib.sha256(bytes.fromhex(info["files"][info["file"]]["sha256"])).hexdigest()[:16]

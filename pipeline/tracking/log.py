@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.benchmark import timings
 from pipeline.common import graph
+from pipeline.common.errors import BigfootError
 from pipeline.common.files import sha256
 from pipeline.common.git import origin
 from pipeline.common.numbers import percent, times
@@ -27,6 +28,7 @@ from pipeline.compare.report.columns import standing
 from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
+from pipeline.recognition import seal
 from pipeline.speech.corpus import read_info, scored_splits, split_folder, test_sets
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, NOTE, Store, final_figures, is_number
@@ -83,6 +85,19 @@ def comparison_key(project: Project) -> str:
     return sha256(project.comparison)[:16]
 
 
+def changed_since(project: Project, compared: comparison.Comparison) -> str | None:
+    """Which file is not the one that was compared, so that the comparison's figures are not its own; None where all are."""
+    timed_at = comparison.read_headline(project.reports / "metrics.json")["timed_at"]
+    if timings.read(project.timings).measured_at != timed_at:
+        return f"{project.timings} is newer than the last comparison: `dvc repro` makes another"
+    for row in compared.rows:
+        folder = project.variant(row.variant)
+        slug = Variant(model=row.model, scheme=row.scheme).slug
+        if row.files != seal.mark(seal.read_info(folder, f"dvc repro quantize@{slug}")):
+            return f"{folder} was changed after the last comparison: `dvc repro` makes another"
+    return None
+
+
 def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock: dict) -> int:
     """The parent run of reports/comparison.json and its children; returns how many were incomplete."""
     compared, run = comparison.read(store.root), timings.read(store.project.timings)
@@ -91,6 +106,8 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
     known = store.find("comparison", key)
     if known and known.info.status == "FINISHED":
         return 0
+    if changed := changed_since(store.project, compared):
+        raise BigfootError(changed)
     tags = {
         **origin(store.root), "profile": settings["profile"], "corpus": compared.corpus,
         "champion": compared.champion.variant if compared.champion else "none",

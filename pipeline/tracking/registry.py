@@ -22,6 +22,7 @@ from pipeline.compare import comparison
 from pipeline.params import Gate, Params
 from pipeline.tracking.candidate import Candidate, candidate_of, judge, summary
 from pipeline.tracking.database import explained
+from pipeline.tracking.log import changed_since, project
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CHAMPION, PREVIOUS = "champion", "previous"
 TAG = "bigfoot."
+HISTORY = {"promoted", "promoted_at", "rejected"}  # tags of a version that are not evidence
 
 
 def keep_up(store: Store, params: Params) -> str | None:
@@ -45,6 +47,8 @@ def keep_up(store: Store, params: Params) -> str | None:
         if compared.champion is None:
             now = registry.aliased(CHAMPION)
             return f"{named(now)} stays {registry.at(CHAMPION)}: the last comparison has no champion" if now else None
+        if changed := changed_since(store.project, compared):
+            return f"nothing is promoted: {changed}"
         candidate = candidate_of(store, compared, compared.champion)
         if _is_trial(store.root):
             if (now := registry.aliased(CHAMPION)) and now.tags.get(TAG + "content") == candidate.content:
@@ -66,7 +70,7 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
     own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
     if own and now and own.version == now.version:
         if "busy" not in candidate.evidence:  # later ones are compared with what was measured last
-            registry.tag(now, **candidate.evidence)
+            registry.renew(now, candidate)
         registry.settle()
         return None
     if own and TAG + "rejected" in own.tags:
@@ -83,8 +87,6 @@ def promote(root: Path, params: Params, variant: str, force: bool = False) -> st
     Raises BigfootError, without `force`, where it doesn't pass the gate, is not better than the champion, or was measured
     against another teacher or on another set.
     """
-    from pipeline.tracking.log import project
-
     compared = comparison.read(root)
     if compared.corpus != params.corpus.name:
         raise BigfootError(f"the last comparison is of {compared.corpus}, not of {params.corpus.name}: run `dvc repro`")
@@ -93,6 +95,8 @@ def promote(root: Path, params: Params, variant: str, force: bool = False) -> st
         raise BigfootError(f"{variant} doesn't pass the gate ({row.gate.reason}): --force promotes it anyway")
     with opened(root, params) as (store, registry):
         project(store, params)  # only what has been logged can be promoted
+        if changed := changed_since(store.project, compared):
+            raise BigfootError(changed)
         with store.lock():
             return insist(registry, candidate_of(store, compared, row), compared.budget, force)
 
@@ -101,7 +105,7 @@ def insist(registry: "Registry", candidate: Candidate, budget: Gate, force: bool
     """Promote a candidate where it is better, or by force; returns the message, or raises BigfootError, as `promote` does."""
     own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
     if own and now and own.version == now.version:
-        registry.tag(now, **candidate.evidence)
+        registry.renew(now, candidate)
         return f"{named(now)} is {registry.at(CHAMPION)} already: its evidence is that of the last comparison now"
     is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better and not force:
@@ -189,7 +193,7 @@ class Registry:
         if version is None:
             version = self._register(candidate)
         else:
-            self.tag(version, **candidate.evidence)  # the evidence may be newer
+            self.renew(version, candidate)
         if TAG + "rejected" in version.tags:
             self.client.delete_model_version_tag(self.name, version.version, TAG + "rejected")
         self.tag(version, promoted=str(number), promoted_at=_now())
@@ -207,6 +211,12 @@ class Registry:
 
     def point(self, alias: str, version: "ModelVersion") -> None:
         self.client.set_registered_model_alias(self.name, alias, version.version)
+
+    def renew(self, version: "ModelVersion", candidate: Candidate) -> None:
+        """Make a version's evidence that of a candidate with the same bytes, which may be of a later comparison."""
+        for name in (evidence_of(version) or {}).keys() - candidate.evidence.keys() - HISTORY:
+            self.client.delete_model_version_tag(self.name, version.version, TAG + name)
+        self.tag(version, **candidate.evidence)
 
     def tag(self, version: "ModelVersion", **tags: str) -> None:
         for key, value in tags.items():

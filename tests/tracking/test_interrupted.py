@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.apps.transcription.variant import opened
 from pipeline.common.errors import Busy
+from pipeline.project import Project
 from pipeline.tracking import sync
 from pipeline.tracking.history import history
 from pipeline.tracking.store import Store
@@ -89,7 +90,7 @@ def test_a_project_that_was_moved_or_copied_finds_its_models_again(compared, tmp
     assert sync.sync(params, folder)
     other = tmp_path_factory.mktemp("elsewhere") / "ein_anderer Ort%"
     how(folder, other)
-    with opened(CHAMPION, other / "mlflow.db") as variant:
+    with opened(CHAMPION, Project(other)) as variant:
         assert (variant / "variant.json").read_bytes() == (other / "variants/half.int8-openvino/variant.json").read_bytes()
     assert sync.sync(params, other) and len(runs(other)) == 5 and len(models(other)) == 2
     content = (other / "mlflow.db").read_bytes()

@@ -1,6 +1,7 @@
 """The registry holds the best champion seen on a test set: a better one takes its place, nothing else does, and a person can
 go back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.git import is_worktree
 from pipeline.compare.run import compare
 from pipeline.params import Budget, Gate
+from pipeline.recognition import seal
 from pipeline.speech import audio
 from pipeline.tracking import registry, sync
 from pipeline.tracking.candidate import Candidate, judge
 from pipeline.tracking.history import history
 from pipeline.tracking.store import Store
 from tests import tiny
-from tests.planted import FIGURES, plant, plant_variant
+from tests.planted import FIGURES, plant, plant_variant, write
 from tests.tracking.test_sync import mlflow_server
 
 HALF = "half.int8-openvino"
@@ -139,13 +141,57 @@ def test_the_same_files_keep_the_evidence_of_the_last_comparison(ours):
     assert "(version 2) is" in considered(ours, "better", shrink=9.0, gate_set="grown")
 
 
+def test_evidence_that_the_last_comparison_lacks_goes(ours):
+    busy = candidate(ours, busy="0.50", latency_asked_ms="9.0")
+    registry.consider(ours, busy, BUDGET)
+    considered(ours)
+    (version,) = ours.versions()
+    assert not {"bigfoot.busy", "bigfoot.latency_asked_ms"} & set(version.tags) and version.tags["bigfoot.promoted"] == "1"
+
+
+def test_what_was_made_again_after_the_comparison_changes_no_evidence(params, project, ours, caplog):
+    caplog.set_level("INFO", "pipeline")
+    compare(params, project, project / "reports")
+    assert sync.sync(params, project)
+    (before,) = ours.versions()
+    planted = json.loads((project / "timings.json").read_text())
+    write(
+        project / "timings.json",
+        {**planted, "measured_at": "2030-01-01T00:00:00", "host": {**planted["host"], "cpu": "another"}},
+    )
+    assert sync.sync(params, project) and "timings.json is newer than the last comparison" in caplog.messages[-1]
+    (after,) = ours.versions()
+    assert after.tags == before.tags
+    with pytest.raises(BigfootError, match="is newer than the last comparison"):
+        registry.promote(project, params, HALF)
+
+
+def test_a_variant_that_was_made_again_is_not_logged_with_the_former_ones_figures(params, project, ours, caplog):
+    compare(params, project, project / "reports")
+    info = json.loads((project / "variants" / HALF / "variant.json").read_text())
+    (project / "variants" / HALF / "weights.bin").write_bytes(b"never scored")
+    (project / "variants" / HALF / "variant.json").unlink()
+    write(project / "variants" / HALF / "variant.json", info | {"files": seal.seal(project / "variants" / HALF)})
+    assert not sync.sync(params, project)
+    assert f"variants/{HALF} was changed after the last comparison" in caplog.messages[-1]
+    assert not ours.client.search_registered_models()
+
+
 @pytest.mark.parametrize("over", [{"max_mb": 1.5, "max_ms": 9}, {"max_mb": 9, "max_ms": 1.5}])
 def test_a_champion_over_what_was_asked_for_is_replaced(over):
-    budget, old = Gate(max_rise=0.01, budget=Budget(**over)), KNOWN | {"latency_asked_ms": "2.0"}
+    budget = Gate(max_rise=0.01, budget=Budget(**over))
+    old = KNOWN | {"latency_asked_ms": "2.0", "budget": budget.model_dump_json()}
     new = KNOWN | {"latency_asked_ms": "1.0", "disk_mb": "1.0", "shrink": "3.0"}
     is_better, why = judge(old, new, budget)
     assert is_better and "over the budget" in why
     assert not judge(old, new, BUDGET)[0]
+
+
+@pytest.mark.parametrize("asked", [{}, {"latency_asked_ms": "2.0", "budget": '{"budget": {"length": 3.0}}'}])
+def test_milliseconds_for_another_length_of_audio_are_not_held_against_a_champion(asked):
+    budget = Gate(max_rise=0.01, budget=Budget(max_mb=9, max_ms=1.5, length=1.0))
+    is_better, why = judge(KNOWN | asked, KNOWN | {"latency_asked_ms": "1.0", "shrink": "3.0"}, budget)
+    assert not is_better and why == "can't be compared with it: the champion was not timed on 1 s of audio"
 
 
 def test_what_a_kill_left_half_done_is_completed(ours, monkeypatch):
