@@ -26,7 +26,7 @@ PURPOSES = {
     "smallest": "the fewest megabytes; of those within a hundredth of them, the fewest errors on gate",
     "fastest": "the shortest time for the same utterances",
     "cheapest": "the least energy per hour of audio where a meter measured it for all of them, else the shortest time",
-    NEAREST: "the lowest bound of the rise on gate, because no variant keeps the budget",
+    NEAREST: "none keeps the budget: the least too large or slow; of those that fit, the lowest bound of the rise on gate",
 }
 
 
@@ -147,7 +147,7 @@ def _errors(row: Row) -> float:
 
 
 def _quality(row: Row) -> tuple[float, float, float]:
-    return -_errors(row), row["speedup"] or 0.0, -(row["disk_mb"] or 0.0)
+    return -_errors(row), row["speedup_to_choose"] or 0.0, -(row["disk_mb"] or 0.0)
 
 
 def _difference(row: Row, other: Row, evidence: Evidence) -> Difference:

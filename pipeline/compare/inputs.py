@@ -28,7 +28,8 @@ class Evidence:
 
     scores, seconds (how long each evaluation took), kinds (own, peer or gpu), schemes (the scheme itself of a renamed one),
     runtimes and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that
-    aren't decoded greedily; training, curves and spent (by the student's own training and its parents') by name of model.
+    aren't decoded greedily; training, curves and spent (by the student's own training and its parents') by name of model,
+    training also of students without a variant, which others may come from.
     dropped: the utterances that prepare left out, each with the check that it failed.
     """
 
@@ -102,7 +103,7 @@ def gather(params: Params, root: Path) -> Evidence:
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
         decodings={name: info["decoding"] for name, info in infos.items() if "decoding" in info},
-        training={m: read_metrics(project.model(m), _made_by(m)) for m in models},
+        training=trained | {m: read_metrics(project.model(m), _made_by(m)) for m in models},
         curves={m: read_curve(project.model(m), _made_by(m)) for m in models},
         dropped=read_dropped(folder, corpus),
         spent={m: payback.spent(m, parents, trained) for m in models},

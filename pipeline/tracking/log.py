@@ -47,7 +47,7 @@ def project(store: Store, params: Params) -> int:
     datasets = _datasets(corpus, store.root) if (corpus / "corpus.json").is_file() else {}
     training: dict[str, str | None] = {}
     made = 0
-    for model in dict.fromkeys(variant.model for variant in params.variants.values()):
+    for model in ("teacher", *params.students):
         training[model], is_new = _training(store, model, params, datasets, lock)
         made += is_new
     report = store.project.reports

@@ -60,4 +60,5 @@ def _requirement(library: str, info: dict) -> str:
     """The build of onnxruntime for GPUs has versions of its own."""
     if gpu.is_needed(info) and library == "onnxruntime":
         return "onnxruntime-gpu"
-    return f"{library}=={(host.installed(library) or '').partition('+')[0]}"
+    version = host.installed(library)  # a peer's may be missing where its variant was only pulled
+    return f"{library}=={version.partition('+')[0]}" if version else library

@@ -107,6 +107,8 @@ def test_a_tie_goes_to_fewer_errors_then_to_the_faster_then_to_the_first():
     assert smallest(row("a.s", errors=0.06), row("b.s")) == "b.s"
     assert smallest(row("a.s"), row("b.s", speedup=3.0)) == "b.s"
     assert smallest(row("a.s"), row("b.s")) == "a.s"
+    reported = row("b.s")
+    assert smallest(row("a.s"), replace(reported, figures={**reported.figures, "speedup": 3.0})) == "a.s", "it chooses nothing"
     assert smallest(row("a.s", errors=0.06), row("b.s", disk_mb=1.009)) == "b.s"
     assert smallest(row("a.s", errors=0.06), row("b.s", disk_mb=1.02)) == "a.s"
 

@@ -10,7 +10,7 @@ from pipeline.lab.plan import probes, run, speech
 from pipeline.lab.plan.rates import Machine, Model, Rate
 from pipeline.lab.plan.speech import Speech
 from pipeline.lab.plan.stages import Plan
-from pipeline.params import Variant
+from pipeline.params import FolderSource, Variant
 from pipeline.params.measuring import EvaluateLive
 from pipeline.project import load_params
 from pipeline.speech.shards import Utterance
@@ -151,6 +151,16 @@ def test_hours_are_those_of_the_source_until_the_corpus_is_prepared(tmp_path):
     row = (Utterance("a", "ab", "", 1800.0), b"")
     made = corpora.write(tmp_path / "made", {"train": [row, row], "dev": [row], "test": []})
     assert speech.of(synthetic, made, tmp_path).hours == {"train": 1.0, "dev": 0.5, "gate": 0.5, "test": 0.0}
+
+
+def test_audio_that_is_not_there_leaves_the_hours_unknown_and_says_why(tmp_path):
+    settings = load_params(ROOT / "profiles/quickstart.yaml").corpus
+    tables = {"train": "train.jsonl", "dev": "dev.jsonl", "test": {"test": "test.jsonl"}}
+    source = FolderSource(kind="folder", **tables)
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.jsonl").write_text('{"audio": "gone.wav", "text": "one"}\n')
+    missing = speech.of(settings.model_copy(update={"source": source}), tmp_path / "none", tmp_path)
+    assert not missing.hours and missing.source.startswith("train/") and "gone.wav is missing" in missing.source
 
 
 def test_what_was_measured_is_remembered_and_a_damaged_memory_is_measured_anew(tmp_path):

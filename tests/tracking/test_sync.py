@@ -26,7 +26,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.compare import figures
 from pipeline.compare.run import compare
 from pipeline.recognition import decoding
-from pipeline.tracking import database, live, log, registry, store, sync
+from pipeline.tracking import database, live, log, package, registry, store, sync
 from pipeline.tracking.store import KIND, Store
 from tests import tiny
 from tests.docs import services
@@ -98,6 +98,19 @@ def test_every_variant_is_a_child_run_with_the_same_keys(compared):
         assert groups[:5] == ["headline"] * 5 and groups[5] != "headline"  # MLflow's charts begin with these five
         assert {"variant", "model", "scheme", "runtime", "host", "training"} <= set(run.data.tags)
         assert run.info.status == "FINISHED"
+
+
+def test_the_training_of_a_student_without_a_variant_is_logged_and_counted(project):
+    plant(project, {**TWO, "thin.int8-openvino": FIGURES["thin.int8-openvino"]})  # trains half, which thin comes from
+    params = plant(project, {name: FIGURES[name] for name in ("teacher.fp32", "thin.int8-openvino")})
+    compare(params, project, project / "reports")
+    assert "Together with its ancestors (teacher, half): 12 Wh" in (project / "reports/cards/thin.int8-openvino.md").read_text()
+    assert sync.sync(params, project)
+    assert {run.info.run_name for run in runs(project, "training")} == {"train teacher", "train half", "train thin"}
+
+
+def test_a_library_that_is_not_installed_is_required_in_any_version():
+    assert package._requirement("ctranslate2", {}) == "ctranslate2"
 
 
 def test_energy_that_no_meter_measured_is_called_modeled_and_has_its_range(project):

@@ -64,11 +64,15 @@ def _sampled(corpus: Corpus, data: Path) -> Speech:
         chosen = random.Random(0).sample(utterances, min(SAMPLE, len(utterances)))
         examine(chosen[0], corpus)  # what is loaded at the first one is not counted
         began = time.process_time()
-        lengths = [examine(utterance, corpus)[0].seconds for utterance in chosen]
+        examined = [examine(utterance, corpus)[0] for utterance in chosen]
+        lengths = [each.seconds for each in examined]
         spent, heard = spent + time.process_time() - began, heard + sum(lengths)
         stated = [utterance.duration for utterance in utterances if utterance.duration is not None]
+        if len(stated) < len(utterances) and not any(lengths):
+            why = "; ".join(finding.why for finding in examined[0].findings)
+            raise BigfootError(f"{split}/{examined[0].id}: {why}; nor can the others be read that were tried")
         whole = sum(stated) if len(stated) == len(utterances) else sum(lengths) / len(lengths) * len(utterances)
         hours[split] = whole / 3600
     source = f"{SAMPLE} utterances of each split of the source, or their stated durations"
     counts = {split: len(utterances) for split, utterances in splits.items()}
-    return Speech(hours, counts, LETTERS + SPECIAL, source, spent / max(heard, 1e-3))
+    return Speech(hours, counts, LETTERS + SPECIAL, source, spent / heard if heard else None)
