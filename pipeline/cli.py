@@ -349,7 +349,7 @@ def lm(
     from pipeline.quantize import decodings
     from pipeline.speech.corpus import open_corpus
 
-    if text and out.exists() and out.samefile(text):
+    if text and text.exists() and out.exists() and out.samefile(text):
         raise BigfootError(f"{out} is the text to learn from: name another file for the model")
     params = load_params()
     print(decodings.made(out, open_corpus(Project().corpus(params.corpus.name)), text, order, least_count))

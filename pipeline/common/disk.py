@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.common.errors import BigfootError, one_line
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO}
+REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO, errno.ENAMETOOLONG}
 NO_TEMPORARY = "No usable temporary directory found in "  # Python's
 
 _NUMBER = re.compile(r"\(os error (\d+)\)")  # safetensors

@@ -168,9 +168,13 @@ class Cutter:
         """Any number of recordings fits into a manifest."""
 
     def __call__(self, alignment: Alignment, recording: Recording) -> None:
-        audio = os.path.relpath(recording.path, self.manifest.parent)
+        # Folders without links, or .. would lead elsewhere; but the file's own name, since DVC links files to its cache.
+        place, home = (os.path.realpath(folder) for folder in (recording.path.parent, self.manifest.parent))
+        audio = os.path.relpath(os.path.join(place, recording.path.name), home)
+        if audio != audio.encode(errors="replace").decode():
+            raise BigfootError("its path is not UTF-8, as a manifest has to be: rename it")
         for piece in pieces.cut(alignment.words, alignment.duration, self.most_seconds):
-            row = {"audio": audio, "recording": recording.out.as_posix(), **asdict(piece)}
+            row = {"audio": audio, "recording": os.path.splitext(audio)[0], **asdict(piece)}
             is_good = piece.score is not None and piece.score >= self.least_score
             (self.rows if is_good else self.left_out).append(row)
 

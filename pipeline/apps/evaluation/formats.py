@@ -49,7 +49,12 @@ def as_json(result: Result) -> str:
         }
         for name, score in result.scores.items()
     ]
-    content = {"table": result.table, "objective": result.objective, "left_out": result.left_out, "variants": variants}
+    content = {
+        "table": one_line(result.table),
+        "objective": result.objective,
+        "left_out": result.left_out,
+        "variants": variants,
+    }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 

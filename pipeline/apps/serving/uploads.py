@@ -107,7 +107,7 @@ def _checked(body: bytes, content_type: str | None, service: Service) -> Upload:
         _, fields, files = parser.parse(io.BytesIO(body), kind, len(body), options)
     except (ValueError, HTTPException) as reason:
         raise Refused(400, f"the form can't be read: {one_line(str(reason))[:200]}") from None
-    unknown = sorted({*fields, *files} - {*FIELDS})
+    unknown = sorted(map(str, {*fields, *files} - {*FIELDS}))  # a part without a name has None
     if unknown:
         raise Refused(400, f"{one_line(', '.join(unknown))[:200]}: not supported here, known: {', '.join(FIELDS)}")
     if len(files.getlist("file")) != 1:

@@ -6,6 +6,7 @@ first, and so is what is at an address, by whoever reads it (`here`).
 """
 
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -78,7 +79,8 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
     """The recordings of names, in their order: files, the audio files of folders, sorted, at any depth, and - for stdin.
 
     Files and folders may be at addresses. A line says which other files of a folder are passed over, unless they are hidden or
-    texts. Closing `stack` removes the temporary files. Raises BigfootError where an address can't be asked.
+    texts; links are followed, and a folder that can't be read is a failure. Closing `stack` removes the temporary files. Raises
+    BigfootError where an address can't be asked.
     """
     recordings: list[Recording | Failure] = []
     for name in names:
@@ -91,16 +93,45 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
             recordings.append(Recording(name, _copied(sys.stdin.buffer, stack), Path("stdin")))
         elif remote.is_url(name):
             recordings += _at(name)
-        elif path.is_fifo():
+        elif _is_pipe(path):
             with path.open("rb") as pipe:
                 recordings.append(Recording(name, _copied(pipe, stack), Path(path.name)))
-        elif path.is_dir():
-            sounds = _sounds(name, (file.relative_to(path) for file in path.rglob("*") if file.is_file()))
-            below = [Recording(str(path / file), path / file, file.with_suffix("")) for file in sounds]
-            recordings += below or [_empty(name)]
+        elif os.path.isdir(path):
+            below = list(_below(path))
+            closed = [each for each in below if isinstance(each, Failure)]
+            sounds = _sounds(name, (each.relative_to(path) for each in below if isinstance(each, Path)))
+            found = [Recording(str(path / file), path / file, file.with_suffix("")) for file in sounds]
+            recordings += [*found, *closed] or [_empty(name)]
         else:
             recordings.append(Recording(name, path, Path(path.stem)))
     return recordings
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        return path.is_fifo()
+    except OSError:  # whoever opens it says why it can't be
+        return False
+
+
+def _below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path | Failure]:
+    """The files below a folder that are not hidden, and those of its folders that can't be read.
+
+    `above`: the folders that it is in, without links, so that a link to one of them doesn't lead round and round.
+    """
+    here = os.path.realpath(folder)
+    if here in above:
+        return
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        yield Failure(str(folder), f"{folder} can't be read: {error.strerror}")
+        return
+    for path in (folder / name for name in names):
+        if os.path.isdir(path):
+            yield from _below(path, above | {here})
+        elif os.path.isfile(path) or not os.path.exists(path):  # a link to what is gone is a recording that is missing
+            yield path
 
 
 def _at(url: str) -> list[Recording | Failure]:

@@ -1,5 +1,6 @@
 """Transcribes one recording in the memory of a window, or many, in processes or on a cluster, in the order of their names."""
 
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -124,7 +125,7 @@ def transcribe(
 def opened(model: str, project: Project) -> Iterator[Path]:
     """The folder of a variant, which this process's recognizer forgets afterwards: the next one may be another in its place."""
     with variant.opened(model, project) as folder:
-        if not (folder / "variant.json").is_file():
+        if not os.path.isfile(folder / "variant.json"):
             raise BigfootError(f"{folder} has no readable variant.json: give a folder of variants/")
         try:
             yield folder

@@ -32,7 +32,7 @@ def opened(variant: str, project: Project) -> Iterator[Path]:
         raise BigfootError("the name of the variant is empty: give a folder of variants/, or models:/NAME@champion")
     if not variant.startswith(SCHEMES):
         named = project.variant(project.variant_name(variant))
-        yield named if named.is_dir() and not Path(variant).is_dir() else Path(variant)
+        yield named if os.path.isdir(named) and not os.path.isdir(variant) else Path(variant)
         return
     with tempfile.TemporaryDirectory(prefix="bigfoot-") as scratch:
         yield _fetched(variant, project, Path(scratch))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -128,11 +129,29 @@ def test_pieces_go_into_a_manifest_that_prepare_reads_and_bad_ones_beside_it(pro
     result = run("calls/one.wav", "--cut", "data/train.jsonl", "--min-score", "0")
     rows = [json.loads(line) for line in Path("data/train.jsonl").read_text().splitlines()]
     assert " ".join(row["text"] for row in rows) == "Nobody said these 3 words" and rows[0]["audio"] == "../calls/one.wav"
-    assert all(0 < row["duration"] <= 15.0 and row["recording"] == "one" for row in rows)
+    assert all(0 < row["duration"] <= 15.0 and row["recording"] == "../calls/one" for row in rows)
     assert Path("data/train.left-out.jsonl").read_text() == "" and f"{len(rows)} utterances" in result.stdout
     run("calls/one.wav", "--cut", "data/train.jsonl", "--min-score", "0.99")  # nobody said it
     assert Path("data/train.jsonl").read_text() == ""
     assert len(Path("data/train.left-out.jsonl").read_text().splitlines()) == len(rows)
+
+
+def test_a_manifest_in_a_linked_folder_leads_to_the_recordings_and_tells_those_of_two_folders_apart(project):
+    Path("disk/x").mkdir(parents=True)
+    Path("linked").symlink_to("disk/x")
+    shutil.copytree("calls", "more")
+    run("calls", "more", "--cut", "linked/train.jsonl", "--min-score", "0")
+    rows = [json.loads(line) for line in Path("linked/train.jsonl").read_text().splitlines()]
+    assert {row["recording"] for row in rows} == {"../../calls/one", "../../more/one"}
+    assert all(Path("disk/x", row["audio"]).is_file() for row in rows)
+
+
+def test_a_recording_whose_name_is_not_utf_8_is_a_line_and_the_others_are_cut(project):
+    for suffix in (".wav", ".txt"):
+        shutil.copyfile(f"calls/one{suffix}", os.fsdecode(b"calls/caf\xe9") + suffix)
+    result = run("calls", "--cut", "train.jsonl", "--min-score", "0")
+    assert "its path is not UTF-8, as a manifest has to be: rename it" in result.stderr and result.exit_code == 1
+    assert Path("train.jsonl").read_text()
 
 
 def test_what_is_left_out_is_counted_by_its_reason(project):

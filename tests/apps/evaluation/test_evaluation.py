@@ -173,6 +173,11 @@ def test_a_single_utterance_has_no_interval(project, table):
 
 
 def test_a_table_may_have_a_name_that_is_no_text(project, table):
-    named = table.rename(table.with_name(os.fsdecode(b"caf\xe9.csv")))
+    named = table.parent / os.fsdecode(b"\xe9t\xe9/caf\xe9.csv")
+    named.parent.mkdir()
+    for file in (table, *table.parent.glob("*.flac")):
+        shutil.copyfile(file, named if file == table else named.with_name(file.name))
     done = bigfoot("evaluate", "one.fp32-onnx", named, cwd=project.root)
     assert done.returncode == 0 and "3 utterances" in done.stdout, done.stderr
+    result = run.evaluate(project, ["one.fp32-onnx"], named)
+    assert "caf\\udce9.csv" in json.loads(formats.as_json(result).encode())["table"]

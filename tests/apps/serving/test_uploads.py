@@ -122,8 +122,10 @@ def test_what_is_refused_has_a_status_and_a_reason_in_openais_form(server, conte
         (b"\xff" * 50_000, "multipart/form-data; boundary=x", 400),
         (b"".join(b'--x\r\nContent-Disposition: form-data; name="a%d"\r\n\r\n1\r\n' % n for n in range(99)) + b"--x--",
          "multipart/form-data; boundary=x", 400),
+        (b'--x\r\nContent-Disposition: form-data; filename="a.wav"\r\n\r\nRIFF\r\n--x--\r\n',
+         "multipart/form-data; boundary=x", 400),
     ],
-    ids="json nothing boundary garbage bytes parts".split(),
+    ids="json nothing boundary garbage bytes parts nameless".split(),
 )  # fmt: skip
 def test_a_body_that_is_no_form_is_refused(server, body, kind, status):
     address = f"http://{server.address}/v1/audio/transcriptions"

@@ -1,5 +1,6 @@
 """Recordings read in blocks are those that audio.read gives, bit for bit, and fail as it fails."""
 
+import errno
 import io
 import os
 import threading
@@ -119,6 +120,36 @@ def test_folders_are_searched_by_suffix_in_order_and_without_what_is_hidden(tmp_
     assert [str(recording.out) for recording in recordings[:3]] == ["a/b/c", "a/z", "b"]
     assert isinstance(recordings[5], Failure) and "no audio files" in recordings[5].reason
     assert recordings[6].name == "x.wav"
+
+
+def test_links_in_a_folder_are_followed_and_what_can_not_be_read_is_said(tmp_path, monkeypatch):
+    inside, elsewhere = tmp_path / "inside", tmp_path / "elsewhere"
+    for name in ("inside/a.wav", "inside/locked/c.wav", "elsewhere/b.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (inside / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(inside)
+    (inside / "gone.wav").symlink_to("nowhere.wav")
+    listed = os.listdir
+
+    def list_some(folder):  # the tests' user may be root, to whom nothing is locked
+        if os.path.basename(folder) == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", list_some)
+    with ExitStack() as stack:
+        found = files.find([str(inside)], stack)
+    assert [str(each.path.relative_to(inside)) for each in found[:-1]] == ["a.wav", "gone.wav", "linked/b.wav"]
+    assert found[-1] == Failure(f"{inside}/locked", f"{inside}/locked can't be read: Permission denied")
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "locked/" + "n" * 300])
+def test_a_name_that_is_too_long_is_one_recordings_failure(tmp_path, name):
+    with ExitStack() as stack:
+        (found,) = files.find([str(tmp_path / f"{name}.wav")], stack)
+    with pytest.raises(AudioError, match="File name too long|is missing"):
+        read(found)
 
 
 def test_a_pipe_is_kept_for_as_long_as_it_is_needed(tmp_path, monkeypatch):

@@ -103,6 +103,20 @@ def test_typed_words_are_written_as_the_model_writes(typed, written):
     assert node("score.js", "asWritten", "return asWritten(...input);", [typed, TEXTS]) == written
 
 
+@pytest.mark.parametrize(
+    ("language", "alphabet", "typed", "written"),
+    [
+        ("fr", "acefm\u0301", "Caf\u00e9", "cafe\u0301"),  # corpus.text.form: NFD
+        ("fr", "acefm\u00e9", "Cafe\u0301", "caf\u00e9"),
+        ("tr", "\u0131i\u015fk", "I\u015eIK", "\u0131\u015f\u0131k"),
+        ("de", "STRA\u1e9eE", "Stra\u00dfe", "STRA\u1e9eE"),
+    ],
+)
+def test_typed_words_have_the_models_accents_and_its_languages_case(language, alphabet, typed, written):
+    found = node("score.js", "asWritten", "return asWritten(...input);", [typed, list(alphabet), language])
+    assert found == [written]
+
+
 @pytest.mark.parametrize("rate", [48_000, 44_100, 16_000, 8_000])
 def test_a_microphones_samples_in_blocks_become_what_soxr_makes_of_the_whole(rate):
     times = np.arange(rate) / rate

@@ -1,13 +1,16 @@
 // Recognized words against the words that were typed: which are wrong, missing or too many, and the error rate. The count is the
 // least that explains the difference, as `bigfoot evaluate` counts.
 
-/** Typed text as the model would write it: its case, and no character that it can't write. */
-export function asWritten(typed, tokens) {
+/** Typed text as the model would write it: its case, accents with or apart from their letters, no character that it can't write. */
+export function asWritten(typed, tokens, language) {
   const alphabet = new Set(tokens.join(""));
   const upper = [...alphabet].some((one) => one !== one.toLowerCase());
   const lower = [...alphabet].some((one) => one !== one.toUpperCase());
-  const cased = upper === lower ? typed : upper ? typed.toUpperCase() : typed.toLowerCase();
-  const plain = cased.normalize("NFC").replaceAll("’", "'");
+  const capitals = () => typed.replaceAll("ß", "ẞ").toLocaleUpperCase(language);
+  const cased = upper === lower ? typed : upper ? capitals() : typed.toLocaleLowerCase(language);
+  const whole = [...alphabet].some((one) => one.normalize("NFD") !== one);
+  const parts = /[\p{M}\u1100-\u11FF]/u.test(tokens.join("")); // accents, and what Hangul's syllables are made of
+  const plain = cased.normalize(parts && !whole ? "NFD" : "NFC").replaceAll("’", "'");
   const written = [...plain].map((one) => (alphabet.has(one) ? one : /['\p{M}]/u.test(one) ? "" : " "));
   return written.join("").split(/\s+/).filter(Boolean);
 }

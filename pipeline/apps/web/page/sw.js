@@ -23,7 +23,7 @@ addEventListener("fetch", (event) => {
 });
 
 async function cleared() {
-  const old = (await caches.keys()).filter((name) => name.startsWith(STORE) && name !== NAME);
+  const old = (await caches.keys()).filter((name) => name.startsWith(`${STORE} `) && name !== NAME);
   await Promise.all(old.map((name) => caches.delete(name)));
 }
 

@@ -110,7 +110,7 @@ export function answers(all, built) {
 function card({ model, words, milliseconds, seconds }, { objective, language }) {
   const figures = [speed(milliseconds, seconds)];
   const split = (list) => (objective === "cer" ? [...list.join(" ")] : list);
-  const reference = split(asWritten(element("said").value, model.tokens));
+  const reference = split(asWritten(element("said").value, model.tokens, language));
   let text = words.length ? marked(words) : [made("i", "no words")];
   if (reference.length) {
     const steps = align(reference, split(words.map((word) => word.text)));
