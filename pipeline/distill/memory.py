@@ -31,16 +31,17 @@ def lines(params: Params, root: Path) -> Iterator[str]:
         yield f"memory: the shape of {teacher.name} is known once the stage teacher has fetched it"
         return
     if teacher.training and is_trained:
-        yield _line("teacher", known, teacher.training, params, None)
+        yield _line("teacher", known, teacher.training, params)
     for name, student in params.students.items():
         if student.training:
-            yield _line(name, known, student.training, params, student.distillation)
+            yield _line(name, known, student.training, params, student)
 
 
-def _line(name: str, known: dict, training: Training, params: Params, distillation: Distillation | None) -> str:
-    """`known`: the config of each model; `distillation`: that of a student."""
+def _line(name: str, known: dict, training: Training, params: Params, student: Student | None = None) -> str:
+    """`known`: the config of each model; `student`: None for the teacher."""
     from pipeline.train import machine
 
+    distillation = student.distillation if student else None
     precision, longest = machine.precision(training.precision), _longest(params, training, distillation)
     batch = max(training.batch_seconds, longest)
     stored = distillation is not None and distillation.features == "stored"
@@ -51,6 +52,8 @@ def _line(name: str, known: dict, training: Training, params: Params, distillati
         frozen=stored or training.freeze_feature_encoder_steps >= training.steps,
         checkpointing=training.gradient_checkpointing,
         chunk=training.chunk[0] if training.chunk else None,
+        int8=student is not None and student.quantize_aware,
+        few_bits=student is not None and student.few_bits is not None,
     )
     need = memory.foretold(known[name], settings)
     if distillation is not None and distillation.teacher == "online":

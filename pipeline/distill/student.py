@@ -108,7 +108,7 @@ def make_student(
         model, processor, audio_corpus, settings.training, settings, fingerprint, bookkeeping,
         teacher_logits=_at_frames(store, factor, known.blank) if store else None, features=features, loss=imitation,
         unlabelled=settings.distillation.unlabelled,
-        pseudo_labels=_pseudo_labels(name, settings, audio_corpus, store, known, model.config), finish=finish,
+        pseudo_labels=_pseudo_labels(name, settings, corpus, audio_corpus, store, known, model.config), finish=finish,
     )  # fmt: skip
     metrics = trainer.train(job, out)
     (out / "initialization.json").write_text(json.dumps(rows, indent=1) + "\n")
@@ -136,9 +136,18 @@ def _at_frames(store: LogitsStore, factor: int, blank: int) -> Callable[[Utteran
 
 
 def _pseudo_labels(
-    name: str, settings: Student, corpus: AudioCorpus, store: LogitsStore | None, known: vocabulary.Vocabulary, config
+    name: str,
+    settings: Student,
+    corpus: Corpus,
+    at_speeds: AudioCorpus,
+    store: LogitsStore | None,
+    known: vocabulary.Vocabulary,
+    config,
 ) -> Callable[[Utterance], list[int]] | None:
-    """The labels of audio without text; None where it has none. Logs how much audio teaches with and without text."""
+    """The labels of audio without text; None where it has none. Logs how much audio teaches with and without text.
+
+    `at_speeds`: the corpus with its utterances at all stored speeds, each of which has labels of its own.
+    """
     wanted = settings.distillation
     if not wanted.unlabelled:
         return None
@@ -149,11 +158,13 @@ def _pseudo_labels(
     if wanted.pseudo_labels is None or store is None:
         return None
     labels = pseudo_labels(store.logits, known, wanted.pseudo_labels)
-    utterances = corpus.utterances(UNLABELLED)
+    utterances = at_speeds.utterances(UNLABELLED)
     needed = np.array([frames_needed(labels(utterance)) for utterance in utterances])
     left_out = int((texts.frames(config, durations(utterances)) < needed).sum())
+    times = len(utterances) // len(corpus.utterances(UNLABELLED))
     log.info(
-        "%s: the teacher is confident of the text of %d of %d utterances without%s", name, int((needed > 0).sum()), len(needed),
+        "%s: the teacher is confident of the text of %d of %d utterances without%s%s",
+        name, int((needed > 0).sum()), len(needed), f", each at {times} speeds" if times > 1 else "",
         f"; CTC leaves out {left_out} of them that have more characters than frames" if left_out else "",
     )  # fmt: skip
     return labels

@@ -88,7 +88,11 @@ class Checkpoint:
         for key, value in (("vocab_size", size), ("pad_token_id", 0 if blank is None else blank)):
             if type(value) is not int:
                 raise BigfootError(f"{self.source}: {key} in config.json is {json.dumps(value)}: it has to be an integer")
-        return vocabulary.read(self.json, size, blank, self.source, language)
+        try:
+            return vocabulary.read(self.json, size, blank, self.source, language)
+        except (AttributeError, TypeError):
+            files = "vocab.json, tokenizer_config.json, special_tokens_map.json or tokenizer.json"
+            raise BigfootError(f"{self.source}: {files} has a value of a kind that none has: fetch the model again") from None
 
     def normalizes(self) -> bool:
         """Whether audio is normalized; raises BigfootError where the model needs another sample rate than Bigfoot's."""
@@ -146,12 +150,13 @@ class Checkpoint:
                 )  # fmt: skip
                 if language:
                     model.load_adapter(language, revision=self.revision)
-        except AttributeError as error:  # a dtype that PyTorch doesn't have
+        except (AttributeError, IndexError) as error:  # a dtype that PyTorch doesn't have
             list(self._weight_files())  # or a broken index, which raises here
             raise BigfootError(f"{self.source}: config.json can't be used: {one_line(error)}") from None
         except unloadable() as error:
             list(self._weight_files())  # a broken index raises here
             self._raise(error)
+        families.check_masks(model.config, f"teacher {self.source}")
         return model, report
 
     def _fits(self, model, report: dict, renewed: bool):
@@ -228,7 +233,8 @@ def not_a_model() -> tuple[type[Exception], ...]:
     """The errors that transformers raises for settings that don't fit together."""
     from huggingface_hub.errors import StrictDataclassError
 
-    return (ValueError, TypeError, KeyError, RuntimeError, ZeroDivisionError, StrictDataclassError)
+    python = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ZeroDivisionError)
+    return (*python, StrictDataclassError)
 
 
 def one_line(error: Exception) -> str:

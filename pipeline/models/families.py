@@ -8,6 +8,7 @@ All have a feature encoder of convolutions on the raw waveform, a projection, a 
 - data2vec-audio: a layer-norm feature encoder, post-norm layers, and several positional convolutions in a row.
 """
 
+import math
 from importlib import import_module
 
 from pipeline.common.errors import BigfootError
@@ -27,12 +28,21 @@ _REFUSED = {
 def check(config: dict, where: str) -> None:
     """Raise BigfootError where `config`, a config.json, is not of a model that Bigfoot shrinks."""
     family = config.get("model_type")
-    if family not in _CLASSES:
-        reason = f" ({_REFUSED[family]})" if family in _REFUSED else ""
+    if not isinstance(family, str) or family not in _CLASSES:
+        reason = f" ({_REFUSED[family]})" if isinstance(family, str) and family in _REFUSED else ""
         raise BigfootError(f"{where} is a '{family}' model{reason}: Bigfoot shrinks CTC models of {', '.join(_CLASSES)}")
     for key in ("add_adapter", "conv_pos_batch_norm"):
         if config.get(key):
             raise BigfootError(f"{where} has {key}: true, which Bigfoot can't run: take a model without it")
+
+
+def check_masks(config, where: str) -> None:
+    """Raise BigfootError where a mask of SpecAugment can't be drawn; `config`: an object."""
+    for mask, most in (("time", math.inf), ("feature", config.hidden_size)):
+        share, length = getattr(config, f"mask_{mask}_prob"), getattr(config, f"mask_{mask}_length")
+        if share > 0 and not 1 <= length <= most:
+            limit = "1 or more" if most == math.inf else f"from 1 to the model's hidden_size, {most}"
+            raise BigfootError(f"{where}: mask_{mask}_length is {length}: it has to be {limit}, or mask_{mask}_prob 0")
 
 
 def model_class(family: str):

@@ -79,7 +79,7 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
     settings = {key: value for key, value in (settings or {}).items() if key != "lm"}
     weights, _, decoded = scheme.partition(decodings.MARK)
     kind = settings.pop("like", weights)
-    if kind not in SCHEMES:
+    if not isinstance(kind, str) or kind not in SCHEMES:
         raise BigfootError(
             f"schemes.{scheme}{'' if kind == weights else '.like'}: there is no such scheme, known are {', '.join(SCHEMES)}"
         )

@@ -39,6 +39,8 @@ def here(scheme: type[Scheme], features: Collection[str]) -> str:
         return f"makes it, can't run it: {reason}"
     lacking = [package for package in scheme.packages if not find_spec(package)]
     verdict = f"runs it, can't make it without {', '.join(lacking)}" if lacking else "yes"
+    if not lacking and (reason := scheme().lacking()):
+        verdict = f"runs it, can't make it: {reason}"
     if scheme.features and not set(scheme.features) & set(features):
         verdict += f"; {scheme.otherwise}, as the CPU has none of {', '.join(scheme.features)}"
     return verdict

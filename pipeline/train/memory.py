@@ -4,8 +4,10 @@
     + for each second of a batch, padding included: what the forward pass keeps for the backward pass
 
 What is kept follows from transformers' modules: of each convolution its output before the norm, before the activation and
-after it; of each layer eight tensors of the model's width and two of its feed-forward part. With gradient checkpointing only
-the inputs of convolutions and layers are kept, and what one of them keeps is computed again when it is needed.
+after it; of each layer eight tensors of the model's width and two of its feed-forward part. A convolution that is rounded to
+int8 keeps its input three times more, and all of it in float32. Weights that are rounded to few bits are kept beside their own.
+With gradient checkpointing only the inputs of convolutions and layers are kept, and what one of them keeps is computed again
+when it is needed.
 
 Decision: a few products instead of a trial step, so that it takes no time, and a GPU's need is known without the GPU.
 """
@@ -39,7 +41,7 @@ class Training:
     """What decides the memory beside the model: `precision` is bf16, fp16 or fp32, `longest` the seconds of an utterance.
 
     `frozen`: the feature encoder is not trained; `checkpointing`: gradient checkpointing. `chunk`: the shortest chunk of
-    training.chunk in seconds; None: whole utterances.
+    training.chunk in seconds; None: whole utterances. `int8`: with the student's quantize_aware; `few_bits`: with its few_bits.
     """
 
     precision: str
@@ -48,6 +50,8 @@ class Training:
     frozen: bool = False
     checkpointing: bool = False
     chunk: float | None = None
+    int8: bool = False
+    few_bits: bool = False
 
     @property
     def windows(self) -> float:
@@ -73,10 +77,13 @@ class Training:
 def foretold(config, training: Training) -> Memory:
     """The memory of training a model with this config, an object of transformers of any family."""
     count, size, rates = tensors(config.to_dict()).numbers, training.size, _frame_rates(config)
-    copies = 0 if training.precision == "fp32" else HALF * count  # autocast's, of the weights
+    rounded = FLOAT * count if training.few_bits else 0
+    copies = rounded if training.precision == "fp32" else HALF * count  # of the weights, autocast's or rounded
     layers, layer = config.num_hidden_layers, rates[-1] * _kept_by_layer(config, training) * training.windows
     outputs = [rate * width * size for rate, width in zip(rates, config.conv_dim, strict=True)]
     convolutions = [rate * _kept_by_convolution(config, i, training) for i, rate in enumerate(rates)]
+    if training.int8:
+        convolutions[1:] = [kept + _kept_by_rounding(config, i, training) for i, kept in enumerate(convolutions[1:], start=1)]
     if training.frozen:
         outputs, convolutions = [], []
     around = rates[-1] * (size * (4 * config.hidden_size + 3 * config.conv_dim[-1]) + 3 * FLOAT * config.vocab_size)
@@ -120,6 +127,14 @@ def _kept_by_convolution(config, index: int, training: Training) -> float:
     if index:
         return width * 2 * training.size
     return width * (FLOAT + training.size) + 2 * FLOAT * config.conv_kernel[0]  # see `forward.ignore_padding`
+
+
+def _kept_by_rounding(config, index: int, training: Training) -> float:
+    """Bytes per second that a convolution after the first keeps beside that, where it is rounded to int8, in float32."""
+    rates, wider = _frame_rates(config), FLOAT - training.size
+    norms = 1 if is_group_norm(config) else 2
+    inputs = rates[index - 1] * config.conv_dim[index - 1] * (3 * FLOAT + wider)
+    return inputs + rates[index] * config.conv_dim[index] * norms * wider
 
 
 def _kept_by_layer(config, training: Training) -> float:

@@ -108,10 +108,12 @@ def _from_config(config: dict, characters: list[str]):
     families.check({"model_type": "wav2vec2"} | config, "teacher.config")
     processor = _processor(_of_corpus(characters), masked=config.get("feat_extract_norm", "group") == "layer")
     try:
-        return Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor))), processor
+        model = Wav2Vec2ForCTC(Wav2Vec2Config(**config, **_head(processor)))
     except not_a_model() as error:
         reason = f"{error} is unknown" if isinstance(error, KeyError) else one_line(error)
         raise BigfootError(f"teacher.config does not describe a valid wav2vec 2.0 model: {reason}") from None
+    families.check_masks(model.config, "teacher.config")
+    return model, processor
 
 
 def _from_pretrained(teacher: Teacher, data: Path, texts: Iterable[str]):

@@ -69,6 +69,7 @@ def train(job: Job, out: Path) -> dict:
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     metrics = trainer.ledger.metrics(trainer)
     if trainer.is_world_process_zero():
+        shutil.rmtree(out, ignore_errors=True)  # what another training left there would be sealed as this one's
         save_model(trainer.accelerator.unwrap_model(trainer.model), job.processor, out)
         (out / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.ledger.curve))
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")

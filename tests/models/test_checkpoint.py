@@ -96,6 +96,25 @@ def test_a_custom_processor_class_runs_no_code_and_asks_nothing(source, expected
     assert torch.equal(logits_of(take_in(source)[0]), expected)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("added_tokens_decoder", -1), ("added_tokens_decoder", {"a": "b"}), ("pad_token", ["x"]),
+        ("word_delimiter_token", ["x"]), ("additional_special_tokens", True), ("additional_special_tokens", [[1]]),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_with_a_value_of_an_odd_kind_is_one_line(source, key, value):
+    edit(source / "tokenizer_config.json", **{key: value})
+    with pytest.raises(BigfootError, match=r"tokenizer_config.json, .* has a value of a kind that none has: fetch"):
+        Checkpoint(str(source), is_folder=True).vocabulary(None)
+
+
+def test_a_span_of_specaugment_that_is_wider_than_the_model_is_one_line(source):
+    edit(source / "config.json", mask_feature_prob=0.1, mask_feature_length=64)
+    with pytest.raises(BigfootError, match="mask_feature_length is 64: it has to be from 1 to the model's hidden_size, 32"):
+        Checkpoint(str(source), is_folder=True).check(True, None, {})
+
+
 @pytest.mark.accepts("Models", "`pytorch_model.bin` alone", "tensors only, with `weights_only`")
 def test_a_pytorch_bin_alone_is_enough(source, expected):
     torch.save(load_file(source / "model.safetensors"), source / "pytorch_model.bin")
@@ -427,7 +446,9 @@ def test_a_teacher_of_each_family_is_taken_in_whole(family, tmp_path):
     assert new_head.config.vocab_size == len(ALPHABET) + 2 and type(new_head) is type(loaded)
 
 
-@pytest.mark.parametrize(("key", "value"), [("conv_stride", [5, 2, 2, 2, 2, 2, 0]), ("conv_dim", 3), ("dtype", "foo")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("conv_stride", [5, 2, 2, 2, 2, 2, 0]), ("conv_dim", 3), ("dtype", "foo"), ("dtype", [])]
+)
 def test_a_config_that_no_model_can_have_is_one_line(tmp_path, key, value):
     model = save_model(tmp_path / "model")
     config = json.loads((model / "config.json").read_text())

@@ -129,6 +129,7 @@ def test_a_layer_that_starts_after_the_first_takes_wavlms_position_bias_along(tm
         ({"model_type": "whisper"}, "'whisper' model: Bigfoot shrinks CTC models of wav2vec2, hubert, wavlm, data2vec-audio"),
         ({"model_type": "wav2vec2-bert"}, "'wav2vec2-bert' model .it reads filter banks"),
         ({"model_type": "wav2vec2-conformer"}, "'wav2vec2-conformer' model .its convolutions"),
+        ({"model_type": ["wav2vec2"]}, "model: Bigfoot shrinks CTC models of"),
         ({"model_type": "wav2vec2", "add_adapter": True}, "add_adapter: true"),
         ({"model_type": "hubert", "conv_pos_batch_norm": True}, "conv_pos_batch_norm: true"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from pipeline.common.errors import BigfootError
 from pipeline.quantize import schemes
 from pipeline.quantize.run import quantize
-from pipeline.quantize.schemes import SCHEMES
+from pipeline.quantize.schemes import SCHEMES, make
 from pipeline.recognition.recognizer import Recognizer
 from tests.tiny import TEXTS, TrainingAudio, save_model, speech
 
@@ -90,6 +90,12 @@ def test_a_scheme_under_another_name_has_settings_of_its_own(models, tmp_path):
 
     assert (info["variant"], info["scheme"]) == ("group.int8-openvino-2", "int8-openvino-2")
     assert info["settings"] == {"calibration_utterances": 2} and info["runtime"] == "openvino"
+
+
+@pytest.mark.parametrize("like", [["int8-onnx"], {"a": 1}, "int9"])
+def test_what_is_not_the_name_of_a_scheme_is_one_line(like):
+    with pytest.raises(BigfootError, match=r"schemes.mine.like: there is no such scheme, known are"):
+        make("mine", {"like": like})
 
 
 def test_variant_json_has_how_to_run_it_and_what_it_cost(models, tmp_path):

@@ -1,8 +1,10 @@
 """`bigfoot schemes`: every scheme is described by its docstring, and the table shows how this machine runs it."""
 
+from pathlib import Path
+
 import pytest
 
-from pipeline.quantize import table
+from pipeline.quantize import peers_litert, table
 from pipeline.quantize.base import BF16, FACTS, Scheme
 from pipeline.quantize.schemes import SCHEMES
 from tests.test_cli import bigfoot
@@ -37,6 +39,9 @@ def test_a_cpu_without_a_feature_and_a_missing_package_are_shown(monkeypatch):
     assert table.here(SCHEMES["bf16"], []) == "no: torch is not installed"
     monkeypatch.setattr(table, "find_spec", lambda package: package != "torchao")
     assert table.here(SCHEMES["int8-torchao"], []) == "no: torchao is not installed"
+    monkeypatch.setattr(table, "find_spec", lambda package: package)
+    monkeypatch.setattr(peers_litert, "PYTHON", Path("nowhere"))
+    assert table.here(SCHEMES["peer-litert"], []).startswith("runs it, can't make it: its converter, litert-torch, is not")
 
 
 def test_the_table_has_a_row_for_every_scheme_and_its_settings_with_their_defaults(tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.models import families
+from pipeline.distill import fake_int8
+from pipeline.models import families, few_bits
 from pipeline.models.forward import ignore_padding
 from pipeline.train.ctc import ctc_loss
 from pipeline.train.memory import Training, foretold
@@ -30,11 +31,11 @@ def make(family: str, **changes) -> torch.nn.Module:
     return model_class(model_class.config_class(**SHAPE | changes)).train()
 
 
-def kept(model, bf16: bool, seconds: float = 4.0, batch: int = 2) -> int:
-    """Bytes of all tensors that a forward pass keeps for the backward pass, weights and their copies left out."""
+def kept(model, bf16: bool, seconds: float = 4.0, batch: int = 2, weights: bool = False) -> int:
+    """Bytes of all tensors that a forward pass keeps for the backward pass; with `weights` also copies of these."""
     ignore_padding(model)
     known = {tensor.untyped_storage().data_ptr() for tensor in model.parameters()}
-    shapes = {tuple(tensor.shape) for tensor in model.parameters() if tensor.dim() > 1}
+    shapes = {tuple(tensor.shape) for tensor in model.parameters() if tensor.dim() > 1 and not weights}
     shapes |= {shape[::-1] for shape in shapes}
     storages = {}
 
@@ -65,6 +66,24 @@ def test_what_the_forward_pass_keeps_is_counted_to_a_tenth(family, changes, prec
     settings = Training(precision, on_gpu=False, longest=4.0)
     expected = foretold(model.config, settings).per_second * 2 * 4.0
     assert kept(model, bf16=precision == "bf16") == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("changes", [GROUP, LAYER])
+def test_what_convolutions_that_are_rounded_to_int8_keep_is_counted_to_a_tenth(changes, precision):
+    model = make("wav2vec2", **changes)
+    fake_int8.attach(model, [torch.randn(1, 16_000)])
+    settings = Training(precision, on_gpu=False, longest=4.0, int8=True)
+    expected = foretold(model.config, settings).per_second * 2 * 4.0
+    assert kept(model.train(), bf16=precision == "bf16") == pytest.approx(expected, rel=0.1)
+
+
+def test_the_copies_of_weights_that_are_rounded_to_few_bits_are_counted():
+    plain, model = make("wav2vec2", **GROUP), make("wav2vec2", **GROUP)
+    few_bits.attach(model, {"bits": dict.fromkeys(few_bits.linears(model), 4), "block": 32})
+    copies = kept(model, bf16=False, weights=True) - kept(plain, bf16=False, weights=True)
+    fixed = [foretold(model.config, Training("fp32", False, 4.0, few_bits=rounds)).fixed for rounds in (False, True)]
+    assert 0.7 * (fixed[1] - fixed[0]) < copies <= fixed[1] - fixed[0]
 
 
 @pytest.mark.parametrize(("family", "changes"), [("wav2vec2", GROUP), ("wav2vec2", LAYER), ("hubert", GROUP), ("wavlm", LAYER)])

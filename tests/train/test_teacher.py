@@ -50,6 +50,12 @@ def test_a_config_of_a_model_that_is_not_run_is_refused_before_it_is_trained():
         build(settings(init="config", config={**CONFIG, "add_adapter": True}), ALPHABET, seed=1)
 
 
+def test_a_span_of_specaugment_that_is_wider_than_the_model_is_refused_before_it_is_trained():
+    config = {**CONFIG, "mask_feature_prob": 0.1, "mask_feature_length": 1000}
+    with pytest.raises(BigfootError, match="teacher.config: mask_feature_length is 1000: it has to be from 1 to"):
+        build(settings(init="config", config=config), ALPHABET, seed=1)
+
+
 def test_the_same_seed_makes_the_same_model():
     made = settings(init="config", config=CONFIG)
     first, same, other = (build(made, ALPHABET, seed)[0].lm_head.weight for seed in (1, 1, 2))

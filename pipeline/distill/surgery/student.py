@@ -20,6 +20,7 @@ import torch
 from pipeline.common.errors import BigfootError
 from pipeline.distill.surgery import frame_rate, importance, merge
 from pipeline.distill.surgery.importance import LAYER, Importance, plain
+from pipeline.models import families
 from pipeline.models.forward import frames_per_second
 from pipeline.models.wavlm import call_projections
 from pipeline.params import Student
@@ -134,6 +135,7 @@ def config_of(parent, settings: Student):
         raise BigfootError(f"a student can't be wider than its parent: {', '.join(grown)}")
     if config.hidden_size % config.num_attention_heads:
         raise BigfootError(f"student hidden {config.hidden_size} is not a multiple of heads {config.num_attention_heads}")
+    families.check_masks(config, "student config")
     return config
 
 
