@@ -49,6 +49,15 @@ def test_a_run_killed_at_a_measurement_and_between_two_ends_with_the_same_weight
     assert tones.curve(undisturbed) == tones.curve(disturbed)
 
 
+def test_what_another_training_left_in_the_folder_is_not_sealed_as_this_ones(tmp_path):
+    """Without DVC, which removes a stage's outs first, as where torchrun starts the stage."""
+    folder = tones.project(tmp_path, steps=20)
+    (folder / "models/teacher").mkdir(parents=True)
+    (folder / "models/teacher/few_bits.json").write_text("{}")
+    tones.run(folder, "teacher")
+    assert not (folder / "models/teacher/few_bits.json").exists()
+
+
 def test_where_characters_decide_the_checkpoint_with_the_lowest_cer_on_dev_is_kept(tmp_path):
     folder = tones.project(tmp_path, steps=20)
     corpus = folder / "corpora" / "tones" / "train" / "split.json"
