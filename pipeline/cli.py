@@ -46,6 +46,7 @@ def _of_live(about: str, default: float) -> Any:
 MAKE, COMPARE, RUN, MLFLOW = "Make students and variants", "Compare", "Use a variant", "Champion and MLflow"  # groups of --help
 VARIANT = "Its name (half.int8-openvino), folder, or an MLflow model: models:/NAME@champion"
 Named = Annotated[str, typer.Argument(help="A model (half) or a variant (half.int8-openvino)", parser=_named, metavar="NAME")]
+MAX_SECONDS, MIN_SCORE = 15.0, 0.5  # of `align --cut`
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 Chunk = Annotated[float | None, _of_live("Seconds of audio that are recognized at a time", Live.chunk)]
 Left = Annotated[float | None, _of_live("Seconds heard again before each chunk", Live.left)]
@@ -155,8 +156,10 @@ def align(
     ] = "json",
     out_dir: Annotated[Path | None, typer.Option(help="Write one file per recording into this folder, not to stdout")] = None,
     cut: Annotated[Path | None, typer.Option(help="Cut the recordings into utterances: write this JSONL manifest")] = None,
-    max_seconds: Annotated[float, typer.Option(min=1, help="--cut: no utterance is longer")] = 15.0,
-    min_score: Annotated[float, typer.Option(min=0, max=1, help="--cut: leave out utterances whose score is lower")] = 0.5,
+    max_seconds: Annotated[float, typer.Option(min=1, help="--cut: no utterance is longer")] = MAX_SECONDS,
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="--cut: leave out utterances whose score is lower")
+    ] = MIN_SCORE,
     channels: Annotated[Literal["mix", "first"], typer.Option(help="Of several channels: their mix, or the first one")] = "mix",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default the runtime chooses")] = None,
 ) -> None:
@@ -168,6 +171,10 @@ def align(
     from pipeline.apps.alignment import run
     from pipeline.project import Project
 
+    if cut and (out_dir or form != "json"):
+        raise BigfootError("--cut writes a manifest: leave out --out-dir and --format")
+    if not cut and (max_seconds, min_score) != (MAX_SECONDS, MIN_SCORE):
+        raise BigfootError("--max-seconds and --min-score are of --cut: add it, or leave them out")
     cutter = run.Cutter(cut, max_seconds, min_score) if cut else None
     write = cutter or run.Printer(form, out_dir)
     is_complete = run.align_recordings(variant, files, write, Project(), threads, channels)

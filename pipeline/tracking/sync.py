@@ -41,7 +41,7 @@ def sync(params: Params, root: Path) -> bool:
         log.info(
             "MLflow: these runs are in a temporary folder of DVC's, which it removes: MLFLOW_TRACKING_URI keeps them elsewhere"
         )
-    elif made:
+    else:
         how = f"`mlflow ui --backend-store-uri {store.uri}`, then " if store.database else ""
         log.info("MLflow: the variants are at %s%s", how, store.page)
     if decision:

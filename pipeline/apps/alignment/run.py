@@ -160,6 +160,8 @@ class Cutter:
     def __init__(self, manifest: Path, most_seconds: float, least_score: float):
         if manifest.suffix.lower() not in (".jsonl", ".json"):
             raise BigfootError(f"--cut {manifest}: it will hold JSON lines, so call it {manifest.with_suffix('.jsonl').name}")
+        if os.path.lexists(manifest):
+            raise BigfootError(f"--cut {manifest}: is there already: name a new file, or remove it")
         self.manifest, self.most_seconds, self.least_score = manifest, most_seconds, least_score
         self.rows: list[dict] = []
         self.left_out: list[dict] = []

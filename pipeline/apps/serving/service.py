@@ -19,6 +19,7 @@ from typing import TypeVar
 from pipeline.apps.serving.figures import Figures
 from pipeline.common import engine
 from pipeline.common.errors import BigfootError
+from pipeline.recognition import seal
 from pipeline.recognition.recognizer import Recognizer
 from pipeline.recognition.uploads import LIMIT, Limits, number
 from pipeline.speech.live import Live
@@ -48,6 +49,7 @@ class Service:
     """A variant being served. BigfootError where it can't be opened, or a limit in the environment is not a number above 0."""
 
     def __init__(self, folder: Path, live: Live, workers: int = 1):
+        seal.read(folder)  # all of it, once: what is served for months is what was measured
         self.live, self.limits, self.figures = live, Limits.from_environment(), Figures()
         self.most_streams: int = number(MOST_STREAMS, int, 32)
         self.most_files: int = number(MOST_FILES, int, 16)

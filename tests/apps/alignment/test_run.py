@@ -131,6 +131,9 @@ def test_pieces_go_into_a_manifest_that_prepare_reads_and_bad_ones_beside_it(pro
     assert " ".join(row["text"] for row in rows) == "Nobody said these 3 words" and rows[0]["audio"] == "../calls/one.wav"
     assert all(0 < row["duration"] <= 15.0 and row["recording"] == "../calls/one" for row in rows)
     assert Path("data/train.left-out.jsonl").read_text() == "" and f"{len(rows)} utterances" in result.stdout
+    with pytest.raises(BigfootError, match="--cut data/train.jsonl: is there already: name a new file, or remove it"):
+        run("calls/one.wav", "--cut", "data/train.jsonl")
+    Path("data/train.jsonl").unlink()
     run("calls/one.wav", "--cut", "data/train.jsonl", "--min-score", "0.99")  # nobody said it
     assert Path("data/train.jsonl").read_text() == ""
     assert len(Path("data/train.left-out.jsonl").read_text().splitlines()) == len(rows)
@@ -152,6 +155,12 @@ def test_a_recording_whose_name_is_not_utf_8_is_a_line_and_the_others_are_cut(pr
     result = run("calls", "--cut", "train.jsonl", "--min-score", "0")
     assert "its path is not UTF-8, as a manifest has to be: rename it" in result.stderr and result.exit_code == 1
     assert Path("train.jsonl").read_text()
+
+
+@pytest.mark.parametrize("options", [["--cut", "a.jsonl", "--format", "srt"], ["--min-score", "0.9"], ["--max-seconds", "5"]])
+def test_options_that_would_be_ignored_are_refused(project, options):
+    with pytest.raises(BigfootError, match="leave"):
+        run("calls/one.wav", *options)
 
 
 def test_what_is_left_out_is_counted_by_its_reason(project):

@@ -2,12 +2,15 @@
 
 import http.client
 import io
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,6 +207,19 @@ def test_a_stop_lets_what_is_under_way_end_and_answers_the_rest_with_503(variant
     assert answer.status == 200 and expected.text.encode() in answer.read()
     _, err = served.process.communicate(timeout=60)
     assert (served.process.returncode, err) == (0, b"")
+
+
+def test_a_start_reads_all_files_also_those_that_were_whole_before(variant, tmp_path):
+    """Damage that leaves a file's size, time and inode, as of a failing disk; others remember what was whole."""
+    folder = Path(shutil.copytree(variant, tmp_path / variant.name))
+    Served(folder, XDG_CACHE_HOME=str(tmp_path)).stop()
+    file = folder / "model.onnx"
+    before, content = file.stat(), bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(AssertionError, match="model.onnx has the size but not the content"):
+        Served(folder, XDG_CACHE_HOME=str(tmp_path))
 
 
 def test_a_mistyped_limit_is_refused(variant):
