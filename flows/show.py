@@ -1,6 +1,7 @@
 """Artifacts of a run in Prefect: the progress of training, the comparison, and a link to MLflow."""
 
 import json
+import logging
 import os
 import re
 import time
@@ -25,6 +26,7 @@ from pipeline.common.files import again, read_json, read_text
 from pipeline.common.shapes import problem
 from pipeline.project import Project
 
+log = logging.getLogger(__name__)
 STEP = re.compile(r"\bstep (\d+)/(\d+)\b")
 SECONDS_BETWEEN = 5.0
 
@@ -42,11 +44,14 @@ class Progress:
             return
         self.shown = time.monotonic()
         percent = 100 * int(step[1]) / int(step[2])
-        if self.artifact is None:
-            key, description = f"progress-{slug(self.stage)}", f"Training steps of {self.stage}"
-            self.artifact = cast(UUID, create_progress_artifact(percent, key=key, description=description))
-        else:
-            update_progress_artifact(self.artifact, percent)
+        try:
+            if self.artifact is None:
+                key, description = f"progress-{slug(self.stage)}", f"Training steps of {self.stage}"
+                self.artifact = cast(UUID, create_progress_artifact(percent, key=key, description=description))
+            else:
+                update_progress_artifact(self.artifact, percent)
+        except Exception as error:  # a server that is away raises errors of several libraries: the training goes on
+            log.debug("no progress shown: %s", error)
 
 
 def comparison(folder: Path, profile: str, experiment: str) -> None:

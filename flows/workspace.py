@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ruamel.yaml import YAMLError
+
 from flows import worktree
 from flows.worktree import dvc, git
 from pipeline.common import graph
@@ -66,7 +68,8 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     trial, room = folder.parent / f"{name}.yaml", Workspace(folder, project, is_resumed=worktree.is_whole(folder))
     try:
         shutil.copyfile(source, trial)
-        _override(trial, overrides)
+        with contextlib.suppress(YAMLError):  # `_check` says what is wrong
+            _override(trial, overrides)
         _check(trial, source, overrides)
         if not room.is_resumed:
             with worktree.made(project, folder):
@@ -198,7 +201,7 @@ def _check(trial: Path, source: Path, overrides: list[str]) -> None:
 
 def _override(file: Path, overrides: list[str]) -> None:
     """Set the keys that overrides such as `a.b.c=value` name; values are YAML. Comments stay."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 4096
@@ -215,7 +218,7 @@ def _override(file: Path, overrides: list[str]) -> None:
             if not equals or not isinstance(section, dict):
                 raise YAMLError
             section[last] = YAML(typ="safe").load(value)
-        except YAMLError:
+        except (YAMLError, ValueError):
             example = "name a key of params.yaml and its value, as in students.half.layers=3"
             raise BigfootError(f"override '{override}': {example}") from None
     yaml.dump(content, file)

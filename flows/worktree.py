@@ -116,7 +116,8 @@ def dvc(folder: Path, *arguments: str, environment: Mapping[str, str] | None = N
 
 
 def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    # Names of files may be any bytes.
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, errors="surrogateescape")
     if done.returncode:
         raise BigfootError(f"git {' '.join(arguments[:2])} failed in {folder}: {' '.join(done.stderr.split())}")
     return done.stdout

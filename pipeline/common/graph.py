@@ -121,11 +121,17 @@ def restore(root: Path | str) -> tuple[list[str], list[str]]:
 def recorded(lock: Path) -> dict[str, dict]:
     """The stages in a dvc.lock, {name: what DVC recorded of its last run}; {} where there is no such file.
 
-    Stages that are gone stay in it.
+    Stages that are gone stay in it. Raises BigfootError where it is damaged.
     """
-    from ruamel.yaml import YAML
+    from ruamel.yaml import YAML, YAMLError
 
-    return (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.is_file() else {}
+    if not lock.is_file():
+        return {}
+    try:
+        content = YAML(typ="safe").load(lock) or {}
+        return dict(content.get("stages") or {})
+    except (YAMLError, AttributeError, ValueError, TypeError):
+        raise BigfootError(f"{lock} is damaged, or has a merge conflict: resolve it, or `git checkout {lock}`") from None
 
 
 def code(stage: str) -> list[Path]:
@@ -191,7 +197,7 @@ def _repo(root: Path | str):
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root)) as repo:
+        with Repo(str(root), _wait_for_lock=True) as repo:  # as `dvc --wait-for-lock`
             _unblock(repo)
             yield repo
     except DvcException as error:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, one_line
 from pipeline.params import Checks, Corpus, Limits
 from pipeline.prepare import segments
 from pipeline.prepare.raw import Raw, file_name
@@ -91,6 +91,7 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
         examined.add(finding, corpus.checks)
     try:
         channels, rate = _heard(raw, corpus)
+        _require_samples(raw, channels)
         bad = int((~np.isfinite(channels)).sum())
         if bad:
             examined.add(Finding("nan", f"{bad} samples are NaN or infinite"), corpus.checks)
@@ -102,10 +103,11 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
         for finding in _level_findings(audio.scaled(picked, divided_by), np.abs(channels), level, corpus.limits):
             examined.add(finding, corpus.checks)
         samples = audio.scaled(audio.change_rate(picked, rate), divided_by)
+        _require_samples(raw, samples)
         examined.rate = rate if isinstance(raw.audio, Path | bytes) else raw.audio.rate
     except audio.AudioError as error:
         is_elsewhere = error.check == "missing" and raw.instead
-        why = f"{raw.audio!s} is missing; {raw.instead} is there" if is_elsewhere else str(error)
+        why = f"{one_line(str(raw.audio))} is missing; {one_line(raw.instead)} is there" if is_elsewhere else str(error)
         examined.add(Finding(error.check, why), corpus.checks)
         return examined, b""
     claimed = raw.duration if raw.offset is None else None  # a segment has just the length that was asked for
@@ -128,6 +130,11 @@ def _text_findings(raw: Raw, text: str, corpus: Corpus) -> Iterator[Finding]:
         yield Finding("no_text", f"nothing to recognize is left of {raw.text!r}" if raw.text else "no text")
     if odd := unspellable(text, corpus.text):
         yield Finding("unspellable", f"the text rules have no words for {', '.join(map(repr, odd))}: {raw.text!r}")
+
+
+def _require_samples(raw: Raw, samples: np.ndarray) -> None:
+    if not samples.size:
+        raise audio.AudioError("empty", f"{_name(raw)} has no samples")
 
 
 def _heard(raw: Raw, corpus: Corpus) -> tuple[np.ndarray, int]:

@@ -79,16 +79,17 @@ def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, s
     base = _base(rows, source, finder.data, finder.data / table)
     files = [finder.find(base, row.audio) for row in rows]
     names = _names(dict.fromkeys(path for path, _ in files), base)
+    places = {path: os.path.splitext(_below(path, finder.data))[0] for path in names}  # two tables may each have a call1
     order = list(range(len(rows)))
     if any(row.offset is not None for row in rows):
         first = {path: number for number, path in enumerate(names)}
         order.sort(key=lambda number: first[files[number][0]])
-    return [_raw(rows[n], *files[n], names[files[n][0]], splits[rows[n].split]) for n in order]
+    return [_raw(rows[n], *files[n], names[files[n][0]], places[files[n][0]], splits[rows[n].split]) for n in order]
 
 
-def _raw(row: Entry, path: Path, instead: str, name: str, split: str) -> Raw:
+def _raw(row: Entry, path: Path, instead: str, name: str, place: str, split: str) -> Raw:
     part = ("" if row.offset is None else f"-{row.offset:.3f}") + ("" if row.channel is None else f"-ch{row.channel + 1}")
-    own_id, recording = row.id or name + part, row.recording or (name if part else "")
+    own_id, recording = row.id or name + part, row.recording or (place if part else "")
     return Raw(own_id, split, path, row.text, row.speaker, row.duration, recording, row.offset, instead, row.channel)
 
 
@@ -106,5 +107,9 @@ def _base(rows: list[Entry], source: FolderSource, data: Path, table: Path) -> P
 def _names(paths: Collection[Path], base: Path) -> dict[Path, str]:
     """{file: its name without suffix, with its folders where two files of this name are in the table}."""
     stems = Counter(path.stem for path in paths)
-    relative = {path: path.relative_to(base) if path.is_relative_to(base) else path for path in paths}
-    return {path: path.stem if stems[path.stem] == 1 else os.path.splitext(relative[path])[0] for path in paths}
+    return {path: path.stem if stems[path.stem] == 1 else os.path.splitext(_below(path, base))[0] for path in paths}
+
+
+def _below(path: Path, folder: Path) -> str:
+    """A path relative to a folder that it is in, else as it is."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -97,8 +97,9 @@ def _is_saved(folder: Path) -> bool:
 
 
 def _checked(table, source: HuggingFaceSource, split: str, required: Collection[str] = ("audio", "text")):
-    """The table with its audio as bytes; raises BigfootError where a column is missing."""
+    """The table with its audio as bytes; raises BigfootError where a column is missing, or that of audio holds none."""
     import datasets
+    import pyarrow
 
     for name in (*required, *(source.columns if "text" in required else ())):
         if _name(name, source) not in table.column_names:
@@ -108,7 +109,15 @@ def _checked(table, source: HuggingFaceSource, split: str, required: Collection[
             )
     names = dict.fromkeys(_name(name, source) for name in (*required, "speaker", "recording"))
     table = table.select_columns([name for name in names if name in table.column_names])
-    return table.cast_column(_name("audio", source), datasets.Audio(decode=False))
+    column = _name("audio", source)
+    try:
+        return table.cast_column(column, datasets.Audio(decode=False))
+    except (TypeError, ValueError, NotImplementedError, ImportError, pyarrow.ArrowException):
+        kind = " ".join(str(table.features[column]).split())[:80]
+        raise BigfootError(
+            f"column {column} of the dataset's split {split} is not audio but {kind}: cast it to datasets.Audio, or say which "
+            "column is the audio in corpus.source.columns"
+        ) from None
 
 
 def _name(ours: str, source: HuggingFaceSource) -> str:

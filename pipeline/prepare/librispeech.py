@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.common.errors import Away, BigfootError
+from pipeline.common.files import read_text
+from pipeline.common.numbers import counted
 from pipeline.params import LibriSpeechSource
 from pipeline.prepare.raw import Raw
 from pipeline.speech.corpus import GATE, UNLABELLED
@@ -37,7 +39,7 @@ SHA256 = {
 def read(source: LibriSpeechSource, data: Path) -> list[Raw]:
     """The utterances of all splits, from `data` or its folder LibriSpeech; each test split becomes a test set with its name.
 
-    Raises BigfootError where a split or a chapter's transcripts are absent.
+    Raises BigfootError where a split, a chapter's transcripts or a recording's line in them are absent.
     """
     root = data / "LibriSpeech" if (data / "LibriSpeech").is_dir() else data
     raws: list[Raw] = []
@@ -77,12 +79,22 @@ def fetch(names: list[str], folder: Path, address: str = ADDRESS, sha256: dict[s
             (Path(work) / "LibriSpeech" / name).rename(target)
 
 
-def _utterances(folder: Path, split: str) -> Iterator[Raw]:
+def _utterances(folder: Path, split: str) -> list[Raw]:
+    raws = list(_transcribed(folder, split))
+    if lacking := {*folder.glob("*/*/*.flac")} - {raw.audio for raw in raws}:
+        first = min(lacking).relative_to(folder)
+        raise BigfootError(
+            f"{folder}: {counted(len(lacking), 'recording')} without a transcript, the first is {first}: fetch it again"
+        )
+    return raws
+
+
+def _transcribed(folder: Path, split: str) -> Iterator[Raw]:
     transcripts = sorted(folder.glob("*/*/*.trans.txt"))
     if not transcripts:
         raise BigfootError(f"{folder} holds no SPEAKER/CHAPTER/*.trans.txt: fetch it again")
     for path in transcripts:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_text(path, None).splitlines(), start=1):
             name, _, text = line.strip().partition(" ")
             if name.count("-") != 2:
                 raise BigfootError(f"{path}, line {number} is not 'SPEAKER-CHAPTER-NUMBER TEXT': fetch it again")

@@ -19,7 +19,7 @@ from pipeline.common import graph
 from pipeline.prepare import pauses
 from pipeline.prepare.checks import Examined, Finding, channel_of, examine
 from pipeline.prepare.raw import Raw
-from pipeline.speech.shards import ROWS
+from pipeline.speech.shards import ROWS, SHARD_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,11 +48,24 @@ def make(raws: list[Raw], corpus: params.Corpus, path: Path) -> Path:
     pieces = (piece for raw in raws for piece in pauses.cut(raw, corpus.limits, channel))
     partial = path.with_suffix(f".{os.getpid()}")
     with pa.ipc.new_file(str(partial), _schema()) as file:
-        while examined := [examine(piece, corpus) for piece in islice(pieces, ROWS)]:
-            rows = [{**asdict(utterance), "flac": flac} for utterance, flac in examined]
+        checked = (examine(piece, corpus) for piece in pieces)
+        for rows in _batched({**asdict(utterance), "flac": flac} for utterance, flac in checked):
             file.write_batch(pa.RecordBatch.from_pylist(rows, schema=_schema()))
     partial.rename(path)
     return path
+
+
+def _batched(rows: Iterable[dict]) -> Iterator[list[dict]]:
+    """Batches of at most ROWS rows, and of fewer where their audio is as much as a shard's: a batch holds less than 2 GiB."""
+    batch, size = list[dict](), 0
+    for row in rows:
+        batch.append(row)
+        size += len(row["flac"])
+        if len(batch) == ROWS or size >= SHARD_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def read(path: Path) -> list[Examined]:
@@ -85,13 +98,17 @@ def _batches(path: Path) -> Iterator["pa.RecordBatch"]:
             yield file.get_batch(number)
 
 
-def _changed(raw: Raw) -> tuple[int, int] | None:
-    """Size and time of the last change of an utterance's file; None where it has none."""
-    try:
-        found = raw.audio.stat() if isinstance(raw.audio, Path) else None
-    except (OSError, ValueError):  # `examine` says what is wrong with it
-        found = None
-    return (found.st_size, found.st_mtime_ns) if found else None
+def _changed(raw: Raw) -> list[tuple[int, int] | None]:
+    """Size and time of the last change of each file that an utterance is made of; None for one that can't be read."""
+    files = [] if isinstance(raw.audio, bytes) else [raw.audio] if isinstance(raw.audio, Path) else raw.audio.files
+    found: list[tuple[int, int] | None] = []
+    for file in files:
+        try:
+            status = file.stat()
+            found.append((status.st_size, status.st_mtime_ns))
+        except (OSError, ValueError):  # `examine` says what is wrong with it
+            found.append(None)
+    return found
 
 
 def _schema() -> "pa.Schema":

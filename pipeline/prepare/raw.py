@@ -8,7 +8,7 @@ import random
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +25,10 @@ class Recipe(Protocol):
     @property
     def rate(self) -> int:
         """The rate in Hz of what it is made of."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that it is made of."""
 
     def make(self) -> np.ndarray:
         """float32 [T] within [-1, 1], mono, 16 kHz. Raises AudioError where its ingredients can't be read."""

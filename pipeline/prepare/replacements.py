@@ -39,6 +39,8 @@ def _table(path: Path) -> dict[str, str]:
         raise BigfootError(f"{path} is missing: corpus.text.replace names a CSV in corpus.data") from None
     except UnicodeDecodeError:
         raise BigfootError(f"{path} is not UTF-8 text: is it a CSV?") from None
+    except (OSError, ValueError) as error:  # a folder; a name that no file can have
+        raise BigfootError(f"{path} can't be read ({error}): corpus.text.replace names a CSV in corpus.data") from None
     except csv.Error as error:
         raise BigfootError(f"{path} is not valid CSV: {error}: is a quote left open?") from None
     return table

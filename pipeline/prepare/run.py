@@ -96,20 +96,29 @@ def _make(corpus: params.Corpus, data: Path, folder: Path, scratch: Path, worker
 def _examine_all(corpus: params.Corpus, raws: Iterable[raw.Raw], scratch: Path, workers: int | None) -> Whole:
     """Every utterance of the source, examined, part by part in the source's order."""
     whole = Whole(corpus.checks)
-    with Progress("prepare", length_hint(raws), "utterances checked") as progress:
+    left = length_hint(raws)
+    with Progress("prepare", left, "utterances checked") as progress:
         for path in engine.mapped(parts.make, parts.planned(raws, corpus, scratch), workers):
             examined = parts.read(path)
             if stopping := [utterance for utterance in examined if utterance.fate == "stop"]:
                 refuse(f"{stopping[0].split}/{stopping[0].id}", stopping[0].because, len(stopping))
             whole.add(path, examined)
-            progress.advance(len(examined))
+            done = min(parts.PART, left)  # of the source, which may be cut into more
+            left -= done
+            progress.advance(done)
     return whole
 
 
 def _require_splits(corpus: params.Corpus, whole: Whole) -> None:
-    splits = whole.splits
-    for split, exists in (("train", "train" in splits), ("dev", "dev" in splits), ("test", test_sets(splits))):
-        if not exists:
+    """Raise BigfootError where a split that every corpus has, or that the source names, got nothing."""
+    source, wanted = corpus.source, ["train", "dev"]
+    if isinstance(source, params.FolderSource | params.LibriSpeechSource | params.HuggingFaceSource):
+        named = {GATE: source.gate, UNLABELLED: source.unlabelled}
+        wanted += [*(split for split, is_named in named.items() if is_named), *(source.test or ())]
+    if not test_sets(whole.splits):
+        wanted.append("test")
+    for split in wanted:
+        if split not in whole.splits:
             raise BigfootError(f"corpus {corpus.name} has no {split} split: {corpus.data} gave none, see corpus.source")
 
 

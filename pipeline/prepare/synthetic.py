@@ -63,6 +63,7 @@ class Spoken:
     """A sentence, the voice that speaks it (`varied`: it may be a variation), and the seed of all that is random in it."""
 
     rate = 22_050  # of espeak-ng
+    files = ()
     text: str
     voice: str
     seed: int

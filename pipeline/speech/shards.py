@@ -175,10 +175,11 @@ class SplitWriter:
         self._speakers.add(utterance.speaker)
         self._bytes += len(flac)
         self._pending.append([utterance.id, {"bytes": flac, "path": f"{utterance.id}.flac"}, *row[1:]])
-        if len(self._pending) == ROWS:
+        is_full = self._bytes >= SHARD_BYTES  # a batch can't hold 2 GiB, and only a shard's last one may have fewer than ROWS
+        if is_full or len(self._pending) == ROWS:
             self._flush()
-            if self._bytes >= SHARD_BYTES:
-                self._end_shard()
+        if is_full:
+            self._end_shard()
 
     def close(self, rules: dict) -> dict:
         """Finish the split; `rules` are what models have to know of the corpus (language, text ...). Returns its sizes."""

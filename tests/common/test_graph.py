@@ -252,6 +252,15 @@ def test_the_plan_names_what_would_run_and_only_that(tmp_path):
     assert graph.plan(tmp_path) == "`dvc repro` runs 1 of 4 stages (the others are up to date): sum"
 
 
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", "- a list\n", "stages: 1\n"])
+def test_a_dvc_lock_that_is_damaged_is_one_line(tmp_path, content):
+    (tmp_path / "dvc.lock").write_text(content)
+    with pytest.raises(BigfootError, match=r"dvc.lock is damaged, or has a merge conflict: resolve it, or `git checkout"):
+        graph.recorded(tmp_path / "dvc.lock")
+    (tmp_path / "dvc.lock").write_text("stages:\n")
+    assert graph.recorded(tmp_path / "dvc.lock") == {}
+
+
 @pytest.mark.shows("killed", "dvc, while it writes its list of locks", "`bigfoot check` and the flow remove it; dvc works on")
 def test_what_a_killed_dvc_left_cut_off_stops_no_other_one(checkout, caplog):
     folder = checkout(PROFILES[0])

@@ -21,7 +21,8 @@ JSON = {"Content-Type": "application/json"}
 @pytest.mark.shows("killed", "Prefect's server, by signals 9 and 15, during a stage and longer", "the flow completes")
 @pytest.mark.parametrize(("how", "seconds"), [(signal.SIGKILL, 2), (signal.SIGTERM, 40)], ids=["during a stage", "beyond it"])
 def test_a_flow_goes_on_while_its_server_is_away(project, tmp_path, how, seconds):
-    folder = project(teacher="touch began && sleep 20 && mkdir -p models && echo 1 > models/teacher")
+    steps = "for n in 1 2 3; do echo step $n/3; sleep 7; done"  # each moves the progress bar, which the server keeps
+    folder = project(teacher=f"touch began && {steps} && mkdir -p models && echo 1 > models/teacher")
     port = services.free_port()
     environment = os.environ | {
         "PREFECT_HOME": str(tmp_path / "home"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PYTHONPATH": str(ROOT),

@@ -236,10 +236,26 @@ def leaves(section: dict, above: str = "") -> Iterator[tuple[str, object]]:
             yield f"{above}{key}", value
 
 
+def test_a_profile_that_is_no_yaml_is_one_line(project):
+    folder = project()
+    (folder / "params.yaml").write_text("a: [1\n")
+    with pytest.raises(BigfootError, match="params.yaml with the overrides a=1"):
+        workspace.open_workspace(folder, "own", None, ["a=1"])
+
+
+def test_a_name_that_is_not_utf_8_is_carried_into_the_worktree(project):
+    folder = project()
+    (folder / os.fsdecode(b"h\xf6ren.txt")).write_text("anything")
+    room = workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+    assert (room.folder / os.fsdecode(b"h\xf6ren.txt")).is_file()
+
+
 def test_an_override_that_is_no_yaml_is_one_line(tmp_path):
     (tmp_path / "params.yaml").write_text("students: {half: {layers: 3}}\n")
     with pytest.raises(BigfootError, match=r"^override 'students.half.layers=\[1': name a key"):
         workspace._override(tmp_path / "params.yaml", ["students.half.layers=[1"])
+    with pytest.raises(BigfootError, match=r"^override 'students.half.layers=2001-99-99': name a key"):
+        workspace._override(tmp_path / "params.yaml", ["students.half.layers=2001-99-99"])
 
 
 def test_a_refused_run_of_its_own_leaves_no_worktree(project):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import unicodedata
 
 import pytest
@@ -220,6 +221,15 @@ def test_a_missing_file_is_named_with_the_one_that_was_probably_meant(tmp_path, 
     (dropped,) = [json.loads(line) for line in (tmp_path / "tiny" / "report/dropped.jsonl").read_text().splitlines()]
     assert dropped["check"] == "missing" and dropped["why"].endswith(" is missing; audio/train1.wav is there")
     assert written in dropped["why"]
+
+
+def test_a_missing_file_beside_one_whose_name_is_not_utf_8_is_named(tmp_path):
+    data = recordings.folder(tmp_path / "data", each=3)
+    recordings.sound(data / "miller/0001.wav", seed=7)
+    (data / "miller").rename(data / os.fsdecode(b"m\xfcller"))
+    change(data / "train.jsonl", 1, audio="audio/0001.wav")
+    prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert r"m\\udcfcller/0001.wav is there" in (tmp_path / "tiny/report/dropped.jsonl").read_text()
 
 
 @pytest.mark.accepts("Tables and splits", "one table for all splits", "by its split column")

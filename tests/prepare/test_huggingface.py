@@ -53,6 +53,19 @@ def saved(splits, tmp_path):
     return datasets.DatasetDict(tables)
 
 
+@pytest.mark.parametrize("values", [[[0.1, 0.2], [0.3]], [1, 2], [{"array": [0.1], "sampling_rate": 16_000}] * 2])
+def test_a_column_that_is_not_audio_is_named_with_what_it_is(splits, tmp_path, values):
+    import datasets
+
+    tables = {
+        name: datasets.Dataset.from_list([{**row, "audio": value} for row, value in zip(rows, values, strict=True)])
+        for name, rows in splits.items()
+    }
+    datasets.DatasetDict(tables).save_to_disk(tmp_path / "data")
+    with pytest.raises(BigfootError, match="column audio of the dataset's split train is not audio but .*datasets.Audio"):
+        prepare(recordings.corpus(tmp_path / "data", SOURCE), tmp_path / "tiny", workers=0)
+
+
 def test_a_split_of_audio_without_text_needs_no_text_column(saved, tmp_path):
     more = saved["train"].select_columns(["audio"]).select([1])
     saved["train"] = saved["train"].select([0])

@@ -1,6 +1,7 @@
 """Promises of pipeline/prepare/librispeech.py, on a LibriSpeech of tones."""
 
 import hashlib
+import shutil
 import sys
 import tarfile
 import threading
@@ -54,6 +55,28 @@ def test_the_texts_of_unlabelled_parts_are_not_used(tmp_path):
     corpus = open_corpus(tmp_path / "tiny")
     assert [(u.id, u.text, u.speaker) for u in corpus.utterances("unlabelled")] == [(f"40-77-000{n}", "", "40") for n in (0, 1)]
     assert corpus.test_sets == ["test-clean", "test-other"]
+
+
+@pytest.mark.parametrize("lost", ["a chapter", "a line", "letters"])
+def test_a_recording_without_a_transcript_stops_and_is_named(tmp_path, lost):
+    """As after a copy that was interrupted: otherwise figures would be of fewer utterances."""
+    data = libri(tmp_path / "data")
+    file = data / "LibriSpeech/test-clean/20/77/20-77.trans.txt"
+    if lost == "a chapter":
+        other = libri(tmp_path / "more") / "LibriSpeech/test-other/30"
+        shutil.copytree(other, data / "LibriSpeech/test-clean/30")
+        (data / "LibriSpeech/test-clean/30/77/30-77.trans.txt").unlink()
+    elif lost == "a line":
+        file.write_text(file.read_text().splitlines()[0])
+    else:
+        file.write_bytes(b"20-77-0000 \xff")
+    named = {
+        "a chapter": "2 recordings without a transcript, the first is 30/77",
+        "a line": "1 recording without",
+        "letters": "UTF-8",
+    }
+    with pytest.raises(BigfootError, match=named[lost]):
+        prepare(recordings.corpus(data, SOURCE), tmp_path / "tiny", workers=0)
 
 
 def test_the_folder_librispeech_itself_does_as_well(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.common.errors import BigfootError
-from pipeline.prepare import parts, report
-from pipeline.speech import audio
+from pipeline.prepare import digits, parts, report
+from pipeline.prepare.raw import Raw
+from pipeline.speech import audio, shards
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
 from tests.recordings import change, prepare
@@ -77,6 +78,7 @@ def test_a_german_corpus_is_spelled_in_german_with_the_users_table(tmp_path):
     ("content", "error"),
     [
         (None, "replace.csv is missing"),
+        ("/", "replace.csv can't be read .*corpus.text.replace names a CSV"),
         ("a,b\n", "its first line has to be from,to"),
         ("from,to\na\n", "line 2: needs two columns"),
         ("from,to\na,b\na,c\n", "line 3: 'a' is replaced twice"),
@@ -87,7 +89,7 @@ def test_a_german_corpus_is_spelled_in_german_with_the_users_table(tmp_path):
 def test_a_table_of_replacements_that_is_wrong_stops_in_one_line(tmp_path, content, error):
     data = recordings.folder(tmp_path / "data")
     if content:
-        (data / "replace.csv").write_text(content)
+        (data / "replace.csv").mkdir() if content == "/" else (data / "replace.csv").write_text(content)
     with pytest.raises(BigfootError, match=error) as caught:
         prepare(recordings.corpus(data, text={"replace": "replace.csv"}), tmp_path / "tiny", workers=0)
     assert "\n" not in str(caught.value) and not (tmp_path / "tiny").exists()
@@ -135,6 +137,35 @@ def test_a_corpus_without_one_of_its_splits_is_refused(tmp_path, split):
     (data / f"{split}.jsonl").write_text("")
     with pytest.raises(BigfootError, match=f"corpus tiny has no {split} split"):
         prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+
+
+@pytest.mark.parametrize("split", ["gate", "test_hard", "unlabelled"])
+def test_a_split_that_the_source_names_and_that_is_empty_is_refused(tmp_path, split):
+    data = recordings.folder(tmp_path / "data")
+    (data / "empty.jsonl").write_text("")
+    named = {"test": {"test": "test.jsonl", "test_hard": "empty.jsonl"}} if split == "test_hard" else {split: "empty.jsonl"}
+    with pytest.raises(BigfootError, match=f"corpus tiny has no {split} split"):
+        prepare(recordings.corpus(data, {"kind": "folder", **named}), tmp_path / "tiny", workers=0)
+
+
+def test_what_a_recipe_is_made_of_is_read_again_where_it_changed(tmp_path):
+    joined = Raw("a", "train", digits.Joined((recordings.sound(tmp_path / "a.wav"),), seed=1, id="a"), "one")
+    corpus = recordings.corpus(tmp_path, {"kind": "digits"})
+    ((_, _, before),) = parts.planned([joined], corpus, tmp_path)
+    recordings.sound(tmp_path / "a.wav", 2.0, seed=5)
+    ((_, _, after),) = parts.planned([joined], corpus, tmp_path)
+    assert before != after
+
+
+def test_a_batch_of_large_recordings_holds_fewer_rows(monkeypatch, tmp_path):
+    """Of 2 GiB in one batch PyArrow fails."""
+    data = recordings.folder(tmp_path / "data", each=4)
+    whole = prepare(recordings.corpus(data), tmp_path / "whole", workers=0)
+    for module in (parts, shards):
+        monkeypatch.setattr(module, "SHARD_BYTES", 1)
+    cut = prepare(recordings.corpus(data), tmp_path / "cut", workers=0)
+    assert cut == whole | {"name": cut["name"]} and len(list((tmp_path / "cut/train").glob("*.arrow"))) == 4
+    assert [u.id for u in open_corpus(tmp_path / "cut").utterances("train")] == [f"train{n}" for n in range(4)]
 
 
 def test_a_split_that_is_dropped_whole_is_refused_and_says_why(tmp_path):

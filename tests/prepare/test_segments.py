@@ -24,6 +24,33 @@ def test_a_segment_has_the_samples_of_its_place_in_the_whole_file(tmp_path, suff
     assert same_rate == rate and np.array_equal(samples, whole[round(offset * rate) : last])
 
 
+def test_segments_of_files_of_one_name_in_two_folders_are_of_two_recordings(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    for split in ("train", "dev", "test"):
+        recordings.sound(data / split / "call1.ogg", 5.0, seed=len(split))
+        pieces = [{"audio": f"{split}/call1.ogg", "offset": n, "duration": 1.0, "text": "abc" * (n + 1)} for n in range(4)]
+        lines(data / f"{split}.jsonl", pieces)
+    info = prepare(recordings.corpus(data, checks={"shared_audio": "report"}), tmp_path / "tiny", workers=0)
+    assert info["leaks"]["shared_recording"]["train-test"] == 0
+    assert {u.recording for u in open_corpus(tmp_path / "tiny").utterances("train")} == {"train/call1"}
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.wav"])
+def test_a_segment_or_file_of_which_no_sample_is_left_is_left_out(tmp_path, name):
+    """Half a sample of an Ogg, and one sample at 48 kHz, which is none at 16 kHz."""
+    data = recordings.folder(tmp_path / "data", each=3)
+    if name == "a.wav":
+        soundfile.write(data / name, np.ones(1), 48_000)
+        recordings.change(data / "train.jsonl", 1, audio=name)
+    else:
+        recordings.sound(data / name, 3.0)
+        recordings.change(data / "train.jsonl", 1, audio=name, offset=1.0, duration=1e-5)
+    checks = {"too_short": "report"}
+    prepare(recordings.corpus(data, checks=checks, limits={"min_seconds": 0}), tmp_path / "tiny", workers=0)
+    (dropped,) = [json.loads(line) for line in (tmp_path / "tiny/report/dropped.jsonl").read_text().splitlines()]
+    assert dropped["check"] == "empty"
+
+
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM"])
 def test_every_kind_of_wav_is_cut_without_loss_channels_included(tmp_path, subtype):
     path = tmp_path / "long.wav"
