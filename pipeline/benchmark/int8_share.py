@@ -79,8 +79,8 @@ def _convolution(weight: Shape, out: Shape, channels: int) -> float:
 
 
 def onnxruntime_products(file: Path, threads: int, waveform: np.ndarray) -> list[Product]:
-    """Those of the optimized graph. Packed weights would have no shape; that they aren't packed changes no operation."""
-    events = profile.onnxruntime_nodes(file, threads, [waveform], {"session.disable_prepacking": "1"})
+    """Those of the optimized graph."""
+    events = profile.onnxruntime_nodes(file, threads, [waveform], is_as_written=True)
     rounding = _rounding(file) if any(event["args"]["op_name"] == NBITS for event in events) else ()
     products = []
     for event in events:

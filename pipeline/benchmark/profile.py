@@ -8,7 +8,6 @@ runtime gives no names, or where less than half of the time is spent in nodes wi
 import json
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -70,16 +69,19 @@ def hear(run: Run, waveform: np.ndarray) -> None:
     run(waveform[None], np.array([waveform.size], dtype=np.int64))
 
 
-def onnxruntime_nodes(
-    file: Path, threads: int, waveforms: list[np.ndarray], config: Mapping[str, str] | None = None
-) -> list[dict]:
-    """The profile's event of every operation in a pass of each waveform; `config`: further settings of the session."""
+def onnxruntime_nodes(file: Path, threads: int, waveforms: list[np.ndarray], is_as_written: bool = False) -> list[dict]:
+    """The profile's event of every operation in a pass of each waveform.
+
+    `is_as_written`: weights keep their shapes, which else are packed, or filled up with zeros to whole blocks of channels. The
+    same operations are in int8.
+    """
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime_options(onnxruntime.SessionOptions(), threads)
-        for key, value in (config or {}).items():
-            options.add_session_config_entry(key, value)
+        if is_as_written:
+            options.add_session_config_entry("session.disable_prepacking", "1")
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         for waveform in waveforms:  # once without the profiler, because the first pass allocates
             hear(onnxruntime_run(session), waveform)

@@ -73,11 +73,14 @@ def is_quantized(model: onnx.ModelProto) -> bool:
 
 
 def channels(weights: Iterable[tuple[str, Sequence[int]]], convolutions: int) -> list[int]:
-    """The widths of the feature encoder's convolutions, from the names and shapes [out, in, kernel] of a graph's weights."""
+    """The widths of the feature encoder's convolutions, from the names and shapes [out, in, kernel] of a graph's weights.
+
+    A name is that of the model's weight, or of the graph's operation that has it as input.
+    """
     found: dict[int, int] = {}
     for name, shape in weights:
-        if match := re.search(r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight$", name):
-            layer, out, taken = int(match[1]), *shape[:2]
+        if match := re.search(r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight$|/conv_layers\.(\d+)/", name):
+            layer, out, taken = int(match[1] or match[2]), *shape[:2]
             found[layer] = out
             if layer:
                 found.setdefault(layer - 1, taken)  # the exporter computes a group-norm encoder's first weights anew

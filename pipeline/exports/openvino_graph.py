@@ -30,9 +30,8 @@ def rewired(source: Path, info: dict) -> "tuple[Model, list[int]]":
     for name, value in (("waveform", waveform), ("lengths", ops.broadcast(enough, batch))):
         for target in model.input(name).get_target_inputs():
             target.replace_source_output(value.output(0))
-    weights = [
-        (node.get_friendly_name(), node.get_output_shape(0)) for node in model.get_ops() if node.get_type_name() == "Constant"
-    ]
+    convolutions = [node for node in model.get_ops() if node.get_type_name() == "Convolution"]  # low precision renames weights
+    weights = [(node.get_friendly_name(), list(node.get_input_partial_shape(1).get_min_shape())) for node in convolutions]
     raw = model.output(OUTPUT).get_node().input_value(0)
     raw.set_names({"raw"})
     logits = _folded(raw, info)

@@ -218,7 +218,7 @@ class Recognizer:
         frames to keep.
         """
         frames, context = self.frames(samples), int(CONTEXT_SECONDS * self.info["sample_rate"]) // self._hop
-        windows = math.ceil(frames / (self._window // self._hop - 2 * context))
+        windows = math.ceil(frames / (self.frames(self._window) - 2 * context))
         kept = math.ceil(frames / windows)
         for start in range(0, frames, kept):
             stop = min(start + kept, frames)

@@ -166,6 +166,8 @@ def openvino_run(compiled) -> Opened:
     """The `run` function of a compiled model."""
     request = compiled.create_infer_request()
     takes_lengths = "lengths" in [port.any_name for port in compiled.inputs]
+    if not takes_lengths:  # OpenVINO 2026.4 gives wrong logits for all audio after a first one of a single frame
+        request.infer({"waveform": np.zeros((1, seal.SAMPLE_RATE), dtype=np.float32)})
 
     def run(waveforms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         if not takes_lengths:

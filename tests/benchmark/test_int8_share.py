@@ -90,6 +90,14 @@ def test_onnx_runtime_in_static_int8(graph, tmp_path):
     assert onnx_share(static(graph, tmp_path / "first.onnx", nodes_to_quantize=["first"])) == pytest.approx(FIRST / ALL)
 
 
+def test_channels_that_fill_no_block_of_16_are_counted_as_they_are(tmp_path):
+    """ONNX Runtime fills them up with zeros where it lays convolutions out in blocks."""
+    quantize("int8-onnx", {}, save_model(tmp_path / "model", channels=24), TrainingAudio(), tmp_path / "int8-onnx")
+    products = int8_share.onnxruntime_products(tmp_path / "int8-onnx/model.onnx", 1, WAVEFORM)
+    frames = (len(WAVEFORM) - 10) // 5 + 1
+    assert Product(24 * 24 * 3 * ((frames - 3) // 2 + 1), False) in products
+
+
 @pytest.mark.parametrize(("level", "is_int8"), [(1, False), (4, True)])
 def test_weights_in_four_bits_multiply_in_int8_where_activations_are_rounded_too(tmp_path, level, is_int8):
     packed, scales = np.full((16, 1, 16), 0x99, dtype=np.uint8), np.ones(16, dtype=np.float32)

@@ -93,12 +93,12 @@ def test_the_headline_says_what_was_asked_for_and_what_came_of_it(tmp_path):
 
     def said(rows, **changes) -> str:
         gate = params.gate.model_copy(update={"budget": Budget(**asked | changes)})
-        return verdict(rows, params.model_copy(update={"gate": gate}), "test")
+        return verdict(rows, params.model_copy(update={"gate": gate}), "test-clean")
 
     measured = [replace(row, figures={**row.figures, "latency_asked_ms": 6.0}) for row in rows]
     assert "Asked for" not in verdict(rows, params, "test")
     wanted = "Asked for at most 20 MB and 7 ms for 10 s of audio with 2 threads, 1.00 points more WER, got "
-    assert said(measured).startswith(f"{wanted}2.00 MB, 6.0 ms, +0.10 points on test. Champion half.int8-openvino")
+    assert said(measured).startswith(f"{wanted}2.00 MB, 6.0 ms, +0.10 points on test-clean. Champion half.int8-openvino")
     none = [replace(row, champion=False) for row in measured]
     assert said(none).startswith(f"{wanted}no champion. No champion")
 

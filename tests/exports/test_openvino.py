@@ -17,7 +17,7 @@ FLOAT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
 @pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("scheme", ["fp32-openvino", "int8-openvino"])
+@pytest.mark.parametrize("scheme", ["fp32-openvino", "int8-openvino", "bf16-openvino"])
 def test_raw_audio_gives_the_recognizers_scores_in_plain_openvino(variants, norm, normalize, scheme, tmp_path):
     variant = variants[norm, normalize, scheme]
     layouts.write(variant, tmp_path, "openvino", CARD)

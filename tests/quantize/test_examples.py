@@ -1,5 +1,6 @@
 """example.py of a variant folder gives the Recognizer's text, with the runtime's packages alone."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -9,6 +10,7 @@ import jiwer
 import pytest
 import soundfile
 
+from pipeline.compare.report import cards
 from pipeline.quantize.run import quantize
 from pipeline.recognition.recognizer import Recognizer
 from tests.tiny import save_model, speech
@@ -51,6 +53,14 @@ def test_an_example_in_bfloat16_ignores_that_some_cpus_get_narrow_convolutions_w
     done = run_example(sys.executable, tmp_path / "model.bf16", sound)
     expected = Recognizer.load(tmp_path / "model.bf16").transcribe(soundfile.read(sound, dtype="float32")[0])
     assert len(expected) > 5 and jiwer.cer(expected, done.stdout.strip()) <= ROUNDED, done.stderr
+
+
+def test_the_cards_program_runs_a_bf16_variant_as_it_is(variants, tmp_path):
+    folder = shutil.copytree(variants["group", "bf16"], tmp_path / "variant")
+    soundfile.write(folder / "speech.wav", speech(1.0), 16_000)
+    program = cards.RUN_MODEL.removeprefix("```python").removesuffix("```")
+    done = subprocess.run([sys.executable, "-I", "-c", program], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
 def test_another_rate_is_one_line(variants, sound):

@@ -47,6 +47,14 @@ def require(scheme: str) -> None:
         pytest.skip(str(error))
 
 
+def test_openvino_hears_what_comes_after_a_single_frame_as_ever(folders, tmp_path):
+    quantize("peer-openvino", {}, folders["large"], None, tmp_path / "large.peer-openvino")
+    first, again = (Recognizer.load(tmp_path / "large.peer-openvino", threads=1) for _ in range(2))
+    wanted = again.logits(speech(1.0))
+    first.logits(speech(0.025))
+    assert np.abs(first.logits(speech(1.0)) - wanted).max() < 1e-3 * wanted.std()
+
+
 def test_peers_are_named_and_marked_as_such():
     assert [name for name in SCHEMES if name.startswith("peer-")] == PEERS and len(PEERS) == 12
     assert all(SCHEMES[name].padding == "exact" for name in PEERS)

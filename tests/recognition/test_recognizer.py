@@ -65,6 +65,8 @@ def test_no_window_is_longer_than_half_a_minute():
 
     Recognizer(INFO, run).logits(speech(100.0))
     assert len(sizes) == 4 and max(sizes) <= 30 * 16_000 and min(sizes) > 20 * 16_000
+    Recognizer(INFO, run).logits(speech(78.0))  # as many frames as three windows have at most; programs for phones take no more
+    assert max(sizes) <= 30 * 16_000
 
 
 def test_windows_give_nearly_the_logits_of_one_pass(variants, monkeypatch):

@@ -35,7 +35,7 @@ import soundfile, torch
 from transformers import AutoModelForCTC, AutoProcessor
 
 folder = "."  # this folder, or its name on the hub
-processor, model = AutoProcessor.from_pretrained(folder), AutoModelForCTC.from_pretrained(folder).eval()
+processor, model = AutoProcessor.from_pretrained(folder), AutoModelForCTC.from_pretrained(folder, dtype="float32").eval()
 samples, rate = soundfile.read("speech.wav", dtype="float32")  # mono, 16 kHz
 inputs = processor(samples, sampling_rate=rate, return_tensors="pt")
 with torch.inference_mode():

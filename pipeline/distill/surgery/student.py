@@ -109,6 +109,9 @@ def config_of(parent, settings: Student):
     config.intermediate_size = settings.feed_forward or parent.intermediate_size
     if settings.conv_merge and sum(settings.conv_merge) != len(parent.conv_dim):
         raise BigfootError(f"student conv_merge {settings.conv_merge}: has to add up to the parent's {len(parent.conv_dim)}")
+    if settings.conv_merge and len(settings.conv_merge) == 1 and families.is_group_norm(parent):
+        reason = "the group norm after a single convolution fails on one frame of audio"
+        raise BigfootError(f"student conv_merge {settings.conv_merge}: {reason}, so keep two convolutions or more")
     runs = _runs(parent, settings)
     config.conv_kernel, config.conv_stride = merge.geometry(parent.conv_kernel, parent.conv_stride, runs)
     config.conv_dim = [min(width, settings.conv_channels or width) for width in _widths(parent, runs)]

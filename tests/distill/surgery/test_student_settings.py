@@ -20,7 +20,7 @@ def test_layers_are_chosen_as_asked(wanted, choose, kept):
     ("changes", "named"),
     [({"hidden": 96}, "hidden 96 > 48"), ({"layers": 9}, "has 4"), ({"layers": [3, 1]}, "rising"),
      ({"heads": 2}, "hidden / heads"), ({"hidden": 22, "heads": 4}, "not a multiple"),
-     ({"config": {"hiden_dropout": 0.1}}, "hiden_dropout"),
+     ({"config": {"hiden_dropout": 0.1}}, "hiden_dropout"), ({"conv_merge": [7]}, "keep two convolutions or more"),
      ({"hidden": 24, "config": {"mask_feature_prob": 0.1, "mask_feature_length": 25}}, "from 1 to the model's hidden_size, 24"),
      ({"config": {"mask_time_prob": 0.1, "mask_time_length": 0}}, "mask_time_length is 0: it has to be 1 or more")],
 )  # fmt: skip

@@ -34,10 +34,10 @@ def verdict(rows: Sequence[Row], params: Params, test: str) -> str:
     """
     if untrained(rows):
         return UNTRAINED
-    return f"{_asked(rows, params)}{_champion(rows, test)}"
+    return f"{_asked(rows, params, test)}{_champion(rows, test)}"
 
 
-def _asked(rows: Sequence[Row], params: Params) -> str:
+def _asked(rows: Sequence[Row], params: Params, test: str) -> str:
     """Asked for ..., got ...; "" where there was no budget."""
     if (budget := params.gate.budget) is None:
         return ""
@@ -45,7 +45,7 @@ def _asked(rows: Sequence[Row], params: Params) -> str:
     if (champion := champion_of(rows)) is None:
         return f"{wanted}, got no champion. "
     rise = points(champion[f"{rows[0].objective}_rise"])
-    return f"{wanted}, got {_shown(champion, 'disk_mb')} MB, {_shown(champion, ASKED)} ms, {rise} points on test. "
+    return f"{wanted}, got {_shown(champion, 'disk_mb')} MB, {_shown(champion, ASKED)} ms, {rise} points on {test}. "
 
 
 def _champion(rows: Sequence[Row], test: str) -> str:
