@@ -145,7 +145,7 @@ def _needed(room: workspace.Workspace, targets: list[str], force: bool) -> tuple
     """The stages up to the targets, or all, and those of them that have to run."""
     stages = graph.read(room.folder)
     wanted = graph.up_to(stages, targets) if targets else stages
-    return wanted, set(wanted) if force else graph.stale(room.folder, stages) & set(wanted)
+    return wanted, set(wanted) if force else graph.stale(room.folder, stages, wait=True) & set(wanted)
 
 
 def _propose(room: workspace.Workspace, budget: Budget, force: bool, concurrency: int, spread: bool) -> None:

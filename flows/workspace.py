@@ -68,8 +68,11 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     trial, room = folder.parent / f"{name}.yaml", Workspace(folder, project, is_resumed=worktree.is_whole(folder))
     try:
         shutil.copyfile(source, trial)
-        with contextlib.suppress(YAMLError):  # `_check` says what is wrong
+        try:
             _override(trial, overrides)
+        except YAMLError as error:
+            _check(trial, source, overrides)  # it says the same of most
+            raise BigfootError(f"{source} can't be edited: {' '.join(str(error).split())}") from None
         _check(trial, source, overrides)
         if not room.is_resumed:
             with worktree.made(project, folder):

@@ -40,12 +40,14 @@ def read(root: Path | str = ".") -> Graph:
     return {name: stages[name] for name in _in_order(stages)}
 
 
-def stale(root: Path | str, graph: Graph) -> set[str]:
+def stale(root: Path | str, graph: Graph, wait: bool = False) -> set[str]:
     """The stages that `dvc repro` would look at: those that DVC reports as changed, and all that depend on one of them.
+
+    `wait`: for as long as another dvc holds its lock; else that is a BigfootError after some seconds.
 
     This runs one `dvc status` for the whole graph, because one per stage takes a second each.
     """
-    with _repo(root) as repo:
+    with _repo(root, wait) as repo:
         changed = {address.rpartition(":")[2] for address in repo.status()}  # outside `root` the address is ../dvc.yaml:NAME
     return changed & set(graph) | after(graph, changed)
 
@@ -192,12 +194,12 @@ def _in_order(graph: Graph) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _repo(root: Path | str):
+def _repo(root: Path | str, wait: bool = False):
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root), _wait_for_lock=True) as repo:  # as `dvc --wait-for-lock`
+        with Repo(str(root), _wait_for_lock=wait) as repo:  # as `dvc --wait-for-lock`
             _unblock(repo)
             yield repo
     except DvcException as error:

@@ -39,7 +39,7 @@ def compare(params: Params, root: Path, out: Path, origin: Origin = Origin()) ->
     markdown.write(out, rows, evidence, params, origin, by_group, worst, sounds(worst, open_corpus(folder)), found)
     cards.write(out / "cards", rows, evidence, params)
     comparison.write(out, rows, params)
-    write_json(out / "metrics.json", headline(rows, evidence.timings))
+    write_json(out / "metrics.json", headline(rows, evidence.timings, evidence.corpus))
     return rows
 
 

@@ -38,6 +38,8 @@ def check(config: dict, where: str) -> None:
 
 def check_masks(config, where: str) -> None:
     """Raise BigfootError where a mask of SpecAugment can't be drawn; `config`: an object."""
+    if not getattr(config, "apply_spec_augment", True):
+        return
     for mask, most in (("time", math.inf), ("feature", config.hidden_size)):
         share, length = getattr(config, f"mask_{mask}_prob"), getattr(config, f"mask_{mask}_length")
         if share > 0 and not 1 <= length <= most:

@@ -79,7 +79,8 @@ def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, s
     base = _base(rows, source, finder.data, finder.data / table)
     files = [finder.find(base, row.audio) for row in rows]
     names = _names(dict.fromkeys(path for path, _ in files), base)
-    places = {path: os.path.splitext(_below(path, finder.data))[0] for path in names}  # two tables may each have a call1
+    data = Path(os.path.abspath(finder.data))
+    places = {path: os.path.splitext(_below(Path(os.path.abspath(path)), data))[0] for path in names}
     order = list(range(len(rows)))
     if any(row.offset is not None for row in rows):
         first = {path: number for number, path in enumerate(names)}
@@ -89,7 +90,7 @@ def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, s
 
 def _raw(row: Entry, path: Path, instead: str, name: str, place: str, split: str) -> Raw:
     part = ("" if row.offset is None else f"-{row.offset:.3f}") + ("" if row.channel is None else f"-ch{row.channel + 1}")
-    own_id, recording = row.id or name + part, row.recording or (place if part else "")
+    own_id, recording = row.id or name + part, row.recording or (place if part or split == UNLABELLED else "")
     return Raw(own_id, split, path, row.text, row.speaker, row.duration, recording, row.offset, instead, row.channel)
 
 

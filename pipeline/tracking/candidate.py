@@ -91,13 +91,16 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
             return False, f"can't be compared with it: {other if known else f'it has no evidence from Bigfoot ({key})'}"
     if times_count and "busy" in challenger:
         return False, f"was timed while other work took {float(challenger['busy']):.0%} of the CPU: benchmark an idle host"
-    if budget.budget and _length(incumbent) != budget.budget.length:
-        return False, f"can't be compared with it: the champion was not timed on {budget.budget.length:g} s of audio"
-    if exceeded := _exceeded(figures(incumbent), budget, incumbent.get("objective", "wer")):
+    measured, asked = figures(incumbent), budget.budget
+    if is_unasked := asked is not None and _length(incumbent) != asked.length:
+        del measured["latency_asked_ms"]
+    if exceeded := _exceeded(measured, budget, incumbent.get("objective", "wer")):
         return True, f"the former champion is over the budget ({exceeded})"
     (_, old, most), (least, new, _) = (_gains(figures(evidence), budget.prefer) for evidence in (incumbent, challenger))
     if least is not None and (most is None or least > most):
         return True, f"it gains {times(new, UNKNOWN)} over the teacher, the former champion {times(old, UNKNOWN)}"
+    if asked and is_unasked:
+        return False, f"may be the only one within the budget: the champion was never asked for {asked.length:g} s of audio"
     why = "is not surely better: with these intervals" if new is not None and (old is None or new > old) else "is not better:"
     return False, f"{why} it gains {times(new, UNKNOWN)} over the teacher, the champion {times(old, UNKNOWN)}"
 
@@ -135,8 +138,9 @@ def summary(evidence: Mapping[str, str]) -> str:
 
 
 def _exceeded(known: Mapping[str, float | None], budget: Gate, objective: str) -> str | None:
-    """The limit of a budget that figures exceed, if any: an old champion may not fit a new budget."""
-    for key, most, _ in [(f"{objective}_rise_upper", budget.max_rise, ""), *budget.limits()]:
+    """The limit of a budget that figures exceed, if any: an old champion may not fit a new budget. None without the figure."""
+    limits = [(f"{objective}_rise_upper", budget.max_rise, ""), *budget.limits()]
+    for key, most, _ in (limit for limit in limits if limit[0] in known):
         value = known[key]
         if value is None or value > most:
             return f"{key} {shown(value, '.4g', absent='unknown')}, at most {most:g}"

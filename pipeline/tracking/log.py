@@ -29,7 +29,7 @@ from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import read_info, scored_splits, split_folder, test_sets
+from pipeline.speech.corpus import GATE, read_info, scored_splits, split_folder, test_sets
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, NOTE, Store, final_figures, is_number
 
@@ -87,9 +87,14 @@ def comparison_key(project: Project) -> str:
 
 def changed_since(project: Project, compared: comparison.Comparison) -> str | None:
     """Which file is not the one that was compared, so that the comparison's figures are not its own; None where all are."""
-    timed_at = comparison.read_headline(project.reports / "metrics.json")["timed_at"]
-    if timings.read(project.timings).measured_at != timed_at:
+    headline = comparison.read_headline(project.reports / "metrics.json")
+    if timings.read(project.timings).measured_at != headline["timed_at"]:
         return f"{project.timings} is newer than the last comparison: `dvc repro` makes another"
+    corpus = project.corpus(compared.corpus)
+    splits = read_info(corpus)["splits"]
+    for name, split in (("gate_set", GATE), ("test_set", test_sets(splits)[0])):
+        if headline.get(name, splits[split]["digest"]) != splits[split]["digest"]:
+            return f"{split} in {corpus} was changed after the last comparison: `dvc repro` makes another"
     for row in compared.rows:
         folder = project.variant(row.variant)
         slug = Variant(model=row.model, scheme=row.scheme).slug

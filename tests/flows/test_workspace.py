@@ -243,6 +243,13 @@ def test_a_profile_that_is_no_yaml_is_one_line(project):
         workspace.open_workspace(folder, "own", None, ["a=1"])
 
 
+def test_overrides_of_a_profile_that_one_parser_alone_reads_are_not_lost(project):
+    folder = project()
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("profile: ", "profile:\t"))
+    with pytest.raises(BigfootError, match=r"params.yaml can't be edited: .*tab|params.yaml can't be edited"):
+        workspace.open_workspace(folder, "own", None, ["students.half.layers=3"])
+
+
 def test_a_name_that_is_not_utf_8_is_carried_into_the_worktree(project):
     folder = project()
     (folder / os.fsdecode(b"h\xf6ren.txt")).write_text("anything")

@@ -93,7 +93,7 @@ def test_prepare_makes_utterances_of_them_without_text(tmp_path):
     opened = open_corpus(tmp_path / "corpus")
     utterances = opened.utterances("unlabelled")
     assert opened.test_sets == ["test"] and len(utterances) >= 2
-    assert all(u.text == "" and u.recording == "call" and u.duration <= 8.0 for u in utterances)
+    assert all(u.text == "" and u.recording == "audio/call" and u.duration <= 8.0 for u in utterances)
     dropped = [json.loads(line) for line in (tmp_path / "corpus/report/dropped.jsonl").read_text().splitlines()]
     assert not [row for row in dropped if row["split"] == "unlabelled"]
 

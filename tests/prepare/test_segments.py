@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.prepare import segments
+from pipeline.params import FolderSource
+from pipeline.prepare import folder, segments
 from pipeline.speech import audio, media
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
@@ -33,6 +34,17 @@ def test_segments_of_files_of_one_name_in_two_folders_are_of_two_recordings(tmp_
     info = prepare(recordings.corpus(data, checks={"shared_audio": "report"}), tmp_path / "tiny", workers=0)
     assert info["leaks"]["shared_recording"]["train-test"] == 0
     assert {u.recording for u in open_corpus(tmp_path / "tiny").utterances("train")} == {"train/call1"}
+
+
+def test_a_recording_is_the_same_one_however_and_wherever_it_is_listed(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    path = recordings.sound(data / "calls/call1.flac", 5.0)
+    pieces = [{"audio": str(path), "offset": n, "duration": 1.0, "text": "abc" * (n + 1)} for n in range(2)]
+    lines(data / "train.jsonl", pieces)
+    lines(data / "test.jsonl", [{"audio": "calls/call1.flac", "offset": n, "duration": 0.5, "text": "cab"} for n in (2.5, 3.5)])
+    lines(data / "more.jsonl", [{"audio": "calls/call1.flac"}])
+    raws = folder.read(FolderSource(kind="folder", unlabelled="more.jsonl"), data)
+    assert {raw.recording for raw in raws if raw.split != "dev"} == {"calls/call1"}
 
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.wav"])

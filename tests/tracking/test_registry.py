@@ -20,7 +20,7 @@ from pipeline.tracking import registry, sync
 from pipeline.tracking.candidate import Candidate, judge
 from pipeline.tracking.history import history
 from pipeline.tracking.store import Store
-from tests import tiny
+from tests import corpora, tiny
 from tests.planted import FIGURES, plant, plant_variant, write
 from tests.tracking.test_sync import mlflow_server
 
@@ -166,6 +166,17 @@ def test_what_was_made_again_after_the_comparison_changes_no_evidence(params, pr
         registry.promote(project, params, HALF)
 
 
+def test_a_gate_set_that_was_made_again_after_the_comparison_is_no_evidence(params, project, ours, caplog):
+    caplog.set_level("INFO", "pipeline")
+    compare(params, project, project / "reports")
+    assert sync.sync(params, project)
+    (before,) = ours.versions()
+    corpora.rewrite(project / "corpora/quickstart", lambda splits: splits.update(gate=splits["gate"][:150]))
+    assert sync.sync(params, project) and "gate in " in caplog.messages[-1] and "was changed after" in caplog.messages[-1]
+    (after,) = ours.versions()
+    assert after.tags == before.tags
+
+
 def test_a_variant_that_was_made_again_is_not_logged_with_the_former_ones_figures(params, project, ours, caplog):
     compare(params, project, project / "reports")
     info = json.loads((project / "variants" / HALF / "variant.json").read_text())
@@ -190,8 +201,12 @@ def test_a_champion_over_what_was_asked_for_is_replaced(over):
 @pytest.mark.parametrize("asked", [{}, {"latency_asked_ms": "2.0", "budget": '{"budget": {"length": 3.0}}'}])
 def test_milliseconds_for_another_length_of_audio_are_not_held_against_a_champion(asked):
     budget = Gate(max_rise=0.01, budget=Budget(max_mb=9, max_ms=1.5, length=1.0))
-    is_better, why = judge(KNOWN | asked, KNOWN | {"latency_asked_ms": "1.0", "shrink": "3.0"}, budget)
-    assert not is_better and why == "can't be compared with it: the champion was not timed on 1 s of audio"
+    new = KNOWN | {"latency_asked_ms": "1.0"}
+    is_better, why = judge(KNOWN | asked, new | {"shrink": "3.0"}, budget)
+    assert not is_better and why.endswith("the champion was never asked for 1 s of audio")
+    assert judge(KNOWN | asked, new | {"shrink": "5.0"}, budget)[0], "a larger gain counts as ever"
+    is_better, why = judge(KNOWN | asked | {"disk_mb": "20"}, new | {"shrink": "3.0"}, budget)
+    assert is_better and "disk_mb 20, at most 9" in why
 
 
 def test_what_a_kill_left_half_done_is_completed(ours, monkeypatch):

@@ -160,8 +160,9 @@ class Cutter:
     def __init__(self, manifest: Path, most_seconds: float, least_score: float):
         if manifest.suffix.lower() not in (".jsonl", ".json"):
             raise BigfootError(f"--cut {manifest}: it will hold JSON lines, so call it {manifest.with_suffix('.jsonl').name}")
-        if os.path.lexists(manifest):
-            raise BigfootError(f"--cut {manifest}: is there already: name a new file, or remove it")
+        self.rest = manifest.with_name(f"{manifest.stem}.left-out.jsonl")
+        if there := next(filter(os.path.lexists, (manifest, self.rest)), None):
+            raise BigfootError(f"--cut {manifest}: {there} is there already: name a new file, or remove it")
         self.manifest, self.most_seconds, self.least_score = manifest, most_seconds, least_score
         self.rows: list[dict] = []
         self.left_out: list[dict] = []
@@ -176,19 +177,18 @@ class Cutter:
         if audio != audio.encode(errors="replace").decode():
             raise BigfootError("its path is not UTF-8, as a manifest has to be: rename it")
         for piece in pieces.cut(alignment.words, alignment.duration, self.most_seconds):
-            row = {"audio": audio, "recording": os.path.splitext(audio)[0], **asdict(piece)}
+            row = {"audio": audio, **asdict(piece)}
             is_good = piece.score is not None and piece.score >= self.least_score
             (self.rows if is_good else self.left_out).append(row)
 
     def finish(self) -> str:
         """Write both manifests, and return what became of the recordings, in one line."""
-        left_out = self.manifest.with_name(f"{self.manifest.stem}.left-out.jsonl")
-        for path, rows in ((self.manifest, self.rows), (left_out, self.left_out)):
+        for path, rows in ((self.manifest, self.rows), (self.rest, self.left_out)):
             outputs.write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "--cut")
         minutes = sum(row["duration"] for row in self.rows) / 60
         unspelled = sum(row["score"] is None for row in self.left_out)
         return (
-            f"{self.manifest}: {len(self.rows):,} utterances, {minutes:.1f} min; left out, in {left_out.name}: "
+            f"{self.manifest}: {len(self.rows):,} utterances, {minutes:.1f} min; left out, in {self.rest.name}: "
             f"{len(self.left_out) - unspelled:,} with a score below {self.least_score:g}, "
             f"{unspelled:,} with a word that can't be spelled"
         )

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -114,24 +114,28 @@ def _is_pipe(path: Path) -> bool:
         return False
 
 
-def _below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path | Failure]:
-    """The files below a folder that are not hidden, and those of its folders that can't be read.
+def _below(folder: Path) -> Iterator[Path | Failure]:
+    """The files below a folder that are not hidden, in any order, and those of its folders that can't be read.
 
-    `above`: the folders that it is in, without links, so that a link to one of them doesn't lead round and round.
+    Each folder is read once: by its own path where it has one below, else by a link's.
     """
-    here = os.path.realpath(folder)
-    if here in above:
-        return
-    try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except OSError as error:
-        yield Failure(str(folder), f"{folder} can't be read: {error.strerror}")
-        return
-    for path in (folder / name for name in names):
-        if os.path.isdir(path):
-            yield from _below(path, above | {here})
-        elif os.path.isfile(path) or not os.path.exists(path):  # a link to what is gone is a recording that is missing
-            yield path
+    seen: set[str] = set()
+    folders, links = [folder], deque[Path]()
+    while folders or links:
+        here = folders.pop() if folders else links.popleft()
+        if (real := os.path.realpath(here)) in seen:
+            continue
+        seen.add(real)
+        try:
+            names = sorted(name for name in os.listdir(here) if not name.startswith("."))
+        except OSError as error:
+            yield Failure(str(here), f"{here} can't be read: {error.strerror}")
+            continue
+        for path in (here / name for name in names):
+            if os.path.isdir(path):
+                (links if path.is_symlink() else folders).append(path)
+            elif os.path.isfile(path) or not os.path.exists(path):  # a link to what is gone is a recording that is missing
+                yield path
 
 
 def _at(url: str) -> list[Recording | Failure]:

@@ -128,6 +128,8 @@ def test_links_in_a_folder_are_followed_and_what_can_not_be_read_is_said(tmp_pat
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (inside / "linked").symlink_to(elsewhere)
+    (inside / "again").symlink_to(inside / "locked")
+    (inside / "0-again").symlink_to(elsewhere)  # read once, by the link that comes first
     (elsewhere / "back").symlink_to(inside)
     (inside / "gone.wav").symlink_to("nowhere.wav")
     listed = os.listdir
@@ -140,7 +142,7 @@ def test_links_in_a_folder_are_followed_and_what_can_not_be_read_is_said(tmp_pat
     monkeypatch.setattr(os, "listdir", list_some)
     with ExitStack() as stack:
         found = files.find([str(inside)], stack)
-    assert [str(each.path.relative_to(inside)) for each in found[:-1]] == ["a.wav", "gone.wav", "linked/b.wav"]
+    assert [str(each.path.relative_to(inside)) for each in found[:-1]] == ["0-again/b.wav", "a.wav", "gone.wav"]
     assert found[-1] == Failure(f"{inside}/locked", f"{inside}/locked can't be read: Permission denied")
 
 

@@ -11,6 +11,7 @@ import soxr
 from pipeline.apps.transcription.words import WordDecoder
 from pipeline.apps.web.build import PAGE
 from pipeline.evaluate.wer import align
+from pipeline.recognition.recognizer import Recognizer
 from pipeline.speech.scoring import count_errors
 from pipeline.speech.text import greedy
 from tests.tiny import TEXTS
@@ -93,6 +94,18 @@ def test_errors_are_as_many_as_evaluate_counts():
         assert {kind for kind, *_ in steps} <= {"equal", "substitute", "delete", "insert"}
     script = "return align(['one', 'two', 'two'], ['one', 'two']);"
     assert node("score.js", "align", script, None) == list(map(list, align("one two two", "one two")))
+
+
+@pytest.mark.parametrize(("hop", "strides", "kernels"), [(320, [5, 64], [10, 7]), (640, [10, 64], [20, 7])])
+def test_the_windows_of_a_recording_are_those_of_the_recognizer(hop, strides, kernels):
+    info = {"vocab": TEXTS, "blank": 0, "normalize": False, "padding": "mask", "sample_rate": 16_000}
+    recognizer = Recognizer(info | {"conv_kernels": kernels, "conv_strides": strides}, None)
+    field = recognizer._receptive_field
+    sizes = [480_001, 78 * 16_000, 7_200 * 16_000, *np.random.default_rng(0).integers(480_001, 10_000_000, 50).tolist()]
+    found = node("decode.js", "windows", "return input.sizes.map((size) => windows(size, input.hop, input.field));",
+                 {"sizes": [*sizes, 100, 480_000], "hop": hop, "field": field})  # fmt: skip
+    assert found[:-2] == [[list(window) for window in recognizer._windows(size)] for size in sizes]
+    assert [len(windows) for windows in found[-2:]] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,11 @@ def test_layers_are_chosen_as_asked(wanted, choose, kept):
     assert student.kept_layers(12, settings(layers=wanted, choose=choose)) == kept
 
 
+def test_spans_of_specaugment_may_be_of_any_length_where_it_is_off():
+    off = {"apply_spec_augment": False, "mask_feature_prob": 0.1, "mask_feature_length": 25}
+    assert student.build(parent(), settings(hidden=24, config=off))
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [({"hidden": 96}, "hidden 96 > 48"), ({"layers": 9}, "has 4"), ({"layers": [3, 1]}, "rising"),

@@ -1,6 +1,30 @@
-// Logits -> words, by greedy CTC decoding. Words and confidences equal those of `bigfoot transcribe`
+// Samples -> windows, and logits -> words, by greedy CTC decoding. Words and confidences equal those of `bigfoot transcribe`
 // (pipeline/apps/transcription/words.py): a token's confidence is the highest probability among its frames, a word's the mean
 // over its tokens.
+
+const RATE = 16000; // Hz
+const WINDOW = 30; // seconds in one pass, of which the context on either side is not read
+const CONTEXT = 2;
+
+/**
+ * The windows of a recording of so many samples, as Recognizer has them; their frames meet without a missing or a doubled one.
+ * @param field how many samples a frame is made of, the next one `hop` later
+ * @returns [[first sample, end, frames to skip, frames to keep]]
+ */
+export function windows(samples, hop, field) {
+  const frames = Math.max(1, 1 + Math.floor((samples - field) / hop));
+  if (samples <= WINDOW * RATE) return [[0, samples, 0, frames]];
+  const context = Math.floor((CONTEXT * RATE) / hop);
+  const most = 1 + Math.floor((WINDOW * RATE - field) / hop) - 2 * context;
+  const kept = Math.ceil(frames / Math.ceil(frames / most));
+  const found = [];
+  for (let start = 0; start < frames; start += kept) {
+    const stop = Math.min(start + kept, frames);
+    const [first, last] = [Math.max(0, start - context), Math.min(stop + context, frames)];
+    found.push([first * hop, (last - 1) * hop + field, start - first, stop - start]);
+  }
+  return found;
+}
 
 /**
  * The words in the frames from `first` on.

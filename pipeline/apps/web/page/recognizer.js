@@ -1,12 +1,10 @@
 // An exported model, opened with ONNX Runtime Web: 16 kHz samples in, words out, as Recognizer gives them. The graph normalizes
 // its input. One thread: more need two headers that a plain file server doesn't send, and a small model hardly gains by them.
 
-import { words } from "./decode.js";
+import { windows, words } from "./decode.js";
 import { RATE } from "./live.js";
 import * as ort from "./runtime/ort.mjs";
 
-const WINDOW = 30; // seconds in one pass, of which the context on either side is not read: as Recognizer does
-const CONTEXT = 2;
 const SLOW = 1000; // ms: a pass that takes longer is timed once, others three times
 
 export class Recognizer {
@@ -56,19 +54,15 @@ export class Recognizer {
   async whole(samples) {
     if (!samples.length) return [];
     const { hop, field, tokens, blank } = this.model;
-    const frames = Math.max(1, 1 + Math.floor((samples.length - field) / hop));
-    if (samples.length <= WINDOW * RATE) return (await this.hear(samples)).words;
-    const context = Math.floor((CONTEXT * RATE) / hop);
-    const windows = Math.ceil(frames / (Math.floor((WINDOW * RATE) / hop) - 2 * context));
-    const kept = Math.ceil(frames / windows);
+    const all = windows(samples.length, hop, field);
+    if (all.length === 1) return (await this.hear(samples)).words;
+    const frames = all.reduce((sum, [, , , kept]) => sum + kept, 0);
     const data = new Float32Array(frames * tokens.length);
-    for (let start = 0; start < frames; start += kept) {
-      const stop = Math.min(start + kept, frames);
-      const first = Math.max(0, start - context);
-      const last = Math.min(stop + context, frames);
-      const logits = await this.logits(samples.slice(first * hop, (last - 1) * hop + field));
-      const read = logits.data.subarray((start - first) * tokens.length, (stop - first) * tokens.length);
-      data.set(read, start * tokens.length);
+    let read = 0;
+    for (const [begin, end, skipped, kept] of all) {
+      const logits = await this.logits(samples.slice(begin, end));
+      data.set(logits.data.subarray(skipped * tokens.length, (skipped + kept) * tokens.length), read);
+      read += kept * tokens.length;
     }
     return words({ data, dims: [1, frames, tokens.length] }, tokens, blank);
   }
