@@ -35,6 +35,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 LAYOUT = {
     "int8-onnx": "onnx",
     "fp32-onnx": "onnx",
+    "int4w-onnx": "onnx",
     "int8-openvino": "openvino",
     "peer-executorch": "executorch",
     "peer-executorch-int8": "executorch",
@@ -146,7 +147,7 @@ def hold(export: Export, command: list, recordings: list[Path], record_property,
     lines, seconds, memory = run([*command, *recordings * REPEATED], export.folder, **environment)
     assert lines == export.texts * REPEATED
     equal = sum(ours == theirs for ours, theirs in zip(export.wanted, export.texts, strict=True))
-    assert equal >= len(recordings) * (1 - MOVED if "int8" in export.folder.name else 1)
+    assert equal >= len(recordings) * (1 - MOVED if export.folder.name != "fp32-onnx" else 1)
     milliseconds = 1000 * (seconds - start) / (len(lines) - 1)
     record(record_property, export, len(recordings), equal, milliseconds, memory)
 
@@ -180,7 +181,10 @@ def cases(*runtimes: tuple[str, ...]) -> dict:
     **cases(
         ("sherpa-onnx", "int8-onnx", PHONES, "sherpa-onnx"),
         ("sherpa-onnx", "fp32-onnx", PHONES, "sherpa-onnx"),
+        ("sherpa-onnx", "int4w-onnx", PHONES, "sherpa-onnx"),
         ("onnxruntime", "int8-onnx", PHONES, "ONNX Runtime"),
+        ("onnxruntime", "int4w-onnx", PHONES, "ONNX Runtime"),
+        ("optimum-onnx", "int4w-onnx", DESKTOPS, "Optimum"),
         ("optimum-onnx", "int8-onnx", DESKTOPS, "Optimum"),
         ("optimum-onnx", "fp32-onnx", DESKTOPS, "Optimum"),
         ("optimum-intel", "int8-openvino", DESKTOPS, "Optimum Intel"),
@@ -216,6 +220,9 @@ def test_a_program_says_in_one_line_that_a_recording_is_too_long(exports, runtim
     **cases(
         ("sherpa-onnx-node", "int8-onnx", DESKTOPS),
         ("sherpa-onnx-wasm", "int8-onnx", "WebAssembly"),
+        ("sherpa-onnx-node", "int4w-onnx", DESKTOPS),
+        ("sherpa-onnx-wasm", "int4w-onnx", "WebAssembly"),
+        ("@huggingface/transformers", "int4w-onnx", DESKTOPS),
         ("@huggingface/transformers", "int8-onnx", DESKTOPS),
         ("@huggingface/transformers", "fp32-onnx", DESKTOPS),
     )
@@ -271,6 +278,7 @@ class Pages(SimpleHTTPRequestHandler):
 @pytest.mark.parametrize(
     **cases(
         ("@huggingface/transformers", "int8-onnx", "browsers (WebAssembly)"),
+        ("@huggingface/transformers", "int4w-onnx", "browsers (WebAssembly)"),
         ("@huggingface/transformers", "fp32-onnx", "browsers (WebAssembly)"),
     )
 )
@@ -289,7 +297,7 @@ def test_a_browser_writes_the_recognizers_texts(
     }
     server.recordings, server.is_done, server.heard = recordings, threading.Event(), {}
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    page = f"http://127.0.0.1:{server.server_port}/page/transformers.html?dtype={'q8' if 'int8' in scheme else 'fp32'}"
+    page = f"http://127.0.0.1:{server.server_port}/page/transformers.html?dtype={'fp32' if scheme == 'fp32-onnx' else 'q8'}"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     browser = subprocess.Popen([chromium, *options, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
