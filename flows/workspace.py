@@ -69,10 +69,12 @@ def open_workspace(project: Path, name: str, profile: str | None, overrides: lis
     try:
         shutil.copyfile(source, trial)
         try:
-            _override(trial, overrides)
+            if overrides:
+                _override(trial, overrides)
         except YAMLError as error:
             _check(trial, source, overrides)  # it says the same of most
-            raise BigfootError(f"{source} can't be edited: {' '.join(str(error).split())}") from None
+            reason = " ".join(str(error).replace(str(trial), str(source)).split())
+            raise BigfootError(f"{source} can't be edited: {reason}") from None
         _check(trial, source, overrides)
         if not room.is_resumed:
             with worktree.made(project, folder):

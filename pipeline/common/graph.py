@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, Busy
 from pipeline.common.files import sha256
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read(root: Path | str = ".") -> Graph:
 def stale(root: Path | str, graph: Graph, wait: bool = False) -> set[str]:
     """The stages that `dvc repro` would look at: those that DVC reports as changed, and all that depend on one of them.
 
-    `wait`: for as long as another dvc holds its lock; else that is a BigfootError after some seconds.
+    `wait`: for as long as another dvc holds its lock; else that is a Busy after some seconds.
 
     This runs one `dvc status` for the whole graph, because one per stage takes a second each.
     """
@@ -89,6 +89,7 @@ def restore(root: Path | str) -> tuple[list[str], list[str]]:
     another one in its place, or none; it stays in the cache. Where files would be lost, a warning names them and all stay.
     """
     from dvc.exceptions import CheckoutError, DvcException
+    from dvc.lock import LockError
     from dvc.stage import PipelineStage
 
     for name in ("dvc", "dvc_data"):
@@ -106,6 +107,8 @@ def restore(root: Path | str) -> tuple[list[str], list[str]]:
                     stage.save()
                     stage.dump(update_pipeline=False)
                 restored.append(name)
+            except LockError:
+                raise
             except (DvcException, OSError) as error:  # it never ran on these deps and params, or a dep is not there
                 log.debug("%s is not restored: %s", name, error)
     with _repo(root) as repo:  # opened again, so that it reads the new dvc.lock
@@ -113,6 +116,8 @@ def restore(root: Path | str) -> tuple[list[str], list[str]]:
             removed = repo.checkout()["deleted"]
         except CheckoutError as error:  # dvc.lock names files that the cache lacks: `dvc pull` may have them
             removed = error.result["deleted"]
+        except LockError:
+            raise
         except DvcException as error:  # files that an interrupted stage left are in no cache
             removed = []
             files = ", ".join(str(error).splitlines()[1:])
@@ -196,12 +201,15 @@ def _in_order(graph: Graph) -> Iterator[str]:
 @contextlib.contextmanager
 def _repo(root: Path | str, wait: bool = False):
     from dvc.exceptions import DvcException
+    from dvc.lock import LockError
     from dvc.repo import Repo
 
     try:
         with Repo(str(root), _wait_for_lock=wait) as repo:  # as `dvc --wait-for-lock`
             _unblock(repo)
             yield repo
+    except LockError:
+        raise Busy(f"another dvc works in {root}: wait for it, or stop it") from None
     except DvcException as error:
         raise BigfootError(f"DVC can't read the stages of {root}: {' '.join(str(error).split())}") from None
     except (FileNotFoundError, PermissionError) as error:  # of what it watches: a link that leads nowhere, or no permission

@@ -56,4 +56,6 @@ class Progress:
 
 def _per_second(rate: float) -> str:
     """A rate; slow work has its seconds per unit instead, which would be 0 per second."""
-    return f"{rate:,.0f} per second" if rate >= 1 or not rate else f"{1 / rate:,.2g} s each"
+    if rate >= 1 or not rate:
+        return f"{rate:,.0f} per second"
+    return f"{1 / rate:.2g} s each" if rate > 0.1 else f"{1 / rate:,.0f} s each"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
@@ -135,8 +135,6 @@ class Headline(TypedDict):
     champion: str | None
     timed_on: str
     timed_at: str
-    gate_set: NotRequired[str]  # not of an older Bigfoot
-    test_set: NotRequired[str]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipeline.compare.comparison import Row, Verdict, champion_of
 from pipeline.compare.inputs import Evidence
 from pipeline.evaluate import wer
 from pipeline.params import Gate
-from pipeline.speech.corpus import GATE, test_sets
+from pipeline.speech.corpus import GATE, scored_splits
 from pipeline.speech.scoring import UNITS
 
 ALIKE = 0.9  # the next benchmark of the same variants may well order gains that are as close as this the other way
@@ -180,15 +180,14 @@ def gain_to_choose(row: Row, prefer: str) -> float | None:
 def headline(rows: Sequence[Row], timings: Timings, corpus: dict) -> dict[str, str | float | None]:
     """Flat figures for `dvc metrics`: teacher_* and champion_*; without a champion, champion_* are null.
 
-    timed_on and timed_at are among them, and the digests of gate and of the first test set, so that `dvc metrics diff` shows
-    where two machines or sets are compared. `corpus`: corpus.json.
+    timed_on and timed_at are among them, and the digests of all sets that were scored, set_gate and others, so that `dvc
+    metrics diff` shows where two machines or sets are compared. `corpus`: corpus.json.
     """
     champion, objective = champion_of(rows), rows[0].objective
     names = [figures.of_objective(figure.name, objective) for figure in figures.FIGURES if figure.headline]
     flat: dict[str, str | float | None] = {"champion": champion.variant if champion else None}
     flat |= {"timed_on": timings.timed_on, "timed_at": timings.measured_at}
-    sets = {"gate_set": GATE, "test_set": test_sets(corpus["splits"])[0]}
-    flat |= {name: corpus["splits"][split]["digest"] for name, split in sets.items()}
+    flat |= {f"set_{split}": corpus["splits"][split]["digest"] for split in scored_splits(corpus["splits"])}
     flat |= {f"champion_{name}": _measured(champion, name) if champion else None for name in names}
     not_of_teacher = ("shrink", "speedup", f"{objective}_rise_upper")
     return flat | {f"teacher_{name}": _measured(rows[0], name) for name in names if name not in not_of_teacher}

@@ -13,7 +13,6 @@ from pipeline.common.numbers import counted
 from pipeline.common.progress import Progress
 from pipeline.params import Checks, Corpus, FolderSource, Limits
 from pipeline.prepare import folder, parts
-from pipeline.project import NO_DATA
 from pipeline.speech.corpus import Dropped, split_folder
 from pipeline.speech.scoring import Scoring
 from pipeline.speech.shards import SplitWriter, Utterance
@@ -31,7 +30,7 @@ def prepare(table: Path, scored_as: Scoring, out: Path) -> list[Dropped]:
     """
     source = FolderSource(kind="folder", manifest=table.name)
     corpus = Corpus(
-        name="own", data=NO_DATA, license="unknown", language=scored_as.language, objective=scored_as.objective,
+        name="own", data="none", license="unknown", language=scored_as.language, objective=scored_as.objective,
         source=source, text=scored_as.rules, limits=ALL_LENGTHS, checks=KEPT,
     )  # fmt: skip
     raws = folder.one_table(source, table.parent, SPLIT)

@@ -29,7 +29,7 @@ from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
-from pipeline.speech.corpus import GATE, read_info, scored_splits, split_folder, test_sets
+from pipeline.speech.corpus import read_info, scored_splits, split_folder, test_sets
 from pipeline.tracking import package
 from pipeline.tracking.store import KEY, NOTE, Store, final_figures, is_number
 
@@ -92,8 +92,8 @@ def changed_since(project: Project, compared: comparison.Comparison) -> str | No
         return f"{project.timings} is newer than the last comparison: `dvc repro` makes another"
     corpus = project.corpus(compared.corpus)
     splits = read_info(corpus)["splits"]
-    for name, split in (("gate_set", GATE), ("test_set", test_sets(splits)[0])):
-        if headline.get(name, splits[split]["digest"]) != splits[split]["digest"]:
+    for split in scored_splits(splits):
+        if headline.get(f"set_{split}", splits[split]["digest"]) != splits[split]["digest"]:  # an older Bigfoot kept none
             return f"{split} in {corpus} was changed after the last comparison: `dvc repro` makes another"
     for row in compared.rows:
         folder = project.variant(row.variant)

@@ -5,14 +5,16 @@ import shutil
 import subprocess
 import sys
 import typing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import zc.lockfile
 from ruamel.yaml import YAML
 
 from pipeline import params
 from pipeline.common import graph
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, Busy
 from pipeline.params.section import Section
 from pipeline.project import load_params
 
@@ -250,6 +252,16 @@ def test_the_plan_names_what_would_run_and_only_that(tmp_path):
     assert graph.plan(tmp_path) == "`dvc repro` has nothing to do: all 4 stages are up to date"
     (tmp_path / "params.yaml").write_text("size: 1\nlast: 2\n")
     assert graph.plan(tmp_path) == "`dvc repro` runs 1 of 4 stages (the others are up to date): sum"
+
+
+@pytest.mark.parametrize("works", [graph.plan, graph.restore])
+def test_while_another_dvc_works_it_is_said_and_nothing_is_half_done(tmp_path, works):
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    (tmp_path / "dvc.yaml").write_text("stages:\n  a: {cmd: touch a, outs: [a]}\n")
+    held = closing(zc.lockfile.LockFile(str(tmp_path / ".dvc/tmp/lock")))
+    with held, pytest.raises(Busy, match="another dvc works in .*: wait for it"):
+        works(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", "- a list\n", "stages: 1\n"])

@@ -147,7 +147,7 @@ def hold(export: Export, command: list, recordings: list[Path], record_property,
     lines, seconds, memory = run([*command, *recordings * REPEATED], export.folder, **environment)
     assert lines == export.texts * REPEATED
     equal = sum(ours == theirs for ours, theirs in zip(export.wanted, export.texts, strict=True))
-    assert equal >= len(recordings) * (1 - MOVED if export.folder.name != "fp32-onnx" else 1)
+    assert equal >= len(recordings) * (1 - MOVED if "int" in export.folder.name else 1)
     milliseconds = 1000 * (seconds - start) / (len(lines) - 1)
     record(record_property, export, len(recordings), equal, milliseconds, memory)
 
@@ -297,7 +297,7 @@ def test_a_browser_writes_the_recognizers_texts(
     }
     server.recordings, server.is_done, server.heard = recordings, threading.Event(), {}
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    page = f"http://127.0.0.1:{server.server_port}/page/transformers.html?dtype={'fp32' if scheme == 'fp32-onnx' else 'q8'}"
+    page = f"http://127.0.0.1:{server.server_port}/page/transformers.html?dtype={'q8' if 'int' in scheme else 'fp32'}"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     browser = subprocess.Popen([chromium, *options, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

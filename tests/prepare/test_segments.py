@@ -43,7 +43,10 @@ def test_a_recording_is_the_same_one_however_and_wherever_it_is_listed(tmp_path)
     lines(data / "train.jsonl", pieces)
     lines(data / "test.jsonl", [{"audio": "calls/call1.flac", "offset": n, "duration": 0.5, "text": "cab"} for n in (2.5, 3.5)])
     lines(data / "more.jsonl", [{"audio": "calls/call1.flac"}])
-    raws = folder.read(FolderSource(kind="folder", unlabelled="more.jsonl"), data)
+    (data / "disk/x").mkdir(parents=True)
+    (data / "linked").symlink_to("disk/x")  # from where .. leads to disk
+    lines(data / "linked/gate.jsonl", [{"audio": "../../calls/call1.flac", "offset": 4.5, "duration": 0.5, "text": "bca"}])
+    raws = folder.read(FolderSource(kind="folder", unlabelled="more.jsonl", gate="linked/gate.jsonl"), data)
     assert {raw.recording for raw in raws if raw.split != "dev"} == {"calls/call1"}
 
 
