@@ -104,12 +104,12 @@ def _not_an(kind: type, value: object) -> str | None:
         return f" is {NAMES.get(type(value), 'a number')} where {WANTED[kind]} belongs"
     if isinstance(value, int) and abs(value) >= LARGEST:
         return " is too large a number"
-    if isinstance(value, str) and _is_torn(value):
+    if isinstance(value, str) and is_torn(value):
         return " is not text"
     return None
 
 
-def _is_torn(text: str) -> bool:
+def is_torn(text: str) -> bool:
     """Whether a string holds half of a pair of surrogates, which no file or terminal takes."""
     return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
@@ -122,5 +122,5 @@ def _under(name: str, found: str) -> str:
 
 def _shown(value: object) -> str:
     """A value in a message: on one line, and not the whole of a long one."""
-    text = ascii(value) if isinstance(value, str) and _is_torn(value) else repr(value)
+    text = ascii(value) if isinstance(value, str) and is_torn(value) else repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -27,6 +27,7 @@ INPUT, OUTPUT = "input_values", "logits"
 NEVER = -1e4  # a score that no token of a model has; not infinite, which log-softmax and float16 don't bear
 PREFIX = "export_"  # of the names of new nodes and values
 RAW = f"{PREFIX}raw"  # the variant's own scores
+WEIGHT = re.compile(r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight$")
 
 
 def rewire(model: onnx.ModelProto, info: dict) -> None:
@@ -72,15 +73,15 @@ def is_quantized(model: onnx.ModelProto) -> bool:
     )
 
 
-def channels(weights: Iterable[tuple[str, Sequence[int]]], convolutions: int) -> list[int]:
+def channels(weights: Iterable[tuple[str, Sequence[int]]], convolutions: int, layer_of: re.Pattern = WEIGHT) -> list[int]:
     """The widths of the feature encoder's convolutions, from the names and shapes [out, in, kernel] of a graph's weights.
 
-    A name is that of the model's weight, or of the graph's operation that has it as input.
+    `layer_of`: the names that count, and the convolution's number in them.
     """
     found: dict[int, int] = {}
     for name, shape in weights:
-        if match := re.search(r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight$|/conv_layers\.(\d+)/", name):
-            layer, out, taken = int(match[1] or match[2]), *shape[:2]
+        if match := layer_of.search(name):
+            layer, out, taken = int(match[1]), *shape[:2]
             found[layer] = out
             if layer:
                 found.setdefault(layer - 1, taken)  # the exporter computes a group-norm encoder's first weights anew

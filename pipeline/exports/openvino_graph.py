@@ -1,5 +1,6 @@
 """Rewires a variant's OpenVINO graph as `pipeline.exports.graph` does an ONNX one: raw audio in, logits out."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from pipeline.recognition import seal
 
 if TYPE_CHECKING:
     from openvino import Model, Output
+
+OPERATION = re.compile(r"/conv_layers\.(\d+)/")  # low precision gives weights other names
 
 
 def rewired(source: Path, info: dict) -> "tuple[Model, list[int]]":
@@ -30,13 +33,14 @@ def rewired(source: Path, info: dict) -> "tuple[Model, list[int]]":
     for name, value in (("waveform", waveform), ("lengths", ops.broadcast(enough, batch))):
         for target in model.input(name).get_target_inputs():
             target.replace_source_output(value.output(0))
-    convolutions = [node for node in model.get_ops() if node.get_type_name() == "Convolution"]  # low precision renames weights
+    convolutions = [node for node in model.get_ops() if node.get_type_name() == "Convolution"]
     weights = [(node.get_friendly_name(), list(node.get_input_partial_shape(1).get_min_shape())) for node in convolutions]
     raw = model.output(OUTPUT).get_node().input_value(0)
     raw.set_names({"raw"})
     logits = _folded(raw, info)
     logits.set_names({OUTPUT})
-    return openvino.Model([ops.result(logits)], [audio], info["variant"]), channels(weights, len(info["conv_kernels"]))
+    widths = channels(weights, len(info["conv_kernels"]), OPERATION)
+    return openvino.Model([ops.result(logits)], [audio], info["variant"]), widths
 
 
 def _normalized(audio):

@@ -10,6 +10,7 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.shapes import is_torn
 from pipeline.params import Column
 from pipeline.prepare.tables import Rows
 from pipeline.speech.media import SUFFIXES
@@ -114,7 +115,7 @@ def string(where: str, row: dict, name: str, columns: Columns) -> str:
         return ""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise BigfootError(f"{where}: {name} is not a string or number but {value!r:.60}")
-    if isinstance(value, str) and not _is_unicode(value):
+    if isinstance(value, str) and is_torn(value):
         raise BigfootError(f"{where}: {name} has half a character, as \\ud800 in JSON is: {value!a:.60}")
     value = str(value).strip()  # as headers are: a space behind a comma makes no other speaker
     pattern = columns[name].pattern if name in columns else None
@@ -146,11 +147,3 @@ def _channel(where: str, row: dict, columns: Columns) -> int | None:
     if not re.fullmatch("0*[1-9][0-9]?", value):
         raise BigfootError(f"{where}: channel {value!r:.60} is not a number from 1 on")
     return int(value) - 1
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

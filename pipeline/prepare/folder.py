@@ -7,7 +7,6 @@ splits come from one table each, from a column, or are drawn (splitting.py).
 import os
 from collections import Counter
 from collections.abc import Collection
-from functools import lru_cache
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
@@ -80,8 +79,9 @@ def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, s
     base = _base(rows, source, finder.data, finder.data / table)
     files = [finder.find(base, row.audio) for row in rows]
     names = _names(dict.fromkeys(path for path, _ in files), base)
-    data = Path(os.path.realpath(finder.data))
-    places = {path: os.path.splitext(_below(Path(_real(path.parent), path.name), data))[0] for path in names}
+    # Folders without links; of a file the own name counts, since DVC links files to its cache.
+    real = {parent: Path(os.path.realpath(parent)) for parent in {finder.data, *(path.parent for path in names)}}
+    places = {path: os.path.splitext(_below(real[path.parent] / path.name, real[finder.data]))[0] for path in names}
     order = list(range(len(rows)))
     if any(row.offset is not None for row in rows):
         first = {path: number for number, path in enumerate(names)}
@@ -110,12 +110,6 @@ def _names(paths: Collection[Path], base: Path) -> dict[Path, str]:
     """{file: its name without suffix, with its folders where two files of this name are in the table}."""
     stems = Counter(path.stem for path in paths)
     return {path: path.stem if stems[path.stem] == 1 else os.path.splitext(_below(path, base))[0] for path in paths}
-
-
-@lru_cache(maxsize=1024)
-def _real(folder: Path) -> str:
-    """A folder without links; of a file the own name counts, since DVC links files to its cache."""
-    return os.path.realpath(folder)
 
 
 def _below(path: Path, folder: Path) -> str:

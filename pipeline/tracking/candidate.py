@@ -91,16 +91,17 @@ def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], bu
             return False, f"can't be compared with it: {other if known else f'it has no evidence from Bigfoot ({key})'}"
     if times_count and "busy" in challenger:
         return False, f"was timed while other work took {float(challenger['busy']):.0%} of the CPU: benchmark an idle host"
-    measured, asked = figures(incumbent), budget.budget
-    if is_unasked := asked is not None and _length(incumbent) != asked.length:
+    measured = figures(incumbent)
+    new_length = budget.budget.length if budget.budget and budget.budget.length != _length(incumbent) else None
+    if new_length is not None:
         del measured["latency_asked_ms"]
     if exceeded := _exceeded(measured, budget, incumbent.get("objective", "wer")):
         return True, f"the former champion is over the budget ({exceeded})"
     (_, old, most), (least, new, _) = (_gains(figures(evidence), budget.prefer) for evidence in (incumbent, challenger))
     if least is not None and (most is None or least > most):
         return True, f"it gains {times(new, UNKNOWN)} over the teacher, the former champion {times(old, UNKNOWN)}"
-    if asked and is_unasked:
-        return False, f"may be the only one within the budget: the champion was never asked for {asked.length:g} s of audio"
+    if new_length is not None:
+        return False, f"may be the only one within the budget: the champion was never asked for {new_length:g} s of audio"
     why = "is not surely better: with these intervals" if new is not None and (old is None or new > old) else "is not better:"
     return False, f"{why} it gains {times(new, UNKNOWN)} over the teacher, the champion {times(old, UNKNOWN)}"
 

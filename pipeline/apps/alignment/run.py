@@ -20,6 +20,7 @@ from pipeline.apps.transcription.files import Failure, Recording
 from pipeline.common.command import Unwritten, write_out
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.common.progress import Progress
+from pipeline.common.shapes import is_torn
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.project import Project
 from pipeline.recognition.recognizer import WINDOW_SECONDS, Recognizer
@@ -174,7 +175,7 @@ class Cutter:
         # Folders without links, or .. would lead elsewhere; but the file's own name, since DVC links files to its cache.
         place, home = (os.path.realpath(folder) for folder in (recording.path.parent, self.manifest.parent))
         audio = os.path.relpath(os.path.join(place, recording.path.name), home)
-        if audio != audio.encode(errors="replace").decode():
+        if is_torn(audio):
             raise BigfootError("its path is not UTF-8, as a manifest has to be: rename it")
         for piece in pieces.cut(alignment.words, alignment.duration, self.most_seconds):
             row = {"audio": audio, **asdict(piece)}

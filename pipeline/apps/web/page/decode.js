@@ -2,7 +2,8 @@
 // (pipeline/apps/transcription/words.py): a token's confidence is the highest probability among its frames, a word's the mean
 // over its tokens.
 
-const RATE = 16000; // Hz
+import { RATE } from "./live.js";
+
 const WINDOW = 30; // seconds in one pass, of which the context on either side is not read
 const CONTEXT = 2;
 
