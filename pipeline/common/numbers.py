@@ -15,9 +15,9 @@ def percent(fraction: float | None, absent: str = ABSENT) -> str:
     return shown(None if fraction is None else 100 * fraction, ".2f", absent=absent)
 
 
-def points(fraction: float | None, absent: str = ABSENT) -> str:
+def points(fraction: float | None, absent: str = ABSENT, digits: int = 2) -> str:
     """A difference of two fractions in percentage points: 0.0083 -> +0.83."""
-    return shown(None if fraction is None else 100 * fraction, "+.2f", absent=absent)
+    return shown(None if fraction is None else 100 * fraction, f"+.{digits}f", absent=absent)
 
 
 def sure(confidence: float) -> str:
@@ -28,6 +28,23 @@ def sure(confidence: float) -> str:
 def times(ratio: float | None, absent: str = ABSENT) -> str:
     """A ratio: 5.04 -> 5.0x."""
     return shown(ratio, ".1f", "x", absent)
+
+
+def faster(ratio: float, equal: str = "as fast") -> str:
+    """ "2.1x faster", "4% faster", "4% slower"; `equal` where it is less than half a per cent."""
+    return _compared(ratio, "faster", "slower", equal)
+
+
+def smaller(ratio: float, equal: str = "as large") -> str:
+    """ "2.1x smaller", "4% smaller", "4% larger"; `equal` where it is less than half a per cent."""
+    return _compared(ratio, "smaller", "larger", equal)
+
+
+def _compared(ratio: float, more: str, less: str, equal: str) -> str:
+    word, gain = (more, ratio) if ratio >= 1 else (less, 1 / ratio)
+    if gain >= 1.95:
+        return f"{gain:.1f}x {word}"
+    return f"{gain - 1:.0%} {word}" if f"{gain - 1:.0%}" != "0%" else equal
 
 
 def with_range(value: float | None, low: float | None, high: float | None, show: Callable[[float | None], str]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeline.benchmark.timings import REFERENCE
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.inputs import Evidence
-from pipeline.compare.rows import best_of, gain, gain_to_choose, within_budget
+from pipeline.compare.rows import best_of, gain_to_choose, within_budget
 from pipeline.evaluate import wer
 from pipeline.speech.corpus import GATE
 from pipeline.speech.scoring import UNITS
@@ -92,7 +92,7 @@ def answers(rows: Sequence[Row], evidence: Evidence, prefer: str) -> list[Answer
     by_name = {row.variant: row for row in rows}
     found: list[Answer] = []
     for name, purposes in chosen.items():
-        before = max(found, key=lambda answer: gain(by_name[answer.variant].figures, prefer) or 0.0, default=None)
+        before = max(found, key=lambda answer: gain_to_choose(by_name[answer.variant], prefer) or 0.0, default=None)
         others = [REFERENCE, *([before.variant] if before else [])]
         against = [_difference(by_name[name], by_name[other], evidence) for other in others]
         found.append(Answer(name, purposes, by_name[name].gate.passed is True, against))

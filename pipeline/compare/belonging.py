@@ -6,7 +6,8 @@ utterances before they entered the corpus are the same in both; they show where 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
@@ -16,6 +17,8 @@ from pipeline.speech.scoring import OBJECTIVES, UNITS, Objective, count_errors
 from pipeline.speech.shards import Utterance
 
 LOST = 0.5  # share of wrong words above which an utterance is compared with its neighbors' texts
+NEAR, FAR = (-2, -1, 1, 2), range(3, 23)  # places by which texts may be shifted, and by which they are not
+CHANCE = 0.001  # of calling a set shifted that is not
 
 
 def check(score: Score, path: Path, variant: str, slug: str, sets: Mapping[str, Sequence[Utterance]]) -> None:
@@ -60,19 +63,24 @@ def refuse_shifted(where: str, rows: Sequence[Hypothesis], objective: Objective 
     """Raise BigfootError where utterances are recognized as the text of a neighbor instead of their own.
 
     This looks at the utterances with more than half of their words wrong (or characters, where these decide), where they are
-    at least 3 and a tenth of all: in any part of a set, the texts may be shifted by one or two. With the neighbors' texts, at
-    most half as many may be wrong; a neighbor's text of which more than half is wrong too doesn't count, or else next to
-    nothing recognized would be a short neighbor's text.
+    at least 3 and a tenth of all: in any part of a set, the texts may be shifted by one or two. With the texts of shifted
+    neighbors, at most half as many may be wrong.
     """
     counts = [row.counts(objective) for row in rows]
     lost = [at for at, (errors, length) in enumerate(counts) if length and errors > LOST * length]
     if len(lost) < max(3, len(rows) / 10):
         return
     wrong = sum(counts[at][0] for at in lost)
-    shifted = 0
-    for at in lost:
-        near = [count_errors(rows[near].reference, rows[at].hypothesis, objective) for near in _nearby(at, len(rows))]
-        shifted += min([counted.errors for counted in near if counted.errors <= LOST * counted.length], default=counts[at][0])
+    near = {step: _fitting(rows, lost, step, objective) for step in NEAR}
+
+    def with_texts_of(steps: Iterable[int]) -> int:
+        return sum(min([near[step][at] for step in steps if at in near[step]], default=counts[at][0]) for at in lost)
+
+    if with_texts_of(NEAR) > wrong / 2:  # nothing is shifted, so what fits by chance need not be known
+        return
+    far = [step for step in FAR if step < len(rows) - max(NEAR)]
+    by_chance = (1 + sum(len(_fitting(rows, lost, step, objective)) for step in far)) / (1 + len(far) * len(lost))
+    shifted = with_texts_of([step for step in NEAR if _is_shift(rows, near[step], step, len(lost), by_chance)])
     if shifted <= wrong / 2:
         raise BigfootError(
             f"{where}: {len(lost)} of {len(rows)} utterances are recognized as the text of a neighbor "
@@ -81,6 +89,27 @@ def refuse_shifted(where: str, rows: Sequence[Hypothesis], objective: Objective 
         )
 
 
-def _nearby(at: int, count: int) -> set[int]:
-    """The utterances one and two places away; the first follows the last."""
-    return {(at + step) % count for step in (-2, -1, 1, 2)} - {at}
+def _fitting(rows: Sequence[Hypothesis], lost: Sequence[int], step: int, objective: Objective) -> dict[int, int]:
+    """{utterance: errors} of those lost ones that fit the text so many places further on; the first follows the last.
+
+    A text of which more than half is wrong too doesn't fit, or else next to nothing recognized would fit any short text.
+    """
+    counted = {at: count_errors(_reference(rows, at + step), rows[at].hypothesis, objective) for at in lost}
+    return {at: found.errors for at, found in counted.items() if found.errors <= LOST * found.length}
+
+
+def _is_shift(rows: Sequence[Hypothesis], fitting: Collection[int], step: int, lost: int, by_chance: float) -> bool:
+    """Whether `fitting`, of so many lost utterances, are too many for chance, and most of them are followed by another.
+
+    Texts of a few words (commands) fit by chance. And a teacher that takes two for three in a list of numbers writes the next
+    text each time, but what follows is right; where texts are shifted, all that can be told apart fits, one after the other.
+    """
+    from scipy.stats import binom
+
+    told_apart = [at for at, row in enumerate(rows) if row.reference != _reference(rows, at + step)]
+    followed = sum(at in fitting and after in fitting for at, after in pairwise(told_apart))
+    return bool(binom.sf(len(fitting) - 1, lost, by_chance) < CHANCE / len(NEAR)) and followed > len(fitting) / 2
+
+
+def _reference(rows: Sequence[Hypothesis], at: int) -> str:
+    return rows[at % len(rows)].reference

@@ -216,21 +216,38 @@ def _verdict(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
 def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
     """Whether a variant keeps the budget, as if it were one of Bigfoot's own for the CPU."""
     rise, upper = row.known(f"gate_{row.objective}_rise"), row.known(f"{row.objective}_rise_upper")
+    if too_large := _over_limits(row, gate):
+        return too_large
     sure = numbers.sure(gate.confidence) + (f", for all {competitors} variants together" if competitors > 1 else "")
-    bounded = f"gate {row.objective.upper()} {numbers.points(rise)} points, at most {numbers.points(upper)} ({sure})"
-    budget = numbers.percent(gate.max_rise)
-    for figure, most, unit in gate.limits():
-        if (value := row[figure]) is None:
-            return Verdict(False, f"not measured, at most {most:g} {unit} allowed")
-        if value > most:
-            exact = value if f"{value:.2f}" == f"{most:.2f}" else round(value, 2)
-            return Verdict(False, f"{exact:.10g} {unit}, at most {most:.10g} allowed", times_over=value / most)
+    low, high, budget = _told_apart(rise, upper, gate.max_rise)
+    bounded = f"gate {row.objective.upper()} {low} points, at most {high} ({sure})"
     if rise > gate.max_rise:
         return Verdict(False, f"{bounded}: more than the {budget} allowed")
     if upper > gate.max_rise:
         too_few = f"{bounded}: may be more than the {budget} allowed, gate's {length} are too few to decide"
         return Verdict(False, too_few, undecided=True)
     return Verdict(True, "the reference of all others" if row.variant == REFERENCE else f"{bounded}: within {budget}")
+
+
+def _over_limits(row: Row, gate: Gate) -> Verdict | None:
+    """The verdict on a variant that is larger or slower than the budget allows, by any of its limits."""
+    over = []
+    for figure, most, unit in gate.limits():
+        if (value := row[figure]) is None:
+            return Verdict(False, f"not measured, at most {most:g} {unit} allowed")
+        if value > most:
+            exact = value if f"{value:.2f}" == f"{most:.2f}" else round(value, 2)
+            over.append((value / most, f"{exact:.10g} {unit}, at most {most:.10g} allowed"))
+    return Verdict(False, "; ".join(reason for _, reason in over), times_over=max(over)[0]) if over else None
+
+
+def _told_apart(rise: float, upper: float, most: float) -> tuple[str, str, str]:
+    """A rise, its bound and the budget in points, with so many digits that what is above the budget looks so."""
+    digits = 2
+    while digits < 5 and any(most < each and round(100 * each, digits) <= round(100 * most, digits) for each in (rise, upper)):
+        digits += 1
+    budget = numbers.percent(most) if math.isclose(most, round(most, 4)) else f"{100 * most:.10g}"
+    return numbers.points(rise, digits=digits), numbers.points(upper, digits=digits), budget
 
 
 def _text_figures(evidence: Evidence, name: str, test: str) -> dict[str, float | None]:

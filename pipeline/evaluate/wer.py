@@ -2,8 +2,9 @@
 
 Decision: jiwer counts the errors; the intervals are computed here. Errors of one speaker's utterances are correlated, so the
 speaker is resampled where there are 20 or more, else the recording that utterances were cut from, where there are 20 or more,
-else the utterance; the unit is named beside every interval. Resamples of a score without errors have no errors either, so
-there the rule of three bounds the rate at 3/N words with 95% confidence (Hanley and Lippman-Hand 1983) instead of zero.
+else the utterance; the unit is named beside every interval. Resamples of few errors are too sure that there are few, and of
+none that there is none, so each upper end has room for one more error than was observed, and without any it is the rule of
+three (Hanley and Lippman-Hand 1983). An error is what goes wrong at once: the words of one utterance, mostly several.
 docs/accuracy.md explains how to read the intervals.
 """
 
@@ -17,6 +18,7 @@ from pipeline.speech.scoring import OBJECTIVES, Objective, count_errors
 from pipeline.speech.shards import Utterance
 
 LEAST_UNITS = 20
+SUPPOSED = 3.0  # words that are wrong in an utterance that has any, where nothing is known of it
 CONFIDENCE = 0.95
 RISE_RESAMPLES = 10_000  # 30 variants together need the 99.8% quantile of each: the 20 largest resamples
 AT_ONCE = 2_000_000  # random numbers in memory
@@ -26,8 +28,8 @@ def score(utterances: Sequence[Utterance], hypotheses: Sequence[str], resamples:
     """The score of one set: WER, CER, their counts and intervals, and every hypothesis.
 
     The text of an utterance is its reference; where it is empty, every recognized word is inserted. `hypotheses` are in the
-    order of `utterances`. Without errors both intervals are 0 to 3/N words, because wrong characters come in words. `snr_db`
-    is None: the audio is not known here. Raises BigfootError where there is nothing to score, or no word in any reference.
+    order of `utterances`. `snr_db` is None: the audio is not known here. Raises BigfootError where there is nothing to score,
+    or no word in any reference.
     """
     if not utterances or len(utterances) != len(hypotheses):
         raise BigfootError(f"{len(hypotheses)} hypotheses for {len(utterances)} utterances: nothing can be scored")
@@ -47,8 +49,8 @@ def score(utterances: Sequence[Utterance], hypotheses: Sequence[str], resamples:
     (errors, words), (misspelled, characters) = (_counts(rows, objective) for objective in OBJECTIVES)
     substitutions, deletions, insertions = np.array(kinds).sum(0).tolist()
     unit, groups = units(rows)
-    low, high = interval(errors, words, groups, resamples, seed)
-    cer_low, cer_high = interval(misspelled, characters, groups, resamples, seed) if misspelled.any() else (low, high)
+    low, high = interval(errors, words, groups, size_of_an_error(rows, "wer"), resamples, seed)
+    cer_low, cer_high = interval(misspelled, characters, groups, size_of_an_error(rows, "cer"), resamples, seed)
     return SetScore(
         utterances=len(rows), words=int(words.sum()), characters=int(characters.sum()),
         wer=float(errors.sum() / words.sum()), cer=float(misspelled.sum() / characters.sum()),
@@ -77,15 +79,16 @@ def units(rows: Sequence[Hypothesis]) -> tuple[str, np.ndarray]:
 
 
 def interval(
-    errors: np.ndarray, words: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+    errors: np.ndarray, words: np.ndarray, groups: np.ndarray, an_error: float, resamples: int, seed: int
 ) -> tuple[float, float] | tuple[None, None]:
     """95% interval of sum(errors) / sum(words), all [utterances]; `groups` numbers the unit of each utterance.
 
     The percentile bootstrap (Efron 1979; of WER: Bisani and Ney 2004). Resamples without a word have no rate and are left out.
-    A single unit with errors has none: all its resamples are itself.
+    Its upper end is too low where errors are few, so it is that of a Bayesian bootstrap with one error more, `an_error` words,
+    where that is higher. A single unit with errors has no interval: all its resamples are itself.
     """
     if not errors.any():
-        return 0.0, min(1.0, 3 / int(words.sum()))
+        return 0.0, min(1.0, 3 * an_error / int(words.sum()))
     size = groups.max() + 1
     if size == 1:
         return None, None
@@ -97,7 +100,8 @@ def interval(
         rates.append(wrong[all_words > 0] / all_words[all_words > 0])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(rates), [tail, 1 - tail])
-    return float(low), float(high)
+    one_more = _weighted(by_group[0][:, None], by_group[1], np.array([an_error]), resamples, seed)
+    return float(low), float(max(high, np.quantile(one_more, 1 - tail)))
 
 
 def paired_rise(
@@ -145,8 +149,7 @@ def paired_rises(
     - A bound is never less than the observed rise plus ln(M / (1 - confidence)) / N words, Bonferroni's rule of three; for a
       variant that does not differ from the reference it is exactly that.
 
-    Wrong words come several per utterance, and wrong characters in words. So the one more error, and the one that the rule of
-    three counts, is not one word (or character) but as many as an utterance that has any has on average, in both variants.
+    The one more error, and the one that the rule of three counts, is as large as `size_of_an_error` of both variants.
 
     Raises BigfootError where the scores are not of the same utterances.
     """
@@ -156,13 +159,18 @@ def paired_rises(
     distinct, first, which = np.unique(rises, axis=0, return_index=True, return_inverse=True)
     _, words = _counts(reference.hypotheses, objective)
     scores = list(others.values())
-    one = np.array([_size_of_an_error([reference, scores[index]], objective) for index in first])
+    one = np.array([size_of_an_error([*reference.hypotheses, *scores[index].hypotheses], objective) for index in first])
     observed = distinct.sum(1) / words.sum()
     bounds = observed + one * np.log(len(distinct) / (1 - confidence)) / words.sum()
     differs = distinct.any(1)
     if differs.any():
         _, groups = units(reference.hypotheses)
-        together = _joint_bounds(_weighted(distinct, words, groups, one, resamples, seed), confidence)
+        size = groups.max() + 1
+        by_group = np.stack([np.bincount(groups, rise, size) for rise in distinct], axis=1)
+        words_by_group = np.bincount(groups, words, size)
+        above = (by_group - observed * words_by_group[:, None]).max(0) if size < len(words) else 0.0
+        drawn = _weighted(by_group, words_by_group, np.maximum(one, above), resamples, seed)
+        together = _joint_bounds(drawn, confidence)
         bounds[differs] = np.maximum(bounds, together)[differs]
     return dict(zip(others, bounds[which.ravel()].tolist(), strict=True))
 
@@ -175,13 +183,17 @@ def _joint_bounds(drawn: np.ndarray, confidence: float) -> np.ndarray:
     return ordered[highest[int(np.ceil(confidence * len(drawn))) - 1]]
 
 
-def _size_of_an_error(scores: Sequence[SetScore], objective: Objective) -> float:
-    """Wrong words (or characters) per utterance that has any; where none has, 1 word, or the characters of a word."""
-    rows = [row for score in scores for row in score.hypotheses]
+def size_of_an_error(rows: Sequence[Hypothesis], objective: Objective) -> float:
+    """Wrong words (or characters) per utterance that has any, with one more utterance that has SUPPOSED wrong words.
+
+    Wrong words come several per utterance, and wrong characters in words. Where few or no errors are known, their mean alone
+    would be too sure; no utterance is supposed to have more wrong words than utterances have.
+    """
     errors, _ = _counts(rows, objective)
-    if errors.any():
-        return float(errors[errors > 0].mean())
-    return 1.0 if objective == "wer" else sum(row.characters for row in rows) / sum(row.words for row in rows)
+    words, characters = (sum(row.counts(each)[1] for row in rows) for each in OBJECTIVES)
+    supposed = min(SUPPOSED, words / sum(row.words > 0 for row in rows))
+    supposed *= 1.0 if objective == "wer" else characters / words
+    return float((errors.sum() + supposed) / (np.count_nonzero(errors) + 1))
 
 
 def _rise(reference: SetScore, other: SetScore, objective: Objective) -> list[int]:
@@ -192,22 +204,15 @@ def _rise(reference: SetScore, other: SetScore, objective: Objective) -> list[in
     return [theirs.counts(objective)[0] - ours.counts(objective)[0] for ours, theirs in zip(a, b, strict=True)]
 
 
-def _weighted(
-    rises: np.ndarray, words: np.ndarray, groups: np.ndarray, one: np.ndarray, resamples: int, seed: int
-) -> np.ndarray:
-    """sum(rises) / sum(words) with exponential weights of the groups and of an unobserved error: [resamples, variants].
+def _weighted(rises: np.ndarray, words: np.ndarray, unobserved: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """sum(rises) / sum(words) with exponential weights of the units and of an unobserved error: [resamples, variants].
 
-    `one`: the size of that error, [variants].
+    `rises` [units, variants], `words` [units]; `unobserved`: the size of that error, [variants].
     """
-    size = groups.max() + 1
-    by_group = np.stack([np.bincount(groups, rise, size) for rise in rises], axis=1)
-    words_by_group = np.bincount(groups, words, size)
-    above = (by_group - rises.sum(1) / words.sum() * words_by_group[:, None]).max(0)
-    unobserved = np.maximum(one, above if size < len(words) else 0.0)
     rng, rates = np.random.default_rng(seed), []
-    for count in _parts(resamples, size):
-        weights, extra = rng.standard_exponential((count, size)), rng.standard_exponential((count, len(rises)))
-        rates.append((weights @ by_group + unobserved * extra) / (weights @ words_by_group)[:, None])
+    for count in _parts(resamples, len(words)):
+        weights, extra = rng.standard_exponential((count, len(words))), rng.standard_exponential((count, len(unobserved)))
+        rates.append((weights @ rises + unobserved * extra) / (weights @ words)[:, None])
     return np.concatenate(rates)
 
 

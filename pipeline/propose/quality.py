@@ -51,7 +51,7 @@ class Kept:
 
     @property
     def finished(self) -> bool:
-        return self.steps == RUNGS[-1]
+        return self.steps == RUNGS[-1] and math.isfinite(self.trained)
 
 
 class Quality:
@@ -103,7 +103,7 @@ class Quality:
         model = self._cut(shape)
         initial = self.loss(model)
         for steps, loss in self._distilled(model):
-            yield Kept(initial, loss, steps)
+            yield Kept(initial, loss if math.isfinite(loss) else math.inf, steps)
 
     def _cut(self, shape: Shape):
         settings = Student.model_validate({"from": "teacher", "training": None} | shape)

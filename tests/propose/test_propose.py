@@ -102,6 +102,29 @@ def test_every_shape_learns_and_most_of_the_time_goes_to_the_best(project):
     assert min(of.steps for of in kept) < RUNGS[-1]
 
 
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_shape_whose_loss_is_not_finite_is_the_worst(place):
+    losses = [1.0, 2.0, 3.0]
+    losses.insert(place, float("nan"))
+
+    class Planted(Quality):
+        def __init__(self):
+            pass
+
+        def _cut(self, shape):
+            return shape
+
+        def loss(self, model):
+            return losses[model]
+
+        def _distilled(self, model):
+            for steps in RUNGS:
+                yield steps, losses[model]
+
+    kept = Planted().of(range(4))
+    assert [of.trained for of in kept if of.finished] == [1.0]
+
+
 @pytest.mark.slow
 def test_the_command_writes_proposals_that_fit_and_are_checked(project):
     before = (project.root / "params.yaml").read_text()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.benchmark.timings import REFERENCE
-from pipeline.common import tables
+from pipeline.common import numbers, tables
 from pipeline.common.energy import co2_g, is_modeled, range_of, widened
 from pipeline.common.numbers import ABSENT, percent, points, shown, times
 from pipeline.compare.comparison import Row
@@ -185,8 +185,8 @@ def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evi
     text = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
         device = "" if row.device == "cpu" else f" on {row.device}, against the CPU,"
-        faster = "" if row["speedup"] is None else f"{times(row['speedup'])} faster{device} and "
-        gains = f"{faster}{times(row['shrink'], UNKNOWN)} smaller"
+        faster = "" if row["speedup"] is None else f"{numbers.faster(row['speedup'], 'no faster')}{device} and "
+        gains = faster + (f"{UNKNOWN} smaller" if row["shrink"] is None else numbers.smaller(row["shrink"], "no smaller"))
         text += f" Compared with teacher.fp32 it is {gains}, in one run on one machine. The budget: {row.gate.reason}."
         text += f" {tradeoffs.CURSE.format(evidence.test_sets[0])}" if row.champion else ""
     if evidence.corpus.get("synthetic"):

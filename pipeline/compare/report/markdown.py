@@ -286,7 +286,7 @@ def for_readme(rows: list[Row]) -> list[Row]:
         others = (theirs for theirs in complete if theirs != mine)
         return mine in complete and not any(all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in others)
 
-    fastest = max((row for row in rows if row.model == "teacher"), key=lambda row: row["speedup"] or 0.0)
+    fastest = max((row for row in rows if row.model == "teacher"), key=lambda row: row["speedup_to_choose"] or 0.0)
     return [
         row for row in rows if row is rows[0] or row is fastest or row.champion or (row.model != "teacher" and is_unbeaten(row))
     ]

@@ -6,7 +6,7 @@ A difference that its interval can't tell from none is followed by "may be chanc
 from collections.abc import Sequence
 
 from pipeline.common import tables
-from pipeline.common.numbers import points
+from pipeline.common.numbers import faster, points, smaller
 from pipeline.compare.answers import PURPOSES, Answer, Difference
 from pipeline.compare.comparison import Row
 
@@ -42,18 +42,7 @@ def differences(found: Difference) -> str:
     ms = f"{found.latency_p50_ms:.1f} against {found.other_latency_p50_ms:.1f} ms"
     mb = f"{found.disk_mb:.2f} against {found.other_disk_mb:.2f} MB"
     chance = "" if found.is_faster_measurable else f", {CHANCE}"
-    return (
-        f"{_ratio(found.faster, 'faster', 'slower', 'as fast')} ({ms}{chance}), "
-        f"{_ratio(found.smaller, 'smaller', 'larger', 'as large')} ({mb}), {_errors(found)}"
-    )
-
-
-def _ratio(ratio: float, more: str, less: str, same: str) -> str:
-    """ "2.1x faster", "4% faster", "4% slower", "as fast"."""
-    word, gain = (more, ratio) if ratio >= 1 else (less, 1 / ratio)
-    if gain >= 1.95:
-        return f"{gain:.1f}x {word}"
-    return f"{gain - 1:.0%} {word}" if f"{gain - 1:.0%}" != "0%" else same
+    return f"{faster(found.faster)} ({ms}{chance}), {smaller(found.smaller)} ({mb}), {_errors(found)}"
 
 
 def _errors(found: Difference) -> str:

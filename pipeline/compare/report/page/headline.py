@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pipeline.common import numbers
 from pipeline.common.numbers import percent, points, times
 from pipeline.compare.answers import Answer, nearest
 from pipeline.compare.comparison import Row, champion_of, untrained
@@ -56,7 +57,7 @@ def _champion(rows: Sequence[Row], test: str) -> str:
         reason = f" The nearest, {near.variant}: {near.gate.reason}." if near else ""
         return f"No champion: no variant keeps the budget.{reason}"
     sentences = [
-        f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
+        f"Champion {champion.variant}: {_gains(champion['speedup'], champion['shrink'])} than "
         f"{reference.variant}{_over_the_best(champion)}.{_smaller_by(champion)}",
         f"On {test}: {rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}%. On gate, which judges: "
         f"{champion.gate.reason.removeprefix('gate ')}.",
@@ -66,12 +67,19 @@ def _champion(rows: Sequence[Row], test: str) -> str:
     return " ".join(filter(None, sentences))
 
 
+def _gains(speedup: float | None, shrink: float | None) -> str:
+    """ "2.1x faster and 4.0x smaller", as far as both are known."""
+    faster = numbers.ABSENT if speedup is None else numbers.faster(speedup, "no faster")
+    smaller = numbers.ABSENT if shrink is None else numbers.smaller(shrink, "no smaller")
+    return f"{faster} and {smaller}"
+
+
 def _over_the_best(champion: Row) -> str:
     """The gains over the teacher in its fastest runtime and in int8, as far as they are known."""
     gains = [
-        f"{times(faster)} faster and {times(champion[f'shrink_over_{key}'])} smaller than the teacher's {name}"
+        f"{_gains(speedup, champion[f'shrink_over_{key}'])} than the teacher's {name}"
         for key, name in (("float", "fastest float"), ("int8", "fastest int8 variant"))
-        if (faster := champion[f"speedup_over_{key}"]) is not None
+        if (speedup := champion[f"speedup_over_{key}"]) is not None
     ]
     return f" ({', '.join(gains)})" if gains else ""
 
@@ -103,7 +111,7 @@ def plain(rows: Sequence[Row]) -> str:
     wrong, before = (round(1000 * row.known(row.objective)) for row in (champion, teacher))
     more = f"{wrong - before} more" if wrong > before else "no more" if wrong == before else f"{before - wrong} fewer"
     return (
-        f"The small model is {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than the large one. "
+        f"The small model is {_gains(champion['speedup'], champion['shrink'])} than the large one. "
         f"In 1,000 {UNITS[teacher.objective]} it gets {wrong} wrong, the large one {before} ({more})."
     )
 
@@ -123,13 +131,18 @@ def cards(rows: Sequence[Row]) -> list[Card]:
             f"{_shown(champion, rate)}%",
             f"teacher {_shown(teacher, rate)}%",
         ),
-        Card("Smaller", _shown(champion, "shrink"), beside("disk_mb", "MB")),
-        Card("Faster", _shown(champion, "speedup"), beside("latency_p50_ms", "ms")),
+        Card(*_ratio(champion["shrink"], "Smaller", "Larger"), beside("disk_mb", "MB")),
+        Card(*_ratio(champion["speedup"], "Faster", "Slower"), beside("latency_p50_ms", "ms")),
         Card("Model's memory", f"{_shown(champion, 'ram_model_mb')} MB", f"teacher {_shown(teacher, 'ram_model_mb')} MB"),
     ]
     if champion.energy is not None and teacher.energy is not None:
         figures.append(Card("Wh per audio hour", f"{champion.energy:.3g}", f"teacher {teacher.energy:.3g}"))
     return figures
+
+
+def _ratio(ratio: float | None, more: str, less: str) -> tuple[str, str]:
+    """A card's title and its figure."""
+    return (less, times(1 / ratio)) if ratio and ratio < 1 else (more, times(ratio))
 
 
 def answers(found: Sequence[Answer], rows: Sequence[Row], params: Params, test: str) -> Section:
