@@ -5,6 +5,7 @@ only for a PyTorch variant.
 """
 
 import filecmp
+import os
 import shutil
 import subprocess
 import sys
@@ -223,16 +224,15 @@ def check(
     """Check all of params.yaml, and print what `dvc repro` would run, how long it takes if the profile states that, how much
     memory each training needs, and which students have too few frames for some of the texts.
 
-    Runs no stage. During `dvc repro` each stage checks only its own sections of params.yaml. Errors are also: data that is
-    missing, a scheme whose packages are not installed, and a pretrained model in a folder that can't be taken in: of its
-    weights the names and shapes are read. A model that is on the hub is not looked at. Once the corpus is prepared, so is
-    training.augment.join where it names no speakers.
+    Runs no stage. Errors are also: missing data, a scheme whose packages are not installed or that can't lower its model,
+    and a pretrained model in a folder that can't be taken in: of its weights the names and shapes are read. A model that is on
+    the hub is not looked at. Once the corpus is prepared, so is training.augment.join where it names no speakers.
     """
     from pipeline.common import graph
     from pipeline.distill import memory, texts
     from pipeline.prepare.report import gaps_note
     from pipeline.project import Project, load_params, require_data
-    from pipeline.quantize.schemes import not_timed_here, require_packages
+    from pipeline.quantize import schemes
     from pipeline.train import speakers, teacher
 
     project = Project()
@@ -241,10 +241,11 @@ def check(
     on_the_hub = teacher.check(params.teacher, project.root / params.teacher.data)
     used = {variant.scheme: params.schemes[variant.scheme] for variant in params.variants.values()}
     for scheme, settings in used.items():
-        require_packages(scheme, settings)
+        schemes.require_packages(scheme, settings)
+    schemes.check(params, lambda: memory.configs(params, project.root))
     corpus = project.corpus(params.corpus.name)
     speakers.check(params, corpus)
-    found = [*not_timed_here(used), *memory.lines(params, project.root), *texts.lines(params, project.root, corpus)]
+    found = [*schemes.not_timed_here(used), *memory.lines(params, project.root), *texts.lines(params, project.root, corpus)]
     names = ", ".join(["teacher", *params.students])
     print(f"params.yaml is valid: profile {params.profile}, models {names}, {len(params.variants)} variants")
     if on_the_hub:
@@ -544,7 +545,9 @@ def use(
     source, target = project.profile(profile), project.params
     if not force and _has_unsaved_edits(project):
         raise BigfootError("params.yaml has edits that are neither committed nor in a profile: commit them, or add --force")
-    shutil.copyfile(source, target)
+    beside = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, beside)
+    os.replace(beside, target)  # in place of a link to a profile, not through it
     print(f"params.yaml is now the profile {profile}; next: dvc repro")
     if project.lock.is_file():
         print(_restored(project), end="")

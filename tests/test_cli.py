@@ -137,6 +137,18 @@ def test_use_swaps_profiles_freely(project):
         assert (project / "params.yaml").read_text() == f"profile: {name}\n"
 
 
+def test_use_replaces_a_link_to_a_profile_and_never_the_profile(project):
+    (project / "params.yaml").unlink()
+    (project / "params.yaml").symlink_to("profiles/small.yaml")
+    for name in ("large", "large", "small"):
+        assert bigfoot("use", name, cwd=project).returncode == 0
+    assert not (project / "params.yaml").is_symlink() and (project / "params.yaml").read_text() == "profile: small\n"
+    assert [(project / f"profiles/{name}.yaml").read_text() for name in ("small", "large")] == [
+        "profile: small\n",
+        "profile: large\n",
+    ]
+
+
 def test_use_says_which_data_a_profile_wants_and_where_to_get_it(project):
     shutil.copy(ROOT / "profiles/digits.yaml", project / "profiles/digits.yaml")
     done = bigfoot("use", "digits", cwd=project)
@@ -250,6 +262,22 @@ def test_check_prints_what_is_in_params_and_its_purpose_or_the_first_error(tmp_p
     (tmp_path / "params.yaml").write_text(text.replace("gate:", "gaet:"))
     done = bigfoot("check", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: params.yaml: gaet: ") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings", "why"),
+    [
+        ("int4w-openvino", "{group_size: 96}", "group_size 96 doesn't divide hidden and feed-forward width, 128 and 512"),
+        ("int8qat-openvino", "{}", "it is for students that are trained for it: set quantize_aware: true"),
+    ],
+)
+def test_check_refuses_a_scheme_that_cant_lower_its_model_before_anything_is_trained(tmp_path, scheme, settings, why):
+    text = (ROOT / "profiles/quickstart.yaml").read_text().replace("\nschemes:", f"\nschemes:\n  {scheme}: {settings}")
+    text = text.replace("\nvariants:", f"\nvariants:\n  thin-{scheme}: {{model: thin, scheme: {scheme}}}\n  #")
+    (tmp_path / "params.yaml").write_text(text)
+    done = bigfoot("check", cwd=tmp_path)
+    assert done.returncode == 1 and f"error: variants.thin-{scheme}: {scheme} can't lower thin: {why}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def own_teacher(project: Path, settings: str) -> None:

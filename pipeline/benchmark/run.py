@@ -59,7 +59,7 @@ def _written(sample: list[Utterance], corpus: Corpus, folder: Path) -> list[str]
 
 def _measure(folders: list[Path], files: list[str], sample: list[Utterance], settings: Benchmark) -> Timings:
     began, started = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    before = host.describe() | {"cpu_use_before": host.use()}
+    before, others = host.describe() | {"cpu_use_before": host.use()}, host.OthersUse()
     infos = {folder.name: seal.read(folder) for folder in folders}
     skipped = {
         folder.name: Skipped(**_fixed(folder, infos[folder.name]), reason=reason)
@@ -90,7 +90,7 @@ def _measure(folders: list[Path], files: list[str], sample: list[Utterance], set
     return Timings(
         measured_at=began,
         seconds=round(time.monotonic() - started, 3),
-        host=before | {"load_after": host.load(), "cpu_use_after": host.use()},
+        host=before | {"others_cpu_use": others.fraction(), "load_after": host.load(), "cpu_use_after": host.use()},
         threads=settings.threads,
         versions={package: version for package, version in host.versions().items() if version},
         sample=Sample(len(sample), round(sum(u.duration for u in sample), 3)),

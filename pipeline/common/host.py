@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,10 @@ PACKAGES = ("torch", "torchao", "transformers", "onnxruntime", "openvino", "nncf
 
 
 class Host(TypedDict, total=False):
-    """What `describe` returns, as timings.json has it; loads and uses of the CPU are of before and after a benchmark."""
+    """What `describe` returns, as timings.json has it; loads and uses of the CPU are of before and after a benchmark.
+
+    `others_cpu_use`: of other processes while it ran.
+    """
 
     name: Required[str]
     cpu: str
@@ -28,6 +32,7 @@ class Host(TypedDict, total=False):
     load_after: float | None
     cpu_use_before: float | None
     cpu_use_after: float | None
+    others_cpu_use: float | None
 
 
 def describe() -> dict:
@@ -93,6 +98,28 @@ def use() -> float:
     import psutil
 
     return round(psutil.cpu_percent(interval=1.0) / 100, 2)
+
+
+class OthersUse:
+    """The CPU time that other work takes from now on; all processes that this one starts are its own once they have ended."""
+
+    def __init__(self) -> None:
+        self._began, self._before = time.monotonic(), self._seconds()
+
+    def fraction(self) -> float:
+        """Of all cores' time since the start."""
+        import psutil
+
+        cores = psutil.cpu_count() or 1
+        return round(max(0.0, self._seconds() - self._before) / (cores * (time.monotonic() - self._began)), 2)
+
+    @staticmethod
+    def _seconds() -> float:
+        import psutil
+
+        of_all, own = psutil.cpu_times(), os.times()
+        used = sum(getattr(of_all, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq", "steal"))
+        return used - own.user - own.system - own.children_user - own.children_system
 
 
 def features() -> list[str]:

@@ -24,9 +24,10 @@ class Settings(BaseModel):
 
 
 def _has_truth(value: object, annotation: object) -> bool:
-    """Whether it is true or false, or a list or a table of numbers that has one of them."""
-    each = value.values() if isinstance(value, dict) and typing.get_origin(annotation) is dict else [value]
-    return any(isinstance(part, bool) for one in each for part in (one if isinstance(one, list) else [one]))
+    """Whether it is true or false, or lists or a table of numbers that have one of them."""
+    if isinstance(value, dict) and typing.get_origin(annotation) is dict:
+        value = list(value.values())
+    return isinstance(value, bool) or (isinstance(value, list) and any(_has_truth(part, None) for part in value))
 
 
 def _mentions(annotation: object, kind: type) -> bool:

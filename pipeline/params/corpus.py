@@ -152,10 +152,10 @@ class LibriSpeechSource(Section):
     """LibriSpeech in its own folder layout under `corpus.data`; pipeline/prepare/librispeech.py also fetches it."""
 
     kind: Literal["librispeech"]
-    train: list[str] = Field(["train-clean-100"], description="the parts of LibriSpeech that are train")
-    dev: list[str] = Field(["dev-clean"], description="the parts that are dev")
+    train: list[str] = Field(["train-clean-100"], min_length=1, description="the parts of LibriSpeech that are train")
+    dev: list[str] = Field(["dev-clean"], min_length=1, description="the parts that are dev")
     gate: list[str] = Field([], description="the parts that are gate; []: half of dev's speakers")
-    test: list[str] = Field(["test-clean", "test-other"], description="the parts that are test, each a test set")
+    test: list[str] = Field(["test-clean", "test-other"], min_length=1, description="the parts that are test, each a test set")
     unlabelled: list[str] = Field([], description="the parts whose texts are not used; []: none")
 
 
@@ -173,7 +173,7 @@ class HuggingFaceSource(Section):
     dev: str = Field("validation", description="the dataset's split that is dev")
     gate: str | None = Field(None, description="the dataset's split that is gate; null: half of dev")
     test: dict[TestSet, str] = Field(
-        default_factory=lambda: {"test": "test"}, description="the dataset's split of each test set, by name"
+        default_factory=lambda: {"test": "test"}, min_length=1, description="the dataset's split of each test set, by name"
     )
     unlabelled: str | None = Field(None, description="the dataset's split of audio without text; null: there is none")
 

@@ -174,6 +174,12 @@ class Teacher(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Teacher":
+        chosen = [key for key in ("name", "revision", "target_lang") if getattr(self, key) is not None]
+        chosen += ["alphabet"] if self.alphabet == "model" else []
+        if self.init == "config" and chosen:
+            raise ValueError(f"{chosen[0]} is of a pretrained model: set init to pretrained, or leave {chosen[0]} out")
+        if self.revision is not None and self.name is None:
+            raise ValueError("revision is a commit of the hub's model: name that model")
         if self.target_lang is not None and self.alphabet == "corpus":
             raise ValueError("target_lang chooses one of the model's own alphabets: set alphabet to model")
         if self.finetune and self.training is None:

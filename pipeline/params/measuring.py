@@ -122,6 +122,11 @@ class Benchmark(Section):
     def _times_every_utterance(self) -> "Benchmark":
         if self.most_rounds < self.rounds:
             raise ValueError(f"max_rounds is {self.max_rounds}, less than rounds, which is {self.rounds}: raise it")
+        if (least := self.restarts * self.rounds_per_start) > self.most_rounds:
+            raise ValueError(
+                f"{self.restarts} restarts of {self.rounds_per_start} rounds each are {least} rounds, and max_rounds is "
+                f"{self.most_rounds}: raise it, or start less often"
+            )
         if self.rounds * self.turn < self.utterances:
             raise ValueError(
                 f"{self.rounds} rounds of {self.turn} utterances don't reach all {self.utterances}: raise rounds or turn"

@@ -58,6 +58,8 @@ class Params(Section):
                 raise ValueError(f"students.{name}.training: has to be null: an untrained teacher has nothing to teach")
             _check_stored_features(name, student, self)
         for key, variant in self.variants.items():
+            if student.distillation.unlabelled and not getattr(self.corpus.source, "unlabelled", None):
+                raise ValueError(f"students.{name}.distillation.unlabelled: corpus.source has no unlabelled: name it there")
             if variant.model not in models:
                 raise ValueError(f"variants.{key}: unknown model '{variant.model}', known: {', '.join(sorted(models))}")
             if variant.scheme not in self.schemes:

@@ -80,8 +80,7 @@ class Machine:
 
     def takes(self, scheme: str, config: dict) -> bool:
         """Whether the scheme takes a model with this config.json: int4 only some widths."""
-        group = getattr(make(scheme, self.schemes[scheme]), "group_size", 1)
-        return config["hidden_size"] % group == 0 and config["intermediate_size"] % group == 0
+        return make(scheme, self.schemes[scheme]).obstacle(config, None) is None
 
 
 @contextmanager

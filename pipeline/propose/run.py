@@ -160,6 +160,8 @@ def _ranked(quality: Quality, fitting: Sequence[Candidate]) -> tuple[Front, list
     finished = {id(shape): of for shape, of in zip(tried, learned, strict=True) if of.finished}
     pairs = [(each, finished[id(each.shape)]) for each in fitting if id(each.shape) in finished]
     return sorted(front(pairs), key=lambda pair: (pair[1].trained, pair[0].ms)), learned
+    if not pairs:
+        raise BigfootError("propose: no shape's short distillation ended with a finite loss: look at the teacher's dev WER")
 
 
 def _tried(teacher, fitting: Sequence[Candidate]) -> list[Shape]:

@@ -6,6 +6,7 @@ one of FACTS. `bigfoot schemes` prints these lines, so they are written once.
 
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +15,7 @@ from pipeline.common.host import VNNI as VNNI
 from pipeline.common.settings import Settings
 
 if TYPE_CHECKING:
+    from pipeline.params import Student
     from pipeline.recognition.seal import Kind
     from pipeline.speech.corpus import Corpus
 
@@ -39,6 +41,13 @@ class Scheme(Settings):
     def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> dict | None:
         """Write the weights, and no other files, into the empty folder `out`; returns additional keys for variant.json."""
         raise NotImplementedError
+
+    def obstacle(self, config: Mapping, student: "Student | None") -> str | None:
+        """Why a model can't be lowered, and what to do, as far as its config.json and its params tell.
+
+        `config`: {} where it is not known yet; `student`: None for the teacher.
+        """
+        return None
 
     def lacking(self) -> str | None:
         """What else is not installed that writes the weights, and how to install it."""

@@ -8,16 +8,16 @@ fix): CPUs with AVX2 or AVX-512 and without VNNI add two products in 16 bits, wh
 model's logits moved by 20% of their spread instead of 3%.
 """
 
-import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from pipeline.common.errors import BigfootError
+from pipeline.common.files import read_json
 from pipeline.quantize import convolutions, export, odd_kernels, onnx_nbits
 from pipeline.quantize.base import BF16, VNNI, Scheme
 from pipeline.quantize.calibration import Calibrated
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from openvino import Model
 
     from pipeline.models import few_bits
+    from pipeline.params import Student
     from pipeline.speech.corpus import Corpus
 
 FILE = "model.xml"
@@ -118,7 +119,8 @@ class OpenvinoInt4Weights(Scheme):
             return {"few_bits": rounding}
         import nncf
 
-        self._check(model_folder)
+        if reason := self.obstacle(read_json(model_folder / "config.json", None), None):
+            raise BigfootError(f"{model_folder.name}: {reason}")
         model = convert(model_folder, out)
         _hush()
         small = nncf.compress_weights(
@@ -133,17 +135,18 @@ class OpenvinoInt4Weights(Scheme):
         save(small, out)
         return {"kept_int8": [name for name, kind in weight_types(small).items() if kind in ("i8", "u8")]}
 
-    def _check(self, model_folder: Path) -> None:
-        config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+    def obstacle(self, config: Mapping, student: "Student | None") -> str | None:
+        if not config or (student is not None and student.few_bits):
+            return None
         hidden, feed_forward = config["hidden_size"], config["intermediate_size"]
         common = math.gcd(hidden, feed_forward)
-        if common % self.group_size:
-            divisors = [size for size in range(LEAST_GROUP, common + 1) if common % size == 0]
-            raise BigfootError(
-                f"group_size {self.group_size} doesn't divide the hidden and feed-forward widths of "
-                f"{model_folder.name}, {hidden} and {feed_forward}: "
-                + (f"choose one of {', '.join(map(str, divisors))}" if divisors else "use int8-openvino")
-            )
+        if common % self.group_size == 0:
+            return None
+        divisors = [size for size in range(LEAST_GROUP, common + 1) if common % size == 0]
+        instead = f"choose one of {', '.join(map(str, divisors))}" if divisors else "use int8-openvino"
+        return (
+            f"group_size {self.group_size} doesn't divide hidden and feed-forward width, {hidden} and {feed_forward}: {instead}"
+        )
 
 
 def _as_trained(model_folder: Path, rounding: "few_bits.Rounding", out: Path) -> "Model":

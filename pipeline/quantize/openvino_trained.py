@@ -4,6 +4,7 @@ NNCF quantizes the other operations as in int8-openvino. The feature encoder's c
 rounding of their training, as FakeQuantize operations that OpenVINO turns into int8 kernels.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from pipeline.quantize.calibration import Calibrated
 if TYPE_CHECKING:
     from openvino import Model
 
+    from pipeline.params import Student
     from pipeline.speech.corpus import Corpus
 
 
@@ -38,6 +40,11 @@ class OpenvinoInt8Trained(Calibrated):
     file = openvino.FILE
     packages = ("torch", "transformers", "onnx", "openvino", "nncf")
     features, otherwise = VNNI, "int8 gains less, or nothing"
+
+    def obstacle(self, config: Mapping, student: "Student | None") -> str | None:
+        if student is not None and student.quantize_aware:
+            return None
+        return "it is for students that are trained for it: set quantize_aware: true for the student, or use int8-openvino"
 
     def write(self, model_folder: Path, corpus: "Corpus | None", out: Path) -> dict:
         ranges = _ranges(model_folder)

@@ -4,8 +4,9 @@ Every runtime has a float32 scheme too, so that the effects of runtime and preci
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -34,6 +35,9 @@ from pipeline.quantize.torch_fp32 import TorchFp32
 from pipeline.quantize.torch_int8 import TorchInt8
 from pipeline.quantize.torchao_int8 import TorchaoInt8
 from pipeline.recognition import decoding, gpu
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
 
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 SCHEMES: dict[str, type[Scheme]] = {
@@ -88,6 +92,8 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
             f"schemes.{scheme}: a scheme's name has only small letters, digits and dashes, such as int8-openvino-16, "
             "and what decodes it after a +, such as int8-onnx+lm"
         )
+    if weights in SCHEMES and kind != weights:
+        raise BigfootError(f"schemes.{scheme}.like: {weights} is a scheme itself: give the one like {kind} a name of its own")
     try:
         return SCHEMES[kind].model_validate(settings)
     except ValidationError as error:
@@ -95,6 +101,22 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
         key = ".".join(["schemes", scheme, *map(str, first["loc"])])
         known = ", ".join(SCHEMES[kind].model_fields) or "none"
         raise BigfootError(f"{key}: {first['msg'].lower()} (settings of this scheme: {known})") from None
+
+
+def check(params: "Params", configs: Callable[[], Mapping[str, Any]]) -> None:
+    """Raise BigfootError for a variant whose scheme can't lower its model, as far as this is known before it is trained.
+
+    `configs` gives the config of each model, as far as they are known.
+    """
+    known: Mapping[str, Any] | None = None
+    for variant in params.variants.values():
+        scheme = make(variant.scheme, params.schemes[variant.scheme])
+        if type(scheme).obstacle is Scheme.obstacle:
+            continue
+        known = configs() if known is None else known
+        config = known[variant.model].to_dict() if variant.model in known else {}
+        if reason := scheme.obstacle(config, params.students.get(variant.model)):
+            raise BigfootError(f"variants.{variant.slug}: {variant.scheme} can't lower {variant.model}: {reason}")
 
 
 def not_timed_here(schemes: Mapping[str, Mapping | None]) -> list[str]:

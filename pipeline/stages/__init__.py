@@ -5,6 +5,7 @@ A stage that DVC started ends with DVC, also where DVC is killed, and Ctrl-C end
 before the stage's own imports, which take seconds.
 """
 
+import inspect
 import os
 import secrets
 import shutil
@@ -36,6 +37,10 @@ def run(main: Callable[..., None]) -> None:
     stage = str(sys.modules[main.__module__].__spec__.name).rpartition(".")[2]  # type: ignore[union-attr]  # by python -m
 
     def alone(*arguments: str) -> None:
+        try:
+            inspect.signature(main).bind(*arguments)
+        except TypeError as error:
+            raise BigfootError(f"{stage}: {error}") from None
         with nullcontext() if is_worker() else _own("@".join([stage, *arguments])):
             main(*arguments)
 
@@ -76,14 +81,17 @@ def _lock(stage: str) -> Iterator[None]:
 def _temporary_files(stage: str) -> Iterator[None]:
     """Give the stage, and all that it starts, a folder of its own for temporary files, after removing a killed one's.
 
-    The folder is noted before it is made, so that no kill leaves one that is not known.
+    The folder is noted before it is made, so that no kill leaves one that is not known. The note says whose it is: a project
+    that is copied while a stage runs has the note too, and not the folder.
     """
-    note = _note(stage, "tmp")
+    note, project = _note(stage, "tmp"), str(Project().root.resolve())
     if note.is_file():
-        shutil.rmtree(note.read_text(), ignore_errors=True)
+        left, _, owner = note.read_text().partition("\n")
+        if owner == project:
+            shutil.rmtree(left, ignore_errors=True)
     host = tempfile.gettempdir()
     folder = Path(host) / f"bigfoot-{secrets.token_hex(4)}"
-    write_whole(note, str(folder))
+    write_whole(note, f"{folder}\n{project}")
     folder.mkdir(mode=0o700)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     try:

@@ -1,11 +1,13 @@
 """Real worker processes measure real (tiny) variants; what can't be measured is one line, and no process remains."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -131,7 +133,7 @@ def test_host_and_sample_stand_beside_the_figures(timings):
     measured_on = timings.host
     assert measured_on["cores"] >= 1 and measured_on["cpu"] and timings.versions["openvino"]
     assert {"governor", "features", "virtualized", "load_before", "load_after"} <= set(measured_on)
-    assert all(0 <= measured_on[f"cpu_use_{when}"] <= 1 for when in ("before", "after"))
+    assert all(0 <= measured_on[key] <= 1 for key in ("cpu_use_before", "others_cpu_use", "cpu_use_after"))
     assert timings.sample.utterances == 3 and timings.threads == 1
     assert {timing.device for timing in timings.variants.values()} == {"cpu"} and not timings.skipped
     assert timings.rounds == timings.restarts == 2 and host.elsewhere(measured_on) is None
@@ -351,7 +353,22 @@ def test_a_reader_is_warned_of_noise_width_and_energy_that_is_not_resolved():
     rows = {"a": good, "b": replace(good, narrow=False, **same), "c": replace(good, energy_note="not resolved: 0.1 W")}
     warnings = cautions.cautions(replace(calm, host=here | {"cpu_use_after": 0.6}, variants=rows))
     assert len(warnings) == 3 and "60% of its CPU time" in warnings[0]
+    meanwhile = replace(calm, host=here | {"others_cpu_use": 0.15})
+    assert meanwhile.busy == 0.15 and "15% of its CPU time" in cautions.cautions(meanwhile)[0]
     assert warnings[1].endswith("wider than 15% of it after 30 starts for b") and warnings[2].endswith("idle machine for c")
+
+
+def test_the_work_of_ended_children_is_not_that_of_others(monkeypatch):
+    """All cores together count 100 s more, of which this process and those that it started took 70 s."""
+    all_times = psutil.cpu_times()
+    planted = iter([all_times, all_times._replace(user=all_times.user + 90, system=all_times.system + 10, idle=0.0)])
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(planted))
+    own = iter([(1, 1, 5, 5, 0), (11, 1, 60, 10, 0)])
+    monkeypatch.setattr(os, "times", lambda: os.times_result(next(own)))
+    clock = iter([100.0, 150.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 2)
+    assert host.OthersUse().fraction() == 0.3
 
 
 def test_a_reader_is_told_to_trust_the_speedup_with_one_thread_where_only_that_is_steady():

@@ -151,6 +151,9 @@ def test_hours_are_those_of_the_source_until_the_corpus_is_prepared(tmp_path):
     row = (Utterance("a", "ab", "", 1800.0), b"")
     made = corpora.write(tmp_path / "made", {"train": [row, row], "dev": [row], "test": []})
     assert speech.of(synthetic, made, tmp_path).hours == {"train": 1.0, "dev": 0.5, "gate": 0.5, "test": 0.0}
+    assert speech.of(synthetic, made, tmp_path, is_current=False).hours == sampled.hours
+    left = speech.of(settings, made, tmp_path / "data", is_current=False)
+    assert left.hours["train"] == 1.0 and left.source.startswith("corpus.json, which prepare is about to replace: ")
 
 
 def test_audio_that_is_not_there_leaves_the_hours_unknown_and_says_why(tmp_path):

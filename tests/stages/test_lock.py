@@ -1,6 +1,7 @@
 """A stage works on its outs alone: a second start and Ctrl-C are one line, what a killed one held or kept is free or gone."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,3 +72,18 @@ def test_what_a_killed_process_kept_for_a_while_is_gone_after_the_next(holder):
         assert Path(tempfile.mkdtemp()).parent.parent == Path("tmp").absolute() and not folder.exists()
     assert not list(Path("tmp").iterdir()) and os.listdir(".bigfoot/locks") == ["student@half.lock"]
     assert os.environ["TMPDIR"] == tempfile.gettempdir() == str(Path("tmp").absolute())
+
+
+def test_a_copy_of_a_project_leaves_the_files_of_a_stage_that_runs_in_the_other(holder, tmp_path, monkeypatch):
+    (folder,) = Path("tmp").iterdir()
+    shutil.copytree(".bigfoot", "copy/.bigfoot")
+    monkeypatch.chdir("copy")
+    with stages._own("student@half"):
+        pass
+    assert list((tmp_path / "tmp" / folder.name).iterdir())
+
+
+def test_arguments_that_a_stage_does_not_take_are_one_line(tmp_path):
+    command = [sys.executable, "-m", "pipeline.stages.prepare", "foo"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: prepare: too many positional arguments\n")

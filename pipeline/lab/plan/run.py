@@ -31,7 +31,8 @@ def text(params: Params, project: Project) -> str:
     waiting = graph.stale(project.root, stages)
     if not waiting:
         return "The plan: nothing to do"
-    audio = speech.of(params.corpus, project.corpus(params.corpus.name), project.root / params.corpus.data)
+    folder, data = project.corpus(params.corpus.name), project.root / params.corpus.data
+    audio = speech.of(params.corpus, folder, data, is_current="prepare" not in waiting)
     configs = memory.configs(params, project.root, audio.letters)
     if not configs:
         raise BigfootError(f"no plan: the shape of {params.teacher.name} is known once the stage teacher has fetched it")

@@ -37,23 +37,33 @@ class Speech:
         return 3600 * self.hours["train"] / self.utterances["train"] if self.utterances.get("train") else SECONDS
 
 
-def of(corpus: Corpus, folder: Path, data: Path) -> Speech:
-    """The audio of the prepared corpus in `folder`, or of the source in `data`."""
-    if (folder / "corpus.json").is_file():
-        info = read_info(folder)
-        splits, letters = info["splits"], len(info.get("alphabet") or "x" * LETTERS)
-        hours = {split: size["seconds"] / 3600 for split, size in splits.items()}
-        counts = {split: size["utterances"] for split, size in splits.items()}
-        return Speech(hours, counts, letters + SPECIAL, "corpus.json")
-    if corpus.source.kind == "huggingface":
-        return Speech({}, {}, LETTERS + SPECIAL, "a data set has to be read to the end for them")
+def of(corpus: Corpus, folder: Path, data: Path, is_current: bool = True) -> Speech:
+    """The audio of the prepared corpus in `folder`, or of the source in `data`.
+
+    `is_current`: whether `prepare` would make that corpus again as it is. If not, it counts if the source tells nothing.
+    """
+    is_prepared = (folder / "corpus.json").is_file()
+    if is_prepared and is_current:
+        return _prepared(folder, "corpus.json")
     try:
         return _sampled(corpus, data)
     except BigfootError as error:
+        if is_prepared:
+            return _prepared(folder, f"corpus.json, which prepare is about to replace: {error}")
         return Speech({}, {}, LETTERS + SPECIAL, str(error))
 
 
+def _prepared(folder: Path, source: str) -> Speech:
+    info = read_info(folder)
+    splits, letters = info["splits"], len(info.get("alphabet") or "x" * LETTERS)
+    hours = {split: size["seconds"] / 3600 for split, size in splits.items()}
+    counts = {split: size["utterances"] for split, size in splits.items()}
+    return Speech(hours, counts, letters + SPECIAL, source)
+
+
 def _sampled(corpus: Corpus, data: Path) -> Speech:
+    if corpus.source.kind == "huggingface":
+        raise BigfootError("a data set has to be read to the end for them")
     splits: dict[str, list[raw.Raw]] = defaultdict(list)
     for utterance in raw.read(corpus.source, data):
         splits[utterance.split].append(utterance)
