@@ -10,7 +10,7 @@ from pipeline.common import energy
 from pipeline.params.corpus import Corpus
 from pipeline.params.learning import Logits, Student, Teacher
 from pipeline.params.measuring import Benchmark, Evaluate, Gate, Tracking, Variant
-from pipeline.params.section import LONGEST, NAME, Section
+from pipeline.params.section import LONGEST, NAME, Section, each_once
 
 Country = Annotated[str, AfterValidator(energy.known_country)]
 
@@ -38,7 +38,7 @@ class Params(Section):
     evaluate: Evaluate = Field(description="intervals of error rates")
     benchmark: Benchmark = Field(description="how speed, memory and energy are measured")
     gate: Gate = Field(description="the budget that decides what is promoted")
-    exports: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+    exports: dict[str, Annotated[list[str], each_once("list each layout once"), Field(min_length=1)]] = Field(
         description="layouts for other runtimes, by a variant's name: `thin.int8-onnx: [onnx]`, see deploy.md; {}: none"
     )
     tracking: Tracking = Field(description="where runs are logged")

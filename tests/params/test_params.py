@@ -147,6 +147,7 @@ def test_params_as_committed_is_the_quickstart():
         ("exports: {}", "exports: {thin-int8-onnx: [onnx]}", r"exports\.thin-int8-onnx: is no variant .* thin\.int8-onnx"),
         (
             "exports: {}",
+        ("exports: {}", "exports: {thin.int8-onnx: [onnx, onnx]}", "list each layout once"),
             "exports: {thin.int8-onnx: [onyx]}",
             r"exports\.thin\.int8-onnx: .* no layout 'onyx', known are: onnx, openvino, onnx-asr",
         ),
