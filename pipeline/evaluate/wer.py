@@ -139,17 +139,16 @@ def paired_rises(
     resampled, with the same weights for every variant. Variants with the same errors on every utterance count as one; M is
     the number of different ones.
 
-    - One variant: a Bayesian bootstrap (Rubin 1981) of the units, in which one more wrong word than was observed has a weight
-      too. Without that word the bound would be too low where few words differ; with it, it is the exact bound of a Poisson
-      count (Garwood 1936), and the rule of three where no word differs (similar to Gaffke 2005). Where speakers or
-      recordings are the units, the added error is as large as the largest that a unit has above its share.
+    - One variant: a Bayesian bootstrap (Rubin 1981) of the units, in which one more error than was observed has a weight
+      too. Without it the bound would be too low where few utterances differ; with it, it is the exact bound of a Poisson
+      count (Garwood 1936), and the rule of three where none differs (similar to Gaffke 2005). The error is as large as
+      `size_of_an_error` of both variants; where speakers or recordings are the units, at least as large as the largest that
+      one of them has above its share.
     - All variants: each gets the same quantile of its own resamples, the lowest at which all bounds hold in `confidence` of
       the joint resamples (balanced simultaneous sets, Beran 1988; a single-step method of Westfall and Young 1993). It uses
       the correlation between variants, so it is sharper than Bonferroni.
-    - A bound is never less than the observed rise plus ln(M / (1 - confidence)) / N words, Bonferroni's rule of three; for a
+    - A bound is never less than the observed rise plus ln(M / (1 - confidence)) errors, Bonferroni's rule of three; for a
       variant that does not differ from the reference it is exactly that.
-
-    The one more error, and the one that the rule of three counts, is as large as `size_of_an_error` of both variants.
 
     Raises BigfootError where the scores are not of the same utterances.
     """

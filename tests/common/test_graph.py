@@ -177,6 +177,19 @@ def test_another_gate_or_test_set_makes_no_training_and_no_variant_stale():
         assert all(f"corpora/${{corpus.name}}/{split}" in deps[name].split() for split in ("dev", "gate", "test")), name
 
 
+def test_what_an_editor_leaves_beside_code_makes_no_stage_stale():
+    names = (".trainer.py.swp", "trainer.py~", ".#trainer.py", "#trainer.py#", "trainer.py.orig", ".ipynb_checkpoints/a.py")
+    left = [f"pipeline/train/{name}" for name in names]
+    command = [sys.executable, "-m", "dvc", "check-ignore", *left, "pipeline/train/trainer.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == left, done.stderr
+
+
+def test_a_license_or_a_further_test_set_times_no_variant_anew():
+    """The benchmark times gate's audio alone."""
+    assert not {"corpora/${corpus.name}/corpus.json", "corpora/${corpus.name}/test"} & set(STAGES["benchmark"]["deps"])
+
+
 def test_the_code_that_decides_a_training_is_in_its_fingerprint():
     files = {file.relative_to(ROOT).as_posix() for file in graph.code("student")}
     assert {"pipeline/distill/surgery/merge.py", "pipeline/train/trainer.py", "pipeline/models/forward.py"} <= files
