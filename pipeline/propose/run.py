@@ -142,9 +142,10 @@ def described(shape: Shape) -> str:
     """A shape in words: 4 layers x 192, 6 heads, 384 units, 64 channels, merged 2 2 2 1."""
     rest = f", merged {' '.join(map(str, shape['conv_merge']))}" if "conv_merge" in shape else ""
     rest += f", {shape['frame_rate']:g} frames/s" if "frame_rate" in shape else ""
+    channels = shape["conv_channels"]
     return (
         f"{shape['layers']} layers x {shape['hidden']}, {shape['heads']} heads, {shape['feed_forward']} units, "
-        f"{shape['conv_channels']} channels{rest}"
+        f"{student.in_words(channels if isinstance(channels, list) else [channels])} channels{rest}"
     )
 
 
@@ -159,9 +160,9 @@ def _ranked(quality: Quality, fitting: Sequence[Candidate]) -> tuple[Front, list
     learned = quality.of(tried)
     finished = {id(shape): of for shape, of in zip(tried, learned, strict=True) if of.finished}
     pairs = [(each, finished[id(each.shape)]) for each in fitting if id(each.shape) in finished]
-    return sorted(front(pairs), key=lambda pair: (pair[1].trained, pair[0].ms)), learned
     if not pairs:
         raise BigfootError("propose: no shape's short distillation ended with a finite loss: look at the teacher's dev WER")
+    return sorted(front(pairs), key=lambda pair: (pair[1].trained, pair[0].ms)), learned
 
 
 def _tried(teacher, fitting: Sequence[Candidate]) -> list[Shape]:

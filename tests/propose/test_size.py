@@ -36,7 +36,7 @@ def test_a_made_folder_has_the_foretold_size(scheme, tmp_path):
         }  # fmt: skip
         if merged:
             config |= {"conv_kernel": [20, 7, 5, 2], "conv_stride": [10, 4, 4, 2], "num_feat_extract_layers": 4}
-        config["conv_dim"] = [draw.choice([16, 32, 64])] * len(config["conv_kernel"])
+        config["conv_dim"] = [draw.choice([16, 32, 64]) for _ in config["conv_kernel"]]
         foretold = sizes.mb(config, scheme)
         made = size_mb(maker.made(config, scheme))
         smoothing = 0.015 if scheme == "int8-openvino" else 0.0  # MB, see pipeline/propose/size.py
