@@ -21,7 +21,7 @@ from pipeline.compare.rows import gain
 from pipeline.params import Gate
 from pipeline.recognition import seal
 from pipeline.speech.corpus import GATE, read_info, test_sets
-from pipeline.tracking.log import comparison_key
+from pipeline.tracking.log import comparison_key, model_of
 from pipeline.tracking.store import KEY, Store
 
 FIGURES = (
@@ -53,9 +53,9 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
     """
     project, key = store.project, comparison_key(store.project)
     run, parent = store.find("variant", f"{key}/{row.variant}"), store.find("comparison", key)
-    if run is None or run.outputs is None or parent is None:
+    model_id = model_of(store, run) if run else None
+    if run is None or parent is None or model_id is None:
         raise BigfootError(f"{row.variant} of the last comparison is not in MLflow: run `bigfoot track`")
-    model_id = run.outputs.model_outputs[0].model_id
     content = store.client.get_logged_model(model_id).tags[KEY]
     info, timed = read_info(project.corpus(compared.corpus)), timings.read(project.timings)
     test = test_sets(info["splits"])[0]

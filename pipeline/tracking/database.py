@@ -10,6 +10,7 @@ import sqlite3
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pipeline.common.addresses import safe
 from pipeline.common.errors import Away, BigfootError, Busy
@@ -66,7 +67,9 @@ def _mend(database: Path) -> bool:
         mended = False
         for (before,) in connection.execute("SELECT artifact_location FROM experiments").fetchall():
             folder, _, name = before.rpartition("/")
-            is_own = folder == PROXIED or (folder.startswith("file:") and folder.endswith(f"/{artifacts.name}"))
+            was_own = folder.startswith("file:") and folder.endswith(f"/{artifacts.name}")
+            is_here = (artifacts / unquote(name)).is_dir() or not Path(unquote(urlsplit(before).path)).exists()
+            is_own = folder == PROXIED or (was_own and is_here)  # another's experiment may have its files in such a folder
             if is_own and before != (now := f"{artifacts.as_uri()}/{name}"):
                 _replace(connection, before, now)
                 mended = True

@@ -12,21 +12,24 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from pipeline.benchmark import timings
 from pipeline.common import graph
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import sha256
 from pipeline.common.git import origin
-from pipeline.common.numbers import percent, times
+from pipeline.common.numbers import faster, percent, smaller
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.compare.report.columns import standing
 from pipeline.models.training import read_curve, read_metrics
-from pipeline.params import Params, Variant
+from pipeline.params import Params, Student, Teacher, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
 from pipeline.speech.corpus import read_info, scored_splits, split_folder, test_sets
@@ -34,27 +37,25 @@ from pipeline.tracking import package
 from pipeline.tracking.store import KEY, NOTE, Store, final_figures, is_number
 
 if TYPE_CHECKING:
-    from mlflow.entities import Dataset
+    from mlflow.entities import Dataset, Run
 
 MODELED = ". Energy, CO2 and payback are modeled, not measured: `_low` and `_high` are their ranges."
+PARENT = "mlflow.parentRunId"
 WHO = ("variant", "model", "scheme", "runtime")  # tags of a variant's run and of its model
 
 
 def project(store: Store, params: Params) -> int:
     """Bring MLflow up to date with the files under `store.root`; returns how many runs are new or newly completed."""
     lock = graph.recorded(store.project.lock)
-    corpus = store.project.corpus(params.corpus.name)
-    datasets = _datasets(corpus, store.root) if (corpus / "corpus.json").is_file() else {}
     training: dict[str, str | None] = {}
     made = 0
     for model in ("teacher", *params.students):
-        training[model], is_new = _training(store, model, params, datasets, lock)
+        training[model], is_new = _training(store, model, params, lock)
         made += is_new
-    report = store.project.reports
-    return made + (_comparison(store, report, datasets, training, lock) if comparison.exists(store.root) else 0)
+    return made + (_comparison(store, training, lock) if comparison.exists(store.root) else 0)
 
 
-def _training(store: Store, model: str, params: Params, datasets: dict, lock: dict) -> tuple[str | None, bool]:
+def _training(store: Store, model: str, params: Params, lock: dict) -> tuple[str | None, bool]:
     """The run id of a model's training, and whether it was incomplete; (None, False) where it was not trained here."""
     folder = store.project.model(model)
     if not (folder / "metrics.json").is_file() or not (folder / "curve.jsonl").is_file():
@@ -62,10 +63,9 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
     metrics = read_metrics(folder, f"dvc repro {_stage(model)}")
     if "fingerprint" not in metrics:
         return None, False
-    settings = params.teacher if model == "teacher" else params.students.get(model)
     tags: dict[str, str | None] = {"model": model, **origin(store.root)}
-    training = settings.model_dump(mode="json", by_alias=True) if settings else {}
-    run = store.run("training", metrics["fingerprint"], f"train {model}", tags, training)
+    settings, corpus = _trained_with(model, params, lock)
+    run = store.run("training", metrics["fingerprint"], f"train {model}", tags, settings)
     run_id = run.info.run_id
     is_complete = run.info.status == "FINISHED"
     if not is_complete:
@@ -74,10 +74,27 @@ def _training(store: Store, model: str, params: Params, datasets: dict, lock: di
         store.log_curve(run_id, [final_figures(metrics)])
     if "dvc.stage" not in run.data.tags:  # a live run ends before DVC has its hashes
         _set_tags(store, run_id, _dvc_tags(lock, _stage(model)))
+        datasets = _datasets(store.project.corpus(corpus), store.root)
         _log_inputs(store, run_id, {split: datasets[split] for split in ("train", "dev") if split in datasets})
     if not is_complete:
         store.client.set_terminated(run_id, "FINISHED")
     return run_id, not is_complete
+
+
+def _trained_with(model: str, params: Params, lock: dict) -> tuple[dict, str]:
+    """The settings of a model's training and its corpus's name as DVC recorded them, since params.yaml may be another now.
+
+    Where DVC has no record of it, params.yaml decides; settings of a record that this Bigfoot can't read are {}.
+    """
+    recorded = lock.get(_stage(model), {}).get("params", {}).get(Project().params.name)
+    if recorded is None:
+        settings = params.teacher if model == "teacher" else params.students[model]
+        return settings.model_dump(mode="json", by_alias=True), params.corpus.name
+    kind, key = (Teacher, "teacher") if model == "teacher" else (Student, f"students.{model}")
+    known = {}
+    with suppress(ValidationError):
+        known = kind.model_validate(recorded[key]).model_dump(mode="json", by_alias=True)
+    return known, recorded["corpus.name"]
 
 
 def comparison_key(project: Project) -> str:
@@ -103,13 +120,13 @@ def changed_since(project: Project, compared: comparison.Comparison) -> str | No
     return None
 
 
-def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock: dict) -> int:
+def _comparison(store: Store, training: dict, lock: dict) -> int:
     """The parent run of reports/comparison.json and its children; returns how many were incomplete."""
     compared, run = comparison.read(store.root), timings.read(store.project.timings)
-    settings = compared.params
+    settings, report = compared.params, store.project.reports
     key = comparison_key(store.project)
     known = store.find("comparison", key)
-    if known and known.info.status == "FINISHED":
+    if known and known.info.status == "FINISHED" and _is_whole(store, known, compared.rows):
         return 0
     if changed := changed_since(store.project, compared):
         raise BigfootError(changed)
@@ -120,6 +137,7 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
         "synthetic": "yes" if settings["corpus"]["source"]["kind"] == "synthetic" else "no",
         "host": run.host["name"], "timed at": run.measured_at, NOTE: _about(compared),
     }  # fmt: skip
+    datasets = _datasets(store.project.corpus(compared.corpus), store.root)
     parent = store.run("comparison", key, f"compare {settings['profile']}", tags, settings).info.run_id
     made = 1
     for row in compared.rows:
@@ -131,6 +149,23 @@ def _comparison(store: Store, report: Path, datasets: dict, training: dict, lock
     return made
 
 
+def _is_whole(store: Store, parent: "Run", rows: Sequence[Row]) -> bool:
+    """Whether a finished comparison's children and their models are all in MLflow: a person may have deleted some."""
+    below = f"tags.`{PARENT}` = '{parent.info.run_id}'"
+    children = store.client.search_runs([store.experiment_id], below, max_results=1000)
+    return {row.variant for row in rows} <= {run.data.tags["variant"] for run in children if model_of(store, run)}
+
+
+def model_of(store: Store, run: "Run") -> str | None:
+    """The id of the LoggedModel of a variant's run; None where it has none, or it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    for output in run.outputs.model_outputs if run.outputs else []:
+        with suppress(MlflowException):
+            return str(store.client.get_logged_model(output.model_id).model_id)
+    return None
+
+
 def _about(compared: comparison.Comparison) -> str:
     """The description of a comparison."""
     teacher, champion, rate = compared.rows[0], compared.champion, compared.rows[0].objective
@@ -138,10 +173,10 @@ def _about(compared: comparison.Comparison) -> str:
         return "UNTRAINED models: size and speed are measured, errors would mean nothing."
     if champion is None:
         return "No champion: no variant keeps the budget."
+    gains = f"{faster(champion.known('speedup'), 'no faster')} and {smaller(champion.known('shrink'), 'no smaller')}"
     return (
-        f"Champion {champion.variant}: {times(champion['speedup'])} faster and {times(champion['shrink'])} smaller than "
-        f"{teacher.variant}, {rate.upper()} {percent(champion[rate])}% against {percent(teacher[rate])}%. "
-        "The report with its page is under Artifacts, in reports/."
+        f"Champion {champion.variant}: {gains} than {teacher.variant}, {rate.upper()} {percent(champion[rate])}% against "
+        f"{percent(teacher[rate])}%. The report with its page is under Artifacts, in reports/."
     )
 
 
@@ -159,15 +194,17 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
         "gate.reason": row.gate.reason,
         NOTE: f"{standing(row)}: {row.gate.reason}{MODELED if _is_modeled(row) else ''}",
     }
-    tags |= {"champion": "yes" if row.champion else "no", "mlflow.parentRunId": parent}
+    tags |= {"champion": "yes" if row.champion else "no", PARENT: parent}
     tags |= _dvc_tags(lock, f"evaluate@{slug}", f"quantize@{slug}")
     params = {key: getattr(row, key) for key in ("model", "scheme", "runtime")}  # MLflow's compare page groups by params
     run = store.run("variant", f"{parent_key}/{row.variant}", row.variant, tags, params)
-    if run.info.status == "FINISHED":
+    run_id, known = run.info.run_id, model_of(store, run)
+    if run.data.tags.get(PARENT) != parent:  # its comparison's run was deleted, and is a new one now
+        _set_tags(store, run_id, {PARENT: parent})
+    if run.info.status == "FINISHED" and known:
         return 0
-    run_id = run.info.run_id
-    model_id = _logged_model(store, slug, row, run_id)
-    if model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}:
+    model_id = known or _logged_model(store, slug, row, run_id)
+    if model_id != known:
         store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
     _log_metrics(store, run_id, row.figures, figures.logged_as, model_id, datasets)
     _log_inputs(store, run_id, {split: datasets[split] for split in scored_splits(datasets)})
@@ -203,9 +240,11 @@ def _logged_model(store: Store, slug: str, row: Row, run_id: str) -> str:
 
 
 def _datasets(corpus: Path, root: Path) -> "dict[str, Dataset]":
-    """{split: mlflow Dataset}; its digest is that of the split's texts and audio."""
+    """{split: mlflow Dataset}; its digest is that of the split's texts and audio. {} where the corpus isn't here."""
     from mlflow.entities import Dataset
 
+    if not (corpus / "corpus.json").is_file():
+        return {}
     info = read_info(corpus)
     datasets = {}
     for split, size in info["splits"].items():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CHAMPION, PREVIOUS = "champion", "previous"
 TAG = "bigfoot."
-HISTORY = {"promoted", "promoted_at", "rejected"}  # tags of a version that are not evidence
+HISTORY = {"promoted", "promoted_at", "promoted_by", "rejected"}  # tags of a version that are not evidence
 
 
 def keep_up(store: Store, params: Params) -> str | None:
@@ -72,9 +72,13 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
         if "busy" not in candidate.evidence:  # later ones are compared with what was measured last
             registry.renew(now, candidate)
         registry.settle()
+        registry.record(now, candidate)
         return None
     if own and TAG + "rejected" in own.tags:
         return f"{named(own)} was rolled back and stays so: `bigfoot promote {candidate.variant}` promotes it again"
+    if own and now and own.tags.get(TAG + "promoted_by") == candidate.evidence["comparison"]:
+        again = f"`bigfoot promote {candidate.variant}` would make {named(own)}, of the same comparison, champion again"
+        return f"{named(now)} stays {registry.at(CHAMPION)}, as a person chose: {again}"
     is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better:
         return f"{named(now)} stays {registry.at(CHAMPION)}: {candidate.variant} {why}"
@@ -175,14 +179,10 @@ class Registry:
         return next((version for version in self.versions() if version.tags.get(TAG + "content") == content), None)
 
     def before(self, champion: "ModelVersion") -> "ModelVersion | None":
-        """The last champion before this one that was not rolled back."""
-        last = promoted_as(champion) or float("inf")  # a version that was given the alias by hand counts as the newest
-        former = [
-            version
-            for version in self.versions()
-            if version.version != champion.version and 0 < promoted_as(version) < last and TAG + "rejected" not in version.tags
-        ]
-        return max(former, key=promoted_as, default=None)
+        """The last champion before this one that was not rolled back; one that was given the alias by hand is the newest."""
+        former = [version for version in self.versions() if promoted_as(version) and TAG + "rejected" not in version.tags]
+        others = [version for version in former if version.version != champion.version]
+        return max(others, key=promoted_as, default=None)
 
     def promote(self, candidate: Candidate, version: "ModelVersion | None") -> "ModelVersion":
         """Give the alias to a candidate's version, which is registered where there is none yet.
@@ -199,7 +199,13 @@ class Registry:
         self.tag(version, promoted=str(number), promoted_at=_now())
         self.point(CHAMPION, version)
         self.settle()
+        self.record(version, candidate)
         return version
+
+    def record(self, champion: "ModelVersion", candidate: Candidate) -> None:
+        """Note the comparison that made a version champion: it does so once, and a person may choose otherwise since."""
+        if champion.tags.get(TAG + "promoted_by") != (by := candidate.evidence["comparison"]):
+            self.tag(champion, promoted_by=by)
 
     def settle(self) -> None:
         """Set the alias `previous` to the version that a rollback would lead to."""

@@ -99,6 +99,14 @@ def test_a_project_that_was_moved_or_copied_finds_its_models_again(compared, tmp
         assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(Path(other.as_uri().removeprefix("file://")))
 
 
+def test_another_experiment_that_keeps_its_files_in_a_folder_of_that_name_keeps_them(compared, tmp_path):  # noqa: F811
+    params, folder = compared
+    client, elsewhere = Store("bigfoot", folder).client, tmp_path / "other/mlartifacts/mine"
+    mine = client.create_run(client.create_experiment("mine", artifact_location=elsewhere.as_uri())).info.run_id
+    client.log_text(mine, "kept", "note.txt")
+    assert [file.path for file in Store("bigfoot", folder).client.list_artifacts(mine)] == ["note.txt"]
+
+
 def test_a_project_that_was_moved_to_where_nothing_can_be_written_is_one_line(compared, tmp_path):  # noqa: F811
     params, folder = compared
     assert sync.sync(params, folder)

@@ -67,7 +67,13 @@ def candidate(ours, content="first", **figures):
     (run,) = ours.client.search_runs([experiment.experiment_id])
     model = ours.client.create_logged_model(experiment.experiment_id, "half-int8-openvino", run.info.run_id)
     ours.client.finalize_logged_model(model.model_id, "READY")
-    evidence = {**KNOWN, "variant": HALF, "content": content, **{name: str(value) for name, value in figures.items()}}
+    evidence = {
+        **KNOWN,
+        "comparison": "c",
+        "variant": HALF,
+        "content": content,
+        **{name: str(value) for name, value in figures.items()},
+    }
     return Candidate(HALF, run.info.run_id, model.model_id, content, evidence)
 
 
@@ -227,6 +233,30 @@ def test_an_alias_that_a_person_moved_is_the_incumbent(ours):
 
 
 # ---------------------------------------------------------------- what a person does
+
+
+def test_what_a_person_chose_stays_until_another_comparison(ours):
+    considered(ours, "best", shrink=5.0)
+    for choose in (
+        lambda: registry.insist(ours, candidate(ours, "other", shrink=4.0), BUDGET, force=True),
+        lambda: ours.client.set_registered_model_alias(NAME, "champion", "2"),
+    ):
+        choose()
+        assert aliases(ours)["champion"] == 2
+        assert "as a person chose: `bigfoot promote" in considered(ours, "best", shrink=5.0)
+        assert aliases(ours)["champion"] == 2
+        registry.insist(ours, candidate(ours, "best", shrink=5.0), BUDGET, force=True)
+    ours.client.set_registered_model_alias(NAME, "champion", "2")
+    considered(ours, "best", shrink=5.0, comparison="later")
+    assert aliases(ours)["champion"] == 1
+
+
+def test_an_alias_that_was_moved_back_by_hand_has_the_later_champion_as_the_former_one(params, project, ours):
+    considered(ours, "first")
+    considered(ours, "second", shrink=5.0)
+    ours.client.set_registered_model_alias(NAME, "champion", "1")
+    registry.rollback(project, params)
+    assert aliases(ours)["champion"] == 2
 
 
 def test_a_rollback_gives_the_alias_back_and_sync_leaves_it_so(params, ours):

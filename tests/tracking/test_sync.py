@@ -236,6 +236,38 @@ def test_params_dvc_hashes_corpus_and_reports_are_there(compared):
     assert json.loads(tags["dvc.deps"]) == {"variants/half.int8-openvino": "abc.dir"}
 
 
+@pytest.mark.parametrize("what", ["variant", "comparison", "model"])
+def test_what_a_person_deleted_is_logged_again(compared, what):
+    params, folder = compared
+    sync.sync(params, folder)
+    client = Store("bigfoot", folder).client
+    if what == "model":
+        client.delete_logged_model(models(folder)[0].model_id)
+    else:
+        client.delete_run(runs(folder, what)[0].info.run_id)
+    assert sync.sync(params, folder)
+    (parent,) = runs(folder, "comparison")
+    children = runs(folder, "variant")
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert len(children) == 2 and {log.model_of(Store("bigfoot", folder), run) for run in children} == {
+        model.model_id for model in models(folder)
+    }
+    assert sync.sync(params, folder) and len(runs(folder)) == len(children) + len(runs(folder, "training")) + 1
+
+
+def test_a_training_has_the_settings_that_it_was_trained_with_whatever_params_are_now(compared):
+    params, folder = compared
+    teacher = params.teacher.model_dump(mode="json") | {"training": {"steps": 123, "learning_rate": 0.001}}
+    lock = {"stages": {"teacher": {"params": {"params.yaml": {"corpus.name": "quickstart", "teacher": teacher}}}}}
+    (folder / "dvc.lock").write_text(json.dumps(lock))
+    now = params.model_copy(update={"corpus": params.corpus.model_copy(update={"name": "other"})})
+    assert sync.sync(now, folder)
+    run = next(run for run in runs(folder, "training") if run.info.run_name == "train teacher")
+    assert run.data.params["training.steps"] == "123"
+    (parent,) = runs(folder, "comparison")
+    assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} >= {"quickstart-gate", "quickstart-test"}
+
+
 def test_figures_belong_to_their_model_and_data_set(compared):
     params, folder = compared
     sync.sync(params, folder)
