@@ -31,20 +31,24 @@ def times(ratio: float | None, absent: str = ABSENT) -> str:
 
 
 def faster(ratio: float, equal: str = "as fast") -> str:
-    """ "2.1x faster", "4% faster", "4% slower"; `equal` where it is less than half a per cent."""
-    return _compared(ratio, "faster", "slower", equal)
+    """ "2.1x faster", "4% faster", "4% slower" (takes 4% longer); `equal` where it is less than half a per cent."""
+    word, gain = ("faster", ratio) if ratio >= 1 else ("slower", 1 / ratio)
+    return _in_words(gain, gain - 1, word, equal)
 
 
 def smaller(ratio: float, equal: str = "as large") -> str:
-    """ "2.1x smaller", "4% smaller", "4% larger"; `equal` where it is less than half a per cent."""
-    return _compared(ratio, "smaller", "larger", equal)
+    """ "2.1x smaller", "20% smaller" (1.25x), "25% larger"; `equal` where it is less than half a per cent."""
+    return (
+        _in_words(ratio, 1 - 1 / ratio, "smaller", equal)
+        if ratio >= 1
+        else _in_words(1 / ratio, 1 / ratio - 1, "larger", equal)
+    )
 
 
-def _compared(ratio: float, more: str, less: str, equal: str) -> str:
-    word, gain = (more, ratio) if ratio >= 1 else (less, 1 / ratio)
+def _in_words(gain: float, part: float, word: str, equal: str) -> str:
     if gain >= 1.95:
         return f"{gain:.1f}x {word}"
-    return f"{gain - 1:.0%} {word}" if f"{gain - 1:.0%}" != "0%" else equal
+    return f"{part:.0%} {word}" if f"{part:.0%}" != "0%" else equal
 
 
 def with_range(value: float | None, low: float | None, high: float | None, show: Callable[[float | None], str]) -> str:

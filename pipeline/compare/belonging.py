@@ -7,6 +7,7 @@ utterances before they entered the corpus are the same in both; they show where 
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,8 +64,8 @@ def refuse_shifted(where: str, rows: Sequence[Hypothesis], objective: Objective 
     """Raise BigfootError where utterances are recognized as the text of a neighbor instead of their own.
 
     This looks at the utterances with more than half of their words wrong (or characters, where these decide), where they are
-    at least 3 and a tenth of all: in any part of a set, the texts may be shifted by one or two. With the texts of shifted
-    neighbors, at most half as many may be wrong.
+    at least 3 and a tenth of all: in any part of a set of 6 or more, the texts may be shifted by one or two, or exchanged. With
+    the texts of such neighbors, at most half as many may be wrong.
     """
     counts = [row.counts(objective) for row in rows]
     lost = [at for at, (errors, length) in enumerate(counts) if length and errors > LOST * length]
@@ -80,8 +81,9 @@ def refuse_shifted(where: str, rows: Sequence[Hypothesis], objective: Objective 
         return
     far = [step for step in FAR if step < len(rows) - max(NEAR)]
     by_chance = (1 + sum(len(_fitting(rows, lost, step, objective)) for step in far)) / (1 + len(far) * len(lost))
-    shifted = with_texts_of([step for step in NEAR if _is_shift(rows, near[step], step, len(lost), by_chance)])
-    if shifted <= wrong / 2:
+    steps = [step for step in NEAR if _is_beyond_chance(len(near[step]), len(lost), by_chance)]
+    shifted = with_texts_of(steps)
+    if shifted <= wrong / 2 and _are_in_a_row(rows, {at for step in steps for at in near[step]}, steps):
         raise BigfootError(
             f"{where}: {len(lost)} of {len(rows)} utterances are recognized as the text of a neighbor "
             f"({shifted} {UNITS[objective]} wrong), not as their own ({wrong} wrong): the corpus's texts are shifted, "
@@ -94,21 +96,25 @@ def _fitting(rows: Sequence[Hypothesis], lost: Sequence[int], step: int, objecti
 
     A text of which more than half is wrong too doesn't fit, or else next to nothing recognized would fit any short text.
     """
-    counted = {at: count_errors(_reference(rows, at + step), rows[at].hypothesis, objective) for at in lost}
+    count = cache(count_errors)  # a few commands are the same few pairs again and again
+    counted = {at: count(_reference(rows, at + step), rows[at].hypothesis, objective) for at in lost}
     return {at: found.errors for at, found in counted.items() if found.errors <= LOST * found.length}
 
 
-def _is_shift(rows: Sequence[Hypothesis], fitting: Collection[int], step: int, lost: int, by_chance: float) -> bool:
-    """Whether `fitting`, of so many lost utterances, are too many for chance, and most of them are followed by another.
-
-    Texts of a few words (commands) fit by chance. And a teacher that takes two for three in a list of numbers writes the next
-    text each time, but what follows is right; where texts are shifted, all that can be told apart fits, one after the other.
-    """
+def _is_beyond_chance(fitting: int, lost: int, by_chance: float) -> bool:
+    """Whether more of the lost utterances fit than by chance, as texts of a few words (commands) do."""
     from scipy.stats import binom
 
-    told_apart = [at for at, row in enumerate(rows) if row.reference != _reference(rows, at + step)]
-    followed = sum(at in fitting and after in fitting for at, after in pairwise(told_apart))
-    return bool(binom.sf(len(fitting) - 1, lost, by_chance) < CHANCE / len(NEAR)) and followed > len(fitting) / 2
+    return bool(binom.sf(fitting - 1, lost, by_chance) < CHANCE / len(NEAR))
+
+
+def _are_in_a_row(rows: Sequence[Hypothesis], fitting: Collection[int], steps: Sequence[int]) -> bool:
+    """Whether most utterances that fit are followed by another, of those that can be told from their neighbors.
+
+    A teacher that takes two for three in a list of numbers writes the next text each time too, but what follows is right.
+    """
+    told_apart = [at for at, row in enumerate(rows) if any(row.reference != _reference(rows, at + step) for step in steps)]
+    return sum(at in fitting and after in fitting for at, after in pairwise(told_apart)) > len(fitting) / 2
 
 
 def _reference(rows: Sequence[Hypothesis], at: int) -> str:

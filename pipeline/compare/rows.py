@@ -231,14 +231,18 @@ def _kept(row: Row, gate: Gate, length: str, competitors: int) -> Verdict:
 
 def _over_limits(row: Row, gate: Gate) -> Verdict | None:
     """The verdict on a variant that is larger or slower than the budget allows, by any of its limits."""
-    over = []
+    lowest: dict[str, tuple[float, str]] = {}
     for figure, most, unit in gate.limits():
-        if (value := row[figure]) is None:
-            return Verdict(False, f"not measured, at most {most:g} {unit} allowed")
-        if value > most:
+        lowest[figure] = min((most, unit), lowest.get(figure, (math.inf, unit)))
+    over = []
+    for figure, (most, unit) in lowest.items():
+        if (value := row[figure]) is not None and value > most:
             exact = value if f"{value:.2f}" == f"{most:.2f}" else round(value, 2)
             over.append((value / most, f"{exact:.10g} {unit}, at most {most:.10g} allowed"))
-    return Verdict(False, "; ".join(reason for _, reason in over), times_over=max(over)[0]) if over else None
+    if over:
+        return Verdict(False, "; ".join(reason for _, reason in over), times_over=max(over)[0])
+    unknown = [f"{most:g} {unit}" for figure, (most, unit) in lowest.items() if row[figure] is None]
+    return Verdict(False, f"not measured, at most {' and '.join(unknown)} allowed") if unknown else None
 
 
 def _told_apart(rise: float, upper: float, most: float) -> tuple[str, str, str]:

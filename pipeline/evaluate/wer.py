@@ -18,6 +18,7 @@ from pipeline.speech.scoring import OBJECTIVES, Objective, count_errors
 from pipeline.speech.shards import Utterance
 
 LEAST_UNITS = 20
+LEAST_WITH_WORDS = 10  # units: the sum of the weights of fewer comes near to 0
 SUPPOSED = 3.0  # words that are wrong in an utterance that has any, where nothing is known of it
 CONFIDENCE = 0.95
 RISE_RESAMPLES = 10_000  # 30 variants together need the 99.8% quantile of each: the 20 largest resamples
@@ -100,8 +101,10 @@ def interval(
         rates.append(wrong[all_words > 0] / all_words[all_words > 0])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(rates), [tail, 1 - tail])
-    one_more = _weighted(by_group[0][:, None], by_group[1], np.array([an_error]), resamples, seed)
-    return float(low), float(max(high, np.quantile(one_more, 1 - tail)))
+    if np.count_nonzero(by_group[1]) >= LEAST_WITH_WORDS:
+        one_more = _weighted(by_group[0][:, None], by_group[1], np.array([an_error]), resamples, seed)
+        high = max(high, np.quantile(one_more, 1 - tail))
+    return float(low), float(high)
 
 
 def paired_rise(

@@ -87,7 +87,7 @@ def _temporary_files(stage: str) -> Iterator[None]:
     note, project = _note(stage, "tmp"), str(Project().root.resolve())
     if note.is_file():
         left, _, owner = note.read_text().partition("\n")
-        if owner == project:
+        if owner in ("", project) or not Path(owner).exists():  # "": an older Bigfoot's; or the project was renamed
             shutil.rmtree(left, ignore_errors=True)
     host = tempfile.gettempdir()
     folder = Path(host) / f"bigfoot-{secrets.token_hex(4)}"

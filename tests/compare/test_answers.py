@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.common import numbers
 from pipeline.compare import answers, figures
 from pipeline.compare.answers import NEAREST, PURPOSES, choose
 from pipeline.compare.comparison import Row, Verdict
@@ -197,3 +198,9 @@ def test_errors_are_compared_in_words(mine, theirs, said):
 def test_a_ratio_is_in_plain_words(ratio, said):
     found = answers.Difference("o", "test", "words", 100, 1, 1, 0, -1, 1, 1, 1, 1, 1, 1, ratio, None, None, True)
     assert tradeoffs.differences(found).startswith(said)
+
+
+def test_a_smaller_size_is_a_part_of_the_larger_one():
+    """8 MB are 20% less than 10 MB; 10 MB are 25% more than 8."""
+    said = [numbers.smaller(ratio) for ratio in (10 / 8, 8 / 10, 2.0, 0.5, 1.001)]
+    assert said == ["20% smaller", "25% larger", "2.0x smaller", "2.0x larger", "as large"]

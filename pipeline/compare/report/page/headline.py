@@ -142,7 +142,7 @@ def cards(rows: Sequence[Row]) -> list[Card]:
 
 def _ratio(ratio: float | None, more: str, less: str) -> tuple[str, str]:
     """A card's title and its figure."""
-    return (less, times(1 / ratio)) if ratio and ratio < 1 else (more, times(ratio))
+    return (less, times(1 / ratio)) if ratio and ratio < 0.95 else (more, times(ratio))
 
 
 def answers(found: Sequence[Answer], rows: Sequence[Row], params: Params, test: str) -> Section:
