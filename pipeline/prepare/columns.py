@@ -95,7 +95,9 @@ def _advice(row: dict, columns: Columns, required: Collection[str]) -> str:
     if "speaker" not in columns:
         found.update(("speaker", name) for name in free if name in USUAL["speaker"])
     written = ", ".join(f"{ours}: {theirs}" for ours, theirs in found.items())
-    return f"; if these are others' names, write in corpus.source, for example, columns: {{{written}}}"
+    return (
+        f"; if these are others' names, rename them, or for a corpus write in its source, for example, columns: {{{written}}}"
+    )
 
 
 def _value(row: dict, name: str, columns: Columns) -> object:

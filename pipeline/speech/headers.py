@@ -39,14 +39,14 @@ def is_cut(file: BinaryIO) -> bool:
     if start == _ASF:
         return _asf_size(read_at(file, 0, 1 << 16)) > length
     begin, size = _stated(file, length, start[:4])
-    return not _is_unknown(size) and begin + size > length
+    return not is_unknown(size) and begin + size > length
 
 
 def holds_more(file: BinaryIO) -> bool:
     """Whether the stated audio is followed by more than padding, a tag or further chunks; False where no size is stated."""
     length, kind = file.seek(0, 2), read_at(file, 0, 4)
     begin, size = _stated(file, length, kind)
-    if _is_unknown(size):
+    if is_unknown(size):
         return False
     at = begin + size
     if kind in _CHUNKS:  # some writers leave out the padding
@@ -55,7 +55,8 @@ def holds_more(file: BinaryIO) -> bool:
     return length - at > _SPARE
 
 
-def _is_unknown(size: int) -> bool:
+def is_unknown(size: int) -> bool:
+    """Whether a header's size is what is written where it isn't known yet, as into a pipe."""
     return size == 0 or any(0 <= unknown - size < _ROUNDED for unknown in _UNKNOWN_SIZES)
 
 

@@ -78,6 +78,8 @@ def _failure(
 def _aligned(recognizer: Recognizer, recording: Recording, channels: Literal["mix", "first"]) -> Alignment:
     info = recognizer.info
     words = spelled(_transcript(recording), TextRules(**info["text"]), info["language"])
+    if not words:
+        raise BigfootError(f"the transcript of {recording.name} has no word, only marks: write down what is said in it")
     rate = info["sample_rate"]
     (channel,) = files.channels(recording, channels)
     measured, parts = files.measured(recording, channel, keep=int(WINDOW_SECONDS * rate))

@@ -1,6 +1,6 @@
 """Bytes of 16-bit PCM, as they come, to samples: 16 kHz, mono, little-endian; a WAV header before them is read and checked.
 
-A header's length is ignored: who writes WAV to a pipe doesn't know it.
+What follows a WAV's audio is left out, where its header states a length: who writes to a pipe often doesn't know it.
 """
 
 import struct
@@ -8,7 +8,7 @@ import struct
 import numpy as np
 
 from pipeline.common.errors import BigfootError
-from pipeline.speech import mp3
+from pipeline.speech import headers, mp3
 
 EXPECTED = "16-bit little-endian PCM at 16 kHz, mono, or a WAV of it"
 CONVERT = "convert it: ffmpeg -i INPUT -f s16le -ac 1 -ar 16000 -"
@@ -22,11 +22,12 @@ LONGEST_HEADER = 1 << 16
 
 
 class Pcm:
-    """The state between two pieces: half a sample, or an incomplete header."""
+    """The state between two pieces: half a sample, or an incomplete header; and the bytes of audio that are still to come."""
 
     def __init__(self):
         self._rest = b""
         self._has_begun = False
+        self._to_come: int | None = None  # None: unknown
 
     def feed(self, data: bytes) -> np.ndarray:
         """The samples that the next bytes complete: float32 [any number] within [-1, 1).
@@ -36,9 +37,13 @@ class Pcm:
         self._rest += data
         if not self._has_begun and not self._begins():
             return np.zeros(0, dtype=np.float32)
+        if self._to_come is not None:
+            self._rest = self._rest[: self._to_come]
         whole = len(self._rest) // 2 * 2
         samples = np.frombuffer(self._rest[:whole], dtype="<i2").astype(np.float32) / np.float32(32768)
         self._rest = self._rest[whole:]
+        if self._to_come is not None:
+            self._to_come -= whole
         return samples
 
     def _begins(self) -> bool:
@@ -64,6 +69,7 @@ class Pcm:
         while at + 8 <= len(self._rest):
             name, size = self._rest[at : at + 4], int.from_bytes(self._rest[at + 4 : at + 8], "little")
             if name == b"data" and is_known:
+                self._to_come = None if headers.is_unknown(size) else size
                 return at + 8
             if name == b"fmt " and at + 24 <= len(self._rest):
                 _require_expected(*struct.unpack_from("<HHIIHH", self._rest, at + 8))

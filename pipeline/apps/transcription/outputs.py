@@ -20,13 +20,16 @@ def require_room(form: str, recordings: Sized) -> None:
 def target(recording: Recording, out: Path, suffix: str, named: dict[Path, str]) -> Path:
     """The file of a recording in `out`, which is added to `named`: {file: the recording's name}.
 
-    Raises BigfootError where another recording has this file already.
+    Raises BigfootError where another recording has this file already, or where it is there and lies beside its recording, as a
+    transcript by a person does.
     """
     path = out / recording.out.with_name(f"{recording.out.name}.{suffix}")
     if named.get(path) == recording.name:
         raise BigfootError(f"{recording.name} is named twice: name it once")
     if path in named:
         raise BigfootError(f"{named[path]} and {recording.name} would both become {path}: transcribe them separately")
+    if not recording.is_alone and path.exists() and path.parent.resolve() == recording.path.parent.resolve():
+        raise BigfootError(f"{path} lies beside its recording, and may be a person's: give another --out-dir, or remove it")
     named[path] = recording.name
     return path
 

@@ -101,6 +101,13 @@ def test_an_empty_transcript_is_a_line_and_no_alignment(project, text):
     assert result.stderr.splitlines()[-1] == "error: calls/one.txt is empty: write down what is said in calls/one.wav"
 
 
+def test_a_transcript_of_marks_alone_is_a_line_and_no_alignment(project):
+    Path("calls/one.txt").write_text('\u2014 \u2026 "\n')
+    result = run("calls/one.wav", "--format", "srt")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1].startswith("error: the transcript of calls/one.wav has no word, only marks")
+
+
 def test_a_transcript_with_a_nul_is_a_line_and_no_alignment(project):
     for content in (b"Nobody said\0these 3 words", "Nobody said".encode("utf-16-le")):
         Path("calls/one.txt").write_bytes(content)

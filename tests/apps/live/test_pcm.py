@@ -32,7 +32,15 @@ def piped(content: bytes) -> bytes:
     return b"RIFF" + unknown + content[8:36] + b"LIST\3\0\0\0abc\0" + b"data" + unknown + content[44:]
 
 
-@given(st.sampled_from([SAMPLES.tobytes(), wav(), piped(wav())]), st.lists(st.integers(0, 999), min_size=1, max_size=9))
+def with_notes(content: bytes) -> bytes:
+    """A WAV of a stated length with a chunk after its samples, as editors write."""
+    return content + b"id3 " + (1000).to_bytes(4, "little") + bytes(range(250)) * 4
+
+
+@given(
+    st.sampled_from([SAMPLES.tobytes(), wav(), piped(wav()), with_notes(wav())]),
+    st.lists(st.integers(0, 999), min_size=1, max_size=9),
+)
 def test_any_pieces_give_the_samples(content, sizes):
     pcm, found, at = Pcm(), [], 0
     for size in [*sizes * 3, len(content)]:

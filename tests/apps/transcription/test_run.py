@@ -136,6 +136,17 @@ def test_what_would_be_mixed_up_is_refused_before_anything_is_transcribed(talks,
         run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out, NOWHERE)
 
 
+def test_a_transcript_beside_its_recording_is_not_replaced(variant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", speech(1.0), 16_000)
+    Path("a.txt").write_text("written by a person")
+    with pytest.raises(BigfootError, match=r"a\.txt lies beside its recording, and may be a person's: give another --out-dir"):
+        run.transcribe(str(variant), ["a.wav"], "txt", Path("."), NOWHERE, 1)
+    assert Path("a.txt").read_text() == "written by a person"
+    for _ in range(2):  # what it wrote itself elsewhere is replaced
+        assert run.transcribe(str(variant), ["a.wav"], "txt", Path("out"), NOWHERE, 1)
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(variant, talks, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(BigfootError, match=r"a\.txt can't be written: .*: give another --out-dir"):

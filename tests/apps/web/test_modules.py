@@ -110,7 +110,13 @@ def test_the_windows_of_a_recording_are_those_of_the_recognizer(hop, strides, ke
 
 @pytest.mark.parametrize(
     ("typed", "written"),
-    [("Don’t, stop!", ["don't", "stop"]), ("twenty-one", ["twenty", "one"]), (" ?! 7", []), ("Café", ["caf"])],
+    [
+        ("Don’t, stop!", ["don't", "stop"]),
+        ("twenty-one", ["twenty", "one"]),
+        (" ?! 7", []),
+        ("Café", ["caf"]),
+        ("'hello' co\u00adoperate", ["hello", "cooperate"]),
+    ],
 )
 def test_typed_words_are_written_as_the_model_writes(typed, written):
     assert node("score.js", "asWritten", "return asWritten(...input);", [typed, TEXTS]) == written

@@ -1,6 +1,9 @@
 // Recognized words against the words that were typed: which are wrong, missing or too many, and the error rate. The count is the
 // least that explains the difference, as `bigfoot evaluate` counts.
 
+// What a corpus's text loses without parting words: apostrophes, accents, tatweel, and format characters but two that part words.
+const UNSEEN = /['\p{M}\u0640]|(?![\u200B\u200C])\p{Cf}/u;
+
 /** Typed text as the model would write it: its case, accents with or apart from their letters, no character that it can't write. */
 export function asWritten(typed, tokens, language) {
   const alphabet = new Set(tokens.join(""));
@@ -11,8 +14,9 @@ export function asWritten(typed, tokens, language) {
   const whole = [...alphabet].some((one) => one.normalize("NFD") !== one);
   const parts = /[\p{M}\u1100-\u11FF]/u.test(tokens.join("")); // accents, and what Hangul's syllables are made of
   const plain = cased.normalize(parts && !whole ? "NFD" : "NFC").replaceAll("’", "'");
-  const written = [...plain].map((one) => (alphabet.has(one) ? one : /['\p{M}]/u.test(one) ? "" : " "));
-  return written.join("").split(/\s+/).filter(Boolean);
+  const written = [...plain].map((one) => (alphabet.has(one) ? one : UNSEEN.test(one) ? "" : " "));
+  const words = written.join("").split(/\s+/);
+  return words.map((word) => word.replace(/^'+|'+$/g, "")).filter(Boolean); // quotes; apostrophes are inside words
 }
 
 /** [[kind, missed, extra], ...] in order; kind is equal, substitute, delete or insert, "" stands for no word. */

@@ -32,6 +32,12 @@ async function answer(request) {
   const stored = await store.match(request, { ignoreSearch: true });
   if (stored) return stored;
   const response = await fetch(request);
-  if (response.ok) await store.put(request, response.clone());
+  if (response.ok) {
+    try {
+      await store.put(request, response.clone());
+    } catch {
+      // The browser's space is used up: what was fetched is used all the same.
+    }
+  }
   return response;
 }
