@@ -102,9 +102,9 @@ def shrink(
             log.info("the data of %s was edited: recorded, as `dvc repro` does", file)
         room = workspace.open_workspace(checkout, name, chosen, overrides, own=budget is not None)
         workspace.absolute_tracking(room.project)
-        if budget:
-            _propose(room, budget, force, concurrency, spread)
+        made = _propose(room, budget, force, concurrency, spread) if budget else set()
         wanted, stale = _needed(room, targets, force)
+        stale -= made  # by force, and not twice
         commit = workspace.share(room) if spread and stale else None
     except BigfootError as error:
         if room and not room.is_resumed and not budget:  # for a budget, stages may have run
@@ -118,7 +118,10 @@ def shrink(
     if "compare" in stale:
         catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
     if "compare" in wanted:
-        show.comparison(room.folder, settings.profile, settings.tracking.experiment)
+        try:
+            show.comparison(room.folder, settings.profile, settings.tracking.experiment)
+        except Exception as error:  # of several libraries, where the server is away: the stages have run
+            log.warning("the comparison is not shown here, reports/ has it: %s", error)
     if room.is_own:
         try:
             workspace.save(room, name, wanted if targets else ())
@@ -148,8 +151,8 @@ def _needed(room: workspace.Workspace, targets: list[str], force: bool) -> tuple
     return wanted, set(wanted) if force else graph.stale(room.folder, stages, wait=True) & set(wanted)
 
 
-def _propose(room: workspace.Workspace, budget: Budget, force: bool, concurrency: int, spread: bool) -> None:
-    """Make the teacher, which students are cut from, and write proposals into the worktree's params.
+def _propose(room: workspace.Workspace, budget: Budget, force: bool, concurrency: int, spread: bool) -> set[str]:
+    """Make the teacher, which students are cut from, and write proposals into the worktree's params; returns the stages run.
 
     Raises BigfootError where a stage fails, or nothing fits.
     """
@@ -160,6 +163,7 @@ def _propose(room: workspace.Workspace, budget: Budget, force: bool, concurrency
     state = propose.with_options(name="propose", task_run_name="propose")(room, budget, return_state=True)
     if not state.is_completed():
         raise BigfootError(str(state.message))
+    return stale
 
 
 def _starter(room: workspace.Workspace, settings: Params, force: bool = False, commit: str | None = None) -> Start:

@@ -78,11 +78,15 @@ def push(
         try:
             api.whoami()
             made = api.create_repo(repo, private=private or None, exist_ok=True)
+            if private and not api.repo_info(made.repo_id).private:
+                raise BigfootError(f"{repo} is there already, and public: make it private first, or leave out --private")
             if revision:
                 api.create_branch(made.repo_id, branch=revision, exist_ok=True)
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=folder, revision=revision, commit_message=f"{name}, made by Bigfoot"
             )
+        except BigfootError:
+            raise
         except Exception as error:  # the client's exceptions have no common base class
             raise _refused(error, repo, api.endpoint) from None
     return f"{api.endpoint}/{made.repo_id}" + (f"/tree/{revision}" if revision else "")

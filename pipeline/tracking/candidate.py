@@ -44,6 +44,7 @@ class Candidate:
     model_id: str
     content: str
     evidence: dict[str, str]
+    comparison: str  # the key of the comparison that it is of
 
 
 def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
@@ -72,7 +73,7 @@ def candidate_of(store: Store, compared: Comparison, row: Row) -> Candidate:
         "commit": origin(project.root)["mlflow.source.git.commit"], "comparison": parent.info.run_id,
     }  # fmt: skip
     known = {name: str(value) for name, value in evidence.items() if value is not None}
-    return Candidate(row.variant, run.info.run_id, model_id, content, known)
+    return Candidate(row.variant, run.info.run_id, model_id, content, known, key)
 
 
 def judge(incumbent: Mapping[str, str] | None, challenger: Mapping[str, str], budget: Gate) -> tuple[bool, str]:

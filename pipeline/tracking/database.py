@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pipeline.common.addresses import safe
+from pipeline.common.command import stage_main
 from pipeline.common.errors import Away, BigfootError, Busy
 from pipeline.project import SQLITE, Project
 
@@ -22,6 +23,14 @@ PATHS = {
     "experiments": ("artifact_location",), "runs": ("artifact_uri",), "logged_models": ("artifact_location",),
     "model_versions": ("source", "storage_location"),
 }  # fmt: skip
+
+
+def main() -> None:
+    """Make or mend the database of the project in the current directory, before a server opens it: `make ui`."""
+    database = path_of(Project().store)
+    assert database, "a project's own store is a file"
+    make(database)
+    mend(database)
 
 
 def path_of(uri: str) -> Path | None:
@@ -117,3 +126,7 @@ def explained(error: Exception, uri: str) -> Exception:
         reason = text.partition("[SQL")[0][:200]
         return BigfootError(f"{database} can't be used ({reason}): `bigfoot track --rebuild` makes it anew from the files")
     return BigfootError(f"MLflow refused: {safe(text)[:300]}") if isinstance(error, MlflowException) else error
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -150,10 +150,12 @@ def _comparison(store: Store, training: dict, lock: dict) -> int:
 
 
 def _is_whole(store: Store, parent: "Run", rows: Sequence[Row]) -> bool:
-    """Whether a finished comparison's children and their models are all in MLflow: a person may have deleted some."""
+    """Whether a finished comparison's reports, children and their models are all in MLflow: a person may have deleted some."""
     below = f"tags.`{PARENT}` = '{parent.info.run_id}'"
     children = store.client.search_runs([store.experiment_id], below, max_results=1000)
-    return {row.variant for row in rows} <= {run.data.tags["variant"] for run in children if model_of(store, run)}
+    there = {run.data.tags["variant"] for run in children if model_of(store, run)}
+    reports = store.client.list_artifacts(parent.info.run_id, store.project.reports.name)
+    return bool(reports) and {row.variant for row in rows} <= there
 
 
 def model_of(store: Store, run: "Run") -> str | None:

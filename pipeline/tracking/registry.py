@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 CHAMPION, PREVIOUS = "champion", "previous"
 TAG = "bigfoot."
-HISTORY = {"promoted", "promoted_at", "promoted_by", "rejected"}  # tags of a version that are not evidence
+HISTORY = {"promoted", "promoted_at", "rejected"}  # tags of a version that are not evidence
+CONSIDERED = f"{TAG}considered"  # tag of the registered model: the comparison of the last decision
 
 
 def keep_up(store: Store, params: Params) -> str | None:
@@ -72,16 +73,17 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
         if "busy" not in candidate.evidence:  # later ones are compared with what was measured last
             registry.renew(now, candidate)
         registry.settle()
-        registry.record(now, candidate)
+        registry.decided(candidate)
         return None
     if own and TAG + "rejected" in own.tags:
         return f"{named(own)} was rolled back and stays so: `bigfoot promote {candidate.variant}` promotes it again"
-    if own and now and own.tags.get(TAG + "promoted_by") == candidate.evidence["comparison"]:
-        again = f"`bigfoot promote {candidate.variant}` would make {named(own)}, of the same comparison, champion again"
-        return f"{named(now)} stays {registry.at(CHAMPION)}, as a person chose: {again}"
     is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better:
+        registry.decided(candidate)
         return f"{named(now)} stays {registry.at(CHAMPION)}: {candidate.variant} {why}"
+    if now and registry.last_decided() == candidate.comparison:
+        promote = f"`bigfoot promote {candidate.variant}` replaces it"
+        return f"{named(now)} stays {registry.at(CHAMPION)}, as a person chose after this comparison: {promote}"
     return f"{named(registry.promote(candidate, own))} is {registry.at(CHAMPION)}: {why}"
 
 
@@ -110,6 +112,7 @@ def insist(registry: "Registry", candidate: Candidate, budget: Gate, force: bool
     own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
     if own and now and own.version == now.version:
         registry.renew(now, candidate)
+        registry.decided(candidate)
         return f"{named(now)} is {registry.at(CHAMPION)} already: its evidence is that of the last comparison now"
     is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better and not force:
@@ -199,13 +202,17 @@ class Registry:
         self.tag(version, promoted=str(number), promoted_at=_now())
         self.point(CHAMPION, version)
         self.settle()
-        self.record(version, candidate)
+        self.decided(candidate)
         return version
 
-    def record(self, champion: "ModelVersion", candidate: Candidate) -> None:
-        """Note the comparison that made a version champion: it does so once, and a person may choose otherwise since."""
-        if champion.tags.get(TAG + "promoted_by") != (by := candidate.evidence["comparison"]):
-            self.tag(champion, promoted_by=by)
+    def last_decided(self) -> str | None:
+        """The comparison after which was last decided who is champion: another choice since then is a person's."""
+        models = self.client.search_registered_models(f"name='{self.name}'")
+        return models[0].tags.get(CONSIDERED) if models else None
+
+    def decided(self, candidate: Candidate) -> None:
+        if self.last_decided() != candidate.comparison:
+            self.client.set_registered_model_tag(self.name, CONSIDERED, candidate.comparison)
 
     def settle(self) -> None:
         """Set the alias `previous` to the version that a rollback would lead to."""
@@ -260,7 +267,10 @@ def promoted_as(version: "ModelVersion") -> int:
 
 
 def evidence_of(version: "ModelVersion | None") -> dict[str, str] | None:
-    return None if version is None else {name.removeprefix(TAG): value for name, value in version.tags.items()}
+    """Its tags that are Bigfoot's; None for no version."""
+    if version is None:
+        return None
+    return {name.removeprefix(TAG): value for name, value in version.tags.items() if name.startswith(TAG)}
 
 
 def named(version: "ModelVersion") -> str:

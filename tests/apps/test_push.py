@@ -34,7 +34,9 @@ class Hub(BaseHTTPRequestHandler):
     """`server.repos` is {repo: {branch: {path: bytes}}}, `objects` what came by LFS, `refuses` {a path's end: status}."""
 
     def do_GET(self):
-        self._answer({"name": "me", "type": "user"} if self.path == "/api/whoami-v2" else None)
+        repo = self.path.removeprefix("/api/models/")
+        about = {"id": repo, "private": repo in self.server.private} if repo in self.server.repos else None
+        self._answer({"name": "me", "type": "user"} if self.path == "/api/whoami-v2" else about)
 
     def do_PUT(self):
         self.server.objects[self.path.rpartition("/")[2]] = self._body()
@@ -49,7 +51,10 @@ class Hub(BaseHTTPRequestHandler):
             repo = f"{wanted['organization'] or 'me'}/{wanted['name']}"
             self.server.created.append(wanted)
             is_there = repo in self.server.repos
-            self.server.repos.setdefault(repo, {"main": {}})
+            if "repos/create" not in self.server.refuses:
+                self.server.repos.setdefault(repo, {"main": {}})
+            if not is_there and wanted.get("visibility") == "private":
+                self.server.private.add(repo)
             self._answer({"url": f"{self.server.address}/{repo}"}, 409 if is_there else 200)
         elif path == "/api/validate-yaml":
             self._answer({"errors": [], "warnings": []})
@@ -109,7 +114,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.address = f"http://127.0.0.1:{server.server_port}"
-    server.repos, server.objects, server.refuses, server.created = {}, {}, {}, []
+    server.repos, server.objects, server.refuses, server.created, server.private = {}, {}, {}, [], set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -183,6 +188,14 @@ def test_pushed_again_to_a_branch_the_repository_stays_one(project, hub):
         address = push.push(project, "half", "me/half", endpoint=f"{hub.address}/", revision=revision)
     assert address.endswith("/me/half/tree/v2")
     assert list(hub.repos) == ["me/half"] and hub.repos["me/half"]["v2"] == hub.repos["me/half"]["main"]
+
+
+def test_nothing_private_goes_into_a_repository_that_is_public(project, hub):
+    push.push(project, "half", "me/half", endpoint=hub.address)
+    before = dict(hub.repos["me/half"]["main"])
+    with pytest.raises(BigfootError, match="me/half is there already, and public: make it private first"):
+        push.push(project, HALF, "me/half", private=True, endpoint=hub.address)
+    assert hub.repos["me/half"]["main"] == before
 
 
 def test_a_variant_that_fails_the_gate_needs_force(project, hub):

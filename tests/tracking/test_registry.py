@@ -61,20 +61,14 @@ def params(project):
     return plant(project, TWO)
 
 
-def candidate(ours, content="first", **figures):
-    """A variant's bytes and its evidence, as a LoggedModel of the only run."""
+def candidate(ours, content="first", comparison="", **figures):
+    """A variant's bytes and its evidence, as a LoggedModel of the only run; by default of a comparison of its own."""
     (experiment,) = (experiment for experiment in ours.client.search_experiments() if experiment.name == "bigfoot")
     (run,) = ours.client.search_runs([experiment.experiment_id])
     model = ours.client.create_logged_model(experiment.experiment_id, "half-int8-openvino", run.info.run_id)
     ours.client.finalize_logged_model(model.model_id, "READY")
-    evidence = {
-        **KNOWN,
-        "comparison": "c",
-        "variant": HALF,
-        "content": content,
-        **{name: str(value) for name, value in figures.items()},
-    }
-    return Candidate(HALF, run.info.run_id, model.model_id, content, evidence)
+    evidence = {**KNOWN, "variant": HALF, "content": content, **{name: str(value) for name, value in figures.items()}}
+    return Candidate(HALF, run.info.run_id, model.model_id, content, evidence, comparison or f"{content} {figures}")
 
 
 def considered(ours, *arguments, **figures):
@@ -235,20 +229,35 @@ def test_an_alias_that_a_person_moved_is_the_incumbent(ours):
 # ---------------------------------------------------------------- what a person does
 
 
-def test_what_a_person_chose_stays_until_another_comparison(ours):
+@pytest.mark.parametrize("before", [[], [5.0], [7.0]])
+@pytest.mark.parametrize("choose", ["force", "alias"])
+def test_what_a_person_chose_stays_until_another_comparison(ours, before, choose):
+    """Whether the comparison had made its own champion (5.0) already, or had kept a former one (7.0)."""
+    considered(ours, "former", shrink=1.0)
+    for shrink in before:
+        considered(ours, f"of {shrink}", shrink=shrink)
+    best, other = (candidate(ours, name, "same", shrink=shrink) for name, shrink in (("best", 5.0), ("other", 1.5)))
+    if before:
+        registry.consider(ours, best, BUDGET)
+    if choose == "force":
+        registry.insist(ours, other, BUDGET, force=True)
+    elif before:
+        ours.client.set_registered_model_alias(NAME, "champion", "1")
+    else:
+        return
+    chosen = aliases(ours)["champion"]
+    for _ in range(2):
+        assert "as a person chose after this comparison: `bigfoot promote" in registry.consider(ours, best, BUDGET)
+        assert aliases(ours)["champion"] == chosen
     considered(ours, "best", shrink=5.0)
-    for choose in (
-        lambda: registry.insist(ours, candidate(ours, "other", shrink=4.0), BUDGET, force=True),
-        lambda: ours.client.set_registered_model_alias(NAME, "champion", "2"),
-    ):
-        choose()
-        assert aliases(ours)["champion"] == 2
-        assert "as a person chose: `bigfoot promote" in considered(ours, "best", shrink=5.0)
-        assert aliases(ours)["champion"] == 2
-        registry.insist(ours, candidate(ours, "best", shrink=5.0), BUDGET, force=True)
-    ours.client.set_registered_model_alias(NAME, "champion", "2")
-    considered(ours, "best", shrink=5.0, comparison="later")
-    assert aliases(ours)["champion"] == 1
+    assert aliases(ours)["champion"] != chosen
+
+
+def test_a_persons_own_tags_are_no_evidence(ours):
+    considered(ours)
+    ours.client.set_model_version_tag(NAME, "1", "wer", "checked by Ann")
+    ours.client.set_model_version_tag(NAME, "1", "speedup", "99")
+    assert "replaced" not in str(considered(ours, "smaller", shrink=5.0)) and aliases(ours)["champion"] == 2
 
 
 def test_an_alias_that_was_moved_back_by_hand_has_the_later_champion_as_the_former_one(params, project, ours):

@@ -180,7 +180,8 @@ def _emissions(model: str, evidence: Evidence, params: Params) -> dict | None:
 
 def _opening(name: str, model: str, row: Row | None, teacher: Row, evidence: Evidence, params: Params) -> str:
     what = _what(model, params)
-    scheme = "" if name == model or row is None else f" in the scheme {row.scheme} for {row.runtime}"
+    comma = "," if "," in what else ""
+    scheme = "" if name == model or row is None else f"{comma} in the scheme {row.scheme} for {row.runtime}"
     warning = f"**{UNTRAINED}**\n\n" if evidence.untrained else ""
     text = f"# {name}\n\n{warning}{what}{scheme}: a wav2vec 2.0 CTC speech recognizer made by Bigfoot."
     if row and row is not teacher and name != model:
@@ -200,10 +201,10 @@ def _what(model: str, params: Params) -> str:
         return "The teacher"
     student, first = params.students[model], _chain(model, params)[0]
     if student.ancestor is None:
-        return "A small model, trained from new weights on the labels alone,"
+        return "A small model, trained from new weights on the labels alone"
     if student.init == "scratch":
-        return "A student, distilled from the teacher into new weights,"
-    return f"A student, shrunk from {'the teacher' if first == 'teacher' else first},"
+        return "A student, distilled from the teacher into new weights"
+    return f"A student, shrunk from {'the teacher' if first == 'teacher' else first}"
 
 
 def _making(name: str, model: str, row: Row | None, params: Params) -> str:

@@ -152,7 +152,7 @@ def test_a_model_that_began_with_new_weights_is_not_called_shrunk(tmp_path, kl_w
     assert opening in card.text and chain in card.text and "shrunk" not in card.text
     assert card.data.to_dict()["co2_eq_emissions"]["training_type"] == "pre-training"
     below = load(tmp_path, "thin")
-    assert f"A student, shrunk from {'the teacher' if kl_weight else 'half'}," in below.text
+    assert f"A student, shrunk from {'the teacher' if kl_weight else 'half'}: a wav2vec 2.0" in below.text
 
 
 @pytest.mark.parametrize("init", ["parent", "scratch"])
