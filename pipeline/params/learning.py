@@ -306,10 +306,8 @@ class Student(Section):
     hidden: Width | None = Field(None, description="width of the residual stream; null: as its parent")
     heads: Width | None = Field(None, description="attention heads per layer; null: as its parent")
     feed_forward: Width | None = Field(None, description="units of each layer's feed-forward part; null: as its parent")
-    conv_channels: Width | list[Width] | None = Field(
-        None,
-        description="channels of all convolutions of the feature encoder, at most, or of each of its own, from the first: "
-        "[16, 32, 64, 64]; null: as its parent",
+    conv_channels: Width | None = Field(
+        None, description="channels of each convolution of the feature encoder, at most; null: as its parent"
     )
     conv_merge: list[Width] | None = Field(
         None,

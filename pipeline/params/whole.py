@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection
-from itertools import accumulate
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -135,17 +134,21 @@ def _check_stored_features(name: str, student: Student, params: Params) -> None:
         )
 
 
-def shape(name: str, students: dict[str, Student], config: dict) -> tuple[dict[str, int], list[int]]:
-    """A model's widths and depth, and the channels of each of its convolutions, derived from the teacher's config.
-
-    Raises ValueError for a student that doesn't fit in its parent.
-    """
+def shape(name: str, students: dict[str, Student], config: dict) -> dict[str, int]:
+    """A model's shape, derived from the teacher's config; raises ValueError for a student that doesn't fit in its parent."""
     if name == "teacher":
         keys = {"layers": ("num_hidden_layers", 12), "hidden": ("hidden_size", 768), "heads": ("num_attention_heads", 12),
                 "feed_forward": ("intermediate_size", 3072)}  # fmt: skip
-        return {key: config.get(*default) for key, default in keys.items()}, config.get("conv_dim", [512] * 7)
+        channels = config.get("conv_dim", [512] * 7)
+        return {key: config.get(*default) for key, default in keys.items()} | {
+            "conv_channels": max(channels), "convolutions": len(channels)
+        }  # fmt: skip
     student = students[name]
-    (parent, channels), own = shape(student.parent, students, config), {}
+    parent, own = shape(student.parent, students, config), {}
+    convolutions = parent.pop("convolutions")
+    if student.conv_merge and sum(student.conv_merge) != convolutions:
+        merged = student.conv_merge
+        raise ValueError(f"students.{name}.conv_merge: {merged} has to add up to its parent's {convolutions} convolutions")
     for key, most in parent.items():
         wanted = getattr(student, key)
         if isinstance(wanted, list):
@@ -157,21 +160,4 @@ def shape(name: str, students: dict[str, Student], config: dict) -> tuple[dict[s
         own[key] = most if wanted is None else wanted
     if own["hidden"] % own["heads"]:
         raise ValueError(f"students.{name}: hidden {own['hidden']} is not a multiple of heads {own['heads']}")
-    return own, _channels(name, student, channels)
-
-
-def _channels(name: str, student: Student, parent: list[int]) -> list[int]:
-    """Channels of each convolution of a student's feature encoder, `parent` being its parent's."""
-    merged, wanted = student.conv_merge or [1] * len(parent), student.conv_channels
-    if sum(merged) != len(parent):
-        raise ValueError(f"students.{name}.conv_merge: {merged} has to add up to its parent's {len(parent)} convolutions")
-    kept = [parent[end - 1] for end in accumulate(merged)]
-    if not isinstance(wanted, list):
-        if wanted is not None and wanted > max(parent):
-            raise ValueError(f"students.{name}.conv_channels: {wanted}, its parent has {max(parent)}")
-        return [min(most, wanted or most) for most in kept]
-    if len(wanted) != len(kept):
-        raise ValueError(f"students.{name}.conv_channels: {wanted} needs a number for each of its {len(kept)} convolutions")
-    if any(own > most for own, most in zip(wanted, kept, strict=True)):
-        raise ValueError(f"students.{name}.conv_channels: {wanted}, its parent has {kept}")
-    return wanted
+    return own | {"convolutions": len(student.conv_merge or range(convolutions))}

@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from pipeline.common import tables
 from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
-from pipeline.distill.surgery import merge
 from pipeline.params import Student
 from pipeline.propose.shapes import Shape
 
 HEADS = ("Student", "Shape", "Loss cut", "Loss distilled")
-SHAPE = ("hidden", "heads", "feed_forward", "frame_rate")
+SHAPE = ("hidden", "heads", "feed_forward", "conv_channels", "frame_rate")
 
 
 def main() -> None:
@@ -70,18 +69,7 @@ def shape_of(name: str, students: Mapping[str, Student]) -> Shape | None:
         shape["layers"] = len(settings.layers) if isinstance(settings.layers, list) else settings.layers
     if settings.conv_merge is not None:
         shape["conv_merge"] = _merged(shape.get("conv_merge"), settings.conv_merge)
-    if (channels := _channels(shape.get("conv_channels"), settings)) is not None:
-        shape["conv_channels"] = channels
     return shape | {key: value for key in SHAPE if (value := getattr(settings, key)) is not None}
-
-
-def _channels(before: int | list[int] | None, settings: Student) -> int | list[int] | None:
-    """`conv_channels` of a student that is cut from one with these."""
-    wanted = settings.conv_channels
-    if not isinstance(before, list) or isinstance(wanted, list):
-        return wanted or before
-    kept = [before[last] for _, last in merge.spans(settings.conv_merge or [1] * len(before))]
-    return [min(own, wanted or own) for own in kept]
 
 
 def _merged(before: list[int] | None, runs: list[int]) -> list[int]:

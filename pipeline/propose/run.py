@@ -142,10 +142,9 @@ def described(shape: Shape) -> str:
     """A shape in words: 4 layers x 192, 6 heads, 384 units, 64 channels, merged 2 2 2 1."""
     rest = f", merged {' '.join(map(str, shape['conv_merge']))}" if "conv_merge" in shape else ""
     rest += f", {shape['frame_rate']:g} frames/s" if "frame_rate" in shape else ""
-    channels = shape["conv_channels"]
     return (
         f"{shape['layers']} layers x {shape['hidden']}, {shape['heads']} heads, {shape['feed_forward']} units, "
-        f"{student.in_words(channels if isinstance(channels, list) else [channels])} channels{rest}"
+        f"{shape['conv_channels']} channels{rest}"
     )
 
 

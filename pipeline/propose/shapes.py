@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 
 from pipeline.common.errors import BigfootError
-from pipeline.distill.surgery import merge, student
+from pipeline.distill.surgery import student
 from pipeline.models.forward import frames_per_second
 from pipeline.models.operations import macs_per_second
 from pipeline.params import Student
@@ -19,7 +19,7 @@ LAYERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 PARTS = (1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 1)  # of the teacher's widths
 HEAD_WIDTHS, FEED_FORWARD = (32, 64), (1, 2, 4)  # channels of a head; times `hidden`
 NARROWEST, STEP, LEAST_CHANNELS, CHANNELS_STEP = 32, 16, 16, 8
-ORDER = ("layers", "hidden", "feed_forward")
+ORDER = ("layers", "hidden", "feed_forward", "conv_channels")
 
 Shape = dict  # keys of Student
 
@@ -39,11 +39,12 @@ def grid(teacher, at: Sequence[float | None] = (None,)) -> list[Shape]:
     own_head = teacher.hidden_size // teacher.num_attention_heads
     head_widths = {width for width in HEAD_WIDTHS if width <= own_head} or {own_head}
     shapes = []
-    for layers, hidden, times, (channels, runs), rate in itertools.product(
+    for layers, hidden, times, channels, merge, rate in itertools.product(
         [n for n in LAYERS if n < teacher.num_hidden_layers] + [teacher.num_hidden_layers],
         _widths(teacher.hidden_size, NARROWEST, STEP),
         FEED_FORWARD,
-        feature_encoders(teacher.conv_dim),
+        _widths(max(teacher.conv_dim), LEAST_CHANNELS, CHANNELS_STEP),
+        merges(len(teacher.conv_dim)),
         at,
     ):
         if times * hidden > teacher.intermediate_size:
@@ -51,7 +52,7 @@ def grid(teacher, at: Sequence[float | None] = (None,)) -> list[Shape]:
         for width in head_widths:
             if hidden % width == 0 and hidden // width <= teacher.num_attention_heads:
                 shape = {"layers": layers, "hidden": hidden, "heads": hidden // width, "feed_forward": times * hidden}
-                shape |= {"conv_channels": channels, "conv_merge": runs, "frame_rate": rate}
+                shape |= {"conv_channels": channels, "conv_merge": merge, "frame_rate": rate}
                 shapes.append({key: value for key, value in shape.items() if value is not None})
     return shapes
 
@@ -66,29 +67,6 @@ def whole(teacher) -> Shape:
 
 def _widths(most: int, least: int, step: int) -> list[int]:
     return sorted({min(most, max(least, round(part * most / step) * step)) for part in PARTS})
-
-
-def feature_encoders(conv_dim: Sequence[int]) -> list[tuple[int | list[int], list[int] | None]]:
-    """Pairs of `conv_channels` and `conv_merge`, `conv_dim` being the channels of the teacher's convolutions."""
-    encoders: list[tuple[int | list[int], list[int] | None]] = []
-    for runs in merges(len(conv_dim)):
-        most = [conv_dim[last] for _, last in merge.spans(runs or [1] * len(conv_dim))]
-        for channels in _widths(max(conv_dim), LEAST_CHANNELS, CHANNELS_STEP):
-            encoders.append((channels, runs))
-            if len(set(wider := widening(channels, most))) > 1:
-                encoders.append((wider, runs))
-    return encoders
-
-
-def widening(channels: int, most: Sequence[int]) -> list[int]:
-    """So many channels in each convolution and twice as many in the last half of them, at most those of the parent.
-
-    The last three of wav2vec 2.0 run 1 to 4 times per frame where the first runs 64 times, so twice their width costs little
-    time (the idea is that of SEW's feature encoder, Wu et al. 2021, arXiv:2109.06870).
-    """
-    half = len(most) // 2
-    wanted = [channels] * (len(most) - half) + [2 * channels] * half
-    return [min(pair) for pair in zip(wanted, most, strict=True)]
 
 
 def merges(convolutions: int) -> list[list[int] | None]:
@@ -118,9 +96,8 @@ def largest(shapes: Sequence[Shape]) -> list[Shape]:
     """Of shapes of one frame rate those to which no other is equal or larger in every way."""
 
     def size(shape: Shape) -> tuple:
-        merged, channels = sum(run > 1 for run in shape.get("conv_merge", ())), shape["conv_channels"]
-        first, last = (channels[0], channels[-1]) if isinstance(channels, list) else (channels, channels)
-        return (*(shape[key] for key in ORDER), first, last, -merged)
+        merged = sum(run > 1 for run in shape.get("conv_merge", ()))
+        return (*(shape[key] for key in ORDER), -merged)
 
     sized = [(size(shape), shape) for shape in shapes]
     return [

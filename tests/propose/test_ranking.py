@@ -24,18 +24,6 @@ def test_a_chain_of_cuts_is_one_cut():
     assert shape_of("twin", students) == {"layers": 2, "hidden": 128, "heads": 4}
 
 
-def test_channels_of_each_convolution_stay_with_the_convolutions_that_are_kept():
-    students = {
-        "half": student("teacher", conv_merge=[2, 1, 1, 1, 1, 1], conv_channels=[8, 16, 24, 32, 64, 64]),
-        "swift": student("half", conv_merge=[2, 2, 2]),
-        "thin": student("swift", conv_channels=24),
-        "dash": student("swift", conv_channels=[8, 8, 8]),
-    }
-    assert shape_of("swift", students) == {"conv_merge": [3, 2, 2], "conv_channels": [16, 32, 64]}
-    assert shape_of("thin", students) == {"conv_merge": [3, 2, 2], "conv_channels": [16, 24, 24]}
-    assert shape_of("dash", students) == {"conv_merge": [3, 2, 2], "conv_channels": [8, 8, 8]}
-
-
 def test_what_a_cut_leaves_is_as_in_the_teacher():
     config = Wav2Vec2Config(num_hidden_layers=4, hidden_size=192, num_attention_heads=4, intermediate_size=768)
     cut = shape_of("half", {"half": student("teacher", layers=2)})

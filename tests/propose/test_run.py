@@ -45,9 +45,6 @@ def test_each_frame_rate_is_ranked_alone_and_the_best_of_each_comes_first():
 def test_shapes_that_others_exceed_in_every_way_are_not_tried():
     wide = LARGE | {"layers": 1, "hidden": 128, "heads": 4}
     assert shapes.largest([SMALL, LARGE, wide]) == [LARGE, wide]
-    wider, less = (LARGE | {"conv_channels": 4 * [channels] + 3 * [2 * channels]} for channels in (32, 24))
-    assert shapes.largest([LARGE, wider, less]) == [wider]
-    assert shapes.largest([LARGE, less]) == [LARGE, less]  # each has more somewhere
 
 
 def test_every_shape_of_the_grid_can_be_cut_and_is_no_wider_than_the_teacher():
@@ -57,9 +54,6 @@ def test_every_shape_of_the_grid_can_be_cut_and_is_no_wider_than_the_teacher():
     for shape in grid[:: len(grid) // 50]:
         found = shapes.config_of(teacher, shape)
         assert found["hidden_size"] == shape["hidden"] <= 128 and found["intermediate_size"] <= 512
-        assert max(found["conv_dim"]) <= 64 and len(found["conv_dim"]) == len(found["conv_kernel"])
-    lists = [channels for channels, _ in shapes.feature_encoders(teacher.conv_dim) if isinstance(channels, list)]
-    assert [32, 32, 32, 32, 64, 64, 64] in lists and [32, 32, 64, 64] in lists
     assert shapes.design(teacher, grid, 8) == shapes.design(teacher, grid, 8)  # the same in every run
 
 

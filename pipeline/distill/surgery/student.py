@@ -80,14 +80,9 @@ def describe(model, rows: list[dict]) -> str:
     size = sum(p.numel() for p in model.parameters())
     return (
         f"{c.num_hidden_layers} layers x {c.hidden_size}, {c.num_attention_heads} heads, {c.intermediate_size} units, "
-        f"{in_words(c.conv_dim)} conv channels, {frames_per_second(c):g} frames per second, {size / 1e6:.2f} M parameters, "
+        f"{c.conv_dim[0]} conv channels, {frames_per_second(c):g} frames per second, {size / 1e6:.2f} M parameters, "
         f"{inherited} of {len(rows)} tensors from the parent"
     )
-
-
-def in_words(channels: list[int]) -> str:
-    """Channels of convolutions: 32 where all have as many, or 16 32 64."""
-    return " ".join(map(str, channels if len(set(channels)) > 1 else channels[:1]))
 
 
 def kept_layers(count: int, settings: Student) -> list[int]:
@@ -120,7 +115,7 @@ def config_of(parent, settings: Student):
         raise BigfootError(f"student conv_merge {settings.conv_merge}: {reason}, so keep two convolutions or more")
     runs = _runs(parent, settings)
     config.conv_kernel, config.conv_stride = merge.geometry(parent.conv_kernel, parent.conv_stride, runs)
-    config.conv_dim = _channels(parent, settings, runs)
+    config.conv_dim = [min(width, settings.conv_channels or width) for width in _widths(parent, runs)]
     config.num_feat_extract_layers = len(runs)
     config.num_conv_pos_embedding_groups = math.gcd(config.hidden_size, parent.num_conv_pos_embedding_groups)
     if settings.frame_rate is not None:
@@ -132,16 +127,14 @@ def config_of(parent, settings: Student):
             setattr(config, key, value)
         except not_a_model() as error:
             raise BigfootError(f"student config.{key} is {value!r}: {one_line(error)}") from None
-    channels = settings.conv_channels or 0
     grown = [
         f"{name} {new} > {old}"
         for name, new, old in (
             ("hidden", config.hidden_size, parent.hidden_size),
             ("heads", config.num_attention_heads, parent.num_attention_heads),
             ("feed_forward", config.intermediate_size, parent.intermediate_size),
+            ("conv_channels", settings.conv_channels or 0, max(parent.conv_dim)),
             ("hidden / heads", _head_dim(config), _head_dim(parent)),
-            ("conv_channels", 0 if isinstance(channels, list) else channels, max(parent.conv_dim)),
-            *(("conv_channels", *pair) for pair in zip(config.conv_dim, _widths(parent, runs), strict=True)),
         )
         if new > old
     ]
@@ -159,16 +152,6 @@ def _head_dim(config) -> int:
 
 def _runs(parent, settings: Student) -> list[int]:
     return settings.conv_merge or [1] * len(parent.conv_dim)
-
-
-def _channels(parent, settings: Student, runs: list[int]) -> list[int]:
-    """Channels of each of the student's convolutions."""
-    widths, wanted = _widths(parent, runs), settings.conv_channels
-    if isinstance(wanted, list):
-        if len(wanted) != len(runs):
-            raise BigfootError(f"student conv_channels {wanted}: needs a number for each of its {len(runs)} convolutions")
-        return wanted
-    return [min(width, wanted or width) for width in widths]
 
 
 def _widths(parent, runs: list[int]) -> list[int]:

@@ -18,21 +18,6 @@ def test_a_student_in_all_dimensions_loads_as_any_wav2vec2(tmp_path):
     assert [row["to"] for row in rows if row["how"] == "fresh"] == []
 
 
-def test_each_convolution_keeps_the_best_channels_of_its_own_number(tmp_path):
-    rising = settings(hidden=24, conv_merge=[2, 1, 2, 2], conv_channels=[4, 4, 8, 16])
-    small, rows = student.build(parent(), rising, AUDIO)
-    small.save_pretrained(tmp_path)
-    again = AutoModelForCTC.from_pretrained(tmp_path).eval()
-    assert torch.equal(again(WAVEFORM).logits, small.eval()(WAVEFORM).logits)
-    convolutions = [layer.conv for layer in small.wav2vec2.feature_extractor.conv_layers]
-    assert [(conv.in_channels, conv.out_channels) for conv in convolutions] == [(1, 4), (4, 4), (4, 8), (8, 16)]
-    assert small.wav2vec2.feature_projection.projection.in_features == 16
-    assert [row["to"] for row in rows if row["how"] == "fresh"] == []
-    whole, _ = student.build(parent(), settings(hidden=24, conv_merge=[2, 1, 2, 2]), AUDIO)
-    equal, _ = student.build(parent(), settings(hidden=24, conv_merge=[2, 1, 2, 2], conv_channels=[16] * 4), AUDIO)
-    assert torch.equal(equal.eval()(WAVEFORM).logits, whole.eval()(WAVEFORM).logits)
-
-
 def test_what_is_not_initialized_is_listed():
     _, rows = student.build(parent(), settings(hidden=18, heads=2))  # 18 channels can't be shared out over 4 groups
     fresh = [row["to"] for row in rows if row["from"] is None]
