@@ -41,7 +41,8 @@ def main() -> None:
     local = {key: value for key, value in environment.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     with contextlib.ExitStack() as services:
         print("Starting Prefect and MLflow, which may take a minute on a busy machine ...", flush=True)
-        subprocess.run([sys.executable, "-m", "pipeline.tracking.database"], cwd=folder, check=True)  # a moved project's paths
+        if subprocess.run([sys.executable, "-m", "pipeline.tracking.database"], cwd=folder, env=local).returncode:
+            raise BigfootError(f"{store} can't be opened")  # the line before says why; it mends the paths of a moved project
         start = lambda name, command, env: services.enter_context(service.started(command, env, kept / f"{name}.log"))  # noqa: E731
         prefect_server = start(
             "prefect-server", [*run, "server", "start", "--host", "127.0.0.1", "--port", str(prefect)], local

@@ -163,8 +163,11 @@ def model_of(store: Store, run: "Run") -> str | None:
     from mlflow.exceptions import MlflowException
 
     for output in run.outputs.model_outputs if run.outputs else []:
-        with suppress(MlflowException):
+        try:
             return str(store.client.get_logged_model(output.model_id).model_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
     return None
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CHAMPION, PREVIOUS = "champion", "previous"
 TAG = "bigfoot."
 HISTORY = {"promoted", "promoted_at", "rejected"}  # tags of a version that are not evidence
-CONSIDERED = f"{TAG}considered"  # tag of the registered model: the comparison of the last decision
+DECIDED_AFTER = f"{TAG}decided_after"  # tag of the registered model: the comparison of the last decision
 
 
 def keep_up(store: Store, params: Params) -> str | None:
@@ -73,15 +73,15 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
         if "busy" not in candidate.evidence:  # later ones are compared with what was measured last
             registry.renew(now, candidate)
         registry.settle()
-        registry.decided(candidate)
+        registry.remember(candidate)
         return None
     if own and TAG + "rejected" in own.tags:
         return f"{named(own)} was rolled back and stays so: `bigfoot promote {candidate.variant}` promotes it again"
     is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better:
-        registry.decided(candidate)
+        registry.remember(candidate)
         return f"{named(now)} stays {registry.at(CHAMPION)}: {candidate.variant} {why}"
-    if now and registry.last_decided() == candidate.comparison:
+    if now and registry.decided_after() == candidate.comparison:
         promote = f"`bigfoot promote {candidate.variant}` replaces it"
         return f"{named(now)} stays {registry.at(CHAMPION)}, as a person chose after this comparison: {promote}"
     return f"{named(registry.promote(candidate, own))} is {registry.at(CHAMPION)}: {why}"
@@ -112,7 +112,7 @@ def insist(registry: "Registry", candidate: Candidate, budget: Gate, force: bool
     own, now = registry.of_content(candidate.content), registry.aliased(CHAMPION)
     if own and now and own.version == now.version:
         registry.renew(now, candidate)
-        registry.decided(candidate)
+        registry.remember(candidate)
         return f"{named(now)} is {registry.at(CHAMPION)} already: its evidence is that of the last comparison now"
     is_better, why = judge(evidence_of(now), candidate.evidence, budget)
     if now and not is_better and not force:
@@ -202,17 +202,18 @@ class Registry:
         self.tag(version, promoted=str(number), promoted_at=_now())
         self.point(CHAMPION, version)
         self.settle()
-        self.decided(candidate)
+        self.remember(candidate)
         return version
 
-    def last_decided(self) -> str | None:
-        """The comparison after which was last decided who is champion: another choice since then is a person's."""
+    def decided_after(self) -> str | None:
+        """The comparison after which it was last decided who is champion; what differs from it is a person's choice."""
         models = self.client.search_registered_models(f"name='{self.name}'")
-        return models[0].tags.get(CONSIDERED) if models else None
+        return models[0].tags.get(DECIDED_AFTER) if models else None
 
-    def decided(self, candidate: Candidate) -> None:
-        if self.last_decided() != candidate.comparison:
-            self.client.set_registered_model_tag(self.name, CONSIDERED, candidate.comparison)
+    def remember(self, candidate: Candidate) -> None:
+        """Note that a candidate's comparison was decided upon, whatever came of it."""
+        if self.decided_after() != candidate.comparison:
+            self.client.set_registered_model_tag(self.name, DECIDED_AFTER, candidate.comparison)
 
     def settle(self) -> None:
         """Set the alias `previous` to the version that a rollback would lead to."""

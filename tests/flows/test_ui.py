@@ -125,6 +125,14 @@ def test_a_run_whose_worker_is_killed_ends(ui, tmp_path):
         again.process.wait(60)
 
 
+def test_a_broken_database_is_said_before_a_server_opens_it(tmp_path):
+    (tmp_path / "mlflow.db").write_text("no database")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "flows.ui"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    why, error = done.stderr.splitlines()
+    assert done.returncode == 1 and "`bigfoot track --rebuild` makes it anew" in why and "mlflow.db can't be opened" in error
+
+
 def test_a_port_in_use_is_an_error_of_one_line(project, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
