@@ -75,6 +75,7 @@ def folder(tmp_path_factory) -> Path:
 
     def change(chosen: dict) -> None:
         run = chosen["students"]["half"]["training"]
+        chosen["corpus"]["source"] = {"kind": "folder", "unlabelled": "calls.jsonl"}
         distillation = {"unlabelled": 0.5, "pseudo_labels": 0.0}
         chosen["students"]["more"] = {"from": "teacher", "layers": 2, "training": run, "distillation": distillation}
 
@@ -111,6 +112,7 @@ def test_a_student_learns_from_both_and_says_how_much(folder, caplog):
 
 def test_a_student_that_wants_audio_without_text_of_a_corpus_that_has_none_is_one_line(tmp_path):
     def change(chosen: dict) -> None:
+        chosen["corpus"]["source"] = {"kind": "folder", "unlabelled": "calls.jsonl"}
         chosen["students"]["half"]["distillation"] |= {"unlabelled": 0.5, "teacher": "online"}
 
     bare = tones.project(tmp_path / "project", steps=20, change=change)
