@@ -38,7 +38,7 @@ def test_every_variant_stands_in_both_and_the_rest_of_the_readme_stays(published
 
 def test_the_readme_leaves_out_what_another_beats_in_everything(published):
     def row(variant: str, wer: float | None, mb: float, ms: float, champion: bool = False) -> Row:
-        figures = {"wer": wer, "disk_mb": mb, "latency_p50_ms": ms, "speedup": 70 / ms}
+        figures = {"wer": wer, "disk_mb": mb, "latency_p50_ms": ms, "speedup": 70 / ms, "speedup_to_choose": 70 / ms}
         return Row(variant, variant.partition(".")[0], "", "", figures, champion=champion)
 
     rows = [
