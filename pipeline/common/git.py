@@ -17,9 +17,10 @@ def origin(root: Path) -> dict[str, str | None]:
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """The output of a git command at `root`; None where there is no repository, or git fails."""
+    """The output of a git command at `root`, with names of files as they are; None without a repository, or where git fails."""
+    command = ["git", "-c", "core.quotePath=false", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -45,6 +45,13 @@ def smaller(ratio: float, equal: str = "as large") -> str:
     )
 
 
+def gains(speedup: float | None, shrink: float | None) -> str:
+    """ "2.1x faster and 4.0x smaller", as far as both are known."""
+    speed = ABSENT if speedup is None else faster(speedup, "no faster")
+    size = ABSENT if shrink is None else smaller(shrink, "no smaller")
+    return f"{speed} and {size}"
+
+
 def _in_words(gain: float, part: float, word: str, equal: str) -> str:
     if gain >= 1.95:
         return f"{gain:.1f}x {word}"

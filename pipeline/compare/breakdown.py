@@ -166,12 +166,12 @@ def _worst_of(test: str, variants: list[str], evidence: Evidence) -> list[Mistak
 
 def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]], objective: Objective) -> Group:
     shared = [rows[REFERENCE][i] for i in at]
-    lengths = np.array([row.counts(objective)[1] for row in shared])
+    lengths, words = (np.array([row.counts(rate)[1] for row in shared]) for rate in (objective, "wer"))
     unit, units = wer.units(shared)
     group: Group = {
         "group": name,
         "utterances": len(at),
-        "words": sum(row.words for row in shared),
+        "words": int(words.sum()),
         "unit": unit,
     }
     values, lows, highs = Rates(), Rates(), Rates()
@@ -181,7 +181,7 @@ def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]], objecti
         key = errors.tobytes()
         if key not in intervals:
             is_known = lengths.any() and (not errors.any() or len(set(units.tolist())) >= LEAST_UNITS)
-            an_error = wer.size_of_an_error([hypotheses[i] for i in at], objective) if is_known else 0.0
+            an_error = wer.size_of_an_error(errors, lengths, words) if is_known else 0.0
             intervals[key] = wer.interval(errors, lengths, units, an_error, RESAMPLES, SEED) if is_known else (None, None)
         values[variant] = float(errors.sum() / lengths.sum()) if lengths.any() else None
         lows[variant], highs[variant] = intervals[key]

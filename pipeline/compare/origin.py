@@ -28,8 +28,8 @@ class Origin:
 
 def read(root: Path, params: Params) -> Origin:
     """The origin of the files under `root` as they are now."""
-    edited = git(root, "-c", "core.quotePath=false", "diff", "--name-only", "--relative", "HEAD", "--", *DECIDING)
-    added = git(root, "-c", "core.quotePath=false", "ls-files", "--others", "--exclude-standard", "--", *DECIDING)
+    edited = git(root, "diff", "--name-only", "--relative", "HEAD", "--", *DECIDING)
+    added = git(root, "ls-files", "--others", "--exclude-standard", "--", *DECIDING)
     return Origin(
         commit=git(root, "rev-parse", "HEAD"),
         edited=None if edited is None or added is None else tuple(sorted({*edited.splitlines(), *added.splitlines()})),

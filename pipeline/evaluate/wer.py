@@ -50,8 +50,10 @@ def score(utterances: Sequence[Utterance], hypotheses: Sequence[str], resamples:
     (errors, words), (misspelled, characters) = (_counts(rows, objective) for objective in OBJECTIVES)
     substitutions, deletions, insertions = np.array(kinds).sum(0).tolist()
     unit, groups = units(rows)
-    low, high = interval(errors, words, groups, size_of_an_error(rows, "wer"), resamples, seed)
-    cer_low, cer_high = interval(misspelled, characters, groups, size_of_an_error(rows, "cer"), resamples, seed)
+    low, high = interval(errors, words, groups, size_of_an_error(errors, words, words), resamples, seed)
+    cer_low, cer_high = interval(
+        misspelled, characters, groups, size_of_an_error(misspelled, characters, words), resamples, seed
+    )
     return SetScore(
         utterances=len(rows), words=int(words.sum()), characters=int(characters.sum()),
         wer=float(errors.sum() / words.sum()), cer=float(misspelled.sum() / characters.sum()),
@@ -158,10 +160,10 @@ def paired_rises(
     if not others:
         return {}
     rises = np.array([_rise(reference, other, objective) for other in others.values()])  # [variants, utterances]
-    distinct, first, which = np.unique(rises, axis=0, return_index=True, return_inverse=True)
-    _, words = _counts(reference.hypotheses, objective)
-    scores = list(others.values())
-    one = np.array([size_of_an_error([*reference.hypotheses, *scores[index].hypotheses], objective) for index in first])
+    distinct, which = np.unique(rises, axis=0, return_inverse=True)
+    errors, words = _counts(reference.hypotheses, objective)
+    _, in_words = _counts(reference.hypotheses, "wer")
+    one = np.array([size_of_an_error(np.concatenate([errors, errors + rise]), words, in_words) for rise in distinct])
     observed = distinct.sum(1) / words.sum()
     bounds = observed + one * np.log(len(distinct) / (1 - confidence)) / words.sum()
     differs = distinct.any(1)
@@ -185,16 +187,14 @@ def _joint_bounds(drawn: np.ndarray, confidence: float) -> np.ndarray:
     return ordered[highest[int(np.ceil(confidence * len(drawn))) - 1]]
 
 
-def size_of_an_error(rows: Sequence[Hypothesis], objective: Objective) -> float:
+def size_of_an_error(errors: np.ndarray, lengths: np.ndarray, words: np.ndarray) -> float:
     """Wrong words (or characters) per utterance that has any, with one more utterance that has SUPPOSED wrong words.
 
+    `errors`: of any number of scores, `lengths`: of the references in the same unit, `words`: of the references in words.
     Wrong words come several per utterance, and wrong characters in words. Where few or no errors are known, their mean alone
     would be too sure; no utterance is supposed to have more wrong words than utterances have.
     """
-    errors, _ = _counts(rows, objective)
-    words, characters = (sum(row.counts(each)[1] for row in rows) for each in OBJECTIVES)
-    supposed = min(SUPPOSED, words / sum(row.words > 0 for row in rows))
-    supposed *= 1.0 if objective == "wer" else characters / words
+    supposed = min(SUPPOSED, words.sum() / np.count_nonzero(words)) * lengths.sum() / words.sum()
     return float((errors.sum() + supposed) / (np.count_nonzero(errors) + 1))
 
 

@@ -24,7 +24,7 @@ from pipeline.common import graph
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import sha256
 from pipeline.common.git import origin
-from pipeline.common.numbers import faster, percent, smaller
+from pipeline.common.numbers import gains, percent
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.compare.report.columns import standing
@@ -178,9 +178,9 @@ def _about(compared: comparison.Comparison) -> str:
         return "UNTRAINED models: size and speed are measured, errors would mean nothing."
     if champion is None:
         return "No champion: no variant keeps the budget."
-    gains = f"{faster(champion.known('speedup'), 'no faster')} and {smaller(champion.known('shrink'), 'no smaller')}"
+    than = f"{gains(champion['speedup'], champion['shrink'])} than"
     return (
-        f"Champion {champion.variant}: {gains} than {teacher.variant}, {rate.upper()} {percent(champion[rate])}% against "
+        f"Champion {champion.variant}: {than} {teacher.variant}, {rate.upper()} {percent(champion[rate])}% against "
         f"{percent(teacher[rate])}%. The report with its page is under Artifacts, in reports/."
     )
 
@@ -209,7 +209,7 @@ def _variant(store: Store, row: Row, parent: str, parent_key: str, shared: Mappi
     if run.info.status == "FINISHED" and known:
         return 0
     model_id = known or _logged_model(store, slug, row, run_id)
-    if model_id != known:
+    if not known:
         store.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
     _log_metrics(store, run_id, row.figures, figures.logged_as, model_id, datasets)
     _log_inputs(store, run_id, {split: datasets[split] for split in scored_splits(datasets)})

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.common import numbers
-from pipeline.common.numbers import percent, points, times
+from pipeline.common.numbers import gains, percent, points, times
 from pipeline.compare.answers import Answer, nearest
 from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import ASKED, BY_NAME
@@ -57,7 +56,7 @@ def _champion(rows: Sequence[Row], test: str) -> str:
         reason = f" The nearest, {near.variant}: {near.gate.reason}." if near else ""
         return f"No champion: no variant keeps the budget.{reason}"
     sentences = [
-        f"Champion {champion.variant}: {_gains(champion['speedup'], champion['shrink'])} than "
+        f"Champion {champion.variant}: {gains(champion['speedup'], champion['shrink'])} than "
         f"{reference.variant}{_over_the_best(champion)}.{_smaller_by(champion)}",
         f"On {test}: {rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}%. On gate, which judges: "
         f"{champion.gate.reason.removeprefix('gate ')}.",
@@ -67,21 +66,14 @@ def _champion(rows: Sequence[Row], test: str) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _gains(speedup: float | None, shrink: float | None) -> str:
-    """ "2.1x faster and 4.0x smaller", as far as both are known."""
-    faster = numbers.ABSENT if speedup is None else numbers.faster(speedup, "no faster")
-    smaller = numbers.ABSENT if shrink is None else numbers.smaller(shrink, "no smaller")
-    return f"{faster} and {smaller}"
-
-
 def _over_the_best(champion: Row) -> str:
     """The gains over the teacher in its fastest runtime and in int8, as far as they are known."""
-    gains = [
-        f"{_gains(speedup, champion[f'shrink_over_{key}'])} than the teacher's {name}"
+    found = [
+        f"{gains(speedup, champion[f'shrink_over_{key}'])} than the teacher's {name}"
         for key, name in (("float", "fastest float"), ("int8", "fastest int8 variant"))
         if (speedup := champion[f"speedup_over_{key}"]) is not None
     ]
-    return f" ({', '.join(gains)})" if gains else ""
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _smaller_by(champion: Row) -> str:
@@ -111,7 +103,7 @@ def plain(rows: Sequence[Row]) -> str:
     wrong, before = (round(1000 * row.known(row.objective)) for row in (champion, teacher))
     more = f"{wrong - before} more" if wrong > before else "no more" if wrong == before else f"{before - wrong} fewer"
     return (
-        f"The small model is {_gains(champion['speedup'], champion['shrink'])} than the large one. "
+        f"The small model is {gains(champion['speedup'], champion['shrink'])} than the large one. "
         f"In 1,000 {UNITS[teacher.objective]} it gets {wrong} wrong, the large one {before} ({more})."
     )
 
