@@ -13,7 +13,7 @@ from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.common.files import new_folder
 from pipeline.compare import comparison
 from pipeline.exports import layouts
-from pipeline.models.folder import check_sums
+from pipeline.models.folder import check_sums, mark
 from pipeline.project import Project
 from pipeline.recognition import seal
 
@@ -106,13 +106,14 @@ def _find(root: Path, name: str) -> tuple[Path, Path]:
 
 
 def _check_files(root: Path, folder: Path) -> None:
-    """Raise BigfootError where files are not as they were made, or a variant is not the one of its card's figures."""
+    """Raise BigfootError where files are not as they were made, or not those of the card's figures."""
+    rows = comparison.read(root).rows
     if folder.parent == Project(root).models:
         check_sums(folder)
-        return
-    mark = seal.mark(seal.read(folder))
-    row = next((row for row in comparison.read(root).rows if row.variant == folder.name), None)
-    if row and row.files != mark:
+        found, compared = mark(folder), next((row.model_files for row in rows if row.model == folder.name), None)
+    else:
+        found, compared = seal.mark(seal.read(folder)), next((row.files for row in rows if row.variant == folder.name), None)
+    if compared and compared != found:
         raise BigfootError(f"{folder} was changed after the last comparison, so its card is out of date: run `dvc repro`")
 
 

@@ -54,8 +54,8 @@ class Row:
     """One variant: its names, its `figures` by key (None: not measured), what is not a number, and the gate's verdict.
 
     `row["wer"]` is a figure. `kind` is that of the scheme, own, peer or gpu; `trained`: whether the model was trained at all;
-    `objective`: the error rate that the gate and the champion go by; `files`: the mark of its seal. `device`: what it was timed
-    on, "cpu" or the name of a GPU; `not_timed`: the reason why it wasn't.
+    `objective`: the error rate that the gate and the champion go by; `files`: the mark of its seal; `model_files`: that of the
+    model's SHA256SUMS. `device`: what it was timed on, "cpu" or the name of a GPU; `not_timed`: the reason why it wasn't.
     """
 
     variant: str
@@ -67,6 +67,7 @@ class Row:
     trained: bool = True
     objective: Objective = "wer"
     files: str | None = None
+    model_files: str | None = None
     narrow: bool | None = None
     latency_by_length: Mapping[str, float | None] | None = None
     energy_resolved: bool | None = None

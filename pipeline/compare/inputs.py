@@ -13,6 +13,7 @@ from pipeline.common.files import again
 from pipeline.compare import belonging, payback
 from pipeline.evaluate import scores
 from pipeline.evaluate.scores import Score
+from pipeline.models import folder as model_folder
 from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
@@ -28,8 +29,8 @@ class Evidence:
 
     scores, seconds (how long each evaluation took), kinds (own, peer or gpu), schemes (the scheme itself of a renamed one),
     runtimes and opened (the file that the runtime opens) are by name of variant, and so are decodings, those of variants that
-    aren't decoded greedily; training, curves and spent (by the student's own training and its parents') by name of model,
-    training also of students without a variant, which others may come from.
+    aren't decoded greedily; models (the marks of their files), training, curves and spent (by the student's own training and
+    its parents') by name of model, training also of students without a variant, which others may come from.
     dropped: the utterances that prepare left out, each with the check that it failed.
     """
 
@@ -42,6 +43,7 @@ class Evidence:
     runtimes: dict[str, str]
     opened: dict[str, str]
     decodings: dict[str, dict]
+    models: dict[str, str | None]
     training: dict[str, dict]
     curves: dict[str, list[dict]]
     dropped: list[dict]
@@ -103,6 +105,7 @@ def gather(params: Params, root: Path) -> Evidence:
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
         decodings={name: info["decoding"] for name, info in infos.items() if "decoding" in info},
+        models={m: model_folder.mark(project.model(m)) for m in models},
         training=trained | {m: read_metrics(project.model(m), _made_by(m)) for m in models},
         curves={m: read_curve(project.model(m), _made_by(m)) for m in models},
         dropped=read_dropped(folder, corpus),

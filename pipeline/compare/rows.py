@@ -52,7 +52,7 @@ def measured(evidence: Evidence) -> list[Row]:
             Row(
                 score.variant, score.model, score.scheme, evidence.runtimes[name], values,
                 kind=evidence.kinds[name], trained=training.get("trained", True), objective=objective,
-                **about,
+                model_files=evidence.models[score.model], **about,
             )
         )  # fmt: skip
     return rows

@@ -35,6 +35,11 @@ def write_sums(folder: Path) -> None:
     write_whole(folder / SUMS, "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(files) if file.is_file()))
 
 
+def mark(folder: Path) -> str | None:
+    """A short hash of SHA256SUMS, which differs between models; None without that file."""
+    return sha256(folder / SUMS)[:16] if (folder / SUMS).is_file() else None
+
+
 def load_model(folder: Path):
     """(model in eval mode, Wav2Vec2Processor) of a model folder; BigfootError where it isn't one, or is damaged."""
     from transformers import Wav2Vec2Processor

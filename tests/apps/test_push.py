@@ -21,6 +21,7 @@ from pipeline import cli
 from pipeline.apps import push
 from pipeline.common.errors import Away, BigfootError
 from pipeline.compare.run import compare
+from pipeline.models import folder as model_folder
 from pipeline.recognition import seal
 from tests import planted
 from tests.docs import pages
@@ -180,6 +181,19 @@ def test_weights_that_the_card_was_not_made_for_are_not_handed_on(project, hub, 
         write(folder / "variant.json", {**info, "files": seal.seal(folder)})
     with pytest.raises(BigfootError, match="changed after the last comparison" if is_resealed else "another file|cut off"):
         push.push(tmp_path / "project", HALF, "me/half", endpoint=hub.address)
+    assert not hub.repos
+
+
+def test_a_model_trained_again_is_not_handed_on_with_the_card_of_the_one_before(hub, tmp_path):
+    settings, folder = plant(tmp_path, FIGURES), tmp_path / "models" / "half"
+    write(folder / "config.json", {"trained": "first"})
+    model_folder.write_sums(folder)
+    compare(settings, tmp_path, tmp_path / "reports")
+    push.export(tmp_path, "half", tmp_path / "out")
+    write(folder / "config.json", {"trained": "again"})
+    model_folder.write_sums(folder)
+    with pytest.raises(BigfootError, match="half was changed after the last comparison"):
+        push.push(tmp_path, "half", "me/half", endpoint=hub.address)
     assert not hub.repos
 
 

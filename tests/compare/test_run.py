@@ -259,7 +259,7 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
     rows = json.loads((tmp_path / "reports" / "comparison.json").read_text())
     assert [row["variant"] for row in rows] == list(FIGURES)
     wanted = set(figures.keys()) | {"variant", "model", "scheme", "kind", "trained", "runtime", "files", "gate", "champion"}
-    wanted |= {"objective", "device", "not_timed"}
+    wanted |= {"objective", "device", "not_timed", "model_files"}
     wanted |= {"narrow", "latency_by_length", "energy_resolved", "energy_note"}
     assert all(set(row) == wanted for row in rows)
     half = rows[2]
