@@ -222,7 +222,7 @@ def check(
     plan: Annotated[bool, typer.Option("--plan", help="Print the hours and the disk that `dvc repro` would take")] = False,
 ) -> None:
     """Check all of params.yaml, and print what `dvc repro` would run, how long it takes if the profile states that, how much
-    memory each training needs, and which students have too few frames for some of the texts.
+    memory each training needs, and which models have too few frames for some of the texts.
 
     Runs no stage. Errors are also: missing data, a scheme whose packages are not installed or that can't lower its model,
     and a pretrained model in a folder that can't be taken in: of its weights the names and shapes are read. A model that is on

@@ -20,7 +20,7 @@ from pipeline.train import memory
 def lines(params: Params, root: Path) -> Iterator[str]:
     """One line per training: parameters, and at most how much memory, in one process and beside PyTorch itself.
 
-    Raises BigfootError where a model's shape is impossible.
+    Raises BigfootError where a model's shape is impossible, or its family can't be trained as asked.
     """
     teacher = params.teacher
     is_trained = teacher.training is not None and teacher.finetune
@@ -39,8 +39,9 @@ def lines(params: Params, root: Path) -> Iterator[str]:
 
 def _line(name: str, known: dict, training: Training, params: Params, student: Student | None = None) -> str:
     """`known`: the config of each model; `student`: None for the teacher."""
-    from pipeline.train import machine
+    from pipeline.train import chunks, machine
 
+    chunks.check(known[name], training.chunk, name)
     distillation = student.distillation if student else None
     precision, longest = machine.precision(training.precision), _longest(params, training, distillation)
     batch = max(training.batch_seconds, longest)

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_json
-from pipeline.distill import bit_widths, fake_int8, texts
+from pipeline.distill import bit_widths, fake_int8
 from pipeline.distill.logits.speeds import AtSpeeds
 from pipeline.distill.logits.store import LogitsStore
 from pipeline.distill.loss import Imitation
@@ -28,7 +28,7 @@ from pipeline.speech.audio import SAMPLE_RATE
 from pipeline.speech.corpus import UNLABELLED, AudioCorpus, Corpus, durations, spread
 from pipeline.speech.shards import Utterance
 from pipeline.speech.text import frames_needed
-from pipeline.train import machine, trainer
+from pipeline.train import fitting, machine, trainer
 from pipeline.train.bookkeeping import Bookkeeping
 from pipeline.train.job import Job
 from pipeline.train.teacher import save_as_it_is
@@ -94,7 +94,7 @@ def make_student(
     imitation = Imitation(settings.distillation, known.blank, teacher, factor, precision)
     train = corpus.utterances("train")
     speeds = store.speeds if store else [1.0]
-    if line := texts.note(name, settings, model.config, durations(train), texts.frames_needed_by(train), speeds):
+    if line := fitting.note(name, settings, model.config, durations(train), fitting.frames_needed_by(train), speeds):
         log.warning(line)
     fingerprint = bookkeeping.fingerprint(settings, audio_corpus, inputs)
 
@@ -160,7 +160,7 @@ def _pseudo_labels(
     labels = pseudo_labels(store.logits, known, wanted.pseudo_labels)
     utterances = at_speeds.utterances(UNLABELLED)
     needed = np.array([frames_needed(labels(utterance)) for utterance in utterances])
-    left_out = int((texts.frames(config, durations(utterances)) < needed).sum())
+    left_out = int((fitting.frames(config, durations(utterances)) < needed).sum())
     times = len(utterances) // len(corpus.utterances(UNLABELLED))
     log.info(
         "%s: the teacher is confident of the text of %d of %d utterances without%s%s",

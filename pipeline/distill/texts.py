@@ -1,63 +1,23 @@
-"""Texts with more characters than a student has frames: CTC can't write them, and leaves them out of its loss without a word.
+"""Which models of a params file have too few frames for some of the texts of train: lines for `bigfoot check`."""
 
-`prepare` drops what doesn't fit into wav2vec 2.0's 50 frames per second. A student with fewer has texts of its own that don't
-fit, also where audio is played faster. `bigfoot check` and the start of a training count them.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from pipeline.common.errors import BigfootError
 from pipeline.distill import memory
-from pipeline.models.forward import frame_count, frames_per_second
-from pipeline.params import Params, Student
-from pipeline.params.learning import is_used
-from pipeline.speech.audio import SAMPLE_RATE
+from pipeline.params import Params, Student, Teacher
 from pipeline.speech.corpus import durations, open_corpus
-from pipeline.speech.shards import Utterance
-from pipeline.speech.text import frames_needed
+from pipeline.train import fitting
 
 
 def lines(params: Params, root: Path, corpus: Path) -> Iterator[str]:
-    """What `note` says of each student, for `bigfoot check`; nothing before the corpus and the teacher's shape are there."""
+    """What `fitting.note` says of each model; nothing before the corpus and the teacher's shape are there."""
     try:
         train = open_corpus(corpus).utterances("train")
     except BigfootError:  # `prepare` is yet to make it, or to make it anew
         return
-    configs, needed = memory.configs(params, root), frames_needed_by(train)
-    for name, student in params.students.items():
-        if name in configs and (line := note(name, student, configs[name], durations(train), needed, params.logits.speeds)):
+    configs, seconds, needed = memory.configs(params, root), durations(train), fitting.frames_needed_by(train)
+    learners: dict[str, Teacher | Student] = {"teacher": params.teacher} if params.teacher.finetune else {}
+    for name, settings in (learners | params.students).items():
+        if name in configs and (line := fitting.note(name, settings, configs[name], seconds, needed, params.logits.speeds)):
             yield line
-
-
-def frames(config, seconds: np.ndarray) -> np.ndarray:
-    """int [utterances]: the frames of a model with this config."""
-    return frame_count(config, np.round(seconds * SAMPLE_RATE).astype(int))
-
-
-def frames_needed_by(utterances: Iterable[Utterance]) -> np.ndarray:
-    """int [utterances]: the fewest frames in which CTC can write each text."""
-    return np.array([frames_needed(utterance.text) for utterance in utterances], dtype=int)
-
-
-def note(name: str, student: Student, config, seconds: np.ndarray, needed: np.ndarray, stored: Sequence[float]) -> str | None:
-    """One line: how many texts don't fit into the frames of a model with this config, and what their utterances still teach.
-
-    `seconds`, `needed`: [utterances], their audio and the frames that their texts need; `stored`: the speeds of the teacher's
-    stored logits. None where all fit, or labels don't teach.
-    """
-    learns = student.distillation
-    if student.training is None or not is_used(learns.ctc_weight):
-        return None
-    speeds = student.training.augment.speed or (stored if learns.reads_store else [1.0])
-    count = int((frames(config, seconds / max(speeds)) < needed).sum())
-    if not count:
-        return None
-    faster = f", where it is played {max(speeds):g} times as fast" if max(speeds) > 1 else ""
-    return (
-        f"{name}: {count:,} of {len(needed):,} texts of train have more characters than their audio has frames{faster}, "
-        f"{frames_per_second(config):g} per second: CTC leaves them out, "
-        + ("the teacher's outputs still teach their audio" if is_used(learns.kl_weight) else "they teach nothing")
-    )

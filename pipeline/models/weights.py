@@ -64,7 +64,7 @@ def check_finite(model, where: str) -> None:
     """Raise BigfootError for the first tensor with a value that is not a finite number."""
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
-            raise BigfootError(f"teacher {where}: {name} has values that are NaN or endless: fetch the model again")
+            raise BigfootError(f"teacher {where}: {name} has values that are NaN or infinite: fetch the model again")
 
 
 def find_tensor(files: Iterable[Path], ending: str):

@@ -66,6 +66,18 @@ class DigitsSource(Section):
             raise ValueError(f"[{train[0]}, {train[1]}] leaves none: the first comes first")
         return train
 
+    @model_validator(mode="after")
+    def _has_both_kinds(self) -> "DigitsSource":
+        count = self.train[1] - self.train[0]
+        if self.unlabelled and not 0 < self.without_text < count:
+            raise ValueError(f"unlabelled: {self.unlabelled:g} of the {count} recordings of train is none or all: change it")
+        return self
+
+    @property
+    def without_text(self) -> int:
+        """How many of the training recordings of each digit and speaker have no text."""
+        return round(self.unlabelled * (self.train[1] - self.train[0]))
+
 
 class Column(Section):
     """A column of somebody's table, or the part of it that the first group of a regular expression takes."""

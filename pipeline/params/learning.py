@@ -186,8 +186,12 @@ class Teacher(Section):
             raise ValueError("finetune: true needs a training section")
         grow = self.training.grow if self.training else []
         layers = int(str(self.config.get("num_hidden_layers", 12)))  # `within_bounds` has seen that it is a whole number
-        if grow and self.init == "config" and grow[-1][1] > layers:
-            raise ValueError(f"training.grow: uses {grow[-1][1]} layers, but there are only {layers}")
+        if grow and self.init == "config" and grow[-1][1] != layers:
+            raise ValueError(f"training.grow: ends with {grow[-1][1]} layers, the model has {layers}")
+        if grow and self.init == "config" and not self.config.get("do_stable_layer_norm"):
+            raise ValueError(
+                "training.grow: needs a pre-norm model: set config.do_stable_layer_norm to true, or leave grow out"
+            )
         if self.init == "pretrained" and self.training and self.training.grow:
             raise ValueError("training.grow is for a model built from a config: it would overwrite a pretrained model's layers")
         if self.is_untrained and self.training:
@@ -255,6 +259,8 @@ class Distillation(Section):
     def _has_a_loss(self) -> "Distillation":
         if not is_used(self.kl_weight) and not is_used(self.ctc_weight):
             raise ValueError("kl_weight and ctc_weight are both 0: there is nothing to learn from")
+        if self.pseudo_labels is not None and not is_used(self.ctc_weight):
+            raise ValueError("pseudo_labels teach by CTC alone: set ctc_weight above 0, or leave pseudo_labels out")
         if self.pseudo_labels is not None and (not self.unlabelled or self.teacher == "online"):
             raise ValueError("pseudo_labels needs unlabelled above 0, and the stored teacher: set teacher to stored")
         if self.unlabelled and self.pseudo_labels is None and not is_used(self.kl_weight):

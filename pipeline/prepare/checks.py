@@ -92,7 +92,8 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
     try:
         channels, rate = _heard(raw, corpus)
         _require_samples(raw, channels)
-        bad = int((~np.isfinite(channels)).sum())
+        taken = channels if corpus.channels == "mix" else channels[:, :1]
+        bad = int((~np.isfinite(taken)).sum())
         if bad:
             examined.add(Finding("nan", f"{bad} samples are NaN or infinite"), corpus.checks)
             return examined, b""
@@ -100,7 +101,7 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
         channel: audio.Channel = "mix" if corpus.channels == "mix" else 0
         divided_by = audio.divisor(_name(raw), level, channel)
         picked = audio.pick(channels, channel)
-        for finding in _level_findings(audio.scaled(picked, divided_by), np.abs(channels), level, corpus.limits):
+        for finding in _level_findings(audio.scaled(picked, divided_by), np.abs(taken), level, corpus.limits):
             examined.add(finding, corpus.checks)
         samples = audio.scaled(audio.change_rate(picked, rate), divided_by)
         _require_samples(raw, samples)
@@ -119,7 +120,7 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
 
 
 def frames(samples: int) -> int:
-    """The number of wav2vec 2.0's frames of 20 ms for a number of samples at 16 kHz; slower students: distill.texts."""
+    """The number of wav2vec 2.0's frames of 20 ms for a number of samples at 16 kHz; other models: pipeline.train.fitting."""
     return max(0, (samples - 400) // 320 + 1)
 
 
@@ -178,7 +179,7 @@ def _name(raw: Raw) -> str:
 
 
 def _level_findings(mono: np.ndarray, loudness: np.ndarray, level: Level, limits: Limits) -> Iterator[Finding]:
-    """Silence is judged by what is taken of the channels, clipping by each of them, before an overshoot is scaled down."""
+    """Silence is judged by the mix, clipping by each channel that is in it, before an overshoot is scaled down."""
     divided_by = level.divisor or 1.0
     if divided_by != 1:
         yield Finding("out_of_range", f"its samples, up to {level.peak:,.5g}, were divided by {divided_by:,.5g}")

@@ -4,6 +4,7 @@ NeMo's audio_filepath is taken for audio; its other names are ours.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
@@ -15,6 +16,7 @@ from pipeline.params import Column
 from pipeline.prepare.tables import Rows
 from pipeline.speech.media import SUFFIXES
 
+NAMES = ("speaker", "recording", "split")  # values that tell rows apart, or which belong together
 OTHERS = ("speaker", "recording", "id", "duration", "offset")  # what any row may have
 MOST_SECONDS = 1e9  # 31 years
 USUAL = {  # names of others' columns, for the advice in a message
@@ -119,7 +121,11 @@ def string(where: str, row: dict, name: str, columns: Columns) -> str:
         raise BigfootError(f"{where}: {name} is not a string or number but {value!r:.60}")
     if isinstance(value, str) and is_torn(value):
         raise BigfootError(f"{where}: {name} has half a character, as \\ud800 in JSON is: {value!a:.60}")
+    if isinstance(value, str) and name == "audio" and "\0" in value:
+        raise BigfootError(f"{where}: audio has a NUL character, which no file's name has: {value!a:.60}")
     value = str(value).strip()  # as headers are: a space behind a comma makes no other speaker
+    if name in NAMES:
+        value = unicodedata.normalize("NFC", value)  # a Mac writes accents apart from their letters
     pattern = columns[name].pattern if name in columns else None
     if pattern is None:
         return value
@@ -138,7 +144,7 @@ def _seconds(where: str, row: dict, name: str, columns: Columns) -> float | None
     except (ValueError, OverflowError):
         raise BigfootError(f"{where}: {name} {value!r:.60} is not a number of seconds") from None
     if not 0 <= seconds <= MOST_SECONDS or (seconds == 0 and name == "duration"):
-        raise BigfootError(f"{where}: {name} is {value:.60} s: it has to be a number of seconds, and not negative or endless")
+        raise BigfootError(f"{where}: {name} is {value:.60} s: it has to be a number of seconds, and not negative or infinite")
     return seconds
 
 

@@ -83,7 +83,7 @@ def read(source: DigitsSource, data: Path) -> list[Raw]:
 def _indices(source: DigitsSource) -> dict[str, range]:
     """The recordings of each split; the last ones of train go without text."""
     first, stop = source.train
-    cut = stop - round(source.unlabelled * (stop - first))
+    cut = stop - source.without_text
     return INDICES | {"train": range(first, cut), UNLABELLED: range(cut, stop)}
 
 

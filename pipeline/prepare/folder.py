@@ -6,7 +6,7 @@ splits come from one table each, from a column, or are drawn (splitting.py).
 
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
@@ -34,8 +34,17 @@ def read(source: FolderSource, data: Path) -> Noted:
         raws = [raw for split, name in source.splits.items() for raw in _table(source, finder, name, split)]
     if source.unlabelled:
         raws += _table(source, finder, source.unlabelled, UNLABELLED)
-    turned = f"Backslashes of {finder.turned:,} audio paths were read as slashes." if finder.turned else ""
-    return Noted(raws, [note, turned])
+    return Noted(raws, [note, *_notes_on_paths(finder)])
+
+
+def _notes_on_paths(finder: Finder) -> Iterator[str]:
+    if finder.turned:
+        yield f"Backslashes of {finder.turned:,} audio paths were read as slashes."
+    if outside := len(finder.outside):
+        yield (
+            f"{outside:,} audio files are outside {finder.data}, where DVC doesn't see them change: after a change run "
+            "`dvc repro --force prepare`."
+        )
 
 
 def one_table(source: FolderSource, data: Path, split: str) -> list[Raw]:
@@ -81,6 +90,7 @@ def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, s
     names = _names(dict.fromkeys(path for path, _ in files), base)
     # Folders without links; of a file the own name counts, since DVC links files to its cache.
     real = {parent: Path(os.path.realpath(parent)) for parent in {finder.data, *(path.parent for path in names)}}
+    finder.outside |= {path for path in names if not (real[path.parent] / path.name).is_relative_to(real[finder.data])}
     places = {path: os.path.splitext(_below(real[path.parent] / path.name, real[finder.data]))[0] for path in names}
     order = list(range(len(rows)))
     if any(row.offset is not None for row in rows):

@@ -25,9 +25,9 @@ def rows(folder: Path, needs_text: bool = True) -> Rows:
     known = recordings if segments is None else segments
     texts = _table(folder / "text") if needs_text else {}
     speakers = _table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    for name in texts:
+    for name, (where, _) in [*texts.items(), *speakers.items()]:
         if name not in known:
-            raise BigfootError(f"{texts[name][0]}: {name} is not in {'wav.scp' if segments is None else 'segments'}")
+            raise BigfootError(f"{where}: {name} is not in {'wav.scp' if segments is None else 'segments'}")
     for name, (where, value) in known.items():
         row = {"id": name, "text": texts.get(name, ("", ""))[1], "speaker": speakers.get(name, ("", ""))[1]}
         if segments is None:
@@ -57,7 +57,7 @@ def _table(path: Path) -> dict[str, tuple[str, str]]:
         raise BigfootError(f"{path} is missing: a Kaldi data folder has wav.scp and text")
     table: dict[str, tuple[str, str]] = {}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise BigfootError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     for number, line in enumerate(lines, start=1):

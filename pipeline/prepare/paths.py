@@ -9,10 +9,13 @@ from pipeline.prepare.tables import SUFFIXES
 
 
 class Finder:
-    """Finds files by paths relative to a folder; `turned` counts the paths whose backslashes were read as slashes."""
+    """Finds files by paths relative to a folder.
+
+    `turned` counts the paths whose backslashes were read as slashes; `outside` has the files that are not in the folder.
+    """
 
     def __init__(self, data: Path):
-        self.data, self.turned = data, 0
+        self.data, self.turned, self.outside = data, 0, set[Path]()
 
     def find(self, base: Path, written: str) -> tuple[Path, str]:
         """The file of a path relative to `base`, and "" or, if it is missing, the most similar path in `data`."""

@@ -20,7 +20,6 @@ from transformers import set_seed
 
 from pipeline.common.errors import BigfootError
 from pipeline.common.progress import Progress
-from pipeline.distill import texts
 from pipeline.distill.loss import kl_loss
 from pipeline.distill.pooling import pooled
 from pipeline.distill.student import importance_audio
@@ -33,6 +32,7 @@ from pipeline.propose.machine import Teacher
 from pipeline.propose.shapes import Shape
 from pipeline.speech.corpus import durations, spread
 from pipeline.speech.shards import Utterance
+from pipeline.train import fitting
 from pipeline.train.ctc import ctc_loss
 
 DEV, TRAIN = 48, 192  # utterances, evenly spaced
@@ -70,7 +70,7 @@ class Quality:
     def _written(self) -> list[Utterance]:
         """Those of dev with a text, of characters that the vocabulary has, that fits into half of the teacher's frames."""
         dev = self.teacher.corpus.utterances("dev")
-        fit = texts.frames(self.teacher.config, durations(dev)) // 2 >= texts.frames_needed_by(dev)
+        fit = fitting.frames(self.teacher.config, durations(dev)) // 2 >= fitting.frames_needed_by(dev)
         return [
             each for each, fits in zip(dev, fit, strict=True) if fits and each.text and not self.vocabulary.lacking([each.text])
         ]

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from pipeline.common import tables
 from pipeline.common.errors import BigfootError
-from pipeline.distill import texts
 from pipeline.distill.surgery import student
 from pipeline.models.operations import macs_per_second
 from pipeline.params import Budget, Student
@@ -26,6 +25,7 @@ from pipeline.propose.machine import Machine, Teacher, machine, offered, teacher
 from pipeline.propose.quality import Kept, Quality
 from pipeline.propose.shapes import Shape
 from pipeline.speech.corpus import durations, spread
+from pipeline.train import fitting
 
 MOST_TRIED, MOST_WRITTEN = 16, 3  # shapes per frame rate, shapes
 HEADS = ("Proposed", "Shape", "Scheme", "MB", "ms", "RAM, MB", "Loss cut", "Loss distilled")
@@ -95,7 +95,7 @@ def rates_that_fit(teacher: Teacher) -> list[float | None]:
         config, over = student.config_of(teacher.config, settings), 0
         for split in ("train", "dev"):
             utterances = teacher.corpus.utterances(split)
-            over += int((texts.frames(config, durations(utterances)) < texts.frames_needed_by(utterances)).sum())
+            over += int((fitting.frames(config, durations(utterances)) < fitting.frames_needed_by(utterances)).sum())
         if over and rate is not None:
             log.info("propose: %g frames per second are not proposed: %d texts have more characters than frames", rate, over)
         else:

@@ -30,7 +30,7 @@ from typing import ClassVar, Literal
 from pipeline.speech import numerals
 from pipeline.speech.replacement import Key, replaced
 
-_APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u00b4\u05f3"})
+_APOSTROPHES = str.maketrans({c: "'" for c in "\u2018\u2019\u201b\u02bc\uff07`\u00b4\u05f3"} | {"\u0149": "'n"})
 _SPOKEN_PUNCTUATION = "%&@#\u2030\u066a"  # Unicode classifies them as punctuation, but they are read aloud
 _GERSHAYIM = "\u05f4"
 _INSIDE_WORDS = {"ca": "\u00b7", "oc": "\u00b7", "he": _GERSHAYIM, "yi": _GERSHAYIM}  # like the apostrophe, in a language

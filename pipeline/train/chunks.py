@@ -18,10 +18,17 @@ import torch
 from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutput
 
+from pipeline.common.errors import BigfootError
 from pipeline.models.forward import frames_per_second
 from pipeline.speech.live import Live
 
 WHOLE = 0.5  # of the batches
+
+
+def check(config, chunk: tuple[float, float] | None, name: str) -> None:
+    """Raise BigfootError where the model called `name` can't be trained in chunks."""
+    if chunk is not None and config.model_type == "data2vec-audio":
+        raise BigfootError(f"{name}: training.chunk can't limit data2vec's several positional convolutions: leave it out")
 
 
 def use_chunks(model, chunk: tuple[float, float] | None, seed: int, step: int) -> None:

@@ -21,7 +21,7 @@ from pipeline.models.folder import save_model
 from pipeline.models.vocabulary import Vocabulary
 from pipeline.params import Teacher
 from pipeline.speech.audio import SAMPLE_RATE
-from pipeline.speech.corpus import Corpus
+from pipeline.speech.corpus import Corpus, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.text import alphabet
 from pipeline.train.bookkeeping import Bookkeeping
@@ -38,7 +38,7 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
 
     The model is fine-tuned, or saved unchanged where `finetune` is false: zero-shot, or UNTRAINED if built from a config.
     """
-    from pipeline.train import trainer
+    from pipeline.train import fitting, trainer
     from pipeline.train.job import Job
 
     seed = settings.training.seed if settings.training else 0
@@ -46,6 +46,9 @@ def make_teacher(settings: Teacher, data: Path, corpus: Corpus, out: Path, bookk
     if settings.training is None or not settings.finetune:
         return save_as_it_is(model, processor, corpus, out, trained=not settings.is_untrained)
     is_folder = settings.init == "pretrained" and settings.name is None
+    train = corpus.utterances("train")
+    if line := fitting.note("teacher", settings, model.config, durations(train), fitting.frames_needed_by(train)):
+        log.warning(line)
     read = sorted(file for file in data.iterdir() if file.suffix in READ) if is_folder else []
     job = Job(
         model, processor, corpus, settings.training, settings, bookkeeping.fingerprint(settings, corpus, read), bookkeeping
@@ -151,6 +154,10 @@ def check_spelling(known: Vocabulary, texts: Iterable[str], source: str) -> None
 
 def _of_corpus(characters: list[str]) -> Vocabulary:
     """The corpus's CTC alphabet: blank 0, unknown 1, word gap 2, then the characters in order."""
+    if WORD_GAP in characters:
+        raise BigfootError(
+            f"texts of train have {WORD_GAP!r}, which is the model's word gap: replace it by corpus.text.replace"
+        )
     characters = sorted(c for c in characters if c != " ")
     names = {token: i for i, token in enumerate([BLANK, UNKNOWN, WORD_GAP, *characters])}
     return Vocabulary(("", "", " ", *characters), 0, names, BLANK, UNKNOWN, WORD_GAP)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import PartialState
 from torch.utils.data import ConcatDataset, DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
@@ -51,9 +52,7 @@ def train(job: Job, out: Path) -> dict:
     energy_mode, and the fingerprint that identifies this run in MLflow. curve.jsonl: one line per logging step and per
     measurement on dev. A run that was killed is resumed from its last checkpoint.
     """
-    if job.training.chunk is not None and job.model.config.model_type == "data2vec-audio":
-        name = job.bookkeeping.model
-        raise BigfootError(f"{name}: training.chunk can't limit data2vec's several positional convolutions: leave it out")
+    chunks.check(job.model.config, job.training.chunk, job.bookkeeping.model)
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
     ignore_padding(job.model)
     if mended := machine.make_right(job.model, machine.precision(job.training.precision)):
@@ -187,10 +186,15 @@ class Ledger(TrainerCallback):
         control.should_log |= control.should_evaluate  # a resumed run has no sum of the losses before its checkpoint
 
     def on_log(self, args, state, control, logs=None, **_):
+        if not math.isfinite(logs.get("loss", 0.0)) and not _is_finite(self.job.model):
+            raise BigfootError(
+                f"{self.job.bookkeeping.model}: by step {state.global_step} the loss and the weights are not numbers any more, "
+                "the training has diverged: lower training.learning_rate"
+            )
         if not state.is_world_process_zero or "train_runtime" in logs:
             return
         row = {key.removeprefix("eval_"): value for key, value in logs.items() if key != "epoch"}
-        # JSON has no number for what fp16's first gradients are.
+        # JSON has no number for what fp16's first gradients are, and its loss for a while.
         self.curve.append({"step": state.global_step} | {k: v if math.isfinite(v) else None for k, v in row.items()})
         if self.run:
             self.run.log(state.global_step, row)
@@ -273,6 +277,7 @@ def _trainer(job: Job, folder: Path) -> SpeechTrainer:
         metric_for_best_model=_dev_rate(job),
         greater_is_better=False,
         logging_steps=min(LOG_EVERY, t.evaluate_every),
+        logging_nan_inf_filter=False,  # which logs a loss that is not a number as 0
         accelerator_config={"even_batches": False, "non_blocking": machine.has_gpu()},
         remove_unused_columns=False,
         disable_tqdm=True,
@@ -294,6 +299,11 @@ def _trainer(job: Job, folder: Path) -> SpeechTrainer:
 def _dev_rate(job: Job) -> str:
     """The name of the error rate that chooses the checkpoint: dev_wer or dev_cer."""
     return f"dev_{scoring(job.corpus.rules).objective}"
+
+
+def _is_finite(model: torch.nn.Module) -> bool:
+    """Whether all weights are numbers. In fp16 a loss alone may not be one: that step is left out."""
+    return all(bool(weights.isfinite().all()) for weights in model.parameters())
 
 
 def _is_kept(callback: TrainerCallback) -> bool:

@@ -14,13 +14,14 @@ NOTE = "half: {} of 26 texts of train have more characters than their audio has 
 TEACHES, NOTHING = "the teacher's outputs still teach their audio", "they teach nothing"
 
 
-def project(folder, change=lambda half: None, speeds=(1.0,), rate=25):
+def project(folder, change=lambda half: None, speeds=(1.0,), rate=25, also=lambda chosen: None):
     """Params of one student with `rate` frames per second, and a corpus with two dense texts, of 12 and of 13 characters."""
 
     def edit(chosen: dict) -> None:
         half = chosen["students"]["half"] | {"frame_rate": rate, "distillation": {}}
         change(half)
         chosen["students"], chosen["logits"]["speeds"] = {"half": half}, list(speeds)
+        also(chosen)
         chosen["variants"] = {"teacher-fp32": {"model": "teacher", "scheme": "fp32"}}
 
     def dense(splits: dict) -> None:
@@ -47,6 +48,15 @@ def lines(folder) -> list[str]:
 )
 def test_check_says_how_many_texts_lack_a_frame_and_what_becomes_of_them(tmp_path, learns, speeds, expected):
     assert lines(project(tmp_path, lambda half: half["distillation"].update(learns), speeds)) == expected
+
+
+def test_of_a_teacher_too_since_labels_alone_teach_it(tmp_path):
+    def faster(chosen: dict) -> None:
+        chosen["teacher"]["training"]["augment"] = {"speed": [1.0, 2.0]}
+
+    (line,) = [line for line in lines(project(tmp_path, also=faster)) if line.startswith("teacher")]
+    played = "1 of 26 texts of train have more characters than their audio has frames, where it is played 2 times as fast"
+    assert line == f"teacher: {played}, 50 per second: CTC leaves them out, {NOTHING}"
 
 
 def test_all_fit_at_the_teachers_rate_and_nothing_is_said_before_prepare_has_run(tmp_path):

@@ -351,10 +351,10 @@ def test_a_model_on_the_hub_is_said_not_to_be_checked(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.refuses("Models", "weights that are NaN or endless", "the tensor is named")
+@pytest.mark.refuses("Models", "weights that are NaN or infinite", "the tensor is named")
 def test_a_tensor_with_values_that_are_not_finite_is_named(source, value):
     change_weights(source, lambda t: t["lm_head.bias"][3:4].fill_(value))
-    with pytest.raises(BigfootError, match="lm_head.bias has values that are NaN or endless"):
+    with pytest.raises(BigfootError, match="lm_head.bias has values that are NaN or infinite"):
         take_in(source)
     assert take_in(source, "corpus")[0].lm_head.bias.isfinite().all()
 

@@ -205,6 +205,13 @@ def test_channels_are_mixed_or_the_first_is_taken(tmp_path, channels, taken):
     np.testing.assert_allclose(written, taken(left, right), atol=1e-4)
 
 
+def test_a_channel_that_is_not_taken_may_be_damaged(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    _write(data, np.stack([tone(seed=50), np.full_like(tone(seed=50), np.nan)], axis=1), "FLOAT")
+    assert prepare(recordings.corpus(data, channels="first"), tmp_path / "tiny", workers=0)["dropped"] == 0
+    assert prepare(recordings.corpus(data), tmp_path / "mixed", workers=0)["dropped"] == 1
+
+
 def test_the_first_channel_of_two_in_opposite_phase_is_speech(tmp_path):
     data = recordings.folder(tmp_path / "data")
     FAULTS["opposite_phase"](data)

@@ -105,6 +105,9 @@ def test_spans_are_where_each_recording_is(data):
 
 
 def test_the_last_recordings_of_train_go_without_text_if_asked(data):
+    for share in (0.01, 0.99):
+        with pytest.raises(ValueError, match="of the 25 recordings of train is none or all"):
+            DigitsSource(kind="digits", unlabelled=share)
     raws = digits.read(DigitsSource(kind="digits", seed=7, uses=2, unlabelled=0.8), data)
     for split, indices in (("train", range(20, 25)), ("unlabelled", range(25, 45)), ("test", range(10))):
         assert {index for _, index in used(raws, split)} == set(indices)

@@ -187,6 +187,25 @@ def test_paths_with_backslashes_are_taken_and_said_once(tmp_path, caplog):
     assert [u.id for u in open_corpus(tmp_path / "tiny").utterances("train")] == ["train0", "train1"]
 
 
+def test_audio_where_dvc_does_not_watch_is_taken_and_said(tmp_path):
+    data, elsewhere = recordings.folder(tmp_path / "data"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for number, audio_path in enumerate((str(elsewhere / "train0.wav"), "../elsewhere/train1.wav")):
+        (data / f"audio/train{number}.wav").rename(elsewhere / f"train{number}.wav")
+        change(data / "train.jsonl", number, audio=audio_path)
+    info = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert info["dropped"] == 0
+    note = f"2 audio files are outside {data}, where DVC doesn't see them change: "
+    assert info["notes"][0] == note + "after a change run `dvc repro --force prepare`."
+
+
+def test_a_speaker_written_in_two_forms_of_unicode_is_one(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    for split, form in (("train", "NFC"), ("test", "NFD")):
+        change(data / f"{split}.jsonl", 0, speaker=unicodedata.normalize(form, "José"))
+    assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["leaks"]["shared_speaker"]["train-test"] > 0
+
+
 @pytest.mark.accepts("Tables and splits", "file names with accents, in either form of Unicode", "as a Mac writes them or not")
 @pytest.mark.parametrize(("on_disk", "in_table"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
 def test_accents_are_found_in_either_form(tmp_path, on_disk, in_table):

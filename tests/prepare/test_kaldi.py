@@ -41,6 +41,11 @@ def test_segments_are_stretches_of_their_recordings(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_mark_of_utf_8_at_the_start_is_not_a_part_of_a_name(tmp_path):
+    (one,) = read(kaldi(tmp_path, wav_scp="\ufeffu1 a.wav\n", text="\ufeffu1 one\n", utt2spk="\ufeffu1 ann\n"))
+    assert (one.id, one.text, one.speaker) == ("u1", "one", "ann")
+
+
 def test_speakers_may_be_part_of_the_names(tmp_path):
     data = kaldi(tmp_path, wav_scp="ann-1 a.wav\n", text="ann-1 one\n")
     columns = {"speaker": {"from": "id", "pattern": "^(.+)-"}}
@@ -57,6 +62,7 @@ def test_speakers_may_be_part_of_the_names(tmp_path):
         ({"wav_scp": "u1\n"}, "wav.scp, line 1 names no file"),
         ({"wav_scp": "u1 a.wav\nu1 b.wav\n"}, "wav.scp, line 2: u1 is there twice"),
         ({"text": "u1 one\nu9 nine\n"}, "text, line 2: u9 is not in wav.scp"),
+        ({"utt2spk": "u1 ann\nu9 ben\n"}, "utt2spk, line 2: u9 is not in wav.scp"),
         ({"segments": "u1 u1 2 1\n"}, "segments, line 1: it ends at 1 s, before it begins at 2 s"),
         ({"segments": "u1 u1 0 nan\n"}, "segments, line 1: it ends at nan s"),
         ({"segments": "u1 r7 0 1\n"}, "segments, line 1: r7 is not in wav.scp"),

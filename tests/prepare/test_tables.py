@@ -66,6 +66,7 @@ def test_json_lines_are_read_back_the_same(scratch, rows):
         ("audio,text\n".encode("utf-16"), "UTF-16.*save it as UTF-8"),
         ("audio,text\n".encode("utf-16-le"), "UTF-16"),
         (b"audio,text\na.wav,\xe4\n", "not UTF-8"),
+        ("sep=;\naudio;text\na.wav;one\n", "line 1 says Excel what separates cells: remove this line"),
         ("LJ001-0001|Printing, in the only sense|Printing\n", r"its cells between \|: save it as .tsv, with tabs"),
         (f"audio,text\na.wav,{'x' * 200_000}\n", "line 2 has a cell of more than 131,072 characters, .*: correct the line"),
         (f'audio,text\na.wav,"{"x" * 99}\n{"x" * 200_000}\n', "line 2 has a quote .* runs on to line 3"),
@@ -76,6 +77,11 @@ def test_a_csv_that_would_lose_rows_or_cells_stops_with_its_line(tmp_path, conte
     with pytest.raises(BigfootError, match=rf"t\.csv.*{message}") as caught:
         values(written(tmp_path, content))
     assert "\n" not in str(caught.value)
+
+
+def test_a_tsv_with_its_header_in_quotes_is_refused(tmp_path):
+    with pytest.raises(BigfootError, match="t.tsv, line 1 has its names in quotes, .*: save it as .csv"):
+        values(written(tmp_path, '"audio"\t"text"\n"a.wav"\t"one"\n', "t.tsv"))
 
 
 @pytest.mark.parametrize(

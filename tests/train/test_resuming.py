@@ -6,6 +6,7 @@ import logging
 import pytest
 import torch
 
+from pipeline.common.errors import BigfootError
 from tests import tones
 from tests.train.test_launch import ACCELERATE
 
@@ -28,6 +29,17 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
     assert not list(disturbed.glob(".bigfoot/checkpoints/teacher/*"))
     metrics = tones.metrics(disturbed)
     assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
+
+
+def test_a_training_that_diverges_ends_with_what_to_do(tmp_path):
+    def too_fast(chosen: dict) -> None:
+        chosen["teacher"]["config"]["hidden_dropout"] = 0.0
+        chosen["teacher"]["training"] |= {"learning_rate": 1.0, "warmup": 0.0, "grow": [], "augment": {}, "evaluate_every": 100}
+
+    folder = tones.project(tmp_path, steps=300, change=too_fast)
+    with pytest.raises(BigfootError, match="teacher: by step .* the training has diverged: lower training.learning_rate"):
+        tones.run(folder, "teacher")
+    assert not (folder / "models/teacher").exists()
 
 
 def test_a_run_killed_at_a_measurement_and_between_two_ends_with_the_same_weights(tmp_path, caplog):

@@ -128,6 +128,11 @@ def test_a_config_that_describes_no_model_is_refused_before_anything_runs(change
     assert teacher.check(settings(init="config", config=CONFIG), Path("data/none")) == ""
 
 
+def test_the_mark_of_a_word_gap_in_a_text_is_refused():
+    with pytest.raises(BigfootError, match=r"texts of train have '\|', which is the model's word gap"):
+        teacher._of_corpus(["a", "|"])
+
+
 def test_a_vocabulary_of_letters_and_accents_apart_names_the_form():
     together, apart = (teacher._of_corpus(["a", "e", " ", *accents]) for accents in ([], ["\u0301"]))
     with pytest.raises(BigfootError, match="set corpus.text.form to NFC"):
