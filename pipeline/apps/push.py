@@ -33,8 +33,8 @@ def export(
     _check_files(root, folder)
     if not force and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BigfootError(f"{out} is not empty: name another folder, or add --force to write into it")
-    if out.exists() and out.samefile(folder):
-        raise BigfootError(f"{out} is {name} itself: name another folder")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise BigfootError(f"{out} is {name} itself, or in its folder: name another folder")
     with new_folder(out):
         if layout:
             layouts.write(folder, out, layout, _licensed(card, license))

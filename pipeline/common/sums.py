@@ -2,9 +2,9 @@
 
 Decision: the sums are computed whenever a figure or a copy rests on the files. Where a variant or the teacher's logits are only
 opened they are computed once: `check` and `check_all` remember in the user's cache that a folder was whole, by its path and by
-each file's size, time of change and inode, so that a second opening reads nothing of the files. The price: damage that leaves
-all three as they were (a failing disk) is found by those who compute the sums alone. Where the cache can't be written, they are
-computed each time.
+each file's size, time of modification and inode, so that a second opening reads nothing of the files. The price: damage that
+leaves all three as they were (a failing disk) is found by those who compute the sums alone. Where the cache can't be written,
+they are computed each time.
 """
 
 import hashlib

@@ -34,7 +34,7 @@ def token_names(info: dict) -> list[str]:
 
 def gap_name(info: dict) -> str:
     """The name of the token between words."""
-    return "\u2581" if "|" in info["vocab"] else "|"
+    return "\u2581" if any("|" in text for text in info["vocab"]) else "|"
 
 
 def write(out: Path, info: dict, names: list[str], channels: list[int], more: dict) -> None:

@@ -84,11 +84,12 @@ def _onnx_asr(variant: Path, info: dict, out: Path) -> str:
 
     if mangled := sherpa.mangled(info):
         raise BigfootError(f"{info['variant']}: onnx-asr would not print the token {mangled!r} as it is")
+    settings = onnx_asr.config(info)
     model, is_quantized = _read(variant, info)
     onnx_asr.rewire(model, info)
     _save(model, variant, out / ("model.int8.onnx" if is_quantized else "model.onnx"))
     (out / "vocab.txt").write_text(sherpa.tokens(info), encoding="utf-8")
-    write_json(out / "config.json", onnx_asr.config(info))
+    write_json(out / "config.json", settings)
     return usage.onnx_asr(is_quantized)
 
 

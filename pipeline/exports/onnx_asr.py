@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from pipeline.common.errors import BigfootError
 from pipeline.exports.graph import INPUT, NEVER, RAW, Nodes, folded, pad, scaled, surround
 from pipeline.recognition import seal
 
@@ -20,8 +21,11 @@ STEP = 160  # samples: its unit of time
 
 
 def config(info: dict) -> dict:
-    """config.json."""
-    return {"model_type": "wav2vec2-ctc", "subsampling_factor": math.prod(info["conv_strides"]) // STEP}
+    """config.json; raises BigfootError where a frame isn't a multiple of 10 ms."""
+    hop = math.prod(info["conv_strides"])
+    if hop % STEP:
+        raise BigfootError(f"{info['variant']} has frames of {hop / 16:g} ms, and onnx-asr takes multiples of 10 ms")
+    return {"model_type": "wav2vec2-ctc", "subsampling_factor": hop // STEP}
 
 
 def rewire(model: onnx.ModelProto, info: dict) -> None:

@@ -20,6 +20,8 @@ import sherpa_onnx, soundfile
 recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(model="{file}", tokens="tokens.txt")
 for path in sys.argv[1:]:
     samples, rate = soundfile.read(path, dtype="float32")  # one channel, of any rate
+    if samples.ndim != 1:
+        sys.exit(f"{{path}} is not one channel")
     stream = recognizer.create_stream()
     stream.accept_waveform(rate, samples)
     recognizer.decode_stream(stream)
@@ -61,7 +63,9 @@ import onnxruntime, soundfile
 session = onnxruntime.InferenceSession("{file}")
 tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    samples, rate = soundfile.read(path, dtype="float32")
+    if (rate, samples.ndim) != (16000, 1):
+        sys.exit(f"{{path}} is not one channel at 16 kHz")
     logits = session.run(None, {{"input_values": samples[None]}})[0][0]
     best = [tokens[index] for index, _ in itertools.groupby(logits.argmax(-1))]
     print(*"".join(token for token in best if token != "<pad>").replace("{gap}", " ").split())
@@ -80,7 +84,9 @@ from transformers import AutoProcessor
 model = ORTModelForCTC.from_pretrained(".", subfolder="onnx", file_name="{name}")
 processor = AutoProcessor.from_pretrained(".")
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    samples, rate = soundfile.read(path, dtype="float32")
+    if (rate, samples.ndim) != (16000, 1):
+        sys.exit(f"{{path}} is not one channel at 16 kHz")
     logits = model(**processor(samples, sampling_rate=rate, return_tensors="np")).logits
     print(*processor.batch_decode(logits.argmax(-1))[0].split())
 ```
@@ -100,7 +106,9 @@ settings = {{"INFERENCE_PRECISION_HINT": "{precision}", "DYNAMIC_QUANTIZATION_GR
 model = OVModelForCTC.from_pretrained(".", ov_config=settings)
 processor = AutoProcessor.from_pretrained(".")
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    samples, rate = soundfile.read(path, dtype="float32")
+    if (rate, samples.ndim) != (16000, 1):
+        sys.exit(f"{{path}} is not one channel at 16 kHz")
     logits = model(**processor(samples, sampling_rate=rate, return_tensors="np")).logits
     print(*processor.batch_decode(logits.argmax(-1))[0].split())
 ```
@@ -137,7 +145,9 @@ hop, longest = {hop}, {longest}  # samples: from frame to frame, and the most th
 method = Runtime.get().load_program("model.pte").load_method("forward")
 tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    samples, rate = soundfile.read(path, dtype="float32")
+    if (rate, samples.ndim) != (16000, 1):
+        sys.exit(f"{{path}} is not one channel at 16 kHz")
     if len(samples) > longest:
         sys.exit(f"{{path}} is longer than {{longest / 16000:g}} s: cut it at pauses")
     audio = torch.zeros(1, hop * max(2, math.ceil(len(samples) / hop)))
@@ -169,7 +179,9 @@ runners = [model.get_signature_runner(name) for name in model.get_signature_list
 by_length = {{int(runner.get_input_details()["audio"]["shape"][1]): runner for runner in runners}}
 tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")  # one channel, 16 kHz
+    samples, rate = soundfile.read(path, dtype="float32")
+    if (rate, samples.ndim) != (16000, 1):
+        sys.exit(f"{{path}} is not one channel at 16 kHz")
     length = min((length for length in by_length if length >= len(samples)), default=0)
     if not length:
         sys.exit(f"{{path}} is longer than {{max(by_length) / 16000:g}} s: cut it at pauses")

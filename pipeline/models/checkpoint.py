@@ -92,7 +92,7 @@ class Checkpoint:
             return vocabulary.read(self.json, size, blank, self.source, language)
         except (AttributeError, TypeError):
             files = "vocab.json, tokenizer_config.json, special_tokens_map.json or tokenizer.json"
-            raise BigfootError(f"{self.source}: {files} has a value of a kind that none has: fetch the model again") from None
+            raise BigfootError(f"{self.source}: {files} has a value of a wrong type: fetch the model again") from None
 
     def normalizes(self) -> bool:
         """Whether audio is normalized; raises BigfootError where the model needs another sample rate than Bigfoot's."""

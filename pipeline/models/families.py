@@ -34,6 +34,9 @@ def check(config: dict, where: str) -> None:
     for key in ("add_adapter", "conv_pos_batch_norm"):
         if config.get(key):
             raise BigfootError(f"{where} has {key}: true, which Bigfoot can't run: take a model without it")
+    widths = config.get("conv_dim")
+    if config.get("feat_extract_norm") == "group" and isinstance(widths, list | tuple) and len(widths) == 1:
+        raise BigfootError(f"{where} has group norm and one convolution, which Bigfoot can't run: take layer norm")
 
 
 def check_masks(config, where: str) -> None:

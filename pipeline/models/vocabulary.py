@@ -96,6 +96,8 @@ def read(json: Json, size: int, blank: int | None, where: str, language: str | N
         tokens = _lowered(tokens, where)
     texts = [""] * size
     for name, index in tokens.items():
+        if texts[index]:
+            raise BigfootError(f"{where}: tokens {texts[index]!r} and {name!r} have the same id {index}: correct vocab.json")
         texts[index] = name
     if gap is not None:
         texts[ids[gap]] = " "

@@ -83,6 +83,18 @@ def of(scheme: str, settings: Mapping | None) -> LanguageModelSettings | None:
         raise BigfootError(f"{key}: {message} (settings of lm: {', '.join(LanguageModelSettings.model_fields)})") from None
 
 
+def check(settings: LanguageModelSettings) -> None:
+    """Raise BigfootError where a language model of the user's own is missing, another one, or can't be read."""
+    if settings.file is None:
+        return
+    source = Path(settings.file)
+    if not source.is_file():
+        raise BigfootError(f"lm.file: {source} is missing: put it there, or correct the path")
+    if (found := sha256(source)) != settings.sha256:
+        raise BigfootError(f"lm.file: {source} is another file than lm.sha256 says: set it to {found}, or get the right one")
+    language_model.words(source)
+
+
 def write(settings: LanguageModelSettings, corpus: Corpus, folder: Path, info: dict) -> dict:
     """Write the language model into a variant's folder, whose `info` is complete but for its decoding; returns `decoding`.
 
@@ -154,12 +166,8 @@ def _put(settings: LanguageModelSettings, corpus: Corpus, folder: Path) -> str:
         texts = (utterance.text for utterance in corpus.utterances("train"))
         ngrams.estimate(texts, settings.order, settings.least_count).write(folder / "lm.arpa.gz")
         return "lm.arpa.gz"
+    check(settings)
     source = Path(settings.file)
-    if not source.is_file():
-        raise BigfootError(f"lm.file: {source} is missing: put it there, or correct the path")
-    if (found := sha256(source)) != settings.sha256:
-        raise BigfootError(f"lm.file: {source} is another file than lm.sha256 says: set it to {found}, or get the right one")
-    language_model.words(source)
     name = f"lm{''.join(source.suffixes[-2:]) if source.suffix == '.gz' else source.suffix}"
     shutil.copyfile(source, folder / name)
     if (words := source.with_name("unigrams.txt")).is_file():

@@ -13,8 +13,10 @@ import itertools, json, pathlib, sys
 here = pathlib.Path(__file__).parent
 info = json.loads((here / "variant.json").read_text(encoding="utf-8"))
 audio, rate = soundfile.read(sys.argv[1], dtype="float32")
-if (rate, audio.ndim) != (info["sample_rate"], 1): sys.exit(f"needs mono at {{info['sample_rate']}} Hz, not {{rate}} Hz")
+if (rate, audio.ndim) != (info["sample_rate"], 1):
+    sys.exit(f"needs one channel at {{info['sample_rate']}} Hz, not {{audio[:1].size}} at {{rate}} Hz")
 if info["normalize"]: audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
+audio = np.pad(audio, (0, max(0, {least} - audio.size)))  # to a frame
 {run}
 best = [info["vocab"][token] for token, _ in itertools.groupby(logits.argmax(-1)) if token != info["blank"]]
 print(*"".join(best).split())
@@ -39,8 +41,10 @@ KINDS = {  # runtime: packages, imports, code that computes the logits
 }
 
 
-def text(runtime: str, file: str, is_greedy: bool = True) -> str | None:
-    """The program for a variant that `runtime` runs from `file`; None where it can't run without Bigfoot."""
+def text(runtime: str, file: str, is_greedy: bool = True, least: int = 400) -> str | None:
+    """The program for a variant that `runtime` runs from `file`, whose first frame takes `least` samples; None where it can't
+    run without Bigfoot.
+    """
     if (
         not is_greedy
         or runtime not in KINDS
@@ -49,4 +53,4 @@ def text(runtime: str, file: str, is_greedy: bool = True) -> str | None:
     ):
         return None
     packages, imports, run = KINDS[runtime]
-    return PROGRAM.format(packages=packages, imports=imports, run=run.format(file=file))
+    return PROGRAM.format(packages=packages, imports=imports, run=run.format(file=file), least=least)

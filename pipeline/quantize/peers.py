@@ -10,13 +10,18 @@ peer is ever promoted (pipeline.compare.rows). PyTorch's own two ways are not he
 import json
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.common import host
 from pipeline.common.errors import BigfootError
 from pipeline.quantize import export
 from pipeline.quantize.base import BF16, VNNI, Scheme
 from pipeline.recognition import torch_model, torchao_model
+
+if TYPE_CHECKING:
+    from pipeline.params import Student
 
 
 class Peer(Scheme):
@@ -151,28 +156,29 @@ class PeerCTranslate2(Peer):
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         from ctranslate2.converters import TransformersConverter
 
-        _refuse_unknown_shape(json.loads((model_folder / "config.json").read_text(encoding="utf-8")))
+        config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+        if reason := self.obstacle(config, None):
+            raise BigfootError(f"peer-ctranslate2: {reason}")
         TransformersConverter(str(model_folder)).convert(str(out), quantization="int8", force=True)
 
-
-def _refuse_unknown_shape(config: dict) -> None:
-    """Raise BigfootError where CTranslate2's Wav2Vec2, written for the large models (lv60, XLS-R), doesn't fit this model."""
-    supports = "peer-ctranslate2: CTranslate2's Wav2Vec2 supports"
-    if config["model_type"] != "wav2vec2" or config.get("adapter_attn_dim"):
-        kind = "has adapters" if config["model_type"] == "wav2vec2" else f"is {config['model_type']}"
-        raise BigfootError(f"{supports} wav2vec2 without adapters only, and this model {kind}: leave it out")
-    if config["feat_extract_norm"] != "layer":
-        raise BigfootError(f"{supports} feature encoders with layer norm only, and this model's has group norm: leave it out")
-    if not config["do_stable_layer_norm"]:
-        raise BigfootError(
-            f"{supports} pre-norm layers only (do_stable_layer_norm), and this model's are post-norm: leave it out"
-        )
-    positions = (config["num_conv_pos_embeddings"], config["num_conv_pos_embedding_groups"])
-    if positions != (128, 16):
-        raise BigfootError(
-            f"{supports} positional convolutions of 128 frames in 16 groups only, and this model's has {positions[0]} in "
-            f"{positions[1]}: leave it out"
-        )
+    def obstacle(self, config: Mapping, student: "Student | None") -> str | None:
+        """CTranslate2's Wav2Vec2 was written for the large models (lv60, XLS-R)."""
+        if not config:
+            return None
+        if config["model_type"] != "wav2vec2" or config.get("adapter_attn_dim"):
+            kind = "has adapters" if config["model_type"] == "wav2vec2" else f"is {config['model_type']}"
+            return f"CTranslate2's Wav2Vec2 supports wav2vec2 without adapters only, and this model {kind}: leave it out"
+        if config["feat_extract_norm"] != "layer":
+            encoder = "feature encoders with layer norm only, and this model's has group norm"
+            return f"CTranslate2's Wav2Vec2 supports {encoder}: leave it out"
+        if not config["do_stable_layer_norm"]:
+            layers = "pre-norm layers only (do_stable_layer_norm), and this model's are post-norm"
+            return f"CTranslate2's Wav2Vec2 supports {layers}: leave it out"
+        frames, groups = config["num_conv_pos_embeddings"], config["num_conv_pos_embedding_groups"]
+        if (frames, groups) != (128, 16):
+            wanted = f"positional convolutions of 128 frames in 16 groups only, and this model's has {frames} in {groups}"
+            return f"CTranslate2's Wav2Vec2 supports {wanted}: leave it out"
+        return None
 
 
 def _plain_onnx(model_folder: Path, path: Path) -> None:

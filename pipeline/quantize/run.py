@@ -63,7 +63,8 @@ def quantize(
         if model := decodings.of(scheme, settings):
             assert corpus is not None
             info |= {"decoding": decodings.write(model, corpus, half_done, info)}
-        if (example := examples.text(chosen.runtime, chosen.file, is_greedy=model is None)) is not None:
+        least = seal.receptive_field(info)
+        if (example := examples.text(chosen.runtime, chosen.file, model is None, least)) is not None:
             (half_done / "example.py").write_text(example, encoding="utf-8")
         info = sealed(info | {"files": seal.seal(half_done)})
         write_json(half_done / "variant.json", info)

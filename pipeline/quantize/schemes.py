@@ -92,6 +92,8 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
             f"schemes.{scheme}: a scheme's name has only small letters, digits and dashes, such as int8-openvino-16, "
             "and what decodes it after a +, such as int8-onnx+lm"
         )
+    if decoded and SCHEMES[kind].kind == "peer":
+        raise BigfootError(f"schemes.{scheme}: a peer decodes greedily, as the other tool does: leave out +{decoded} and lm")
     if weights in SCHEMES and kind != weights:
         raise BigfootError(f"schemes.{scheme}.like: {weights} is a scheme itself: give the one like {kind} a name of its own")
     try:
@@ -104,13 +106,16 @@ def make(scheme: str, settings: Mapping | None = None) -> Scheme:
 
 
 def check(params: "Params", configs: Callable[[], Mapping[str, Any]]) -> None:
-    """Raise BigfootError for a variant whose scheme can't lower its model, as far as this is known before it is trained.
+    """Raise BigfootError for a variant whose scheme can't lower its model, as far as this is known before it is trained, or
+    whose language model is not there.
 
     `configs` gives the config of each model, as far as they are known.
     """
     known: Mapping[str, Any] | None = None
     for variant in params.variants.values():
         scheme = make(variant.scheme, params.schemes[variant.scheme])
+        if settings := decodings.of(variant.scheme, params.schemes[variant.scheme]):
+            decodings.check(settings)
         if type(scheme).obstacle is Scheme.obstacle:
             continue
         known = configs() if known is None else known

@@ -12,7 +12,8 @@ Decisions, and what they cost:
   grow with the recording. ctc-beam-decoder takes no state of a language model, so each piece begins as a sentence does.
 - The library takes a gap after the last word for one more word, an unknown one, and then loses the right text. So with a
   language model two frames are added to each piece, in which a gap and the end of the text, as a word, are certain.
-- Of each frame, tokens below e^-5 are left out, and texts more than e^10 less likely than the best (the library's defaults).
+- Of each frame, tokens below e^-5 are left out, and texts more than e^10 less likely than the best (the library's defaults). A
+  part of a hot word already has a part of its bonus, so with hot words the bonus is added to that.
 """
 
 import math
@@ -34,6 +35,7 @@ BEAM = 64  # of hot words in a variant without a decoding
 HOT_WORD_WEIGHT = 3.0  # the bonus of a whole hot word, in nats; with more, words that sound alike become it: docs/decoding.md
 UNKNOWN_COST = 10.0  # of a word that the language model doesn't know: powers of ten that its probability is lower
 MOST_HOT_WORDS, LONGEST_HOT_WORD = 100, 50  # of a request; letters
+PRUNED = 10.0  # texts that are so much less likely than the best are left out, the library's default; and a bonus more
 IMPOSSIBLE = math.log(1e-15)
 NOT_THERE = (
     "ctc-beam-decoder, which searches with language models and hot words, is not installed: `make lm` installs the extra `lm`, "
@@ -72,13 +74,23 @@ class BeamDecoder:
 
     def piece_text(self, piece: np.ndarray, hot_words: Sequence[str] = (), weight: float = HOT_WORD_WEIGHT) -> str:
         """The text of log probabilities [frames, texts], one or more frames that are decoded together."""
-        hot = [word for phrase in hot_words for word in phrase.split()]
-        if self._known is not None:
-            piece = self._ended(piece)
-            if weight and not self._known.issuperset(hot):
-                weight += self._alpha * UNKNOWN_COST * math.log(10)  # what it costs
-        found = self._search.decode(piece, beam_width=self._beam, hotwords=hot, hotword_weight=weight)
-        return " ".join(word for word in found.split() if word != END)
+        hot = {word for phrase in hot_words for word in phrase.split()} if weight else set()
+        unknown = set() if self._known is None else hot - self._known
+        bonuses = dict.fromkeys(hot, weight) | dict.fromkeys(unknown, weight + self._alpha * UNKNOWN_COST * math.log(10))
+        # The library gives all hot words of a search the same bonus, so each kind has one: the best text of both is taken.
+        searched = [words for words in (hot - unknown, unknown) if words] or [hot]
+        frames = piece if self._known is None else self._ended(piece)
+        found = (each for words in searched for each in self._found(frames, words, bonuses))
+        _, best = max(found, key=lambda each: each[0], default=(0.0, []))
+        return " ".join(word for word in best if word != END)
+
+    def _found(self, frames: np.ndarray, hot: set[str], bonuses: dict[str, float]) -> Iterator[tuple[float, list[str]]]:
+        """The sum and the words of each text that is found with these hot words; its sum has the bonuses of all."""
+        bonus = bonuses[next(iter(hot))] if hot else 0.0
+        beams = self._search.decode_beams(frames, self._beam, -PRUNED - bonus, hotwords=sorted(hot), hotword_weight=bonus)
+        for text, _, _, _, total in beams:
+            words = text.split()
+            yield total + sum(bonuses.get(word, 0.0) for word in words if word not in hot), words
 
     def _ended(self, piece: np.ndarray) -> np.ndarray:
         """The piece with a column of END more, and with the two frames that end the text."""
@@ -98,6 +110,8 @@ class BeamDecoder:
 
         Raises BigfootError where they are too many or too long, or one has a letter that the model doesn't write.
         """
+        if isinstance(hot_words, str):
+            raise BigfootError(f"hot words are a list, not a string: give [{hot_words!r}]")
         words = [str(word) for word in hot_words]
         if len(words) > MOST_HOT_WORDS:
             raise BigfootError(f"{len(words)} hot words, more than the {MOST_HOT_WORDS} accepted: leave some out")

@@ -46,10 +46,15 @@ def missing(runtime: str) -> str | None:
     return "no NVIDIA GPU on this machine" if name() is None else LACKING[runtime]()
 
 
+def takes(info: Mapping) -> bool:
+    """Whether a GPU can run the variant of this variant.json."""
+    is_float32 = info["runtime"] == "torch" and info["file"] == "model.safetensors" and info.get("precision", "f32") == "f32"
+    return is_needed(info) or is_float32
+
+
 def scores(info: Mapping) -> bool:
     """Whether this machine's GPU scores the variant of this variant.json."""
-    is_float32 = info["runtime"] == "torch" and info["file"] == "model.safetensors" and info.get("precision", "f32") == "f32"
-    return (is_needed(info) or is_float32) and missing(info["runtime"]) is None
+    return takes(info) and missing(info["runtime"]) is None
 
 
 def _torch_lacks() -> str | None:

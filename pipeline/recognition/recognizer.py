@@ -60,7 +60,7 @@ class Recognizer:
 
         `device`: "cpu", or "cuda" for PyTorch's variants in float32 and those made for a GPU; None: what the variant was made
         for. Raises BigfootError where the folder is not a variant, a file is missing or has changed since the variant was made,
-        and where this machine lacks the GPU.
+        where it doesn't run on the device, and where this machine lacks the GPU.
         """
         folder = Path(folder)
         if not (folder / "variant.json").is_file():
@@ -69,6 +69,10 @@ class Recognizer:
         seal.require_runnable(folder, info)
         seal.check(folder, info, remembered=True)
         device = device or info.get("device", "cpu")
+        if device not in ("cpu", gpu.CUDA):
+            raise BigfootError(f"there is no device {device}: give cpu or {gpu.CUDA}")
+        if device == gpu.CUDA and not gpu.takes(info):
+            raise BigfootError(f"{folder} runs on the CPU alone: take a variant for a GPU, or fp32")
         if device == gpu.CUDA and (reason := gpu.missing(info["runtime"])):
             raise BigfootError(f"{folder} can't run here, {reason}: take a variant for the CPU, or a machine with a GPU")
         run = runtimes.start(folder, info["runtime"], info["file"], threads, info.get("precision", "f32"), device)
@@ -147,6 +151,8 @@ class Recognizer:
 
         Raises BigfootError where ctc-beam-decoder is not installed, and where hot words are not accepted.
         """
+        if hot_words and self.info["runtime"] == "sherpa_onnx":
+            raise BigfootError("sherpa-onnx gives no scores, and hot words need them: take a variant for another runtime")
         if hot_words and self._beam_decoder is None and "decoding" not in self.info:
             self._beam_decoder = decoding.BeamDecoder(self.info)
         if hot_words and self._beam_decoder is not None:

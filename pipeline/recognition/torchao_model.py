@@ -5,6 +5,7 @@ pickled. The model runs without torch.compile, which would need a C++ compiler o
 compile again for some lengths.
 """
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FILE = "model.torchao.safetensors"
+PACKED = "torchao"
 
 
 def quantize_linears(model: "nn.Module", reduce_range: bool) -> None:
@@ -30,12 +32,13 @@ def quantize_linears(model: "nn.Module", reduce_range: bool) -> None:
 
 
 def save(model: "nn.Module", folder: Path) -> None:
-    """Write a model from `quantize_linears` as FILE."""
+    """Write a model from `quantize_linears` as FILE, torchao's metadata as one value: safetensors gives keys no order."""
     from safetensors.torch import save_file
     from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
 
     tensors, metadata = flatten_tensor_state_dict(model.state_dict())
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / FILE, metadata=metadata)
+    contents = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(contents, folder / FILE, metadata={PACKED: json.dumps(metadata)})
 
 
 def load(folder: Path) -> "nn.Module":
@@ -48,6 +51,7 @@ def load(folder: Path) -> "nn.Module":
 
     with safe_open(folder / FILE, "pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    metadata = json.loads(metadata[PACKED]) if PACKED in metadata else metadata  # an older Bigfoot's
     weights, unread = unflatten_tensor_state_dict(tensors, metadata)
     if unread:
         raise BigfootError(f"{folder}: torchao can't read {min(unread)} in {FILE}: quantize the model again")

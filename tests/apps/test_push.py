@@ -261,6 +261,8 @@ def test_what_is_wrong_here_is_an_error_before_anything_is_sent(project, hub, mo
 def test_a_variant_is_not_exported_onto_itself(project):
     folder = project / "variants" / HALF
     before = sorted(path.name for path in folder.iterdir())
-    with pytest.raises(BigfootError, match=f"is {HALF} itself: name another folder"):
+    with pytest.raises(BigfootError, match=f"is {HALF} itself, or in its folder: name another"):
         push.export(project, HALF, folder, force=True)
+    with pytest.raises(BigfootError, match="itself, or in its folder"):
+        push.export(project, HALF, folder / "below")
     assert sorted(path.name for path in folder.iterdir()) == before

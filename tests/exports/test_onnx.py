@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import soundfile
 
 from pipeline.common.errors import BigfootError
 from pipeline.exports import huggingface, layouts
@@ -73,6 +74,15 @@ def test_the_card_keeps_its_text_and_says_how_to_run_the_folder(variants, tmp_pa
     assert "sherpa-onnx can't run this model (it normalizes all audio" in (tmp_path / "b/README.md").read_text()
 
 
+@pytest.mark.parametrize(("rate", "channels"), [(48_000, 1), (16_000, 2)])
+def test_the_cards_program_refuses_other_audio_in_a_line(variants, tmp_path, rate, channels):
+    layouts.write(variants["group", True, "int8-onnx"], tmp_path, "onnx", CARD)
+    (program,) = re.findall(r"^### ONNX Runtime.*?^```python$(.*?)^```$", (tmp_path / "README.md").read_text(), re.M | re.S)
+    soundfile.write(tmp_path / "a.wav", np.zeros((rate, channels), dtype=np.float32), rate)
+    done = subprocess.run([sys.executable, "-I", "-c", program, "a.wav"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "a.wav is not one channel at 16 kHz\n")
+
+
 def test_transformers_reads_the_folders_processor_and_config(variants, tmp_path):
     from transformers import AutoConfig, AutoProcessor
 
@@ -128,6 +138,7 @@ def test_an_export_loads_onnx_and_numpy_and_no_framework(variants, tmp_path):
 def test_two_tokens_that_write_the_same_are_refused():
     with pytest.raises(BigfootError, match="v: tokens 2 and 3 both write 'a'"):
         huggingface.token_names({"variant": "v", "vocab": ["", " ", "a", "a"], "blank": 0})
+    assert huggingface.gap_name({"vocab": ["", " ", "a|b"]}) == "\u2581"
     assert huggingface.token_names({"variant": "v", "vocab": ["", " ", "|", ""], "blank": 3}) == [
         "<unk>",
         "\u2581",

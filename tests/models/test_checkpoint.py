@@ -105,7 +105,7 @@ def test_a_custom_processor_class_runs_no_code_and_asks_nothing(source, expected
 )  # fmt: skip
 def test_a_tokenizer_with_a_value_of_an_odd_kind_is_one_line(source, key, value):
     edit(source / "tokenizer_config.json", **{key: value})
-    with pytest.raises(BigfootError, match=r"tokenizer_config.json, .* has a value of a kind that none has: fetch"):
+    with pytest.raises(BigfootError, match=r"tokenizer_config.json, .* has a value of a wrong type: fetch"):
         Checkpoint(str(source), is_folder=True).vocabulary(None)
 
 

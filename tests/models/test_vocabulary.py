@@ -124,6 +124,11 @@ def test_a_vocabulary_without_gap_and_unknown_token_survives_saving(tmp_path):
         assert (again.texts, again.blank, again.gap_name) == (("", "a", "b"), 0, None)
 
 
+def test_two_tokens_with_one_id_are_refused():
+    with pytest.raises(BigfootError, match="m: tokens 'a' and 'à' have the same id 2: correct vocab.json"):
+        read({"<pad>": 0, "|": 1, "a": 2, "à": 2}, {}, size=3)
+
+
 def test_a_vocabulary_without_spaces_has_no_gap():
     assert read({"<pad>": 0, "<unk>": 1, "你": 2}, {}, size=3).gap_name is None
 

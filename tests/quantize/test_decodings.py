@@ -12,6 +12,7 @@ from pipeline.benchmark import processes
 from pipeline.benchmark.run import benchmark
 from pipeline.common.errors import BigfootError
 from pipeline.evaluate.run import evaluate
+from pipeline.project import load_params
 from pipeline.quantize import decodings, schemes
 from pipeline.quantize.run import quantize
 from pipeline.recognition import decoding, language_model, seal
@@ -21,6 +22,7 @@ from pipeline.speech.corpus import open_corpus
 from pipeline.speech.scoring import count_errors
 from pipeline.speech.shards import Utterance
 from tests import corpora
+from tests.planted import ROOT
 from tests.tiny import save_model, speech
 
 needs_library = pytest.mark.skipif(not decoding.is_installed(), reason="needs the extra lm: make lm")
@@ -172,6 +174,7 @@ def test_a_broken_decoding_is_one_line(place, tmp_path, decoded, complaint):
         ("int8-onnx", {"lm": {}}, r"has a \+ in its name and the setting lm: write both"),
         ("int8-onnx+", {"lm": {}}, "only small letters, digits and dashes"),
         ("int8-onnx+LM", {"lm": {}}, "only small letters, digits and dashes"),
+        ("peer-sherpa-onnx+lm", {"lm": {}}, "a peer decodes greedily, as the other tool does"),
         ("int8-onx+lm", {"lm": {}}, r"schemes.int8-onx\+lm: there is no such scheme"),
         ("int8-onnx+lm", {"lm": {"orde": 3}}, r"schemes.int8-onnx\+lm.lm.orde: .*settings of lm: file, sha256, order"),
         ("int8-onnx+lm", {"lm": {"order": 7}}, r"schemes.int8-onnx\+lm.lm.order: "),
@@ -194,6 +197,15 @@ def test_a_scheme_with_a_decoding_takes_the_settings_of_the_scheme():
     assert made == schemes.make("int8-openvino", {"calibration_utterances": 16})
     renamed = schemes.make("small+lm4", {"like": "int8-openvino", "calibration_utterances": 16, "lm": {"order": 4}})
     assert renamed == made
+
+
+def test_check_looks_at_a_language_model_of_the_users_own(tmp_path):
+    lm = f"{{lm: {{file: none.arpa, sha256: {64 * 'a'}}}}}"
+    text = (ROOT / "profiles/quickstart.yaml").read_text().replace("\nschemes:", f"\nschemes:\n  int8-onnx+lm: {lm}")
+    text = text.replace("\nvariants:", "\nvariants:\n  thin-int8-onnx-lm: {model: thin, scheme: int8-onnx+lm}\n  #")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(BigfootError, match="lm.file: none.arpa is missing: put it there, or correct the path"):
+        schemes.check(load_params(tmp_path / "params.yaml"), dict)
 
 
 def test_a_variants_slug_has_no_plus():

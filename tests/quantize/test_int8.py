@@ -18,6 +18,7 @@ from pipeline.quantize import convolutions
 from pipeline.quantize.calibration import calibration
 from pipeline.quantize.openvino import weight_types
 from pipeline.quantize.run import quantize
+from pipeline.quantize.schemes import SCHEMES
 from pipeline.recognition import torch_model, torchao_model
 from pipeline.recognition.recognizer import Recognizer
 from tests.tiny import FAMILIES, TrainingAudio, save_model, speech
@@ -229,6 +230,23 @@ def test_torchao_weights_take_seven_bits_and_a_scale_per_output(variants):
     assert len(weights) == LINEARS
     for weight in weights:
         assert 60 < weight.qdata.abs().max() <= 64 and weight.scale.shape == (weight.shape[0], 1)
+
+
+def test_torchao_weights_are_written_with_the_same_bytes_each_time(models, variants, tmp_path):
+    SCHEMES["int8-torchao"]().write(models["group"], None, tmp_path)
+    assert (tmp_path / torchao_model.FILE).read_bytes() == (variants["group", "int8-torchao"] / torchao_model.FILE).read_bytes()
+
+
+def test_torchao_weights_of_an_older_bigfoot_are_read(variants, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    folder = shutil.copytree(variants["group", "int8-torchao"], tmp_path / "older")
+    with safe_open(folder / torchao_model.FILE, "pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file(tensors, folder / torchao_model.FILE, metadata=json.loads(metadata[torchao_model.PACKED]))
+    before, after = (torchao_model.load(path).state_dict() for path in (variants["group", "int8-torchao"], folder))
+    assert before.keys() == after.keys() and str(before) == str(after)
 
 
 def test_torchao_weights_of_another_model_are_refused(variants, tmp_path):

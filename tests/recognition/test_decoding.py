@@ -131,6 +131,25 @@ def test_a_hot_word_that_the_language_model_doesnt_know_wins_too(tmp_path):
 
 
 @needs_library
+def test_a_hot_word_that_the_language_model_doesnt_know_gives_others_no_larger_bonus(tmp_path):
+    ngrams.estimate(["aba ab", "aba", "ab"], 2).write(tmp_path / "lm.arpa")
+    logits = likely([3, 4, 3, 3])
+    logits[2:] = np.log([0.0075, 0.0005, 0.001, 0.99, 0.001])  # "ab" has e^10 times less of it than "aba"
+    assert decoder(tmp_path).text(logits) == "aba"
+    for hot_words in (["ab"], ["ab", "bbb"]):
+        assert decoder(tmp_path).text(logits, hot_words) == "aba"
+
+
+@needs_library
+def test_hot_words_of_one_text_are_forgotten_for_the_next(tmp_path):
+    ngrams.estimate(["aba ab", "aba", "ab"], 2).write(tmp_path / "lm.arpa")
+    logits, search = likely([3, 4, 0, 3]), decoder(tmp_path)
+    logits[3] = np.log([0.1, 0.05, 0.05, 0.4, 0.4])
+    asked = [["abb"], [], ["bbb"], ["abb"], []]
+    assert [search.text(logits, hot_words) for hot_words in asked] == ["abb", "aba", "aba", "abb", "aba"]
+
+
+@needs_library
 def test_nothing_is_heard_in_nothing():
     assert decoder().text(np.zeros((0, len(VOCAB)), dtype=np.float32)) == ""
     assert decoder().text(likely([0, 0, 2, 0])) == ""

@@ -242,6 +242,15 @@ def test_an_incomplete_variant_is_an_error(tmp_path):
         Recognizer.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "device", "message"),
+    [("int8-onnx", "cuda:0", "there is no device cuda:0: give cpu or cuda"), ("int8-onnx", "cuda", "runs on the CPU alone")],
+)
+def test_a_device_that_a_variant_doesnt_run_on_is_an_error(variants, scheme, device, message):
+    with pytest.raises(BigfootError, match=message):
+        Recognizer.load(variants[scheme], device=device)
+
+
 def test_an_unknown_runtime_is_an_error_that_lists_the_known_ones(tmp_path):
     (tmp_path / "variant.json").write_text(json.dumps(INFO | {"runtime": "abacus", "file": "beads"}))
 

@@ -40,7 +40,8 @@ samples, rate = soundfile.read("speech.wav", dtype="float32")  # mono, 16 kHz
 inputs = processor(samples, sampling_rate=rate, return_tensors="pt")
 with torch.inference_mode():
     logits = model(**inputs).logits
-print(processor.batch_decode(logits.argmax(-1), skip_special_tokens=True)[0])
+text = processor.batch_decode(logits.argmax(-1))[0]  # skip_special_tokens would make "tre" of "tree"
+print(text.replace(processor.tokenizer.unk_token, ""))
 ```"""
 RUN_EXAMPLE = """Mono audio at 16 kHz, without Bigfoot, in this folder:
 
