@@ -23,8 +23,7 @@ class Job:
     [frames, vocabulary] for an utterance, which each batch then holds; None where the loss needs none.
     `unlabelled`: the share of batches that hold audio without text; `pseudo_labels`: the labels that such an utterance gets.
     `features`: the feature encoder's output [frames, channels] for an utterance. The model then gets this instead of waveforms,
-    and its feature encoder is not trained. `finish`: writes what else belongs to the model into its folder; only then are the
-    checkpoints removed.
+    and its feature encoder is not trained. `finish`: writes what else belongs to the model into its folder.
     """
 
     model: torch.nn.Module

@@ -3,8 +3,7 @@
 Decision: transformers.Trainer does the training; this module adds the order of batches, the loss and errors on dev. The order
 is one stream of `steps` batches that depends on (seed, epoch) alone, and an example's augmentation depends on (seed, epoch,
 utterances) alone. So a run that was killed and resumed gets the same batches as an uninterrupted run; on a CPU with the same
-number of threads it ends with the same weights. Checkpoints are under .bigfoot/checkpoints/MODEL/FINGERPRINT; all are removed
-once the model is saved.
+number of threads it ends with the same weights. Checkpoints are under .bigfoot/checkpoints/MODEL/FINGERPRINT.
 """
 
 import json
@@ -59,6 +58,8 @@ def train(job: Job, out: Path) -> dict:
         log.info("%s: in float32, because this CPU gets them wrong in bf16: %s", job.bookkeeping.model, ", ".join(mended))
     if job.features is not None:
         accept_features(job.model)
+    with PartialState().main_process_first():
+        checkpoints.remove_recorded(job.bookkeeping.project.checkpoints, job.bookkeeping.project.lock)
     folder = job.bookkeeping.checkpoints(job.fingerprint)
     resume = checkpoints.latest(folder)
     ended = checkpoints.last_step(resume) if resume else None  # of one that was killed before its model was saved
@@ -76,7 +77,7 @@ def train(job: Job, out: Path) -> dict:
         _say_what_is_kept(job, metrics, trainer.lr_scheduler.get_last_lr()[0])
         if trainer.ledger.run:
             trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
-        shutil.rmtree(folder, ignore_errors=True)
+        checkpoints.end(folder)
     trainer.accelerator.wait_for_everyone()
     return metrics
 

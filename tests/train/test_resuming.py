@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import shutil
 
 import pytest
 import torch
@@ -29,6 +31,28 @@ def test_a_run_killed_midway_ends_with_the_same_weights(tmp_path, caplog):
     assert not list(disturbed.glob(".bigfoot/checkpoints/teacher/*"))
     metrics = tones.metrics(disturbed)
     assert metrics["steps"] == 30 and metrics["dev_wer"] >= 0 and metrics["train_hours"] > 0 and metrics["fingerprint"]
+
+
+def test_a_model_that_dvc_has_not_recorded_is_not_trained_again(tmp_path, caplog, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "teacher")
+    folder = tones.project(tmp_path, steps=30)
+    tones.run(folder, "teacher")
+    first, lock = tones.weights(folder), folder / "dvc.lock"
+
+    def again() -> str:
+        shutil.rmtree(folder / "models/teacher")  # as DVC does before it starts a stage
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            tones.run(folder, "teacher")
+        weights = tones.weights(folder)
+        assert all(torch.equal(first[name], weights[name]) for name in first)
+        return caplog.text
+
+    assert "resuming from step 30" in again() and tones.metrics(folder)["steps"] == 30
+    lock.write_text("")  # with the model: a forced run is one from the beginning
+    assert "step 10/30" in (text := again()) and "resuming" not in text
+    os.utime(lock, (0, 0))
+    assert "resuming from step 30" in again()
 
 
 def test_a_training_that_diverges_ends_with_what_to_do(tmp_path):
