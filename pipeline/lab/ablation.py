@@ -4,7 +4,7 @@
 
 Run in a project with a trained teacher and its stored logits. Each student, or those named, is trained from the seeds 1 to
 SEEDS (3), its parent from the same seed before it, into ablation/STUDENT.SEED; one that is there already, from the same
-settings, parent, corpus and logits, is not trained again. A row has the word errors in per cent on dev, which chose the
+settings, parent, corpus and logits, is not trained again. A row has the word errors in percent on dev, which chose the
 checkpoint, and on gate and test together, which chose nothing.
 """
 

@@ -15,7 +15,7 @@ def rows(path: Path) -> Rows:
     try:
         import lhotse
     except ImportError:
-        raise BigfootError(f"{path} is read by lhotse, which is not installed: `pip install lhotse`") from None
+        raise BigfootError(f"{path} is read by lhotse, which is not installed: `pip install 'bigfoot-asr[lhotse]'`") from None
     if not path.is_file():
         raise BigfootError(f"{path} is missing: name the manifest of each split in corpus.source")
     try:

@@ -13,8 +13,8 @@ GROUPS = ("Models", "Languages and text", "Tables and splits", "Audio")
 VERDICTS = {"accepts": "taken", "refuses": "refused"}
 HEAD = """# What is accepted, and what is refused
 
-Each line is a promise that a test holds: `make test` runs the real code on a small case of it. What is refused stops with one
-line that says what to do, before anything is trained.
+Each line is a promise that a test holds: `make test` (of models above 2 GB `make test-all`) runs the real code on a small case
+of it. What is refused stops with one line that says what to do, before anything is trained.
 """
 
 

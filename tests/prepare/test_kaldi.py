@@ -96,7 +96,7 @@ def test_cuts_without_lhotse_are_refused_with_what_to_install(tmp_path):
         import lhotse  # noqa: F401
     except ImportError:
         (tmp_path / "train.jsonl.gz").write_bytes(gzip.compress(b""))
-        with pytest.raises(BigfootError, match="is read by lhotse, which is not installed: `pip install lhotse`"):
+        with pytest.raises(BigfootError, match=r"which is not installed: `pip install 'bigfoot-asr\[lhotse\]'`"):
             read(tmp_path, FolderSource(kind="folder", train="train.jsonl.gz"))
 
 

@@ -103,8 +103,10 @@ def _piped(is_over: Callable[[], bool]) -> Iterator[bytes]:
 
 def _spoken(is_over: Callable[[], bool]) -> Iterator[bytes]:
     """What the default microphone hears."""
-    import sounddevice
-
+    try:
+        import sounddevice
+    except OSError as error:  # its wheels for Linux have no PortAudio
+        raise BigfootError(f"{error}: install it (`apt install libportaudio2`), or pipe PCM in and name -") from None
     heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     block = 1_600
     try:

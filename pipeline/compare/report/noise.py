@@ -10,7 +10,7 @@ from pipeline.evaluate.scores import NoisyScore, SetScore
 
 ABOUT = (
     "The first test set with white noise, by how many dB it lies below each utterance (evaluate.noise_snr_db): "
-    "{} in per cent, with its 95% interval. The noise is the same for all variants."
+    "{} in percent, with its 95% interval. The noise is the same for all variants."
 )
 
 

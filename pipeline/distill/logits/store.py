@@ -7,7 +7,7 @@ the teacher's logits at those speeds are computed and stored too.
 
 The teacher's feature-encoder output can be stored in the same way, for students that keep the encoder unchanged: they then
 train without computing it. This takes much more disk: 2 bytes x channels x 50 frames per second, or 184 MB per hour for 512
-channels, one and a half times the audio.
+channels, three times the corpus's FLAC.
 
 Utterances are in the order of the corpus: train at the first speed, train at the next, ..., then unlabelled likewise. So the
 place of one follows from its split, row and speed, and a process holds nothing per utterance. A file is opened for each read,

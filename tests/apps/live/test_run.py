@@ -126,6 +126,13 @@ def test_without_sounddevice_the_microphone_is_one_line(variant):
     assert started.returncode == 1 and b"sounddevice" in err and err.count(b"\n") == 1
 
 
+def test_without_portaudio_the_microphone_is_one_line(variant, tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    started = bigfoot(variant, cwd=tmp_path)
+    _, err = started.communicate()
+    assert started.returncode == 1 and b"PortAudio library not found: install it" in err and err.count(b"\n") == 1, err
+
+
 @pytest.mark.parametrize("content", [b"", b"\0", bytes(2), bytes(400_000)], ids="nothing byte sample silence".split())
 def test_silence_and_next_to_nothing_give_no_line(variant, content):
     started = bigfoot(variant, "-")
