@@ -13,7 +13,8 @@ from pipeline.common.errors import Away, BigfootError, is_away
 from pipeline.common.files import new_folder
 from pipeline.compare import comparison
 from pipeline.exports import layouts
-from pipeline.models.folder import check_sums, mark
+from pipeline.models.folder import check_sums
+from pipeline.models.training import mark
 from pipeline.project import Project
 from pipeline.recognition import seal
 

@@ -19,6 +19,16 @@ def safe(text: str) -> str:
     return _SECRET.sub(rf"\1{HIDDEN}", text)
 
 
+def named(address: str) -> str:
+    """One address without its user name, its password and the passwords in its query; its path may hold an @."""
+    parts = urllib.parse.urlsplit(address)
+    try:
+        _ = parts.port
+    except ValueError:  # what stands before the first slash is a part of a password
+        return safe(address)
+    return _SECRET.sub(rf"\1{HIDDEN}", address.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1))
+
+
 def request(address: str) -> urllib.request.Request:
     """A GET request, with the address's user and password as HTTP's basic authentication, which urllib doesn't make of them."""
     parts = urllib.parse.urlsplit(address)

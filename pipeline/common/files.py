@@ -45,7 +45,9 @@ def open_lock(path: Path) -> TextIO:
     """
     with suppress(FileNotFoundError):
         return path.open()
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT, 0o644))
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT, 0o644))
+    os.fchmod(file.fileno(), 0o644)  # whatever the umask
+    return file
 
 
 @contextmanager

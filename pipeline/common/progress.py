@@ -47,7 +47,7 @@ class Progress:
     def line(self, elapsed: float) -> str:
         """The line for the log after `elapsed` seconds."""
         rate = self.done / max(elapsed, 1e-6)
-        if not self.total:
+        if not self.total or self.done > self.total:  # headers only estimate some recordings
             return f"{self.what}: {self.done:,.0f} {self.unit}, {_per_second(rate)}"
         left = clock((self.total - self.done) / rate) if rate else "unknown"
         part = f"{self.done:,.0f} of {self.total:,.0f} {self.unit} ({self.done / self.total:.0%})"

@@ -12,13 +12,13 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_text, sha256, write_whole
 from pipeline.models import families
 from pipeline.models.int8_ranges import RANGES
+from pipeline.models.training import SUMS as SUMS
 
 PROCESSOR = (
     "vocab.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "special_tokens_map.json",
     "added_tokens.json",
 )  # fmt: skip
 FEW_BITS = "few_bits.json"  # what a student was trained for: pipeline.models.few_bits
-SUMS = "SHA256SUMS"
 REMEDY = "copy the model again, or train it again"
 
 
@@ -33,11 +33,6 @@ def write_sums(folder: Path) -> None:
     """Write SHA256SUMS of the files that make the model."""
     files = [*folder.glob("model*.safetensors*"), *(folder / name for name in ("config.json", FEW_BITS, RANGES, *PROCESSOR))]
     write_whole(folder / SUMS, "".join(f"{sha256(file)}  {file.name}\n" for file in sorted(files) if file.is_file()))
-
-
-def mark(folder: Path) -> str | None:
-    """A short hash of SHA256SUMS, which differs between models; None without that file."""
-    return sha256(folder / SUMS)[:16] if (folder / SUMS).is_file() else None
 
 
 def load_model(folder: Path):

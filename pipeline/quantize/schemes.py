@@ -112,10 +112,12 @@ def check(params: "Params", configs: Callable[[], Mapping[str, Any]]) -> None:
     `configs` gives the config of each model, as far as they are known.
     """
     known: Mapping[str, Any] | None = None
+    models: list[decodings.LanguageModelSettings] = []
     for variant in params.variants.values():
         scheme = make(variant.scheme, params.schemes[variant.scheme])
-        if settings := decodings.of(variant.scheme, params.schemes[variant.scheme]):
+        if (settings := decodings.of(variant.scheme, params.schemes[variant.scheme])) and settings not in models:
             decodings.check(settings)
+            models.append(settings)
         if type(scheme).obstacle is Scheme.obstacle:
             continue
         known = configs() if known is None else known

@@ -56,6 +56,7 @@ class BeamDecoder:
         for index, text in enumerate(info["vocab"]):
             self._columns[index, self.texts.index("" if index == info["blank"] else text)] = 1
         self.piece_frames = int(PIECE_SECONDS * info["sample_rate"]) // math.prod(info["conv_strides"])
+        self._short_frames = self.piece_frames // 10
         decoding = info.get("decoding", {})
         self._beam, self._alpha = decoding.get("beam", BEAM), decoding.get("alpha", 0.0)
         if " " not in self.texts:
@@ -76,8 +77,13 @@ class BeamDecoder:
         """The text of log probabilities [frames, texts], one or more frames that are decoded together."""
         hot = {word for phrase in hot_words for word in phrase.split()} if weight else set()
         unknown = set() if self._known is None else hot - self._known
+        if unknown and hot - unknown and len(piece) > self._short_frames:
+            stop = self.cut(piece[: self._short_frames])
+            parts = (self.piece_text(part, hot_words, weight) for part in (piece[:stop], piece[stop:]))
+            return " ".join(filter(None, parts))
         bonuses = dict.fromkeys(hot, weight) | dict.fromkeys(unknown, weight + self._alpha * UNKNOWN_COST * math.log(10))
-        # The library gives all hot words of a search the same bonus, so each kind has one: the best text of both is taken.
+        # The library gives all hot words of a search the same bonus, so each kind has a search: the best text of both is taken.
+        # One with doubts of both kinds can only be among them where these are few, so such pieces are short.
         searched = [words for words in (hot - unknown, unknown) if words] or [hot]
         frames = piece if self._known is None else self._ended(piece)
         found = (each for words in searched for each in self._found(frames, words, bonuses))

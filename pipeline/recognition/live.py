@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.common.errors import BigfootError
 from pipeline.speech.live import Live
 
-DAMAGED = "audio has samples that are NaN, infinite or far too large: its file is damaged, record or convert it again"
+DAMAGED = "audio has NaN, infinite or far too large samples: its file is damaged, record or convert it again"
 MEMORY_SECONDS = 30.0
 FIRST_SECONDS, FIRST_VARIANCE = 1.0, 0.01**2  # -40 dB of full scale
 BACKGROUND_SECONDS, LEARNED_SECONDS = 8.0, 1.0

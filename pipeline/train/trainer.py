@@ -198,7 +198,7 @@ class Ledger(TrainerCallback):
         # JSON has no number for what fp16's first gradients are, and its loss for a while.
         self.curve.append({"step": state.global_step} | {k: v if math.isfinite(v) else None for k, v in row.items()})
         if self.run:
-            self.run.log(state.global_step, row)
+            self.run.log(state.global_step, {key: value for key, value in row.items() if math.isfinite(value)})
         now = time.monotonic()
         if now - self.shown >= progress.SECONDS or _dev_rate(self.job) in row:
             self.shown = now

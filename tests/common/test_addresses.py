@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from pipeline.common.addresses import request, safe
+from pipeline.common.addresses import named, request, safe
 from pipeline.common.errors import Away
 from pipeline.tracking import store
 
@@ -30,6 +30,20 @@ SECRET = "S3CRET"
 )
 def test_an_address_is_shown_without_its_password(address, shown):
     assert safe(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("s3://bucket/folder/take@2.wav", "s3://bucket/folder/take@2.wav"),
+        ("hf://datasets/org/name@main/data/a.wav", "hf://datasets/org/name@main/data/a.wav"),
+        (f"https://user:a@{SECRET}@host/x@1.wav?mail=a@b.de&key={SECRET}", "https://host/x@1.wav?mail=a@b.de&key=***"),
+        (f"http://user:a/{SECRET}@host/x", "http://host/x"),
+        ("s3://bucket/take#1.wav", "s3://bucket/take#1.wav"),
+    ],
+)
+def test_one_address_keeps_its_path(address, shown):
+    assert named(address) == shown
 
 
 def test_a_server_behind_a_password_is_asked_with_it():

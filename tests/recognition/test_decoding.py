@@ -141,6 +141,18 @@ def test_a_hot_word_that_the_language_model_doesnt_know_gives_others_no_larger_b
 
 
 @needs_library
+def test_hot_words_of_both_kinds_are_found_in_a_long_text(tmp_path):
+    ngrams.estimate(["aba bab", "bab bab", "bb bab", "aba"], 2).write(tmp_path / "lm.arpa")
+    name, word, pause = (likely(path, 0.999) for path in ([3, 4, 0, 3, 2], [4, 3, 4, 2], [0] * 40 + [2]))
+    name[3] = np.log([0.005, 0.001, 0.001, 0.575, 0.418])  # aba or, unknown, abb
+    word[1] = np.log([0.2975, 0.0005, 0.001, 0.7, 0.001])  # bab or bb
+    logits = np.concatenate([name, *[pause, word] * 12])
+    search = decoder(tmp_path, alpha=0.5, beam=64)
+    assert search.text(logits) == " ".join(["aba", *["bab"] * 12])
+    assert search.text(logits, ["abb", "bb"]) == " ".join(["abb", *["bb"] * 12])
+
+
+@needs_library
 def test_hot_words_of_one_text_are_forgotten_for_the_next(tmp_path):
     ngrams.estimate(["aba ab", "aba", "ab"], 2).write(tmp_path / "lm.arpa")
     logits, search = likely([3, 4, 0, 3]), decoder(tmp_path)

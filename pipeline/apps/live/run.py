@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pipeline.apps.live.pcm import Pcm
 from pipeline.apps.live.session import Session, Utterance
 from pipeline.apps.transcription import variant
-from pipeline.apps.transcription.formats import json_line
+from pipeline.apps.transcription.formats import columns, json_line
 from pipeline.common.command import write_out
 from pipeline.common.errors import BigfootError, one_line
 from pipeline.project import Project
@@ -69,7 +69,11 @@ class Screen:
 def _tail(text: str) -> str:
     """As much of the end of a text as fits in a line of the terminal."""
     width = shutil.get_terminal_size().columns - 1
-    return text if len(text) <= width else "…" + text[1 - width :]
+    if columns(text) <= width:
+        return text
+    while columns(text) >= width:
+        text = text[1:]
+    return "…" + text
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Session:
         self._decoder = WordDecoder(info)
         self._writes = np.array([bool(token.strip()) for token in info["vocab"]])
         self._writes[info["blank"]] = False
-        self._silence, self._longest = round(live.silence / frame_seconds), round(live.longest / frame_seconds)
+        self._silence, self._longest = (max(1, round(seconds / frame_seconds)) for seconds in (live.silence, live.longest))
         self._words: list[Word] = []  # of this utterance, all ended
         self._quiet = self._lasts = 0  # frames since its last letter, and since its first one
         self._shown = ""
@@ -65,7 +65,7 @@ class Session:
                 yield from self._ended(self._decoder.end())
             elif self._lasts >= self._longest and self._words:
                 yield from self._ended([])
-                self._lasts = 1  # the word that is under way
+                self._lasts = self._decoder.open_frames  # of the word that is under way
             elif self._lasts >= self._longest:
                 yield from self._ended(self._decoder.end())
         ahead = self._decoder.copy()  # what it says of the right context may change

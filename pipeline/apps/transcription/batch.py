@@ -55,7 +55,7 @@ def transcribe(
         with outputs.errors_of(parts, "--out"):
             parts.mkdir(parents=True, exist_ok=True)
         wanted = {_part(parts, each): each for each in recordings if isinstance(each, Recording)}
-        missing = {path: each for path, each in wanted.items() if not path.is_file()}
+        missing = {path: each for path, each in wanted.items() if not _is_whole(path)}
         if len(missing) < len(wanted):
             print(f"{table}: {len(wanted) - len(missing):,} of {len(wanted):,} recordings are done already", file=sys.stderr)
         progress = stack.enter_context(Progress("transcribe", run.total_seconds([*missing.values()]), "seconds of audio"))
@@ -95,7 +95,12 @@ def _versioned(recording: Recording | Failure) -> Recording | Failure:
 
 
 def _part(parts: Path, recording: Recording) -> Path:
-    return parts / f"{_hash(recording.name, recording.version)}.json"
+    return parts / f"{_hash(recording.url or recording.name, recording.version)}.json"
+
+
+def _is_whole(part: Path) -> bool:
+    """Whether a transcript is there. A power cut may leave an empty file."""
+    return part.is_file() and part.stat().st_size > 0
 
 
 def _hash(*texts: str) -> str:
@@ -104,9 +109,10 @@ def _hash(*texts: str) -> str:
 
 def _list_failures(table: Path, lines: list[str], recordings: int) -> None:
     """Write their list beside the table, or remove that of an earlier run; say how many they are."""
-    listed = table.with_name(f"{table.stem}.failed.jsonl")
+    listed = table.with_name(f"{table.name}.failed.jsonl")
     if not lines:
-        listed.unlink(missing_ok=True)
+        with outputs.errors_of(listed, "--out"):
+            listed.unlink(missing_ok=True)
         return
     outputs.write(listed, "".join(lines), "--out")
     count = f"no transcript of {len(lines):,} of {counted(recordings, 'recording')}, {listed} says why"

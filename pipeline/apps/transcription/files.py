@@ -20,7 +20,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from pipeline.apps.transcription import remote
-from pipeline.common.addresses import safe
+from pipeline.common.addresses import named
 from pipeline.common.errors import Away, BigfootError, one_line
 from pipeline.speech import audio, media
 from pipeline.speech.audio import AudioError, Channel
@@ -94,8 +94,11 @@ def find(names: Iterable[str], stack: ExitStack) -> list[Recording | Failure]:
         elif remote.is_url(name):
             recordings += _at(name)
         elif _is_pipe(path):
-            with path.open("rb") as pipe:
-                recordings.append(Recording(name, _copied(pipe, stack), Path(path.name)))
+            try:
+                with path.open("rb") as pipe:
+                    recordings.append(Recording(name, _copied(pipe, stack), Path(path.name)))
+            except PermissionError as error:
+                recordings.append(Failure(name, f"{name} can't be read: {error.strerror}"))
         elif os.path.isdir(path):
             below = list(_below(path))
             closed = [each for each in below if isinstance(each, Failure)]
@@ -140,7 +143,7 @@ def _below(folder: Path) -> Iterator[Path | Failure]:
 
 def _at(url: str) -> list[Recording | Failure]:
     """The recordings at an address."""
-    name = safe(url)
+    name = named(url)
     try:
         found = {Path(each.below): each for each in remote.listed(url)}
     except Away:
@@ -152,7 +155,7 @@ def _at(url: str) -> list[Recording | Failure]:
     if Path() in found:
         return [Recording(name, Path(remote.stem(url)), Path(remote.stem(url)), url, found[Path()].version)]
     files = {file: found[file] for file in _sounds(name, found)}
-    below = [Recording(safe(each.url), file, file.with_suffix(""), each.url, each.version) for file, each in files.items()]
+    below = [Recording(named(each.url), file, file.with_suffix(""), each.url, each.version) for file, each in files.items()]
     return [*below] or [_empty(name)]
 
 

@@ -13,7 +13,6 @@ turn, in the order of their starts, and each names its channel, as does each cue
 import heapq
 import html
 import json
-import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -139,7 +138,7 @@ def clock(milliseconds: int, point: str) -> str:
 
 def _pieces(word: Word) -> list[Word]:
     """A word that fills more than a cue, cut between its letters where they are known; any other as it is."""
-    if word.end - word.start <= LONGEST_SECONDS and _columns(word.word) <= LINE * LINES or not word.letters:
+    if word.end - word.start <= LONGEST_SECONDS and columns(word.word) <= LINE * LINES or not word.letters:
         return [word]
     pieces: list[list[Letter]] = []
     for letter in word.letters:
@@ -154,7 +153,7 @@ def _pieces(word: Word) -> list[Word]:
 
 
 def _fits_line(piece: list[Letter], letter: Letter) -> bool:
-    return _goes_on(piece, letter) and sum(_columns(each.text) for each in [*piece, letter]) <= LINE
+    return _goes_on(piece, letter) and sum(columns(each.text) for each in [*piece, letter]) <= LINE
 
 
 def _is_mark(letter: Letter) -> bool:
@@ -162,7 +161,8 @@ def _is_mark(letter: Letter) -> bool:
     return unicodedata.category(letter.text[0]).startswith("M")
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
+    """How wide a text is; a letter of Chinese, Japanese and Korean takes two columns."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
@@ -172,14 +172,21 @@ def _goes_on(group: Sequence[Word] | Sequence[Letter], added: Word | Letter) -> 
 
 
 def _fits(group: list[Word], word: Word) -> bool:
-    return _goes_on(group, word) and len(lines := _lines([*group, word])) <= LINES and all(len(line) <= LINE for line in lines)
+    lines = _lines([*group, word])
+    return _goes_on(group, word) and len(lines) <= LINES and all(columns(line) <= LINE for line in lines)
 
 
 def _lines(group: list[Word]) -> list[str]:
     """The lines of a group; the first one leaves room for its channel."""
-    text, room = " ".join(word.word for word in group), " " * len(_label(group[0].channel))
-    lines = textwrap.wrap(text, LINE, initial_indent=room, break_long_words=False, break_on_hyphens=False)
-    return [line.removeprefix(room) if number == 0 else line for number, line in enumerate(lines)]
+    lines = [group[0].word]
+    for word in group[1:]:
+        room = len(_label(group[0].channel)) if len(lines) == 1 else 0
+        longer = f"{lines[-1]} {word.word}"
+        if room + columns(longer) <= LINE:
+            lines[-1] = longer
+        else:
+            lines.append(word.word)
+    return lines
 
 
 def _label(channel: int | None) -> str:

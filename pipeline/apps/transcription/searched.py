@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.apps.transcription.words import Word, WordDecoder
+from pipeline.apps.transcription.words import Letter, Word, WordDecoder
 from pipeline.recognition.decoding import BeamDecoder, Pieces
 from pipeline.recognition.recognizer import Recognizer
 
@@ -44,15 +44,16 @@ class SearchedWords:
     def _words(self, piece: np.ndarray) -> list[Word]:
         words = self._decoder.piece_text(piece, self._hot_words).split()
         first, self._frames = self._frames, self._frames + len(piece)
-        return [
-            Word(
-                word,
-                round((first + spans[0][0]) * self._frame_seconds, 3),
-                round((first + spans[-1][1]) * self._frame_seconds, 3),
-                round(sum(peak for *_, peak in spans) / len(spans), 4),
-            )
-            for word, spans in zip(words, aligned(piece, words, self._decoder.texts), strict=True)
-        ]
+        texts = self._decoder.texts
+        return [self._word(word, first, spans) for word, spans in zip(words, aligned(piece, words, texts), strict=True)]
+
+    def _word(self, word: str, first: int, spans: list[tuple[int, int, float]]) -> Word:
+        """A word from the spans of its tokens in a piece that begins with the frame `first`."""
+        texts = (self._decoder.texts[token] for token in _spelled(word, self._decoder.texts))
+        times = ([round((first + frame) * self._frame_seconds, 3) for frame in span[:2]] for span in spans)
+        letters = tuple(Letter(text, start, end) for text, (start, end) in zip(texts, times, strict=True))
+        confidence = round(sum(peak for *_, peak in spans) / len(spans), 4)
+        return Word(word, letters[0].start, letters[-1].end, confidence, letters=letters)
 
 
 def aligned(piece: np.ndarray, words: Sequence[str], texts: Sequence[str]) -> list[list[tuple[int, int, float]]]:

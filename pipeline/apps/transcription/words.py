@@ -67,6 +67,11 @@ class WordDecoder:
         self._last = -1  # the last frame's token
         self._open: list[_Token] = []  # of the word that is not yet ended
 
+    @property
+    def open_frames(self) -> int:
+        """How many frames the word that is not yet ended has lasted; 0 where there is none."""
+        return self._frames - self._open[0].first if self._open else 0
+
     def copy(self) -> "WordDecoder":
         """Another decoder in the same state."""
         other = copy(self)

@@ -41,7 +41,9 @@ inputs = processor(samples, sampling_rate=rate, return_tensors="pt")
 with torch.inference_mode():
     logits = model(**inputs).logits
 text = processor.batch_decode(logits.argmax(-1))[0]  # skip_special_tokens would make "tre" of "tree"
-print(text.replace(processor.tokenizer.unk_token, ""))
+for token in processor.tokenizer.all_special_tokens:
+    text = text.replace(token, "")
+print(text)
 ```"""
 RUN_EXAMPLE = """Mono audio at 16 kHz, without Bigfoot, in this folder:
 

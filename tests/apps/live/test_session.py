@@ -82,6 +82,14 @@ def test_the_longest_utterance_ends_between_words(longest):
     assert len(found) > 6 and all(len(text) <= 50 for text in found)
 
 
+@given(st.lists(st.text("abc", min_size=1, max_size=12), min_size=4, max_size=12), st.integers(15, 50))
+@settings(max_examples=100, deadline=None)
+def test_no_utterance_of_several_words_lasts_longer(words, longest):
+    for each in heard("___" + "_".join(" ".join(words)) + "___", Live(silence=100, longest=longest / 50)):
+        if each.is_final and len(each.words) > 1:
+            assert each.words[-1].end - each.words[0].start <= longest / 50 + 1e-6
+
+
 @pytest.mark.parametrize("frames", range(10, 30))
 def test_the_word_that_was_under_way_ends_at_the_next_pause(frames):
     session, audio = Session(Recognizer(TEXT, reads), Live(longest=frames / 50)), spelled("___abc def gh abc def" + "_" * 99)

@@ -18,6 +18,7 @@ import soundfile
 from pyarrow import parquet
 
 from pipeline.apps.transcription import batch, remote, run
+from pipeline.apps.transcription.files import Recording
 from pipeline.common.errors import BigfootError
 from pipeline.project import Project
 from tests.docs import services
@@ -98,10 +99,10 @@ def test_failed_recordings_are_listed_and_alone_tried_again(variant, talks, tmp_
     bad.write_bytes(b"no audio")
     names = [bad, good, gone, bad]
     assert not transcribe(variant, names, table, workers=2)
-    listed = rows(tmp_path / "a.failed.jsonl")
+    listed = rows(tmp_path / "a.jsonl.failed.jsonl")
     assert [row["file"] for row in listed] == [str(bad), str(gone), str(bad)]
     assert "bad.wav can't be read" in listed[0]["reason"] and "gone.wav is missing" in listed[1]["reason"]
-    assert capsys.readouterr().err.startswith(f"error: no transcript of 3 of 4 recordings, {tmp_path / 'a.failed.jsonl'} says")
+    assert f"error: no transcript of 3 of 4 recordings, {table}.failed.jsonl says" in capsys.readouterr().err
     assert [row["file"] for row in rows(table)] == [str(good)]
 
     (part,) = parts(table)
@@ -111,7 +112,22 @@ def test_failed_recordings_are_listed_and_alone_tried_again(variant, talks, tmp_
     assert transcribe(variant, names, table)
     found = rows(table)
     assert [row["file"] for row in found] == list(map(str, names)) and [r["text"][:5] == "kept " for r in found] == [0, 1, 0, 0]
-    assert not list(tmp_path.glob("a.failed.jsonl")) and not list(parts(table))
+    assert not list(tmp_path.glob("a.jsonl.failed.jsonl")) and not list(parts(table))
+
+
+def test_a_transcript_that_a_power_cut_left_empty_is_made_again(variant, talks, tmp_path):
+    bad, good, table = tmp_path / "bad.wav", talks[0] / "b.flac", tmp_path / "a.jsonl"
+    bad.write_bytes(b"no audio")
+    assert not transcribe(variant, [bad, good], table)
+    (part,) = parts(table)
+    part.write_text("")
+    assert not transcribe(variant, [bad, good], table)
+    assert [row["file"] for row in rows(table)] == [str(good)]
+
+
+def test_recordings_whose_names_hide_what_tells_them_apart_have_a_transcript_each(tmp_path):
+    first, second = (Recording("https://h/a?key=***", Path("a"), Path("a"), f"https://h/a?key={key}", "v") for key in "xy")
+    assert batch._part(tmp_path, first) != batch._part(tmp_path, second)
 
 
 @pytest.mark.parametrize("change", ["content", "variant", "channels"])
@@ -249,7 +265,7 @@ def bucket(talks, tmp_path, monkeypatch):
 def test_a_bucket_is_transcribed_though_the_run_is_killed(variant, bucket, request, tmp_path, where):
     alone, table = tmp_path / "alone.parquet", tmp_path / "a.parquet"
     assert not transcribe(variant, [bucket], alone)
-    assert len(rows(tmp_path / "alone.failed.jsonl")) == 1
+    assert len(rows(tmp_path / "alone.jsonl.failed.jsonl")) == 1
     head = request.getfixturevalue("nodes")[0].head_node if where == "Ray" else None
     command = [sys.executable, "-m", "pipeline.cli", "transcribe", variant, bucket, "--out", table, "--threads", "1"]
     start = functools.partial(subprocess.Popen, [*command, "--workers", "2"], stderr=subprocess.PIPE, env=environment())
@@ -264,7 +280,7 @@ def test_a_bucket_is_transcribed_though_the_run_is_killed(variant, bucket, reque
     complaints = [line for line in again.communicate()[1].decode().splitlines() if not line.startswith("transcribe: ")]
     assert again.returncode == 1 and len(complaints) == 2, complaints
     assert complaints[0] == f"{table}: {kept} of 40 recordings are done already"
-    assert complaints[1].startswith(f"error: no transcript of 1 of 40 recordings, {tmp_path}/a.failed.jsonl says why")
+    assert complaints[1].startswith(f"error: no transcript of 1 of 40 recordings, {tmp_path}/a.jsonl.failed.jsonl says why")
     assert table.read_bytes() == alone.read_bytes()
-    (failure,) = rows(tmp_path / "a.failed.jsonl")
+    (failure,) = rows(tmp_path / "a.jsonl.failed.jsonl")
     assert failure["file"] == f"{bucket}/1/07.wav" and "can't be read as WAV" in failure["reason"]
