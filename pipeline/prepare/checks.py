@@ -80,7 +80,7 @@ def severity(check: str, split: str, checks: Checks) -> str:
     wanted = getattr(checks, check)
     if check == "no_text" and wanted == "keep":
         return "drop" if split == "train" else "report"
-    return "report" if wanted == "drop" and check in SCORED and split != "train" else wanted
+    return "report" if check in SCORED and split != "train" else wanted
 
 
 def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:

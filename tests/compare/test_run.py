@@ -254,6 +254,21 @@ def test_the_size_and_the_gain_are_split_into_parameters_precision_and_the_rest(
     assert "2.00 - 1.40 + 0.10" in card and "4.00x 3.33x 0.90x" in card and "Multiplications in int8, %" in card
 
 
+def test_the_report_says_what_the_checks_took_from_a_set(tmp_path):
+    params = plant(tmp_path, FIGURES)
+    corpus = tmp_path / "corpora" / params.corpus.name
+    lines = [{"id": f"x{number}", "split": "test", "check": "too_long", "why": "40 s"} for number in range(2)]
+    (corpus / "report/dropped.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    info = json.loads((corpus / "corpus.json").read_text())
+    write(corpus / "corpus.json", info | {"dropped": 2})
+    compare(params, tmp_path, tmp_path / "reports")
+    (test, dev) = (
+        next(line for line in (tmp_path / "reports/comparison.md").read_text().splitlines() if line.startswith(f"- **{name}**"))
+        for name in ("Test", "Dev")
+    )
+    assert test.endswith("; left out: 2 too_long") and "left out" not in dev
+
+
 def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
     run(tmp_path)
     rows = json.loads((tmp_path / "reports" / "comparison.json").read_text())

@@ -9,7 +9,7 @@ import soundfile
 
 from pipeline.common.errors import BigfootError
 from pipeline.params import Checks
-from pipeline.prepare.checks import Examined, Finding, frames
+from pipeline.prepare.checks import Examined, Finding, frames, severity
 from pipeline.speech.corpus import open_corpus
 from tests import recordings
 from tests.recordings import change, lines, prepare, tone
@@ -314,6 +314,13 @@ def test_frames_are_those_of_wav2vec2(samples):
     for kernel, stride in ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2)):
         length = max(0, (length - kernel) // stride + 1)
     assert frames(samples) == length
+
+
+@pytest.mark.parametrize("check", ["unspellable", "text_too_long"])
+def test_what_a_model_cant_write_is_an_error_where_it_is_scored(check):
+    for wanted in ("report", "drop", "stop"):
+        fates = [severity(check, split, Checks(**{check: wanted})) for split in ("train", "dev", "gate", "test")]
+        assert fates == [wanted, "report", "report", "report"]
 
 
 def test_the_severest_finding_decides_and_of_several_the_first():

@@ -5,7 +5,8 @@ amount of audio, what the intervals resample, which machine was timed and when, 
 the tests. The same files give the same bytes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.benchmark.timings import REFERENCE, Timings
@@ -84,7 +85,11 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
     scored = evidence.scores[REFERENCE].sets
     facts += [
-        (name.capitalize(), _size(corpus["splits"][name], scored[name].utterances if name in scored else None))
+        (
+            name.capitalize(),
+            _size(corpus["splits"][name], scored[name].utterances if name in scored else None)
+            + _left_out(row["check"] for row in evidence.dropped if row["split"] == name),
+        )
         for name in (*evidence.test_sets, "dev", GATE, "train")
     ]
     if not evidence.untrained:
@@ -101,6 +106,12 @@ def _size(split: dict, evaluated: int | None) -> str:
     is_part = evaluated is not None and evaluated < split["utterances"]
     part = f"; {evaluated:,} utterances of it, drawn at random (evaluate.max_hours), are evaluated" if is_part else ""
     return f"{split['utterances']:,} utterances, {split['words']:,} words, {length}{speakers}{part}"
+
+
+def _left_out(checks: Iterable[str]) -> str:
+    """What the checks of `prepare` took from a split, which its figures are not of."""
+    counts = ", ".join(f"{count:,} {check}" for check, count in Counter(checks).most_common())
+    return f"; left out: {counts}" if counts else ""
 
 
 def _leaks(leaks: dict[str, dict[str, int]], splits: dict) -> list[str]:
