@@ -14,7 +14,6 @@ from pipeline.common.files import new_folder
 from pipeline.compare import comparison
 from pipeline.exports import layouts
 from pipeline.models.folder import check_sums
-from pipeline.models.training import mark
 from pipeline.project import Project
 from pipeline.recognition import seal
 
@@ -111,9 +110,11 @@ def _check_files(root: Path, folder: Path) -> None:
     rows = comparison.read(root).rows
     if folder.parent == Project(root).models:
         check_sums(folder)
-        found, compared = mark(folder), next((row.model_files for row in rows if row.model == folder.name), None)
+        found = comparison.model_mark(folder)
+        compared = next((row.model_files for row in rows if row.model == folder.name), None)
     else:
-        found, compared = seal.mark(seal.read(folder)), next((row.files for row in rows if row.variant == folder.name), None)
+        found = seal.mark(seal.read(folder))
+        compared = next((row.files for row in rows if row.variant == folder.name), None)
     if compared and compared != found:
         raise BigfootError(f"{folder} was changed after the last comparison, so its card is out of date: run `dvc repro`")
 

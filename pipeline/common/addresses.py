@@ -21,10 +21,12 @@ def safe(text: str) -> str:
 
 def named(address: str) -> str:
     """One address without its user name, its password and the passwords in its query; its path may hold an @."""
-    parts = urllib.parse.urlsplit(address)
     try:
-        _ = parts.port
-    except ValueError:  # what stands before the first slash is a part of a password
+        parts = urllib.parse.urlsplit(address)
+        is_odd = parts.port == 0 or parts.netloc not in address  # it has a tab or a line break, say
+    except ValueError:  # what stands before the first slash is a part of a password, or no address
+        is_odd = True
+    if is_odd:
         return safe(address)
     return _SECRET.sub(rf"\1{HIDDEN}", address.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1))
 

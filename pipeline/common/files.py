@@ -46,7 +46,8 @@ def open_lock(path: Path) -> TextIO:
     with suppress(FileNotFoundError):
         return path.open()
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT, 0o644))
-    os.fchmod(file.fileno(), 0o644)  # whatever the umask
+    with suppress(OSError):  # another user was first
+        os.fchmod(file.fileno(), 0o644)  # whatever the umask
     return file
 
 

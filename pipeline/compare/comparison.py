@@ -13,9 +13,10 @@ from typing import Any, TypedDict
 
 from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import forced, read_json, write_json
+from pipeline.common.files import forced, read_json, sha256, write_json
 from pipeline.common.objects import checked
 from pipeline.compare import figures
+from pipeline.models.training import SUMS
 from pipeline.params import Gate, Params
 from pipeline.project import Project
 from pipeline.recognition import seal
@@ -167,6 +168,11 @@ class Comparison:
             if row.variant == variant:
                 return row
         raise BigfootError(f"no variant {variant} in the last comparison: it has {', '.join(row.variant for row in self.rows)}")
+
+
+def model_mark(folder: Path) -> str | None:
+    """A short hash of a model's files, which differs between models; None where the folder has no SHA256SUMS."""
+    return sha256(folder / SUMS)[:16] if (folder / SUMS).is_file() else None
 
 
 def untrained(rows: Sequence[Row]) -> bool:

@@ -11,9 +11,10 @@ from pipeline.benchmark.timings import REFERENCE, Timings
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import again
 from pipeline.compare import belonging, payback
+from pipeline.compare.comparison import model_mark
 from pipeline.evaluate import scores
 from pipeline.evaluate.scores import Score
-from pipeline.models.training import mark, read_curve, read_metrics
+from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
@@ -104,7 +105,7 @@ def gather(params: Params, root: Path) -> Evidence:
         runtimes={name: info["runtime"] for name, info in infos.items()},
         opened={name: info["file"] for name, info in infos.items()},
         decodings={name: info["decoding"] for name, info in infos.items() if "decoding" in info},
-        models={m: mark(project.model(m)) for m in models},
+        models={m: model_mark(project.model(m)) for m in models},
         training=trained | {m: read_metrics(project.model(m), _made_by(m)) for m in models},
         curves={m: read_curve(project.model(m), _made_by(m)) for m in models},
         dropped=read_dropped(folder, corpus),

@@ -35,7 +35,8 @@ def check(config: dict, where: str) -> None:
         if config.get(key):
             raise BigfootError(f"{where} has {key}: true, which Bigfoot can't run: take a model without it")
     widths = config.get("conv_dim")
-    if config.get("feat_extract_norm") == "group" and isinstance(widths, list | tuple) and len(widths) == 1:
+    is_group = family != "data2vec-audio" and config.get("feat_extract_norm", "group") == "group"
+    if is_group and isinstance(widths, list | tuple) and len(widths) == 1:
         raise BigfootError(f"{where} has group norm and one convolution, which Bigfoot can't run: take layer norm")
 
 

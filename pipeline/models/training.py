@@ -1,11 +1,11 @@
-"""What a model folder says of its training: metrics.json, curve.jsonl with one line per logged step, and what it made."""
+"""What a model folder says of its training: metrics.json, and curve.jsonl with one line per logged step."""
 
 from pathlib import Path
 from typing import Required, TypedDict
 
 from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import again, sha256
+from pipeline.common.files import again
 
 SUMS = "SHA256SUMS"  # the sums of the files that make the model
 
@@ -33,11 +33,6 @@ class Step(TypedDict, total=False):
     dev_wer: float | None
     dev_cer: float | None
     learning_rate: float | None
-
-
-def mark(folder: Path) -> str | None:
-    """A short hash of a model's files, which differs between models; None where the folder has no SHA256SUMS."""
-    return sha256(folder / SUMS)[:16] if (folder / SUMS).is_file() else None
 
 
 def read_metrics(folder: Path, command: str | None) -> dict:

@@ -100,6 +100,10 @@ def read(json: Json, size: int, blank: int | None, where: str, language: str | N
             raise BigfootError(f"{where}: tokens {texts[index]!r} and {name!r} have the same id {index}: correct vocab.json")
         texts[index] = name
     if gap is not None:
+        if texts[ids[gap]].strip():
+            raise BigfootError(
+                f"{where}: tokens {gap!r} and {texts[ids[gap]]!r} have the same id {ids[gap]}: correct vocab.json"
+            )
         texts[ids[gap]] = " "
     blank_name = next((name for name, index in ids.items() if index == blank), "<pad>")
     unknown = names.get("unk_token")

@@ -5,6 +5,7 @@ splits come from one table each, from a column, or are drawn (splitting.py).
 """
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ def _from_one_table(source: FolderSource, finder: Finder) -> tuple[list[Raw], st
     if source.split:
         return splitting.draw(_table(source, finder, source.manifest, ""), source.split)
     rows = _entries(source, finder.data / source.manifest, ("audio", "text", "split"))
-    splits = {theirs: ours for ours, theirs in source.splits.items()}
+    splits = {unicodedata.normalize("NFC", theirs): ours for ours, theirs in source.splits.items()}
     raws = _raws([row for row in rows if row.split in splits], source, finder, source.manifest, splits)
     raws.sort(key=lambda raw: list(splits.values()).index(raw.split))
     others = Counter(row.split for row in rows if row.split not in splits)
@@ -90,7 +91,8 @@ def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, s
     names = _names(dict.fromkeys(path for path, _ in files), base)
     # Folders without links; of a file the own name counts, since DVC links files to its cache.
     real = {parent: Path(os.path.realpath(parent)) for parent in {finder.data, *(path.parent for path in names)}}
-    finder.outside |= {path for path in names if not (real[path.parent] / path.name).is_relative_to(real[finder.data])}
+    is_there = {path for path, _ in files if os.path.isfile(path)}
+    finder.outside |= {path for path in is_there if not (real[path.parent] / path.name).is_relative_to(real[finder.data])}
     places = {path: os.path.splitext(_below(real[path.parent] / path.name, real[finder.data]))[0] for path in names}
     order = list(range(len(rows)))
     if any(row.offset is not None for row in rows):

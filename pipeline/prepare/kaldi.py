@@ -25,9 +25,11 @@ def rows(folder: Path, needs_text: bool = True) -> Rows:
     known = recordings if segments is None else segments
     texts = _table(folder / "text") if needs_text else {}
     speakers = _table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    for name, (where, _) in [*texts.items(), *speakers.items()]:
+    for name, (where, _) in texts.items():
         if name not in known:
             raise BigfootError(f"{where}: {name} is not in {'wav.scp' if segments is None else 'segments'}")
+    if lacking := sorted(set(known) - set(speakers)) if speakers else []:
+        raise BigfootError(f"{folder / 'utt2spk'} has no speaker of {lacking[0]}: add it, or remove the file")
     for name, (where, value) in known.items():
         row = {"id": name, "text": texts.get(name, ("", ""))[1], "speaker": speakers.get(name, ("", ""))[1]}
         if segments is None:

@@ -98,7 +98,7 @@ def _cells(path: Path, lines: TextIO, is_tsv: bool) -> Rows:
             if is_tsv and all(len(name) > 1 and name[0] == name[-1] == '"' for name in header):
                 raise BigfootError(f"{where} has its names in quotes, which are characters in a .tsv: save it as .csv")
             if header[0].startswith("sep="):
-                raise BigfootError(f"{where} says Excel what separates cells: remove this line")
+                raise BigfootError(f"{where} tells Excel what separates cells: remove this line")
             if "" in header:
                 raise BigfootError(f"{where}: column {header.index('') + 1} has no name: name it, or remove it from all rows")
             if twice := {name for name in header if header.count(name) > 1}:

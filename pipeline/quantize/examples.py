@@ -16,7 +16,7 @@ audio, rate = soundfile.read(sys.argv[1], dtype="float32")
 if (rate, audio.ndim) != (info["sample_rate"], 1):
     sys.exit(f"needs one channel at {{info['sample_rate']}} Hz, not {{audio[:1].size}} at {{rate}} Hz")
 if info["normalize"]: audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
-audio = np.pad(audio, (0, max(0, {least} - audio.size)))  # to a frame
+audio = np.pad(audio, (0, max(0, {least} - audio.size)))  # at least one frame
 {run}
 best = [info["vocab"][token] for token, _ in itertools.groupby(logits.argmax(-1)) if token != info["blank"]]
 print(*"".join(best).split())

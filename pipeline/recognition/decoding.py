@@ -35,7 +35,7 @@ BEAM = 64  # of hot words in a variant without a decoding
 HOT_WORD_WEIGHT = 3.0  # the bonus of a whole hot word, in nats; with more, words that sound alike become it: docs/decoding.md
 UNKNOWN_COST = 10.0  # of a word that the language model doesn't know: powers of ten that its probability is lower
 MOST_HOT_WORDS, LONGEST_HOT_WORD = 100, 50  # of a request; letters
-PRUNED = 10.0  # texts that are so much less likely than the best are left out, the library's default; and a bonus more
+PRUNED = 10.0  # texts that are so much less likely than the best are left out, the library's default; hot words add their bonus
 IMPOSSIBLE = math.log(1e-15)
 NOT_THERE = (
     "ctc-beam-decoder, which searches with language models and hot words, is not installed: `make lm` installs the extra `lm`, "
@@ -77,18 +77,23 @@ class BeamDecoder:
         """The text of log probabilities [frames, texts], one or more frames that are decoded together."""
         hot = {word for phrase in hot_words for word in phrase.split()} if weight else set()
         unknown = set() if self._known is None else hot - self._known
-        if unknown and hot - unknown and len(piece) > self._short_frames:
-            stop = self.cut(piece[: self._short_frames])
+        if unknown and hot - unknown and (stop := self._short(piece)):
             parts = (self.piece_text(part, hot_words, weight) for part in (piece[:stop], piece[stop:]))
             return " ".join(filter(None, parts))
         bonuses = dict.fromkeys(hot, weight) | dict.fromkeys(unknown, weight + self._alpha * UNKNOWN_COST * math.log(10))
         # The library gives all hot words of a search the same bonus, so each kind has a search: the best text of both is taken.
-        # One with doubts of both kinds can only be among them where these are few, so such pieces are short.
+        # A text that needs hot words of both kinds is found only if one search keeps it in its beam, which a short piece makes
+        # likely.
         searched = [words for words in (hot - unknown, unknown) if words] or [hot]
         frames = piece if self._known is None else self._ended(piece)
         found = (each for words in searched for each in self._found(frames, words, bonuses))
         _, best = max(found, key=lambda each: each[0], default=(0.0, []))
         return " ".join(word for word in best if word != END)
+
+    def _short(self, piece: np.ndarray) -> int | None:
+        """Where a piece is cut into shorter ones: between words, after 3 s or as soon as there is such a place."""
+        ends = range(self._short_frames, len(piece), self._short_frames)
+        return next((stop for end in ends if (stop := self._pause(piece[:end], between_words=True))), None)
 
     def _found(self, frames: np.ndarray, hot: set[str], bonuses: dict[str, float]) -> Iterator[tuple[float, list[str]]]:
         """The sum and the words of each text that is found with these hot words; its sum has the bonuses of all."""
@@ -135,15 +140,19 @@ class BeamDecoder:
         return written
 
     def cut(self, piece: np.ndarray) -> int:
-        """The frame at which log probabilities [frames, texts] are cut: within the longest pause of their second half."""
-        half = len(piece) // 2
-        is_silent = np.isin(piece[half:].argmax(-1), (0, self.texts.index(" ")))
-        edges = np.flatnonzero(np.diff(is_silent, prepend=False, append=False))
-        starts, stops = edges[::2], edges[1::2]
-        if not len(starts):
-            return len(piece)
-        longest = (stops - starts).argmax()
-        return half + int(starts[longest] + stops[longest] + 1) // 2
+        """The frame at which log probabilities [frames, texts] are cut: within the longest pause of their second half, if there
+        is one between words."""
+        return self._pause(piece, between_words=True) or self._pause(piece, between_words=False) or len(piece)
+
+    def _pause(self, piece: np.ndarray, between_words: bool) -> int | None:
+        """The middle of the longest pause in the second half, None without one; `between_words`: with a frame of the gap."""
+        half, gap = len(piece) // 2, self.texts.index(" ")
+        best = piece[half:].argmax(-1)
+        edges = np.flatnonzero(np.diff(np.isin(best, (0, gap)), prepend=False, append=False)).tolist()
+        pauses = [(stop - start, start + stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+        if between_words:
+            pauses = [each for each in pauses if (best[(each[1] - each[0]) // 2 : sum(each) // 2] == gap).any()]
+        return half + (max(pauses, key=lambda each: each[0])[1] + 1) // 2 if pauses else None
 
 
 class Pieces:

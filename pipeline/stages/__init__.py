@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.command import quiet_interrupts, stage_main
@@ -27,6 +27,7 @@ from pipeline.common.errors import BigfootError, Busy  # noqa: E402
 from pipeline.common.files import write_whole  # noqa: E402
 from pipeline.params import Params, Variant  # noqa: E402
 from pipeline.project import Project  # noqa: E402
+from pipeline.train import finished  # noqa: E402
 from pipeline.train.launch import is_worker  # noqa: E402
 
 DYING_SECONDS = 10.0  # how long what a killed stage started may take to end
@@ -41,7 +42,11 @@ def run(main: Callable[..., None]) -> None:
             inspect.signature(main).bind(*arguments)
         except TypeError as error:
             raise BigfootError(f"{stage}: {error}") from None
-        with nullcontext() if is_worker() else _own("@".join([stage, *arguments])):
+        if is_worker():
+            main(*arguments)
+            return
+        with _own("@".join([stage, *arguments])):
+            finished.remove_recorded(Project().checkpoints, Project().lock)
             main(*arguments)
 
     stage_main(alone)

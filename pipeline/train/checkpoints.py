@@ -3,13 +3,11 @@
 Decision: one is written at every measurement on dev, and between two of them every five minutes, so that a kill costs no more.
 A training resumes from the newest checkpoint that is whole, if the best one so far, which it may end with, is whole too. One
 that a kill left incomplete, or that was damaged since, is removed, with a line in the log, and the training goes on from the
-one before. So a damaged file costs the steps since that one, and never changes the model. The last ones stay until DVC has
-recorded the model.
+one before. So a damaged file costs the steps since that one, and never changes the model.
 """
 
 import json
 import logging
-import os
 import shutil
 import time
 from pathlib import Path
@@ -23,7 +21,6 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.files import sealed, write_whole
 
 LEDGER = "ledger.json"
-SAVED = "saved"  # beside the checkpoints of a training whose model is saved
 KEPT = ("*.safetensors", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trainer_state.json")
 SECONDS = 300.0  # of training without a checkpoint, after which one is written
 log = logging.getLogger(__name__)
@@ -98,24 +95,6 @@ def last_step(checkpoint: Path) -> int | None:
     state = _state(checkpoint)
     is_end = state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"]
     return state["global_step"] if is_end else None
-
-
-def end(folder: Path) -> None:
-    """Remove the checkpoints of a training whose model is saved; under DVC only mark them.
-
-    DVC removes a model that dvc.lock doesn't have, and starts its stage again: after a kill, or where the disk is full.
-    """
-    if "DVC_STAGE" in os.environ:
-        write_whole(folder / SAVED, "")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_recorded(folder: Path, lock: Path) -> None:
-    """Remove what `end` marked in a folder of all models' checkpoints, where `lock`, dvc.lock, was written since."""
-    for mark in folder.glob(f"*/*/{SAVED}"):
-        if lock.is_file() and lock.stat().st_mtime_ns >= mark.stat().st_mtime_ns:
-            shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def keep_only(folder: Path, names: set[str]) -> None:

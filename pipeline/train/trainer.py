@@ -34,7 +34,7 @@ from pipeline.speech.corpus import UNLABELLED, drawn, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
 from pipeline.tracking.live import LiveRun
-from pipeline.train import checkpoints, chunks, growing, machine, speakers
+from pipeline.train import checkpoints, chunks, finished, growing, machine, speakers
 from pipeline.train.batches import Batches, Mixed
 from pipeline.train.ctc import ctc_loss
 from pipeline.train.examples import Speech
@@ -42,6 +42,7 @@ from pipeline.train.job import Job
 
 log = logging.getLogger(__name__)
 LOG_EVERY = 25
+MOST_LOST = 10  # logged losses in a row that are not numbers: in fp16 a few are, whose steps are left out
 
 
 def train(job: Job, out: Path) -> dict:
@@ -58,8 +59,6 @@ def train(job: Job, out: Path) -> dict:
         log.info("%s: in float32, because this CPU gets them wrong in bf16: %s", job.bookkeeping.model, ", ".join(mended))
     if job.features is not None:
         accept_features(job.model)
-    with PartialState().main_process_first():
-        checkpoints.remove_recorded(job.bookkeeping.project.checkpoints, job.bookkeeping.project.lock)
     folder = job.bookkeeping.checkpoints(job.fingerprint)
     resume = checkpoints.latest(folder)
     ended = checkpoints.last_step(resume) if resume else None  # of one that was killed before its model was saved
@@ -77,7 +76,7 @@ def train(job: Job, out: Path) -> dict:
         _say_what_is_kept(job, metrics, trainer.lr_scheduler.get_last_lr()[0])
         if trainer.ledger.run:
             trainer.ledger.run.finish({k: v for k, v in metrics.items() if isinstance(v, int | float)})
-        checkpoints.end(folder)
+        finished.end(folder, job.bookkeeping.project.lock)
     trainer.accelerator.wait_for_everyone()
     return metrics
 
@@ -159,6 +158,7 @@ class Ledger(TrainerCallback):
     def __init__(self, job: Job, folder: Path):
         self.job, self.folder = job, folder
         self.curve: list[dict] = []
+        self.lost = 0  # logged losses in a row that are not numbers
         self.shown = -math.inf  # when a line was last printed
         self.warm: tuple[float, int] | None = None  # the time and step of the first line; the steps before it are slow
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
@@ -187,9 +187,11 @@ class Ledger(TrainerCallback):
         control.should_log |= control.should_evaluate  # a resumed run has no sum of the losses before its checkpoint
 
     def on_log(self, args, state, control, logs=None, **_):
-        if not math.isfinite(logs.get("loss", 0.0)) and not _is_finite(self.job.model):
+        if "loss" in logs:
+            self.lost = 0 if math.isfinite(logs["loss"]) else self.lost + 1
+        if self.lost and (self.lost >= MOST_LOST or not _is_finite(self.job.model)):
             raise BigfootError(
-                f"{self.job.bookkeeping.model}: by step {state.global_step} the loss and the weights are not numbers any more, "
+                f"{self.job.bookkeeping.model}: at step {state.global_step} the loss is not a number any more, "
                 "the training has diverged: lower training.learning_rate"
             )
         if not state.is_world_process_zero or "train_runtime" in logs:
@@ -303,7 +305,7 @@ def _dev_rate(job: Job) -> str:
 
 
 def _is_finite(model: torch.nn.Module) -> bool:
-    """Whether all weights are numbers. In fp16 a loss alone may not be one: that step is left out."""
+    """Whether all weights are numbers."""
     return all(bool(weights.isfinite().all()) for weights in model.parameters())
 
 

@@ -40,6 +40,8 @@ def test_an_address_is_shown_without_its_password(address, shown):
         (f"https://user:a@{SECRET}@host/x@1.wav?mail=a@b.de&key={SECRET}", "https://host/x@1.wav?mail=a@b.de&key=***"),
         (f"http://user:a/{SECRET}@host/x", "http://host/x"),
         ("s3://bucket/take#1.wav", "s3://bucket/take#1.wav"),
+        (f"http://us\ter:{SECRET}@host/x", "http://us\thost/x"),
+        ("http://[x/a.wav", "http://[x/a.wav"),
     ],
 )
 def test_one_address_keeps_its_path(address, shown):

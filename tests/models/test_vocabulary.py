@@ -127,6 +127,8 @@ def test_a_vocabulary_without_gap_and_unknown_token_survives_saving(tmp_path):
 def test_two_tokens_with_one_id_are_refused():
     with pytest.raises(BigfootError, match="m: tokens 'a' and 'à' have the same id 2: correct vocab.json"):
         read({"<pad>": 0, "|": 1, "a": 2, "à": 2}, {}, size=3)
+    with pytest.raises(BigfootError, match="m: tokens '.' and 'x' have the same id 1"):
+        read({"<pad>": 0, "|": 1, "x": 1, "a": 2}, {}, size=3)
 
 
 def test_a_vocabulary_without_spaces_has_no_gap():

@@ -62,7 +62,7 @@ def test_speakers_may_be_part_of_the_names(tmp_path):
         ({"wav_scp": "u1\n"}, "wav.scp, line 1 names no file"),
         ({"wav_scp": "u1 a.wav\nu1 b.wav\n"}, "wav.scp, line 2: u1 is there twice"),
         ({"text": "u1 one\nu9 nine\n"}, "text, line 2: u9 is not in wav.scp"),
-        ({"utt2spk": "u1 ann\nu9 ben\n"}, "utt2spk, line 2: u9 is not in wav.scp"),
+        ({"utt2spk": "u9 ann\n"}, "utt2spk has no speaker of u1: add it, or remove the file"),
         ({"segments": "u1 u1 2 1\n"}, "segments, line 1: it ends at 1 s, before it begins at 2 s"),
         ({"segments": "u1 u1 0 nan\n"}, "segments, line 1: it ends at nan s"),
         ({"segments": "u1 r7 0 1\n"}, "segments, line 1: r7 is not in wav.scp"),

@@ -66,7 +66,7 @@ def test_json_lines_are_read_back_the_same(scratch, rows):
         ("audio,text\n".encode("utf-16"), "UTF-16.*save it as UTF-8"),
         ("audio,text\n".encode("utf-16-le"), "UTF-16"),
         (b"audio,text\na.wav,\xe4\n", "not UTF-8"),
-        ("sep=;\naudio;text\na.wav;one\n", "line 1 says Excel what separates cells: remove this line"),
+        ("sep=;\naudio;text\na.wav;one\n", "line 1 tells Excel what separates cells: remove this line"),
         ("LJ001-0001|Printing, in the only sense|Printing\n", r"its cells between \|: save it as .tsv, with tabs"),
         (f"audio,text\na.wav,{'x' * 200_000}\n", "line 2 has a cell of more than 131,072 characters, .*: correct the line"),
         (f'audio,text\na.wav,"{"x" * 99}\n{"x" * 200_000}\n', "line 2 has a quote .* runs on to line 3"),

@@ -153,6 +153,16 @@ def test_hot_words_of_both_kinds_are_found_in_a_long_text(tmp_path):
 
 
 @needs_library
+def test_with_hot_words_of_both_kinds_no_word_is_cut(tmp_path):
+    ngrams.estimate(["aba bab", "bab bab", "bb bab", "aba"], 2).write(tmp_path / "lm.arpa")
+    slow = [3] * 4 + [0] * 20 + [4] * 4 + [0] * 20 + [3] * 4 + [2]  # blanks within the word, and none between two
+    search = decoder(tmp_path, alpha=0.5, beam=64)
+    for path in (slow * 12, ([3] * 20 + [4] * 20) * 9):
+        logits = likely(path, 0.999)
+        assert search.text(logits, ["bab", "rr"]) == search.text(logits, ["bab"])
+
+
+@needs_library
 def test_hot_words_of_one_text_are_forgotten_for_the_next(tmp_path):
     ngrams.estimate(["aba ab", "aba", "ab"], 2).write(tmp_path / "lm.arpa")
     logits, search = likely([3, 4, 0, 3]), decoder(tmp_path)

@@ -2,13 +2,13 @@
 
 import json
 import logging
-import os
 import shutil
 
 import pytest
 import torch
 
 from pipeline.common.errors import BigfootError
+from pipeline.train import finished
 from tests import tones
 from tests.train.test_launch import ACCELERATE
 
@@ -49,10 +49,12 @@ def test_a_model_that_dvc_has_not_recorded_is_not_trained_again(tmp_path, caplog
         return caplog.text
 
     assert "resuming from step 30" in again() and tones.metrics(folder)["steps"] == 30
-    lock.write_text("")  # with the model: a forced run is one from the beginning
-    assert "step 10/30" in (text := again()) and "resuming" not in text
-    os.utime(lock, (0, 0))
-    assert "resuming from step 30" in again()
+    lock.write_text("stages:\n  student@half:\n    outs: [{path: models/half, md5: a}]\n")
+    finished.remove_recorded(folder / ".bigfoot/checkpoints", lock)
+    assert "resuming from step 30" in again(), "another model was recorded"
+    lock.write_text("stages:\n  teacher:\n    outs: [{path: models/teacher, md5: a}]\n")
+    finished.remove_recorded(folder / ".bigfoot/checkpoints", lock)
+    assert "step 10/30" in (text := again()) and "resuming" not in text, "a forced run is one from the beginning"
 
 
 def test_a_training_that_diverges_ends_with_what_to_do(tmp_path):
@@ -61,7 +63,7 @@ def test_a_training_that_diverges_ends_with_what_to_do(tmp_path):
         chosen["teacher"]["training"] |= {"learning_rate": 1.0, "warmup": 0.0, "grow": [], "augment": {}, "evaluate_every": 100}
 
     folder = tones.project(tmp_path, steps=300, change=too_fast)
-    with pytest.raises(BigfootError, match="teacher: by step .* the training has diverged: lower training.learning_rate"):
+    with pytest.raises(BigfootError, match="teacher: at step .* the training has diverged: lower training.learning_rate"):
         tones.run(folder, "teacher")
     assert not (folder / "models/teacher").exists()
 

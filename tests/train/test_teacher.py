@@ -50,9 +50,10 @@ def test_a_config_of_a_model_that_is_not_run_is_refused_before_it_is_trained():
         build(settings(init="config", config={**CONFIG, "add_adapter": True}), ALPHABET, seed=1)
 
 
-def test_one_convolution_with_group_norm_is_refused():
+@pytest.mark.parametrize("norm", [{}, {"feat_extract_norm": "group"}])
+def test_one_convolution_with_group_norm_is_refused(norm):
     with pytest.raises(BigfootError, match="teacher.config has group norm and one convolution"):
-        build(settings(init="config", config={**CONFIG, "feat_extract_norm": "group", "conv_dim": [8]}), ALPHABET, seed=1)
+        build(settings(init="config", config={**CONFIG, "conv_dim": [8]} | norm), ALPHABET, seed=1)
 
 
 def test_a_span_of_specaugment_that_is_wider_than_the_model_is_refused_before_it_is_trained():

@@ -71,7 +71,8 @@ def _tail(text: str) -> str:
     width = shutil.get_terminal_size().columns - 1
     if columns(text) <= width:
         return text
-    while columns(text) >= width:
+    text = text[-width:]
+    while text and columns(text) >= width:
         text = text[1:]
     return "…" + text
 

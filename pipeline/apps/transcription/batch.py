@@ -47,7 +47,7 @@ def transcribe(
     """
     write = _writer(table)
     with ExitStack() as stack:
-        recordings = [_versioned(each) for each in files.find(names, stack)]
+        recordings = _told_apart([_versioned(each) for each in files.find(names, stack)])
         folder = stack.enter_context(run.opened(model, project))
         mark = seal.mark(seal.read(folder)) or str(seal.mark({"files": seal.seal(folder)}))
         scratch = table.with_name(f"{table.name}.parts")
@@ -94,8 +94,22 @@ def _versioned(recording: Recording | Failure) -> Recording | Failure:
     return recording
 
 
+def _told_apart(recordings: list[Recording | Failure]) -> list[Recording | Failure]:
+    """Of addresses that are shown alike, since a password is all that differs, the version has the address."""
+    urls: dict[str, set[str | None]] = {}
+    for each in recordings:
+        if isinstance(each, Recording):
+            urls.setdefault(each.name, set()).add(each.url)
+    return [
+        replace(each, version=f"{each.version} {each.url}")
+        if isinstance(each, Recording) and len(urls[each.name]) > 1
+        else each
+        for each in recordings
+    ]
+
+
 def _part(parts: Path, recording: Recording) -> Path:
-    return parts / f"{_hash(recording.url or recording.name, recording.version)}.json"
+    return parts / f"{_hash(recording.name, recording.version)}.json"
 
 
 def _is_whole(part: Path) -> bool:

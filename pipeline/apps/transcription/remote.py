@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from pipeline.common.addresses import safe
+from pipeline.common.addresses import named, safe
 from pipeline.common.errors import Away, BigfootError, is_away
 
 Result = TypeVar("Result")
@@ -65,7 +65,7 @@ def fetch(url: str, target: Path) -> None:
     try:
         _asked(url, lambda store, path: store.get_file(path, str(target)))
     except FileNotFoundError:
-        raise BigfootError(f"{safe(url)} is missing: check the address") from None
+        raise BigfootError(f"{named(url)} is missing: check the address") from None
 
 
 def _asked(url: str, ask: Callable[[Any, str], Result]) -> Result:
@@ -78,7 +78,7 @@ def _asked(url: str, ask: Callable[[Any, str], Result]) -> Result:
         return ask(*fsspec.core.url_to_fs(url))
     except ImportError as error:
         cure = "pip install 'bigfoot-asr[remote]'" if url.startswith("s3") else _first_line(error)
-        raise BigfootError(f"{safe(url)} needs a package that is not installed: {cure}") from None
+        raise BigfootError(f"{named(url)} needs a package that is not installed: {cure}") from None
     except Exception as error:  # each kind of store raises errors of its own
         # fsspec makes FileNotFoundError of whatever a web server answers, and of one that is away.
         cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
@@ -87,7 +87,7 @@ def _asked(url: str, ask: Callable[[Any, str], Result]) -> Result:
             raise
         kind = Away if is_away(error) or (status or 0) >= 500 else BigfootError
         reason = f"the server answers {status}" if status else _first_line(cause)
-        raise kind(f"{safe(url)} can't be read: {reason}") from None
+        raise kind(f"{named(url)} can't be read: {reason}") from None
 
 
 def _first_line(error: BaseException) -> str:
