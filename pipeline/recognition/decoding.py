@@ -149,10 +149,13 @@ class BeamDecoder:
         half, gap = len(piece) // 2, self.texts.index(" ")
         best = piece[half:].argmax(-1)
         edges = np.flatnonzero(np.diff(np.isin(best, (0, gap)), prepend=False, append=False)).tolist()
-        pauses = [(stop - start, start + stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+        pauses = list(zip(edges[::2], edges[1::2], strict=True))
         if between_words:
-            pauses = [each for each in pauses if (best[(each[1] - each[0]) // 2 : sum(each) // 2] == gap).any()]
-        return half + (max(pauses, key=lambda each: each[0])[1] + 1) // 2 if pauses else None
+            pauses = [(start, stop) for start, stop in pauses if gap in best[start:stop]]
+        if not pauses:
+            return None
+        start, stop = max(pauses, key=lambda pause: pause[1] - pause[0])
+        return half + (start + stop + 1) // 2
 
 
 class Pieces:
