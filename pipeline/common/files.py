@@ -22,6 +22,7 @@ from pipeline.common.errors import BigfootError
 
 Kind = TypeVar("Kind")
 
+SUMS = "SHA256SUMS"  # in a model folder: the sums of the files that make the model
 SEAL = "sha256"
 NAMES: dict[type, str] = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 

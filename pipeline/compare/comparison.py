@@ -13,10 +13,9 @@ from typing import Any, TypedDict
 
 from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import forced, read_json, sha256, write_json
+from pipeline.common.files import SUMS, forced, read_json, sha256, write_json
 from pipeline.common.objects import checked
 from pipeline.compare import figures
-from pipeline.models.training import SUMS
 from pipeline.params import Gate, Params
 from pipeline.project import Project
 from pipeline.recognition import seal

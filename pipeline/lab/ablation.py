@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.common.command import stage_main
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_text, sha256
+from pipeline.common.files import SUMS, read_text, sha256
 from pipeline.common.tables import markdown
 
 OUT = Path("ablation")
@@ -38,7 +38,7 @@ def trained(name: str, seed: int) -> dict[str, list[int]]:
     """Train one student from one seed; its [errors, words] by split."""
     from pipeline.distill.student import make_student
     from pipeline.models import few_bits
-    from pipeline.models.folder import SUMS, load_model
+    from pipeline.models.folder import load_model
     from pipeline.models.inference import dev_errors
     from pipeline.project import Project, load_params
     from pipeline.speech.corpus import GATE, open_corpus, split_folder

@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import read_text, sha256, write_whole
+from pipeline.common.files import SUMS, read_text, sha256, write_whole
 from pipeline.models import families
 from pipeline.models.int8_ranges import RANGES
-from pipeline.models.training import SUMS as SUMS
 
 PROCESSOR = (
     "vocab.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "special_tokens_map.json",

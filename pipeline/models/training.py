@@ -7,8 +7,6 @@ from pipeline.common import shapes
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import again
 
-SUMS = "SHA256SUMS"  # the sums of the files that make the model
-
 
 class Metrics(TypedDict, total=False):
     """`trained`: whether the model has learned anything, here or before; the rate on dev is that of the best checkpoint."""
