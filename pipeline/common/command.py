@@ -22,6 +22,7 @@ class Unwritten(BigfootError):
     """Stdout can't be written, whatever is printed next."""
 
 
+DVC_STAGE = "DVC_STAGE"  # DVC sets it for the commands of stages
 ONLY = "BIGFOOT_ONLY_STAGE"  # where it is set, other stages refuse to run; flows/stage.py sets it
 _signals: list[int] = []  # that came
 
@@ -156,7 +157,7 @@ class _OneLine(logging.Formatter):
 
 def _refuse_others() -> None:
     """Raise BigfootError where DVC started this process for a stage other than the one that may run."""
-    this, only = os.environ.get("DVC_STAGE"), os.environ.get(ONLY)
+    this, only = os.environ.get(DVC_STAGE), os.environ.get(ONLY)
     if only is not None and this and this != only:
         raise BigfootError(
             f"{this} has to run before {only or 'this'}, and the DVC remote lacks its output: run and push it first"

@@ -125,6 +125,11 @@ def restore(root: Path | str) -> tuple[list[str], list[str]]:
     return restored, removed
 
 
+def stage_of(model: str) -> str:
+    """The stage that trains a model."""
+    return "teacher" if model == "teacher" else f"student@{model}"
+
+
 def recorded(lock: Path) -> dict[str, dict]:
     """The stages in a dvc.lock, {name: what DVC recorded of its last run}; {} where there is no such file.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.benchmark import timings
 from pipeline.benchmark.timings import REFERENCE, Timings
+from pipeline.common import graph
 from pipeline.common.errors import BigfootError
 from pipeline.common.files import again
 from pipeline.compare import belonging, payback
@@ -143,4 +144,4 @@ def _read_variant(project: Project, variant: Variant, run: Timings, score: Score
 
 def _made_by(model: str) -> str:
     """The command that trains a model."""
-    return "dvc repro teacher" if model == "teacher" else f"dvc repro student@{model}"
+    return f"dvc repro {graph.stage_of(model)}"

@@ -6,6 +6,10 @@ from pipeline.exports.sherpa import FRAME
 from pipeline.recognition import seal
 
 HEADING = "## How to run it\n"
+READ = """    samples, rate = soundfile.read(path, dtype="float32")
+    if (rate, samples.ndim) != (16000, 1):
+        sys.exit(f"{path} is not one channel at 16 kHz")
+"""
 
 SHERPA = """### sherpa-onnx: Android, iOS, C, C#, Go, Swift, Python, WebAssembly
 
@@ -63,10 +67,7 @@ import onnxruntime, soundfile
 session = onnxruntime.InferenceSession("{file}")
 tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")
-    if (rate, samples.ndim) != (16000, 1):
-        sys.exit(f"{{path}} is not one channel at 16 kHz")
-    logits = session.run(None, {{"input_values": samples[None]}})[0][0]
+{read}    logits = session.run(None, {{"input_values": samples[None]}})[0][0]
     best = [tokens[index] for index, _ in itertools.groupby(logits.argmax(-1))]
     print(*"".join(token for token in best if token != "<pad>").replace("{gap}", " ").split())
 ```
@@ -84,10 +85,7 @@ from transformers import AutoProcessor
 model = ORTModelForCTC.from_pretrained(".", subfolder="onnx", file_name="{name}")
 processor = AutoProcessor.from_pretrained(".")
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")
-    if (rate, samples.ndim) != (16000, 1):
-        sys.exit(f"{{path}} is not one channel at 16 kHz")
-    logits = model(**processor(samples, sampling_rate=rate, return_tensors="np")).logits
+{read}    logits = model(**processor(samples, sampling_rate=rate, return_tensors="np")).logits
     print(*processor.batch_decode(logits.argmax(-1))[0].split())
 ```
 """
@@ -106,10 +104,7 @@ settings = {{"INFERENCE_PRECISION_HINT": "{precision}", "DYNAMIC_QUANTIZATION_GR
 model = OVModelForCTC.from_pretrained(".", ov_config=settings)
 processor = AutoProcessor.from_pretrained(".")
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")
-    if (rate, samples.ndim) != (16000, 1):
-        sys.exit(f"{{path}} is not one channel at 16 kHz")
-    logits = model(**processor(samples, sampling_rate=rate, return_tensors="np")).logits
+{read}    logits = model(**processor(samples, sampling_rate=rate, return_tensors="np")).logits
     print(*processor.batch_decode(logits.argmax(-1))[0].split())
 ```
 
@@ -145,10 +140,7 @@ hop, longest = {hop}, {longest}  # samples: from frame to frame, and the most th
 method = Runtime.get().load_program("model.pte").load_method("forward")
 tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")
-    if (rate, samples.ndim) != (16000, 1):
-        sys.exit(f"{{path}} is not one channel at 16 kHz")
-    if len(samples) > longest:
+{read}    if len(samples) > longest:
         sys.exit(f"{{path}} is longer than {{longest / 16000:g}} s: cut it at pauses")
     audio = torch.zeros(1, hop * max(2, math.ceil(len(samples) / hop)))
     audio[0, : len(samples)] = torch.from_numpy(samples)
@@ -179,10 +171,7 @@ runners = [model.get_signature_runner(name) for name in model.get_signature_list
 by_length = {{int(runner.get_input_details()["audio"]["shape"][1]): runner for runner in runners}}
 tokens = {{index: token for token, index in json.load(open("vocab.json", encoding="utf-8")).items()}}
 for path in sys.argv[1:]:
-    samples, rate = soundfile.read(path, dtype="float32")
-    if (rate, samples.ndim) != (16000, 1):
-        sys.exit(f"{{path}} is not one channel at 16 kHz")
-    length = min((length for length in by_length if length >= len(samples)), default=0)
+{read}    length = min((length for length in by_length if length >= len(samples)), default=0)
     if not length:
         sys.exit(f"{{path}} is longer than {{max(by_length) / 16000:g}} s: cut it at pauses")
     audio = np.pad(samples, (0, length - len(samples)))[None]
@@ -214,6 +203,7 @@ def onnx(file: str, info: dict, obstacle: str | None, gap: str) -> str:
     """Of the layout `onnx`; `obstacle`: why sherpa-onnx can't run the model."""
     frame = math.prod(info["conv_strides"])
     values = {
+        "read": READ,
         "file": file,
         "name": file.rpartition("/")[2],
         "dtype": "q8" if "quantized" in file else "fp32",
@@ -229,7 +219,7 @@ def onnx(file: str, info: dict, obstacle: str | None, gap: str) -> str:
 
 def openvino(info: dict, gap: str) -> str:
     """Of the layout `openvino`."""
-    values = {"precision": info.get("precision", "f32"), "vocabulary": len(info["vocab"]), "gap": gap}
+    values = {"read": READ, "precision": info.get("precision", "f32"), "vocabulary": len(info["vocab"]), "gap": gap}
     return "\n".join([LIMITS, OPENVINO.format(**values)])
 
 
@@ -250,4 +240,4 @@ def litert(info: dict, gap: str) -> str:
 
 def _program(info: dict, gap: str) -> dict:
     hop, field = math.prod(info["conv_strides"]), seal.receptive_field(info)
-    return {"hop": hop, "field": field, "vocabulary": len(info["vocab"]), "gap": gap}
+    return {"read": READ, "hop": hop, "field": field, "vocabulary": len(info["vocab"]), "gap": gap}

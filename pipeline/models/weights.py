@@ -60,11 +60,15 @@ def check(model, report: dict, folded, renewed: bool, where: str) -> None:
         raise BigfootError(f"teacher {where}: its weights don't fit its config.json: {problems[0]}{more}")
 
 
+def not_finite(model) -> str | None:
+    """The name of the first tensor with a value that is not a finite number."""
+    return next((name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()), None)
+
+
 def check_finite(model, where: str) -> None:
     """Raise BigfootError for the first tensor with a value that is not a finite number."""
-    for name, tensor in model.state_dict().items():
-        if not tensor.isfinite().all():
-            raise BigfootError(f"teacher {where}: {name} has values that are NaN or infinite: fetch the model again")
+    if name := not_finite(model):
+        raise BigfootError(f"teacher {where}: {name} has values that are NaN or infinite: fetch the model again")
 
 
 def find_tensor(files: Iterable[Path], ending: str):

@@ -186,14 +186,14 @@ class Teacher(Section):
             raise ValueError("finetune: true needs a training section")
         grow = self.training.grow if self.training else []
         layers = int(str(self.config.get("num_hidden_layers", 12)))  # `within_bounds` has seen that it is a whole number
-        if grow and self.init == "config" and grow[-1][1] != layers:
+        if grow and self.init == "pretrained":
+            raise ValueError("training.grow is for a model built from a config: it would overwrite a pretrained model's layers")
+        if grow and grow[-1][1] != layers:
             raise ValueError(f"training.grow: ends with {grow[-1][1]} layers, the model has {layers}")
-        if grow and self.init == "config" and not self.config.get("do_stable_layer_norm"):
+        if grow and not self.config.get("do_stable_layer_norm"):
             raise ValueError(
                 "training.grow: needs a pre-norm model: set config.do_stable_layer_norm to true, or leave grow out"
             )
-        if self.init == "pretrained" and self.training and self.training.grow:
-            raise ValueError("training.grow is for a model built from a config: it would overwrite a pretrained model's layers")
         if self.is_untrained and self.training:
             raise ValueError("init: config with finetune: false is UNTRAINED: leave its training section out")
         if not self.finetune and self.init == "pretrained" and self.alphabet == "corpus":

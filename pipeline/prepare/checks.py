@@ -92,13 +92,13 @@ def examine(raw: Raw, corpus: Corpus) -> tuple[Examined, bytes]:
     try:
         channels, rate = _heard(raw, corpus)
         _require_samples(raw, channels)
-        taken = channels if corpus.channels == "mix" else channels[:, :1]
+        channel: audio.Channel = "mix" if corpus.channels == "mix" else 0
+        taken = channels if channel == "mix" else channels[:, [channel]]
         bad = int((~np.isfinite(taken)).sum())
         if bad:
             examined.add(Finding("nan", f"{bad} samples are NaN or infinite"), corpus.checks)
             return examined, b""
         level = _level(raw, channels)
-        channel: audio.Channel = "mix" if corpus.channels == "mix" else 0
         divided_by = audio.divisor(_name(raw), level, channel)
         picked = audio.pick(channels, channel)
         for finding in _level_findings(audio.scaled(picked, divided_by), np.abs(taken), level, corpus.limits):

@@ -91,9 +91,9 @@ def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, s
     names = _names(dict.fromkeys(path for path, _ in files), base)
     # Folders without links; of a file the own name counts, since DVC links files to its cache.
     real = {parent: Path(os.path.realpath(parent)) for parent in {finder.data, *(path.parent for path in names)}}
-    is_there = {path for path, _ in files if os.path.isfile(path)}
-    finder.outside |= {path for path in is_there if not (real[path.parent] / path.name).is_relative_to(real[finder.data])}
-    places = {path: os.path.splitext(_below(real[path.parent] / path.name, real[finder.data]))[0] for path in names}
+    own = {path: real[path.parent] / path.name for path in names}
+    finder.outside |= {path for path in own.keys() - finder.missing if not own[path].is_relative_to(real[finder.data])}
+    places = {path: os.path.splitext(_below(own[path], real[finder.data]))[0] for path in names}
     order = list(range(len(rows)))
     if any(row.offset is not None for row in rows):
         first = {path: number for number, path in enumerate(names)}

@@ -11,11 +11,12 @@ from pipeline.prepare.tables import SUFFIXES
 class Finder:
     """Finds files by paths relative to a folder.
 
-    `turned` counts the paths whose backslashes were read as slashes; `outside` has the files that are not in the folder.
+    `turned` counts the paths whose backslashes were read as slashes, `missing` has the paths without a file, and `outside` the
+    files that are not in the folder.
     """
 
     def __init__(self, data: Path):
-        self.data, self.turned, self.outside = data, 0, set[Path]()
+        self.data, self.turned, self.missing, self.outside = data, 0, set[Path](), set[Path]()
 
     def find(self, base: Path, written: str) -> tuple[Path, str]:
         """The file of a path relative to `base`, and "" or, if it is missing, the most similar path in `data`."""
@@ -30,6 +31,7 @@ class Finder:
         if "\\" in written and os.path.isfile(turned):
             self.turned += 1
             return turned, ""
+        self.missing.add(path)
         return path, self._nearest(written)
 
     def _nearest(self, written: str) -> str:

@@ -162,23 +162,23 @@ class PeerCTranslate2(Peer):
         TransformersConverter(str(model_folder)).convert(str(out), quantization="int8", force=True)
 
     def obstacle(self, config: Mapping, student: "Student | None") -> str | None:
-        """CTranslate2's Wav2Vec2 was written for the large models (lv60, XLS-R)."""
-        if not config:
-            return None
-        if config["model_type"] != "wav2vec2" or config.get("adapter_attn_dim"):
-            kind = "has adapters" if config["model_type"] == "wav2vec2" else f"is {config['model_type']}"
-            return f"CTranslate2's Wav2Vec2 supports wav2vec2 without adapters only, and this model {kind}: leave it out"
-        if config["feat_extract_norm"] != "layer":
-            encoder = "feature encoders with layer norm only, and this model's has group norm"
-            return f"CTranslate2's Wav2Vec2 supports {encoder}: leave it out"
-        if not config["do_stable_layer_norm"]:
-            layers = "pre-norm layers only (do_stable_layer_norm), and this model's are post-norm"
-            return f"CTranslate2's Wav2Vec2 supports {layers}: leave it out"
-        frames, groups = config["num_conv_pos_embeddings"], config["num_conv_pos_embedding_groups"]
-        if (frames, groups) != (128, 16):
-            wanted = f"positional convolutions of 128 frames in 16 groups only, and this model's has {frames} in {groups}"
-            return f"CTranslate2's Wav2Vec2 supports {wanted}: leave it out"
-        return None
+        supported = _supported(config) if config else None
+        return f"CTranslate2's Wav2Vec2 supports {supported}: leave it out" if supported else None
+
+
+def _supported(config: Mapping) -> str | None:
+    """What CTranslate2's Wav2Vec2, written for the large models (lv60, XLS-R), supports where this model is another."""
+    if config["model_type"] != "wav2vec2" or config.get("adapter_attn_dim"):
+        kind = "has adapters" if config["model_type"] == "wav2vec2" else f"is {config['model_type']}"
+        return f"wav2vec2 without adapters only, and this model {kind}"
+    if config["feat_extract_norm"] != "layer":
+        return "feature encoders with layer norm only, and this model's has group norm"
+    if not config["do_stable_layer_norm"]:
+        return "pre-norm layers only (do_stable_layer_norm), and this model's are post-norm"
+    frames, groups = config["num_conv_pos_embeddings"], config["num_conv_pos_embedding_groups"]
+    if (frames, groups) != (128, 16):
+        return f"positional convolutions of 128 frames in 16 groups only, and this model's has {frames} in {groups}"
+    return None
 
 
 def _plain_onnx(model_folder: Path, path: Path) -> None:

@@ -77,14 +77,15 @@ class BeamDecoder:
         """The text of log probabilities [frames, texts], one or more frames that are decoded together."""
         hot = {word for phrase in hot_words for word in phrase.split()} if weight else set()
         unknown = set() if self._known is None else hot - self._known
-        if unknown and hot - unknown and (stop := self._short(piece)):
+        known = hot - unknown
+        if unknown and known and (stop := self._short(piece)):
             parts = (self.piece_text(part, hot_words, weight) for part in (piece[:stop], piece[stop:]))
             return " ".join(filter(None, parts))
-        bonuses = dict.fromkeys(hot, weight) | dict.fromkeys(unknown, weight + self._alpha * UNKNOWN_COST * math.log(10))
+        bonuses = dict.fromkeys(known, weight) | dict.fromkeys(unknown, weight + self._alpha * UNKNOWN_COST * math.log(10))
         # The library gives all hot words of a search the same bonus, so each kind has a search: the best text of both is taken.
         # A text that needs hot words of both kinds is found only if one search keeps it in its beam, which a short piece makes
         # likely.
-        searched = [words for words in (hot - unknown, unknown) if words] or [hot]
+        searched = [words for words in (known, unknown) if words] or [hot]
         frames = piece if self._known is None else self._ended(piece)
         found = (each for words in searched for each in self._found(frames, words, bonuses))
         _, best = max(found, key=lambda each: each[0], default=(0.0, []))
@@ -97,7 +98,7 @@ class BeamDecoder:
 
     def _found(self, frames: np.ndarray, hot: set[str], bonuses: dict[str, float]) -> Iterator[tuple[float, list[str]]]:
         """The sum and the words of each text that is found with these hot words; its sum has the bonuses of all."""
-        bonus = bonuses[next(iter(hot))] if hot else 0.0
+        bonus = max((bonuses[word] for word in hot), default=0.0)
         beams = self._search.decode_beams(frames, self._beam, -PRUNED - bonus, hotwords=sorted(hot), hotword_weight=bonus)
         for text, _, _, _, total in beams:
             words = text.split()

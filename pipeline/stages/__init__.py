@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.common.command import quiet_interrupts, stage_main
+from pipeline.common.command import DVC_STAGE, quiet_interrupts, stage_main
 from pipeline.common.parent import end_with_starter
 
-DVC_STAGE = "DVC_STAGE"  # DVC sets it for the commands of stages
 if DVC_STAGE in os.environ:
     end_with_starter(DVC_STAGE)
 sys.excepthook = quiet_interrupts

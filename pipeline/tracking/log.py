@@ -60,7 +60,7 @@ def _training(store: Store, model: str, params: Params, lock: dict) -> tuple[str
     folder = store.project.model(model)
     if not (folder / "metrics.json").is_file() or not (folder / "curve.jsonl").is_file():
         return None, False
-    metrics = read_metrics(folder, f"dvc repro {_stage(model)}")
+    metrics = read_metrics(folder, f"dvc repro {graph.stage_of(model)}")
     if "fingerprint" not in metrics:
         return None, False
     tags: dict[str, str | None] = {"model": model, **origin(store.root)}
@@ -69,11 +69,11 @@ def _training(store: Store, model: str, params: Params, lock: dict) -> tuple[str
     run_id = run.info.run_id
     is_complete = run.info.status == "FINISHED"
     if not is_complete:
-        rows = read_curve(folder, f"dvc repro {_stage(model)}")
+        rows = read_curve(folder, f"dvc repro {graph.stage_of(model)}")
         store.log_curve(run_id, rows, store.logged_steps(run))
         store.log_curve(run_id, [final_figures(metrics)])
     if "dvc.stage" not in run.data.tags:  # a live run ends before DVC has its hashes
-        _set_tags(store, run_id, _dvc_tags(lock, _stage(model)))
+        _set_tags(store, run_id, _dvc_tags(lock, graph.stage_of(model)))
         datasets = _datasets(store.project.corpus(corpus), store.root)
         _log_inputs(store, run_id, {split: datasets[split] for split in ("train", "dev") if split in datasets})
     if not is_complete:
@@ -86,7 +86,7 @@ def _trained_with(model: str, params: Params, lock: dict) -> tuple[dict, str]:
 
     Where DVC has no record of it, params.yaml decides; settings of a record that this Bigfoot can't read are {}.
     """
-    recorded = lock.get(_stage(model), {}).get("params", {}).get(Project().params.name)
+    recorded = lock.get(graph.stage_of(model), {}).get("params", {}).get(Project().params.name)
     if recorded is None:
         settings = params.teacher if model == "teacher" else params.students[model]
         return settings.model_dump(mode="json", by_alias=True), params.corpus.name
@@ -326,8 +326,3 @@ def _folder_hash(folder: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()[:32]
-
-
-def _stage(model: str) -> str:
-    """The stage that trains a model."""
-    return "teacher" if model == "teacher" else f"student@{model}"

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import PartialState
 from torch.utils.data import ConcatDataset, DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
@@ -30,6 +29,7 @@ from pipeline.models import vocabulary
 from pipeline.models.folder import save_model
 from pipeline.models.forward import accept_features, ignore_padding
 from pipeline.models.inference import dev_errors
+from pipeline.models.weights import not_finite
 from pipeline.speech.corpus import UNLABELLED, drawn, durations
 from pipeline.speech.scoring import scoring
 from pipeline.speech.shards import Utterance
@@ -189,7 +189,7 @@ class Ledger(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **_):
         if "loss" in logs:
             self.lost = 0 if math.isfinite(logs["loss"]) else self.lost + 1
-        if self.lost and (self.lost >= MOST_LOST or not _is_finite(self.job.model)):
+        if self.lost and (self.lost >= MOST_LOST or not_finite(self.job.model)):
             raise BigfootError(
                 f"{self.job.bookkeeping.model}: at step {state.global_step} the loss is not a number any more, "
                 "the training has diverged: lower training.learning_rate"
@@ -302,11 +302,6 @@ def _trainer(job: Job, folder: Path) -> SpeechTrainer:
 def _dev_rate(job: Job) -> str:
     """The name of the error rate that chooses the checkpoint: dev_wer or dev_cer."""
     return f"dev_{scoring(job.corpus.rules).objective}"
-
-
-def _is_finite(model: torch.nn.Module) -> bool:
-    """Whether all weights are numbers."""
-    return all(bool(weights.isfinite().all()) for weights in model.parameters())
 
 
 def _is_kept(callback: TrainerCallback) -> bool:
