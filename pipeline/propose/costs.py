@@ -4,7 +4,8 @@ Decision: time is a sum over the parts of the network, each part's operations ti
 non-negative least squares on relative errors, for one scheme and number of threads at a time. So a price never turns negative
 where two parts grow together, and small shapes count as much as large ones. Operations are those of
 pipeline/models/operations.py, per part, beside what grows with activations (norms, GELU, softmax), with layers (starting an
-operation) and with the call itself. Convolutions have a second price, for their channels rounded up to whole blocks.
+operation) and with the call itself. Convolutions have a second price, for their channels rounded up to whole blocks, and
+positional ones where frames are not joined (pipeline.quantize.frame_blocks).
 """
 
 import math
@@ -16,6 +17,7 @@ from scipy.optimize import nnls
 
 from pipeline.models.forward import frame_counts
 from pipeline.models.operations import macs
+from pipeline.quantize.frame_blocks import joins
 from pipeline.recognition.runtimes import OPENVINO_STEP
 from pipeline.speech.audio import SAMPLE_RATE
 
@@ -65,10 +67,11 @@ def parts(config: dict, seconds: float) -> list[float]:
     frames, layers, hidden = _frames(config, samples), config["num_hidden_layers"], config["hidden_size"]
     passed = [count * width for count, width in zip(frames, config["conv_dim"], strict=True)]
     whole_blocks = config | {"conv_dim": [math.ceil(width / BLOCK) * BLOCK for width in config["conv_dim"]]}
-    last, width = frames[-1], config["intermediate_size"]
+    last, width, products = frames[-1], config["intermediate_size"], macs(config, samples)
     return [
         1.0,
-        *(1e-6 * products for products in macs(config, samples).values()),
+        *(1e-6 * count for count in products.values()),
+        0.0 if joins(config) else 1e-6 * products["positional convolutions"],
         1e-6 * macs(whole_blocks, samples)["convolutions"],
         1e-6 * samples,
         1e-6 * passed[0],

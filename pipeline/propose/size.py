@@ -17,11 +17,12 @@ from pipeline.lab.plan.probes import Remembered
 from pipeline.models.forward import normalizes_weights
 from pipeline.models.tensors import Tensors, tensors
 from pipeline.quantize.base import Scheme
+from pipeline.quantize.frame_blocks import joins
 from pipeline.quantize.onnx_nbits import OnnxInt4Weights
 from pipeline.quantize.openvino import LEAST_GROUP, OpenvinoInt4Weights
 from pipeline.quantize.schemes import make
 
-FORMAT = 3  # of what schemes write: raise it when a file changes, so that remembered sizes and times are measured again
+FORMAT = 4  # of what schemes write: raise it when a file changes, so that remembered sizes and times are measured again
 Make = Callable[[dict, str], Path]  # (a model's config, a scheme) -> the folder of such a variant, with random weights
 
 
@@ -59,7 +60,9 @@ class Sizes:
 
 def _narrow(config: dict, settings: dict) -> dict:
     """A config of the same structure, as narrow as its parts allow."""
-    hidden = lcm(64, config["num_conv_pos_embedding_groups"], settings.get("group_size", 1))
+    step = lcm(64, config["num_conv_pos_embedding_groups"], settings.get("group_size", 1))
+    alike = (width for width in range(step, 17 * step, step) if joins(config | {"hidden_size": width}) == joins(config))
+    hidden = next(alike, step)
     return config | {
         "hidden_size": hidden, "num_attention_heads": 2, "intermediate_size": 2 * hidden,
         "conv_dim": [32] * len(config["conv_dim"]),
@@ -68,7 +71,7 @@ def _narrow(config: dict, settings: dict) -> dict:
 
 def _structure(config: dict) -> list:
     keys = ("model_type", "feat_extract_norm", "do_stable_layer_norm", "conv_bias", "feat_proj_layer_norm", "vocab_size")
-    return [config.get(key) for key in (*keys, "adapter_attn_dim", "num_conv_pos_embeddings")]
+    return [*(config.get(key) for key in (*keys, "adapter_attn_dim", "num_conv_pos_embeddings")), joins(config)]
 
 
 # ---------------------------------------------------------------- what each scheme stores

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 OPENVINO_OUTPUTS = {"Convolution": 1, "GroupConvolution": 2}  # dimensions of a weight that tell outputs apart
 OPENVINO_TYPES = list(OPENVINO_OUTPUTS)
 STEPS = 127  # of int8, on either side of 0
+FLOAT = ".float"  # after the name of a weight in int8: that of its values in a graph
 
 
 def rounded(weight: np.ndarray, outputs: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -42,13 +43,18 @@ def lower_onnx(full: Path) -> None:
         _lower_all(model.graph)
 
 
+def stored(name: str) -> str:
+    """The name of the constant that a convolution of a graph reads its weight from, in int8 or not."""
+    return name.removesuffix(FLOAT)
+
+
 def _lower_all(graph: "onnx.GraphProto") -> None:
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     read = {node.input[1] for node in convolutions}
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.name in read}  # others are computed
     for node in convolutions:
         if node.input[1] in weights:
-            node.input[1] += ".float"
+            node.input[1] += FLOAT
     nodes = [*(node for weight in weights.values() for node in _lower(weight, graph)), *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -63,7 +69,7 @@ def _lower(weight: "onnx.TensorProto", graph: "onnx.GraphProto") -> "list[onnx.N
     graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scale"))
     return [
         helper.make_node("Cast", [name], [f"{name}.levels"], f"/{name}/Cast", to=TensorProto.FLOAT),
-        helper.make_node("Mul", [f"{name}.levels", f"{name}.scale"], [f"{name}.float"], f"/{name}/Mul"),
+        helper.make_node("Mul", [f"{name}.levels", f"{name}.scale"], [f"{name}{FLOAT}"], f"/{name}/Mul"),
     ]
 
 

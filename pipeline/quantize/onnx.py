@@ -8,7 +8,7 @@ than float, and static int8 would lose quiet sounds (see pipeline.quantize.openv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.quantize import convolutions, export
+from pipeline.quantize import convolutions, export, frame_blocks
 from pipeline.quantize.base import VNNI, Scheme
 from pipeline.quantize.calibration import Calibrated
 
@@ -35,6 +35,7 @@ class OnnxFp32(Scheme):
         import onnx
 
         with export.float_graph(model_folder, out) as full:
+            frame_blocks.join(full)
             if export.is_large(full):
                 onnx.save(onnx.load(full), out / FILE, save_as_external_data=True, location=f"{FILE}.data")
             else:
@@ -60,6 +61,7 @@ class OnnxInt8(Scheme):
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         with export.float_graph(model_folder, out) as full:
             convolutions.lower_onnx(full)
+            frame_blocks.join(full)
             quantize_linears(full, out / FILE)
 
 
@@ -112,6 +114,7 @@ class OnnxInt8Static(Calibrated):
         inputs = self.inputs(corpus, model_folder)
         with export.hushed(), export.float_graph(model_folder, out) as full:
             convolutions.lower_onnx(full)
+            frame_blocks.join(full)
             quantize_static(
                 full,
                 out / FILE,

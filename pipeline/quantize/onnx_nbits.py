@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.common.errors import BigfootError
-from pipeline.quantize import convolutions, export
+from pipeline.quantize import convolutions, export, frame_blocks
 from pipeline.quantize.onnx import FILE, OnnxFp32, linears
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class OnnxInt4Weights(OnnxFp32):
 
         with export.float_graph(model_folder, out) as full:
             convolutions.lower_onnx(full)
+            frame_blocks.join(full)
             rounding = few_bits.read(model_folder)
             model = as_trained(full, rounding) if rounding else lowered(full, lambda _: self.bits, self.block)
             is_large = model.ByteSize() > export.LARGEST

@@ -28,10 +28,10 @@ def test_a_made_folder_has_the_foretold_size(scheme, tmp_path):
     sizes = Sizes(Remembered(tmp_path / "costs.json"), maker.made, settings)
     draw = random.Random(scheme)
     for _ in range(3):
-        hidden = draw.choice([64, 96, 128, 192])
+        hidden = draw.choice([64, 96, 128, 192, *([80] if "openvino" not in scheme else [])])  # 80: no frames are joined
         merged = draw.random() < 0.5
         config = _config() | {
-            "num_hidden_layers": draw.randint(1, 4), "hidden_size": hidden, "num_attention_heads": hidden // 32,
+            "num_hidden_layers": draw.randint(1, 4), "hidden_size": hidden, "num_attention_heads": hidden // 16,
             "intermediate_size": hidden * draw.choice([1, 2, 4]),
         }  # fmt: skip
         if merged:
