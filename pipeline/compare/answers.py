@@ -116,16 +116,16 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
         near = nearest(rows)
         return {near.variant: [NEAREST]} if near else {}
     gains = {row.variant: gain_to_choose(row, prefer) for row in passing}
-    is_metered = all(row.energy is not None for row in passing)
+    is_metered = all(row.energy is not None for row in [rows[0], *passing])
     safer = [row for row in passing if champion and _errors(row) < _errors(champion)]
-    fastest = _most(passing, lambda row: row["speedup_to_choose"])
+    fastest = _most(passing, lambda row: row["speedup_to_choose"], over=1.0)
     found = {
         "no measurable rise on gate": best_of([row for row in passing if row.variant in no_rise], prefer),
         "fewer errors on gate": best_of(safer, prefer),
         "champion": champion,
-        "smallest": _most(passing, lambda row: row["shrink"], AS_SMALL),
+        "smallest": _most(passing, lambda row: row["shrink"], over=1.0, alike=AS_SMALL),
         "fastest": fastest,
-        "cheapest": _most(passing, lambda row: -(row.energy or 0.0)) if is_metered else fastest,
+        "cheapest": _most(passing, lambda row: -(row.energy or 0.0), over=-(rows[0].energy or 0.0)) if is_metered else fastest,
     }
     best: dict[str, list[str]] = {}
     for purpose, answer in found.items():
@@ -135,9 +135,10 @@ def choose(rows: Sequence[Row], no_rise: set[str], prefer: str) -> dict[str, lis
     return {row.variant: best[row.variant] for row in order}
 
 
-def _most(rows: Sequence[Row], figure: Callable[[Row], float | None], alike: float = 1.0) -> Row | None:
-    """The row with the most of a figure, of those that have it; what is above `alike` of the most counts as equal to it."""
-    known = [(value, row) for row in rows if (value := figure(row)) is not None]
+def _most(rows: Sequence[Row], figure: Callable[[Row], float | None], over: float, alike: float = 1.0) -> Row | None:
+    """The row with the most of a figure, of those that have more than the teacher's, `over`; what is above `alike` of the most
+    counts as equal to it."""
+    known = [(value, row) for row in rows if (value := figure(row)) is not None and value > over]
     least = alike * max((value for value, _ in known), default=0.0)
     return max((row for value, row in known if value >= least), key=_quality, default=None)
 

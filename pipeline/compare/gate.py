@@ -14,6 +14,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.compare import comparison
 from pipeline.compare.comparison import Row
 from pipeline.compare.report.columns import standing
+from pipeline.compare.rows import no_champion
 from pipeline.params import Gate, Params
 
 DECIDES_NOTHING = {"exports", "tracking", "time_limits"}
@@ -40,7 +41,7 @@ class Outcome:
             about = f"{standing(row):<9}  {row.variant:<{width}}  "
             lines += tables.wrapped(about + row.gate.reason, " " * len(about))
         if not self.has_champion:
-            lines.append("no champion: no variant beside teacher.fp32 keeps the budget")
+            lines.append(f"no champion: {no_champion(self.rows)}")
         return "\n".join(lines)
 
     def as_json(self) -> str:

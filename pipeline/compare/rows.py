@@ -150,12 +150,12 @@ def within_budget(rows: Sequence[Row]) -> list[Row]:
 
 
 def best_of(rows: Sequence[Row], prefer: str) -> Row | None:
-    """The variant with the largest gain that the budget prefers; None of none.
+    """The variant with the largest gain that the budget prefers; None where none is more than teacher.fp32.
 
     Gains above ALIKE of the largest count as equal to it. Of these the one with the largest product of both gains is taken; of
     two that are equal in that, too, the one with the larger gain, then the one with fewer errors on gate.
     """
-    gains = {row.variant: gained for row in rows if (gained := gain_to_choose(row, prefer)) is not None}
+    gains = {row.variant: gained for row in rows if (gained := gain_to_choose(row, prefer) or 0.0) > 1}
 
     def rank(row: Row) -> tuple[float, float, float]:
         product = row.known("shrink") * (row["speedup_to_choose"] or 0.0)
@@ -163,6 +163,16 @@ def best_of(rows: Sequence[Row], prefer: str) -> Row | None:
 
     alike = [row for row in rows if gains.get(row.variant, 0.0) >= ALIKE * max(gains.values(), default=math.inf)]
     return max(alike, key=rank, default=None)
+
+
+def no_champion(rows: Sequence[Row]) -> str:
+    """Why none of these rows is the champion."""
+    own = [row for row in rows if row.kind == "own" and row.variant != REFERENCE]
+    if not own:
+        return f"nothing was compared with {REFERENCE}"
+    if within_budget(rows):
+        return f"no variant that keeps the budget gains over {REFERENCE} what gate.prefer asks for"
+    return "no variant keeps the budget"
 
 
 def gain(of: Mapping[str, float | None], prefer: str) -> float | None:

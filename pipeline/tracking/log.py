@@ -28,6 +28,7 @@ from pipeline.common.numbers import gains, percent
 from pipeline.compare import comparison, figures
 from pipeline.compare.comparison import Row
 from pipeline.compare.report.columns import standing
+from pipeline.compare.rows import no_champion
 from pipeline.models.training import read_curve, read_metrics
 from pipeline.params import Params, Student, Teacher, Variant
 from pipeline.project import Project
@@ -177,7 +178,7 @@ def _about(compared: comparison.Comparison) -> str:
     if comparison.untrained(compared.rows):
         return "UNTRAINED models: size and speed are measured, errors would mean nothing."
     if champion is None:
-        return "No champion: no variant keeps the budget."
+        return f"No champion: {no_champion(compared.rows)}."
     than = f"{gains(champion['speedup'], champion['shrink'])} than"
     return (
         f"Champion {champion.variant}: {than} {teacher.variant}, {rate.upper()} {percent(champion[rate])}% against "

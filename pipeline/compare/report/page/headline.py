@@ -9,6 +9,7 @@ from pipeline.compare.comparison import Row, champion_of, untrained
 from pipeline.compare.figures import ASKED, BY_NAME
 from pipeline.compare.report import tradeoffs
 from pipeline.compare.report.page.parts import Choice, Choices, Code, Meanings, Section, Steps, Text
+from pipeline.compare.rows import no_champion, within_budget
 from pipeline.params import Params
 from pipeline.project import Project
 from pipeline.speech.scoring import UNITS
@@ -53,8 +54,8 @@ def _champion(rows: Sequence[Row], test: str) -> str:
     reference, champion, rate = rows[0], champion_of(rows), rows[0].objective
     if champion is None:
         near = nearest(rows)
-        reason = f" The nearest, {near.variant}: {near.gate.reason}." if near else ""
-        return f"No champion: no variant keeps the budget.{reason}"
+        reason = f" The nearest, {near.variant}: {near.gate.reason}." if near and not within_budget(rows) else ""
+        return f"No champion: {no_champion(rows)}.{reason}"
     sentences = [
         f"Champion {champion.variant}: {gains(champion['speedup'], champion['shrink'])} than "
         f"{reference.variant}{_over_the_best(champion)}.{_smaller_by(champion)}",
@@ -97,7 +98,11 @@ def plain(rows: Sequence[Row]) -> str:
         return ""
     teacher, champion = rows[0], champion_of(rows)
     if champion is None:
-        if (near := nearest(rows)) and near.gate.times_over:
+        if (near := nearest(rows)) is None:
+            return "Nothing was compared with the large model yet."
+        if within_budget(rows):
+            return "No model with as few errors as are allowed is as much smaller or faster as was asked for."
+        if near.gate.times_over:
             return "No model is as small and as fast as was asked for, so none is recommended."
         return "Every smaller model may make more errors than are allowed, so none is recommended."
     wrong, before = (round(1000 * row.known(row.objective)) for row in (champion, teacher))
@@ -158,8 +163,10 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
         return Section("next", "What to do next", [])
     champion = champion_of(rows)
     if champion is None:
-        near = nearest(rows)
-        if near and near.gate.times_over:
+        if (near := nearest(rows)) is None or within_budget(rows):
+            more = "List more variants in params.yaml: other schemes, or students."
+            return Section("next", "What to do next", [Steps([more])])
+        if near.gate.times_over:
             budget = "gate in params.yaml sets the limits"
             mend = "make smaller students: bigfoot propose finds shapes for a budget."
         else:
@@ -167,7 +174,7 @@ def next_steps(rows: Sequence[Row], params: Params) -> Section:
             budget = f"gate.max_rise in params.yaml allows {rise}"
             mend = "give the students more steps or layers; if gate has too few words to decide, add speech to it or to dev."
         steps = [
-            f"The nearest is {near.variant}: {near.gate.reason}." if near else "List more variants.",
+            f"The nearest is {near.variant}: {near.gate.reason}.",
             f"If that is good enough, allow it: {budget}, and dvc repro compares again in seconds. Then gate has chosen, too: "
             "confirm the champion on speech that it has not seen (bigfoot evaluate).",
             f"If not, {mend}",
