@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
 from flows import process, show, waiting
+from pipeline.common.addresses import safe
 from pipeline.common.command import ONLY
 from pipeline.common.errors import Temporary
 
@@ -83,6 +84,7 @@ def dvc(
     log, progress, output = get_run_logger(), show.Progress(stage), []
 
     def on_line(line: str) -> None:
+        line = safe(line)  # DVC names its remote with the password
         if line:
             output.append(line)
             log.info(line)

@@ -115,9 +115,12 @@ def shrink(
 
     if failed := _failed(_run_all(wanted, stale, concurrency, _starter(room, settings, force, commit))):
         return Failed(message=failed + _kept_worktree(room))
-    if "compare" in stale:
-        catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
+    not_logged = ""
     if "compare" in wanted:
+        tracking = catch_up.with_options(name="tracking", task_run_name="tracking")(room.folder, return_state=True)
+        if not tracking.is_completed():
+            first = f"`dvc exp apply {name}`, then " if room.is_own else ""
+            not_logged = f"; MLflow lacks them: {first}`bigfoot track`"
         try:
             show.comparison(room.folder, settings.profile, settings.tracking.experiment)
         except Exception as error:  # of several libraries, where the server is away: the stages have run
@@ -127,8 +130,8 @@ def shrink(
             workspace.save(room, name, wanted if targets else ())
         except BigfootError as error:
             return Failed(message=f"{error}{_kept_worktree(room)}")
-        return Completed(message=f"{len(stale)} stages run, saved as DVC experiment {name}")
-    return Completed(message=f"{len(stale)} stages run, {len(wanted) - len(stale)} were up to date")
+        return Completed(message=f"{len(stale)} stages run, saved as DVC experiment {name}{not_logged}")
+    return Completed(message=f"{len(stale)} stages run, {len(wanted) - len(stale)} were up to date{not_logged}")
 
 
 @task(cache_policy=NO_CACHE, retry_delay_seconds=list(waiting.DELAYS), **RETRIED)  # in the flow's own thread, as `catch_up`

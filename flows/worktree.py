@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.common import git as common_git
 from pipeline.common import graph
+from pipeline.common.addresses import safe
 from pipeline.common.errors import BigfootError
 
 AUTHOR = {"NAME": "Bigfoot", "EMAIL": "bigfoot@localhost"}
@@ -111,7 +112,7 @@ def dvc(folder: Path, *arguments: str, environment: Mapping[str, str] | None = N
     if done.returncode:
         output = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
         errors = [line for line in output if line.startswith("ERROR:")]  # lines with help may follow them
-        raise BigfootError(f"dvc {' '.join(arguments)}: {(errors or output)[-1]}")
+        raise BigfootError(safe(f"dvc {' '.join(arguments)}: {(errors or output)[-1]}"))
     return done.stdout
 
 
@@ -119,5 +120,5 @@ def git(folder: Path, *arguments: str) -> str:
     # Names of files may be any bytes.
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, errors="surrogateescape")
     if done.returncode:
-        raise BigfootError(f"git {' '.join(arguments[:2])} failed in {folder}: {' '.join(done.stderr.split())}")
+        raise BigfootError(safe(f"git {' '.join(arguments[:2])} failed in {folder}: {' '.join(done.stderr.split())}"))
     return done.stdout

@@ -10,14 +10,17 @@ import sqlite3
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
+from pipeline.common import disk
 from pipeline.common.addresses import safe
 from pipeline.common.command import stage_main
 from pipeline.common.errors import Away, BigfootError, Busy
 from pipeline.project import SQLITE, Project
 
 PROXIED = "mlflow-artifacts:"  # what a server calls its folder of artifacts
+# Of the errors of a database that is broken, or another MLflow's.
+BROKEN = ("malformed", "not a database", "no such table", "no such column", "alembic", "database schema")
 # Where MLflow keeps paths of artifacts.
 PATHS = {
     "experiments": ("artifact_location",), "runs": ("artifact_uri",), "logged_models": ("artifact_location",),
@@ -39,8 +42,8 @@ def path_of(uri: str) -> Path | None:
 
 
 def place(database: Path, experiment: str) -> str:
-    """The URI of the folder of an experiment's artifacts: beside the database, not in the current directory."""
-    return (Project(database.parent).artifacts / experiment).as_uri()
+    """The URI of the folder of an experiment's artifacts, a single one: beside the database, not in the current directory."""
+    return (Project(database.parent).artifacts / quote(experiment, safe=" ")).as_uri()
 
 
 def make(database: Path) -> None:
@@ -75,10 +78,11 @@ def _mend(database: Path) -> bool:
     with closing(sqlite3.connect(database)) as connection, connection:
         mended = False
         for (before,) in connection.execute("SELECT artifact_location FROM experiments").fetchall():
-            folder, _, name = before.rpartition("/")
-            was_own = folder.startswith("file:") and folder.endswith(f"/{artifacts.name}")
+            is_proxied = before.startswith(f"{PROXIED}/")
+            folder, _, name = before.rpartition(f"{PROXIED}/" if is_proxied else f"/{artifacts.name}/")
             is_here = (artifacts / unquote(name)).is_dir() or not Path(unquote(urlsplit(before).path)).exists()
-            is_own = folder == PROXIED or (was_own and is_here)  # another's experiment may have its files in such a folder
+            # Another's experiment may have its files in a folder that is called so.
+            is_own = is_proxied or (folder.startswith("file:") and is_here)
             if is_own and before != (now := f"{artifacts.as_uri()}/{name}"):
                 _replace(connection, before, now)
                 mended = True
@@ -96,9 +100,14 @@ def _replace(connection: sqlite3.Connection, before: str, now: str) -> None:
 
 
 def set_aside(database: Path) -> Path | None:
-    """Rename a database, so that another can be made; returns its new path. Its artifacts stay where they are."""
+    """Rename a database, so that another can be made; returns its new path. Its artifacts stay where they are.
+
+    Raises BigfootError where a process has it open, as the server of `make ui` has: it would go on with the former one.
+    """
     if not database.exists():
         return None
+    if users := _users(database):
+        raise BigfootError(f"{database} is open in {' and '.join(users)}: stop that first (`make ui`, say)")
     kept = database.with_name(f"{database.name}.{datetime.now():%Y-%m-%d-%H%M%S}")
     database.rename(kept)
     for left in ("-journal", "-wal", "-shm"):
@@ -107,25 +116,57 @@ def set_aside(database: Path) -> Path | None:
     return kept
 
 
+def _users(database: Path) -> list[str]:
+    """Other processes that have a file open, as far as they may be seen: `mlflow (process 4711)`."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and any(file.path == str(database) for file in process.open_files()):
+                found.append(f"{process.name()} (process {process.pid})")
+        except psutil.Error:  # another user's, or it has ended
+            continue
+    return found
+
+
 def explained(error: Exception, uri: str) -> Exception:
-    """An error of MLflow's or SQLAlchemy's as one line, a BigfootError that names the store; other errors as they are."""
+    """An error of MLflow's or of what it uses as one line, a BigfootError that names the store; other errors as they are."""
+    from filelock import Timeout
     from mlflow.exceptions import MlflowException
+    from requests import RequestException
 
     if isinstance(error, BigfootError):
         return error
     text, database = " ".join(str(error).split()), path_of(uri)
-    if database is None:
-        if not isinstance(error, MlflowException):
-            return error
-        if any(sign in text for sign in ("Max retries exceeded", "Connection aborted", "timed out")):
-            return Away(f"no MLflow server at {safe(uri)} (it went away)")
-        return BigfootError(f"MLFLOW_TRACKING_URI, {safe(uri)}, can't be used: {safe(text)[:300]}")
-    if "database is locked" in text:
+    if isinstance(error, Timeout):
+        return Busy(f"another process of Bigfoot's holds {error.lock_file}: wait for it, or stop it")
+    if isinstance(error, ImportError):
+        return BigfootError(f"MLflow can't keep files where it is told to: {safe(text)}: install what the store needs")
+    if isinstance(error, RequestException | MlflowException) and database is None:
+        return _of_a_server(text, safe(uri))
+    if database and (isinstance(error, sqlite3.DatabaseError) or "sqlite3." in text or any(sign in text for sign in BROKEN)):
+        return _of_a_database(error, text.partition("[SQL")[0][:200], database)
+    is_mlflows = isinstance(error, RequestException | MlflowException)
+    return BigfootError(f"MLflow refused: {safe(text)[:300]}") if is_mlflows else error
+
+
+def _of_a_server(text: str, server: str) -> BigfootError:
+    if "error responses" in text:
+        return BigfootError(f"the MLflow server {server} answers with errors, its log says why: {safe(text)[-200:]}")
+    if any(sign in text for sign in ("Max retries exceeded", "Connection aborted", "timed out")):
+        return Away(f"no MLflow server at {server} (it went away)")
+    return BigfootError(f"MLFLOW_TRACKING_URI, {server}, can't be used: {safe(text)[:300]}")
+
+
+def _of_a_database(error: Exception, text: str, database: Path) -> BigfootError:
+    if "database is locked" in text or "IntegrityError" in text:  # two processes made the same run
         return Busy(f"another process holds {database}: wait for it, or stop it")
-    if isinstance(error, sqlite3.DatabaseError) or any(sign in text for sign in ("sqlite3.", "alembic", "database schema")):
-        reason = text.partition("[SQL")[0][:200]
-        return BigfootError(f"{database} can't be used ({reason}): `bigfoot track --rebuild` makes it anew from the files")
-    return BigfootError(f"MLflow refused: {safe(text)[:300]}") if isinstance(error, MlflowException) else error
+    if "readonly" in text:
+        return BigfootError(f"{database} can't be written: check its permissions and its disk")
+    if any(sign in text for sign in BROKEN):
+        return BigfootError(f"{database} can't be used ({text}): `bigfoot track --rebuild` makes it anew from the files")
+    return disk.as_line(error) or BigfootError(f"{database} can't be used ({text})")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The curve of a training run, sent to MLflow during training: values wait in memory, and a thread sends them every 10 s."""
 
 import atexit
+import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -48,6 +50,8 @@ class LiveRun:
             self._thread = threading.Thread(target=self._send_repeatedly, name="mlflow", daemon=True)
             self._thread.start()
             atexit.register(self._end, "FAILED")
+            if threading.current_thread() is threading.main_thread():  # a training that is stopped ends its run, too
+                signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Log values at a step; returns at once. Steps that the run has from before a kill are left out."""

@@ -142,7 +142,9 @@ def _comparison(store: Store, training: dict, lock: dict) -> int:
     parent = store.run("comparison", key, f"compare {settings['profile']}", tags, settings).info.run_id
     made = 1
     for row in compared.rows:
-        made += _variant(store, row, parent, key, {**tags, "training": training.get(row.model)}, datasets, lock)
+        is_the_compared = row.model_files in (None, comparison.model_mark(store.project.model(row.model)))
+        trained_in = training.get(row.model) if is_the_compared else None
+        made += _variant(store, row, parent, key, {**tags, "training": trained_in}, datasets, lock)
     _log_metrics(store, parent, comparison.read_headline(report / "metrics.json"), _of_whom)
     _log_inputs(store, parent, datasets)
     store.client.log_artifacts(parent, str(report), report.name)

@@ -23,7 +23,7 @@ from pipeline.params import Gate, Params
 from pipeline.tracking.candidate import Candidate, candidate_of, judge, summary
 from pipeline.tracking.database import explained
 from pipeline.tracking.log import changed_since, project
-from pipeline.tracking.store import Store
+from pipeline.tracking.store import SYNC, Store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -99,7 +99,7 @@ def promote(root: Path, params: Params, variant: str, force: bool = False) -> st
     row = compared.row(variant)
     if not row.gate.passed and not force:
         raise BigfootError(f"{variant} doesn't pass the gate ({row.gate.reason}): --force promotes it anyway")
-    with opened(root, params) as (store, registry):
+    with opened(root, params) as (store, registry), store.lock(SYNC, seconds=3600):
         project(store, params)  # only what has been logged can be promoted
         if changed := changed_since(store.project, compared):
             raise BigfootError(changed)
@@ -140,13 +140,11 @@ def rollback(root: Path, params: Params) -> str:
 
 @contextmanager
 def opened(root: Path, params: Params) -> Iterator[tuple[Store, "Registry"]]:
-    """The store and its registry for a command; an MLflow error becomes a BigfootError."""
+    """The store and its registry for a command; an error of MLflow's becomes a BigfootError."""
     store = Store(params.tracking.experiment, root)
-    from mlflow.exceptions import MlflowException
-
     try:
         yield store, Registry(store, params.corpus.name)
-    except MlflowException as error:
+    except Exception as error:
         raise explained(error, store.uri) from None
 
 

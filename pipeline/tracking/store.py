@@ -12,6 +12,7 @@ import getpass
 import json
 import logging
 import os
+import posixpath
 import re
 import time
 import urllib.error
@@ -43,6 +44,7 @@ ABOUT = (
 )
 PROBE_SECONDS = 3.0
 NAME = re.compile(r"[\w+. :/-]+")  # of a param, and + which becomes -
+SYNC = "mlflow-sync"  # the lock of whoever logs finished files
 BATCH = 1000  # MLflow's own limit of metrics per request
 
 log = logging.getLogger(__name__)
@@ -63,20 +65,20 @@ class Store:
         settle()
         from mlflow import MlflowClient
 
-        for name in ("alembic", "mlflow.store.db.utils"):  # they log every step of creating a database
-            logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every step of creating a database
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of a server that goes away, `warn` tells
         self.database = database.path_of(self.uri)
-        with self.lock():
-            try:
+        try:
+            with self.lock():
                 if self.database:
                     database.make(self.database)
                     if database.mend(self.database):
                         log.info("MLflow: the paths in %s lead to this folder now", self.database)
                 self.client = MlflowClient(tracking_uri=self.uri)
                 self.experiment_id = self._experiment_id()
-            except Exception as error:  # MLflow, SQLAlchemy and alembic have their own
-                raise database.explained(error, self.uri) from None
+        except Exception as error:  # MLflow, SQLAlchemy and alembic have their own
+            raise database.explained(error, self.uri) from None
 
     @property
     def page(self) -> str:
@@ -129,7 +131,7 @@ class Store:
     def log_params(self, run: "Run", params: Mapping) -> None:
         """Log nested params flat, as a.b.c, but for those that a run has: a kill may have come between two requests.
 
-        Lists and null are as JSON would write them, and so is a section with a key that MLflow can't name.
+        Lists and null are as JSON would write them, and so is a section with keys that MLflow can't name.
         """
         from mlflow.entities import Param
 
@@ -220,16 +222,24 @@ def is_number(value: object) -> bool:
 
 
 def flat(nested: Mapping, prefix: str = "") -> dict[str, object]:
-    """{"a": {"b": 1}} -> {"a.b": 1}; a section with a key that MLflow can't name is one entry, in JSON."""
+    """{"a": {"b": 1}} -> {"a.b": 1}; a section with keys that MLflow can't name is one entry, in JSON."""
     entries: dict[str, object] = {}
     for key, value in nested.items():
-        if isinstance(value, Mapping) and not all(map(NAME.fullmatch, value)):
+        if isinstance(value, Mapping) and not _are_names(value):
             entries[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False)
         elif isinstance(value, Mapping) and value:
             entries |= flat(value, f"{prefix}{key}.")
         else:
             entries[f"{prefix}{key}"] = value
     return entries
+
+
+def _are_names(keys: Iterable[str]) -> bool:
+    """Whether MLflow takes these keys as ends of names, which are paths to it, and keeps them apart."""
+    keys = [str(key) for key in keys]
+    paths = [f"section.{key}" for key in keys]
+    is_plain = all(map(NAME.fullmatch, keys)) and paths == list(map(posixpath.normpath, paths))
+    return is_plain and len({key.replace("+", "-") for key in keys}) == len(keys)
 
 
 def final_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,30 @@ def test_mlflow_gets_what_it_lacks_once_its_server_is_back(project, monkeypatch)
     assert back.is_completed() and "MLflow: up to date" in tasks(back)["tracking"].state.message
 
 
+COMPARE = """  compare:
+    cmd: mkdir reports && echo 1 > reports/rows
+    deps: [timings.json]
+    outs: [reports]
+"""
+
+
+def test_a_run_whose_server_was_away_says_so_and_the_next_run_logs_what_is_lacking(project, monkeypatch):
+    from flows.shrink import catch_up
+
+    folder = project()
+    with (folder / "dvc.yaml").open("a") as stages:
+        stages.write(COMPARE)
+    monkeypatch.setattr("flows.shrink.catch_up", catch_up.with_options(retry_delay_seconds=0.1, retries=1))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    away = run(folder)
+    assert away.is_completed() and away.message.endswith("; MLflow lacks them: `bigfoot track`")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    back = run(folder)
+    assert back.is_completed() and back.message == "0 stages run, 5 were up to date"
+    assert names(back)["compare"] == "Cached" and "bigfoot track" not in tasks(back)["tracking"].state.message
+
+
 def test_independent_stages_overlap_up_to_the_limit(project):
     """Where both may run, each student waits until the other one is there, which two in turn never are."""
     meet = "touch at-${item}; timeout 60 sh -c 'until [ -e at-half ] && [ -e at-thin ]; do sleep 0.1; done' || exit 1"

@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.apps.transcription.variant import opened
 from pipeline.common.errors import Busy
+from pipeline.params import Tracking
 from pipeline.project import Project
 from pipeline.tracking import sync
 from pipeline.tracking.history import history
@@ -62,6 +63,18 @@ def test_a_broken_database_is_named_with_the_command_that_makes_it_anew(compared
     assert len(runs(folder)) == 5 and len(list(folder.glob("mlflow.db.20*"))) == 1
 
 
+def test_a_database_that_a_server_has_open_is_not_rebuilt(compared):  # noqa: F811
+    params, folder = compared
+    assert sync.sync(params, folder)
+    code = f"import time; file = open({str(folder / 'mlflow.db')!r}); print('open', flush=True); time.sleep(60)"
+    server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert server.stdout.readline() == b"open\n"
+    done = bigfoot("track", "--rebuild", cwd=folder)
+    server.kill()
+    assert done.returncode == 1 and f"(process {server.pid}): stop that first" in done.stderr
+    assert not list(folder.glob("mlflow.db.20*"))
+
+
 def test_a_server_is_not_rebuilt(compared, monkeypatch):  # noqa: F811
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     done = bigfoot("track", "--rebuild", cwd=compared[1])
@@ -84,18 +97,21 @@ def test_a_database_that_another_process_holds_costs_one_line(compared, caplog):
 
 
 @pytest.mark.shows("full", "the project is moved, or copied", "its models are found again")
+@pytest.mark.parametrize("experiment", ["bigfoot", "/a team/asr"])
 @pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
-def test_a_project_that_was_moved_or_copied_finds_its_models_again(compared, tmp_path_factory, how):  # noqa: F811
+def test_a_project_that_was_moved_or_copied_finds_its_models_again(compared, tmp_path_factory, how, experiment):  # noqa: F811
     params, folder = compared
+    params = params.model_copy(update={"tracking": Tracking(experiment=experiment)})
     assert sync.sync(params, folder)
     other = tmp_path_factory.mktemp("elsewhere") / "ein_anderer Ort%"
     how(folder, other)
     with opened(CHAMPION, Project(other)) as variant:
         assert (variant / "variant.json").read_bytes() == (other / "variants/half.int8-openvino/variant.json").read_bytes()
-    assert sync.sync(params, other) and len(runs(other)) == 5 and len(models(other)) == 2
+    logged = runs(other, experiment=experiment)
+    assert sync.sync(params, other) and len(logged) == 5
     content = (other / "mlflow.db").read_bytes()
     assert str(folder).encode() not in content.replace(f"{folder}/mlruns".encode(), b"")  # MLflow's own, which nothing is in
-    for run in runs(other):
+    for run in logged:
         assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(Path(other.as_uri().removeprefix("file://")))
 
 

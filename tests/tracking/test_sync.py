@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,11 +20,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
+from filelock import Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.benchmark import consumption
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, Busy
 from pipeline.compare import figures
 from pipeline.compare.run import compare
 from pipeline.recognition import decoding
@@ -64,8 +68,8 @@ def compared(project):
     return params, project
 
 
-def runs(folder, kind=None):
-    store = Store("bigfoot", folder)
+def runs(folder, kind=None, experiment="bigfoot"):
+    store = Store(experiment, folder)
     everything = store.client.search_runs([store.experiment_id])
     return [run for run in everything if kind is None or run.data.tags[KIND] == kind]
 
@@ -198,14 +202,15 @@ def test_params_of_which_a_kill_left_a_part_are_completed(compared, monkeypatch)
     assert parent.data.params.keys() == store.flat(json.loads((folder / "reports/params.json").read_text())).keys()
 
 
-def test_a_section_with_a_key_that_mlflow_cannot_name_is_one_param(project):
+@pytest.mark.parametrize("replaced", [{"&": "and", "%": "percent"}, {"w/": "with"}, {"/": "per"}, {"+": "plus", "-": "minus"}])
+def test_a_section_with_keys_that_mlflow_cannot_name_or_tell_apart_is_one_param(project, replaced):
     params = plant(project, TWO)
-    text = replace(params.corpus.text, replace={"&": "and", "%": "percent"})
+    text = replace(params.corpus.text, replace=replaced)
     params = params.model_copy(update={"corpus": params.corpus.model_copy(update={"text": text})})
     compare(params, project, project / "reports")
     assert sync.sync(params, project)
     (parent,) = runs(project, "comparison")
-    assert json.loads(parent.data.params["corpus.text.replace"]) == {"&": "and", "%": "percent"}
+    assert json.loads(parent.data.params["corpus.text.replace"]) == replaced
 
 
 def test_a_model_whose_upload_was_interrupted_is_uploaded_again_and_leaves_no_second_one(compared, monkeypatch):
@@ -342,6 +347,32 @@ def test_a_curve_goes_to_mlflow_while_training_goes_on(project, monkeypatch):
     assert there.data.metrics["training/best_dev_wer"] == 0.2
 
 
+def test_a_training_that_is_ended_ends_its_run_and_sends_its_last_values(project):
+    code = (
+        "import time; from pathlib import Path; from pipeline.tracking.live import training_run\n"
+        f"run = training_run('teacher', 'key', {{}}, 'bigfoot', Path({str(project)!r}))\n"
+        "run.log(1, {'loss': 2.0}); print('started', flush=True); time.sleep(60)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    training = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    assert training.stdout.readline() == b"started\n"
+    training.terminate()
+    assert training.wait(30) == 128 + signal.SIGTERM
+    (there,) = runs(project)
+    assert there.info.status == "FAILED" and curve(project, there.info.run_id, "loss") == [(1, 2.0)]
+
+
+def test_a_model_that_was_trained_again_since_is_not_named_as_a_variants_origin(project):
+    params, sums = plant(project, TWO), [project / f"models/{name}/SHA256SUMS" for name in ("teacher", "half")]
+    for file in sums:
+        file.write_text("of this training")
+    compare(params, project, project / "reports")
+    sums[1].write_text("of another")
+    assert sync.sync(params, project)
+    origins = {run.data.tags["variant"]: run.data.tags.get("training") for run in runs(project, "variant")}
+    assert origins["teacher.fp32"] and origins["half.int8-openvino"] is None
+
+
 def test_a_resumed_training_is_the_same_run_without_doubled_steps(project):
     run = started(project)
     for step in (1, 2, 3):
@@ -434,6 +465,36 @@ def test_a_server_that_goes_away_is_said_as_one_that_is_away(monkeypatch):
     assert str(database.explained(caught.value, f"http://127.0.0.1:{port}")).startswith(
         f"no MLflow server at http://127.0.0.1:{port}"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "uri", "kind", "line"),
+    [
+        (requests.HTTPError("413 for url: http://bob:hunter2@host/x"), "http://bob:hunter2@host", BigfootError, "MLFLOW_.*413"),
+        (
+            MlflowException("Max retries exceeded (too many 500 error responses)"),
+            "http://host",
+            BigfootError,
+            "answers with er",
+        ),
+        (ModuleNotFoundError("No module named 'google.cloud'"), "sqlite:///a.db", BigfootError, "google.cloud.*install"),
+        (Timeout("a.lock"), "sqlite:///a.db", Busy, "a.lock: wait"),
+        (sqlite3.IntegrityError("UNIQUE constraint failed"), "sqlite:///a.db", BigfootError, "can't be used .UNIQUE"),
+        (MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed"), "sqlite:///a.db", Busy, "wait for it"),
+        (
+            MlflowException("(sqlite3.OperationalError) attempt to write a readonly database"),
+            "sqlite:///a.db",
+            BigfootError,
+            "perm",
+        ),
+        (MlflowException("(sqlite3.OperationalError) disk I/O error"), "sqlite:///a.db", BigfootError, "is full, or a limit"),
+        (sqlite3.DatabaseError("file is not a database"), "sqlite:///a.db", BigfootError, "--rebuild"),
+    ],
+)
+def test_what_befalls_a_store_is_one_line_without_a_password(error, uri, kind, line):
+    said = database.explained(error, uri)
+    assert type(said) is kind and re.search(line, str(said)) and "hunter2" not in str(said)
+    assert ("--rebuild" in str(said)) == ("not a database" in str(error)), "it costs the history: only where nothing else helps"
 
 
 def test_a_server_that_never_answers_is_given_up_after_one_probe(compared, monkeypatch, caplog):
