@@ -24,7 +24,6 @@ UNKNOWN = "unknown"
 MOST_SPEAKERS = MOST_TEXTS = 50
 MOST_CONFUSIONS = 20
 MOST_WORST = 20
-LEAST_UNITS = 10
 RESAMPLES, SEED = 2000, 7
 SLIP = 3  # letters
 KINDS = {"substitute": "replaced", "delete": "lost", "insert": "inserted"}
@@ -180,9 +179,8 @@ def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]], objecti
         errors = np.array([hypotheses[i].counts(objective)[0] for i in at])
         key = errors.tobytes()
         if key not in intervals:
-            is_known = lengths.any() and (not errors.any() or len(set(units.tolist())) >= LEAST_UNITS)
-            an_error = wer.size_of_an_error(errors, lengths, words) if is_known else 0.0
-            intervals[key] = wer.interval(errors, lengths, units, an_error, RESAMPLES, SEED) if is_known else (None, None)
+            an_error = wer.size_of_an_error(errors, lengths, words) if lengths.any() else 0.0
+            intervals[key] = wer.interval(errors, lengths, units, an_error, RESAMPLES, SEED) if lengths.any() else (None, None)
         values[variant] = float(errors.sum() / lengths.sum()) if lengths.any() else None
         lows[variant], highs[variant] = intervals[key]
     if objective == "wer":

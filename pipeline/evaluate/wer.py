@@ -18,7 +18,7 @@ from pipeline.speech.scoring import OBJECTIVES, Objective, count_errors
 from pipeline.speech.shards import Utterance
 
 LEAST_UNITS = 20
-LEAST_WITH_WORDS = 10  # units: the sum of the weights of fewer comes near to 0
+LEAST_WITH_WORDS = 10  # units: resamples of fewer are too much alike, and the sum of their weights comes near to 0
 SUPPOSED = 3.0  # words that are wrong in an utterance that has any, where nothing is known of it
 CONFIDENCE = 0.95
 RISE_RESAMPLES = 10_000  # 30 variants together need the 99.8% quantile of each: the 20 largest resamples
@@ -88,14 +88,14 @@ def interval(
 
     The percentile bootstrap (Efron 1979; of WER: Bisani and Ney 2004). Resamples without a word have no rate and are left out.
     Its upper end is too low where errors are few, so it is that of a Bayesian bootstrap with one error more, `an_error` words,
-    where that is higher. A single unit with errors has no interval: all its resamples are itself.
+    where that is higher. Fewer than LEAST_WITH_WORDS units with words have no interval, unless nothing is wrong.
     """
     if not errors.any():
         return 0.0, min(1.0, 3 * an_error / int(words.sum()))
     size = groups.max() + 1
-    if size == 1:
-        return None, None
     by_group = np.bincount(groups, errors, size), np.bincount(groups, words, size)
+    if np.count_nonzero(by_group[1]) < LEAST_WITH_WORDS:
+        return None, None
     rng, rates = np.random.default_rng(seed), []
     for count in _parts(resamples, size):
         drawn = rng.integers(0, size, (count, size))
@@ -103,10 +103,8 @@ def interval(
         rates.append(wrong[all_words > 0] / all_words[all_words > 0])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(rates), [tail, 1 - tail])
-    if np.count_nonzero(by_group[1]) >= LEAST_WITH_WORDS:
-        one_more = _weighted(by_group[0][:, None], by_group[1], np.array([an_error]), resamples, seed)
-        high = max(high, np.quantile(one_more, 1 - tail))
-    return float(low), float(high)
+    one_more = _weighted(by_group[0][:, None], by_group[1], np.array([an_error]), resamples, seed)
+    return float(low), float(max(high, np.quantile(one_more, 1 - tail)))
 
 
 def paired_rise(

@@ -33,7 +33,7 @@ def edits(a: list[str], b: list[str]) -> int:
     return row[-1]
 
 
-@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=8))
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=14))
 @settings(max_examples=60, deadline=None)
 def test_wer_is_the_edit_distance_over_the_reference_words(pairs):
     score = wer.score([Reference(" ".join(r)) for r, _ in pairs], [" ".join(h) for _, h in pairs], 200)
@@ -41,10 +41,17 @@ def test_wer_is_the_edit_distance_over_the_reference_words(pairs):
     assert score.words == sum(len(r) for r, _ in pairs)
     assert score.substitutions + score.deletions + score.insertions == by_hand
     assert score.wer == pytest.approx(by_hand / score.words)
-    if by_hand and len(pairs) > 1:
-        assert score.wer_low <= score.wer + 1e-9 and score.wer_high >= 0
-    if by_hand and len(pairs) == 1:  # all resamples are the utterance itself
+    if by_hand and sum(bool(r) for r, _ in pairs) < 10:
         assert (score.wer_low, score.wer_high) == (None, None)
+    else:
+        assert 0 <= score.wer_low <= score.wer + 1e-9 and score.wer <= score.wer_high
+
+
+@pytest.mark.parametrize(("utterances", "is_known"), [(2, False), (9, False), (10, True)])
+def test_fewer_than_ten_utterances_have_no_interval_since_their_resamples_are_too_much_alike(utterances, is_known):
+    wrong = wer.score([Reference("one two three")] * utterances, ["one two four"] * utterances)
+    assert (wrong.wer_low is not None and wrong.cer_high is not None) == is_known
+    assert not is_known or wrong.wer_low < wrong.wer < wrong.wer_high or wrong.wer_low == wrong.wer
 
 
 def test_the_kinds_of_errors_are_told_apart():
@@ -232,7 +239,8 @@ def test_what_is_said_into_silence_is_inserted_and_a_set_without_words_is_refuse
     silence = [Reference("", id="silence"), Reference("one two", id="speech")]
     score = wer.score(silence, ["hm no", "one two"], 100)
     assert (score.insertions, score.words, score.wer) == (2, 2, 1.0) and score.cer == pytest.approx(5 / 7)
-    assert 0 <= score.wer_low <= score.wer_high < np.inf
+    many = wer.score(silence * 12, ["hm no", "one two"] * 12, 100)
+    assert 0 <= many.wer_low <= many.wer_high < np.inf
     assert wer.paired_rise(wer.score(silence, ["", "one two"]), score) > 1
     with pytest.raises(BigfootError, match="none of 1 references has a word"):
         wer.score(silence[:1], ["hm"])

@@ -169,6 +169,7 @@ class Cutter:
         self.manifest, self.most_seconds, self.least_score = manifest, most_seconds, least_score
         self.rows: list[dict] = []
         self.left_out: list[dict] = []
+        self.seen: set[str] = set()  # recordings
 
     def expect(self, recordings: Sized) -> None:
         """Any number of recordings fits into a manifest."""
@@ -179,6 +180,9 @@ class Cutter:
         audio = os.path.relpath(os.path.join(place, recording.path.name), home)
         if is_torn(audio):
             raise BigfootError("its path is not UTF-8, as a manifest has to be: rename it")
+        if audio in self.seen:
+            raise BigfootError("is named twice: its utterances are in the manifest once")
+        self.seen.add(audio)
         for piece in pieces.cut(alignment.words, alignment.duration, self.most_seconds):
             row = {"audio": audio, **asdict(piece)}
             is_good = piece.score is not None and piece.score >= self.least_score

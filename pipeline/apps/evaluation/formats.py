@@ -9,6 +9,7 @@ from pipeline.common import tables
 from pipeline.common.errors import one_line
 from pipeline.common.numbers import counted, percent, points, with_range
 from pipeline.evaluate.scores import SetScore
+from pipeline.evaluate.wer import LEAST_WITH_WORDS
 from pipeline.speech.scoring import OBJECTIVES, UNITS
 
 WORST = 5  # utterances in the text; the page has 20, the JSON all
@@ -18,7 +19,9 @@ def text(result: Result) -> str:
     first, *others = result.scores
     score = result.scores[first]
     parts = [about(result), "", _table(result), ""]
-    parts.append(f"In brackets: 95% intervals, of {score.unit}.")
+    known = f"In brackets: 95% intervals, of {score.unit}."
+    lacking = f"No 95% interval: fewer than {LEAST_WITH_WORDS} {score.unit} have words."
+    parts.append(known if score.wer_low is not None else lacking)
     if others:
         parts.append(f"Difference: {result.objective.upper()} points from {first} on the same utterances.")
     return "\n".join([*parts, *_worst(result)]) + "\n"

@@ -46,6 +46,11 @@ class Pcm:
             self._to_come -= whole
         return samples
 
+    def end(self) -> None:
+        """Raise BigfootError where a WAV ended before its audio began."""
+        if self._rest.startswith(b"RIFF") and not self._has_begun:
+            raise BigfootError(f"the WAV ended before its audio, give {EXPECTED}: {CONVERT}")
+
     def _begins(self) -> bool:
         """Whether the first sample is reached; a header before it is taken off."""
         for (at, mark), name in OTHERS.items():

@@ -47,6 +47,7 @@ def transcribe(model: str, source: str | None, form: str, project: Project, live
         with _interruptions() as is_over:
             for data in _piped(is_over) if source == "-" else _spoken(is_over):
                 show(session.feed(pcm.feed(data)))
+            pcm.end()
             show(session.end())
 
 

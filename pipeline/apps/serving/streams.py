@@ -61,6 +61,7 @@ class _Stream:
                     samples = self._pcm.feed(data)
                     for at in range(0, samples.size, AT_ONCE):
                         await self._hear(samples[at : at + AT_ONCE])
+            self._pcm.end()
             await self._send(await self._worker.run(self._session.end))
         except BigfootError as error:
             await self._write({"type": "error", "message": str(error)})

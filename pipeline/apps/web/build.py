@@ -24,6 +24,8 @@ from pipeline.common.errors import BigfootError
 from pipeline.common.files import read_json, write_json
 from pipeline.compare import comparison
 from pipeline.compare.comparison import Row
+from pipeline.evaluate import scores
+from pipeline.params import Variant
 from pipeline.project import Project
 from pipeline.recognition import seal
 from pipeline.speech.corpus import Corpus, open_corpus
@@ -53,7 +55,9 @@ def build(root: Path, names: Sequence[str], out: Path) -> list[str]:
         runtime_bytes = _runtime(root, page / "runtime")
         models = [_model(root, row, page, corpus.info.get("objective", "wer")) for row in chosen]
         examples = _examples(root, corpus, page)
-        write_json(page / "models.json", _about(corpus, models, examples, runtime_bytes))
+        variant = Variant(model=chosen[0].model, scheme=chosen[0].scheme)
+        words = scores.read(Project(root).score(variant.name), variant.slug).sets[corpus.test_sets[0]].words
+        write_json(page / "models.json", _about(corpus, models, examples, runtime_bytes, words))
         _list_files(page, {models[0]["file"]})
         shutil.rmtree(out, ignore_errors=True)
         shutil.move(page, out)
@@ -122,12 +126,12 @@ def _examples(root: Path, corpus: Corpus, page: Path) -> list[dict[str, Any]]:
     return examples
 
 
-def _about(corpus: Corpus, models: list, examples: list, runtime_bytes: int) -> dict[str, Any]:
-    """models.json: what the page knows."""
+def _about(corpus: Corpus, models: list, examples: list, runtime_bytes: int, test_words: int) -> dict[str, Any]:
+    """models.json: what the page knows. `test_words`: those of the test set that were scored."""
     info, test = corpus.info, corpus.test_sets[0]
     return {
         "corpus": info["name"], "synthetic": info.get("synthetic", False), "objective": info.get("objective", "wer"),
-        "language": info.get("language", "en"), "test": test, "test_words": info["splits"][test]["words"],
+        "language": info.get("language", "en"), "test": test, "test_words": test_words,
         "runtime_bytes": runtime_bytes, "models": models, "examples": examples,
     }  # fmt: skip
 

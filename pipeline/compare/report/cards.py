@@ -219,8 +219,8 @@ def _making(name: str, model: str, row: Row | None, params: Params) -> str:
     if row and name != model:
         steps.append(row.scheme)
         settings[f"schemes.{row.scheme}"] = params.schemes.get(row.scheme, {})
-    command = f"bigfoot use {params.profile} && dvc repro"
-    return f"{tables.escaped(' -> '.join(steps))}, by `{command}` with these settings:\n\n```yaml\n{_yaml(settings)}```"
+    with_what = f"by `dvc repro` with the profile {params.profile} and these settings"
+    return f"{tables.escaped(' -> '.join(steps))}, {with_what}:\n\n```yaml\n{_yaml(settings)}```"
 
 
 def _begun(oldest: str, params: Params) -> str:
@@ -291,8 +291,8 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
         for rate in ("wer", "cer"):
             value, low, high = (row[f"{prefix}{rate}{end}{suffix}"] for end in ("", "_low", "_high"))
             rates.append(columns.with_range(value, low, high, percent))
-        lines.append([split, *rates, f"{sets[split].words:,}"])
-    table = tables.markdown(["Set", "WER % [95%]", "CER % [95%]", "Words"], lines)
+        lines.append([split, *rates, f"{sets[split].words:,}", sets[split].unit])
+    table = tables.markdown(["Set", "WER % [95%]", "CER % [95%]", "Words", "Resampled"], lines)
     objective = row.objective
     test, gate, most = (points(row[key]) for key in (f"{objective}_rise", f"gate_{objective}_rise", f"{objective}_rise_upper"))
     first = evidence.test_sets[0]
@@ -300,7 +300,7 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
         f"Rise in {objective.upper()} over teacher.fp32: {test} points on {first}, {gate} on gate, where it is at most {most}."
     )
     remark = f" {beside}" if (beside := tradeoffs.beside(row, first)) else ""
-    return f"{table}\n\nIntervals resample {sets[first].unit}. {rise}{remark} dev chose and gate judged; no test set did."
+    return f"{table}\n\n{rise}{remark} dev chose and gate judged; no test set did."
 
 
 IN_CARD = ("params", "disk_mb", "int8_share", "latency_p50_ms", "latency_p95_ms", "rtfx", "ram_mb", "ram_model_mb")

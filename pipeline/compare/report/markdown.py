@@ -80,7 +80,6 @@ def write(
 def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     """[(name, text)]: the facts that a reader of the table needs."""
     corpus, first = evidence.corpus, evidence.test_sets[0]
-    unit = evidence.scores[REFERENCE].sets[first].unit
     is_made = "SYNTHETIC, spoken by no person: " if corpus.get("synthetic") else ""
     facts = [("Corpus", f"{corpus['name']} ({is_made}{corpus.get('about') or corpus['source']}), {corpus['license']}")]
     scored = evidence.scores[REFERENCE].sets
@@ -94,10 +93,19 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     ]
     if not evidence.untrained:
         decoded = "greedy decoding" + (", but for names with a + (beam search, language model)" if evidence.decodings else "")
-        facts.append((evidence.objective.upper(), f"first test set ({first}), {decoded}; intervals: 95%, resampling {unit}"))
+        intervals = f"intervals: 95%, resampling {_units(evidence)}"
+        facts.append((evidence.objective.upper(), f"first test set ({first}), {decoded}; {intervals}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
     return facts + [("Beware", caution) for caution in [*lacking(evidence), *cautions(evidence.timings)]]
+
+
+def _units(evidence: Evidence) -> str:
+    """What the intervals of the test sets resample: of each, where they differ."""
+    units = {name: evidence.scores[REFERENCE].sets[name].unit for name in evidence.test_sets}
+    if len(set(units.values())) == 1:
+        return next(iter(units.values()))
+    return ", ".join(f"{unit} of {name}" for name, unit in units.items())
 
 
 def _size(split: dict, evaluated: int | None) -> str:

@@ -149,6 +149,13 @@ def test_pieces_go_into_a_manifest_that_prepare_reads_and_bad_ones_beside_it(pro
     assert len(Path("data/train.left-out.jsonl").read_text().splitlines()) == len(rows)
 
 
+def test_a_recording_that_is_named_twice_is_cut_once_and_said(project):
+    run("calls/one.wav", "--cut", "once.jsonl", "--min-score", "0")
+    result = run("calls/one.wav", "calls/../calls/one.wav", "--cut", "twice.jsonl", "--min-score", "0")
+    assert "is named twice" in result.stderr and result.exit_code == 1
+    assert Path("twice.jsonl").read_text() == Path("once.jsonl").read_text() != ""
+
+
 def test_a_manifest_in_a_linked_folder_leads_to_the_recordings(project):
     Path("disk/x").mkdir(parents=True)
     Path("linked").symlink_to("disk/x")

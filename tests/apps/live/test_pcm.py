@@ -49,6 +49,21 @@ def test_any_pieces_give_the_samples(content, sizes):
     np.testing.assert_array_equal(np.concatenate(found), SAMPLES.astype(np.float32) / 32768)
 
 
+@pytest.mark.parametrize("content", [wav()[:40], wav()[:12] + wav()[36:]], ids=["cut off", "without a format"])
+def test_a_wav_that_ends_before_its_audio_is_refused(content):
+    pcm = Pcm()
+    assert pcm.feed(content).size == 0
+    with pytest.raises(BigfootError, match="ended before its audio"):
+        pcm.end()
+
+
+@pytest.mark.parametrize("content", [b"", wav(), SAMPLES.tobytes(), b"ab"])
+def test_what_ends_after_its_audio_began_or_is_too_short_for_it_is_none_the_less_whole(content):
+    pcm = Pcm()
+    pcm.feed(content)
+    pcm.end()
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [

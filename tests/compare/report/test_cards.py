@@ -77,7 +77,7 @@ def test_the_text_says_how_it_was_made_what_it_rests_on_and_its_limits(project):
     card_text = re.sub(" +", " ", load(project, "thin.int8-openvino").text)
     for fact in (
         "SYNTHETIC speech, spoken by no person", "a config, untrained -> teacher -> half -> thin -> int8-openvino",
-        "conv_channels: 48", "bigfoot use quickstart && dvc repro", "CC0-1.0", "a planted CPU", "resample speakers",
+        "conv_channels: 48", "with the profile quickstart", "CC0-1.0", "a planted CPU", "| speakers |",
         "11.00 [8.80, 13.20]", "| Size on disk, MB | 0.50 | 8.00 |", "10.0x [9.0x, 11.0x]",
         "Closed vocabulary: the test set has 1 distinct words", "Known speakers", "more than the 1.00 allowed",
         "(teacher, half): 12 Wh",

@@ -215,6 +215,7 @@ def test_where_it_comes_from_is_said_or_said_to_be_unknown(full, bare):
     for report in (full.text, full.markdown):
         assert "abc123, edited since: x.py" in report and "fe (of the stages before compare)" in report
     assert "git checkout abc123" in full.text and "git checkout" not in bare.text
+    assert "bigfoot use" in bare.text and "bigfoot use" not in full.text, "it would replace what was compared"
     assert "unknown" in bare.page.text["dd"]
 
 

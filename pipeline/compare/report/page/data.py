@@ -7,9 +7,11 @@ from pipeline.compare.inputs import Evidence
 from pipeline.compare.origin import Origin
 from pipeline.compare.report.page.parts import Cell, Code, Facts, Line, Section, Table, Text
 from pipeline.params import Params
+from pipeline.project import Project
 from pipeline.speech.normalization import described
 
-REPRODUCE = "bigfoot use {profile} && dvc repro && bigfoot table"
+RUN = "dvc repro && bigfoot table"
+REPRODUCE = f"bigfoot use {{profile}} && {RUN}"
 
 
 def corpus(evidence: Evidence, params: Params) -> Section:
@@ -69,9 +71,11 @@ def measuring(facts: list[tuple[str, str]], timings: Timings) -> Section:
 
 
 def reproduce(origin: Origin, params: Params) -> Section:
-    begin = [f"git checkout {origin.commit}"] if origin.commit else []
+    commands = [f"git checkout {origin.commit}"] if origin.commit else []
+    is_committed = origin.commit and Project().params.name not in (origin.edited or ())  # then a profile would replace it
+    commands.append(RUN if is_committed else REPRODUCE.format(profile=params.profile))
     parts = [Facts(origin_facts(origin, params)), Text("The settings that were used are in reports/params.json.")]
-    return Section("reproduce", "Reproduce", [*parts, Code([*begin, REPRODUCE.format(profile=params.profile)])])
+    return Section("reproduce", "Reproduce", [*parts, Code(commands)])
 
 
 def origin_facts(origin: Origin, params: Params) -> list[tuple[str, str]]:
