@@ -1,11 +1,11 @@
 """Computes narrow grouped convolutions, as the positional ones of small models are, several frames at a time.
 
-Decision: ONNX Runtime computes groups of 16 channels, or multiples, two to three times faster than groups of, say, 8. In a
-student of 128 channels the positional convolution, a tenth of the products, took a fifth of the time (docs/speed.md). So some
-frames that follow each other are read as one frame of as many times the channels, and written likewise: the same sums of
-products, with some zeros among them.
+Decision: ONNX Runtime computes groups of 16 channels, or multiples, two to three times faster than groups of 8, in which a
+student of 128 channels spent a fifth of its time (docs/speed.md). So some frames that follow each other are read as one frame of
+as many times the channels, and written likewise: the same sums of products, with some zeros among them.
 
-The file holds the weights as they were. The runtime rearranges them once, when it loads the file.
+The file holds the weights as they were. The runtime rearranges them once, when it loads the file. The signal is rearranged with
+its channels last, in runs of a group: swapping a channel's frames and blocks would start every thread for each channel.
 """
 
 from collections.abc import Sequence
@@ -68,14 +68,14 @@ def _settings(node: "onnx.NodeProto") -> dict:
 def _joined(node: "onnx.NodeProto", weight: Sequence[int], graph: "onnx.GraphProto") -> "list[onnx.NodeProto]":
     """The nodes that take this one's place.
 
-    y[o, P b + p] = sum of w[o, i, k] x[i, P b + p + k] becomes output (o, p) of block b, a sum over inputs (i, q) of the blocks
-    b + t, with the weight w[o, i, P t + q - p], 0 outside the kernel.
+    In each group y[o, P b + p] = sum of w[o, i, k] x[i, P b + p + k] becomes output (p, o) of block b, a sum over inputs (q, i)
+    of the blocks b + t, with the weight w[o, i, P t + q - p], 0 outside the kernel.
     """
     from onnx import helper, numpy_helper
 
     nodes: list[onnx.NodeProto] = []
     (outputs, inputs, kernel), settings = weight, _settings(node)
-    frames, channels, (before, after) = frames_joined(inputs, kernel), inputs * settings["group"], settings["pads"]
+    frames, groups, (before, after) = frames_joined(inputs, kernel), settings["group"], settings["pads"]
     taps, first = -(-(kernel + frames - 1) // frames), len(graph.initializer)
     most = after - kernel + taps * frames  # frames after the signal that the last block may read
     most += -(before + most) % frames
@@ -88,24 +88,30 @@ def _joined(node: "onnx.NodeProto", weight: Sequence[int], graph: "onnx.GraphPro
         nodes.append(helper.make_node(kind, read, [f"joined{first}.{len(nodes)}"], **attributes))
         return nodes[-1].output[0]
 
-    # [outputs, inputs, kernel] -> [(outputs, P), (inputs, P), 1, taps]; all of it is constant
+    # [outputs, inputs, kernel] -> [(groups, P, outputs), (P, inputs), 1, taps]; all of it is constant
     p, q, t = np.ogrid[:frames, :frames, :taps]
     padded = made("Pad", node.input[1], constant(0, 0, frames - 1, 0, 0, taps * frames - kernel))
     blocks = made("Gather", padded, constant(*(frames * t + q - p + frames - 1).tolist(), dtype=np.int32), axis=2)
-    blocks = made("Transpose", blocks, perm=[0, 2, 1, 3, 4])
+    blocks = made("Reshape", blocks, constant(groups, outputs // groups, inputs, frames, frames, taps))
+    blocks = made("Transpose", blocks, perm=[0, 3, 1, 4, 2, 5])
     blocks = made("Reshape", blocks, constant(outputs * frames, inputs * frames, 1, taps))
-    bias = made("Expand", made("Unsqueeze", node.input[2], constant(1)), constant(1, frames))
-    bias = made("Reshape", bias, constant(-1))
+    bias = made("Reshape", node.input[2], constant(groups, 1, outputs // groups))
+    bias = made("Reshape", made("Expand", bias, constant(1, frames, 1)), constant(-1))
 
-    # [batch, channels, frames] -> [batch, (channels, P), 1, blocks], and back
+    # [batch, channels, frames] -> [batch, (groups, P, channels), 1, blocks], and back
     length = made("Shape", node.input[0], start=2)
     end = made("Sub", constant(most), made("Mod", length, constant(frames)))
-    signal = made("Pad", node.input[0], made("Concat", constant(0, 0, before, 0, 0), end, axis=0))
-    signal = made("Transpose", made("Reshape", signal, constant(0, channels, -1, frames)), perm=[0, 1, 3, 2])
-    signal = made("Reshape", signal, constant(0, channels * frames, 1, -1))
-    signal = made("Conv", signal, blocks, bias, group=settings["group"], kernel_shape=[1, taps])
-    signal = made("Transpose", made("Reshape", signal, constant(0, outputs, frames, -1)), perm=[0, 1, 3, 2])
-    signal = made("Reshape", signal, constant(0, outputs, -1))
+    signal = made("Transpose", node.input[0], perm=[0, 2, 1])
+    signal = made("Pad", signal, made("Concat", constant(0, before, 0, 0), end, constant(0), axis=0))
+    signal = made("Reshape", signal, constant(0, -1, frames, groups, inputs))
+    signal = made("Transpose", signal, perm=[0, 1, 3, 2, 4])
+    signal = made("Transpose", made("Reshape", signal, constant(0, -1, groups * frames * inputs)), perm=[0, 2, 1])
+    signal = made("Unsqueeze", signal, constant(2))
+    signal = made("Conv", signal, blocks, bias, group=groups, kernel_shape=[1, taps])
+    signal = made("Transpose", made("Squeeze", signal, constant(2)), perm=[0, 2, 1])
+    signal = made("Reshape", signal, constant(0, -1, groups, frames, outputs // groups))
+    signal = made("Transpose", signal, perm=[0, 1, 3, 2, 4])
+    signal = made("Transpose", made("Reshape", signal, constant(0, -1, outputs)), perm=[0, 2, 1])
     length = made("Add", length, constant(before + after - kernel + 1))
     made("Slice", signal, constant(0), length, constant(2))
     nodes[-1].output[0] = node.output[0]
