@@ -1,8 +1,8 @@
 """Computes narrow grouped convolutions, as the positional ones of small models are, several frames at a time.
 
 Decision: ONNX Runtime computes groups of 16 channels, or multiples, two to three times faster than groups of 8, in which a
-student of 128 channels spent a fifth of its time (docs/speed.md). So some frames that follow each other are read as one frame of
-as many times the channels, and written likewise: the same sums of products, with some zeros among them.
+student of 128 channels spent a fifth of its time (docs/speed.md). So some frames that follow each other are read as one frame
+of as many times the channels, and written likewise: the same sums of products, with some zeros among them.
 
 The file holds the weights as they were. The runtime rearranges them once, when it loads the file. The signal is rearranged with
 its channels last, in runs of a group: swapping a channel's frames and blocks would start every thread for each channel.
