@@ -43,6 +43,7 @@ LAYOUT = {
     "peer-litert-int8": "litert",
 }
 MOVED = 0.05  # of the texts; WebAssembly's int8 products are other ones, and a peer's int8 is not Bigfoot's
+SENSITIVE = 0.01  # of the texts in few bits; sherpa-onnx normalizes audio a little otherwise, which rounding makes larger
 REPEATED = 3  # times that a program hears each recording, so that its start is little beside them
 PHONES = "Android, iOS, Linux, macOS, Windows, WebAssembly"
 NATIVE = "Android, iOS, Linux, macOS, Windows"
@@ -145,8 +146,11 @@ def hold(export: Export, command: list, recordings: list[Path], record_property,
     """Hold a program's texts against the recognizer's, and record its size, speed and memory."""
     start = min(run([*command, recordings[0]], export.folder, **environment)[1] for _ in range(2))
     lines, seconds, memory = run([*command, *recordings * REPEATED], export.folder, **environment)
-    assert lines == export.texts * REPEATED
-    equal = sum(ours == theirs for ours, theirs in zip(export.wanted, export.texts, strict=True))
+    texts = lines[: len(recordings)]
+    assert lines == texts * REPEATED
+    others = [(theirs, ours) for theirs, ours in zip(texts, export.texts, strict=True) if theirs != ours]
+    assert len(others) <= len(recordings) * (SENSITIVE if "int4w" in export.folder.name else 0), others
+    equal = sum(ours == theirs for ours, theirs in zip(export.wanted, texts, strict=True))
     assert equal >= len(recordings) * (1 - MOVED if "int" in export.folder.name else 1)
     milliseconds = 1000 * (seconds - start) / (len(lines) - 1)
     record(record_property, export, len(recordings), equal, milliseconds, memory)
