@@ -1,6 +1,7 @@
 """The curve of a training run, sent to MLflow during training: values wait in memory, and a thread sends them every 10 s."""
 
 import atexit
+import os
 import signal
 import sys
 import threading
@@ -36,6 +37,12 @@ def training_run(model: str, key: str, params: Mapping, experiment: str, root: P
         return LiveRun(None, None)
 
 
+def _leave(number: int, _: object) -> None:
+    """End the process, which sends the last values; a server that hangs doesn't hold it up until it is killed."""
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "3"
+    sys.exit(128 + number)
+
+
 class LiveRun:
     """A connection from training to its MLflow run; without a store or a run it logs nothing."""
 
@@ -51,7 +58,7 @@ class LiveRun:
             self._thread.start()
             atexit.register(self._end, "FAILED")
             if threading.current_thread() is threading.main_thread():  # a training that is stopped ends its run, too
-                signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+                signal.signal(signal.SIGTERM, _leave)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Log values at a step; returns at once. Steps that the run has from before a kill are left out."""

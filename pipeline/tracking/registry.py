@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 from pipeline.common.errors import BigfootError
 from pipeline.common.git import is_worktree
 from pipeline.compare import comparison
+from pipeline.compare.rows import gain_to_choose
 from pipeline.params import Gate, Params
 from pipeline.tracking.candidate import Candidate, candidate_of, judge, summary
 from pipeline.tracking.database import explained
 from pipeline.tracking.log import changed_since, project
-from pipeline.tracking.store import SYNC, Store
+from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -90,8 +91,8 @@ def consider(registry: "Registry", candidate: Candidate, budget: Gate) -> str | 
 def promote(root: Path, params: Params, variant: str, force: bool = False) -> str:
     """Make a variant of the last comparison the champion, even one that was rolled back; returns the message to print.
 
-    Raises BigfootError, without `force`, where it doesn't pass the gate, is not better than the champion, or was measured
-    against another teacher or on another set.
+    Raises BigfootError, without `force`, where it doesn't pass the gate, gains nothing, is not better than the champion, or was
+    measured against another teacher or on another set.
     """
     compared = comparison.read(root)
     if compared.corpus != params.corpus.name:
@@ -99,7 +100,9 @@ def promote(root: Path, params: Params, variant: str, force: bool = False) -> st
     row = compared.row(variant)
     if not row.gate.passed and not force:
         raise BigfootError(f"{variant} doesn't pass the gate ({row.gate.reason}): --force promotes it anyway")
-    with opened(root, params) as (store, registry), store.lock(SYNC, seconds=3600):
+    if (gain_to_choose(row, compared.budget.prefer) or 0.0) <= 1 and not force:
+        raise BigfootError(f"{variant} gains nothing over {compared.rows[0].variant}: --force promotes it anyway")
+    with opened(root, params) as (store, registry), store.turn():
         project(store, params)  # only what has been logged can be promoted
         if changed := changed_since(store.project, compared):
             raise BigfootError(changed)

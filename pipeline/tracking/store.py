@@ -17,7 +17,8 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,22 @@ class Store:
         scratch = Project(self.database.parent if self.database else self.root).scratch
         scratch.mkdir(exist_ok=True)
         return FileLock(scratch / f"{name}.lock", timeout=seconds)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Held by whoever logs finished files, one process after the other."""
+        from filelock import Timeout
+
+        lock = self.lock(SYNC, seconds=3600)
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            log.info("MLflow: another process is logging, this one waits for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def find(self, kind: str, key: str) -> "Run | None":
         """The run of that kind and key, or None."""

@@ -9,7 +9,7 @@ from pipeline.common.errors import BigfootError
 from pipeline.params import Params
 from pipeline.tracking import database, registry
 from pipeline.tracking.log import project
-from pipeline.tracking.store import SYNC, Store, uri, warn
+from pipeline.tracking.store import Store, uri, warn
 
 OF_EXPERIMENTS = "/.dvc/tmp/exps/"  # where `dvc exp run --temp` and `--queue` work
 
@@ -25,7 +25,7 @@ def sync(params: Params, root: Path) -> bool:
     started = time.monotonic()
     try:
         store = Store(params.tracking.experiment, root)
-        with store.lock(SYNC, seconds=3600):
+        with store.turn():
             try:
                 made = project(store, params)
                 decision = registry.keep_up(store, params)

@@ -372,6 +372,13 @@ def test_a_champion_of_which_nothing_is_known_stays():
 # ---------------------------------------------------------------- a real server
 
 
+def test_a_variant_that_gains_nothing_is_promoted_by_force_alone(project):
+    params = plant(project, {"teacher.fp32": (20, 8.0, 40.0), "teacher.int8-onnx": (20, 9.0, 50.0)})
+    compare(params, project, project / "reports")
+    with pytest.raises(BigfootError, match="teacher.int8-onnx gains nothing over teacher.fp32: --force"):
+        registry.promote(project, params, "teacher.int8-onnx")
+
+
 @pytest.fixture
 def real(project):
     """A compared project whose champion is a real variant of a tiny model, and a recording."""

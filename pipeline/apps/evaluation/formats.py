@@ -17,14 +17,19 @@ WORST = 5  # utterances in the text; the page has 20, the JSON all
 
 def text(result: Result) -> str:
     first, *others = result.scores
-    score = result.scores[first]
-    parts = [about(result), "", _table(result), ""]
-    known = f"In brackets: 95% intervals, of {score.unit}."
-    lacking = f"No 95% interval: fewer than {LEAST_WITH_WORDS} {score.unit} have words."
-    parts.append(known if score.wer_low is not None else lacking)
+    parts = [about(result), "", _table(result), "", intervals(result)]
     if others:
         parts.append(f"Difference: {result.objective.upper()} points from {first} on the same utterances.")
     return "\n".join([*parts, *_worst(result)]) + "\n"
+
+
+def intervals(result: Result) -> str:
+    """What the brackets are, and why a rate has none."""
+    scores = list(result.scores.values())
+    said = f"In brackets: 95% intervals, of {scores[0].unit}."
+    if any(score.wer_low is None for score in scores):
+        said += f" Without: fewer than {LEAST_WITH_WORDS} {scores[0].unit} have words, too few for an interval."
+    return said
 
 
 def about(result: Result) -> str:

@@ -11,7 +11,7 @@ def page(result: Result) -> str:
     heads, *rows = formats.cells(result)
     table = Table("One row per variant", heads, [Line(name, [Cell(cell) for cell in cells]) for name, *cells in rows])
     first = next(iter(result.scores))
-    notes = [f"In brackets: 95% intervals, of {result.scores[first].unit}."]
+    notes = [formats.intervals(result)]
     if len(result.scores) > 1:
         notes.append(f"Differences are in points of {result.objective.upper()} from {first}, on the same utterances.")
     worst = Alignments("", [_aligned(result, at) for at in result.worst])

@@ -56,7 +56,9 @@ def build(root: Path, names: Sequence[str], out: Path) -> list[str]:
         models = [_model(root, row, page, corpus.info.get("objective", "wer")) for row in chosen]
         examples = _examples(root, corpus, page)
         variant = Variant(model=chosen[0].model, scheme=chosen[0].scheme)
-        words = scores.read(Project(root).score(variant.name), variant.slug).sets[corpus.test_sets[0]].words
+        score, words = Project(root).score(variant.name), corpus.info["splits"][corpus.test_sets[0]]["words"]
+        if score.is_file():  # of the whole test set, or a part of it
+            words = scores.read(score, variant.slug).sets[corpus.test_sets[0]].words
         write_json(page / "models.json", _about(corpus, models, examples, runtime_bytes, words))
         _list_files(page, {models[0]["file"]})
         shutil.rmtree(out, ignore_errors=True)

@@ -291,7 +291,7 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
         for rate in ("wer", "cer"):
             value, low, high = (row[f"{prefix}{rate}{end}{suffix}"] for end in ("", "_low", "_high"))
             rates.append(columns.with_range(value, low, high, percent))
-        lines.append([split, *rates, f"{sets[split].words:,}", sets[split].unit])
+        lines.append([split, *rates, f"{sets[split].words:,}", "-" if sets[split].wer_low is None else sets[split].unit])
     table = tables.markdown(["Set", "WER % [95%]", "CER % [95%]", "Words", "Resampled"], lines)
     objective = row.objective
     test, gate, most = (points(row[key]) for key in (f"{objective}_rise", f"gate_{objective}_rise", f"{objective}_rise_upper"))

@@ -93,7 +93,8 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
     ]
     if not evidence.untrained:
         decoded = "greedy decoding" + (", but for names with a + (beam search, language model)" if evidence.decodings else "")
-        intervals = f"intervals: 95%, resampling {_units(evidence)}"
+        units = _units(evidence)
+        intervals = f"intervals: 95%, resampling {units}" if units else "no intervals: too few utterances"
         facts.append((evidence.objective.upper(), f"first test set ({first}), {decoded}; {intervals}"))
     facts += [("Shared", leak) for leak in _leaks(corpus.get("leaks", {}), corpus["splits"])]
     facts += timing_facts(evidence.timings) + _energy_facts(evidence)
@@ -101,10 +102,11 @@ def facts_of(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _units(evidence: Evidence) -> str:
-    """What the intervals of the test sets resample: of each, where they differ."""
-    units = {name: evidence.scores[REFERENCE].sets[name].unit for name in evidence.test_sets}
-    if len(set(units.values())) == 1:
-        return next(iter(units.values()))
+    """What the intervals of the test sets resample: of each, where they differ; "" where none has any."""
+    scored = {name: [score.sets[name] for score in evidence.scores.values()] for name in evidence.test_sets}
+    units = {name: sets[0].unit for name, sets in scored.items() if any(each.wer_low is not None for each in sets)}
+    if len(set(units.values())) <= 1:
+        return next(iter(units.values()), "")
     return ", ".join(f"{unit} of {name}" for name, unit in units.items())
 
 
