@@ -179,8 +179,10 @@ def _group(name: str, at: np.ndarray, rows: dict[str, list[Hypothesis]], objecti
         errors = np.array([hypotheses[i].counts(objective)[0] for i in at])
         key = errors.tobytes()
         if key not in intervals:
-            an_error = wer.size_of_an_error(errors, lengths, words) if lengths.any() else 0.0
-            intervals[key] = wer.interval(errors, lengths, units, an_error, RESAMPLES, SEED) if lengths.any() else (None, None)
+            intervals[key] = None, None
+            if lengths.any():
+                an_error = wer.size_of_an_error(errors, lengths, words)
+                intervals[key] = wer.interval(errors, lengths, units, an_error, RESAMPLES, SEED)
         values[variant] = float(errors.sum() / lengths.sum()) if lengths.any() else None
         lows[variant], highs[variant] = intervals[key]
     if objective == "wer":

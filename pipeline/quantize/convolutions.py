@@ -6,12 +6,9 @@ OpenVINO fold a constant times a constant while they load, so that a run takes a
 weights of a wide group-norm encoder stay in float32: they are normalized for each waveform (pipeline.models.forward).
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from pipeline.quantize import export
 
 if TYPE_CHECKING:
     import onnx
@@ -37,18 +34,13 @@ def largest(weight: np.ndarray, outputs: int = 1) -> np.ndarray:
     return np.abs(weight).max(axis=tuple(range(outputs, weight.ndim)), keepdims=True)
 
 
-def lower_onnx(full: Path) -> None:
-    """Rewrite a graph in a `temporary` file: each constant weight of a convolution keeps its name, and becomes int8."""
-    with export.rewritten(full) as model:
-        _lower_all(model.graph)
-
-
 def stored(name: str) -> str:
     """The name of the constant that a convolution of a graph reads its weight from, in int8 or not."""
     return name.removesuffix(FLOAT)
 
 
-def _lower_all(graph: "onnx.GraphProto") -> None:
+def lower_onnx(graph: "onnx.GraphProto") -> None:
+    """Turn each constant weight of a convolution into int8, which keeps its name, in place."""
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     read = {node.input[1] for node in convolutions}
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.name in read}  # others are computed

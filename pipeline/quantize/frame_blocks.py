@@ -9,13 +9,12 @@ its channels last, in runs of a group: swapping a channel's frames and blocks wo
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.models.tensors import tensors
-from pipeline.quantize import convolutions, export
+from pipeline.quantize import convolutions
 
 if TYPE_CHECKING:
     import onnx
@@ -24,10 +23,15 @@ BLOCK, WIDEST = 16, 64  # channels per group with joined frames: a multiple of t
 SHORTEST = 16  # frames of a kernel: with shorter ones too many of the products are with zeros
 
 
-def join(full: Path) -> None:
-    """Rewrite a graph in a `temporary` file, whose convolutions were lowered: sums change their order, nothing else."""
-    with export.rewritten(full) as model:
-        _join_all(model.graph)
+def join(graph: "onnx.GraphProto") -> None:
+    """Join frames in a graph, in place, whose convolutions were lowered, if they are: sums change their order alone."""
+    shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        weight = shapes.get(convolutions.stored(node.input[1])) if node.op_type == "Conv" else None
+        nodes += _joined(node, weight, graph) if weight and _is_narrow(node, weight) else [node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def frames_joined(inputs: int, kernel: int) -> int:
@@ -40,16 +44,6 @@ def frames_joined(inputs: int, kernel: int) -> int:
 def joins(config: dict) -> bool:
     """Whether frames are joined in the positional convolutions of a model with this config.json."""
     return any(frames_joined(inputs, kernel) > 1 for _, inputs, kernel in tensors(config).positional)
-
-
-def _join_all(graph: "onnx.GraphProto") -> None:
-    shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        weight = shapes.get(convolutions.stored(node.input[1])) if node.op_type == "Conv" else None
-        nodes += _joined(node, weight, graph) if weight and _is_narrow(node, weight) else [node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def _is_narrow(node: "onnx.NodeProto", weight: Sequence[int]) -> bool:

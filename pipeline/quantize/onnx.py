@@ -35,7 +35,8 @@ class OnnxFp32(Scheme):
         import onnx
 
         with export.float_graph(model_folder, out) as full:
-            frame_blocks.join(full)
+            with export.rewritten(full) as model:
+                frame_blocks.join(model.graph)
             if export.is_large(full):
                 onnx.save(onnx.load(full), out / FILE, save_as_external_data=True, location=f"{FILE}.data")
             else:
@@ -60,9 +61,15 @@ class OnnxInt8(Scheme):
 
     def write(self, model_folder: Path, corpus, out: Path) -> None:
         with export.float_graph(model_folder, out) as full:
-            convolutions.lower_onnx(full)
-            frame_blocks.join(full)
+            lower_convolutions(full)
             quantize_linears(full, out / FILE)
+
+
+def lower_convolutions(full: Path) -> None:
+    """Rewrite a float32 graph, in a `temporary` file: weights of convolutions in int8, narrow ones with joined frames."""
+    with export.rewritten(full) as model:
+        convolutions.lower_onnx(model.graph)
+        frame_blocks.join(model.graph)
 
 
 def quantize_linears(full: Path, out: Path) -> None:
@@ -113,8 +120,7 @@ class OnnxInt8Static(Calibrated):
 
         inputs = self.inputs(corpus, model_folder)
         with export.hushed(), export.float_graph(model_folder, out) as full:
-            convolutions.lower_onnx(full)
-            frame_blocks.join(full)
+            lower_convolutions(full)
             quantize_static(
                 full,
                 out / FILE,

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.common.errors import BigfootError
-from pipeline.quantize import convolutions, export, frame_blocks
-from pipeline.quantize.onnx import FILE, OnnxFp32, linears
+from pipeline.quantize import export
+from pipeline.quantize.onnx import FILE, OnnxFp32, linears, lower_convolutions
 
 if TYPE_CHECKING:
     import onnx
@@ -43,8 +43,7 @@ class OnnxInt4Weights(OnnxFp32):
         from pipeline.models import few_bits
 
         with export.float_graph(model_folder, out) as full:
-            convolutions.lower_onnx(full)
-            frame_blocks.join(full)
+            lower_convolutions(full)
             rounding = few_bits.read(model_folder)
             model = as_trained(full, rounding) if rounding else lowered(full, lambda _: self.bits, self.block)
             is_large = model.ByteSize() > export.LARGEST

@@ -139,15 +139,15 @@ def explained(error: Exception, uri: str) -> Exception:
     if isinstance(error, BigfootError):
         return error
     text, database = " ".join(str(error).split()), path_of(uri)
+    is_mlflows = isinstance(error, RequestException | MlflowException)
     if isinstance(error, Timeout):
         return Busy(f"another process of Bigfoot's holds {error.lock_file}: wait for it, or stop it")
     if isinstance(error, ImportError):
         return BigfootError(f"MLflow can't keep files where it is told to: {safe(text)}: install what the store needs")
-    if isinstance(error, RequestException | MlflowException) and database is None:
+    if is_mlflows and database is None:
         return _of_a_server(text, safe(uri))
     if database and (isinstance(error, sqlite3.DatabaseError) or "sqlite3." in text or any(sign in text for sign in BROKEN)):
         return _of_a_database(error, text.partition("[SQL")[0][:200], database)
-    is_mlflows = isinstance(error, RequestException | MlflowException)
     return BigfootError(f"MLflow refused: {safe(text)[:300]}") if is_mlflows else error
 
 

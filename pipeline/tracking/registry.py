@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pipeline.common.errors import BigfootError
 from pipeline.common.git import is_worktree
 from pipeline.compare import comparison
-from pipeline.compare.rows import gain_to_choose
+from pipeline.compare.rows import best_of
 from pipeline.params import Gate, Params
 from pipeline.tracking.candidate import Candidate, candidate_of, judge, summary
 from pipeline.tracking.database import explained
@@ -100,7 +100,7 @@ def promote(root: Path, params: Params, variant: str, force: bool = False) -> st
     row = compared.row(variant)
     if not row.gate.passed and not force:
         raise BigfootError(f"{variant} doesn't pass the gate ({row.gate.reason}): --force promotes it anyway")
-    if (gain_to_choose(row, compared.budget.prefer) or 0.0) <= 1 and not force:
+    if best_of([row], compared.budget.prefer) is None and not force:
         raise BigfootError(f"{variant} gains nothing over {compared.rows[0].variant}: --force promotes it anyway")
     with opened(root, params) as (store, registry), store.turn():
         project(store, params)  # only what has been logged can be promoted

@@ -107,8 +107,9 @@ def test_a_project_that_was_moved_or_copied_finds_its_models_again(compared, tmp
     how(folder, other)
     with opened(CHAMPION, Project(other)) as variant:
         assert (variant / "variant.json").read_bytes() == (other / "variants/half.int8-openvino/variant.json").read_bytes()
+    assert sync.sync(params, other)
     logged = runs(other, experiment=experiment)
-    assert sync.sync(params, other) and len(logged) == 5
+    assert len(logged) == 5 and len(models(other, experiment)) == 2
     content = (other / "mlflow.db").read_bytes()
     assert str(folder).encode() not in content.replace(f"{folder}/mlruns".encode(), b"")  # MLflow's own, which nothing is in
     for run in logged:

@@ -74,8 +74,8 @@ def runs(folder, kind=None, experiment="bigfoot"):
     return [run for run in everything if kind is None or run.data.tags[KIND] == kind]
 
 
-def models(folder):
-    store = Store("bigfoot", folder)
+def models(folder, experiment="bigfoot"):
+    store = Store(experiment, folder)
     return list(store.client.search_logged_models([store.experiment_id]))
 
 

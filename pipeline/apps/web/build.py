@@ -55,10 +55,7 @@ def build(root: Path, names: Sequence[str], out: Path) -> list[str]:
         runtime_bytes = _runtime(root, page / "runtime")
         models = [_model(root, row, page, corpus.info.get("objective", "wer")) for row in chosen]
         examples = _examples(root, corpus, page)
-        variant = Variant(model=chosen[0].model, scheme=chosen[0].scheme)
-        score, words = Project(root).score(variant.name), corpus.info["splits"][corpus.test_sets[0]]["words"]
-        if score.is_file():  # of the whole test set, or a part of it
-            words = scores.read(score, variant.slug).sets[corpus.test_sets[0]].words
+        words = _scored_words(Project(root), chosen[0], corpus)
         write_json(page / "models.json", _about(corpus, models, examples, runtime_bytes, words))
         _list_files(page, {models[0]["file"]})
         shutil.rmtree(out, ignore_errors=True)
@@ -126,6 +123,14 @@ def _examples(root: Path, corpus: Corpus, page: Path) -> list[dict[str, Any]]:
         name = file.relative_to(page).as_posix()
         examples.append({"file": name, "text": utterance.text, "seconds": utterance.duration})
     return examples
+
+
+def _scored_words(project: Project, row: Row, corpus: Corpus) -> int:
+    """How many words of the first test set were scored, which may be a part of it; all, where the score is not here."""
+    test, file = corpus.test_sets[0], project.score(row.variant)
+    if not file.is_file():
+        return corpus.info["splits"][test]["words"]
+    return scores.read(file, Variant(model=row.model, scheme=row.scheme).slug).sets[test].words
 
 
 def _about(corpus: Corpus, models: list, examples: list, runtime_bytes: int, test_words: int) -> dict[str, Any]:
