@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -30,7 +29,7 @@ def main(corpus: str = "", *variants: str) -> None:
     """Print the overhead of each variant as JSON; raises BigfootError where the corpus or a variant is missing."""
     opened = open_corpus(corpus)
     audios = [opened.audio(utterance) for utterance in spread(opened.utterances(opened.test_sets[0]), UTTERANCES)]
-    overheads = {Path(variant).name: overhead(Recognizer.load(variant, THREADS), audios, ROUNDS) for variant in variants}
+    overheads = {variant: overhead(Recognizer.load(variant, THREADS), audios, ROUNDS) for variant in variants}
     facts = {"host": host.describe(), "versions": host.versions(), "threads": THREADS, "rounds": ROUNDS}
     print(json.dumps(facts | {"utterances": len(audios), "variants": overheads}, indent=1))
 

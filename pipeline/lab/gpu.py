@@ -45,7 +45,7 @@ def measure(variants: Sequence[Path], corpus: Corpus, rounds: int = ROUNDS) -> l
             raise BigfootError(f"{variant} is {info.get('scheme')}: give variants in fp32, or in schemes for a GPU")
     utterances, scored_as = corpus.utterances(corpus.test_sets[0]), scoring(corpus.info)
     audios = [corpus.audio(utterance) for utterance in utterances]
-    recognizers = {variant.name: Recognizer.load(variant, device=gpu.CUDA) for variant in variants}
+    recognizers = {str(variant): Recognizer.load(variant, device=gpu.CUDA) for variant in variants}
     texts = {name: recognizer.transcribe_batch(audios) for name, recognizer in recognizers.items()}
     speeds = _speeds(recognizers, audios, rounds)
     first = next(iter(texts.values()), [])

@@ -52,13 +52,11 @@ def keep(root: Path, license: str | None = None) -> Path | None:
         return None
     folder = Project(root).results / comparison.read(root).params["profile"]
     folder.mkdir(parents=True, exist_ok=True)
+    _keep_champion(root, folder / CHAMPION, license)
     for name in KEPT:
         (folder / name).unlink(missing_ok=True)
         if (file := Project(root).reports / name).is_file():  # UNTRAINED models have no plot
             shutil.copyfile(file, folder / name)
-    _keep_champion(root, folder / CHAMPION, license or _license(folder / CHAMPION / "README.md"))
-    if license and not (folder / CHAMPION).exists():
-        raise BigfootError(f"--license {license}: no champion of at most {LARGEST_MB:g} MB to keep: leave it out")
     return folder
 
 
@@ -71,11 +69,18 @@ def _license(card: Path) -> str | None:
 
 
 def _keep_champion(root: Path, folder: Path, license: str | None) -> None:
-    """Copy the champion and its card, where there is one and it is small; it has to be what was compared."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Copy the champion and its card, if it is small, in place of that of before; it has to be what was compared."""
     row = comparison.read(root).champion
-    if row is not None and row.known("disk_mb") <= LARGEST_MB:
-        push.export(root, row.variant, folder, license=license)
+    if row is None or row.known("disk_mb") > LARGEST_MB:
+        if license:
+            raise BigfootError(f"--license {license}: no champion of at most {LARGEST_MB:g} MB to keep: leave it out")
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    push.export(root, row.variant, new, license=license or _license(folder / "README.md"))
+    shutil.rmtree(folder, ignore_errors=True)
+    new.rename(folder)
 
 
 def write(root: Path) -> None:

@@ -32,8 +32,12 @@ def main(samples: int = 3, utterances: int = 32) -> None:
 
     params, project = load_params(), Project()
     corpus = open_corpus(project.corpus(params.corpus.name))
+    if (count := len(corpus.utterances("train"))) < HELD_OUT + samples * utterances:
+        raise BigfootError(
+            f"train has {count} utterances: {samples} samples of {utterances}, and {HELD_OUT} more, are too many"
+        )
     teacher, processor = load_model(project.teacher)
-    order = np.random.default_rng(0).permutation(len(corpus.utterances("train")))
+    order = np.random.default_rng(0).permutation(count)
     held_out = _inputs(corpus, processor, order[:HELD_OUT])
     audio = [_inputs(corpus, processor, order[HELD_OUT + i * utterances :][:utterances]) for i in range(samples)]
     with torch.inference_mode():

@@ -18,7 +18,6 @@ from scipy.optimize import nnls
 from pipeline.models.forward import frame_counts
 from pipeline.models.operations import macs
 from pipeline.quantize.frame_blocks import joins
-from pipeline.recognition.runtimes import OPENVINO_STEP
 from pipeline.speech.audio import SAMPLE_RATE
 
 BLOCK = 16  # channels that runtimes compute together on CPUs with AVX-512; others have smaller blocks
@@ -35,17 +34,21 @@ class Timed:
 
 
 class Costs:
-    """Prices fitted to `timed`, at least one shape, of one scheme with one number of threads."""
+    """Prices fitted to `timed`, at least one shape, of one scheme with one number of threads.
 
-    def __init__(self, timed: Sequence[Timed]):
-        rows = [(parts(each.config, seconds), ms) for each in timed for seconds, ms in each.ms.items()]
+    `step`: samples, to multiples of which the scheme's runtime fills audio up.
+    """
+
+    def __init__(self, timed: Sequence[Timed], step: int = 1):
+        self.step = step
+        rows = [(parts(each.config, seconds, step), ms) for each in timed for seconds, ms in each.ms.items()]
         self.prices = _fitted(rows)
         self.longest = max(max(each.ms) for each in timed)
         self.memory_prices = _fitted([(self._memory(each.config, each.disk_mb), each.ram_mb) for each in timed])
 
     def ms(self, config: dict, seconds: float) -> float:
         """Milliseconds for so many seconds of audio."""
-        return float(self.prices @ parts(config, seconds))
+        return float(self.prices @ parts(config, seconds, self.step))
 
     def ram_mb(self, config: dict, disk_mb: float) -> float:
         """The process's peak memory in 10^6 bytes, for audio as long as the longest that was timed."""
@@ -60,10 +63,10 @@ class Costs:
         return [1.0, disk_mb, 4e-6 * convolutions, 4e-6 * layer]
 
 
-def parts(config: dict, seconds: float) -> list[float]:
+def parts(config: dict, seconds: float, step: int = 1) -> list[float]:
     """What time grows with, for so many seconds of audio: products of each part, numbers that pass norms, counts."""
     samples = round(seconds * SAMPLE_RATE)
-    samples += -samples % OPENVINO_STEP
+    samples += -samples % step
     frames, layers, hidden = _frames(config, samples), config["num_hidden_layers"], config["hidden_size"]
     passed = [count * width for count, width in zip(frames, config["conv_dim"], strict=True)]
     whole_blocks = config | {"conv_dim": [math.ceil(width / BLOCK) * BLOCK for width in config["conv_dim"]]}

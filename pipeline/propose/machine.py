@@ -3,6 +3,7 @@
 `python -m pipeline.propose.machine` times further shapes, which no model was fitted to, and prints what was foretold of them.
 """
 
+import itertools
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from pipeline.propose.costs import Costs
 from pipeline.propose.size import STORES, Sizes
 from pipeline.propose.untrained import Untrained
 from pipeline.quantize.schemes import make, require_packages
+from pipeline.recognition.runtimes import OPENVINO_STEP
 from pipeline.speech.corpus import Corpus, open_corpus
 
 FITTED, HELD_OUT = 24, 8  # shapes
@@ -66,17 +68,25 @@ class Machine:
         self.sizes = Sizes(self.remembered, self.untrained.made, self.schemes)
         self.grid = shapes.grid(teacher.config, shapes.rates(teacher.config))
         self.design = shapes.design(teacher.config, self.grid, FITTED)
-        self.costs = {scheme: Costs(rows) for scheme in self.schemes if (rows := self.timed(scheme, self.design))}
+        self.costs = {
+            scheme: Costs(rows, _step(scheme)) for scheme in self.schemes if (rows := self.timed(scheme, self.design))
+        }
         if not self.costs:
             raise BigfootError(f"params.yaml: schemes: {', '.join(self.schemes)} take no shape that is timed: add int8-onnx")
 
     def timed(self, scheme: str, chosen: Sequence[shapes.Shape]) -> list:
-        """Shapes as measured, those left out that the scheme doesn't take."""
-        configs = [config for shape in chosen if self.takes(scheme, config := shapes.config_of(self.teacher.config, shape))]
-        if not configs:
+        """Shapes as measured, without those that the scheme doesn't take; first comes the first of the design that it takes."""
+        (*reference,) = itertools.islice(self._taken(scheme, self.design), 1)
+        if not reference:
             log.info("propose: %s takes no student of this teacher's widths", scheme)
             return []
+        configs = [*reference, *(config for config in self._taken(scheme, chosen) if config not in reference)]
         return timing.timed(configs, scheme, self.threads, self.seconds, self.remembered, self.untrained, self.room)
+
+    def _taken(self, scheme: str, chosen: Sequence[shapes.Shape]) -> Iterator[dict]:
+        """The configs of those shapes that the scheme takes."""
+        configs = (shapes.config_of(self.teacher.config, shape) for shape in chosen)
+        return (config for config in configs if self.takes(scheme, config))
 
     def takes(self, scheme: str, config: dict) -> bool:
         """Whether the scheme takes a model with this config.json: int4 only some widths."""
@@ -117,7 +127,7 @@ def check() -> None:
     rows = []
     with machine(teacher, offered(params.schemes, "any"), 1, timing.SECONDS[1]) as here:
         every = [shape for shape in here.grid if shape not in here.design]
-        held = [here.design[0], *shapes.design(teacher.config, every, HELD_OUT, seed=1)]
+        held = shapes.design(teacher.config, every, HELD_OUT, seed=1)
         for scheme, costs in here.costs.items():
             timed = here.timed(scheme, held)[1:]
             for seconds in here.seconds:
@@ -126,6 +136,11 @@ def check() -> None:
             rows.append(_row(scheme, "RAM, MB", [(each.ram_mb, costs.ram_mb(each.config, each.disk_mb)) for each in timed]))
             rows.append(_row(scheme, "MB", [(each.disk_mb, here.sizes.mb(each.config, scheme)) for each in timed]))
     print(tables.plain(HEADS, rows, ["left", *["right"] * 6]))
+
+
+def _step(scheme: str) -> int:
+    """Samples, to multiples of which this scheme's runtime fills audio up."""
+    return OPENVINO_STEP if make(scheme).runtime == "openvino" else 1
 
 
 def _row(scheme: str, what: str, pairs: Sequence[tuple[float, float]]) -> list[str]:

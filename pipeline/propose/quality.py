@@ -37,7 +37,7 @@ from pipeline.train.ctc import ctc_loss
 
 DEV, TRAIN = 48, 192  # utterances, evenly spaced
 RUNGS = (20, 40, 80, 160)  # steps at which shapes are compared, and the worse are left
-STEP_AUDIO = 10.0  # seconds per step
+STEP_AUDIO, LONGEST = 10.0, BATCH_SECONDS / 2  # seconds per step, and of an utterance
 LEARNING_RATE, WARMUP, LONGEST_GRADIENT = 1e-3, 10, 1.0
 
 
@@ -63,8 +63,13 @@ class Quality:
         self.vocabulary = vocabulary.of(teacher.processor.tokenizer, teacher.config.vocab_size)
         self.dev = _short(self._written(), DEV)
         if not self.dev:
-            raise BigfootError("dev has no text that students of this teacher can write: propose ranks shapes by such texts")
+            raise BigfootError(
+                f"dev has no utterance of at most {LONGEST:g} s with a text that students of this teacher can write: "
+                "propose ranks shapes by such utterances"
+            )
         heard = _short(teacher.corpus.utterances("train"), TRAIN)
+        if not heard:
+            raise BigfootError(f"train has no utterance of at most {LONGEST:g} s: propose distills with such utterances")
         self.train = list(frame_logits(teacher.model, teacher.processor, teacher.corpus, heard))
 
     def _written(self) -> list[Utterance]:
@@ -157,4 +162,5 @@ class Quality:
 
 
 def _short(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
-    return [utterance for utterance in spread(utterances, count) if utterance.duration <= BATCH_SECONDS / 2]
+    """`count` utterances, evenly spaced, of those that are not too long for a short distillation."""
+    return spread([utterance for utterance in utterances if utterance.duration <= LONGEST], count)

@@ -69,9 +69,13 @@ def propose(project: Project, budget: Budget) -> str:
     shown = [pair for each in fronts for pair in each]
     names = {id(shape): f"{written.PREFIX}{number}" for number, shape in enumerate(in_turn(fronts)[:MOST_WRITTEN], 1)}
     chosen = [(names[id(each.shape)], each.shape, each.scheme) for each, _ in shown if id(each.shape) in names]
-    done = written.write(project.params, params, sorted(chosen, key=lambda proposed: proposed[0]), budget)
     rows = [_row(names.get(id(each.shape), ""), each, of) for each, of in shown]
     table = tables.plain(HEADS, rows, ["left"] * 3 + ["right"] * 5)
+    try:
+        done = written.write(project.params, params, sorted(chosen, key=lambda proposed: proposed[0]), budget)
+    except BigfootError:
+        log.info("%s", table)  # which took minutes
+        raise
     return "\n".join([table, "", *tables.wrapped(_note(every, fitting, kept)), done])
 
 

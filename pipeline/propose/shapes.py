@@ -17,16 +17,18 @@ from pipeline.speech.corpus import spread
 
 LAYERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 PARTS = (1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 1)  # of the teacher's widths
-HEAD_WIDTHS, FEED_FORWARD = (32, 64), (1, 2, 4)  # channels of a head; times `hidden`
+HEAD_WIDTHS, FEED_FORWARD = (32, 64), (1, 2, 4)  # channels of a head, beside the teacher's; times `hidden`
 NARROWEST, STEP, LEAST_CHANNELS, CHANNELS_STEP = 32, 16, 16, 8
+LEAST_RATE = 10  # frames per second that `students` in params.yaml may ask for
 ORDER = ("layers", "hidden", "feed_forward", "conv_channels")
 
 Shape = dict  # keys of Student
 
 
 def rates(teacher) -> list[float | None]:
-    """The frame rates of students of this teacher: None, its own, and half of it."""
-    return [None, frames_per_second(teacher) / 2]
+    """The frame rates of students of this teacher: None, its own, and half of it where that isn't too low."""
+    half = frames_per_second(teacher) / 2
+    return [None, half] if half >= LEAST_RATE else [None]
 
 
 def rate_of(teacher, shape: Shape) -> float:
@@ -37,7 +39,7 @@ def rate_of(teacher, shape: Shape) -> float:
 def grid(teacher, at: Sequence[float | None] = (None,)) -> list[Shape]:
     """All shapes that students of this teacher, a config of transformers, may have at these frame rates."""
     own_head = teacher.hidden_size // teacher.num_attention_heads
-    head_widths = {width for width in HEAD_WIDTHS if width <= own_head} or {own_head}
+    head_widths = {own_head, *(width for width in HEAD_WIDTHS if width < own_head)}
     shapes = []
     for layers, hidden, times, channels, merge, rate in itertools.product(
         [n for n in LAYERS if n < teacher.num_hidden_layers] + [teacher.num_hidden_layers],

@@ -22,7 +22,7 @@ from pipeline.quantize.onnx_nbits import OnnxInt4Weights
 from pipeline.quantize.openvino import LEAST_GROUP, OpenvinoInt4Weights
 from pipeline.quantize.schemes import make
 
-FORMAT = 4  # of what schemes write: raise it when a file changes, so that remembered sizes and times are measured again
+FORMAT = 5  # of what schemes write: raise it when a file changes, so that remembered sizes and times are measured again
 Make = Callable[[dict, str], Path]  # (a model's config, a scheme) -> the folder of such a variant, with random weights
 
 
@@ -52,7 +52,7 @@ class Sizes:
             folder = self.made(narrow, scheme)
             return [1e6 * size_mb(folder) - weights(make(scheme, self.schemes[scheme]), narrow)]
 
-        key = ("size", FORMAT, scheme, self.schemes[scheme], layers, config["conv_kernel"], _structure(config))
+        key = ("size", FORMAT, scheme, self.schemes[scheme], narrow)
         if (name := str(key)) not in self.known:
             self.known[name] = self.remembered.of(key, measured)[0]
         return self.known[name]
@@ -63,15 +63,11 @@ def _narrow(config: dict, settings: dict) -> dict:
     step = lcm(64, config["num_conv_pos_embedding_groups"], settings.get("group_size", 1))
     alike = (width for width in range(step, 17 * step, step) if joins(config | {"hidden_size": width}) == joins(config))
     hidden = next(alike, step)
+    first = 2 * config["conv_kernel"][0] if _normalized(config) else 16  # channels of the same graph
     return config | {
         "hidden_size": hidden, "num_attention_heads": 2, "intermediate_size": 2 * hidden,
-        "conv_dim": [32] * len(config["conv_dim"]),
+        "conv_dim": [first, *[32] * (len(config["conv_dim"]) - 1)],
     }  # fmt: skip
-
-
-def _structure(config: dict) -> list:
-    keys = ("model_type", "feat_extract_norm", "do_stable_layer_norm", "conv_bias", "feat_proj_layer_norm", "vocab_size")
-    return [*(config.get(key) for key in (*keys, "adapter_attn_dim", "num_conv_pos_embeddings")), joins(config)]
 
 
 # ---------------------------------------------------------------- what each scheme stores
@@ -80,6 +76,11 @@ def _structure(config: dict) -> list:
 def _all(bytes_each: int) -> Callable[[Tensors, Scheme, dict], float]:
     """Every number in so many bytes."""
     return lambda t, *_: bytes_each * (t.numbers - t.training)
+
+
+def _openvino_plain(bytes_each: int) -> Callable[[Tensors, Scheme, dict], float]:
+    """Every number in so many bytes, and a second copy of normalized weights."""
+    return lambda t, scheme, config: _all(bytes_each)(t, scheme, config) + bytes_each * _normalized(config)
 
 
 def _onnx_int8(t: Tensors, scheme: Scheme, config: dict) -> float:
@@ -93,16 +94,22 @@ def _in_int8(t: Tensors, config: dict, per_output: float) -> float:
 
 
 def _openvino_int8(t: Tensors, scheme: Scheme, config: dict) -> float:
-    """As `_onnx_int8` without zero points, with the float factor per input by which NNCF smooths what Linears read."""
+    """As `_onnx_int8` without zero points, with the float factor per input by which NNCF smooths what Linears read.
+
+    Normalized weights stand there in float twice more.
+    """
     hidden, width, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
     smoothing = 4 * (config["conv_dim"][-1] + layers * (3 * hidden + width) + hidden)
-    return _in_int8(t, config, 4) + smoothing
+    return _in_int8(t, config, 4) + smoothing + 8 * _normalized(config)
 
 
 def _openvino_int4(t: Tensors, scheme: Scheme, config: dict) -> float:
-    """Linears in half a byte, with a scale (2 bytes) and a zero point (half a byte) per group; head, convolutions in a byte."""
+    """Linears in half a byte, with a scale (2 bytes) and a zero point (half a byte) per group; head, convolutions in a byte.
+
+    Normalized weights stand there in float twice more.
+    """
     assert isinstance(scheme, OpenvinoInt4Weights)
-    total = 4 * (t.numbers - t.training) - _lowered([t.head, *t.convolutions, *t.positional], 3)
+    total = 4 * (t.numbers - t.training) - _lowered([t.head, *t.convolutions, *t.positional], 3) + 8 * _normalized(config)
     for out, inputs in t.linears:
         group = _group(inputs, scheme.group_size)
         total -= 4 * out * inputs - (out * inputs * (0.5 + 2.5 / group) if group else out * inputs + 3 * out)
@@ -120,9 +127,14 @@ def _onnx_few_bits(t: Tensors, scheme: Scheme, config: dict) -> float:
 
 def _stored_in_int8(t: Tensors, config: dict) -> list[tuple[int, int, int]]:
     """The convolutions whose weights are constants of the graph: all, but the first where its weights are normalized."""
+    return [*t.convolutions[_normalized(config) > 0 :], *t.positional]
+
+
+def _normalized(config: dict) -> int:
+    """How many weights the first convolution has, if the graph normalizes them; 0 otherwise."""
+    channels, kernel = config["conv_dim"][0], config["conv_kernel"][0]
     is_group_norm = config.get("feat_extract_norm", "layer") == "group"
-    first = is_group_norm and normalizes_weights(config["conv_dim"][0], config["conv_kernel"][0])
-    return [*t.convolutions[first:], *t.positional]
+    return channels * kernel if is_group_norm and normalizes_weights(channels, kernel) else 0
 
 
 def _lowered(shapes: Sequence[tuple[int, ...]], per_output: float) -> float:
@@ -143,8 +155,8 @@ STORES = {
     "OnnxInt8": _onnx_int8,
     "OnnxInt8Static": _onnx_int8,
     "OnnxInt4Weights": _onnx_few_bits,
-    "OpenvinoFp32": _all(4),
-    "OpenvinoBf16": _all(2),
+    "OpenvinoFp32": _openvino_plain(4),
+    "OpenvinoBf16": _openvino_plain(2),
     "OpenvinoInt8": _openvino_int8,
     "OpenvinoInt4Weights": _openvino_int4,
 }

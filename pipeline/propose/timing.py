@@ -39,8 +39,7 @@ def timed(
     rows = []
     with Progress(f"timing {scheme}", len(configs), "shapes") as progress:
         for config in configs:
-            shapes = _shape(config), _shape(configs[0])
-            key = ("timed", FORMAT, scheme, threads, list(lengths), *shapes, untrained.schemes[scheme])
+            key = ("timed", FORMAT, scheme, threads, list(lengths), config, configs[0], untrained.schemes[scheme])
             rows.append(remembered.of(key, partial(bench.beside, config)))
             progress.advance(1)
     (_, _, *reference), *_ = rows
@@ -79,10 +78,3 @@ def _turns(workers: list[processes.Process], length: float) -> float:
         times.append([worker.ask("length", seconds=length)["seconds"] for worker in workers])  # each after an untimed one
     usual = np.percentile(times, USUAL, axis=0)
     return float(usual[-1] / usual[0]) if len(workers) > 1 else float(usual[0])
-
-
-def _shape(config: dict) -> list:
-    """What tells two shapes of one family apart."""
-    keys = ("model_type", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "conv_dim")
-    return [config.get(key) for key in (*keys, "conv_kernel", "feat_extract_norm", "do_stable_layer_norm", "vocab_size",
-            "num_conv_pos_embeddings", "num_conv_pos_embedding_groups")]  # fmt: skip

@@ -25,7 +25,7 @@ def write(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]], 
     would not be valid: another student may come from an earlier proposal.
     """
     write_whole(file, _written(file, params, chosen, budget))
-    old = [name for name in params.students if name.startswith(PREFIX)]
+    old = [name for name in params.students if _is_proposed(name)]
     replaced = f" in place of {', '.join(old)}" if old else ""
     also = ", ".join(f"{section}.{key}" for section, key in _asked(params, budget))
     names = dict.fromkeys(name for name, *_ in chosen)
@@ -34,12 +34,14 @@ def write(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]], 
 
 
 def require_room(file: Path, params: Params, budget: Budget) -> None:
-    """Raise BigfootError where `write` would, before anything has been computed."""
-    _written(file, params, [(f"{PREFIX}1", {}, next(iter(params.schemes)))], budget)
+    """Raise BigfootError where `write` would, before anything is computed; or where another line names an earlier proposal."""
+    _written(file, params, [(f"{PREFIX}0", {}, next(iter(params.schemes)))], budget)
 
 
 def _written(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]], budget: Budget) -> str:
     """The text of a params file with these proposals, which was read again."""
+    from ruamel.yaml import YAMLError
+
     learning, changes = _learning(params), _asked(params, budget)
     students = {name: {"from": "teacher", **shape, **learning} for name, shape, _ in chosen}
     variants = {f"{name}-{scheme}": {"model": name, "scheme": scheme} for name, _, scheme in chosen}
@@ -60,6 +62,10 @@ def _written(file: Path, params: Params, chosen: Sequence[tuple[str, Shape, str]
     except BigfootError as error:
         reason = str(error).replace(str(trial), str(file))
         raise BigfootError(f"{reason} (with the proposals written; {file} is unchanged)") from None
+    except YAMLError:
+        raise BigfootError(
+            f"{file}: earlier proposals can't be replaced: write each as indented lines without braces, or delete them"
+        ) from None
     finally:
         trial.unlink(missing_ok=True)
 
@@ -83,7 +89,7 @@ def _replaced(lines: list[str], section: str, entries: dict[str, dict]) -> list[
     if known and known.fa.flow_style():
         raise BigfootError(f"params.yaml: {section} is in braces: put each of its entries on a line of its own")
     column = min((known.lc.key(key)[1] for key in known), default=2)
-    old = {number for key in known if key.startswith(PREFIX) for number in _entry(lines, known.lc.key(key)[0], column)}
+    old = {number for key in known if _is_proposed(key) for number in _entry(lines, known.lc.key(key)[0], column)}
     added = [" " * column + line for key, entry in entries.items() for line in _yaml({key: entry})]
     first = lines[head] if known else re.sub(r" *\{ *\}", "", lines[head], count=1)
     rest = [line for number, line in enumerate(lines) if number > head and number not in old]
@@ -121,11 +127,20 @@ def _set(lines: list[str], section: str, key: str, value: object) -> list[str]:
 
 
 def _entry(lines: list[str], start: int, column: int) -> range:
-    """The numbers of the lines of an entry that starts in line `start` at this column: those below that are further right."""
+    """The numbers of the lines of an entry that starts in line `start` at this column: to the last that is further right."""
     end = start + 1
-    while end < len(lines) and lines[end][: column + 1].isspace():
-        end += 1
+    for number in range(end, len(lines)):
+        is_deeper, text = lines[number][: column + 1].isspace(), lines[number].strip()
+        if is_deeper and text:
+            end = number + 1
+        elif text and not text.startswith("#"):
+            break
     return range(start, end)
+
+
+def _is_proposed(name: str) -> bool:
+    """Whether a student or variant of this name was proposed: propose_1, propose_1-int8-onnx."""
+    return re.match(rf"{PREFIX}\d+(-|$)", name) is not None
 
 
 def _yaml(entry: dict, width: int = WIDTH) -> list[str]:
@@ -154,7 +169,7 @@ def _learning(params: Params) -> dict:
     """
     for name, student in params.students.items():
         cut = student.parent == "teacher" and student.init == "parent" and student.distillation.features == "computed"
-        if cut and student.training and not name.startswith(PREFIX):
+        if cut and student.training and not _is_proposed(name):
             said = student.model_dump(mode="json", by_alias=True, exclude_unset=True)
             return {key: said[key] for key in ("config", "distillation", "training") if key in said}
     default = Training(steps=STEPS, learning_rate=RATE)

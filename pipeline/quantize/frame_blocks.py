@@ -74,8 +74,11 @@ def _joined(node: "onnx.NodeProto", weight: Sequence[int], graph: "onnx.GraphPro
     most = after - kernel + taps * frames  # frames after the signal that the last block may read
     most += -(before + most) % frames
 
-    def constant(*values: int, dtype=np.int64) -> str:
-        graph.initializer.append(numpy_helper.from_array(np.array(values, dtype), f"joined{len(graph.initializer)}"))
+    def constant(*values: int) -> str:
+        return stored(np.array(values))
+
+    def stored(values: np.ndarray) -> str:
+        graph.initializer.append(numpy_helper.from_array(values, f"joined{len(graph.initializer)}"))
         return graph.initializer[-1].name
 
     def made(kind: str, *read: str, **attributes) -> str:
@@ -83,9 +86,10 @@ def _joined(node: "onnx.NodeProto", weight: Sequence[int], graph: "onnx.GraphPro
         return nodes[-1].output[0]
 
     # [outputs, inputs, kernel] -> [(groups, P, outputs), (P, inputs), 1, taps]; all of it is constant
-    p, q, t = np.ogrid[:frames, :frames, :taps]
+    p, q = np.ogrid[:frames, :frames]
+    offsets = made("Add", stored((q - p + frames - 1)[..., None]), stored(frames * np.arange(taps)))
     padded = made("Pad", node.input[1], constant(0, 0, frames - 1, 0, 0, taps * frames - kernel))
-    blocks = made("Gather", padded, constant(*(frames * t + q - p + frames - 1).tolist(), dtype=np.int32), axis=2)
+    blocks = made("Gather", padded, offsets, axis=2)
     blocks = made("Reshape", blocks, constant(groups, outputs // groups, inputs, frames, frames, taps))
     blocks = made("Transpose", blocks, perm=[0, 3, 1, 4, 2, 5])
     blocks = made("Reshape", blocks, constant(outputs * frames, inputs * frames, 1, taps))

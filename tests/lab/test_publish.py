@@ -146,6 +146,13 @@ def test_a_small_champion_is_kept_whole_with_its_card_and_a_large_one_is_not(tmp
     publish.keep(tmp_path)
     assert "\nlicense: cc-by-4.0\n" in (kept / "README.md").read_text()
 
+    (variant / "weights.bin").rename(tmp_path / "weights.bin")
+    (tmp_path / "results/quickstart/comparison.md").write_text("of before\n")
+    with pytest.raises(BigfootError):
+        publish.keep(tmp_path)
+    assert (kept / "weights.bin").is_file() and (kept.parent / "comparison.md").read_text() == "of before\n"
+    (tmp_path / "weights.bin").rename(variant / "weights.bin")
+
     monkeypatch.setattr(publish, "LARGEST_MB", row["disk_mb"] / 2)
     publish.keep(tmp_path)
     assert not kept.exists()

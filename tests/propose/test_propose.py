@@ -57,8 +57,14 @@ def test_texts_that_students_cannot_write_rank_nothing(project, tmp_path):
     shutil.copytree(project.root / "models", tmp_path / "models")
     quality = Quality(teacher_of(Project(tmp_path), "quickstart"))
     assert [utterance.id for utterance in quality.dev] == ["u0", "u1"] and quality.loss(quality.teacher.model) > 0
-    corpora.write(tmp_path / "corpora/quickstart", {"train": rows, "dev": others, "test": rows})
-    with pytest.raises(BigfootError, match="dev has no text that students of this teacher can write"):
+    long = Utterance("w", "one two", "who", 31.0), speech(31.0)
+    corpora.write(tmp_path / "corpora/quickstart", {"train": [long], "dev": rows, "test": rows})
+    with pytest.raises(BigfootError, match="train has no utterance of at most 30 s"):
+        Quality(teacher_of(Project(tmp_path), "quickstart"))
+    corpora.write(tmp_path / "corpora/quickstart", {"train": rows, "dev": [*others, long], "test": rows})
+    with pytest.raises(
+        BigfootError, match="dev has no utterance of at most 30 s with a text that students of this teacher can write"
+    ):
         Quality(teacher_of(Project(tmp_path), "quickstart"))
 
 

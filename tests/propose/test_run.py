@@ -3,13 +3,15 @@
 import pytest
 
 from pipeline.common.errors import BigfootError
+from pipeline.lab.plan.probes import Remembered
 from pipeline.params import Budget, Params, read
 from pipeline.project import Project
-from pipeline.propose import shapes, written
+from pipeline.propose import shapes, timing, written
 from pipeline.propose.costs import Costs, Timed, parts
 from pipeline.propose.machine import offered, teacher_of
 from pipeline.propose.quality import RUNGS, Kept
 from pipeline.propose.run import Candidate, by_frame_rate, fit, front, in_turn
+from pipeline.propose.untrained import Untrained
 from tests.planted import ROOT
 
 SMALL = {"layers": 1, "hidden": 64, "heads": 2, "feed_forward": 64, "conv_channels": 16, "conv_merge": [2, 2, 2]}
@@ -57,17 +59,45 @@ def test_every_shape_of_the_grid_can_be_cut_and_is_no_wider_than_the_teacher():
     assert shapes.design(teacher, grid, 8) == shapes.design(teacher, grid, 8)  # the same in every run
 
 
-def test_costs_that_are_a_sum_over_parts_are_foretold_exactly():
+@pytest.mark.parametrize(("hidden", "heads"), [(192, 4), (240, 3), (512, 8), (96, 3)])
+def test_the_grid_reaches_the_width_of_the_teacher_whatever_its_heads(hidden, heads):
+    """Heads of 48, 80, 64 and 32 channels."""
+    teacher = config(hidden_size=hidden, num_attention_heads=heads, intermediate_size=2 * hidden)
+    grid = shapes.grid(teacher)
+    assert shapes.whole(teacher) in grid and min(shape["hidden"] for shape in grid) < hidden / 2
+    assert all(shapes.config_of(teacher, shape)["num_attention_heads"] <= heads for shape in grid[::50])
+
+
+def test_half_of_few_frames_per_second_is_not_proposed():
+    assert shapes.rates(config()) == [None, 25.0]
+    slow = config(conv_stride=(10, 4, 4, 2, 2, 2, 2))  # 12.5 frames per second
+    assert shapes.rates(slow) == [None]
+    assert shapes.config_of(config(conv_stride=(10, 2, 2, 2, 2, 5, 2)), {"frame_rate": 10.0}) and shapes.LEAST_RATE == 10
+
+
+@pytest.mark.parametrize("step", [1, 8000])
+def test_costs_that_are_a_sum_over_parts_are_foretold_exactly(step):
     teacher, prices = config(), [0.2, 0.0, 0.1, 0.3, 0.05] + 10 * [0.01]
     timed = []
     for shape in shapes.design(teacher, shapes.grid(teacher), 30):
         found = shapes.config_of(teacher, shape)
-        ms = {s: sum(p * amount for p, amount in zip(prices, parts(found, s), strict=False)) for s in (1.0, 3.0, 10.0)}
+        ms = {s: sum(p * amount for p, amount in zip(prices, parts(found, s, step), strict=False)) for s in (1.0, 3.2, 10.0)}
         timed.append(Timed(found, 1.0, ms, 80.0))
-    costs = Costs(timed[1:])
-    for seconds in (1.0, 3.0, 10.0):
+    costs = Costs(timed[1:], step)
+    for seconds in (1.0, 3.2, 10.0):
         assert costs.ms(timed[0].config, seconds) == pytest.approx(timed[0].ms[seconds], rel=0.03)
     assert costs.ram_mb(timed[0].config, 1.0) == pytest.approx(80, rel=0.02)
+    assert (costs.ms(timed[0].config, 0.6) == costs.ms(timed[0].config, 1.0)) == (step == 8000)
+
+
+def test_what_is_timed_for_one_teacher_is_not_taken_for_another(tmp_path, monkeypatch):
+    """Two that differ in their activation alone."""
+    gelu, relu = (shapes.config_of(config(hidden_act=act), {"layers": 1}) for act in ("gelu", "relu"))
+    times = iter((0.001, 0.002))
+    monkeypatch.setattr(timing._Bench, "beside", lambda self, config: [1.0, 80.0, next(times)])
+    remembered, untrained = Remembered(tmp_path / "costs.json"), Untrained(None, None, {"int8-onnx": {}}, tmp_path)
+    found = [timing.timed([each], "int8-onnx", 1, [1.0], remembered, untrained, tmp_path) for each in (gelu, relu, gelu)]
+    assert [of.ms[1.0] for (of,) in found] == [1.0, 2.0, 1.0]
 
 
 def test_proposals_are_written_as_students_and_variants_and_every_other_line_stays(tmp_path):
@@ -106,6 +136,25 @@ def test_the_budget_is_written_with_what_has_to_be_measured_and_judged_for_it(tm
     written_lines = file.read_text().splitlines()
     (line,) = (line for line in written_lines if "budget:" in line)
     assert "budget: {max_mb: 2.0, max_ms: 10.0, length: 4.0, threads: 1, runtime: any, max_wer_rise: 1.5}" in line
+
+
+def test_earlier_proposals_go_whole_and_students_with_names_like_theirs_stay(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text((ROOT / "params.yaml").read_text().replace("thin", "propose_mine"))
+    written.write(file, read(file, Params), [("propose_1", LARGE, "int8-onnx")], BUDGET)
+    text = file.read_text().replace("    feed_forward: 192\n", "    feed_forward: 192\n\n# mine\n    few_bits: {bits: 4}\n", 1)
+    file.write_text(text)
+    assert read(file, Params).students["propose_1"].few_bits
+    line = written.write(file, read(file, Params), [("propose_2", SMALL, "int8-onnx")], BUDGET)
+    params = read(file, Params)
+    assert "in place of propose_1" in line
+    assert list(params.students) == ["propose_2", "half", "propose_mine"] and "# mine" not in file.read_text()
+    assert not any(student.few_bits for student in params.students.values())
+    file.write_text(file.read_text().replace("  propose_2:\n", "  propose_2: {\n").replace("  half:", "  }\n  half:", 1))
+    before = file.read_text()
+    with pytest.raises(BigfootError):
+        written.write(file, params, [("propose_1", SMALL, "int8-onnx")], BUDGET)
+    assert file.read_text() == before
 
 
 @pytest.mark.parametrize(
@@ -157,6 +206,8 @@ def test_a_student_that_comes_from_an_earlier_proposal_is_not_left_without_a_par
     before = before.replace("heads: 4\n    feed_forward: 512\n    conv_channels: 48", "heads: 2\n    feed_forward: 64")
     file.write_text(before)
     with pytest.raises(BigfootError, match="unknown parent 'propose_2'"):
+        written.require_room(file, read(file, Params), BUDGET)
+    with pytest.raises(BigfootError, match="unknown parent 'propose_2'"):
         written.write(file, read(file, Params), [("propose_1", SMALL, "int8-onnx")], BUDGET)
     assert file.read_text() == before and not list(tmp_path.glob(".*"))
 
@@ -181,10 +232,11 @@ def kept(loss: float) -> Kept:
     return Kept(2.0, loss, RUNGS[-1])
 
 
-def config():
+def config(**other):
     from transformers import Wav2Vec2Config
 
-    return Wav2Vec2Config(
+    settings = dict(
         vocab_size=32, hidden_size=128, num_hidden_layers=4, num_attention_heads=2, intermediate_size=512, conv_dim=(64,) * 7,
         num_conv_pos_embeddings=32, num_conv_pos_embedding_groups=16, architectures=["Wav2Vec2ForCTC"],
     )  # fmt: skip
+    return Wav2Vec2Config(**settings | other)
