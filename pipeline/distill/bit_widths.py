@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 
-from pipeline.common.errors import BigfootError
 from pipeline.models import few_bits
 
 WIDTHS = (2, 4, 8)
@@ -20,14 +19,11 @@ WIDTHS = (2, 4, 8)
 def chosen(model, waveforms: Sequence[torch.Tensor], bits: float, block: int, seed: int) -> dict[str, int]:
     """Bits of each Linear, 2, 4 or 8, with a mean over all weights of at most `bits`.
 
-    `waveforms`: training audio as model inputs, each [1, samples]; needed where `bits` is none of these. Raises BigfootError
-    where there is none.
+    `waveforms`: training audio as model inputs, each [1, samples]; needed where `bits` is none of these.
     """
     linears = few_bits.linears(model)
     if bits in WIDTHS:
         return dict.fromkeys(linears, int(bits))
-    if not waveforms:
-        raise BigfootError(f"few_bits.bits: {bits:g} needs training audio to choose: set importance_utterances to 1 or more")
     return spent(costs(model, waveforms, block, seed), {name: linear.weight.numel() for name, linear in linears.items()}, bits)
 
 

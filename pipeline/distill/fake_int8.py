@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.common.errors import BigfootError
 from pipeline.models.int8_ranges import LEVELS, RANGES, WEIGHT_STEPS, Range
 
 OUTLIERS = 1e-4  # the part of the observed values that may lie beyond each end at the start
@@ -54,13 +53,8 @@ def _round(x: torch.Tensor) -> torch.Tensor:
 def attach(model, waveforms: list[torch.Tensor]) -> None:
     """Make the feature encoder of a Wav2Vec2ForCTC round to int8 from now on; `waveforms`, each [1, samples], set the ends.
 
-    Its `conv_layers.N` for N > 0 get a module `int8` with the ends as parameters, which `detach` removes. Raises BigfootError
-    where there is no audio.
+    Its `conv_layers.N` for N > 0 get a module `int8` with the ends as parameters, which `detach` removes.
     """
-    if not waveforms:
-        raise BigfootError(
-            "quantize_aware needs training audio for the feature encoder's ranges: set importance_utterances to 1 or more"
-        )
     for layer, values in zip(_layers(model), _inputs(model, waveforms), strict=True):
         ends = torch.quantile(values, torch.tensor([OUTLIERS, 1 - OUTLIERS]))
         layer.int8 = Rounded(min(float(ends[0]), 0.0), max(float(ends[1]), 0.0)).to(layer.conv.weight.device)

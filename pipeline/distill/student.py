@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ def make_student(
     """
     name = bookkeeping.model
     parent, processor = load_model(parent_folder)
-    audio = importance_audio(corpus, processor, settings.importance_utterances)
+    audio = importance_audio(corpus, processor, spread(corpus.utterances("train"), settings.importance_utterances))
     try:
         model, rows = student.build(parent, settings, audio)
         if settings.quantize_aware:
@@ -190,8 +190,7 @@ def _save_plain(model, processor, out: Path) -> None:
     save_model(model, processor, out)
 
 
-def importance_audio(corpus, processor, count: int) -> list[torch.Tensor]:
-    """`count` training utterances, evenly spread over train, each as model input [1, samples]."""
-    chosen = spread(corpus.utterances("train"), count)
-    inputs = (processor.feature_extractor(corpus.audio(utterance), sampling_rate=SAMPLE_RATE) for utterance in chosen)
+def importance_audio(corpus, processor, utterances: Iterable[Utterance]) -> list[torch.Tensor]:
+    """The audio by which importance is measured, of each utterance as model input [1, samples]."""
+    inputs = (processor.feature_extractor(corpus.audio(utterance), sampling_rate=SAMPLE_RATE) for utterance in utterances)
     return [torch.from_numpy(extracted.input_values[0])[None] for extracted in inputs]

@@ -87,7 +87,7 @@ def _round_again(model, corpus, processor, folder: Path) -> None:
     from pipeline.distill.student import importance_audio
     from pipeline.models.int8_ranges import RANGES
 
-    fake_int8.attach(model, importance_audio(corpus, processor, 1))
+    fake_int8.attach(model, importance_audio(corpus, processor, corpus.utterances("train")[:1]))
     ranges = json.loads((folder / RANGES).read_text())
     with torch.no_grad():
         for layer, ends in zip(fake_int8._layers(model), ranges.values(), strict=True):

@@ -25,6 +25,7 @@ def main(samples: int = 3, utterances: int = 32) -> None:
         raise BigfootError("SAMPLES: give 2 or more, of which pairs are compared")
     import torch
 
+    from pipeline.distill.student import importance_audio
     from pipeline.distill.surgery import student
     from pipeline.models.folder import load_model
     from pipeline.project import Project, load_params
@@ -32,14 +33,15 @@ def main(samples: int = 3, utterances: int = 32) -> None:
 
     params, project = load_params(), Project()
     corpus = open_corpus(project.corpus(params.corpus.name))
-    if (count := len(corpus.utterances("train"))) < HELD_OUT + samples * utterances:
+    train = corpus.utterances("train")
+    if len(train) < HELD_OUT + samples * utterances:
         raise BigfootError(
-            f"train has {count} utterances: {samples} samples of {utterances}, and {HELD_OUT} more, are too many"
+            f"train has {len(train)} utterances, too few for {samples} samples of {utterances} and {HELD_OUT} more"
         )
     teacher, processor = load_model(project.teacher)
-    order = np.random.default_rng(0).permutation(count)
-    held_out = _inputs(corpus, processor, order[:HELD_OUT])
-    audio = [_inputs(corpus, processor, order[HELD_OUT + i * utterances :][:utterances]) for i in range(samples)]
+    shuffled = [train[int(row)] for row in np.random.default_rng(0).permutation(len(train))]
+    held_out = importance_audio(corpus, processor, shuffled[:HELD_OUT])
+    audio = [importance_audio(corpus, processor, shuffled[HELD_OUT + i * utterances :][:utterances]) for i in range(samples)]
     with torch.inference_mode():
         wanted = [teacher(inputs).logits[0].log_softmax(-1) for inputs in held_out]
     rows, rules = [], _rules()
@@ -80,18 +82,6 @@ def _rules() -> dict[str, Callable]:
         return Importance(stream=torch.rand(len(shapes["stream"]), generator=draw), **drawn)
 
     return {rule: by(rule) for rule in ("measured", "weights", "position")} | {"random": at_random}
-
-
-def _inputs(corpus, processor, rows) -> list:
-    """These training utterances as model inputs, each [1, samples]."""
-    import torch
-
-    from pipeline.speech.audio import SAMPLE_RATE
-
-    train = corpus.utterances("train")
-    waveforms = (corpus.audio(train[int(row)]) for row in rows)
-    extracted = (processor.feature_extractor(waveform, sampling_rate=SAMPLE_RATE) for waveform in waveforms)
-    return [torch.from_numpy(inputs.input_values[0])[None] for inputs in extracted]
 
 
 def mean_kl(wanted: list, cut, audio: list) -> float:

@@ -4,10 +4,12 @@ What a table is follows from its name. Its rows are brought to our names (column
 splits come from one table each, from a column, or are drawn (splitting.py).
 """
 
+import functools
 import os
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.common.errors import BigfootError
@@ -35,7 +37,21 @@ def read(source: FolderSource, data: Path) -> Noted:
         raws = [raw for split, name in source.splits.items() for raw in _table(source, finder, name, split)]
     if source.unlabelled:
         raws += _table(source, finder, source.unlabelled, UNLABELLED)
-    return Noted(raws, [note, *_notes_on_paths(finder)])
+    return Noted(_with_recordings(raws), [note, *_notes_on_paths(finder)])
+
+
+def _with_recordings(raws: list[Raw]) -> list[Raw]:
+    """The utterances, of which a whole file belongs to the recording of its segments, if there are any."""
+    real = functools.cache(os.path.realpath)  # of folders, as in `_raws`
+
+    def file(raw: Raw) -> str:
+        assert isinstance(raw.audio, Path)
+        return os.path.join(real(raw.audio.parent), raw.audio.name)
+
+    recordings = {file(raw): raw.recording for raw in raws if raw.offset is not None}
+    if not recordings:
+        return raws
+    return [raw if raw.recording else replace(raw, recording=recordings.get(file(raw), "")) for raw in raws]
 
 
 def _notes_on_paths(finder: Finder) -> Iterator[str]:
@@ -57,7 +73,7 @@ def one_table(source: FolderSource, data: Path, split: str) -> list[Raw]:
 def _from_one_table(source: FolderSource, finder: Finder) -> tuple[list[Raw], str]:
     assert source.manifest is not None
     if source.split:
-        return splitting.draw(_table(source, finder, source.manifest, ""), source.split)
+        return splitting.draw(_with_recordings(_table(source, finder, source.manifest, "")), source.split)
     rows = _entries(source, finder.data / source.manifest, ("audio", "text", "split"))
     splits = {unicodedata.normalize("NFC", theirs): ours for ours, theirs in source.splits.items()}
     raws = _raws([row for row in rows if row.split in splits], source, finder, source.manifest, splits)
@@ -86,7 +102,7 @@ def _entries(source: FolderSource, path: Path, required: Collection[str]) -> lis
 
 def _raws(rows: list[Entry], source: FolderSource, finder: Finder, table: str, splits: dict[str, str]) -> list[Raw]:
     """Rows as utterances. The segments of a file follow each other, so that each worker decodes it once at most."""
-    base = _base(rows, source, finder.data, finder.data / table)
+    base = _base(rows, source, finder, finder.data / table)
     files = [finder.find(base, row.audio) for row in rows]
     names = _names(dict.fromkeys(path for path, _ in files), base)
     # Folders without links; of a file the own name counts, since DVC links files to its cache.
@@ -107,15 +123,17 @@ def _raw(row: Entry, path: Path, instead: str, name: str, place: str, split: str
     return Raw(own_id, split, path, row.text, row.speaker, row.duration, recording, row.offset, instead, row.channel)
 
 
-def _base(rows: list[Entry], source: FolderSource, data: Path, table: Path) -> Path:
-    """What audio paths are relative to: the table's folder; for Kaldi and lhotse `data`, unless the first is found there."""
+def _base(rows: list[Entry], source: FolderSource, finder: Finder, table: Path) -> Path:
+    """What audio paths are relative to: the table's folder; for Kaldi and lhotse `data`, if the first one found is there."""
+    data = finder.data
     if source.audio_folder is not None:
         if not (data / source.audio_folder).is_dir():
             raise BigfootError(f"{data / source.audio_folder} is missing: see corpus.source.audio_folder")
         return data / source.audio_folder
     beside = table if table.is_dir() else table.parent
-    is_from_elsewhere = table.is_dir() or table.suffix == ".gz"
-    return data if is_from_elsewhere and rows and not os.path.isfile(beside / rows[0].audio) else beside
+    if not table.is_dir() and table.suffix != ".gz":
+        return beside
+    return next((folder for row in rows for folder in (beside, data) if finder.found(folder, row.audio)), data)
 
 
 def _names(paths: Collection[Path], base: Path) -> dict[Path, str]:

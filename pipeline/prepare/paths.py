@@ -20,19 +20,20 @@ class Finder:
 
     def find(self, base: Path, written: str) -> tuple[Path, str]:
         """The file of a path relative to `base`, and "" or, if it is missing, the most similar path in `data`."""
-        path = base / written
-        if os.path.isfile(path):
+        if path := self.found(base, written):
             return path, ""
-        for form in ("NFC", "NFD"):  # a Mac writes accents apart from their letters, in names of files or in the table
-            other = base / unicodedata.normalize(form, written)
-            if os.path.isfile(other):
-                return other, ""
         turned = base / written.replace("\\", "/")
         if "\\" in written and os.path.isfile(turned):
             self.turned += 1
             return turned, ""
-        self.missing.add(path)
-        return path, self._nearest(written)
+        self.missing.add(base / written)
+        return base / written, self._nearest(written)
+
+    @staticmethod
+    def found(base: Path, written: str) -> Path | None:
+        """The file of a path relative to `base`; None where there is none."""
+        forms = (written, *(unicodedata.normalize(form, written) for form in ("NFC", "NFD")))  # a Mac writes accents apart
+        return next((path for form in forms if os.path.isfile(path := base / form)), None)
 
     def _nearest(self, written: str) -> str:
         """The file with the same name, whatever its case and suffix, that has most folders in common; "" for none.

@@ -59,7 +59,8 @@ class Quality:
 
     def __init__(self, teacher: Teacher, seed: int = 0):
         self.teacher, self.seed = teacher, seed
-        self.audio = importance_audio(teacher.corpus, teacher.processor, Student.model_fields["importance_utterances"].default)
+        measured_on = spread(teacher.corpus.utterances("train"), Student.model_fields["importance_utterances"].default)
+        self.audio = importance_audio(teacher.corpus, teacher.processor, measured_on)
         self.vocabulary = vocabulary.of(teacher.processor.tokenizer, teacher.config.vocab_size)
         self.dev = _short(self._written(), DEV)
         if not self.dev:

@@ -18,6 +18,7 @@ Decisions, and what they cost:
 
 import math
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
@@ -133,7 +134,9 @@ class BeamDecoder:
         if not word.strip() or len(word) > LONGEST_HOT_WORD:
             raise BigfootError(f"hot word {word[:LONGEST_HOT_WORD]!r}: has to have 1 to {LONGEST_HOT_WORD} letters")
         letters = set("".join(self.texts))
-        written = min((word, word.lower(), word.upper()), key=lambda form: len(set(form) - letters))
+        composed, apart = (unicodedata.normalize(form, word) for form in ("NFC", "NFD"))
+        forms = (case(each) for each in (word, composed, apart) for case in (str, str.lower, str.upper))
+        written = min(forms, key=lambda form: len(set(form) - letters))
         if lacking := sorted(set(written) - letters):
             raise BigfootError(
                 f"hot word {word!r}: the model doesn't write {lacking[0]!r}, only {' '.join(sorted(letters - {' '}))}"

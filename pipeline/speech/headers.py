@@ -1,10 +1,11 @@
 """Whether a file is cut off, or holds more than it states, where libsndfile and FFmpeg read what they find and report nothing.
 
-- Ogg (Vorbis, Opus): the last page of a whole stream carries the flag for its end.
+- Ogg (Vorbis, Opus): the last page of a whole stream carries the flag for its end. Of several streams that follow each other,
+  libsndfile reads the first.
 - WAV, RF64, W64, AIFF, CAF, AU, SPHERE: the header states how many bytes of audio follow. After them only further chunks may.
 - WMA (ASF): the header states the size of the file.
 - FLAC: libsndfile stops at the number of samples that the header states, and likewise at a WAV's size of 0, which a stream
-  leaves. `endless` makes it read on.
+  leaves. `endless` makes it read on, unless a FLAC ends in a tag or padding, which it would take for damage.
 """
 
 import re
@@ -15,7 +16,9 @@ from typing import BinaryIO
 _UNKNOWN_SIZES = (0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1 - 24, 2**64 - 1)
 _ROUNDED = 64  # bytes
 _MOST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
-_END_OF_STREAM = 4
+_BEGIN_OF_STREAM, _END_OF_STREAM = 2, 4
+_MOST_STREAMS = 16  # of an Ogg file, side by side
+_ID3 = 128  # bytes of a tag at the end of a file, of ID3's first version
 _CHUNKS = {  # how a file begins: where its chunks do, their head (name, size), what of the head the size counts, how they align
     b"RIFF": (12, "<4sI", 0, 2),
     b"RF64": (12, "<4sI", 0, 2),
@@ -55,6 +58,19 @@ def holds_more(file: BinaryIO) -> bool:
     return length - at > _SPARE
 
 
+def is_chained(file: BinaryIO) -> bool:
+    """Whether an Ogg file has further streams after its first ones, as joined files and radio recordings do."""
+    serials, at = set(), 0
+    for _ in range(_MOST_STREAMS):
+        page = read_at(file, at, _MOST_PAGE)
+        if len(page) < 27 or not page.startswith(b"OggS") or not page[5] & _BEGIN_OF_STREAM:
+            break
+        serials.add(_serial(page))
+        at += 27 + page[26] + sum(page[27 : 27 + page[26]])
+    last = _last_page(file, file.seek(0, 2))
+    return bool(serials and last) and _serial(last) not in serials
+
+
 def is_unknown(size: int) -> bool:
     """Whether a header's size is what is written where it isn't known yet, as into a pipe."""
     return size == 0 or any(0 <= unknown - size < _ROUNDED for unknown in _UNKNOWN_SIZES)
@@ -69,6 +85,9 @@ def endless(file: BinaryIO) -> tuple[int, bytes]:
     """The bytes of the header, and their position, with which libsndfile reads to the end of the file; none to change: b""."""
     kind = read_at(file, 0, 4)
     if kind == b"fLaC":
+        end = read_at(file, max(0, file.seek(0, 2) - _ID3), _ID3)
+        if end.startswith(b"TAG") or end.endswith(b"\0\0"):
+            return 0, b""
         return 18, (int.from_bytes(read_at(file, 18, 8), "big") & ~_FLAC_SAMPLES).to_bytes(8, "big")
     if kind == b"RIFF":
         begin, size = _stated(file, file.seek(0, 2), kind)
@@ -138,14 +157,25 @@ def _asf_size(header: bytes) -> int:
 
 def _ogg_is_cut(file: BinaryIO, length: int) -> bool:
     """Whether the last page lacks the end-of-stream flag, or some of its bytes."""
+    page = _last_page(file, length)
+    if not page:
+        return True
+    flags, segments = page[5], page[26]
+    lacing = page[27 : 27 + segments]
+    is_whole = len(lacing) == segments and 27 + segments + sum(lacing) <= len(page)
+    return not (is_whole and flags & _END_OF_STREAM)
+
+
+def _last_page(file: BinaryIO, length: int) -> bytes:
+    """What an Ogg file ends with, from its last page on; b"" where no page's header is whole there."""
     tail = read_at(file, max(0, length - 2 * _MOST_PAGE), 2 * _MOST_PAGE)
     at = tail.rfind(b"OggS\0")
-    if at < 0 or at + 27 > len(tail):
-        return True
-    flags, segments = tail[at + 5], tail[at + 26]
-    lacing = tail[at + 27 : at + 27 + segments]
-    is_whole = len(lacing) == segments and at + 27 + segments + sum(lacing) <= len(tail)
-    return not (is_whole and flags & _END_OF_STREAM)
+    return tail[at:] if 0 <= at <= len(tail) - 27 else b""
+
+
+def _serial(page: bytes) -> bytes:
+    """The number of the stream that a page belongs to."""
+    return page[14:18]
 
 
 def read_at(file: BinaryIO, at: int, count: int) -> bytes:

@@ -97,8 +97,10 @@ def _container(name: str, file: BinaryIO, kind: str, is_cut: bool) -> Iterator[S
         if not stream.codec_context or not stream.rate or not stream.channels:
             raise AudioError("unreadable", f"{name} has audio that can't be decoded: convert it to WAV or FLAC")
         stated = None if container.duration is None else container.duration / 1e6
-        frames = None if stated is None else round(stated * stream.rate)
-        yield Sound(name, stream.rate, stream.channels, frames, size, _blocks(name, container, stream, stated, is_cut))
+        # Once: what the stream says follows the decoder.
+        rate, channels = stream.rate, stream.channels
+        frames = None if stated is None else round(stated * rate)
+        yield Sound(name, rate, channels, frames, size, _blocks(name, container, (rate, channels), stated, is_cut))
 
 
 class _Seekable:
@@ -114,9 +116,14 @@ class _Seekable:
             return -1
 
 
-def _blocks(name: str, container: Any, stream: Any, stated: float | None, is_cut: bool) -> Iterator[np.ndarray]:
-    """Pieces of about audio.BLOCK samples over all channels. All streams are read, because the longest one ends the file."""
+def _blocks(name: str, container: Any, layout: tuple[int, int], stated: float | None, is_cut: bool) -> Iterator[np.ndarray]:
+    """Pieces of about audio.BLOCK samples over all channels, of a recording with this rate and number of channels.
+
+    All streams are read, because the longest one ends the file.
+    """
     import av
+
+    stream, (rate, channels) = container.streams.audio[0], layout
 
     end, frames, waiting = 0.0, 0, []
     try:
@@ -126,14 +133,14 @@ def _blocks(name: str, container: Any, stream: Any, stated: float | None, is_cut
             if packet.stream.index != stream.index:
                 continue
             if container.format.name == "amr" and packet.size and bytes(packet)[0] & _NOT_AMR:
-                seconds = frames / stream.rate
+                seconds = frames / rate
                 raise AudioError(
                     "unreadable", f"{name} holds bytes that are not AMR after {seconds:.2f} s: it is damaged, fetch it again"
                 )
             for frame in packet.decode():
-                waiting.append(_samples(name, frame, stream))
+                waiting.append(_samples(name, frame, layout))
                 frames += len(waiting[-1])
-                if sum(map(len, waiting)) * stream.channels >= audio.BLOCK:
+                if sum(map(len, waiting)) * channels >= audio.BLOCK:
                     yield np.concatenate(waiting)
                     waiting = []
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -145,12 +152,12 @@ def _blocks(name: str, container: Any, stream: Any, stated: float | None, is_cut
     audio.ended(name, frames, 0, is_cut or is_short)
 
 
-def _samples(name: str, frame: Any, stream: Any) -> np.ndarray:
+def _samples(name: str, frame: Any, layout: tuple[int, int]) -> np.ndarray:
     """A frame of any sample format as float32 [samples, channels], integers divided by their full scale."""
-    if (frame.sample_rate, frame.layout.nb_channels) != (stream.rate, stream.channels):
+    if (frame.sample_rate, frame.layout.nb_channels) != layout:
         raise AudioError("unreadable", f"{name} changes its rate or channels on the way: convert it to WAV or FLAC")
     samples = frame.to_ndarray()
-    samples = samples.T if frame.format.is_planar else samples.reshape(-1, stream.channels)
+    samples = samples.T if frame.format.is_planar else samples.reshape(-1, layout[1])
     if samples.dtype.kind == "u":
         return (samples.astype(np.float32) - 128) / 128
     if samples.dtype.kind == "i":

@@ -33,10 +33,15 @@ class Forward(soundfile.SoundFile):
         self.file, self.is_cut = file, is_cut
         self.stated = stated or stated_frames(self.frames)  # None where a streaming encoder left it out
         self.spare = 0  # samples per channel that may be missing
+        self.left: int | None = None  # samples per channel before what is no audio; None: it is audio to the end
         self.notes: list[str] = []
 
     def block(self, samples: int) -> np.ndarray:
         """The next samples of each channel: float32 [samples or, at the end, fewer, channels]."""
+        if self.left is not None:
+            block = self.read(min(samples, self.left), dtype="float32", always_2d=True)
+            self.left -= len(block)
+            return block
         if self.format != "MP3":
             return self.read(samples, dtype="float32", always_2d=True)
         with standard_error(self.notes):
@@ -75,11 +80,18 @@ def forward(file: BinaryIO) -> Iterator[Forward]:
     is_cut = headers.is_cut(file)
     if headers.holds_more(file):
         raise ValueError("it holds more than its header states: its header is damaged")
+    if headers.is_chained(file):
+        raise ValueError(
+            "it is several Ogg streams in a row, of which only one is read: split it, or convert it to WAV or FLAC"
+        )
     stated = headers.flac_samples(file)
+    patch_at, patch = headers.endless(file)
     with standard_error(notes):  # libsndfile may take for MP3 what we don't
-        reader = Forward(_Callbacks(file, *headers.endless(file)), is_cut, stated)
+        reader = Forward(_Callbacks(file, patch_at, patch), is_cut, stated)
     with reader:
         reader.notes = notes
+        if stated and not patch:
+            reader.left = stated
         if reader.subtype.startswith("MPEG"):
             reader.stated = None  # of MP3 in a WAV it is libsndfile's estimate
         yield reader

@@ -11,17 +11,21 @@ from tests import tones
 from tests.tiny import save_model
 
 
-def lines(folder, change=lambda chosen: None) -> dict[str, tuple[float, float, float]]:
-    """{model: MB in all, MB of its parameters, MB per second} as the lines say."""
+def written(folder, change) -> list[str]:
+    """The lines for a project whose utterances are short."""
 
     def short(chosen: dict) -> None:
         chosen["corpus"]["limits"] = {"max_seconds": 2}
         change(chosen)
 
-    params = load_params(tones.project(folder, steps=20, change=short) / "params.yaml")
+    return list(memory.lines(load_params(tones.project(folder, steps=20, change=short) / "params.yaml"), folder))
+
+
+def lines(folder, change=lambda chosen: None) -> dict[str, tuple[float, float, float]]:
+    """{model: MB in all, MB of its parameters, MB per second} as the lines say."""
     size = r"([\d,.]+) MB"
     found = {}
-    for line in memory.lines(params, folder):
+    for line in written(folder, change):
         name, *sizes = re.fullmatch(
             rf"memory: (\w+) needs at most {size} .*: {size} for its .*, and {size} for each .*", line
         ).groups()
@@ -52,6 +56,14 @@ def test_a_longer_utterance_is_a_batch_by_itself_and_longer_still_at_a_slower_sp
     for name, seconds in (("teacher", 20), ("half", 20), ("thin", 20)):
         whole, fixed, per_second = found[name]
         assert whole == pytest.approx(fixed + seconds * per_second, abs=1 + 0.1 * per_second)  # up to a STEP more
+
+
+def test_where_longer_utterances_are_kept_the_line_says_that_they_need_more(tmp_path):
+    def kept(chosen: dict) -> None:
+        chosen["corpus"]["checks"] = {"too_long": "report"}
+
+    for change, said in ((wide, False), (kept, True)):
+        assert all(("too_long: report keeps, need more" in line) == said for line in written(tmp_path, change))
 
 
 def test_a_student_with_fewer_frames_needs_less_per_second(tmp_path):

@@ -206,6 +206,24 @@ def test_a_speaker_written_in_two_forms_of_unicode_is_one(tmp_path):
     assert prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)["leaks"]["shared_speaker"]["train-test"] > 0
 
 
+@pytest.mark.accepts("Tables and splits", "speakers as pandas writes numbers", "12.0 is speaker 12, NaN is none")
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_speakers_that_pandas_wrote_as_floats_are_the_same_and_nan_is_none(tmp_path, suffix):
+    data = recordings.folder(tmp_path)
+    cells = ["12.0", "NaN" if suffix == "jsonl" else "", "12", "12.50"]
+    if suffix == "csv":
+        rows = "".join(f"audio/dev10{n}.wav,one,{cell}\n" for n, cell in enumerate(cells))
+        (data / "dev.csv").write_text(f"audio,text,speaker\n{rows}")
+    else:
+        rows = "".join(
+            f'{{"audio": "audio/dev10{n}.wav", "text": "one", "speaker": {cell}}}\n' for n, cell in enumerate(cells[:3])
+        )
+        (data / "dev.jsonl").write_text(rows)
+    source = FolderSource(kind="folder", train="train.jsonl", dev=f"dev.{suffix}", test={"test": "test.jsonl"})
+    found = [raw.speaker for raw in folder.read(source, data) if raw.split == "dev"]
+    assert found[:3] == ["12", "", "12"] and found[3:] in ([], ["12.50"])
+
+
 @pytest.mark.accepts("Tables and splits", "file names with accents, in either form of Unicode", "as a Mac writes them or not")
 @pytest.mark.parametrize(("on_disk", "in_table"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
 def test_accents_are_found_in_either_form(tmp_path, on_disk, in_table):

@@ -1,6 +1,7 @@
 """Promises of pipeline/prepare/kaldi.py and cuts.py: data folders of Kaldi and cuts of lhotse, as their tools write them."""
 
 import gzip
+import unicodedata
 
 import pytest
 
@@ -29,6 +30,16 @@ def test_a_data_folder_is_read_with_paths_from_where_the_recipe_ran(tmp_path):
     (one, two) = read(data)
     assert (one.id, one.audio, one.text, one.speaker) == ("u1", tmp_path / "WAVE/u1.wav", "MARK IS", "s1")
     assert (two.id, two.text, two.speaker, two.offset) == ("u2", "", "s2", None)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_first_file_that_is_missing_or_written_otherwise_moves_no_other(tmp_path, form):
+    written = unicodedata.normalize(form, "é0.wav")
+    for name in (unicodedata.normalize("NFC", "é0.wav"), "u1.wav"):
+        recordings.sound(tmp_path / "train" / name)
+    data = kaldi(tmp_path, wav_scp=f"u0 gone.wav\nu1 {written}\nu2 u1.wav\n", text="u0 a\nu1 b\nu2 c\n")
+    gone, *found = read(data)
+    assert not gone.audio.exists() and len(found) == 2 and all(raw.audio.is_file() for raw in found)
 
 
 @pytest.mark.accepts("Tables and splits", "Kaldi data folders with segments", "wav.scp, text, utt2spk, segments")

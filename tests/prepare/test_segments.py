@@ -50,6 +50,19 @@ def test_a_recording_is_the_same_one_however_and_wherever_it_is_listed(tmp_path)
     assert {raw.recording for raw in raws if raw.split != "dev"} == {"calls/call1"}
 
 
+def test_a_whole_file_belongs_with_its_segments_elsewhere(tmp_path):
+    data = recordings.folder(tmp_path / "data")
+    whole = recordings.sound(data / "calls/call1.flac", 5.0)
+    with (data / "train.jsonl").open("a") as train:
+        train.write(json.dumps({"audio": str(whole), "text": "abc"}) + "\n")
+    lines(data / "test.jsonl", [{"audio": "calls/call1.flac", "offset": n, "duration": 0.5, "text": "cab"} for n in (2.5, 3.5)])
+    info = prepare(recordings.corpus(data), tmp_path / "tiny", workers=0)
+    assert info["leaks"]["shared_recording"]["train-test"] == 2
+    assert [u.recording for u in open_corpus(tmp_path / "tiny").utterances("train")].count("") == info["splits"]["train"][
+        "utterances"
+    ] - 1
+
+
 @pytest.mark.parametrize("name", ["a.ogg", "a.wav"])
 def test_a_segment_or_file_of_which_no_sample_is_left_is_left_out(tmp_path, name):
     """Half a sample of an Ogg, and one sample at 48 kHz, which is none at 16 kHz."""

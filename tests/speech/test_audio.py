@@ -205,6 +205,30 @@ def test_a_cut_ogg_is_truncated_and_a_whole_one_is_read(tmp_path, subtype):
         assert caught.value.check == "truncated", f"the first {end:,} of {len(whole):,} bytes"
 
 
+@pytest.mark.refuses(
+    "Audio", "several Ogg streams in a row, as of radio recordings", "`corpus.checks.unreadable`: the first alone would be read"
+)
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_joined_ogg_files_are_refused(tmp_path, subtype):
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.ogg", tone(1.5), 16_000, format="OGG", subtype=subtype)
+    one, other = ((tmp_path / f"{name}.ogg").read_bytes() for name in ("a", "b"))
+    assert audio.read(one).size and other[14:18] != one[14:18]
+    with pytest.raises(AudioError, match="several Ogg streams in a row") as caught:
+        audio.read(one + other)
+    assert caught.value.check == "unreadable"
+
+
+@pytest.mark.accepts("Audio", "FLAC with a tag or padding behind its last frame", "as without")
+@pytest.mark.parametrize("end", [b"TAG" + bytes(125), b"TAG" + b"a" * 125, bytes(100), bytes(2)])
+def test_a_tag_or_padding_at_the_end_of_a_flac_is_no_damage(tmp_path, end):
+    soundfile.write(tmp_path / "a.flac", tone(1.5), 16_000)
+    content = (tmp_path / "a.flac").read_bytes()
+    np.testing.assert_array_equal(audio.read(content + end), audio.read(content))
+    with pytest.raises(AudioError):
+        audio.read(content[: len(content) // 2] + end)
+
+
 @pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "NIST", "FLAC"])
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "ULAW", "FLOAT"])
 def test_a_cut_file_of_any_kind_is_refused_and_a_whole_one_is_read(kind, subtype):

@@ -53,6 +53,19 @@ def test_channels_stay_apart(tmp_path, suffix):
     assert not same(media.read(path, 1), left)
 
 
+def test_a_recording_that_changes_its_rate_or_channels_is_refused(tmp_path):
+    """AAC frames of two files in one; or damaged ones, of which a bit says stereo."""
+    first = made(tmp_path / "a.aac", tone(2.0), 16_000).read_bytes()
+    others = [
+        made(tmp_path / "b.aac", tone(2.0, rate=44_100), 44_100),
+        made(tmp_path / "c.aac", np.stack([tone(2.0)] * 2, 1), 16_000),
+    ]
+    assert media.read(first + first, "mix").size > 60_000
+    for other in others:
+        with pytest.raises(AudioError, match="changes its rate or channels on the way"):
+            media.read(first + other.read_bytes(), "mix")
+
+
 def test_integers_are_read_exactly(tmp_path):
     samples = np.rint(tone() * 32_768) / 32_768
     path = made(tmp_path / "a.mkv", samples, 16_000)

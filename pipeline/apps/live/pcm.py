@@ -1,6 +1,7 @@
 """Bytes of 16-bit PCM, as they come, to samples: 16 kHz, mono, little-endian; a WAV header before them is read and checked.
 
-What follows a WAV's audio is left out, where its header states a length: who writes to a pipe often doesn't know it.
+What follows a WAV's audio is left out, where its header states a length: who writes to a pipe often doesn't know it. A
+second WAV is refused.
 """
 
 import struct
@@ -28,6 +29,7 @@ class Pcm:
         self._rest = b""
         self._has_begun = False
         self._to_come: int | None = None  # None: unknown
+        self._after = b""  # the first bytes behind the audio
 
     def feed(self, data: bytes) -> np.ndarray:
         """The samples that the next bytes complete: float32 [any number] within [-1, 1).
@@ -38,6 +40,9 @@ class Pcm:
         if not self._has_begun and not self._begins():
             return np.zeros(0, dtype=np.float32)
         if self._to_come is not None:
+            self._after = (self._after + self._rest[self._to_come :])[:4]
+            if self._after == b"RIFF":
+                raise BigfootError("a second WAV follows the first: give one WAV, or PCM without headers")
             self._rest = self._rest[: self._to_come]
         whole = len(self._rest) // 2 * 2
         samples = np.frombuffer(self._rest[:whole], dtype="<i2").astype(np.float32) / np.float32(32768)

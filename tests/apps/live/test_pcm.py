@@ -49,6 +49,14 @@ def test_any_pieces_give_the_samples(content, sizes):
     np.testing.assert_array_equal(np.concatenate(found), SAMPLES.astype(np.float32) / 32768)
 
 
+@pytest.mark.parametrize("size", [1, 3, 1000, 1 << 20])
+def test_a_second_wav_is_refused_in_whatever_pieces_it_comes(size):
+    pcm, content = Pcm(), wav() * 2
+    with pytest.raises(BigfootError, match="a second WAV follows the first"):
+        for at in range(0, len(content), size):
+            pcm.feed(content[at : at + size])
+
+
 @pytest.mark.parametrize("content", [wav()[:40], wav()[:12] + wav()[36:]], ids=["cut off", "without a format"])
 def test_a_wav_that_ends_before_its_audio_is_refused(content):
     pcm = Pcm()
