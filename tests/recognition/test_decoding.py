@@ -231,6 +231,14 @@ def test_hot_words_take_over_the_models_case():
 
 
 @needs_library
+@pytest.mark.parametrize("letters", ["\u00e4", "a\u0308"])
+@pytest.mark.parametrize("word", ["\u00e4b", "a\u0308B"])
+def test_hot_words_are_taken_in_either_form_of_unicode(letters, word):
+    found = BeamDecoder(INFO | {"vocab": ["", "", " ", "b", *letters]}).checked([word])
+    assert found == [f"{letters}b"]
+
+
+@needs_library
 def test_what_kenlm_cant_read_is_one_line(tmp_path):
     (tmp_path / "lm.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\nno number\ta\n\n\\end\\\n")
     with pytest.raises(BigfootError, match="can't be read as a language model") as raised:
