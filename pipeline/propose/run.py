@@ -18,6 +18,7 @@ from pipeline.common import tables
 from pipeline.common.errors import BigfootError
 from pipeline.distill.surgery import student
 from pipeline.models.operations import macs_per_second
+from pipeline.models.tensors import tensors
 from pipeline.params import Budget, Student
 from pipeline.project import Project, load_params
 from pipeline.propose import shapes, written
@@ -27,7 +28,8 @@ from pipeline.propose.shapes import Shape
 from pipeline.speech.corpus import durations, spread
 from pipeline.train import fitting
 
-MOST_TRIED, MOST_WRITTEN = 16, 3  # shapes per frame rate, shapes
+FEWEST_TRIED, MOST_TRIED, MOST_WRITTEN = 16, 48, 3  # shapes, the first two per frame rate
+IN_MEMORY = 250e6  # parameters of the shapes that are distilled at a time, half of those that are tried; each has 16 bytes
 HEADS = ("Proposed", "Shape", "Scheme", "MB", "ms", "RAM, MB", "Loss cut", "Loss distilled")
 log = logging.getLogger(__name__)
 
@@ -172,8 +174,10 @@ def _tried(teacher, fitting: Sequence[Candidate]) -> list[Shape]:
     """The largest shapes of one frame rate, or of many some of every amount of computation; says how many there are."""
     found = _shapes(fitting)
     largest = shapes.largest(found)
-    ordered = sorted(largest, key=lambda shape: macs_per_second(shapes.config_of(teacher, shape)))
-    tried = spread(ordered, MOST_TRIED)
+    configs = [shapes.config_of(teacher, shape) for shape in largest]
+    ordered = [largest[place] for place in sorted(range(len(largest)), key=lambda place: macs_per_second(configs[place]))]
+    most = int(2 * IN_MEMORY / max(tensors(config).numbers for config in configs))
+    tried = spread(ordered, max(FEWEST_TRIED, min(MOST_TRIED, most)))
     log.info("propose: %d shapes with %g frames/s fit, %d of them are the largest, %d of these are distilled for a short time",
              len(found), shapes.rate_of(teacher, found[0]), len(largest), len(tried))  # fmt: skip
     return tried

@@ -4,13 +4,14 @@ import pytest
 
 from pipeline.common.errors import BigfootError
 from pipeline.lab.plan.probes import Remembered
+from pipeline.models.tensors import tensors
 from pipeline.params import Budget, Params, read
 from pipeline.project import Project
-from pipeline.propose import shapes, timing, written
+from pipeline.propose import run, shapes, timing, written
 from pipeline.propose.costs import Costs, Timed, parts
 from pipeline.propose.machine import offered, teacher_of
 from pipeline.propose.quality import RUNGS, Kept
-from pipeline.propose.run import Candidate, by_frame_rate, fit, front, in_turn
+from pipeline.propose.run import FEWEST_TRIED, Candidate, _tried, by_frame_rate, fit, front, in_turn
 from pipeline.propose.untrained import Untrained
 from tests.planted import ROOT
 
@@ -66,6 +67,15 @@ def test_the_grid_reaches_the_width_of_the_teacher_whatever_its_heads(hidden, he
     grid = shapes.grid(teacher)
     assert shapes.whole(teacher) in grid and min(shape["hidden"] for shape in grid) < hidden / 2
     assert all(shapes.config_of(teacher, shape)["num_attention_heads"] <= heads for shape in grid[::50])
+
+
+def test_of_large_shapes_fewer_are_tried_since_they_are_in_memory(monkeypatch):
+    teacher = config(hidden_size=768, num_attention_heads=12, intermediate_size=3072, num_hidden_layers=12)
+    sizes = [(tensors(shapes.config_of(teacher, shape)).numbers, shape) for shape in shapes.grid(teacher)[::2]]
+    fitting = [candidate(shape, 1.0, 1.0) for numbers, shape in sizes if numbers < 9e6]
+    assert len(_tried(teacher, fitting)) > FEWEST_TRIED
+    monkeypatch.setattr(run, "IN_MEMORY", 9e6)
+    assert len(_tried(teacher, fitting)) == FEWEST_TRIED
 
 
 def test_half_of_few_frames_per_second_is_not_proposed():
