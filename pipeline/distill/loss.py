@@ -77,11 +77,12 @@ def at(ramp: Ramp, done: float) -> float:
 
 
 def kl_loss(logits, teacher_logits, frames, temperature: float):
-    """T^2 * KL(teacher || student), averaged over real frames (Hinton et al. 2015, applied to frames).
+    """T^2 * KL(teacher || student), averaged over real frames (Hinton et al. 2015, applied to frames); 0 where there are none.
 
     logits, teacher_logits: [batch, frames, vocabulary]; frames: [batch], the number of frames without padding.
     """
     student = functional.log_softmax(logits.float() / temperature, -1)
     teacher = functional.log_softmax(teacher_logits.float() / temperature, -1)
     per_frame = (teacher.exp() * (teacher - student)).sum(-1)
-    return temperature**2 * per_frame[inside(logits.shape[1], frames).bool()].mean()
+    real = inside(logits.shape[1], frames).bool()
+    return temperature**2 * per_frame[real].sum() / real.sum().clamp(min=1)

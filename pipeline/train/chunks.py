@@ -47,6 +47,7 @@ def _in_windows(encoder, chunk: int, left: int, hidden, attention_mask=None, **o
     if not encoder.training:
         return type(encoder).forward(encoder, hidden, attention_mask, **options)
     batch, frames, width = hidden.shape
+    chunk = min(chunk, frames)
     real = torch.ones(batch, frames, device=hidden.device) if attention_mask is None else attention_mask
     count = math.ceil(frames / chunk)
     around = (left, count * chunk - frames)

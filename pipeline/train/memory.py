@@ -12,6 +12,7 @@ when it is needed.
 Decision: a few products instead of a trial step, so that it takes no time, and a GPU's need is known without the GPU.
 """
 
+import math
 from dataclasses import dataclass
 
 from pipeline.models.families import is_group_norm
@@ -55,8 +56,11 @@ class Training:
 
     @property
     def windows(self) -> float:
-        """How often a layer computes a frame, at most (see chunks.py)."""
-        return 1.0 if self.chunk is None else (Live.left + self.chunk) / self.chunk
+        """How often a layer computes a frame of the longest utterance, at most (see chunks.py)."""
+        if self.chunk is None:
+            return 1.0
+        chunk = min(self.chunk, self.longest)
+        return math.ceil(self.longest / chunk) * (Live.left + chunk) / self.longest
 
     @property
     def size(self) -> int:

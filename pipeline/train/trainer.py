@@ -219,7 +219,7 @@ class Ledger(TrainerCallback):
 
     def metrics(self, trainer: Trainer) -> dict:
         best = trainer.state.best_metric
-        count = sum(p.numel() for p in self.job.model.parameters())
+        count = sum(p.numel() for name, p in self.job.model.named_parameters() if ".int8." not in name)  # ranges, not weights
         spent = self.spent
         return {
             "trained": True, _dev_rate(self.job): best, "params": count, "steps": trainer.state.global_step,

@@ -36,6 +36,14 @@ def test_padding_frames_change_nothing():
     assert torch.equal(kl_loss(student, teacher, frames, 1.0), before)
 
 
+def test_a_batch_without_real_frames_teaches_nothing():
+    """As of utterances that are shorter than a frame of a student with few frames."""
+    student = torch.randn(2, 3, 4, generator=GEN).requires_grad_()
+    loss = kl_loss(student, torch.randn(2, 3, 4, generator=GEN), torch.tensor([0, 0]), 1.0)
+    loss.backward()
+    assert loss == 0 and not student.grad.any()
+
+
 @pytest.mark.parametrize(("ramp", "done", "value"), [(2.0, 0.3, 2.0), ((1.0, 0.0), 0.25, 0.75), ((0.0, 4.0), 1.0, 4.0)])
 def test_weights_go_from_first_to_second(ramp, done, value):
     assert loss.at(ramp, done) == pytest.approx(value)

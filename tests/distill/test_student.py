@@ -125,6 +125,8 @@ def test_a_student_at_half_the_frame_rate_learns_from_stored_logits_at_several_s
     with torch.no_grad():
         assert fast(torch.zeros(1, 16_000)).logits.shape[1] == 49 and slow(torch.zeros(1, 16_000)).logits.shape[1] == 24
     assert "int8_ranges.json" in (folder / "models/slow/SHA256SUMS").read_text()
+    metrics = json.loads((folder / "models/slow/metrics.json").read_text())
+    assert metrics["params"] == sum(weight.numel() for weight in slow.parameters())  # without the ranges
 
 
 @pytest.mark.slow

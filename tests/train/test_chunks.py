@@ -99,6 +99,19 @@ def test_short_chunks_are_foretold_to_take_more_memory(tmp_path):
     config = AutoConfig.from_pretrained(save_model(tmp_path / "model"))
     need = [foretold(config, Memory("fp32", False, 10.0, chunk=chunk)).per_second for chunk in (None, 1.28, 0.16)]
     assert need == sorted(need) and need[2] < 9 * need[0]
+    short = [foretold(config, Memory("fp32", False, 1.0, chunk=chunk)).per_second for chunk in (1.0, 5.0)]
+    assert short[0] == short[1]  # no chunk is longer than its utterance
+
+
+def test_a_chunk_longer_than_its_utterance_is_computed_as_long_as_that(model):
+    encoder, seen = model.base_model.encoder, []
+    hidden = torch.randn(2, 40, 32)
+    use_chunks(model, (4.0, 4.0), 7, STEP)
+    handle = encoder.layers[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
+    long = encoded(model, hidden)
+    use_chunks(model, (0.8, 0.8), 7, STEP)  # 40 frames
+    assert torch.equal(encoded(model, hidden), long) and len(set(seen)) == 1
+    handle.remove()
 
 
 @pytest.mark.parametrize("chunk", [[0.6, 0.2], [0, 1], [0.1], 0.3])
