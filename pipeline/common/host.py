@@ -77,10 +77,12 @@ def kind(host: dict) -> str:
 
 
 def instructions(features: Sequence[str]) -> str:
-    """What low precision finds on a CPU with these features, in plain words: "VNNI and bfloat16"; "" where they are unknown."""
+    """What low precision finds on a CPU with these features: "VNNI, AMX and bfloat16"; "" where they are unknown."""
     names = {"VNNI": ("avx512_vnni", "avx_vnni"), "AMX": ("amx_int8", "amx_bf16"), "bfloat16": BF16}
     found = [name for name, flags in names.items() if set(flags) & set(features)]
-    return " and ".join(found) or ("AVX2 alone" if "avx2" in features else "")
+    if not found:
+        return "AVX2 alone" if "avx2" in features else ""
+    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
 
 
 def timed_on(timings: dict) -> str:
