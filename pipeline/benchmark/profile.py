@@ -1,8 +1,9 @@
 """How the time of a forward pass divides between feature encoder and encoder, measured in a pass of its own.
 
 Profiling slows a runtime down, so these figures are not part of the latencies, and are compared with each other only.
-Nodes are assigned by their names, which come from the module paths of transformers' model. The figures are None where a
-runtime gives no names, or where less than half of the time is spent in nodes with a known place, because others were fused.
+Of a graph, the feature encoder is what runs before the first node of the feature projection, which has its name from
+transformers' model, and the encoder what runs after the last one, without the head. Names of other nodes tell little, since
+fused ones have that of any of their parts. The figures are None where a runtime names no node.
 """
 
 import json
@@ -14,8 +15,8 @@ import numpy as np
 
 from pipeline.recognition.runtimes import Run, onnxruntime_options, onnxruntime_run, openvino_run, openvino_settings
 
-FEATURE_ENCODER, ENCODER = "feature_extractor", "encoder"  # in transformers' module paths
-LEAST_KNOWN = 0.5  # of the time
+BETWEEN, HEAD = "feature_projection", "lm_head"  # in transformers' module paths
+Nodes = list[tuple[str, float]]  # names and seconds, in the order in which they ran
 
 
 def parts(recognizer, folder: Path, threads: int, audios: list[np.ndarray]) -> dict:
@@ -25,21 +26,26 @@ def parts(recognizer, folder: Path, threads: int, audios: list[np.ndarray]) -> d
     if runtime == "torch":
         times = _torch(recognizer._run.model, waveforms)
     elif runtime == "onnxruntime":
-        events = onnxruntime_nodes(folder / recognizer.info["file"], threads, waveforms)
-        times = _by_name([(event["name"], event["dur"] / 1e6) for event in events])
+        events = sorted(onnxruntime_nodes(folder / recognizer.info["file"], threads, waveforms), key=lambda event: event["ts"])
+        nodes = [(event["name"], event["dur"] / 1e6) for event in events]
+        size = len(nodes) // len(waveforms)  # a graph without branches runs the same nodes in every pass
+        times = _by_order([nodes[begin : begin + size] for begin in range(0, len(nodes), size)])
     elif runtime == "openvino":
-        times = _by_name(_openvino(recognizer.info, folder, threads, waveforms))
+        times = _by_order(_openvino(recognizer.info, folder, threads, waveforms))
     else:
         times = {"cnn_ms": None, "encoder_ms": None}
     return {key: None if value is None else 1000 * value / len(audios) for key, value in times.items()}
 
 
-def _by_name(nodes: list[tuple[str, float]]) -> dict:
-    """Seconds by place, from (node name, seconds)."""
-    feature_encoder = sum(seconds for name, seconds in nodes if FEATURE_ENCODER in name)
-    encoder = sum(seconds for name, seconds in nodes if ENCODER in name and FEATURE_ENCODER not in name)
-    if feature_encoder + encoder < LEAST_KNOWN * sum(seconds for _, seconds in nodes) or not feature_encoder or not encoder:
-        return {"cnn_ms": None, "encoder_ms": None}
+def _by_order(passes: list[Nodes]) -> dict:
+    """Seconds by place, over all passes."""
+    feature_encoder = encoder = 0.0
+    for nodes in passes:
+        between = [place for place, (name, _) in enumerate(nodes) if BETWEEN in name]
+        if not between:
+            return {"cnn_ms": None, "encoder_ms": None}
+        feature_encoder += sum(seconds for _, seconds in nodes[: between[0]])
+        encoder += sum(seconds for name, seconds in nodes[between[-1] + 1 :] if HEAD not in name)
     return {"cnn_ms": feature_encoder, "encoder_ms": encoder}
 
 
@@ -93,15 +99,17 @@ def onnxruntime_nodes(file: Path, threads: int, waveforms: list[np.ndarray], is_
     return [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
 
 
-def _openvino(info: dict, folder: Path, threads: int, waveforms: list[np.ndarray]) -> list[tuple[str, float]]:
+def _openvino(info: dict, folder: Path, threads: int, waveforms: list[np.ndarray]) -> list[Nodes]:
+    """The operations of a pass of each waveform, without what was computed when the model was loaded."""
     import openvino
 
     settings = openvino_settings(threads, info.get("precision", "f32")) | {"PERF_COUNT": True}
     run = openvino_run(openvino.Core().compile_model(folder / info["file"], "CPU", settings))
-    nodes: list[tuple[str, float]] = []
+    passes: list[Nodes] = []
     for warm in (True, False):
         for waveform in waveforms:
             hear(run, waveform)
             if not warm:
-                nodes += [(node.node_name, node.real_time.total_seconds()) for node in run.request.profiling_info]
-    return nodes
+                times = [(node.node_name, node.real_time.total_seconds()) for node in run.request.profiling_info]
+                passes.append([(name, seconds) for name, seconds in times if seconds])
+    return passes

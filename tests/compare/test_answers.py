@@ -153,7 +153,7 @@ def joined(text):
 
 def test_a_small_gain_with_many_more_errors_is_said_where_the_champion_is_read(tmp_path):
     _, files = compared(tmp_path, CLOSE)
-    faster = "4% faster (4.0 against 4.2 ms, may be chance), 2.8x smaller (0.90 against 2.50 MB)"
+    faster = "4% faster (median 4.0 against 4.2 ms, may be chance), 2.8x smaller (0.90 against 2.50 MB)"
     for name in ("table.txt", "comparison.md"):
         assert f"Against teacher.int8-onnx: {faster}, 76% more word errors (37 against 21 in 2,000 words" in joined(files[name])
     assert f"{faster}, 76% more word errors (37 against 21 in 2,000 words of test)" in files["index.html"]

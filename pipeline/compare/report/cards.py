@@ -21,6 +21,7 @@ from pipeline.compare.comparison import Row
 from pipeline.compare.figures import BY_NAME, ENERGY, places
 from pipeline.compare.inputs import Evidence
 from pipeline.compare.report import columns, markdown, tradeoffs
+from pipeline.compare.report.cautions import cautions
 from pipeline.compare.report.page.headline import UNTRAINED
 from pipeline.params import Params
 from pipeline.quantize import examples
@@ -79,7 +80,7 @@ def _card(name: str, model: str, row: Row | None, teacher: Row, evidence: Eviden
         "## Intended use\n\n" + _use(name, evidence, params),
         "## Training data\n\n" + _data(evidence),
         "## License\n\n" + _license(model, params),
-        "## Metrics\n\n" + _metrics(row, evidence),
+        "## Metrics\n\n" + _metrics(row, teacher, evidence),
         "## Size and speed\n\n" + _speed(row, teacher, evidence),
         "## Limits\n\n" + _limits(evidence),
         "## Energy\n\n" + _energy(model, row, evidence, params),
@@ -280,7 +281,7 @@ def _license(model: str, params: Params) -> str:
     )
 
 
-def _metrics(row: Row | None, evidence: Evidence) -> str:
+def _metrics(row: Row | None, teacher: Row, evidence: Evidence) -> str:
     if row is None:
         return "Not measured itself, only in other schemes: see the cards of its variants."
     if evidence.untrained:
@@ -299,7 +300,7 @@ def _metrics(row: Row | None, evidence: Evidence) -> str:
     rise = (
         f"Rise in {objective.upper()} over teacher.fp32: {test} points on {first}, {gate} on gate, where it is at most {most}."
     )
-    remark = f" {beside}" if (beside := tradeoffs.beside(row, first)) else ""
+    remark = f" {beside}" if (beside := tradeoffs.beside(row, teacher, first)) else ""
     return f"{table}\n\n{rise}{remark} dev chose and gate judged; no test set did."
 
 
@@ -325,7 +326,8 @@ def _speed(row: Row | None, teacher: Row, evidence: Evidence) -> str:
             lines.append(
                 [f"{figure.heading}: the teacher's fastest", *(times(each[figure.name], UNKNOWN) for each in (row, teacher))]
             )
-    facts = [f"- {what}: {tables.escaped(fact)}" for what, fact in markdown.timing_facts(evidence.timings) if what != "Beware"]
+    said = [*markdown.timing_facts(evidence.timings), *(("Beware", caution) for caution in cautions(evidence.timings))]
+    facts = [f"- {what}: {tables.escaped(fact)}" for what, fact in said]
     table = tables.markdown(["", row.timed_as, "teacher.fp32"], lines)
     return f"Of the variant {row.timed_as} ({row.runtime}), batch 1.\n\n{table}\n\n" + "\n".join(facts)
 

@@ -70,7 +70,7 @@ def split_of_the_size(row: Row) -> str:
     """The parameters at 4 bytes, minus what precision saves, plus the rest, in MB: 1.88 - 1.19 + 0.08."""
     if (saves := row["precision_saves_mb"]) is None:
         return ABSENT
-    return f"{row.known('weights_mb') + saves:.2f} - {saves:.2f} + {row.known('rest_mb'):.2f}"
+    return f"{row.known('weights_mb') + saves:.2f} - {round(saves, 2) + 0.0:.2f} + {row.known('rest_mb'):.2f}"
 
 
 def split_of_the_gain(row: Row) -> str:

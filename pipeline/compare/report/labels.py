@@ -52,19 +52,22 @@ def write(axes, points: Sequence[Named], steps: Sequence[tuple[float, float]]) -
             continue
         tried = []
         for side in SIDES:
-            text = _annotate(axes, point, side, height=0)
+            text = _annotate(axes, point, side, side, height=0)
             box = text.get_window_extent()
             text.remove()
-            tried += [(cost(box.translated(0, height), height), height, side, box.translated(0, height)) for height in HEIGHTS]
-        _, height, side, box = min(tried, key=lambda place: place[0])
-        _annotate(axes, point, side, height, is_led=abs(height) > FAR)
+            for shift in {0.0, max(0.0, 1 + frame.x0 - box.x0) + min(0.0, frame.x1 - box.x1 - 1)}:  # the second: into the frame
+                moved = [(height, box.translated(shift, height)) for height in HEIGHTS]
+                tried += [(cost(place, height), height, side, shift, place) for height, place in moved]
+        _, height, side, shift, box = min(tried, key=lambda place: place[0])
+        _annotate(axes, point, side, side + shift, height, is_led=abs(height) > FAR)
         names.append(box)
 
 
-def _annotate(axes, point: Named, side: float, height: float, is_led: bool = False):
+def _annotate(axes, point: Named, side: float, right: float, height: float, is_led: bool = False):
+    """Write a name `right` and `height` points from its mark; it begins there, or ends there if `side` is to the left."""
     corner = (0 if side > 0 else 1, 0 if height > 0 else 1)  # of the name, the nearest to the mark
     line = {"arrowstyle": "-", "linewidth": 0.6, "color": "gray", "relpos": corner, "shrinkA": 0} if is_led else None
     return axes.annotate(
-        point.name, (point.x, point.y), (side, height), textcoords="offset points",
+        point.name, (point.x, point.y), (right, height), textcoords="offset points",
         ha="left" if side > 0 else "right", arrowprops=line,
     )  # fmt: skip

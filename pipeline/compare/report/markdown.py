@@ -28,6 +28,7 @@ from pipeline.compare.report.page import Report, page
 from pipeline.compare.report.page.data import REPRODUCE, origin_facts
 from pipeline.compare.report.page.errors import confused, described, pairs, worst_groups
 from pipeline.compare.report.page.headline import verdict
+from pipeline.compare.report.page.variants import OF_LENGTHS
 from pipeline.params import Params
 from pipeline.project import Project
 from pipeline.speech.corpus import GATE
@@ -35,7 +36,8 @@ from pipeline.speech.corpus import GATE
 __all__ = ["REPRODUCE", "facts_of", "short_table", "table", "timing_facts", "write"]
 
 MODELED = (
-    "modeled figures follow time and add nothing to it. Their range is 95%, for the model's mean over many runs of the same "
+    "modeled figures follow the time of uninterrupted work, which gains another factor than the turns that Faster is of, "
+    "and add nothing to it. Their range is 95%, for the model's mean over many runs of the same "
     f"work, by how its power differed between published runs ({SPREAD:.0%}); what a meter would read is not known"
 )
 GROUPS, WORST = 8, 5  # groups per breakdown and worst utterances per test set in Markdown; the page has more
@@ -235,7 +237,7 @@ def _by_length_of_audio(rows: list[Row]) -> list[str]:
         if seconds in best
     ]
     heads = ["Audio, s", f"{rows[0].variant}, ms", f"{champion.variant}, ms", "Faster"]
-    about = "By length of audio, medians of a few transcriptions each:"
+    about = f"By length of audio, {OF_LENGTHS}:"
     return ["", about, "", tables.markdown(heads, timed)] if timed else []
 
 

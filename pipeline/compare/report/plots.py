@@ -25,6 +25,7 @@ TABLE = (
 )  # fmt: skip
 AXES = ("disk_mb", "latency_p50_ms", ENERGY)  # the error rate is drawn against each of these
 WIDTH = HEIGHT = 316.8  # of a Pareto panel, in points
+LONG_NAME = 14  # letters, of which three columns have room
 MOST_POINTS = 300  # at most, per curve; more than a phone has pixels for
 
 
@@ -100,8 +101,9 @@ def _pareto_panel(rows: Sequence[Row], key: str, looks: Looks) -> str:
     models = dict.fromkeys(row.model for row in rows)
     colored = [model for model in looks.colors if model in models]
     others, schemes = len(models) - len(colored), len(looks.markers)
-    lines = -(-(len(colored) + bool(others)) // 3) + -(-schemes // 3)
-    foot = 0.13 + 0.042 * lines
+    above, below = _columns(colored), _columns(looks.markers)
+    under = _legend_height(schemes, below)
+    foot = 0.13 + under + _legend_height(len(colored) + bool(others), above)
     drawn = figure(WIDTH / 72, HEIGHT / 72)
     axes = drawn.add_axes((0.13, foot, 0.84, 0.97 - foot))
     named = {row.variant for row in (rows[0], champion_of(rows), *(row for row, *_ in _on_front(rows, key))) if row}
@@ -143,14 +145,24 @@ def _pareto_panel(rows: Sequence[Row], key: str, looks: Looks) -> str:
     colors = [Line2D([], [], color=looks.color(model), lw=5, label=model) for model in colored]
     colors += [Line2D([], [], color=OTHERS, lw=5, label=f"{others} other models")] if others else []
     shapes = [Line2D([], [], color="gray", ls="", marker=marker, label=scheme) for scheme, marker in looks.markers.items()]
-    for handles, height in ((colors, 0.042 * -(-schemes // 3)), (shapes, 0)):
-        drawn.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, height), **LEGEND)
+    for handles, height, count in ((colors, under, above), (shapes, 0, below)):
+        drawn.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, height), **LEGEND | {"ncols": count})
     labels.write(axes, beside, best)
     text = svg(drawn)
     for number, row in enumerate(rows):
         tooltip = f"{row.variant}: {name.upper()} {percent(row[name])}%, {shown(at(row, key), '.3g')} {BY_NAME[key].axis}"
         text = text.replace(f'<g id="point_{number}">', f'<g id="point_{number}"><title>{html.escape(tooltip)}</title>')
     return text
+
+
+def _legend_height(count: int, columns: int) -> float:
+    """As a part of the panel's."""
+    return 0.018 + 0.033 * -(-count // columns)
+
+
+def _columns(names: Iterable[str]) -> int:
+    """The columns of a legend, so that none of its names is cut off."""
+    return 3 if max(map(len, names), default=0) <= LONG_NAME else 2
 
 
 def _on_front(rows: Sequence[Row], key: str) -> list[tuple[Row, float, float]]:

@@ -9,6 +9,7 @@ from pipeline.common import tables
 from pipeline.common.numbers import faster, points, smaller
 from pipeline.compare.answers import PURPOSES, Answer, Difference
 from pipeline.compare.comparison import Row
+from pipeline.compare.report import plots
 
 CHANCE = "may be chance"
 CURSE = (
@@ -38,8 +39,8 @@ def against(found: Difference) -> str:
 
 
 def differences(found: Difference) -> str:
-    """ "4% faster (4.2 against 4.4 ms), 3.1x smaller (...), 76% more word errors (...): +2.52 points [+0.95, +4.21]"."""
-    ms = f"{found.latency_p50_ms:.1f} against {found.other_latency_p50_ms:.1f} ms"
+    """ "4% faster (median 4.2 against 4.4 ms), 3.1x smaller (...), 76% more word errors (...): +2.52 points [+0.95, +4.21]"."""
+    ms = f"median {found.latency_p50_ms:.1f} against {found.other_latency_p50_ms:.1f} ms"
     mb = f"{found.disk_mb:.2f} against {found.other_disk_mb:.2f} MB"
     chance = "" if found.is_faster_measurable else f", {CHANCE}"
     return f"{faster(found.faster)} ({ms}{chance}), {smaller(found.smaller)} ({mb}), {_errors(found)}"
@@ -59,12 +60,27 @@ def _errors(found: Difference) -> str:
     return f"{how} ({counts}): {points(found.rise)} points [{points(found.rise_low)}, {points(found.rise_high)}]{chance}"
 
 
-def beside(row: Row, test: str) -> str:
-    """The remark that a bound of gate needs where the rise of test beside it is larger; "" elsewhere."""
+def beside(row: Row, teacher: Row, test: str) -> str:
+    """What has to stand beside the figures of a variant that is recommended; "" where nothing does."""
+    return " ".join(filter(None, [_above_the_bound(row, test), _slower_at(row, teacher)]))
+
+
+def _above_the_bound(row: Row, test: str) -> str:
+    """The remark that a bound of gate needs where the rise of test beside it is larger."""
     rise, bound = row[f"{row.objective}_rise"], row[f"{row.objective}_rise_upper"]
     if rise is None or bound is None or rise <= bound:
         return ""
     return BESIDE.format(test, row.objective.upper(), points(rise), points(bound))
+
+
+def _slower_at(row: Row, teacher: Row) -> str:
+    """The lengths of audio at which a variant that is faster on the test's utterances took longer than the teacher."""
+    others = dict(plots.lengths(teacher))
+    slower = [(seconds, ms, others[seconds]) for seconds, ms in plots.lengths(row) if ms > others.get(seconds, ms)]
+    if not slower or (row["speedup"] or 0) <= 1:
+        return ""
+    lengths = ", ".join(f"{seconds:g} s ({ms:.1f} against {other:.1f} ms)" for seconds, ms, other in slower)
+    return f"On audio of {lengths} it was slower than {teacher.variant}: Faster is of utterances as long as the test's."
 
 
 def purposes(found: Sequence[Answer]) -> list[tuple[str, str]]:

@@ -111,6 +111,47 @@ def test_models_answer_side_by_side_and_errors_against_typed_words_are_marked(pa
         assert answers(browser)[0] == text(browser, ".example").rpartition(" (")[0] == browser.run("said.value")
 
 
+def test_a_model_that_is_chosen_afterwards_answers_too_and_typed_digits_are_not_dropped(page, tmp_path):
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        audio.write(tmp_path / "a.wav", speak("one two"))
+        assert open_file(browser, tmp_path / "a.wav") == ["one two"]
+        for script in ("said.value = 'one 2'", "said.dispatchEvent(new Event('input'))"):
+            browser.run(script)
+        assert "write the numbers as words" in browser.run("document.querySelector('#answers section').innerText")
+        browser.run("document.querySelector('input[value=\"thin.fp32-onnx\"]').click()")
+        browser.until(f"{DONE} && document.querySelectorAll('#answers section').length === 2")
+        assert answers(browser) == ["one two", "one to"] and browser.run("said.value") == "one 2"
+
+
+def test_the_focus_stays_where_it_was(page, tmp_path):
+    with served(page) as (address, _), Browser(tmp_path / "profile", ALLOWED) as browser:
+        browser.go(address)
+        browser.until(FREE)
+        browser.run("document.querySelector('#listen').focus()")
+        for label in ("Stop", "Start listening"):
+            browser.run("document.activeElement.click()")
+            browser.until(f"{FREE} && document.querySelector('#listen').textContent === '{label}'")
+            assert browser.run("document.activeElement.id") == "listen"
+
+
+def test_what_the_recognizer_refuses_is_refused(page, tmp_path):
+    """Channels of opposite phase, a cut WAV, samples that are not numbers."""
+    spoken = speak("one two")
+    soundfile.write(tmp_path / "phase.wav", np.stack([spoken, -spoken], 1), 16_000)
+    soundfile.write(tmp_path / "nan.wav", np.where(np.arange(spoken.size) % 9, spoken, np.nan), 16_000, subtype="FLOAT")
+    audio.write(tmp_path / "whole.wav", spoken)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "whole.wav").read_bytes()[: spoken.size])
+    with served(page) as (address, _), Browser(tmp_path / "profile") as browser:
+        browser.go(address)
+        browser.until(FREE)
+        for name, said in (("phase", "opposite phase"), ("cut", "is cut off"), ("nan", "not numbers")):
+            browser.upload("#file", tmp_path / f"{name}.wav")
+            browser.until(f"{FREE} && /{said}/.test(document.querySelector('#message').textContent)")
+        assert open_file(browser, tmp_path / "whole.wav") == ["one two"]
+
+
 def test_after_the_first_visit_it_works_without_a_network(page, tmp_path):
     audio.write(tmp_path / "a.wav", speak("ten"))
     with Browser(tmp_path / "profile") as browser:

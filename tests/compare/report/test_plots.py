@@ -36,13 +36,24 @@ def written(points):
 
 def test_names_cover_no_name_no_mark_and_no_interval():
     axes = written(CROWDED)
+    for text in axes.texts:
+        text.get_window_extent()  # puts it in its place
     boxes = [Text.get_window_extent(text) for text in axes.texts]  # without the line to the mark
+    frame = axes.get_window_extent()
     assert [text.get_text() for text in axes.texts] == [point.name for point in CROWDED if point.name]
     for at, box in enumerate(boxes):
         assert not box.count_overlaps(boxes[:at] + boxes[at + 1 :])
+        assert frame.x0 < box.x0 and box.x1 < frame.x1 and frame.y0 < box.y0 and box.y1 < frame.y1
         for point in CROWDED:
             low, high = (axes.transData.transform((point.x, end)) for end in (point.low, point.high))
             assert not (box.x0 < low[0] < box.x1 and box.y0 < high[1] and low[1] < box.y1), axes.texts[at].get_text()
+
+
+def test_a_name_as_wide_as_the_frame_stays_within_it():
+    """Where it begins and ends neither at its mark's right nor at its left."""
+    axes = written([Named("a", 1.0, 8.4, 5.7, 11.3), Named(24 * "m", 2.0, 9.0, 6.4, 11.9), Named("b", 4.0, 7.4, 4.7, 10.2)])
+    frame, box = axes.get_window_extent(), axes.texts[1].get_window_extent()
+    assert box.width > 0.8 * frame.width and frame.x0 < box.x0 and box.x1 < frame.x1
 
 
 def row(model, scheme):

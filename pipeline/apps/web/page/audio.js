@@ -4,6 +4,8 @@ import { RATE } from "./live.js";
 
 const MOST_MB = 100;
 const MOST_MINUTES = 20; // the browser holds a whole file in memory, decoded
+const UNKNOWN_SIZE = 0x70000000; // from here on, a WAV's header says that its writer didn't know
+const LEAST_MIX = 0.02; // of the energy of independent channels' mix, as in pipeline/speech/level.py
 
 /** A file (Blob) -> float32 [samples] at 16 kHz, the mean of its channels. Raises Error with a text for people. */
 export async function decoded(file) {
@@ -11,18 +13,40 @@ export async function decoded(file) {
   if (file.size > MOST_MB * 1e6) throw new Error(`${name} is larger than ${MOST_MB} MB: use bigfoot transcribe for it.`);
   const minutes = (await secondsOf(file)) / 60;
   if (minutes > MOST_MINUTES) throw new Error(`${name} is longer than ${MOST_MINUTES} minutes: use bigfoot transcribe for it.`);
+  const bytes = await file.arrayBuffer();
+  if (isCut(new DataView(bytes))) throw new Error(`${name} is cut off: shorter than its header states.`);
   let audio;
   try {
-    audio = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
+    audio = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(bytes);
   } catch {
     throw new Error(`${name} can't be decoded by this browser: give a WAV, MP3, M4A, FLAC, Ogg or WebM file with sound.`);
   }
   const samples = audio.getChannelData(0).slice();
+  let energy = energyOf(samples);
   for (let channel = 1; channel < audio.numberOfChannels; channel++) {
     const other = audio.getChannelData(channel);
+    energy += energyOf(other);
     for (let at = 0; at < samples.length; at++) samples[at] += other[at];
   }
+  if (!Number.isFinite(energy)) throw new Error(`${name} has samples that are not numbers: it is damaged.`);
+  if (energyOf(samples) < LEAST_MIX * energy) {
+    throw new Error(`${name} has channels of opposite phase, which leave nothing in their mix: give one of them.`);
+  }
   return audio.numberOfChannels > 1 ? samples.map((one) => one / audio.numberOfChannels) : samples;
+}
+
+const energyOf = (samples) => samples.reduce((sum, one) => sum + one * one, 0);
+
+/** Whether a WAV ends before its samples do; false for other files, which the browser decodes as far as they go. */
+export function isCut(view) {
+  const name = (at) => String.fromCharCode(...[0, 1, 2, 3].map((letter) => view.getUint8(at + letter)));
+  if (view.byteLength < 12 || name(0) !== "RIFF") return false;
+  for (let at = 12; at + 8 <= view.byteLength; ) {
+    const size = view.getUint32(at + 4, true);
+    if (name(at) === "data") return size < UNKNOWN_SIZE && at + 8 + size > view.byteLength;
+    at += 8 + size + (size % 2);
+  }
+  return false;
 }
 
 /** A file's length by its header; 0 where that says nothing. */

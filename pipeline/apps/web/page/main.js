@@ -13,7 +13,7 @@ const worker = new Worker("worker.js", { type: "module" });
 const waiting = new Map(); // questions to the worker, by number
 let source = null; // the microphone, while it listens
 let samples = null; // of the recording that is shown
-let answers = [];
+let answers = []; // to it, of the models that were asked
 let asked = 0;
 
 function ask(question, content = {}) {
@@ -42,23 +42,32 @@ function chosen() {
   return models;
 }
 
-/** The recording's text by each chosen model, one after the other. */
+/** The recording's text by each chosen model, one after the other; one that has answered isn't asked again. */
 async function recognize() {
+  const before = answers;
   answers = [];
   for (const model of chosen()) {
     view.status(`${model.name} is at work`);
-    answers.push({ model, ...(await ask("recognize", { model, samples })) });
+    const answer = before.find((one) => one.model === model) ?? { model, ...(await ask("recognize", { model, samples })) };
+    answers.push(answer);
     view.answers(answers, built);
   }
   view.status("");
 }
 
+/** A recording to recognize in place of the one before. */
+async function take(waveform, title, audio, text, isLive) {
+  samples = waveform;
+  answers = [];
+  view.opened(title, audio, text, isLive);
+  await recognize();
+}
+
 async function open(file, text = "") {
   chosen();
-  samples = await decoded(file);
-  if (!samples.length) throw new Error(`${file.name} has no sound.`);
-  view.opened(file.name, file, text, false);
-  await recognize();
+  const waveform = await decoded(file);
+  if (!waveform.length) throw new Error(`${file.name} has no sound.`);
+  await take(waveform, file.name, file, text, false);
 }
 
 async function openExample({ file, text }) {
@@ -98,9 +107,7 @@ async function stop() {
   view.heard(spoken.heard);
   view.status("");
   if (!spoken.samples?.length) return; // longer than is kept
-  samples = spoken.samples;
-  view.opened("What you said", wave(samples), "", true);
-  await recognize();
+  await take(spoken.samples, "What you said", wave(spoken.samples), "", true);
 }
 
 async function lost() {
@@ -110,6 +117,7 @@ async function lost() {
 
 /** One thing at a time; what goes wrong is said in one line. */
 async function doing(work) {
+  const focused = document.activeElement;
   view.failed("");
   view.free(false);
   try {
@@ -118,11 +126,13 @@ async function doing(work) {
     view.failed(error.message);
   }
   view.free(source === null, source !== null);
+  if (document.activeElement === document.body) focused.focus(); // what is disabled loses the focus
 }
 
 const pressed = (id, kind, react) => document.getElementById(id).addEventListener(kind, react);
 pressed("listen", "click", () => doing(source ? stop : listen));
 pressed("said", "input", () => view.answers(answers, built));
+pressed("models", "change", () => samples && doing(recognize));
 pressed("file", "change", ({ target }) => {
   const [file] = target.files;
   target.value = ""; // so that the same file can be opened again

@@ -19,6 +19,12 @@ export function asWritten(typed, tokens, language) {
   return words.map((word) => word.replace(/^'+|'+$/g, "")).filter(Boolean); // quotes; apostrophes are inside words
 }
 
+/** Whether digits were typed that the model can't write. */
+export function lacksDigits(typed, tokens) {
+  const alphabet = new Set(tokens.join(""));
+  return [...typed].some((one) => /\p{Nd}/u.test(one) && !alphabet.has(one));
+}
+
 /** [[kind, missed, extra], ...] in order; kind is equal, substitute, delete or insert, "" stands for no word. */
 export function align(reference, hypothesis) {
   const costs = reference.map(() => new Uint32Array(hypothesis.length + 1)).concat([new Uint32Array(hypothesis.length + 1)]);

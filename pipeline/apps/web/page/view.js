@@ -1,6 +1,6 @@
 // What is seen: every change of the document is made here.
 
-import { align, asWritten, errors } from "./score.js";
+import { align, asWritten, errors, lacksDigits } from "./score.js";
 
 const UNSURE = 0.9; // of a word's confidence, below which it is marked; how often such words are wrong is in docs/web.md
 
@@ -110,9 +110,12 @@ export function answers(all, built) {
 function card({ model, words, milliseconds, seconds }, { objective, language }) {
   const figures = [speed(milliseconds, seconds)];
   const split = (list) => (objective === "cer" ? [...list.join(" ")] : list);
-  const reference = split(asWritten(element("said").value, model.tokens, language));
+  const typed = element("said").value;
+  const reference = split(asWritten(typed, model.tokens, language));
   let text = words.length ? marked(words) : [made("i", "no words")];
-  if (reference.length) {
+  if (lacksDigits(typed, model.tokens)) {
+    figures.unshift("no errors counted: write the numbers as words, this model writes no digits");
+  } else if (reference.length) {
     const steps = align(reference, split(words.map((word) => word.text)));
     const wrong = errors(steps);
     const units = objective === "cer" ? "characters" : "words";

@@ -61,7 +61,7 @@ def _champion(rows: Sequence[Row], test: str) -> str:
         f"{reference.variant}{_over_the_best(champion)}.{_smaller_by(champion)}",
         f"On {test}: {rate.upper()} {percent(champion[rate])}% against {percent(reference[rate])}%. On gate, which judges: "
         f"{champion.gate.reason.removeprefix('gate ')}.",
-        tradeoffs.beside(champion, test),
+        tradeoffs.beside(champion, reference, test),
         tradeoffs.CURSE.format(test),
     ]
     return " ".join(filter(None, sentences))
@@ -129,12 +129,18 @@ def cards(rows: Sequence[Row]) -> list[Card]:
             f"teacher {_shown(teacher, rate)}%",
         ),
         Card(*_ratio(champion["shrink"], "Smaller", "Larger"), beside("disk_mb", "MB")),
-        Card(*_ratio(champion["speedup"], "Faster", "Slower"), beside("latency_p50_ms", "ms")),
+        Card(*_ratio(champion["speedup"], "Faster", "Slower"), f"{_interval(champion)}median {beside('latency_p50_ms', 'ms')}"),
         Card("Model's memory", f"{_shown(champion, 'ram_model_mb')} MB", f"teacher {_shown(teacher, 'ram_model_mb')} MB"),
     ]
     if champion.energy is not None and teacher.energy is not None:
         figures.append(Card("Wh per audio hour", f"{champion.energy:.3g}", f"teacher {teacher.energy:.3g}"))
     return figures
+
+
+def _interval(champion: Row) -> str:
+    """The interval of its speedup, before what follows; "" where there is none, or the figure is how much slower it is."""
+    low, high, speedup = champion["speedup_low"], champion["speedup_high"], champion["speedup"]
+    return "" if low is None or high is None or not speedup or speedup < 0.95 else f"[{times(low)}, {times(high)}], "
 
 
 def _ratio(ratio: float | None, more: str, less: str) -> tuple[str, str]:
@@ -150,7 +156,7 @@ def answers(found: Sequence[Answer], rows: Sequence[Row], params: Params, test: 
     choices = []
     for answer in found:
         lines = [(f"Against {each.other}", tradeoffs.differences(each)) for each in answer.against]
-        remark = "" if by_name[answer.variant].champion else tradeoffs.beside(by_name[answer.variant], test)
+        remark = "" if by_name[answer.variant].champion else tradeoffs.beside(by_name[answer.variant], rows[0], test)
         lines += [("Beware", remark)] if remark else []
         choices.append(Choice(answer.variant, tradeoffs.best_for(answer, params.gate.prefer), tradeoffs.figures(answer), lines))
     about = "From the fewest errors on gate to the most, each also against the best before it. In brackets: 95% intervals."

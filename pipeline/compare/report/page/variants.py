@@ -11,6 +11,8 @@ from pipeline.compare.report.drawing import inline
 from pipeline.compare.report.looks import Looks
 from pipeline.compare.report.page.parts import Cell, Facts, Line, Meanings, Plot, Plots, Section, Table, Text
 
+OF_LENGTHS = "medians of a few transcriptions each"
+
 
 def table(rows: Sequence[Row], columns: Sequence[Column], remarks: Sequence[str]) -> Section:
     """All variants; the page at first shows the columns ESSENTIAL. `remarks` are about the figures."""
@@ -55,7 +57,7 @@ def by_length(rows: Sequence[Row], looks: Looks) -> Section:
     timed = {row.timed_as: dict(plots.lengths(row)) for row in rows if not row.not_timed}
     seconds = sorted({length for ms in timed.values() for length in ms})
     lines = [Line(name, [Cell(shown(ms.get(s), ".1f"), ms.get(s)) for s in seconds]) for name, ms in timed.items()]
-    about = "Latency by length of audio, one line per variant, the champion's wide; the figures are in the table below."
+    about = f"Latency by length of audio ({OF_LENGTHS}), one line per variant, the champion's wide; the figures are below."
     caption = "Milliseconds to transcribe audio of each length"
     figures = Table(caption, ["Variant", *(f"{s:g} s" for s in seconds)], lines)
     return Section(section, title, [Plots([Plot(inline(svg, "length", about), about)]), figures])
