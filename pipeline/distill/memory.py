@@ -60,11 +60,12 @@ def _line(name: str, known: dict, training: Training, params: Params, student: S
     if distillation is not None and distillation.teacher == "online":
         need += memory.running(known["teacher"], settings)
     what = "a batch" if batch == training.batch_seconds else "the longest utterance, a batch by itself"
+    how = "at most" if training.chunk is None else "about"  # shorter utterances need more of a context before each chunk
     is_bounded = params.corpus.checks.too_long != "report"
     beyond = "" if is_bounded else "; longer utterances, which corpus.checks.too_long: report keeps, need more"
     fixed, per_second = math.ceil(need.fixed / 1e6), math.ceil(need.per_second / 1e5) / 10  # so that the parts make the whole
     return (
-        f"memory: {name} needs at most {fixed + batch * per_second:,.0f} MB to train in {precision}: "
+        f"memory: {name} needs {how} {fixed + batch * per_second:,.0f} MB to train in {precision}: "
         f"{fixed:,} MB for its {need.parameters / 1e6:.1f}M parameters, and {per_second:,.1f} MB for each of the "
         f"{round(batch, 1):g} s of {what}{beyond}"
     )

@@ -124,11 +124,12 @@ def string(where: str, row: dict, name: str, columns: Columns) -> str:
         raise BigfootError(f"{where}: {name} has half a character, as \\ud800 in JSON is: {value!a:.60}")
     if isinstance(value, str) and name == "audio" and "\0" in value:
         raise BigfootError(f"{where}: audio has a NUL character, which no file's name has: {value!a:.60}")
-    if name in NAMES and isinstance(value, float) and math.isnan(value):  # as pandas writes an empty cell into JSON
+    if name in (*NAMES, "id") and isinstance(value, float) and math.isnan(value):  # as pandas writes an empty cell into JSON
         return ""
     value = str(value).strip()  # as headers are: a space behind a comma makes no other speaker
     if name in NAMES:
         value = unicodedata.normalize("NFC", value)  # a Mac writes accents apart from their letters
+    if name in ("speaker", "recording"):
         value = re.sub(r"^(\d+)\.0$", r"\1", value)  # pandas turns whole numbers to floats where one cell is empty
     pattern = columns[name].pattern if name in columns else None
     if pattern is None:

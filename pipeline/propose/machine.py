@@ -68,9 +68,8 @@ class Machine:
         self.sizes = Sizes(self.remembered, self.untrained.made, self.schemes)
         self.grid = shapes.grid(teacher.config, shapes.rates(teacher.config))
         self.design = shapes.design(teacher.config, self.grid, FITTED)
-        self.costs = {
-            scheme: Costs(rows, _step(scheme)) for scheme in self.schemes if (rows := self.timed(scheme, self.design))
-        }
+        timed = {scheme: rows for scheme in self.schemes if (rows := self.timed(scheme, self.design))}
+        self.costs = {scheme: Costs(rows, _step(scheme, self.schemes[scheme])) for scheme, rows in timed.items()}
         if not self.costs:
             raise BigfootError(f"params.yaml: schemes: {', '.join(self.schemes)} take no shape that is timed: add int8-onnx")
 
@@ -138,9 +137,9 @@ def check() -> None:
     print(tables.plain(HEADS, rows, ["left", *["right"] * 6]))
 
 
-def _step(scheme: str) -> int:
+def _step(scheme: str, settings: dict) -> int:
     """Samples, to multiples of which this scheme's runtime fills audio up."""
-    return OPENVINO_STEP if make(scheme).runtime == "openvino" else 1
+    return OPENVINO_STEP if make(scheme, settings).runtime == "openvino" else 1
 
 
 def _row(scheme: str, what: str, pairs: Sequence[tuple[float, float]]) -> list[str]:

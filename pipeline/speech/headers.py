@@ -5,7 +5,7 @@
 - WAV, RF64, W64, AIFF, CAF, AU, SPHERE: the header states how many bytes of audio follow. After them only further chunks may.
 - WMA (ASF): the header states the size of the file.
 - FLAC: libsndfile stops at the number of samples that the header states, and likewise at a WAV's size of 0, which a stream
-  leaves. `endless` makes it read on, unless a FLAC ends in a tag or padding, which it would take for damage.
+  leaves. `endless` makes it read on, unless a FLAC ends in padding, which it would take for damage, as a tag.
 """
 
 import re
@@ -17,7 +17,6 @@ _UNKNOWN_SIZES = (0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2*
 _ROUNDED = 64  # bytes
 _MOST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 _BEGIN_OF_STREAM, _END_OF_STREAM = 2, 4
-_MOST_STREAMS = 16  # of an Ogg file, side by side
 _ID3 = 128  # bytes of a tag at the end of a file, of ID3's first version
 _CHUNKS = {  # how a file begins: where its chunks do, their head (name, size), what of the head the size counts, how they align
     b"RIFF": (12, "<4sI", 0, 2),
@@ -59,16 +58,15 @@ def holds_more(file: BinaryIO) -> bool:
 
 
 def is_chained(file: BinaryIO) -> bool:
-    """Whether an Ogg file has further streams after its first ones, as joined files and radio recordings do."""
-    serials, at = set(), 0
-    for _ in range(_MOST_STREAMS):
-        page = read_at(file, at, _MOST_PAGE)
-        if len(page) < 27 or not page.startswith(b"OggS") or not page[5] & _BEGIN_OF_STREAM:
-            break
-        serials.add(_serial(page))
+    """Whether an Ogg file has further streams behind its first ones, as joined files and radio recordings do."""
+    at, has_begun = 0, False
+    while (page := read_at(file, at, 27 + 255)).startswith(b"OggS") and len(page) >= 27:
+        begins = bool(page[5] & _BEGIN_OF_STREAM)
+        if begins and has_begun:
+            return True
+        has_begun = has_begun or not begins
         at += 27 + page[26] + sum(page[27 : 27 + page[26]])
-    last = _last_page(file, file.seek(0, 2))
-    return bool(serials and last) and _serial(last) not in serials
+    return False
 
 
 def is_unknown(size: int) -> bool:
@@ -85,8 +83,7 @@ def endless(file: BinaryIO) -> tuple[int, bytes]:
     """The bytes of the header, and their position, with which libsndfile reads to the end of the file; none to change: b""."""
     kind = read_at(file, 0, 4)
     if kind == b"fLaC":
-        end = read_at(file, max(0, file.seek(0, 2) - _ID3), _ID3)
-        if end.startswith(b"TAG") or end.endswith(b"\0\0"):
+        if read_at(file, audio_end(file) - 2, 2) == b"\0\0":
             return 0, b""
         return 18, (int.from_bytes(read_at(file, 18, 8), "big") & ~_FLAC_SAMPLES).to_bytes(8, "big")
     if kind == b"RIFF":
@@ -94,6 +91,13 @@ def endless(file: BinaryIO) -> tuple[int, bytes]:
         if size == 0:
             return begin - 4, b"\xff" * 4
     return 0, b""
+
+
+def audio_end(file: BinaryIO) -> int:
+    """Where a file ends, without a tag behind the frames of a FLAC."""
+    end = file.seek(0, 2)
+    has_tag = read_at(file, 0, 4) == b"fLaC" and read_at(file, max(0, end - _ID3), 3) == b"TAG"
+    return end - _ID3 if has_tag else end
 
 
 def _stated(file: BinaryIO, length: int, kind: bytes) -> tuple[int, int]:
@@ -171,11 +175,6 @@ def _last_page(file: BinaryIO, length: int) -> bytes:
     tail = read_at(file, max(0, length - 2 * _MOST_PAGE), 2 * _MOST_PAGE)
     at = tail.rfind(b"OggS\0")
     return tail[at:] if 0 <= at <= len(tail) - 27 else b""
-
-
-def _serial(page: bytes) -> bytes:
-    """The number of the stream that a page belongs to."""
-    return page[14:18]
 
 
 def read_at(file: BinaryIO, at: int, count: int) -> bytes:

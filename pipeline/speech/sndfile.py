@@ -87,7 +87,7 @@ def forward(file: BinaryIO) -> Iterator[Forward]:
     stated = headers.flac_samples(file)
     patch_at, patch = headers.endless(file)
     with standard_error(notes):  # libsndfile may take for MP3 what we don't
-        reader = Forward(_Callbacks(file, patch_at, patch), is_cut, stated)
+        reader = Forward(_Callbacks(file, patch_at, patch, headers.audio_end(file)), is_cut, stated)
     with reader:
         reader.notes = notes
         if stated and not patch:
@@ -119,20 +119,21 @@ def standard_error(lines: list[str]) -> Iterator[None]:
 class _Callbacks:
     """A file as libsndfile sees it through callbacks, which must not raise: Python would print the exception, and go on.
 
-    `patch` takes the place of the bytes at `patch_at`.
+    `patch` takes the place of the bytes at `patch_at`; what lies behind `end` is not seen.
     A damaged header makes libsndfile seek to impossible places; then the position stays. `failure` is an error of the disk,
     which ends the file.
     """
 
-    def __init__(self, file: Any, patch_at: int = 0, patch: bytes = b""):
-        self._file, self._patch_at, self._patch = file, patch_at, patch
+    def __init__(self, file: Any, patch_at: int = 0, patch: bytes = b"", end: int | None = None):
+        self._file, self._patch_at, self._patch, self._end = file, patch_at, patch, end
         self.failure: OSError | None = None
         file.seek(0)
 
     def readinto(self, buffer) -> int:
         try:
             begin = self._file.tell()
-            count = self._file.readinto(buffer)
+            most = len(buffer) if self._end is None else max(0, self._end - begin)
+            count = self._file.readinto(memoryview(buffer)[:most])
         except OSError as error:
             self.failure = error
             return 0
@@ -143,6 +144,8 @@ class _Callbacks:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         with suppress(OSError, ValueError, OverflowError):
+            if whence == 2 and self._end is not None:
+                offset, whence = offset + self._end, 0
             self._file.seek(offset, whence)
         return self._file.tell()
 

@@ -56,7 +56,7 @@ class Training:
 
     @property
     def windows(self) -> float:
-        """How often a layer computes a frame of the longest utterance, at most (see chunks.py)."""
+        """How often a layer computes a frame of the longest utterance in its shortest chunks (see chunks.py)."""
         if self.chunk is None:
             return 1.0
         chunk = min(self.chunk, self.longest)

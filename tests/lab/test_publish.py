@@ -101,8 +101,12 @@ def test_kept_texts_are_appended_with_links_that_lead_from_there(published):
 
 @pytest.mark.parametrize(
     ("features", "said"),
-    [("", ""), (", avx2", ", AVX2 alone"), (", avx2, avx512_vnni, avx512_bf16", ", VNNI and bfloat16"),
-     (", avx2, avx512_vnni, avx512_bf16, amx_int8", ", VNNI, AMX and bfloat16")],
+    [
+        ("", ""),
+        (", avx2", ", AVX2 alone"),
+        (", avx2, avx512_vnni, avx512_bf16", ", VNNI and bfloat16"),
+        (", avx2, avx512_vnni, avx512_bf16, amx_int8", ", VNNI, AMX and bfloat16"),
+    ],
 )
 def test_the_readme_names_the_kind_of_cpu_and_what_another_gives(published, features, said):
     kept, elsewhere = published / "results/quickstart/comparison.md", published / "results/quickstart/elsewhere.md"

@@ -9,7 +9,7 @@ from pipeline.params import Budget, Params, read
 from pipeline.project import Project
 from pipeline.propose import run, shapes, timing, written
 from pipeline.propose.costs import Costs, Timed, parts
-from pipeline.propose.machine import offered, teacher_of
+from pipeline.propose.machine import _step, offered, teacher_of
 from pipeline.propose.quality import RUNGS, Kept
 from pipeline.propose.run import FEWEST_TRIED, Candidate, _tried, by_frame_rate, fit, front, in_turn
 from pipeline.propose.untrained import Untrained
@@ -232,6 +232,10 @@ def test_without_a_teacher_or_a_scheme_the_remedy_is_said(tmp_path):
         "int8-onnx",
         "int8-openvino",
     ]
+
+
+def test_schemes_with_names_of_their_own_have_the_step_of_their_runtime():
+    assert _step("mine", {"like": "int8-openvino"}) == 8000 and _step("int8-onnx", {}) == 1
 
 
 def candidate(shape: dict, mb: float, ms: float) -> Candidate:

@@ -29,7 +29,7 @@ class Pcm:
         self._rest = b""
         self._has_begun = False
         self._to_come: int | None = None  # None: unknown
-        self._after = b""  # the first bytes behind the audio
+        self._after, self._skipped = b"", 0  # the last bytes behind the audio, and how many to come are of a chunk
 
     def feed(self, data: bytes) -> np.ndarray:
         """The samples that the next bytes complete: float32 [any number] within [-1, 1).
@@ -40,9 +40,7 @@ class Pcm:
         if not self._has_begun and not self._begins():
             return np.zeros(0, dtype=np.float32)
         if self._to_come is not None:
-            self._after = (self._after + self._rest[self._to_come :])[:4]
-            if self._after == b"RIFF":
-                raise BigfootError("a second WAV follows the first: give one WAV, or PCM without headers")
+            self._refuse_another(self._rest[self._to_come :])
             self._rest = self._rest[: self._to_come]
         whole = len(self._rest) // 2 * 2
         samples = np.frombuffer(self._rest[:whole], dtype="<i2").astype(np.float32) / np.float32(32768)
@@ -50,6 +48,19 @@ class Pcm:
         if self._to_come is not None:
             self._to_come -= whole
         return samples
+
+    def _refuse_another(self, data: bytes) -> None:
+        """Raise BigfootError where a WAV begins in the bytes behind the audio, or behind chunks there."""
+        self._after += data
+        while self._after:
+            skipped = min(self._skipped, len(self._after))
+            self._after, self._skipped = self._after[skipped:], self._skipped - skipped
+            if self._after.startswith(b"RIFF"):
+                raise BigfootError("a second WAV follows the first: give one WAV, or PCM without headers")
+            if len(self._after) < 8:
+                return
+            size = int.from_bytes(self._after[4:8], "little")
+            self._skipped = 8 + size + size % 2
 
     def end(self) -> None:
         """Raise BigfootError where a WAV ended before its audio began."""

@@ -12,6 +12,7 @@ from pipeline.compare.comparison import Row
 from pipeline.compare.report import plots
 
 CHANCE = "may be chance"
+MORE = 1.1  # times the teacher's milliseconds, which are medians of a few transcriptions
 CURSE = (
     "The best of many measurements looks better than it is (winner's curse), so it was chosen by other timings than these; "
     "its errors on {} chose none of these variants."
@@ -76,7 +77,7 @@ def _above_the_bound(row: Row, test: str) -> str:
 def _slower_at(row: Row, teacher: Row) -> str:
     """The lengths of audio at which a variant that is faster on the test's utterances took longer than the teacher."""
     others = dict(plots.lengths(teacher))
-    slower = [(seconds, ms, others[seconds]) for seconds, ms in plots.lengths(row) if ms > others.get(seconds, ms)]
+    slower = [(seconds, ms, others[seconds]) for seconds, ms in plots.lengths(row) if ms > MORE * others.get(seconds, ms)]
     if not slower or (row["speedup"] or 0) <= 1:
         return ""
     lengths = ", ".join(f"{seconds:g} s ({ms:.1f} against {other:.1f} ms)" for seconds, ms, other in slower)

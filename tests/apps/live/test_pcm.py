@@ -51,7 +51,7 @@ def test_any_pieces_give_the_samples(content, sizes):
 
 @pytest.mark.parametrize("size", [1, 3, 1000, 1 << 20])
 def test_a_second_wav_is_refused_in_whatever_pieces_it_comes(size):
-    pcm, content = Pcm(), wav() * 2
+    pcm, content = Pcm(), with_notes(wav()) + wav()
     with pytest.raises(BigfootError, match="a second WAV follows the first"):
         for at in range(0, len(content), size):
             pcm.feed(content[at : at + size])

@@ -44,9 +44,9 @@ function chosen() {
 
 /** The recording's text by each chosen model, one after the other; one that has answered isn't asked again. */
 async function recognize() {
-  const before = answers;
+  const [models, before] = [chosen(), answers];
   answers = [];
-  for (const model of chosen()) {
+  for (const model of models) {
     view.status(`${model.name} is at work`);
     const answer = before.find((one) => one.model === model) ?? { model, ...(await ask("recognize", { model, samples })) };
     answers.push(answer);
@@ -87,6 +87,7 @@ async function listen() {
     throw error;
   }
   source = opened;
+  samples = null;
   view.listens(model);
 }
 
