@@ -79,11 +79,14 @@ def flac_samples(file: BinaryIO) -> int | None:
     return (int.from_bytes(read_at(file, 18, 8), "big") & _FLAC_SAMPLES or None) if read_at(file, 0, 4) == b"fLaC" else None
 
 
-def endless(file: BinaryIO) -> tuple[int, bytes]:
-    """The bytes of the header, and their position, with which libsndfile reads to the end of the file; none to change: b""."""
+def endless(file: BinaryIO, end: int) -> tuple[int, bytes]:
+    """The bytes of the header, and their position, with which libsndfile reads to the end of the audio, which is at `end`.
+
+    None to change: b"".
+    """
     kind = read_at(file, 0, 4)
     if kind == b"fLaC":
-        if read_at(file, audio_end(file) - 2, 2) == b"\0\0":
+        if read_at(file, end - 2, 2) == b"\0\0":
             return 0, b""
         return 18, (int.from_bytes(read_at(file, 18, 8), "big") & ~_FLAC_SAMPLES).to_bytes(8, "big")
     if kind == b"RIFF":
@@ -161,20 +164,14 @@ def _asf_size(header: bytes) -> int:
 
 def _ogg_is_cut(file: BinaryIO, length: int) -> bool:
     """Whether the last page lacks the end-of-stream flag, or some of its bytes."""
-    page = _last_page(file, length)
-    if not page:
-        return True
-    flags, segments = page[5], page[26]
-    lacing = page[27 : 27 + segments]
-    is_whole = len(lacing) == segments and 27 + segments + sum(lacing) <= len(page)
-    return not (is_whole and flags & _END_OF_STREAM)
-
-
-def _last_page(file: BinaryIO, length: int) -> bytes:
-    """What an Ogg file ends with, from its last page on; b"" where no page's header is whole there."""
     tail = read_at(file, max(0, length - 2 * _MOST_PAGE), 2 * _MOST_PAGE)
     at = tail.rfind(b"OggS\0")
-    return tail[at:] if 0 <= at <= len(tail) - 27 else b""
+    if at < 0 or at + 27 > len(tail):
+        return True
+    flags, segments = tail[at + 5], tail[at + 26]
+    lacing = tail[at + 27 : at + 27 + segments]
+    is_whole = len(lacing) == segments and at + 27 + segments + sum(lacing) <= len(tail)
+    return not (is_whole and flags & _END_OF_STREAM)
 
 
 def read_at(file: BinaryIO, at: int, count: int) -> bytes:

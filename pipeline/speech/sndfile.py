@@ -85,9 +85,10 @@ def forward(file: BinaryIO) -> Iterator[Forward]:
             "it is several Ogg streams in a row, of which only one is read: split it, or convert it to WAV or FLAC"
         )
     stated = headers.flac_samples(file)
-    patch_at, patch = headers.endless(file)
+    end = headers.audio_end(file)
+    patch_at, patch = headers.endless(file, end)
     with standard_error(notes):  # libsndfile may take for MP3 what we don't
-        reader = Forward(_Callbacks(file, patch_at, patch, headers.audio_end(file)), is_cut, stated)
+        reader = Forward(_Callbacks(file, patch_at, patch, end), is_cut, stated)
     with reader:
         reader.notes = notes
         if stated and not patch:

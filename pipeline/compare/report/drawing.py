@@ -15,7 +15,6 @@ from markupsafe import Markup
 from pipeline.compare.report.looks import INK
 
 LEGEND = {
-    "ncols": 3,
     "frameon": False,
     "borderpad": 0.2,
     "handletextpad": 0.5,

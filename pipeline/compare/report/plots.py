@@ -146,7 +146,7 @@ def _pareto_panel(rows: Sequence[Row], key: str, looks: Looks) -> str:
     colors += [Line2D([], [], color=OTHERS, lw=5, label=f"{others} other models")] if others else []
     shapes = [Line2D([], [], color="gray", ls="", marker=marker, label=scheme) for scheme, marker in looks.markers.items()]
     for handles, height, count in ((colors, under, above), (shapes, 0, below)):
-        drawn.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, height), **LEGEND | {"ncols": count})
+        drawn.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, height), ncols=count, **LEGEND)
     labels.write(axes, beside, best)
     text = svg(drawn)
     for number, row in enumerate(rows):
@@ -259,7 +259,7 @@ def _lines(lines: Sequence[Curve], x: str, y: str, looks: Looks, log_y: bool) ->
     axes.set_xlabel(x)
     axes.set_ylabel(y, labelpad=2)
     axes.grid(True, which="major", alpha=0.25)
-    drawn.legend(loc="lower left", bbox_to_anchor=(0, 0), handlelength=3, **{**LEGEND, "ncols": 2})
+    drawn.legend(loc="lower left", bbox_to_anchor=(0, 0), handlelength=3, ncols=2, **LEGEND)
     return svg(drawn)
 
 
