@@ -160,7 +160,9 @@ class Ledger(TrainerCallback):
         self.curve: list[dict] = []
         self.lost = 0  # logged losses in a row that are not numbers
         self.shown = -math.inf  # when a line was last printed
-        self.warm: tuple[float, int] | None = None  # the time and step of the first line; the steps before it are slow
+        self.warm: tuple[float, int] | None = (
+            None  # the time and step of the first line with these layers; the steps before it are slow
+        )
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
         self.run: LiveRun | None = None  # only the main process has one
 
@@ -179,6 +181,7 @@ class Ledger(TrainerCallback):
         frozen_steps = training.steps if always_frozen else training.freeze_feature_encoder_steps
         if state.global_step == self.start_step or state.global_step in dict(self.job.training.grow):
             growing.use_layers(self.job.model, self.job.training.grow, state.global_step)
+            self.warm = None  # a step of more layers takes longer
         chunks.use_chunks(self.job.model, training.chunk, training.seed, state.global_step)
         if state.global_step in (self.start_step, frozen_steps):
             self._freeze_encoder(frozen=state.global_step < frozen_steps)
@@ -250,7 +253,9 @@ class Ledger(TrainerCallback):
         if step == first:
             return f"step {step}/{total} {figures}"
         seconds = (now - since) / (step - first)
-        return f"step {step}/{total} {figures}, {seconds:.2f} s per step, {clock((total - step) * seconds)} left"
+        is_to_grow = any(start > step for start, _ in self.job.training.grow)  # which makes the later steps longer
+        left = f"{'at least ' if is_to_grow else ''}{clock((total - step) * seconds)} left"
+        return f"step {step}/{total} {figures}, {seconds:.2f} s per step, {left}"
 
 
 def _trainer(job: Job, folder: Path) -> SpeechTrainer:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 
 import pytest
@@ -121,11 +122,24 @@ def test_two_processes_that_are_killed_end_with_the_same_weights(tmp_path, monke
 
 
 def test_the_time_left_is_reckoned_without_the_slow_first_steps(tmp_path, caplog):
+    def keep_its_depth(chosen: dict) -> None:
+        chosen["teacher"]["training"]["grow"] = []
+
     with caplog.at_level(logging.INFO):
-        tones.run(tones.project(tmp_path, steps=20), "teacher")
+        tones.run(tones.project(tmp_path, steps=20, change=keep_its_depth), "teacher")
     lines = {step: [line for line in caplog.messages if line.startswith(f"teacher: step {step}/20")] for step in (10, 20)}
     assert lines[10] and not any("left" in line for line in lines[10])
     assert lines[20] and all("0:00 left" in line for line in lines[20])
+
+
+def test_the_time_left_of_a_model_that_is_to_grow_is_a_least_one(tmp_path, caplog):
+    def grow(chosen: dict) -> None:
+        chosen["teacher"]["training"] |= {"grow": [[0, 2], [25, 4]], "evaluate_every": 10}
+
+    with caplog.at_level(logging.INFO):
+        tones.run(tones.project(tmp_path, steps=50, change=grow), "teacher")
+    left = {step: re.search(rf"teacher: step {step}/50 .*?(, [^,]* left|$)", caplog.text, re.M)[1] for step in (20, 30, 40)}
+    assert left[20].startswith(", at least ") and not left[30] and "at least" not in left[40]
 
 
 def test_a_training_that_patience_ends_says_how_high_the_learning_rate_still_is(tmp_path, caplog):
