@@ -10,7 +10,7 @@ bytes are registered once.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,8 +228,14 @@ class Registry:
         self.client.set_registered_model_alias(self.name, alias, version.version)
 
     def renew(self, version: "ModelVersion", candidate: Candidate) -> None:
-        """Make a version's evidence that of a candidate with the same bytes, which may be of a later comparison."""
-        for name in (evidence_of(version) or {}).keys() - candidate.evidence.keys() - HISTORY:
+        """Make a version's evidence that of a candidate with the same bytes, which may be of a later comparison.
+
+        A description that a person wrote stays.
+        """
+        known = evidence_of(version) or {}
+        if version.description == described(known):
+            self.client.update_model_version(self.name, version.version, described(candidate.evidence))
+        for name in known.keys() - candidate.evidence.keys() - HISTORY:
             self.client.delete_model_version_tag(self.name, version.version, TAG + name)
         self.tag(version, **candidate.evidence)
 
@@ -245,7 +251,7 @@ class Registry:
         model = self.client.get_logged_model(candidate.model_id)
         # A server resolves models:/ID itself; with a database, MLflow would search the process's default store for it.
         source = f"models:/{model.model_id}" if self.is_served else model.artifact_location
-        about = f"{candidate.variant}: {summary(candidate.evidence)}"
+        about = described(candidate.evidence)
         made = self.client.create_model_version(
             self.name, source, candidate.run_id, tags, description=about, model_id=model.model_id
         )
@@ -273,6 +279,11 @@ def evidence_of(version: "ModelVersion | None") -> dict[str, str] | None:
     if version is None:
         return None
     return {name.removeprefix(TAG): value for name, value in version.tags.items() if name.startswith(TAG)}
+
+
+def described(evidence: Mapping[str, str]) -> str:
+    """The description of a version with this evidence."""
+    return f"{evidence.get('variant')}: {summary(evidence)}"
 
 
 def named(version: "ModelVersion") -> str:

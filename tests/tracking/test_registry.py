@@ -149,6 +149,15 @@ def test_evidence_that_the_last_comparison_lacks_goes(ours):
     assert not {"bigfoot.busy", "bigfoot.latency_asked_ms"} & set(version.tags) and version.tags["bigfoot.promoted"] == "1"
 
 
+def test_a_description_has_the_figures_of_the_last_comparison_unless_a_person_wrote_it(ours):
+    considered(ours)
+    considered(ours, shrink=6.0)
+    assert "5.0x faster, 6.0x smaller" in ours.current().description
+    ours.client.update_model_version(ours.name, ours.current().version, "Ask Ann first")
+    considered(ours, shrink=7.0)
+    assert ours.current().description == "Ask Ann first"
+
+
 def test_what_was_made_again_after_the_comparison_changes_no_evidence(params, project, ours, caplog):
     caplog.set_level("INFO", "pipeline")
     compare(params, project, project / "reports")
