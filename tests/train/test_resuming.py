@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import re
 import shutil
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from pipeline.common.errors import BigfootError
-from pipeline.train import finished
+from pipeline.train import finished, trainer
+from pipeline.train.ctc import ctc_loss
 from tests import tones
 from tests.train.test_launch import ACCELERATE
 
@@ -58,12 +60,11 @@ def test_a_model_that_dvc_has_not_recorded_is_not_trained_again(tmp_path, caplog
     assert "step 10/30" in (text := again()) and "resuming" not in text, "a forced run is one from the beginning"
 
 
-def test_a_training_that_diverges_ends_with_what_to_do(tmp_path):
-    def too_fast(chosen: dict) -> None:
-        chosen["teacher"]["config"]["hidden_dropout"] = 0.0
-        chosen["teacher"]["training"] |= {"learning_rate": 1.0, "warmup": 0.0, "grow": [], "augment": {}, "evaluate_every": 100}
-
-    folder = tones.project(tmp_path, steps=300, change=too_fast)
+def test_a_training_that_diverges_ends_with_what_to_do(tmp_path, monkeypatch):
+    """By a gradient that is not a number: which learning rate diverges, and when, is another on each kind of CPU."""
+    healthy = iter(range(15))
+    monkeypatch.setattr(trainer, "ctc_loss", lambda *of: ctc_loss(*of) * (1.0 if next(healthy, None) is not None else math.nan))
+    folder = tones.project(tmp_path, steps=60)
     with pytest.raises(BigfootError, match="teacher: at step .* the training has diverged: lower training.learning_rate"):
         tones.run(folder, "teacher")
     assert not (folder / "models/teacher").exists()
