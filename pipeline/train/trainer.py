@@ -160,9 +160,7 @@ class Ledger(TrainerCallback):
         self.curve: list[dict] = []
         self.lost = 0  # logged losses in a row that are not numbers
         self.shown = -math.inf  # when a line was last printed
-        self.warm: tuple[float, int] | None = (
-            None  # the time and step of the first line with these layers; the steps before it are slow
-        )
+        self.warm: tuple[float, int] | None = None  # time and step of these layers' first line; the steps before it are slow
         self.before: dict[str, Any] = {"seconds": 0.0, "wh": 0.0}
         self.run: LiveRun | None = None  # only the main process has one
 
