@@ -122,7 +122,8 @@ def results_page(folders: list[Path]) -> str:
         parts += ["", whole.rstrip(), ""]
         if (folder / "pareto.svg").is_file():
             parts += [f"![Errors against size and latency](results/{folder.name}/pareto.svg)", ""]
-        parts += [f"Reproduce: `{markdown.REPRODUCE.format(profile=folder.name)}`"]
+        profile, commands = f"profiles/{folder.name}.yaml", markdown.REPRODUCE.format(profile=folder.name)
+        parts += [f"Reproduce, with the data that the first lines of [{profile}]({profile}) name: `{commands}`"]
         for notes in (folder / ELSEWHERE, folder / "notes.md"):
             parts += ["", _text(notes).rstrip()] if notes.is_file() else []
     return "\n".join(parts) + "\n"
@@ -147,7 +148,8 @@ def _short(folder: Path) -> str:
     rows = _rows(folder)
     selected = markdown.for_readme(rows)
     more = f"[all figures](RESULTS.md#{_anchor(folder)})"
-    about = "; ".join(filter(None, [f"{len(selected)} of {len(rows)} variants", _unit(folder), _machine(folder), more]))
+    facts = [f"{len(selected)} of {len(rows)} variants", _unit(folder), _budget(folder), _machine(folder), more]
+    about = "; ".join(filter(None, facts))
     table = f"**{_title(folder)}** ({about})\n\n{markdown.short_table(selected)}"
     elsewhere = folder / ELSEWHERE
     return f"{table}\n\n{_text(elsewhere).strip()}" if elsewhere.is_file() else table
@@ -161,6 +163,12 @@ def _unit(folder: Path) -> str:
     if not unit:
         return ""
     return f"errors: intervals of {unit[1]}" + (f", of {speakers[1]}" if speakers and unit[1] != "speakers" else "")
+
+
+def _budget(folder: Path) -> str:
+    """The largest rise that the gate allows, by comparison.md: "budget: 1.5 points on gate"; "" if unknown."""
+    allowed = re.search(r"^- .*: gate [WC]ER .*: (?:within|more than the) (\d+\.\d+)", _text(folder / REPORT), re.MULTILINE)
+    return f"budget: {float(allowed[1]):g} points on gate" if allowed else ""
 
 
 def _machine(folder: Path) -> str:

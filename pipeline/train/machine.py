@@ -20,6 +20,11 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def device() -> str:
+    """What trains, for people to read: a GPU's name, or "the CPU"."""
+    return torch.cuda.get_device_name() if has_gpu() else "the CPU"
+
+
 def gpu_has_bf16() -> bool:
     """Whether there is a GPU that computes in bfloat16 without emulating it."""
     return has_gpu() and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -65,6 +65,11 @@ def train(job: Job, out: Path) -> dict:
     trainer = _trainer(replace(job, training=job.training.model_copy(update={"steps": ended})) if ended else job, folder)
     if resume:
         log.info("%s: resuming from step %s", job.bookkeeping.model, resume.name.rpartition("-")[2])
+    if trainer.is_world_process_zero():
+        log.info(
+            "%s: trains on %s in %s (processes: %s)", job.bookkeeping.model, machine.device(),
+            machine.precision(job.training.precision), trainer.accelerator.num_processes,
+        )  # fmt: skip
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     metrics = trainer.ledger.metrics(trainer)
     if trainer.is_world_process_zero():

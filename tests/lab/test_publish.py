@@ -114,7 +114,7 @@ def test_the_readme_names_the_kind_of_cpu_and_what_another_gives(published, feat
     elsewhere.write_text("Another CPU gives less.\n")
     publish.write(published)
     readme = (published / "README.md").read_text()
-    shown = f"errors: intervals of speakers; a planted CPU, 2 cores, 2 threads{said}"
+    shown = f"errors: intervals of speakers; budget: 1 points on gate; a planted CPU, 2 cores, 2 threads{said}"
     assert f"variants; {shown}; [all figures](RESULTS.md#quickstart-synthetic-speech))" in readme
     assert all("Another CPU gives less.\n" in (published / name).read_text() for name in ("README.md", "RESULTS.md"))
 

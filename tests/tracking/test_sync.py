@@ -477,6 +477,7 @@ def test_a_server_that_goes_away_is_said_as_one_that_is_away(monkeypatch):
             BigfootError,
             "answers with er",
         ),
+        (MlflowException("error code 401 != 200"), "http://bob:hunter2@host", BigfootError, "MLFLOW_TRACKING_TOKEN"),
         (ModuleNotFoundError("No module named 'google.cloud'"), "sqlite:///a.db", BigfootError, "google.cloud.*install"),
         (Timeout("a.lock"), "sqlite:///a.db", Busy, "a.lock: wait"),
         (sqlite3.IntegrityError("UNIQUE constraint failed"), "sqlite:///a.db", BigfootError, "can't be used .UNIQUE"),

@@ -18,12 +18,14 @@ def test_auto_is_bf16_where_a_gpu_computes_it_and_does_not_only_emulate_it(monke
     assert work.runs_bf16(torch.device("cuda")) is has_bf16
 
 
-def test_one_process_trains_on_one_gpu_however_many_it_sees(tmp_path, monkeypatch):
+def test_one_process_trains_on_one_gpu_however_many_it_sees(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda arguments: 1 if arguments._n_gpu == 1 else 2))
     trained = []
     loss = trainer.SpeechTrainer.compute_loss
     monkeypatch.setattr(
         trainer.SpeechTrainer, "compute_loss", lambda *given, **others: trained.append(given[1]) or loss(*given, **others)
     )
+    caplog.set_level("INFO")
     tones.run(tones.project(tmp_path, steps=20), "teacher")
     assert trained and not any(isinstance(model, torch.nn.DataParallel) for model in trained)
+    assert "teacher: trains on the CPU in " in caplog.text and "(processes: 1)" in caplog.text
