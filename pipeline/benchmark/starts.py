@@ -38,6 +38,7 @@ class Group:
         self.to_choose: dict[str, list[Timed]] = {name: [] for name in self.names}
         self.alone: dict[str, list[Timed]] = {name: [] for name in self.names}  # with one thread
         self.by_length: dict[str, dict[float, list[float]]] = {name: {} for name in self.names}
+        self.by_length_alone: dict[str, dict[float, list[float]]] = {name: {} for name in self.names}
         self.batched: dict[str, list[float]] = {name: [] for name in self.names}
         self.peaks: dict[str, float] = {}
 
@@ -95,6 +96,8 @@ class Group:
                 workers[name].ask("one_thread")
             for name, timed in rounds.run(workers, self.starts, numbers, count, settings.turn, self.rng).items():
                 self.alone[name] += timed
+            if self.starts < settings.restarts:
+                lengths.run(workers, settings, self.rng, self.by_length_alone)
 
     def _take_to_choose(self, start: int) -> None:
         """A start of its own, whose timings choose and are not reported; it has as many rounds as the reported ones before."""
@@ -115,9 +118,9 @@ class Group:
 
     def _figures(self, name: str) -> dict:
         """The figures of all starts."""
-        alone = self.alone if self.settings.threads > 1 else self.times
+        is_one = self.settings.threads == 1
+        alone = self.times if is_one else self.alone
         with_one = rounds.latency(alone[name], alone[REFERENCE], self.sample, self.settings)
-        medians = {f"{length:g}": 1000 * median(taken) for length, taken in self.by_length[name].items()}
         teachers = [other for other in sorted(self.times) if other.partition(".")[0] == REFERENCE.partition(".")[0]]
         return {
             "speedups": {other: list(rounds.speedup(self.times[name], self.times[other])) for other in teachers},
@@ -125,6 +128,12 @@ class Group:
             **rounds.latency(self.times[name], self.times[REFERENCE], self.sample, self.settings),
             "latency_p50_ms_one_thread": with_one["latency_p50_ms"],
             **{f"speedup_one_thread{end}": with_one[f"speedup{end}"] for end in ("", "_low", "_high")},
-            "rtfx_batched": median(self.batched[name]), "latency_by_length": medians or None,
+            "rtfx_batched": median(self.batched[name]), "latency_by_length": _medians(self.by_length[name]),
+            "latency_by_length_one_thread": _medians((self.by_length if is_one else self.by_length_alone)[name]),
             "ram_mb": self.peaks[name],
         }  # fmt: skip
+
+
+def _medians(taken: dict[float, list[float]]) -> dict[str, float] | None:
+    """{seconds of audio: ms}, None where no length was timed."""
+    return {f"{length:g}": 1000 * median(seconds) for length, seconds in taken.items()} or None

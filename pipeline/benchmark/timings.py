@@ -73,6 +73,7 @@ class Timing(Known):
     encoder_ms: float | None
     int8_share: float | None
     latency_by_length: dict[str, float] | None
+    latency_by_length_one_thread: dict[str, float] | None
     cold_start_ms: float | None
     load_ms: float | None
     energy_wh_per_audio_hour: float | None

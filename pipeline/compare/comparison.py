@@ -70,6 +70,7 @@ class Row:
     model_files: str | None = None
     narrow: bool | None = None
     latency_by_length: Mapping[str, float | None] | None = None
+    latency_by_length_one_thread: Mapping[str, float | None] | None = None
     energy_resolved: bool | None = None
     energy_note: str | None = None
     device: str = "cpu"

@@ -45,7 +45,7 @@ def measured(evidence: Evidence) -> list[Row]:
         values |= _over_the_teachers_best(evidence, name, best)
         values |= {"evaluate_seconds": evidence.seconds[name], "benchmark_seconds": evidence.timings.seconds}
         values |= _power(evidence, score.model, teacher, timing)
-        remarks = ("files", "narrow", "latency_by_length", "energy_resolved", "energy_note")
+        remarks = ("files", "narrow", "latency_by_length", "latency_by_length_one_thread", "energy_resolved", "energy_note")
         about: dict[str, Any] = {key: getattr(known, key, None) for key in remarks}
         about |= {"device": timing.device} if timing else {"not_timed": evidence.timings.skipped[name].reason}
         rows.append(

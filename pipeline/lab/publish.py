@@ -167,7 +167,7 @@ def _unit(folder: Path) -> str:
 
 def _budget(folder: Path) -> str:
     """The largest rise that the gate allows, by comparison.md: "budget: 1.5 points on gate"; "" if unknown."""
-    allowed = re.search(r"^- .*: gate [WC]ER .*: (?:within|more than the) (\d+\.\d+)", _text(folder / REPORT), re.MULTILINE)
+    allowed = re.search(r"^- .* gate [WC]ER .*(?:within|more than the) (\d+\.\d+)", _text(folder / REPORT), re.MULTILINE)
     return f"budget: {float(allowed[1]):g} points on gate" if allowed else ""
 
 

@@ -142,6 +142,7 @@ def _onnxruntime_on_gpu(folder: Path, file: str, threads: int | None, precision:
 def onnxruntime_options(options, threads: int | None):
     """ONNX Runtime's SessionOptions with settings that are the same wherever a variant is opened."""
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads or 0, 1, 3
+    options.enable_mem_pattern = False  # it keeps a plan and a block per length of audio: docs/speed.md, "Memory"
     return options
 
 

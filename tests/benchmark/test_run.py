@@ -111,6 +111,7 @@ def test_every_variant_has_every_figure_and_the_teacher_is_the_reference(timings
         assert row.ram_model_mb < row.ram_mb and 0 < row.weights_mb < row.disk_mb
         assert row.speedup_one_thread == row.speedup and row.latency_p50_ms_one_thread == row.latency_p50_ms  # threads: 1
         assert set(row.latency_by_length) == {"0.5", "1"} and min(row.latency_by_length.values()) > 0
+        assert row.latency_by_length_one_thread == row.latency_by_length
     shares = {name: row.int8_share for name, row in timings.variants.items()}
     assert shares["teacher.fp32"] == shares["teacher.fp32-openvino"] == 0 and 0.2 < shares["teacher.int8-onnx"] < 1
     assert timings.variants["teacher.fp32"].speedup == 1 and timings.variants["teacher.fp32"].narrow
@@ -288,9 +289,11 @@ def test_what_chooses_is_timed_in_starts_of_its_own_and_not_reported(light, corp
 
 
 def test_with_more_threads_the_figures_with_one_are_measured_too(light, corpus, tmp_path):
-    settings = BRIEF.model_copy(update={"threads": 2})
+    settings = BRIEF.model_copy(update={"threads": 2, "lengths": [0.5, 1]})
     row = benchmark(settings, [light], corpus, tmp_path / "t.json").variants["teacher.fp32"]
     assert row.speedup_one_thread == 1 and 0 < row.latency_p50_ms_one_thread != row.latency_p50_ms
+    assert set(row.latency_by_length_one_thread) == {"0.5", "1"}
+    assert all(ms > 0 and ms != row.latency_by_length[length] for length, ms in row.latency_by_length_one_thread.items())
 
 
 def test_a_slow_variant_is_timed_once_per_length():

@@ -14,7 +14,7 @@ from pipeline.common import tables
 from pipeline.common.energy import SPREAD, is_modeled
 from pipeline.common.files import write_json
 from pipeline.common.host import kind
-from pipeline.common.numbers import percent, shown, times
+from pipeline.common.numbers import ABSENT, percent, shown, times
 from pipeline.common.tables import escaped
 from pipeline.compare.answers import Answer
 from pipeline.compare.breakdown import Breakdown, Mistake, rates
@@ -227,18 +227,28 @@ def _markdown(report: Report) -> str:
 
 
 def _by_length_of_audio(rows: list[Row]) -> list[str]:
-    """Latency of the teacher and the champion at each timed length."""
+    """Latency of the teacher and the champion at each timed length, with the benchmark's threads and with one."""
     if (champion := champion_of(rows)) is None:
         return []
-    best = dict(plots.lengths(champion))
-    timed = [
-        [f"{seconds:g}", shown(ms, ".1f"), shown(best[seconds], ".1f"), times(ms / best[seconds])]
-        for seconds, ms in plots.lengths(rows[0])
-        if seconds in best
-    ]
-    heads = ["Audio, s", f"{rows[0].variant}, ms", f"{champion.variant}, ms", "Faster"]
+    timed = _against(rows[0], champion, one_thread=False)
+    alone = _against(rows[0], champion, one_thread=True)
+    heads = [f"{rows[0].variant}, ms", f"{champion.variant}, ms", "Faster"]
+    if alone and alone != timed:  # they are the same where the benchmark has one thread
+        heads += [f"{head}, one thread" for head in heads]
+        timed = {seconds: [*cells, *alone.get(seconds, [ABSENT] * 3)] for seconds, cells in timed.items()}
     about = f"By length of audio, {OF_LENGTHS}:"
-    return ["", about, "", tables.markdown(heads, timed)] if timed else []
+    lines = [[f"{seconds:g}", *cells] for seconds, cells in timed.items()]
+    return ["", about, "", tables.markdown(["Audio, s", *heads], lines)] if timed else []
+
+
+def _against(teacher: Row, champion: Row, one_thread: bool) -> dict[float, list[str]]:
+    """{seconds of audio: both latencies in ms and their ratio}."""
+    best = dict(plots.lengths(champion, one_thread))
+    return {
+        seconds: [shown(ms, ".1f"), shown(best[seconds], ".1f"), times(ms / best[seconds])]
+        for seconds, ms in plots.lengths(teacher, one_thread)
+        if seconds in best
+    }
 
 
 def _live(report: Report) -> list[str]:
@@ -298,9 +308,9 @@ def for_readme(rows: list[Row]) -> list[Row]:
     """
     rows = [row for row in rows if row.kind != "gpu"]
     keys = [of_objective(key, rows[0].objective) for key in LOWER_IS_BETTER]
-    digits = {"disk_mb": 2}  # as the table shows it: two exports of one shape differ by some bytes
+    digits = {"disk_mb": 2, "latency_p50_ms": 1}  # as the table shows them; an error rate in percent has two
     measured = {
-        row.variant: [round(value, digits.get(key, 9)) for key in keys if (value := row[key]) is not None] for row in rows
+        row.variant: [round(value, digits.get(key, 4)) for key in keys if (value := row[key]) is not None] for row in rows
     }
     complete = [figures for figures in measured.values() if len(figures) == len(LOWER_IS_BETTER)]
 

@@ -220,10 +220,10 @@ def by_length(rows: Sequence[Row], looks: Looks) -> str | None:
     return _lines(lines, "length of audio (s), log scale", "latency (ms), log scale", looks, log_y=True) if lines else None
 
 
-def lengths(row: Row) -> list[tuple[float, float]]:
-    """[(seconds of audio, ms)] as measured, sorted."""
-    timed = (row.latency_by_length or {}).items()
-    return sorted((float(seconds), ms) for seconds, ms in timed if ms is not None)
+def lengths(row: Row, one_thread: bool = False) -> list[tuple[float, float]]:
+    """[(seconds of audio, ms)] as measured, sorted; `one_thread`: with one thread instead of the benchmark's."""
+    timed = row.latency_by_length_one_thread if one_thread else row.latency_by_length
+    return sorted((float(seconds), ms) for seconds, ms in (timed or {}).items() if ms is not None)
 
 
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

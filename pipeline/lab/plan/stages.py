@@ -147,7 +147,7 @@ class Plan:
             seconds += (starts + to_choose) * start / self.machine.cores + heard * each * hearing
             for length in settings.lengths:
                 once = length * hearing
-                seconds += 2 * once * (1 if once > lengths.SLOW_SECONDS else settings.restarts)
+                seconds += 2 * (1 + alone) * once * (1 if once > lengths.SLOW_SECONDS else settings.restarts)
             cold = start + each * hearing
             seconds += cold * min(settings.cold_starts, ENOUGH_SECONDS // cold + 1)
         seconds += (len(self.params.variants) + 1) * settings.energy_rounds * settings.energy_seconds

@@ -91,7 +91,8 @@ def full(tmp_path_factory):
 
     def change(row):
         figures = {**row.figures, "latency_p99_ms": 77.7, "train_payback_hours": None}
-        return replace(row, figures=figures, latency_by_length={"1": 2.0, "60": 181.0})
+        alone = {"1": 3.0, "60": 362.0}
+        return replace(row, figures=figures, latency_by_length={"1": 2.0, "60": 181.0}, latency_by_length_one_thread=alone)
 
     parts = {
         "breakdown": {
@@ -182,7 +183,8 @@ def test_columns_are_there_where_a_variant_has_a_figure(full, bare):
     assert "p99 ms" in full.page.text["th"] and "77.7" in full.text and "p99 ms" in full.markdown
     assert "p99 ms" not in bare.page.text["th"] and "Paid back after h" not in full.page.text["th"]
     assert "Latency by length of audio" in full.text and "Latency by length of audio" not in bare.text
-    assert "| 60 | 181.0 | 181.0 | 1.0x |" in squeezed(full.markdown) and "By length of audio" not in bare.markdown
+    assert "| 60 | 181.0 | 181.0 | 1.0x | 362.0 | 362.0 | 1.0x |" in squeezed(full.markdown)
+    assert "By length of audio" not in bare.markdown
 
 
 def test_energy_that_is_not_resolved_has_no_column_no_card_and_no_plot(full, bare):
