@@ -184,7 +184,7 @@ def _timings(figures: dict) -> dict:
                 other: [value[2] / ms, 0.9 * value[2] / ms, 1.1 * value[2] / ms]
                 for other, value in figures.items() if other.startswith("teacher.")
             },
-            "latency_by_length": None, "latency_by_length_one_thread": None, "latency_p50_ms_one_thread": 1.8 * ms,
+            "latency_by_length": None, "latency_by_length_one_thread": {"1": 1.8 * ms}, "latency_p50_ms_one_thread": 1.8 * ms,
             **{f"speedup_one_thread{end}": factor * full / ms for end, factor in (("", 1), ("_low", 0.9), ("_high", 1.1))},
         }
         for name, (_, disk, ms) in figures.items()

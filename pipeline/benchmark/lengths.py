@@ -1,4 +1,5 @@
-"""How latency grows with the length of audio: one timing per length in each of the first starts, the variants in turn.
+"""How latency grows with the length of audio: one timing per length in each of the first starts, the variants in turn; with
+the benchmark's threads, and then with one.
 
 Each follows an untimed run of the same length in the same process, because runtimes compile and allocate in it. A variant that
 takes more than SLOW_SECONDS is timed in the first start alone. Audio is the sample's, one utterance after the other. Beyond

@@ -48,7 +48,7 @@ class Worker:
         return {"seconds": seconds}
 
     def one_thread(self) -> dict:
-        """Open the variant again, with one thread: from now on, `turn` uses that."""
+        """Open the variant again, with one thread: from now on, `turn` and `length` use that."""
         from pipeline.recognition.recognizer import Recognizer
 
         del self.recognizer

@@ -148,7 +148,7 @@ def _short(folder: Path) -> str:
     rows = _rows(folder)
     selected = markdown.for_readme(rows)
     more = f"[all figures](RESULTS.md#{_anchor(folder)})"
-    facts = [f"{len(selected)} of {len(rows)} variants", _unit(folder), _budget(folder), _machine(folder), more]
+    facts = [f"{len(selected)} of {len(rows)} variants", _unit(folder), _allowed(folder), _machine(folder), more]
     about = "; ".join(filter(None, facts))
     table = f"**{_title(folder)}** ({about})\n\n{markdown.short_table(selected)}"
     elsewhere = folder / ELSEWHERE
@@ -165,10 +165,10 @@ def _unit(folder: Path) -> str:
     return f"errors: intervals of {unit[1]}" + (f", of {speakers[1]}" if speakers and unit[1] != "speakers" else "")
 
 
-def _budget(folder: Path) -> str:
-    """The largest rise that the gate allows, by comparison.md: "budget: 1.5 points on gate"; "" if unknown."""
+def _allowed(folder: Path) -> str:
+    """The largest rise that the gate allows, by comparison.md: "rise allowed: 1.5 points on gate"; "" if unknown."""
     allowed = re.search(r"^- .* gate [WC]ER .*(?:within|more than the) (\d+\.\d+)", _text(folder / REPORT), re.MULTILINE)
-    return f"budget: {float(allowed[1]):g} points on gate" if allowed else ""
+    return f"rise allowed: {float(allowed[1]):g} points on gate" if allowed else ""
 
 
 def _machine(folder: Path) -> str:

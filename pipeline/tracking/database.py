@@ -6,6 +6,7 @@ experiments that the server of `make ui` made, which are addresses of that serve
 """
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from datetime import datetime
@@ -156,7 +157,7 @@ def _of_a_server(text: str, server: str) -> BigfootError:
         return BigfootError(f"the MLflow server {server} answers with errors, its log says why: {safe(text)[-200:]}")
     if any(sign in text for sign in ("Max retries exceeded", "Connection aborted", "timed out")):
         return Away(f"no MLflow server at {server} (it went away)")
-    if "error code 401" in text:
+    if re.search("error code 401|unauthenticated|unauthorized", text, re.IGNORECASE):  # a proxy may answer in JSON
         login = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         return BigfootError(f"the MLflow server {server} refuses the login, or asks for one: {login}")
     return BigfootError(f"MLFLOW_TRACKING_URI, {server}, can't be used: {safe(text)[:300]}")

@@ -292,8 +292,21 @@ def test_with_more_threads_the_figures_with_one_are_measured_too(light, corpus, 
     settings = BRIEF.model_copy(update={"threads": 2, "lengths": [0.5, 1]})
     row = benchmark(settings, [light], corpus, tmp_path / "t.json").variants["teacher.fp32"]
     assert row.speedup_one_thread == 1 and 0 < row.latency_p50_ms_one_thread != row.latency_p50_ms
-    assert set(row.latency_by_length_one_thread) == {"0.5", "1"}
-    assert all(ms > 0 and ms != row.latency_by_length[length] for length, ms in row.latency_by_length_one_thread.items())
+    assert set(row.latency_by_length_one_thread) == {"0.5", "1"} and min(row.latency_by_length_one_thread.values()) > 0
+
+
+def test_lengths_are_timed_with_all_threads_and_then_with_one():
+    settings, asked = BRIEF.model_copy(update={"threads": 2, "lengths": [1]}), []
+
+    class Recorder:
+        def ask(self, command, **_):
+            asked.append(command)
+            return {"seconds": len(asked) if command == "length" else [1.0] * settings.turn, "rtfx": 1.0}
+
+    group = Group([Path("teacher.fp32")], [], [None] * settings.utterances, settings)
+    group._take({"teacher.fp32": Recorder()}, range(1))
+    assert asked == ["turn", "batched", "length", "one_thread", "turn", "length"]
+    assert (group.by_length["teacher.fp32"], group.by_length_alone["teacher.fp32"]) == ({1: [3]}, {1: [6]})
 
 
 def test_a_slow_variant_is_timed_once_per_length():

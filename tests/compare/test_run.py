@@ -279,6 +279,7 @@ def test_every_variant_has_every_key_and_the_teacher_comes_first(tmp_path):
     assert all(set(row) == wanted for row in rows)
     half = rows[2]
     assert (half["speedup"], half["shrink"], half["runtime"]) == (5.0, 4.0, "openvino")
+    assert half["latency_by_length_one_thread"] == {"1": 1.8 * 8.0}
     assert math.isclose(half["wer_rise"], 0.001) and half["rtfx_batched"] is None and half["train_hours"] == 0.1
 
 

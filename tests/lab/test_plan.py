@@ -121,6 +121,8 @@ def test_the_benchmark_grows_with_variants_and_rounds(plan):
     start, chooses = (8 + 5 * 1) / 2 + 2 * hearing * (2.5 * (14 + 12) + 2 * 8), (8 + 5 * 1) / 2 + 2 * hearing * (28 + 24)
     ten, eleven, twelve = (with_params(plan, benchmark=settings).of("benchmark").seconds for settings in longer)
     assert (eleven - ten, twelve - eleven) == (pytest.approx(start), pytest.approx(start + chooses))
+    one_second = with_params(plan, benchmark=longer[0].model_copy(update={"lengths": [1]})).of("benchmark").seconds
+    assert one_second - ten == pytest.approx(2 * 2.5 * hearing * short.restarts)  # once untimed, once timed
 
 
 def test_the_table_has_a_row_per_kind_and_sums_them(plan):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline.common.errors import BigfootError
 from pipeline.quantize.run import quantize
 from pipeline.recognition import recognizer as module
+from pipeline.recognition import runtimes
 from pipeline.recognition.recognizer import Recognizer
 from tests.tiny import TrainingAudio, save_model, speech
 
@@ -281,3 +283,7 @@ def test_a_damaged_variant_is_one_line(variants, tmp_path, scheme):
     (folder / "variant.json").write_text("{}")
     with pytest.raises(BigfootError, match=r"variant\.json has no file, runtime: "):
         Recognizer.load(folder)
+
+
+def test_onnx_runtime_keeps_no_memory_per_length():
+    assert runtimes.onnxruntime_options(onnxruntime.SessionOptions(), 1).enable_mem_pattern is False

@@ -23,7 +23,7 @@ import pytest
 import requests
 from filelock import Timeout
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
 from pipeline.benchmark import consumption
 from pipeline.common.errors import BigfootError, Busy
@@ -478,6 +478,7 @@ def test_a_server_that_goes_away_is_said_as_one_that_is_away(monkeypatch):
             "answers with er",
         ),
         (MlflowException("error code 401 != 200"), "http://bob:hunter2@host", BigfootError, "MLFLOW_TRACKING_TOKEN"),
+        (RestException({"message": "Unauthorized"}), "http://host", BigfootError, "MLFLOW_TRACKING_TOKEN"),
         (ModuleNotFoundError("No module named 'google.cloud'"), "sqlite:///a.db", BigfootError, "google.cloud.*install"),
         (Timeout("a.lock"), "sqlite:///a.db", Busy, "a.lock: wait"),
         (sqlite3.IntegrityError("UNIQUE constraint failed"), "sqlite:///a.db", BigfootError, "can't be used .UNIQUE"),

@@ -28,4 +28,11 @@ def test_one_process_trains_on_one_gpu_however_many_it_sees(tmp_path, monkeypatc
     caplog.set_level("INFO")
     tones.run(tones.project(tmp_path, steps=20), "teacher")
     assert trained and not any(isinstance(model, torch.nn.DataParallel) for model in trained)
-    assert "teacher: trains on the CPU in " in caplog.text and "(processes: 1)" in caplog.text
+    assert f"teacher: trains on {machine.device()} in " in caplog.text and "(processes: 1)" in caplog.text
+
+
+def test_what_trains_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a planted GPU")
+    for has_gpu, named in ((True, "a planted GPU"), (False, "the CPU")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda has_gpu=has_gpu: has_gpu)
+        assert machine.device() == named
