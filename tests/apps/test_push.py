@@ -155,7 +155,7 @@ def test_the_commands_do_what_the_page_says(project, hub, tmp_path, monkeypatch)
     documented = [words for block in pages.blocks(page) if block.language == "console" for words in pages.commands(block.text)]
     assert [words[:2] for words in documented] == [["bigfoot", "export"], ["bigfoot", "push"]]
     for words in documented:
-        planted_words = [word.replace("thin", "half") for word in words[1:]]  # thin passes the gate in the quickstart, half here
+        planted_words = [word.replace("thin", "half") for word in words[1:]]  # which passes the gate here
         done = CliRunner().invoke(cli.app, planted_words)
         assert done.exit_code == 0, done.output
     assert "license: apache-2.0" in (tmp_path / "project/out/half-int8/README.md").read_text()
