@@ -36,9 +36,10 @@ class Group:
         self.rng, self.starts = random.Random(settings.seed), 0
         self.times: dict[str, list[Timed]] = {name: [] for name in self.names}
         self.to_choose: dict[str, list[Timed]] = {name: [] for name in self.names}
-        self.alone: dict[str, list[Timed]] = {name: [] for name in self.names}  # with one thread
         self.by_length: dict[str, dict[float, list[float]]] = {name: {} for name in self.names}
-        self.by_length_alone: dict[str, dict[float, list[float]]] = {name: {} for name in self.names}
+        self.alone, self.by_length_alone = self.times, self.by_length  # with one thread
+        if settings.threads > 1:
+            self.alone, self.by_length_alone = {name: [] for name in self.names}, {name: {} for name in self.names}
         self.batched: dict[str, list[float]] = {name: [] for name in self.names}
         self.peaks: dict[str, float] = {}
 
@@ -118,9 +119,7 @@ class Group:
 
     def _figures(self, name: str) -> dict:
         """The figures of all starts."""
-        is_one = self.settings.threads == 1
-        alone = self.times if is_one else self.alone
-        with_one = rounds.latency(alone[name], alone[REFERENCE], self.sample, self.settings)
+        with_one = rounds.latency(self.alone[name], self.alone[REFERENCE], self.sample, self.settings)
         teachers = [other for other in sorted(self.times) if other.partition(".")[0] == REFERENCE.partition(".")[0]]
         return {
             "speedups": {other: list(rounds.speedup(self.times[name], self.times[other])) for other in teachers},
@@ -129,7 +128,7 @@ class Group:
             "latency_p50_ms_one_thread": with_one["latency_p50_ms"],
             **{f"speedup_one_thread{end}": with_one[f"speedup{end}"] for end in ("", "_low", "_high")},
             "rtfx_batched": median(self.batched[name]), "latency_by_length": _medians(self.by_length[name]),
-            "latency_by_length_one_thread": _medians((self.by_length if is_one else self.by_length_alone)[name]),
+            "latency_by_length_one_thread": _medians(self.by_length_alone[name]),
             "ram_mb": self.peaks[name],
         }  # fmt: skip
 

@@ -55,7 +55,8 @@ def train(job: Job, out: Path) -> dict:
     chunks.check(job.model.config, job.training.chunk, job.bookkeeping.model)
     growing.start_shallow(job.model, job.training.grow, job.bookkeeping.model)
     ignore_padding(job.model)
-    if mended := machine.make_right(job.model, machine.precision(job.training.precision)):
+    precision = machine.precision(job.training.precision)
+    if mended := machine.make_right(job.model, precision):
         log.info("%s: in float32, because this CPU gets them wrong in bf16: %s", job.bookkeeping.model, ", ".join(mended))
     if job.features is not None:
         accept_features(job.model)
@@ -67,8 +68,8 @@ def train(job: Job, out: Path) -> dict:
         log.info("%s: resuming from step %s", job.bookkeeping.model, resume.name.rpartition("-")[2])
     if trainer.is_world_process_zero():
         log.info(
-            "%s: trains on %s in %s (processes: %s)", job.bookkeeping.model, machine.device(),
-            machine.precision(job.training.precision), trainer.accelerator.num_processes,
+            "%s: trains on %s in %s (processes: %s)", job.bookkeeping.model, machine.device(), precision,
+            trainer.accelerator.num_processes,
         )  # fmt: skip
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     metrics = trainer.ledger.metrics(trainer)
