@@ -210,12 +210,12 @@ def curves(curves: dict[str, list[dict]], key: str, looks: Looks) -> str | None:
     return _lines(lines, "step, log scale", label, looks, log_y=key == "loss") if lines else None
 
 
-def by_length(rows: Sequence[Row], looks: Looks) -> str | None:
+def by_length(rows: Sequence[Row], looks: Looks, one_thread: bool = False) -> str | None:
     """Latency over length of audio for the page, with a wide line for the champion; None where it was not measured."""
     lines = [
-        Curve(row.timed_as, row.model, lengths(row), looks.markers[row.scheme], 3 if row.champion else 1)
+        Curve(row.timed_as, row.model, points, looks.markers[row.scheme], 3 if row.champion else 1)
         for row in rows
-        if lengths(row)
+        if (points := lengths(row, one_thread))
     ]
     return _lines(lines, "length of audio (s), log scale", "latency (ms), log scale", looks, log_y=True) if lines else None
 

@@ -43,7 +43,7 @@ def test_those_that_decide_come_first(reports):
 
 def test_lines_beyond_the_colors_are_gray_and_counted(reports):
     page = (reports / "index.html").read_text()
-    assert page.count(f">{1 + MODELS - len(looks.COLORS)} others<") == 2, "loss, and errors on dev"
+    assert page.count(f">{1 + MODELS - len(looks.COLORS)} others<") == 3, "loss, errors on dev, latency by length"
 
 
 def test_the_check_of_scores_takes_time_in_proportion_to_utterances(tmp_path):

@@ -110,7 +110,8 @@ def bare(tmp_path_factory):
     """Energy below the resolution, no breakdown of errors, origin unknown."""
 
     def change(row):
-        return replace(row, figures={**row.figures, "latency_p99_ms": None}, energy_resolved=False)
+        figures = {**row.figures, "latency_p99_ms": None}
+        return replace(row, figures=figures, energy_resolved=False, latency_by_length_one_thread=None)
 
     return write(tmp_path_factory.mktemp("bare"), change)
 
@@ -183,12 +184,13 @@ def test_columns_are_there_where_a_variant_has_a_figure(full, bare):
     assert "p99 ms" in full.page.text["th"] and "77.7" in full.text and "p99 ms" in full.markdown
     assert "p99 ms" not in bare.page.text["th"] and "Paid back after h" not in full.page.text["th"]
     assert "Latency by length of audio" in full.text and "Latency by length of audio" not in bare.text
+    assert {"60 s", "60 s, one thread"} <= set(full.page.text["th"]) and {"181.0", "362.0"} <= set(full.page.text["td"])
     assert "| 60 | 181.0 | 181.0 | 1.0x | 362.0 | 362.0 | 1.0x |" in squeezed(full.markdown)
     assert "By length of audio" not in bare.markdown
 
 
 def test_energy_that_is_not_resolved_has_no_column_no_card_and_no_plot(full, bare):
-    assert full.text.count("<svg") == 6 and bare.text.count("<svg") == 4, "Pareto 3 or 2, curves 2, lengths"
+    assert full.text.count("<svg") == 7 and bare.text.count("<svg") == 4, "Pareto 3 or 2, curves 2, lengths 2"
     assert "Wh per audio hour" in full.page.text["th"] and "Wh per audio hour" not in bare.text
 
 

@@ -93,7 +93,7 @@ def test_a_model_has_its_color_in_every_plot_of_the_page(tmp_path):
     page, pareto = ((tmp_path / "reports" / name).read_text() for name in ("index.html", "pareto.svg"))
     wanted = dict(zip(["teacher", *params.students], looks.COLORS, strict=False))
     drawn = [svg for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)] + pareto.split("<svg")[2:]
-    assert len(drawn) == 8
+    assert len(drawn) == 9
     for svg in drawn:
         assert all(color in svg for color in (wanted["teacher"], wanted["half"], wanted["thin"]))
         assert not any(color in svg for color in looks.COLORS[3:])

@@ -49,18 +49,26 @@ def pareto(rows: Sequence[Row], panels: dict[str, str]) -> Section:
 
 
 def by_length(rows: Sequence[Row], looks: Looks) -> Section:
-    """The section, empty where lengths were not timed."""
-    section, title = "lengths", "Latency by length of audio"
-    svg = plots.by_length(rows, looks)
-    if svg is None:
-        return Section(section, title, [])
-    timed = {row.timed_as: dict(plots.lengths(row)) for row in rows if not row.not_timed}
-    seconds = sorted({length for ms in timed.values() for length in ms})
-    lines = [Line(name, [Cell(shown(ms.get(s), ".1f"), ms.get(s)) for s in seconds]) for name, ms in timed.items()]
-    about = f"Latency by length of audio ({OF_LENGTHS}), one line per variant, the champion's wide; the figures are below."
-    caption = "Milliseconds to transcribe audio of each length"
-    figures = Table(caption, ["Variant", *(f"{s:g} s" for s in seconds)], lines)
-    return Section(section, title, [Plots([Plot(inline(svg, "length", about), about)]), figures])
+    """The section, with the benchmark's threads and with one; empty where lengths were not timed."""
+    timed = [row for row in rows if not row.not_timed]
+    are_same = all(plots.lengths(row, one_thread=True) in ([], plots.lengths(row)) for row in timed)
+    drawn: list[Plot] = []
+    heads, cells = ["Variant"], [list[Cell]() for _ in timed]
+    for one_thread in (False,) if are_same else (False, True):
+        svg = plots.by_length(timed, looks, one_thread)
+        if svg is None:
+            continue
+        way = ", one thread" if one_thread else ""
+        about = f"Latency by length of audio{way} ({OF_LENGTHS}): one line per variant, the champion's wide; figures below."
+        drawn.append(Plot(inline(svg, f"length-{len(drawn)}", about), about))
+        found = [dict(plots.lengths(row, one_thread)) for row in timed]
+        seconds = sorted(set().union(*found))
+        heads += [f"{s:g} s{way}" for s in seconds]
+        for line, ms in zip(cells, found, strict=True):
+            line += [Cell(shown(ms.get(s), ".1f"), ms.get(s)) for s in seconds]
+    lines = [Line(row.timed_as, line) for row, line in zip(timed, cells, strict=True)]
+    figures = Table("Milliseconds to transcribe audio of each length", heads, lines)
+    return Section("lengths", "Latency by length of audio", [Plots(drawn), figures] if drawn else [])
 
 
 def gate(rows: Sequence[Row]) -> Section:
