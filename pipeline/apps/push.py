@@ -5,17 +5,25 @@ an unknown name, a missing card, a variant that doesn't pass the gate, no token.
 `bigfoot push` does it. The publisher chooses the license of the weights, which is written into the card.
 """
 
+import logging
+import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.common.errors import Away, BigfootError, is_away
-from pipeline.common.files import new_folder
+from pipeline.common.errors import Away, BigfootError, is_away, one_line
+from pipeline.common.files import SUMS, again, new_folder, read_text
 from pipeline.compare import comparison
 from pipeline.exports import layouts
 from pipeline.models.folder import check_sums
 from pipeline.project import Project
 from pipeline.recognition import seal
+
+OF_MODELS = (SUMS, "metrics.json", "curve.jsonl", "initialization.json")  # beside the files that make the model
+OF_HUBS = ".gitattributes"  # which a hub makes by itself
+
+log = logging.getLogger(__name__)
 
 
 def export(
@@ -24,8 +32,9 @@ def export(
     """Copy a model or variant into the folder `out`, its card as README.md; returns `out`.
 
     `layout` (pipeline.exports.layouts): a variant is laid out for other runtimes, not copied. Raises BigfootError where the
-    name is unknown, the card is missing, a variant's files are not those that were compared, a layout is unknown or not for
-    the variant, or, without `force`, `out` is not empty. `force` overwrites files of the same names and keeps all others.
+    name is unknown, the card is missing or damaged, a variant's files are not those that were compared or others lie among
+    them, a layout is unknown or not for the variant, or, without `force`, `out` is not empty. `force` overwrites files of the
+    same names and keeps all others.
     """
     folder, card = _find(root, name)
     if layout and folder.parent == Project(root).models:
@@ -33,14 +42,15 @@ def export(
     _check_files(root, folder)
     if not force and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BigfootError(f"{out} is not empty: name another folder, or add --force to write into it")
-    if out.resolve().is_relative_to(folder.resolve()):
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
         raise BigfootError(f"{out} is {name} itself, or in its folder: name another folder")
+    text = _licensed(card, license)
     with new_folder(out):
         if layout:
-            layouts.write(folder, out, layout, _licensed(card, license))
+            layouts.write(folder, out, layout, text)
         else:
             shutil.copytree(folder, out, dirs_exist_ok=True)
-            (out / "README.md").write_text(_licensed(card, license), encoding="utf-8")
+            (out / "README.md").write_text(text, encoding="utf-8")
     return out
 
 
@@ -56,8 +66,9 @@ def push(
 ) -> str:
     """Upload a model or variant with its card to the repository `repo` of a hub; returns its address.
 
-    A missing repository or branch (`revision`) is created. The token is HF_TOKEN, or that of `hf auth login`. Raises
-    BigfootError where a check fails or the hub refuses, Away where it can't be reached.
+    A missing repository or branch (`revision`) is created; in one that is there files of other names stay, which is logged.
+    The token is HF_TOKEN, or that of `hf auth login`. Raises BigfootError where a check fails or the hub refuses, Away where it
+    can't be reached.
     """
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import HFValidationError
@@ -85,6 +96,7 @@ def push(
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=folder, revision=revision, commit_message=f"{name}, made by Bigfoot"
             )
+            _say_what_stays(api.model_info(made.repo_id, revision=revision).siblings or [], folder, name, repo)
         except BigfootError:
             raise
         except Exception as error:  # the client's exceptions have no common base class
@@ -106,17 +118,37 @@ def _find(root: Path, name: str) -> tuple[Path, Path]:
 
 
 def _check_files(root: Path, folder: Path) -> None:
-    """Raise BigfootError where files are not as they were made, or not those of the card's figures."""
+    """Raise BigfootError where files are not as they were made, not those of the card's figures, or there are others."""
     rows = comparison.read(root).rows
     if folder.parent == Project(root).models:
-        check_sums(folder)
+        own = {*names, *OF_MODELS} if (names := check_sums(folder)) else None
         found = comparison.model_mark(folder)
         compared = next((row.model_files for row in rows if row.model == folder.name), None)
     else:
-        found = seal.mark(seal.read(folder))
+        info = seal.read(folder)
+        own, found = {"variant.json", *info["files"]} if info.get("files") else None, seal.mark(info)
         compared = next((row.files for row in rows if row.variant == folder.name), None)
     if compared and compared != found:
         raise BigfootError(f"{folder} was changed after the last comparison, so its card is out of date: run `dvc repro`")
+    if own and (others := _files(folder) - own - {"README.md"}):  # without sums it doesn't say which are its own
+        raise BigfootError(f"{folder} has files that are not its own ({_listed(others)}), which would be published: move them")
+
+
+def _files(folder: Path) -> set[str]:
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _say_what_stays(there: Iterable, sent: Path, name: str, repo: str) -> None:
+    """Log the files of a repository that were not sent: an earlier push of another variant may have left them."""
+    others = {each.rfilename for each in there} - _files(sent) - {OF_HUBS}
+    if others:
+        log.warning(
+            "%s", one_line(f"{repo} keeps files that are not of {name}: {_listed(others)}; delete them there if not wanted")
+        )
 
 
 def _require_gate(root: Path, name: str) -> None:
@@ -130,12 +162,17 @@ def _require_gate(root: Path, name: str) -> None:
 
 def _licensed(card: Path, license: str | None) -> str:
     """A card's text, with the license that its publisher chose, if any."""
+    text = read_text(card, "dvc repro compare")
     if license is None:
-        return card.read_text(encoding="utf-8")
+        return text
     from huggingface_hub import ModelCard
+    from yaml import YAMLError
 
-    changed = ModelCard.load(card)
-    changed.data.license = license
+    try:
+        changed = ModelCard(text)
+    except (ValueError, YAMLError):
+        raise BigfootError(f"{card} is not a model card: {again('dvc repro compare')}") from None
+    changed.data["license"] = license
     changed.text = changed.text.replace("until then it is `unknown`", f"here it is `{license}`")
     return str(changed)
 

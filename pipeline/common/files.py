@@ -24,12 +24,15 @@ Kind = TypeVar("Kind")
 
 SUMS = "SHA256SUMS"  # in a model folder: the sums of the files that make the model
 SEAL = "sha256"
+LONGEST_NAME = 255  # of a file, in bytes
 NAMES: dict[type, str] = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
 def write_whole(path: Path, content: str) -> None:
     """Write a UTF-8 text file atomically: until the write is complete, and after a kill, readers see the old content."""
-    partial = path.with_name(path.name + ".part")
+    partial = path.with_name(f"{path.name}.part")
+    if len(os.fsencode(partial.name)) > LONGEST_NAME:
+        partial = path.with_name(f"{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.part")
     try:
         partial.write_text(content, encoding="utf-8")
         os.replace(partial, path)
@@ -56,14 +59,17 @@ def open_lock(path: Path) -> TextIO:
 def new_folder(folder: Path) -> Iterator[None]:
     """For a block that writes a folder which a user named: an error of the disk is a BigfootError.
 
-    Where the block fails, what it wrote is removed, unless the folder was there before.
+    Where the block fails, what it wrote is removed, unless the folder held something before.
     """
     was_there = folder.exists()
+    stays = was_there and (not folder.is_dir() or any(folder.iterdir()))
     try:
         yield
     except BaseException as error:
-        if not was_there:
+        if not stays:
             shutil.rmtree(folder, ignore_errors=True)
+            if was_there:
+                folder.mkdir(exist_ok=True)
         if isinstance(error, OSError):
             raise BigfootError(f"{folder} can't be written: {_reason(error)}") from None
         raise

@@ -52,12 +52,13 @@ def load_model(folder: Path):
     return model, processor
 
 
-def check_sums(folder: Path) -> None:
-    """Raise BigfootError where a file of a model folder is not the one that was saved."""
+def check_sums(folder: Path) -> list[str]:
+    """The names of the files that make the model, [] where they have no sums; BigfootError where one is not as it was saved."""
     if not (folder / SUMS).is_file():
-        return
+        return []
     if not (lines := read_text(folder / SUMS, None).splitlines()):
         raise BigfootError(f"{folder / SUMS} is empty: {REMEDY}")
+    names = []
     for number, line in enumerate(lines, start=1):
         content, _, name = line.partition("  ")
         if len(content) != 64 or Path(name).name != name or not name:
@@ -66,6 +67,8 @@ def check_sums(folder: Path) -> None:
             raise BigfootError(f"{folder}: {name} is missing, the model is incomplete: {REMEDY}")
         if sha256(folder / name) != content:
             raise BigfootError(f"{folder}: {name} is cut off or damaged, it is not as it was saved: {REMEDY}")
+        names.append(name)
+    return names
 
 
 def family(folder: Path) -> str:

@@ -35,8 +35,10 @@ class Hub(BaseHTTPRequestHandler):
     """`server.repos` is {repo: {branch: {path: bytes}}}, `objects` what came by LFS, `refuses` {a path's end: status}."""
 
     def do_GET(self):
-        repo = self.path.removeprefix("/api/models/")
-        about = {"id": repo, "private": repo in self.server.private} if repo in self.server.repos else None
+        repo, _, branch = self.path.removeprefix("/api/models/").partition("/revision/")
+        files = [{"rfilename": name} for name in self.server.repos.get(repo, {}).get(branch or "main", {})]
+        is_there = repo in self.server.repos
+        about = {"id": repo, "private": repo in self.server.private, "siblings": files} if is_there else None
         self._answer({"name": "me", "type": "user"} if self.path == "/api/whoami-v2" else about)
 
     def do_PUT(self):
@@ -257,6 +259,38 @@ def test_what_is_wrong_here_is_an_error_before_anything_is_sent(project, hub, mo
     with pytest.raises(BigfootError, match=f"{HALF} .*dvc repro compare"):
         push.push(tmp_path, HALF, "me/half", endpoint=hub.address)
     assert not hub.repos
+
+
+def test_files_that_are_not_of_the_variant_are_not_published(project, hub, tmp_path):
+    shutil.copytree(project, tmp_path / "project")
+    for name in ("variants/" + HALF, "models/half"):
+        (tmp_path / "project" / name / "notes").mkdir()
+        (tmp_path / "project" / name / "notes" / ".env").write_text("KEY=1")
+    (tmp_path / "project/models/half/config.json").write_text("{}")
+    model_folder.write_sums(tmp_path / "project/models/half")
+    for name in (HALF, "half"):
+        with pytest.raises(BigfootError, match=rf"{name} has files that are not its own \(notes/.env\), which would be publ"):
+            push.push(tmp_path / "project", name, "me/half", endpoint=hub.address)
+    assert not hub.repos
+
+
+def test_what_a_repository_held_before_stays_and_is_named(project, hub, caplog):
+    push.push(project, "half", "me/half", endpoint=hub.address, force=True)
+    assert not caplog.messages
+    push.push(project, HALF, "me/half", endpoint=hub.address)
+    (message,) = caplog.messages
+    assert message.startswith(f"me/half keeps files that are not of {HALF}: ") and "metrics.json" in message
+    assert "README.md" not in message and "weights.bin" not in message
+
+
+def test_a_card_that_is_damaged_is_one_line(project, tmp_path):
+    shutil.copytree(project, tmp_path / "project")
+    card = tmp_path / "project" / "reports" / "cards" / f"{HALF}.md"
+    for content in (b"\xff", b"---\na: [\n---\n"):
+        card.write_bytes(content)
+        with pytest.raises(BigfootError, match=rf"{HALF}.md is not .*: run `dvc repro --force compare`"):
+            push.export(tmp_path / "project", HALF, tmp_path / "out", license="mit")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_variant_is_not_exported_onto_itself(project):

@@ -93,6 +93,12 @@ def test_what_is_written_is_read_back_and_leaves_nothing_beside(tmp_path):
     assert json.loads((tmp_path / "new" / "a.json").read_text()) == {"é": [1, None]}
 
 
+def test_a_name_of_any_length_that_the_disk_takes_can_be_written(tmp_path):
+    name = "ع" * 120 + ".json"
+    write_json(tmp_path / name, {})
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_hash_is_of_the_content_alone(tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
     first.write_bytes(b"one"), second.write_bytes(b"two")
@@ -105,12 +111,14 @@ def test_a_hash_is_of_the_content_alone(tmp_path):
 
 def test_a_folder_that_cannot_be_written_whole_leaves_nothing_new_behind(tmp_path):
     (tmp_path / "old").mkdir()
-    for folder in (tmp_path / "new", tmp_path / "old"):
+    (tmp_path / "old" / "b").touch()
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "new", tmp_path / "old", tmp_path / "empty"):
         with pytest.raises(BigfootError, match=f"{folder.name} can't be written: No space left on device"), new_folder(folder):
             folder.mkdir(exist_ok=True)
             (folder / "a").touch()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert [path.name for path in tmp_path.rglob("*")] == ["old", "a"]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["empty", "old", "old/a", "old/b"]
 
 
 def test_of_many_files_that_cannot_be_copied_the_first_says_why(tmp_path):

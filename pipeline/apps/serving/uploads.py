@@ -28,7 +28,8 @@ from pipeline.speech.audio import SAMPLE_RATE
 
 PATH = "/v1/audio/transcriptions"
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
-FIELDS = ("file", "model", "response_format", "language", "temperature", "timestamp_granularities[]", "stream")
+LISTS = "timestamp_granularities[]"  # the only field that may be given more than once
+FIELDS = ("file", "model", "response_format", "language", "temperature", LISTS, "stream")
 GRANULARITIES = ("word", "segment")  # verbose_json has both
 SPARE = 100_000  # bytes of a form besides its file
 CLIENT_GONE = 499  # nginx's status, for the figures
@@ -110,6 +111,8 @@ def _checked(body: bytes, content_type: str | None, service: Service) -> Upload:
     unknown = sorted(map(str, {*fields, *files} - {*FIELDS}))  # a part without a name has None
     if unknown:
         raise Refused(400, f"{one_line(', '.join(unknown))[:200]}: not supported here, known: {', '.join(FIELDS)}")
+    if twice := [name for name in fields if name != LISTS and len(fields.getlist(name)) > 1]:
+        raise Refused(400, f"{twice[0]} is given twice: send it once")
     if len(files.getlist("file")) != 1:
         raise Refused(400, "send one file, in the field file, with a filename")
     if (model := fields.get("model", service.name)) != service.name:
@@ -122,8 +125,8 @@ def _checked(body: bytes, content_type: str | None, service: Service) -> Upload:
         raise Refused(400, f"{service.name} recognizes {language}: leave out language")
     if fields.get("temperature", "0") not in ("0", "0.0") or fields.get("stream", "false").lower() != "false":
         raise Refused(400, "temperature has to be 0 and stream false: the text is the likeliest one, sent when it is complete")
-    if unknown := sorted({*fields.getlist("timestamp_granularities[]")} - {*GRANULARITIES}):
-        raise Refused(400, f"timestamp_granularities[] is {one_line(unknown[0])[:200]!r}, known: {', '.join(GRANULARITIES)}")
+    if unknown := sorted({*fields.getlist(LISTS)} - {*GRANULARITIES}):
+        raise Refused(400, f"{LISTS} is {one_line(unknown[0])[:200]!r}, known: {', '.join(GRANULARITIES)}")
     file = files["file"]
     return Upload(one_line(file.filename or "audio"), file.read(), form)
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -21,7 +21,7 @@ from typing import IO
 
 from pipeline.apps.transcription import files, formats, outputs, run
 from pipeline.apps.transcription.files import Channels, Failure, Recording
-from pipeline.common.errors import BigfootError, one_line
+from pipeline.common.errors import BigfootError, Busy, one_line
 from pipeline.common.numbers import counted
 from pipeline.common.progress import Progress
 from pipeline.project import Project
@@ -51,6 +51,7 @@ def transcribe(
         folder = stack.enter_context(run.opened(model, project))
         mark = seal.mark(seal.read(folder)) or str(seal.mark({"files": seal.seal(folder)}))
         scratch = table.with_name(f"{table.name}.parts")
+        stack.enter_context(_alone(table, scratch))
         parts = scratch / _hash(mark, channels, *hot_words)
         with outputs.errors_of(parts, "--out"):
             parts.mkdir(parents=True, exist_ok=True)
@@ -71,6 +72,22 @@ def transcribe(
         if not lines:
             shutil.rmtree(scratch)
     return not lines
+
+
+@contextmanager
+def _alone(table: Path, scratch: Path) -> Iterator[None]:
+    """Keep other runs off a table's parts; raises Busy where another one is writing them."""
+    from filelock import FileLock, Timeout
+
+    with outputs.errors_of(scratch, "--out"):
+        scratch.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(scratch / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise Busy(f"another run is writing {table}: wait for it, stop it, or give another --out") from None
+    with lock:
+        yield
 
 
 def _keep(
@@ -113,8 +130,11 @@ def _part(parts: Path, recording: Recording) -> Path:
 
 
 def _is_whole(part: Path) -> bool:
-    """Whether a transcript is there. A power cut may leave an empty file."""
-    return part.is_file() and part.stat().st_size > 0
+    """Whether a transcript is there. A power cut may leave a file empty, cut off, or full of zeros."""
+    try:
+        return isinstance(json.loads(part.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _hash(*texts: str) -> str:

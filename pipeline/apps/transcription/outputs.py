@@ -1,12 +1,13 @@
 """The files that results of recordings go to, one per recording."""
 
+import os
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.apps.transcription.files import Recording
 from pipeline.common.errors import BigfootError
-from pipeline.common.files import write_whole
+from pipeline.common.files import LONGEST_NAME, write_whole
 
 ONE_EACH = ("srt", "vtt", "textgrid")
 
@@ -20,10 +21,12 @@ def require_room(form: str, recordings: Sized) -> None:
 def target(recording: Recording, out: Path, suffix: str, named: dict[Path, str]) -> Path:
     """The file of a recording in `out`, which is added to `named`: {file: the recording's name}.
 
-    Raises BigfootError where another recording has this file already, or where it is there and lies beside its recording, as a
-    transcript by a person does.
+    Raises BigfootError where its name is too long, another recording has this file already, or it is there and lies beside its
+    recording, as a transcript by a person does.
     """
-    path = out / recording.out.with_name(f"{recording.out.name}.{suffix}")
+    path = out / recording.out.parent / f"{recording.out.name or recording.path.name}.{suffix}"
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise BigfootError(f"{path}: its name has more than {LONGEST_NAME} bytes: give the recording a shorter one")
     if named.get(path) == recording.name:
         raise BigfootError(f"{recording.name} is named twice: name it once")
     if path in named:

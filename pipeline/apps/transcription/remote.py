@@ -32,9 +32,14 @@ def is_url(name: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", name) is not None
 
 
+def is_web(url: str) -> bool:
+    return urlsplit(url).scheme in ("http", "https")
+
+
 def stem(url: str) -> str:
-    """The name of an object without its suffix."""
-    return PurePosixPath(urlsplit(url).path).stem or urlsplit(url).netloc
+    """The name of an object without its suffix. In all stores but web servers # and ? are letters of a name."""
+    path = urlsplit(url).path if is_web(url) else url.partition("://")[2]
+    return PurePosixPath(path).stem or urlsplit(url).netloc
 
 
 def listed(url: str) -> list[Object]:
@@ -44,8 +49,7 @@ def listed(url: str) -> list[Object]:
     """
 
     def find(store: Any, path: str) -> dict[str, dict]:
-        is_web = urlsplit(url).scheme in ("http", "https")
-        return {path: store.info(path)} if is_web else store.find(path, detail=True)
+        return {path: store.info(path)} if is_web(url) else store.find(path, detail=True)
 
     try:
         root, found = _asked(url, lambda store, path: (path, find(store, path)))

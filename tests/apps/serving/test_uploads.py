@@ -17,6 +17,7 @@ import pytest
 import requests
 import soundfile
 
+from pipeline.apps.serving import foreign
 from pipeline.apps.transcription import transcribe_file
 from pipeline.apps.transcription.formats import FORMATS, Transcript
 from tests import tiny
@@ -85,7 +86,18 @@ def test_without_a_decoder_that_works_m4a_is_refused_and_the_server_goes_on(vari
     answer = served.post(content, "a.m4a")
     assert answer.status_code == 400 and answer.json()["error"]["message"].startswith(reason)
     assert served.post(file(AUDIO)).status_code == 200
-    assert served.stop() == (0, "")
+    status, logged = served.stop()
+    assert status == 0 and ("a file's decoder ended with status" in logged) == ("can't be decoded" in reason)
+    assert logged.count("\n") <= 1, "one line says why"
+
+
+def test_a_decoder_takes_no_module_from_the_folder_that_the_server_was_started_in(tmp_path, monkeypatch):
+    content = media(tmp_path / "a.m4a", AUDIO, 16_000).read_bytes()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    for name in ("pipeline.py", "struct.py"):
+        Path(name).write_text("raise SystemExit(9)")
+    assert abs(foreign.decode(content)).max() > 0
 
 
 @pytest.mark.parametrize(
@@ -105,8 +117,9 @@ def test_without_a_decoder_that_works_m4a_is_refused_and_the_server_goes_on(vari
         (file(AUDIO), {"stream": "true"}, 400, "stream"),
         (file(AUDIO), {"x" * 5_000: "1"}, 400, "xxx"),
         (file(AUDIO), {"timestamp_granularities[]": "letter"}, 400, "'letter', known: word, segment"),
+        (file(AUDIO), {"temperature": ["0", "1"]}, 400, "temperature is given twice"),
     ],
-    ids="junk empty m4a cut long large huge model format prompt temperature stream field granularity".split(),
+    ids="junk empty m4a cut long large huge model format prompt temperature stream field granularity twice".split(),
 )
 def test_what_is_refused_has_a_status_and_a_reason_in_openais_form(server, content, fields, status, named):
     answer = server.post(content, **fields)

@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from pipeline.apps.transcription import batch, remote, run
 from pipeline.apps.transcription.files import Recording
-from pipeline.common.errors import BigfootError
+from pipeline.common.errors import BigfootError, Busy
 from pipeline.project import Project
 from tests.docs import services
 from tests.nodes import is_at_work, nodes
@@ -94,6 +94,13 @@ def wait_for_parts(process: subprocess.Popen, table: Path, number: int, also=lam
         time.sleep(0.005)
 
 
+def test_a_second_run_keeps_off_the_table_of_one_that_is_at_work(variant, talks, tmp_path):
+    table = tmp_path / "a.jsonl"
+    with batch._alone(table, tmp_path / "a.jsonl.parts"), pytest.raises(Busy, match="another run is writing .*a.jsonl: wait"):
+        transcribe(variant, [talks[0]], table)
+    assert transcribe(variant, [talks[0]], table) and [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
 def test_failed_recordings_are_listed_and_alone_tried_again(variant, talks, tmp_path, capsys):
     bad, gone, table, good = tmp_path / "bad.wav", tmp_path / "gone.wav", tmp_path / "a.jsonl", talks[0] / "b.flac"
     bad.write_bytes(b"no audio")
@@ -115,12 +122,13 @@ def test_failed_recordings_are_listed_and_alone_tried_again(variant, talks, tmp_
     assert not list(tmp_path.glob("a.jsonl.failed.jsonl")) and not list(parts(table))
 
 
-def test_a_transcript_that_a_power_cut_left_empty_is_made_again(variant, talks, tmp_path):
+@pytest.mark.parametrize("left", [b"", bytes(300), b'{"file": "b.fl'], ids="empty zeros half".split())
+def test_a_transcript_that_a_power_cut_left_broken_is_made_again(variant, talks, tmp_path, left):
     bad, good, table = tmp_path / "bad.wav", talks[0] / "b.flac", tmp_path / "a.jsonl"
     bad.write_bytes(b"no audio")
     assert not transcribe(variant, [bad, good], table)
     (part,) = parts(table)
-    part.write_text("")
+    part.write_bytes(left)
     assert not transcribe(variant, [bad, good], table)
     assert [row["file"] for row in rows(table)] == [str(good)]
 
@@ -160,7 +168,7 @@ def test_what_was_made_otherwise_is_made_again(variant, talks, tmp_path, change,
         (["--out", "a.txt"], "error: --out a.txt: it becomes a table, so call it .jsonl or .parquet"),
         (["--out", "a.jsonl", "--format", "srt"], "error: --out writes one table in the form of its name"),
         (["--out", "a.jsonl", "--out-dir", "b"], "error: --out writes one table in the form of its name"),
-        (["--out", "b.flac/a.jsonl"], r"error: b.flac/a.jsonl.parts/"),
+        (["--out", "b.flac/a.jsonl"], r"error: b.flac/a.jsonl.parts "),
     ],
 )
 def test_a_table_that_cannot_be_is_one_line_before_anything_is_done(variant, talks, options, complaint):

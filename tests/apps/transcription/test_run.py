@@ -136,6 +136,17 @@ def test_what_would_be_mixed_up_is_refused_before_anything_is_transcribed(talks,
         run.transcribe("no variant", [str(talks[0] / name) for name in names], form, out and tmp_path / out, NOWHERE)
 
 
+def test_recordings_of_any_name_have_a_transcript_named_after_them(variant, talks, tmp_path):
+    names = [tmp_path / name for name in ("x" * 246 + ".wav", "..wav", "a#1.wav", "a#2.wav")]
+    for path in names:
+        path.write_bytes((talks[0] / "b.flac").read_bytes())
+    given = [*map(str, names[:2]), *(f"file://{path}" for path in names[2:])]
+    assert run.transcribe(str(variant), given, "json", tmp_path / "out", NOWHERE, threads=1)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{'x' * 246}.json", "..wav.json", "a#1.json", "a#2.json"}
+    with pytest.raises(BigfootError, match="its name has more than 255 bytes: give the recording a shorter one"):
+        run.transcribe(str(variant), [f"{'x' * 251}.wav"], "json", tmp_path / "out", NOWHERE)
+
+
 def test_a_transcript_beside_its_recording_is_not_replaced(variant, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     soundfile.write("a.wav", speech(1.0), 16_000)
